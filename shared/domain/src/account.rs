@@ -1,0 +1,359 @@
+//! An account: one person's login on one portal, and what they are in each of its organisations.
+//!
+//! The account is one aggregate and one item: its memberships are inside it, so that one read
+//! tells who may come in, and one condition on its version decides every race.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
+use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
+use crate::record::{Mac, RecordKey};
+use crate::text::{Email, PersonName, UserName};
+
+/// The most organisations that one login can belong to; the account stays a small item.
+pub const MOST_MEMBERSHIPS: usize = 50;
+
+/// A password's Argon2id hash in PHC string format.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Takes a PHC string.
+    pub fn new(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// The PHC string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordHash(***)")
+    }
+}
+
+/// Where an account stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It can sign in.
+    Active,
+    /// It can't, until somebody reinstates it (BA-04, BA-06).
+    Disabled,
+    /// It never will again (AG-10, BA-06).
+    Deleted,
+}
+
+impl Status {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// The password and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Password {
+    /// Its hash.
+    pub hash: PasswordHash,
+    /// Since when it is this one; its age counts from here (AG-02).
+    pub changed_at: Timestamp,
+    /// Whether its owner must choose another before anything else (EX-09).
+    pub must_change: bool,
+}
+
+/// A question and the code of its answer. The answer is stored in no other form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionAnswer {
+    /// The question.
+    pub question: String,
+    /// The answer's code.
+    pub answer: Mac,
+}
+
+/// A PIN or registration code on its way to its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// Its tries are counted under this, and its code is bound to it.
+    pub id: IssueId,
+    /// The keyed code of the digits.
+    pub code: Mac,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// Until when it can be entered.
+    pub expires_at: Timestamp,
+    /// The mail or letter that carries it.
+    pub carried_by: MessageId,
+    /// Whether the letter goes abroad (ME-08).
+    pub abroad: bool,
+}
+
+/// What stands between a membership and what it opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "gate")]
+pub enum Gate {
+    /// Nothing: it is open.
+    Open,
+    /// An administrator has to approve (AG-08).
+    Approval,
+    /// The PIN of a posted letter has to be entered (ME-06, BL-04).
+    Pin {
+        /// The PIN.
+        issue: Issue,
+    },
+    /// An agreement has to be on file before the PIN letter is posted (BL-10).
+    PinLetterWithheld,
+    /// The code of an e-mail has to be entered (BL-08).
+    RegistrationCode {
+        /// The code.
+        issue: Issue,
+    },
+}
+
+/// What an account is in one organisation, or, for a member of the plan, by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The organisation; none for members of the plan.
+    pub organisation: Option<OrganisationId>,
+    /// What the person is there.
+    pub role: Role,
+    /// What stands between it and what it opens.
+    pub gate: Gate,
+    /// The services assigned.
+    pub services: BTreeSet<String>,
+    /// The group codes assigned.
+    pub group_codes: BTreeSet<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How the person registered, where it was against the plan's records.
+    pub way: Option<String>,
+    /// The plan record they registered with.
+    pub record: Option<RecordKey>,
+    /// The record's category.
+    pub category: Option<String>,
+}
+
+impl Membership {
+    /// How far the person's registration is (BL-02).
+    pub const fn registration(&self) -> Registration {
+        match self.gate {
+            Gate::Open => Registration::Registered,
+            Gate::Approval => Registration::AwaitingApproval,
+            Gate::Pin { .. } | Gate::PinLetterWithheld | Gate::RegistrationCode { .. } => Registration::Pending,
+        }
+    }
+}
+
+/// How far a registration is, as administrators see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// A PIN or registration code has to be entered (BL-02).
+    Pending,
+    /// An administrator has to approve (AG-08).
+    AwaitingApproval,
+    /// Complete.
+    Registered,
+}
+
+/// One person's account on one portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its identifier.
+    pub id: AccountId,
+    /// Its portal.
+    pub portal: PortalId,
+    /// Counts its changes; every write is conditional on it.
+    pub version: u64,
+    /// Its user name.
+    pub user_name: UserName,
+    /// The person.
+    pub name: PersonName,
+    /// Where mail goes.
+    pub email: Email,
+    /// The realm in which the address is unique, where the portal has one (EX-08).
+    pub email_realm: Option<String>,
+    /// Where it stands in its life.
+    pub status: Status,
+    /// Its password; none before a registration code is redeemed (BL-08).
+    pub password: Option<Password>,
+    /// Security questions (ME-04).
+    pub security_answers: Vec<QuestionAnswer>,
+    /// The hint question (BL-14).
+    pub hint: Option<QuestionAnswer>,
+    /// The agreements on file, with their revisions.
+    pub agreements: BTreeMap<String, String>,
+    /// What it is where.
+    pub memberships: Vec<Membership>,
+    /// Sessions begun under an older number are over.
+    pub session_epoch: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last signed in.
+    pub last_sign_in_at: Option<Timestamp>,
+}
+
+/// What has to be done in a session before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextStep {
+    /// Choose a new password (AG-02, EX-09).
+    ChangePassword,
+    /// Say for which organisation one works now (BL-01).
+    ChooseOrganisation,
+    /// Enter the PIN of the letter (BL-04).
+    EnterPin,
+    /// Enter the code of the e-mail (BL-08).
+    EnterRegistrationCode,
+    /// Wait for an administrator (AG-08).
+    AwaitApproval,
+    /// Sign, or have recorded, an agreement (AG-11).
+    SignAgreement,
+}
+
+impl NextStep {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "change_password",
+            Self::ChooseOrganisation => "choose_organisation",
+            Self::EnterPin => "enter_pin",
+            Self::EnterRegistrationCode => "enter_registration_code",
+            Self::AwaitApproval => "await_approval",
+            Self::SignAgreement => "sign_agreement",
+        }
+    }
+}
+
+impl Account {
+    /// The id that an account with this user name gets where it is free. Sign-in can so fetch the
+    /// user name's marker and the account in one read; renamed accounts take a second one.
+    pub fn natural_id(portal: &PortalId, user_name_key: &str) -> AccountId {
+        let hash = Sha256::digest(format!("account/{portal}/{user_name_key}"));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash[..16]);
+        AccountId::from_bytes(bytes)
+    }
+
+    /// What it is in an organisation, or by itself.
+    pub fn membership(&self, organisation: Option<&OrganisationId>) -> Option<&Membership> {
+        self.memberships.iter().find(|m| m.organisation.as_ref() == organisation)
+    }
+
+    /// The same, to be changed.
+    pub fn membership_mut(&mut self, organisation: Option<&OrganisationId>) -> Option<&mut Membership> {
+        self.memberships.iter_mut().find(|m| m.organisation.as_ref() == organisation)
+    }
+
+    /// What a session that works for `organisation` has to do first; none: everything is open.
+    pub fn next_step(&self, membership: Option<&Membership>, policy: &Policy, now: Timestamp) -> Option<NextStep> {
+        let password_over = self.password.as_ref().is_some_and(|p| {
+            p.must_change || policy.password_expires_at(p.changed_at).is_some_and(|end| now >= end)
+        });
+        if password_over {
+            return Some(NextStep::ChangePassword);
+        }
+        let Some(membership) = membership else {
+            return Some(NextStep::ChooseOrganisation);
+        };
+        match membership.gate {
+            Gate::Approval => Some(NextStep::AwaitApproval),
+            Gate::Pin { .. } => Some(NextStep::EnterPin),
+            Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
+            Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
+            Gate::Open if self.missing_agreement(membership, policy).is_some() => Some(NextStep::SignAgreement),
+            Gate::Open => None,
+        }
+    }
+
+    /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
+    ///
+    /// Revisions are compared as text, so that policies number them by date.
+    pub fn missing_agreement<'p>(&self, membership: &Membership, policy: &'p Policy) -> Option<&'p Agreement> {
+        policy.agreements.iter().find(|a| {
+            a.applies_to(membership.way.as_deref(), membership.category.as_deref())
+                && self.agreements.get(a.id.as_str()).is_none_or(|on_file| on_file.as_str() < a.revision.as_str())
+        })
+    }
+
+    /// Ends all its sessions at their next request (UX-04).
+    pub fn end_sessions(&mut self) {
+        self.session_epoch += 1;
+    }
+}
+
+impl Agreement {
+    /// Whether somebody who registered this way, with a record of this category, needs it.
+    pub fn applies_to(&self, way: Option<&str>, category: Option<&str>) -> bool {
+        let among = |set: &BTreeSet<Slug>, value: Option<&str>| {
+            set.is_empty() || value.is_some_and(|v| set.iter().any(|s| s.as_str() == v))
+        };
+        among(&self.ways, way) && among(&self.categories, category)
+    }
+}
+
+impl Policy {
+    /// Whether somebody's PIN letter waits for an agreement that isn't on file (BL-10).
+    pub fn withholds_letter(&self, way: &Way, category: Option<&str>, on_file: &BTreeMap<String, String>) -> bool {
+        self.agreements.iter().any(|a| {
+            a.withholds == Withholds::PinLetter
+                && a.recorded_by == RecordedBy::Plan
+                && a.applies_to(Some(way.id.as_str()), category)
+                && on_file.get(a.id.as_str()).is_none_or(|r| r.as_str() < a.revision.as_str())
+        })
+    }
+
+    /// A user name made by the system: prefix and eight characters (BL-16).
+    pub fn make_user_name(&self, rng: &mut impl rand::Rng) -> Option<UserName> {
+        const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+        if self.user_name.chosen_by != NamedBy::System {
+            return None;
+        }
+        let tail: String = (0..8).map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())])).collect();
+        let prefix = self.user_name.prefix.as_ref()?;
+        UserName::parse(&format!("{prefix}{tail}"), 1).ok()
+    }
+}
+
+/// Where a PIN letter is on its way (ME-08).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterStatus {
+    /// The day it was issued.
+    pub issued_on: Date,
+    /// The first day on which it should be there.
+    pub arrives_from: Date,
+    /// The day by which it should be there.
+    pub arrives_by: Date,
+    /// Whether that day is over, so that the address on record should be checked.
+    pub overdue: bool,
+}
+
+impl LetterStatus {
+    /// The status of a letter; none on a portal without PIN letters.
+    pub fn of(issue: &Issue, policy: &Policy, now: Timestamp) -> Option<Self> {
+        let pin = policy.pin.as_ref()?;
+        let span = if issue.abroad { pin.arrives_abroad_in } else { pin.arrives_in };
+        let issued_on = policy.date_of(issue.issued_at);
+        let arrives_by = policy.business_day_after(issued_on, span.to);
+        Some(Self {
+            issued_on,
+            arrives_from: policy.business_day_after(issued_on, span.from),
+            arrives_by,
+            overdue: policy.today(now) > arrives_by,
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! PINs and registration codes: issuing, entering, issuing anew.
+
+use jiff::Timestamp;
+use rand::{CryptoRng, Rng, RngExt};
+
+use crate::account::{Account, Gate, Issue, LetterStatus, Password, PasswordHash, QuestionAnswer};
+use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::decision::{Change, Decision};
+use crate::ids::{IssueId, MessageId, OrganisationId};
+use crate::letter::{Letter, LetterText};
+use crate::message::{MailText, Message};
+use crate::policy::{Policy, Reissuer, days_after};
+use crate::record::Mac;
+use crate::register::mail;
+use crate::text::{PostalAddress, Sensitive};
+
+/// Fresh digits and their keyed code, bound to the issue.
+#[derive(Debug, Clone)]
+pub struct FreshCode {
+    /// The issue.
+    pub id: IssueId,
+    /// What its owner will enter.
+    pub digits: Sensitive,
+    /// What is stored.
+    pub code: Mac,
+}
+
+impl FreshCode {
+    /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
+    pub fn random(prefix: &str, count: u32, rng: &mut (impl Rng + CryptoRng), seal: impl FnOnce(&IssueId, &Sensitive) -> Mac) -> Self {
+        let id = IssueId::random(rng);
+        let digits: String = (0..count).map(|_| char::from(b'0' + rng.random_range(0..10u8))).collect();
+        let digits = Sensitive::new(format!("{prefix}{digits}"));
+        let code = seal(&id, &digits);
+        Self { id, digits, code }
+    }
+}
+
+/// Why entering a PIN or code changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It isn't the right one.
+    Wrong,
+    /// It is too old.
+    Expired,
+    /// None is waited for.
+    NotAwaited,
+    /// It is somebody else's to reissue.
+    NotYours,
+    /// There is no address to post it to.
+    NoAddress,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong",
+            Self::Expired => "expired",
+            Self::NotAwaited => "not_awaited",
+            Self::NotYours => "not_yours",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+/// Puts a fresh PIN into a letter; none on a portal without PIN letters.
+pub(crate) fn post_pin(
+    fresh: FreshCode,
+    to: PostalAddress,
+    greeting: String,
+    organisation: Option<String>,
+    policy: &Policy,
+    now: Timestamp,
+    rng: &mut impl Rng,
+) -> Option<(Issue, Message)> {
+    let pin = policy.pin.as_ref()?;
+    let expires_at = days_after(now, pin.valid_days.get());
+    let letter = Letter {
+        id: MessageId::random(rng),
+        portal: policy.portal.clone(),
+        dated: policy.today(now),
+        says: LetterText::Pin {
+            greeting,
+            organisation,
+            pin: fresh.digits,
+            usable_until: policy.date_of(expires_at),
+        },
+        to,
+    };
+    let issue = Issue {
+        id: fresh.id,
+        code: fresh.code,
+        issued_at: now,
+        expires_at,
+        carried_by: letter.id.clone(),
+        abroad: letter.to.country != pin.home_country.0,
+    };
+    Some((issue, Message::Letter(letter)))
+}
+
+/// Opens the account with the PIN that was entered (BL-04, ME-06). `matches` says whether the
+/// digits are those of the issue; the try has been counted before.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn enter_pin(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    matches: impl FnOnce(&Issue) -> bool,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    open(account, organisation, Action::ActivatePin, matches, |_| {}, origin, rng)
+}
+
+/// Completes a registration with the code that was e-mailed, and sets what a new person needs to
+/// sign in with (BL-08).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn redeem_code(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    matches: impl FnOnce(&Issue) -> bool,
+    password: PasswordHash,
+    answers: (Vec<QuestionAnswer>, Option<QuestionAnswer>),
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let set = |account: &mut Account| {
+        account.password = Some(Password { hash: password, changed_at: origin.at, must_change: false });
+        (account.security_answers, account.hint) = answers;
+    };
+    open(account, organisation, Action::RedeemRegistrationCode, matches, set, origin, rng)
+}
+
+fn open(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    action: Action,
+    matches: impl FnOnce(&Issue) -> bool,
+    and: impl FnOnce(&mut Account),
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let mut after = account.clone();
+    let membership = after.membership_mut(organisation).ok_or(Refusal::NotAwaited)?;
+    let issue = match (&membership.gate, action) {
+        (Gate::Pin { issue }, Action::ActivatePin) | (Gate::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
+        _ => return Err(Refusal::NotAwaited),
+    };
+    if !matches(issue) {
+        return Err(Refusal::Wrong);
+    }
+    if origin.at >= issue.expires_at {
+        return Err(Refusal::Expired);
+    }
+    membership.gate = Gate::Open;
+    and(&mut after);
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
+        .on(account.id.as_str())
+        .for_organisation(organisation);
+    Ok(Decision::recording(audit).update(account, after))
+}
+
+/// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).
+///
+/// `address` is where the letter goes: of the plan record, or as designated at registration.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn reissue_pin(
+    account: &Account,
+    organisation: Option<(&OrganisationId, &str)>,
+    by: Reissuer,
+    fresh: FreshCode,
+    address: Option<PostalAddress>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(organisation.map(|(id, _)| id))
+        .ok_or(Refusal::NotAwaited)?;
+    let Gate::Pin { issue: old } = &membership.gate else {
+        return Err(Refusal::NotAwaited);
+    };
+    if !policy.pin.as_ref().is_some_and(|p| p.reissued_by.contains(&by)) {
+        return Err(Refusal::NotYours);
+    }
+    let old_letter = old.carried_by.clone();
+    let greeting = account.name.full();
+    let name = organisation.map(|(_, name)| name.to_owned());
+    let (issue, letter) = post_pin(fresh, address.ok_or(Refusal::NoAddress)?, greeting, name, policy, origin.at, rng)
+        .ok_or(Refusal::NotAwaited)?;
+    let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
+    membership.gate = Gate::Pin { issue };
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ReissuePin, rng)
+        .on(account.id.as_str())
+        .for_organisation(organisation.map(|(id, _)| id));
+    let notice = arrives_by.map(|arrives_by| mail(account, origin.at, MailText::PinReissued { arrives_by }, rng));
+    Ok(Decision::recording(audit)
+        .update(account, after)
+        .change(Change::WithdrawLetter(old_letter))
+        .send([letter])
+        .send(notice))
+}

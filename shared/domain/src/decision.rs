@@ -1,0 +1,108 @@
+//! What a verb decides: changes, messages, and at least one audit entry, for one transaction.
+
+use jiff::Timestamp;
+
+use crate::account::{Account, PasswordHash};
+use crate::audit::AuditEvent;
+use crate::ids::{AccountId, MessageId};
+use crate::invite::Invitation;
+use crate::message::Message;
+use crate::organisation::Organisation;
+use crate::record::RecordKey;
+use crate::session::Session;
+
+/// Names a counter of guesses; made by the store, which keys it so that it tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptKey(pub String);
+
+/// One change of state. The store adds the condition under which it may happen, and everything
+/// that follows from it: unique markers and the rows by which an organisation lists its users.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new account. Its user name, and its address where the portal says so, must be free.
+    CreateAccount(Box<Account>),
+    /// An account as it was read, and as it shall be.
+    UpdateAccount {
+        /// As it was read; the write fails if it has changed since.
+        before: Box<Account>,
+        /// As it shall be, save for the version, which the store counts.
+        after: Box<Account>,
+    },
+    /// A sign-in: notes the moment without counting as a change, so that two don't collide.
+    NoteSignIn {
+        /// The account as it was read.
+        account: Box<Account>,
+        /// When.
+        at: Timestamp,
+        /// The password under the current parameters, where they have changed.
+        rehashed: Option<PasswordHash>,
+    },
+    /// A new organisation.
+    CreateOrganisation(Organisation),
+    /// Ties a plan record to the one account that registers with it on this portal.
+    ClaimRecord {
+        /// The record.
+        record: RecordKey,
+        /// The account, which also tells the portal.
+        account: Box<Account>,
+    },
+    /// An invitation, new or changed.
+    SaveInvitation {
+        /// As it was read; none for a new one.
+        before: Option<Box<Invitation>>,
+        /// As it shall be, save for the version.
+        after: Box<Invitation>,
+    },
+    /// A new session.
+    StartSession(Session),
+    /// The end of one.
+    EndSession {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        id: String,
+    },
+    /// Takes a letter back that has not been printed yet.
+    WithdrawLetter(MessageId),
+    /// Clears a counter of guesses.
+    ForgetAttempts(AttemptKey),
+}
+
+/// Everything one verb does, to be done whole or not at all. It can't be made without an audit
+/// entry, so no change goes unrecorded.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What changes.
+    pub changes: Vec<Change>,
+    /// What is sent.
+    pub messages: Vec<Message>,
+    /// What is recorded.
+    pub audit: AuditEvent,
+}
+
+impl Decision {
+    /// A decision that so far only records something.
+    pub const fn recording(audit: AuditEvent) -> Self {
+        Self { changes: Vec::new(), messages: Vec::new(), audit }
+    }
+
+    /// Adds a change.
+    #[must_use]
+    pub fn change(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+
+    /// Adds messages.
+    #[must_use]
+    pub fn send(mut self, messages: impl IntoIterator<Item = Message>) -> Self {
+        self.messages.extend(messages);
+        self
+    }
+
+    /// Adds the change of an account as it was read.
+    #[must_use]
+    pub fn update(self, before: &Account, after: Account) -> Self {
+        self.change(Change::UpdateAccount { before: Box::new(before.clone()), after: Box::new(after) })
+    }
+}

@@ -1,0 +1,391 @@
+//! Invitations (AG-01, AG-05, AG-08, UX-01).
+
+use jiff::Timestamp;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::account::{Account, Gate, Membership};
+use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::decision::{Change, Decision};
+use crate::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use crate::message::{Mail, MailText, Message};
+use crate::organisation::Organisation;
+use crate::policy::{Permission, Policy, Role, days_after};
+use crate::register::{Applicant, Registered, mail};
+use crate::session::Token;
+use crate::text::{Email, PersonName};
+
+/// Where an invitation stands. That it is expired follows from the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    /// It waits for the invited person.
+    Pending,
+    /// The person has registered with it.
+    Accepted {
+        /// As this account.
+        account: AccountId,
+    },
+    /// An administrator took it back.
+    Revoked,
+}
+
+/// An invitation. An organisation has at most one for an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Its identifier, from organisation and address.
+    pub id: InvitationId,
+    /// Counts its changes.
+    pub version: u64,
+    /// The portal.
+    pub portal: PortalId,
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// Its name, for the page behind the link.
+    pub organisation_name: String,
+    /// Whom it is for.
+    pub name: PersonName,
+    /// The only address that can use it.
+    pub email: Email,
+    /// What the person will be.
+    pub role: Role,
+    /// Who sent it.
+    pub invited_by: AccountId,
+    /// That person's name.
+    pub inviter: String,
+    /// Where that person is told (AG-08).
+    pub inviter_email: Email,
+    /// The digest of the one token that works.
+    pub token: String,
+    /// When it was last sent.
+    pub sent_at: Timestamp,
+    /// How often it was sent.
+    pub sent: u32,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Why something about an invitation is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The person isn't allowed to.
+    NotAllowed,
+    /// The portal's people don't come in by invitation.
+    NotThisPortal,
+    /// The address has a pending one: send that again instead (UX-01).
+    AlreadyInvited,
+    /// The person it was for has registered.
+    AlreadyAccepted,
+    /// An administrator took it back.
+    Revoked,
+    /// Its time is over.
+    Expired,
+    /// It was sent to another address (UX-01).
+    OtherAddress,
+    /// There is no such invitation, or a newer link has been sent (AG-01).
+    Unknown,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::NotThisPortal => "not_this_portal",
+            Self::AlreadyInvited => "already_invited",
+            Self::AlreadyAccepted => "already_accepted",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::OtherAddress => "other_address",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Where an invitation stands at a moment, as administrators see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It can be used.
+    Pending,
+    /// Its time is over.
+    Expired,
+    /// The person has registered.
+    Accepted,
+    /// It was taken back.
+    Revoked,
+}
+
+impl Invitation {
+    /// The id of an organisation's invitation to an address.
+    pub fn natural_id(organisation: &OrganisationId, email: &Email) -> InvitationId {
+        let hash = Sha256::digest(format!("invitation/{organisation}/{}", email.key()));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash[..16]);
+        InvitationId::from_bytes(bytes)
+    }
+
+    /// Where it stands.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match self.state {
+            State::Accepted { .. } => Standing::Accepted,
+            State::Revoked => Standing::Revoked,
+            State::Pending if now >= self.expires_at => Standing::Expired,
+            State::Pending => Standing::Pending,
+        }
+    }
+
+    /// That it can be used with this token now.
+    ///
+    /// # Errors
+    /// [`Refusal`] saying why not.
+    pub fn usable(&self, token: &Token, now: Timestamp) -> Result<(), Refusal> {
+        if self.token != token.digest() {
+            return Err(Refusal::Unknown);
+        }
+        match self.standing(now) {
+            Standing::Pending => Ok(()),
+            Standing::Expired => Err(Refusal::Expired),
+            Standing::Accepted => Err(Refusal::AlreadyAccepted),
+            Standing::Revoked => Err(Refusal::Revoked),
+        }
+    }
+
+    fn carry(&self, token: &Token, policy: &Policy, at: Timestamp, rng: &mut impl Rng) -> Message {
+        Message::Mail(Mail {
+            id: MessageId::random(rng),
+            portal: self.portal.clone(),
+            to: self.email.clone(),
+            greeting: self.name.full(),
+            at,
+            says: MailText::Invitation {
+                organisation: self.organisation_name.clone(),
+                inviter: self.inviter.clone(),
+                role: policy.role_title(self.role).to_owned(),
+                token: token.expose(),
+                usable_until: policy.date_of(self.expires_at),
+            },
+        })
+    }
+}
+
+/// The administrator who acts, and for which organisation.
+#[derive(Debug, Clone, Copy)]
+pub struct Acting<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// What it is in the organisation it works for.
+    pub membership: &'a Membership,
+}
+
+impl<'a> Acting<'a> {
+    /// The organisation, if the person may do this there.
+    pub fn allowed(&self, permission: Permission, policy: &Policy) -> Option<&'a OrganisationId> {
+        self.membership
+            .organisation
+            .as_ref()
+            .filter(|_| policy.allows(self.membership.role, permission))
+    }
+
+    /// Starts an audit entry about what is done here.
+    pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
+        AuditEvent::done(origin, Actor::Account(self.account.id.clone()), action, rng)
+            .for_organisation(self.membership.organisation.as_ref())
+    }
+}
+
+/// Invites somebody to the organisation (AG-05).
+///
+/// `existing` is the organisation's invitation to this address, if there ever was one: a pending
+/// one is not doubled, an old one is replaced.
+///
+/// # Errors
+/// [`Refusal`].
+#[allow(clippy::too_many_arguments)]
+pub fn invite(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    existing: Option<&Invitation>,
+    (name, email, role): (PersonName, Email, Role),
+    token: &Token,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Invitation, Decision), Refusal> {
+    let valid_days = policy
+        .staff
+        .as_ref()
+        .and_then(|s| s.invitation_valid_days)
+        .ok_or(Refusal::NotThisPortal)?;
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
+    if !allowed || !policy.grants(acting.membership.role, role) {
+        return Err(Refusal::NotAllowed);
+    }
+    if existing.is_some_and(|i| i.standing(origin.at) == Standing::Pending) {
+        return Err(Refusal::AlreadyInvited);
+    }
+    let invitation = Invitation {
+        id: Invitation::natural_id(&organisation.id, &email),
+        version: existing.map_or(0, |i| i.version),
+        portal: policy.portal.clone(),
+        organisation: organisation.id.clone(),
+        organisation_name: organisation.name.clone(),
+        name,
+        email,
+        role,
+        invited_by: acting.account.id.clone(),
+        inviter: acting.account.name.full(),
+        inviter_email: acting.account.email.clone(),
+        token: token.digest(),
+        sent_at: origin.at,
+        sent: 1,
+        expires_at: days_after(origin.at, valid_days.get()),
+        state: State::Pending,
+    };
+    let decision = Decision::recording(acting.audit(origin, Action::Invite, rng).on(invitation.id.as_str()))
+        .change(Change::SaveInvitation {
+            before: existing.cloned().map(Box::new),
+            after: Box::new(invitation.clone()),
+        })
+        .send([invitation.carry(token, policy, origin.at, rng)]);
+    Ok((invitation, decision))
+}
+
+/// Sends an invitation again with a new link and a new term; the older link is dead (AG-01).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn resend(
+    acting: Acting<'_>,
+    invitation: &Invitation,
+    token: &Token,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Invitation, Decision), Refusal> {
+    let valid_days = policy
+        .staff
+        .as_ref()
+        .and_then(|s| s.invitation_valid_days)
+        .ok_or(Refusal::NotThisPortal)?;
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+        return Err(Refusal::NotAllowed);
+    }
+    match invitation.standing(origin.at) {
+        Standing::Accepted => return Err(Refusal::AlreadyAccepted),
+        Standing::Revoked => return Err(Refusal::Revoked),
+        Standing::Pending | Standing::Expired => {}
+    }
+    let after = Invitation {
+        token: token.digest(),
+        sent_at: origin.at,
+        sent: invitation.sent + 1,
+        expires_at: days_after(origin.at, valid_days.get()),
+        ..invitation.clone()
+    };
+    let decision = Decision::recording(acting.audit(origin, Action::ResendInvitation, rng).on(after.id.as_str()))
+        .change(Change::SaveInvitation {
+            before: Some(Box::new(invitation.clone())),
+            after: Box::new(after.clone()),
+        })
+        .send([after.carry(token, policy, origin.at, rng)]);
+    Ok((after, decision))
+}
+
+/// Takes an invitation back (UX-01). Taking it back twice is taking it back.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn revoke(
+    acting: Acting<'_>,
+    invitation: &Invitation,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Option<Decision>, Refusal> {
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+        return Err(Refusal::NotAllowed);
+    }
+    match invitation.state {
+        State::Accepted { .. } => Err(Refusal::AlreadyAccepted),
+        State::Revoked => Ok(None),
+        State::Pending => {
+            let after = Invitation { state: State::Revoked, ..invitation.clone() };
+            let audit = acting.audit(origin, Action::RevokeInvitation, rng).on(after.id.as_str());
+            Ok(Some(Decision::recording(audit).change(Change::SaveInvitation {
+                before: Some(Box::new(invitation.clone())),
+                after: Box::new(after),
+            })))
+        }
+    }
+}
+
+/// Registers the invited person; the administrator is told, and approves where the portal says so
+/// (AG-08). Until then the person has no access.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn accept(
+    invitation: &Invitation,
+    token: &Token,
+    applicant: Applicant,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let now = origin.at;
+    invitation.usable(token, now)?;
+    if applicant.email.key() != invitation.email.key() {
+        return Err(Refusal::OtherAddress);
+    }
+    let approval = policy.staff.as_ref().is_some_and(|s| s.approval);
+    let membership = Membership {
+        organisation: Some(invitation.organisation.clone()),
+        role: invitation.role,
+        gate: if approval { Gate::Approval } else { Gate::Open },
+        services: Default::default(),
+        group_codes: Default::default(),
+        since: now,
+        way: None,
+        record: None,
+        category: None,
+    };
+    let account = applicant.into_account(membership, policy, now);
+    let accepted = Invitation {
+        state: State::Accepted { account: account.id.clone() },
+        ..invitation.clone()
+    };
+    let told = Message::Mail(Mail {
+        id: MessageId::random(rng),
+        portal: policy.portal.clone(),
+        to: invitation.inviter_email.clone(),
+        greeting: invitation.inviter.clone(),
+        at: now,
+        says: MailText::InvitedPersonRegistered {
+            organisation: invitation.organisation_name.clone(),
+            person: account.name.full(),
+            user_name: account.user_name.to_string(),
+            awaits_approval: approval,
+        },
+    });
+    let welcome = mail(
+        &account,
+        now,
+        MailText::Registered { user_name: account.user_name.to_string(), pin_letter_by: None, agreement: None },
+        rng,
+    );
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::AcceptInvitation, rng)
+        .on(invitation.id.as_str())
+        .for_organisation(Some(&invitation.organisation));
+    let decision = Decision::recording(audit)
+        .change(Change::SaveInvitation {
+            before: Some(Box::new(invitation.clone())),
+            after: Box::new(accepted),
+        })
+        .change(Change::CreateAccount(Box::new(account.clone())))
+        .send([told, welcome]);
+    Ok(Registered { account, decision })
+}

@@ -1,0 +1,25 @@
+//! The rules of Vestibule, pure: no AWS, no async, no clock or randomness of its own, no HTTP.
+//!
+//! A verb is a function `(state, command, policy, now, random) -> Result<Decision, Refusal>`; the
+//! store commits a [`Decision`] in one transaction. What differs between portals is a field of
+//! [`policy::Policy`].
+
+pub mod account;
+pub mod activate;
+pub mod audit;
+pub mod decision;
+pub mod ids;
+pub mod invite;
+pub mod letter;
+pub mod manage;
+pub mod message;
+pub mod organisation;
+pub mod password;
+pub mod policy;
+pub mod record;
+pub mod register;
+pub mod session;
+pub mod sign_in;
+pub mod text;
+
+pub use decision::{Change, Decision};

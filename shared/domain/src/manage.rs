@@ -1,0 +1,188 @@
+//! What administrators do to the users of their organisation.
+
+use std::collections::BTreeSet;
+
+use rand::Rng;
+
+use crate::account::{Account, Gate, Issue, Membership, Status};
+use crate::activate::FreshCode;
+use crate::audit::{Action, Origin};
+use crate::decision::{Change, Decision};
+use crate::ids::MessageId;
+use crate::invite::Acting;
+use crate::message::{MailText, Message};
+use crate::organisation::Organisation;
+use crate::policy::{JoinBy, Permission, Policy, Role, days_after};
+use crate::register::{Applicant, Registered, mail};
+
+/// Why something about a user is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The person isn't allowed to.
+    NotAllowed,
+    /// There is no such user in the organisation (BL-17).
+    Unknown,
+    /// The portal's people don't come in this way.
+    NotThisPortal,
+    /// The user doesn't wait for approval.
+    NotAwaited,
+    /// The portal offers no such service.
+    NoSuchService(String),
+    /// The organisation has no such group code.
+    NoSuchGroupCode(String),
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Unknown => "unknown",
+            Self::NotThisPortal => "not_this_portal",
+            Self::NotAwaited => "not_awaited",
+            Self::NoSuchService(_) => "no_such_service",
+            Self::NoSuchGroupCode(_) => "no_such_group_code",
+        }
+    }
+}
+
+/// Approves a user who registered, with exactly these services and group codes (AG-08).
+///
+/// # Errors
+/// [`Refusal`].
+#[allow(clippy::too_many_arguments)]
+pub fn approve(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    services: BTreeSet<String>,
+    group_codes: BTreeSet<String>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    if acting.allowed(Permission::ApproveUsers, policy) != Some(&organisation.id) {
+        return Err(Refusal::NotAllowed);
+    }
+    let mut after = user.clone();
+    let membership = after
+        .membership_mut(Some(&organisation.id))
+        .filter(|_| user.status != Status::Deleted)
+        .ok_or(Refusal::Unknown)?;
+    if !policy.grants(acting.membership.role, membership.role) {
+        return Err(Refusal::NotAllowed);
+    }
+    if membership.gate != Gate::Approval {
+        return Err(Refusal::NotAwaited);
+    }
+    check_offered(&services, &group_codes, organisation, policy)?;
+    membership.gate = Gate::Open;
+    membership.services = services;
+    membership.group_codes = group_codes;
+    let titles = titles(membership, policy);
+    let notice = mail(user, origin.at, MailText::Approved { organisation: organisation.name.clone(), services: titles }, rng);
+    let decision = Decision::recording(acting.audit(origin, Action::ApproveUser, rng).on(user.id.as_str()))
+        .update(user, after.clone())
+        .send([notice]);
+    Ok((after, decision))
+}
+
+fn check_offered(services: &BTreeSet<String>, group_codes: &BTreeSet<String>, organisation: &Organisation, policy: &Policy) -> Result<(), Refusal> {
+    if let Some(s) = services.iter().find(|s| !policy.services.iter().any(|o| o.id.as_str() == **s)) {
+        return Err(Refusal::NoSuchService(s.clone()));
+    }
+    if let Some(c) = group_codes.iter().find(|c| !organisation.group_codes.contains(*c)) {
+        return Err(Refusal::NoSuchGroupCode(c.clone()));
+    }
+    Ok(())
+}
+
+fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
+    policy
+        .services
+        .iter()
+        .filter(|s| membership.services.contains(s.id.as_str()))
+        .map(|s| s.title.to_string())
+        .collect()
+}
+
+/// A user that an administrator adds.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The person; without a password where a registration code is sent.
+    pub applicant: Applicant,
+    /// What they will be.
+    pub role: Role,
+    /// The services assigned.
+    pub services: BTreeSet<String>,
+    /// The group codes assigned.
+    pub group_codes: BTreeSet<String>,
+    /// A fresh registration code, where the portal sends one.
+    pub code: Option<FreshCode>,
+}
+
+/// Adds a user to the organisation (BL-07, BL-08, EX-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn add_user(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    new: NewUser,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let NewUser { applicant, role, services, group_codes, code } = new;
+    let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
+    if !allowed || !policy.grants(acting.membership.role, role) {
+        return Err(Refusal::NotAllowed);
+    }
+    check_offered(&services, &group_codes, organisation, policy)?;
+    let now = origin.at;
+    let name = organisation.name.clone();
+    let user_name = applicant.user_name.to_string();
+    let message_id = MessageId::random(rng);
+    let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
+        (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
+            let expires_at = days_after(now, p.valid_days.get());
+            let issue = Issue {
+                id: fresh.id,
+                code: fresh.code,
+                issued_at: now,
+                expires_at,
+                carried_by: message_id.clone(),
+                abroad: false,
+            };
+            let usable_until = policy.date_of(expires_at);
+            let says = MailText::RegistrationCode { organisation: name, user_name, code: fresh.digits, usable_until };
+            (Gate::RegistrationCode { issue }, says)
+        }
+        (JoinBy::InitialPassword, None, _) => {
+            let gate = if staff.approval { Gate::Approval } else { Gate::Open };
+            (gate, MailText::AccountMade { organisation: name, user_name })
+        }
+        _ => return Err(Refusal::NotThisPortal),
+    };
+    let membership = Membership {
+        organisation: Some(organisation.id.clone()),
+        role,
+        gate,
+        services,
+        group_codes,
+        since: now,
+        way: None,
+        record: None,
+        category: None,
+    };
+    let account = applicant.into_account(membership, policy, now);
+    let mut notice = mail(&account, now, says, rng);
+    if let Message::Mail(mail) = &mut notice {
+        mail.id = message_id;
+    }
+    let decision = Decision::recording(acting.audit(origin, Action::AddUser, rng).on(account.id.as_str()))
+        .change(Change::CreateAccount(Box::new(account.clone())))
+        .send([notice]);
+    Ok(Registered { account, decision })
+}

@@ -1,0 +1,30 @@
+//! Organisations: agencies, employer groups, practices, facilities, billing agencies.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, OrganisationId, PortalId};
+use crate::record::RecordKey;
+
+/// An organisation that registered on a portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organisation {
+    /// Its identifier.
+    pub id: OrganisationId,
+    /// Its portal.
+    pub portal: PortalId,
+    /// What it is: "agency", "practice".
+    pub kind: String,
+    /// What the plan calls it.
+    pub name: String,
+    /// The plan record it registered with.
+    pub record: RecordKey,
+    /// Who registered it first (AG-03).
+    pub registered_by: AccountId,
+    /// When.
+    pub registered_at: Timestamp,
+    /// The group codes that can be assigned to its people.
+    pub group_codes: BTreeSet<String>,
+}

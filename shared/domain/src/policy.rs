@@ -1,0 +1,1089 @@
+//! The policy of a portal: everything in which one portal differs from another, as data.
+//!
+//! A policy is a TOML file read at run time; `docs/portals.md` explains every field. Reading one
+//! reports the first fault with file, line and field, so that a wrong policy stops the start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::ids::PortalId;
+use crate::record::{Fact, RecordKind};
+use crate::text::{Country, Email};
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Bounded<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = i64::deserialize(deserializer)?;
+        match u32::try_from(n) {
+            Ok(n) if (MIN..=MAX).contains(&n) => Ok(Self(n)),
+            _ => Err(serde::de::Error::custom(format!(
+                "must be a whole number from {MIN} to {MAX}, not {n}"
+            ))),
+        }
+    }
+}
+
+/// A span of days.
+pub type Days = Bounded<1, 3650>;
+/// How often something may be tried.
+pub type Tries = Bounded<1, 1000>;
+
+/// A text of one line, not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line(String);
+
+impl Line {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.trim().is_empty() || text.chars().any(char::is_control) || text.chars().count() > 500 {
+            return Err(serde::de::Error::custom(
+                "must be a text of one line, 1 to 500 characters",
+            ));
+        }
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+/// A name inside a policy or an API: `a-z`, `0-9`, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Slug(String);
+
+impl Slug {
+    /// Reads a slug of 1 to 40 characters.
+    ///
+    /// # Errors
+    /// A sentence saying what is allowed.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        if (1..=40).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be 1 to 40 of a-z, 0-9, _ and -")
+        }
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slug {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// An `http(s)` address without a trailing slash, query or fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebAddress(String);
+
+impl WebAddress {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WebAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WebAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let fits = rest.is_some_and(|r| {
+            !r.is_empty()
+                && !r.ends_with('/')
+                && r.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b))
+        });
+        if fits {
+            Ok(Self(text))
+        } else {
+            Err(serde::de::Error::custom(
+                "must be an address such as https://agents.example.com, without a slash, query or fragment at its end",
+            ))
+        }
+    }
+}
+
+/// A time zone by its IANA name; it decides when a day begins on this portal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone(TimeZone);
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        TimeZone::get(&name).map(Self).map_err(|_| {
+            serde::de::Error::custom(format!(
+                "must be the IANA name of a time zone such as America/Chicago, not {name:?}"
+            ))
+        })
+    }
+}
+
+/// What a user is within an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The first person of an organisation, with power to sign for it (AG-03).
+    Principal,
+    /// Manages others of the organisation.
+    Administrator,
+    /// Manages others, named as the stand-in of an administrator (BA-08).
+    AlternativeAdministrator,
+    /// Works for the organisation and manages nobody.
+    User,
+    /// A member of the plan, who belongs to no organisation.
+    Member,
+}
+
+impl Role {
+    /// Whether the role manages others; such users are an organisation's administrators (AG-15).
+    pub const fn is_administrator(self) -> bool {
+        matches!(self, Self::Principal | Self::Administrator | Self::AlternativeAdministrator)
+    }
+
+    /// As it stands in the API and the policy files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "principal",
+            Self::Administrator => "administrator",
+            Self::AlternativeAdministrator => "alternative_administrator",
+            Self::User => "user",
+            Self::Member => "member",
+        }
+    }
+}
+
+/// What a role may do to others of the organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Send, list, resend and revoke invitations, or add users where the portal has no invitations.
+    AddUsers,
+    /// Approve those who registered, with services and group codes.
+    ApproveUsers,
+    /// List and search the users of the organisation.
+    ListUsers,
+    /// Change the data, services and group codes of a user.
+    EditUsers,
+    /// Make users administrators.
+    GrantRoles,
+    /// Disable and reinstate users.
+    DisableUsers,
+    /// Delete users that are not administrators.
+    DeleteUsers,
+    /// Delete administrators too.
+    DeleteAdministrators,
+    /// Send a lost registration code again, or have a password reset.
+    ReissueCodes,
+    /// See when each user last signed in (BA-07).
+    SeeLastSignIn,
+    /// Download the list of users as CSV (BA-09).
+    DownloadUsers,
+    /// Confirm or remove each account in a review of access (EX-11).
+    ReviewAccess,
+    /// Read the organisation's audit trail.
+    SeeAudit,
+    /// Look up the ids of the agents under a managing agent (AG-12).
+    LookUpAgents,
+}
+
+/// What one role is called and may do on this portal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolePolicy {
+    /// What the portal calls it: "office manager", "delegated administrator".
+    pub title: Line,
+    /// What it may do.
+    #[serde(default)]
+    pub may: BTreeSet<Permission>,
+    /// The roles it may give to others.
+    #[serde(default)]
+    pub grants: BTreeSet<Role>,
+}
+
+/// The insurer that runs the portal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Whose records people are compared with; portals of one insurer share it.
+    pub id: Slug,
+    /// What people call it.
+    pub name: Line,
+    /// The sender's address on letters, line by line.
+    pub return_address: Vec<Line>,
+}
+
+/// Whom to turn to when the portal can't help (AG-18).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HelpDesk {
+    /// What it is called.
+    pub name: Line,
+    /// Its number.
+    pub phone: Line,
+    /// When it answers.
+    pub hours: Line,
+    /// Its address, where it has one.
+    pub email: Option<EmailField>,
+}
+
+/// An e-mail address in a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailField(pub Email);
+
+impl<'de> Deserialize<'de> for EmailField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Email::parse(&String::deserialize(deserializer)?)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who makes the user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedBy {
+    /// The person who registers (ME-02).
+    User,
+    /// The system (BL-16).
+    System,
+}
+
+/// User names.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserNamePolicy {
+    /// Who makes it.
+    pub chosen_by: NamedBy,
+    /// The fewest characters of a chosen name.
+    pub min_length: Bounded<3, 30>,
+    /// What a system-made name begins with.
+    pub prefix: Option<Slug>,
+}
+
+/// E-mail addresses.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailPolicy {
+    /// Where set, an address serves one account among all portals that name the same realm (EX-08).
+    pub unique_in: Option<Slug>,
+    /// The sender of the portal's mails.
+    pub from: EmailField,
+}
+
+/// A kind of character that a password must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CharacterKind {
+    /// A letter of any script.
+    Letter,
+    /// A capital letter.
+    Uppercase,
+    /// A small letter.
+    Lowercase,
+    /// A digit.
+    Digit,
+    /// Anything that is neither a letter nor a digit.
+    Symbol,
+}
+
+/// Passwords.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordPolicy {
+    /// The fewest characters.
+    pub min_length: Bounded<6, 64>,
+    /// What it must hold at least one of.
+    #[serde(default)]
+    pub must_hold: BTreeSet<CharacterKind>,
+    /// Whether obscene words are refused (ME-03).
+    pub refuse_obscene: bool,
+    /// After how many days it must be changed; absent: never.
+    pub max_age_days: Option<Days>,
+    /// How many days before that the owner is warned, most first.
+    #[serde(default)]
+    pub warn_days: Vec<Days>,
+    /// How many earlier passwords can't be chosen again.
+    #[serde(default)]
+    pub remembered: Option<Bounded<1, 24>>,
+}
+
+/// Security questions (ME-04).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityQuestionPolicy {
+    /// How many a person sets up.
+    pub asked: Bounded<1, 5>,
+    /// The questions to choose from.
+    pub questions: Vec<Line>,
+}
+
+/// Sessions (AG-14).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionPolicy {
+    /// After how many hours a session ends, whatever its user does.
+    pub hours: Bounded<1, 24>,
+    /// After how many minutes without a request it ends; absent: only the hours count.
+    pub idle_minutes: Option<Bounded<1, 480>>,
+}
+
+/// How often something may be guessed within a window.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuessPolicy {
+    /// Tries for one user name, or one plan record.
+    pub tries: Tries,
+    /// Tries from one source address, whatever it tries.
+    pub tries_per_source: Bounded<1, 100_000>,
+    /// The length of the window, in minutes.
+    pub window_minutes: Bounded<1, 1440>,
+}
+
+/// What a plan record must say for a way of registering to be open to it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordCondition {
+    /// The kinds of provider, group or agent it is open to; empty: all.
+    #[serde(default)]
+    pub categories: BTreeSet<Slug>,
+    /// Whether the provider must participate in the plan's network; absent: it doesn't matter.
+    pub participating: Option<bool>,
+}
+
+/// A way to register against the plan's records.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// Its name in the API.
+    pub id: Slug,
+    /// What the portal calls it.
+    pub title: Line,
+    /// Which of the plan's records are looked up.
+    pub records: RecordKind,
+    /// What must match them, besides the number that finds the record (AG-07, ME-01, EX-05).
+    pub prove: BTreeSet<Fact>,
+    /// What the person is afterwards.
+    pub role: Role,
+    /// What kind of organisation is registered; absent for members.
+    pub organisation: Option<Line>,
+    /// Whether the person must state that they may sign for the organisation (AG-03).
+    #[serde(default)]
+    pub states_signing_power: bool,
+    /// What the record must say.
+    #[serde(default)]
+    pub only_for: RecordCondition,
+    /// What someone reads whose record matches but isn't one of those (EX-04).
+    pub otherwise: Option<Line>,
+    /// Whether a PIN letter must be answered before anything protected is shown.
+    #[serde(default)]
+    pub pin: bool,
+    /// The services the person has; absent: all that the portal offers.
+    pub services: Option<BTreeSet<Slug>>,
+}
+
+/// Whose address a PIN letter goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterAddress {
+    /// The address in the plan records (ME-06).
+    PlanRecords,
+    /// The address the person designates when registering (BL-03).
+    Designated,
+}
+
+/// Who may have a PIN or code issued anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reissuer {
+    /// The person it was issued to.
+    User,
+    /// An administrator of the organisation.
+    Administrator,
+    /// The plan's help desk.
+    HelpDesk,
+}
+
+/// A span of business days, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "[u8; 2]")]
+pub struct BusinessDays {
+    /// The earliest.
+    pub from: u8,
+    /// The latest.
+    pub to: u8,
+}
+
+impl TryFrom<[u8; 2]> for BusinessDays {
+    type Error = &'static str;
+    fn try_from([from, to]: [u8; 2]) -> Result<Self, Self::Error> {
+        if 1 <= from && from <= to && to <= 60 {
+            Ok(Self { from, to })
+        } else {
+            Err("must be two numbers of business days, 1 to 60, the earlier first")
+        }
+    }
+}
+
+/// PINs that go by letter.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinPolicy {
+    /// How many digits.
+    pub digits: Bounded<4, 12>,
+    /// How many wrong ones kill it.
+    pub tries: Bounded<1, 20>,
+    /// How long it can be entered, counted from its issue.
+    pub valid_days: Days,
+    /// Where the letter goes.
+    pub address: LetterAddress,
+    /// Who may have it issued anew (ME-07, BL-06).
+    pub reissued_by: BTreeSet<Reissuer>,
+    /// When a letter within the home country arrives (ME-08).
+    pub arrives_in: BusinessDays,
+    /// When a letter abroad arrives.
+    pub arrives_abroad_in: BusinessDays,
+    /// Where letters are not "abroad".
+    pub home_country: CountryField,
+    /// Days besides Saturday and Sunday on which no letter is carried.
+    #[serde(default)]
+    pub holidays: BTreeSet<Date>,
+}
+
+/// A country in a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountryField(pub Country);
+
+impl<'de> Deserialize<'de> for CountryField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Country::parse(&String::deserialize(deserializer)?)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Registration codes that go by e-mail (BL-08).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationCodePolicy {
+    /// What every code begins with.
+    pub prefix: Line,
+    /// How many digits follow.
+    pub digits: Bounded<6, 12>,
+    /// How many wrong ones kill it.
+    pub tries: Bounded<1, 20>,
+    /// How long it can be entered.
+    pub valid_days: Days,
+    /// Who may have it sent again (BL-09).
+    pub reissued_by: BTreeSet<Reissuer>,
+}
+
+/// How an administrator's people come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinBy {
+    /// A link in an e-mail, through which they register themselves (AG-08).
+    Invitation,
+    /// An account made by the administrator, and a code by e-mail (BL-08).
+    RegistrationCode,
+    /// An account made by the administrator, with a password to be changed at once (EX-09).
+    InitialPassword,
+}
+
+/// The administrator's people.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaffPolicy {
+    /// How they come in.
+    pub join_by: JoinBy,
+    /// Whether an administrator must approve them afterwards (AG-08).
+    #[serde(default)]
+    pub approval: bool,
+    /// How long an invitation can be used.
+    pub invitation_valid_days: Option<Days>,
+    /// Whether the principal is asked for a backup with administrator's rights (AG-04).
+    #[serde(default)]
+    pub asks_for_backup: bool,
+}
+
+/// Who records that an agreement is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedBy {
+    /// The plan, from the paper it received: it stands in the plan records (AG-11).
+    Plan,
+    /// The user, by accepting it on the portal (UX-13).
+    User,
+}
+
+/// What is held back until an agreement is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withholds {
+    /// Everything protected (AG-11).
+    ProtectedInformation,
+    /// The PIN letter (BL-10).
+    PinLetter,
+}
+
+/// An agreement and its current revision.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Its name in the API and in the plan records.
+    pub id: Slug,
+    /// What people call it.
+    pub title: Line,
+    /// The current revision; an older one on file doesn't count.
+    pub revision: Line,
+    /// Where its form can be downloaded.
+    pub form: WebAddress,
+    /// Who records the signature.
+    pub recorded_by: RecordedBy,
+    /// What waits for it.
+    pub withholds: Withholds,
+    /// The ways of registering that need it; empty: everybody does.
+    #[serde(default)]
+    pub ways: BTreeSet<Slug>,
+    /// The categories of plan record that need it; empty: all.
+    #[serde(default)]
+    pub categories: BTreeSet<Slug>,
+}
+
+/// A means of proving oneself when the password or user name is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryMeans {
+    /// All the security answers (ME-05).
+    SecurityAnswers,
+    /// A link to the address on record.
+    Email,
+    /// The answer to the hint question (BL-14).
+    HintQuestion,
+}
+
+/// Getting back in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryPolicy {
+    /// What a forgotten password takes, all of it.
+    pub forgot_password: BTreeSet<RecoveryMeans>,
+    /// What a forgotten user name takes, all of it.
+    pub forgot_user_name: BTreeSet<RecoveryMeans>,
+    /// How long a link can be used.
+    pub link_minutes: Bounded<5, 1440>,
+}
+
+/// Idle accounts (BA-01 to BA-03).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InactivityPolicy {
+    /// Disabled after more than this many days without a sign-in.
+    pub disable_after_days: Days,
+    /// Deleted after more than this many days without a sign-in.
+    pub delete_after_days: Days,
+    /// Roles that are neither disabled nor deleted.
+    #[serde(default)]
+    pub exempt_roles: BTreeSet<Role>,
+    /// How many days before either the owner is warned, most first.
+    #[serde(default)]
+    pub warn_days: Vec<Days>,
+    /// How many days a reinstated account has to be used (UX-02).
+    pub grace_days: Days,
+}
+
+/// A campaign with dates (AG-13, ME-10).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
+pub enum Campaign {
+    /// Everybody registers again.
+    ReRegistration {
+        /// The first day.
+        start: Date,
+        /// The last day on which those already registered can do so.
+        cutoff: Date,
+        /// How long after the start they keep access all the same.
+        transition_days: Days,
+    },
+    /// User names made before a date become free.
+    ReleaseUserNames {
+        /// The day on which they do.
+        on: Date,
+        /// Names made before this day.
+        created_before: Date,
+    },
+}
+
+/// A periodic review of who has access (EX-11).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessReviewPolicy {
+    /// How often.
+    pub every_days: Days,
+    /// How long managers have to answer before they are chased.
+    pub answer_within_days: Days,
+}
+
+/// What the portal says in its own words.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    /// To who signs in with a wrong user name or password (BA-05).
+    #[serde(default = "login_failed")]
+    pub login_failed: Line,
+    /// To who signs in rightly to a disabled account (BA-04).
+    #[serde(default = "account_disabled")]
+    pub account_disabled: Line,
+    /// To whose data doesn't match the plan records (AG-06).
+    #[serde(default = "registration_refused")]
+    pub registration_refused: Line,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self {
+            login_failed: login_failed(),
+            account_disabled: account_disabled(),
+            registration_refused: registration_refused(),
+        }
+    }
+}
+
+fn login_failed() -> Line {
+    Line("Login failed due to either an invalid user ID and/or password, or a connection cannot be established. Please try again.".into())
+}
+
+fn account_disabled() -> Line {
+    Line("This user ID no longer has access to the system. Please contact your security administrator for more information.".into())
+}
+
+fn registration_refused() -> Line {
+    Line("We could not register you with what you entered. Please compare it with your plan documents. If you or your organisation may already be registered, sign in or ask your administrator.".into())
+}
+
+/// A thing with a name in the API and a title for people: a service, a publication.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offered {
+    /// Its name in the API.
+    pub id: Slug,
+    /// What people call it.
+    pub title: Line,
+}
+
+/// Where the group codes come from that an administrator can assign (AG-08).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupCodePolicy {
+    /// The organisation's plan record lists them.
+    #[serde(default)]
+    pub from_records: bool,
+    /// These, for every organisation.
+    #[serde(default)]
+    pub offered: BTreeSet<String>,
+}
+
+/// The policy of one portal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The portal, from the name of the file.
+    #[serde(skip, default = "unnamed")]
+    pub portal: PortalId,
+    /// What people call the portal.
+    pub title: Line,
+    /// Where its pages are; links in mails begin with it.
+    pub site: WebAddress,
+    /// The web origins that may call the API (CORS).
+    #[serde(default)]
+    pub origins: Vec<WebAddress>,
+    /// Where its days begin and end.
+    pub time_zone: Zone,
+    /// The insurer behind it.
+    pub plan: Plan,
+    /// Whom to turn to.
+    pub help_desk: HelpDesk,
+    /// User names.
+    pub user_name: UserNamePolicy,
+    /// E-mail addresses.
+    pub email: EmailPolicy,
+    /// Passwords.
+    pub password: PasswordPolicy,
+    /// Security questions; absent: none.
+    pub security_questions: Option<SecurityQuestionPolicy>,
+    /// Whether people set a hint question of their own (BL-14).
+    #[serde(default)]
+    pub hint_question: bool,
+    /// Sessions.
+    pub session: SessionPolicy,
+    /// Guesses at sign-in.
+    pub sign_in: GuessPolicy,
+    /// Guesses at registration.
+    pub registration: GuessPolicy,
+    /// The ways to register against the plan's records.
+    #[serde(rename = "way", default)]
+    pub ways: Vec<Way>,
+    /// PIN letters; needed where a way asks for a PIN.
+    pub pin: Option<PinPolicy>,
+    /// Registration codes; needed where staff join by one.
+    pub registration_code: Option<RegistrationCodePolicy>,
+    /// The administrator's people; absent where there are none.
+    pub staff: Option<StaffPolicy>,
+    /// Agreements to sign.
+    #[serde(rename = "agreement", default)]
+    pub agreements: Vec<Agreement>,
+    /// Getting back in.
+    pub recovery: RecoveryPolicy,
+    /// Idle accounts; absent: they are left alone.
+    pub inactivity: Option<InactivityPolicy>,
+    /// Reviews of access; absent: none.
+    pub access_review: Option<AccessReviewPolicy>,
+    /// Campaigns.
+    #[serde(rename = "campaign", default)]
+    pub campaigns: Vec<Campaign>,
+    /// What the portal says in its own words.
+    #[serde(default)]
+    pub messages: Messages,
+    /// The services on offer.
+    #[serde(rename = "service", default)]
+    pub services: Vec<Offered>,
+    /// The group codes on offer.
+    #[serde(default)]
+    pub group_codes: GroupCodePolicy,
+    /// E-news that can be subscribed to (BL-13).
+    #[serde(rename = "publication", default)]
+    pub publications: Vec<Offered>,
+    /// What each role may do.
+    pub roles: BTreeMap<Role, RolePolicy>,
+}
+
+fn unnamed() -> PortalId {
+    PortalId::parse("unnamed").unwrap_or_else(|_| unreachable!("a constant"))
+}
+
+/// Why a policy file can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {field}: {reason}")]
+pub struct PolicyError {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The field, as a path such as `way[0].prove`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Policy {
+    /// Reads the policy of `portal` from the text of its file.
+    ///
+    /// # Errors
+    /// [`PolicyError`] with the file, line and field of the first fault.
+    pub fn parse(portal: PortalId, file: &str, text: &str) -> Result<Self, PolicyError> {
+        let fault = |line, field: String, reason: String| PolicyError {
+            file: file.to_owned(),
+            line,
+            field,
+            reason,
+        };
+        let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let deserializer = toml::Deserializer::parse(text).map_err(|e| {
+            let line = e.span().map_or(1, |s| line_at(s.start));
+            fault(line, "(file)".into(), e.message().to_owned())
+        })?;
+        let mut policy: Self = serde_path_to_error::deserialize(deserializer).map_err(|e| {
+            let path = e.path().to_string();
+            let inner = e.into_inner();
+            let line = inner.span().map_or(1, |s| line_at(s.start));
+            let field = if path == "." { "(file)".into() } else { path };
+            fault(line, field, inner.message().to_owned())
+        })?;
+        policy.portal = portal;
+        policy.check().map_err(|(field, reason)| {
+            fault(span_of(text, &field).map_or(1, line_at), field, reason)
+        })?;
+        Ok(policy)
+    }
+
+    /// What no single field shows: that the parts of a policy fit together.
+    fn check(&self) -> Result<(), (String, String)> {
+        let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
+        if self.user_name.chosen_by == NamedBy::System && self.user_name.prefix.is_none() {
+            return no("user_name", "needs a prefix when the system makes the user names");
+        }
+        if let Some(q) = &self.security_questions
+            && q.questions.len() < q.asked.get() as usize
+        {
+            return no("security_questions.questions", "has fewer questions than are asked");
+        }
+        self.check_ways()?;
+        self.check_staff()?;
+        self.check_agreements()?;
+        self.check_recovery()?;
+        if let Some(i) = &self.inactivity
+            && i.delete_after_days <= i.disable_after_days
+        {
+            return no("inactivity.delete_after_days", "must be more than disable_after_days");
+        }
+        for (i, campaign) in self.campaigns.iter().enumerate() {
+            if let Campaign::ReRegistration { start, cutoff, .. } = campaign
+                && cutoff < start
+            {
+                return no(&format!("campaign[{i}].cutoff"), "must not be before the start");
+            }
+        }
+        if let Some(code) = self.group_codes.offered.iter().find(|c| crate::text::plan_number(c).as_ref() != Ok(c)) {
+            return no("group_codes.offered", &format!("{code:?} is no group code: 1 to 20 capital letters, digits and -"));
+        }
+        unique("service", self.services.iter().map(|s| &s.id))?;
+        unique("publication", self.publications.iter().map(|s| &s.id))?;
+        unique("agreement", self.agreements.iter().map(|s| &s.id))?;
+        unique("way", self.ways.iter().map(|s| &s.id))
+    }
+
+    fn check_ways(&self) -> Result<(), (String, String)> {
+        if self.ways.is_empty() {
+            return Err(("way".into(), "must be given at least once: [[way]]".into()));
+        }
+        for (i, way) in self.ways.iter().enumerate() {
+            let no = |field: &str, reason: String| Err((format!("way[{i}]{field}"), reason));
+            if way.prove.is_empty() {
+                return no(".prove", "must name at least one fact".into());
+            }
+            if let Some(fact) = way.prove.iter().find(|f| !way.records.has(**f)) {
+                return no(".prove", format!("records of this kind hold no {}", fact.as_str()));
+            }
+            if (way.role == Role::Member) == way.organisation.is_some() {
+                return no(".organisation", "must be given for every role but member".into());
+            }
+            if way.pin && self.pin.is_none() {
+                return no(".pin", "needs a [pin] section".into());
+            }
+            let conditional = !way.only_for.categories.is_empty() || way.only_for.participating.is_some();
+            if conditional != way.otherwise.is_some() {
+                return no(".otherwise", "must be given exactly where only_for is".into());
+            }
+            if !self.roles.contains_key(&way.role) {
+                return no(".role", format!("has no [roles.{}] section", way.role.as_str()));
+            }
+            let offered = |s: &Slug| self.services.iter().any(|o| o.id == *s);
+            if let Some(service) = way.services.iter().flatten().find(|s| !offered(s)) {
+                return no(".services", format!("{service} is no [[service]]"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_staff(&self) -> Result<(), (String, String)> {
+        let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
+        for (role, policy) in &self.roles {
+            if let Some(granted) = policy.grants.iter().find(|g| !self.roles.contains_key(g)) {
+                return no(
+                    &format!("roles.{}.grants", role.as_str()),
+                    &format!("{} has no section of its own", granted.as_str()),
+                );
+            }
+        }
+        let Some(staff) = &self.staff else { return Ok(()) };
+        if staff.join_by == JoinBy::Invitation && staff.invitation_valid_days.is_none() {
+            return no("staff.join_by", "invitations need invitation_valid_days");
+        }
+        if staff.join_by == JoinBy::RegistrationCode && self.registration_code.is_none() {
+            return no("staff.join_by", "needs a [registration_code] section");
+        }
+        if staff.join_by == JoinBy::RegistrationCode && staff.approval {
+            return no("staff.approval", "goes with invitations and initial passwords: a registration code is the approval");
+        }
+        if staff.join_by == JoinBy::RegistrationCode && self.user_name.chosen_by == NamedBy::User {
+            return no("staff.join_by", "registration codes go with user names made by the system");
+        }
+        if !self.roles.contains_key(&Role::User) {
+            return no("staff", "needs a [roles.user] section");
+        }
+        Ok(())
+    }
+
+    fn check_agreements(&self) -> Result<(), (String, String)> {
+        for (i, agreement) in self.agreements.iter().enumerate() {
+            let way = |s: &Slug| self.ways.iter().find(|w| w.id == *s);
+            for id in &agreement.ways {
+                match way(id) {
+                    None => return Err((format!("agreement[{i}].ways"), format!("{id} is no [[way]]"))),
+                    Some(w) if agreement.withholds == Withholds::PinLetter && !w.pin => {
+                        return Err((format!("agreement[{i}].ways"), format!("{id} has no PIN letter to withhold")));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if agreement.withholds == Withholds::PinLetter && agreement.recorded_by != RecordedBy::Plan {
+                return Err((format!("agreement[{i}].recorded_by"), "must be \"plan\" where the PIN letter waits for it".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_recovery(&self) -> Result<(), (String, String)> {
+        for (field, means) in [
+            ("recovery.forgot_password", &self.recovery.forgot_password),
+            ("recovery.forgot_user_name", &self.recovery.forgot_user_name),
+        ] {
+            if means.contains(&RecoveryMeans::SecurityAnswers) && self.security_questions.is_none() {
+                return Err((field.into(), "needs a [security_questions] section".into()));
+            }
+            if means.contains(&RecoveryMeans::HintQuestion) && !self.hint_question {
+                return Err((field.into(), "needs hint_question = true".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The day it is on this portal.
+    pub fn today(&self, now: Timestamp) -> Date {
+        self.date_of(now)
+    }
+
+    /// The day on which a moment falls on this portal.
+    pub fn date_of(&self, moment: Timestamp) -> Date {
+        moment.to_zoned(self.time_zone.0.clone()).date()
+    }
+
+    /// The way of registering with this name.
+    pub fn way(&self, id: &str) -> Option<&Way> {
+        self.ways.iter().find(|w| w.id.as_str() == id)
+    }
+
+    /// Whether a role has a permission here.
+    pub fn allows(&self, role: Role, permission: Permission) -> bool {
+        self.roles.get(&role).is_some_and(|r| r.may.contains(&permission))
+    }
+
+    /// Whether a role may give another to somebody.
+    pub fn grants(&self, giver: Role, given: Role) -> bool {
+        self.roles.get(&giver).is_some_and(|r| r.grants.contains(&given))
+    }
+
+    /// What a role is called here.
+    pub fn role_title(&self, role: Role) -> &str {
+        self.roles.get(&role).map_or(role.as_str(), |r| r.title.as_str())
+    }
+
+    /// The services on offer.
+    pub fn service_ids(&self) -> BTreeSet<Slug> {
+        self.services.iter().map(|s| s.id.clone()).collect()
+    }
+
+    /// When a password set at `changed_at` has to be changed (AG-02): after the last of its days.
+    pub fn password_expires_at(&self, changed_at: Timestamp) -> Option<Timestamp> {
+        self.password
+            .max_age_days
+            .map(|d| days_after(changed_at, d.get()))
+    }
+
+    /// When a session begun at `now` ends, whatever its user does (AG-14).
+    pub fn session_ends_at(&self, now: Timestamp) -> Timestamp {
+        now + SignedDuration::from_hours(self.session.hours.get().into())
+    }
+
+    /// The last business day of a span that begins on the day after `day` (ME-08).
+    pub fn business_day_after(&self, day: Date, count: u8) -> Date {
+        let no_holidays = BTreeSet::new();
+        let holidays = self.pin.as_ref().map_or(&no_holidays, |p| &p.holidays);
+        let mut day = day;
+        let mut left = count;
+        while left > 0 {
+            day = day.saturating_add(1.day());
+            let weekend = matches!(day.weekday(), jiff::civil::Weekday::Saturday | jiff::civil::Weekday::Sunday);
+            if !weekend && !holidays.contains(&day) {
+                left -= 1;
+            }
+        }
+        day
+    }
+}
+
+/// A moment a number of 24-hour days later.
+pub fn days_after(moment: Timestamp, days: u32) -> Timestamp {
+    moment + SignedDuration::from_hours(24 * i64::from(days))
+}
+
+fn unique<'a>(field: &str, ids: impl Iterator<Item = &'a Slug>) -> Result<(), (String, String)> {
+    let mut seen = BTreeSet::new();
+    for (i, id) in ids.enumerate() {
+        if !seen.insert(id) {
+            return Err((format!("{field}[{i}].id"), format!("{id} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+/// Where in the text a field such as `way[0].prove` stands, or the nearest part of it that does.
+fn span_of(text: &str, field: &str) -> Option<usize> {
+    use toml::de::{DeTable, DeValue};
+    let root = DeTable::parse(text).ok()?;
+    let mut found = None;
+    let mut table: Option<&DeTable<'_>> = Some(root.get_ref());
+    for part in field.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some((key, value)) = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == name)) else {
+            return found;
+        };
+        found = Some(key.span().start);
+        let mut value = value;
+        if let (Some(i), DeValue::Array(array)) = (index, value.get_ref())
+            && let Some(item) = array.get(i)
+        {
+            found = Some(item.span().start);
+            value = item;
+        }
+        table = match value.get_ref() {
+            DeValue::Table(t) => Some(t),
+            _ => None,
+        };
+    }
+    found
+}

@@ -1,0 +1,286 @@
+//! Plan records: what the insurer already knows, and how what a person enters is compared with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use data_encoding::BASE64URL_NOPAD;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use crate::ids::{AccountId, PortalId};
+use crate::policy::{RecordCondition, Slug, Way};
+use crate::text::{self, Invalid, PostalAddress, Sensitive};
+
+/// A keyed message authentication code under a named key: what stands in the table instead of a
+/// short secret. Without the key it can't be guessed, and it compares in constant time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mac {
+    /// The version of the key.
+    pub key: u32,
+    /// The code, base64url.
+    #[serde(with = "base64url")]
+    pub code: Vec<u8>,
+}
+
+mod base64url {
+    use super::{BASE64URL_NOPAD, Deserialize};
+
+    pub fn serialize<S: serde::Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&BASE64URL_NOPAD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        BASE64URL_NOPAD
+            .decode(String::deserialize(d)?.as_bytes())
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl PartialEq for Mac {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && bool::from(self.code.ct_eq(&other.code))
+    }
+}
+
+impl Eq for Mac {}
+
+/// The kinds of plan record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// A person covered by the plan: a subscriber or a dependant.
+    Member,
+    /// A person licensed to sell the plan.
+    Agent,
+    /// An employer's group.
+    Group,
+    /// A medical or dental provider, a facility, or a billing agency.
+    Provider,
+}
+
+impl RecordKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Member, Self::Agent, Self::Group, Self::Provider];
+
+    /// As it stands in policies, feeds and keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Agent => "agent",
+            Self::Group => "group",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// What the number that finds such a record is called in the API and in feeds.
+    pub const fn number_field(self) -> &'static str {
+        match self {
+            Self::Member => "enrollee_id",
+            Self::Agent => "agent_id",
+            Self::Group => "group_number",
+            Self::Provider => "provider_id",
+        }
+    }
+
+    /// Reads such a number. An enrollee id is nine digits and nothing else (ME-01).
+    ///
+    /// # Errors
+    /// [`Invalid`] saying what it must be.
+    pub fn parse_number(self, text: &str) -> Result<String, Invalid> {
+        match self {
+            Self::Member => text::digits(text, 9, 9).map(|d| d.expose().to_owned()),
+            Self::Agent | Self::Group | Self::Provider => text::plan_number(text),
+        }
+    }
+
+    /// Whether records of this kind hold a fact.
+    pub const fn has(self, fact: Fact) -> bool {
+        use Fact::{DateOfBirth, FirstName, LastName, SsnLast4, SubscriberLastName, TaxId, TaxIdLast4};
+        match self {
+            Self::Member => matches!(fact, SubscriberLastName | FirstName | LastName | DateOfBirth),
+            Self::Agent => matches!(fact, FirstName | LastName | SsnLast4),
+            Self::Group | Self::Provider => matches!(fact, TaxId | TaxIdLast4),
+        }
+    }
+}
+
+/// A fact in a plan record that proves who somebody is. Only its keyed code is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// The last name of the subscriber, for a dependant too (ME-11).
+    SubscriberLastName,
+    /// The person's own given name.
+    FirstName,
+    /// The person's own family name.
+    LastName,
+    /// The person's own date of birth.
+    DateOfBirth,
+    /// The last four digits of the social security number.
+    SsnLast4,
+    /// The last four digits of the tax id.
+    TaxIdLast4,
+    /// The whole tax id, nine digits.
+    TaxId,
+}
+
+impl Fact {
+    /// As it stands in the API and in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SubscriberLastName => "subscriber_last_name",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::DateOfBirth => "date_of_birth",
+            Self::SsnLast4 => "ssn_last4",
+            Self::TaxIdLast4 => "tax_id_last4",
+            Self::TaxId => "tax_id",
+        }
+    }
+
+    /// Reads what was entered or fed, in the one form in which it is compared.
+    ///
+    /// # Errors
+    /// [`Invalid`] saying what it must be.
+    pub fn parse(self, text: &str) -> Result<Sensitive, Invalid> {
+        match self {
+            Self::SubscriberLastName | Self::FirstName | Self::LastName => {
+                let comparable = text::comparable(text::NamePart::parse(text)?.as_str());
+                if comparable.is_empty() {
+                    return Err(Invalid::new("must hold a letter"));
+                }
+                Ok(Sensitive::new(comparable))
+            }
+            Self::DateOfBirth => text
+                .trim()
+                .parse::<Date>()
+                .ok()
+                .filter(|d| text.trim().len() == 10 && d.year() >= 1880)
+                .map(|d| Sensitive::new(d.to_string()))
+                .ok_or_else(|| Invalid::new("must be a date such as 1980-01-31")),
+            Self::SsnLast4 | Self::TaxIdLast4 => text::digits(text, 4, 4),
+            Self::TaxId => text::digits(&text.replacen('-', "", 1), 9, 9),
+        }
+    }
+}
+
+/// Finds a record: which plan's, of what kind, under which number, and whose.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// The plan.
+    pub plan: String,
+    /// The kind.
+    pub kind: RecordKind,
+    /// The number that the plan gave it.
+    pub number: String,
+    /// 0 for the subscriber and for everything that isn't a member; dependants count from 1.
+    pub person: u8,
+}
+
+impl RecordKey {
+    /// What a fact's code is bound to, so that no code can be moved to another record.
+    pub fn context(&self, fact: Fact) -> String {
+        format!("{}/{}/{}/{}/{}", self.plan, self.kind.as_str(), self.number, self.person, fact.as_str())
+    }
+}
+
+/// What a record says, apart from the facts that prove who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordData {
+    /// What the plan calls it: a person or an organisation.
+    pub name: String,
+    /// A provider's, group's or agent's category: `medical_group`, `dental`, `billing_agency`.
+    pub category: Option<String>,
+    /// Whether a provider participates in the plan's network.
+    pub participating: Option<bool>,
+    /// The agent id of the managing agent (AG-12).
+    pub manager: Option<String>,
+    /// The agreements on file, with their revisions (AG-11, BL-10).
+    pub agreements: BTreeMap<String, String>,
+    /// The group codes of the organisation.
+    pub group_codes: BTreeSet<String>,
+    /// Where letters go. Sealed in the table.
+    pub address: Option<PostalAddress>,
+}
+
+/// A record as a feed gives it: facts in clear, on their way to becoming codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Which record.
+    pub key: RecordKey,
+    /// The facts, in their comparable form.
+    pub facts: BTreeMap<Fact, Sensitive>,
+    /// The rest.
+    pub data: RecordData,
+}
+
+/// A record as the table holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRecord {
+    /// Which record.
+    pub key: RecordKey,
+    /// The codes of its facts.
+    pub facts: BTreeMap<Fact, Mac>,
+    /// The rest.
+    pub data: RecordData,
+    /// Who has registered with it, on each portal.
+    pub claims: BTreeMap<PortalId, AccountId>,
+}
+
+/// What a person entered to prove who they are.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The number that finds the record.
+    pub number: String,
+    /// The facts that the way of registering asks for.
+    pub facts: BTreeMap<Fact, Sensitive>,
+    /// The given name, which decides between twins: same number, same date of birth.
+    pub first_name: Sensitive,
+}
+
+impl PlanRecord {
+    /// Whether each fact is as the record has it. All are compared, whatever the first says.
+    fn matches(&self, facts: &BTreeMap<Fact, Sensitive>, verify: &impl Fn(&Mac, &str, &Sensitive) -> bool) -> bool {
+        facts.iter().fold(!facts.is_empty(), |so_far, (fact, entered)| {
+            let same = self
+                .facts
+                .get(fact)
+                .is_some_and(|code| verify(code, &self.key.context(*fact), entered));
+            so_far & same
+        })
+    }
+}
+
+/// The record that the proof is about, if what was entered matches one (AG-06, ME-01, ME-11).
+///
+/// `verify` compares an entered fact with a stored code in a context.
+pub fn find<'a>(records: &'a [PlanRecord], proof: &Proof, verify: impl Fn(&Mac, &str, &Sensitive) -> bool) -> Option<&'a PlanRecord> {
+    let matching: Vec<_> = records.iter().filter(|r| r.matches(&proof.facts, &verify)).collect();
+    match matching.as_slice() {
+        [one] => Some(one),
+        several => several.iter().copied().find(|r| {
+            r.facts
+                .get(&Fact::FirstName)
+                .is_some_and(|code| verify(code, &r.key.context(Fact::FirstName), &proof.first_name))
+        }),
+    }
+}
+
+impl RecordCondition {
+    /// Whether a record is one of those that the condition names.
+    pub fn holds_for(&self, record: &RecordData) -> bool {
+        let category = self.categories.is_empty()
+            || record
+                .category
+                .as_ref()
+                .is_some_and(|c| self.categories.iter().any(|s| s.as_str() == c));
+        category && self.participating.is_none_or(|p| record.participating == Some(p))
+    }
+}
+
+impl Way {
+    /// The record's category, where it is one a policy could name.
+    pub(crate) fn category(record: &RecordData) -> Option<Slug> {
+        record.category.as_deref().and_then(|c| Slug::parse(c).ok())
+    }
+}

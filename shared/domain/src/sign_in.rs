@@ -1,0 +1,141 @@
+//! Beginning and ending sessions (AG-14, BA-04, BA-05).
+
+use rand::{CryptoRng, Rng};
+
+use crate::account::{Account, NextStep, Password, PasswordHash, Status};
+use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::decision::{AttemptKey, Change, Decision};
+use crate::message::MailText;
+use crate::policy::Policy;
+use crate::register::mail;
+use crate::session::{Session, Token, TokenKind};
+
+/// Why nobody is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Unknown, deleted, without a password yet, or the password is wrong: all the same (BA-05).
+    Failed,
+    /// The password is right, the account disabled (BA-04).
+    Disabled,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// An opened session.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The token for its owner.
+    pub token: Token,
+    /// The session.
+    pub session: Session,
+    /// What has to be done first.
+    pub next_step: Option<NextStep>,
+    /// What is to be committed.
+    pub decision: Decision,
+}
+
+/// What the comparison of the password said.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// It is wrong, or there was none to compare with.
+    Wrong,
+    /// It is right; here it is under the current parameters, where those have changed.
+    Right {
+        /// The new hash.
+        rehashed: Option<PasswordHash>,
+    },
+}
+
+/// Opens a session for the owner of the account.
+///
+/// # Errors
+/// [`Refusal`]; both have cost the same work.
+pub fn sign_in(
+    account: Option<&Account>,
+    checked: Checked,
+    attempts: AttemptKey,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut (impl Rng + CryptoRng),
+) -> Result<SignedIn, Refusal> {
+    let (Some(account), Checked::Right { rehashed }) = (account, checked) else {
+        return Err(Refusal::Failed);
+    };
+    match account.status {
+        Status::Active => {}
+        Status::Disabled => return Err(Refusal::Disabled),
+        Status::Deleted => return Err(Refusal::Failed),
+    }
+    let membership = match account.memberships.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    let now = origin.at;
+    let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
+    let session = Session {
+        id: token.digest(),
+        account: account.id.clone(),
+        organisation: membership.and_then(|m| m.organisation.clone()),
+        epoch: account.session_epoch,
+        began_at: now,
+        last_seen_at: now,
+        ends_at: policy.session_ends_at(now),
+        source: origin.source.clone(),
+    };
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::SignIn, rng)
+        .on(account.id.as_str())
+        .for_organisation(session.organisation.as_ref());
+    let decision = Decision::recording(audit)
+        .change(Change::NoteSignIn { account: Box::new(account.clone()), at: now, rehashed })
+        .change(Change::StartSession(session.clone()))
+        .change(Change::ForgetAttempts(attempts));
+    Ok(SignedIn {
+        token,
+        next_step: account.next_step(membership, policy, now),
+        session,
+        decision,
+    })
+}
+
+/// Ends a session.
+pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decision {
+    let audit = AuditEvent::done(origin, Actor::Account(session.account.clone()), Action::SignOut, rng)
+        .on(session.account.as_str())
+        .for_organisation(session.organisation.as_ref());
+    Decision::recording(audit).change(Change::EndSession {
+        account: session.account.clone(),
+        id: session.id.clone(),
+    })
+}
+
+/// Sets a new password in a session, ends all the others and tells the owner (AG-02, EX-09, UX-05).
+///
+/// The session goes on under the account's new epoch; it is returned with the account.
+pub fn change_password(
+    account: &Account,
+    session: &Session,
+    hash: PasswordHash,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> (Account, Session, Decision) {
+    let mut after = account.clone();
+    after.password = Some(Password { hash, changed_at: origin.at, must_change: false });
+    after.end_sessions();
+    let session = Session { epoch: after.session_epoch, ..session.clone() };
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ChangePassword, rng)
+        .on(account.id.as_str())
+        .for_organisation(session.organisation.as_ref());
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .change(Change::StartSession(session.clone()))
+        .send([mail(account, origin.at, MailText::PasswordChanged, rng)]);
+    (after, session, decision)
+}
