@@ -1,1 +1,89 @@
-//! TODO
+//! What administrators do to the users of their organisation: list, add, approve.
+
+mod add_user;
+mod approve;
+mod list;
+mod show;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+use vestibule_domain::account::Registration;
+use vestibule_domain::manage::Refusal;
+use vestibule_domain::policy::{Permission, Policy, Role};
+use vestibule_http::{Api, Problem, answer};
+use vestibule_store::UserRow;
+
+/// The routes of this function.
+pub fn api() -> Api {
+    Api::new()
+        .routes(routes!(list::list, add_user::add_user))
+        .routes(routes!(show::show))
+        .routes(routes!(approve::approve))
+}
+
+/// A user, as administrators see one.
+#[derive(Debug, Serialize, ToSchema)]
+struct UserAnswer {
+    id: String,
+    user_name: String,
+    first_name: String,
+    last_name: String,
+    email: String,
+    role: String,
+    /// `pending`, `awaiting_approval` or `registered` (BL-02).
+    registration: &'static str,
+    /// `active`, `disabled` or `deleted`.
+    status: &'static str,
+    services: Vec<String>,
+    group_codes: Vec<String>,
+    /// Since when they are in the organisation.
+    since: String,
+    /// When they last signed in; shown to roles that may see it (BA-07).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sign_in_at: Option<String>,
+}
+
+impl UserAnswer {
+    /// What somebody in `viewer`'s role sees of a user.
+    fn of(row: UserRow, viewer: Role, policy: &Policy) -> Self {
+        let last = row.last_sign_in_at.filter(|_| policy.allows(viewer, Permission::SeeLastSignIn));
+        Self {
+            id: row.account.to_string(),
+            user_name: row.user_name,
+            first_name: row.name.first.to_string(),
+            last_name: row.name.last.to_string(),
+            email: row.email,
+            role: row.role.as_str().to_owned(),
+            registration: match row.registration {
+                Registration::Pending => "pending",
+                Registration::AwaitingApproval => "awaiting_approval",
+                Registration::Registered => "registered",
+            },
+            status: row.status.as_str(),
+            services: row.services,
+            group_codes: row.group_codes,
+            since: answer::moment(row.since),
+            last_sign_in_at: last.map(answer::moment),
+        }
+    }
+}
+
+/// A refusal, in words.
+fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    let conflict = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
+    match refusal {
+        Refusal::NotAllowed => Problem::not_allowed(policy),
+        Refusal::Unknown => Problem::not_found("user"),
+        Refusal::NotThisPortal => conflict("not-this-portal", "Not on this portal", "People come in by invitation on this portal; invite them instead."),
+        Refusal::NotAwaited => conflict("not-awaited", "Nothing to approve", "This user does not wait for approval; perhaps another administrator has approved them."),
+        Refusal::NoSuchService(name) => Problem::invalid_field("services", &format!("{} is not on offer here", shown(&name))),
+        Refusal::NoSuchGroupCode(code) => Problem::invalid_field("group_codes", &format!("{} is not one of the organisation's", shown(&code))),
+    }
+}
+
+/// What somebody sent, short enough to be shown back.
+fn shown(text: &str) -> String {
+    format!("{:?}", text.chars().take(40).collect::<String>())
+}

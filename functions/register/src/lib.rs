@@ -1,1 +1,19 @@
-//! TODO
+//! Registration: principals and members against the plan's records, invited staff through their
+//! link.
+
+mod accept_invitation;
+mod describe_portal;
+mod look_up_invitation;
+mod register;
+
+use utoipa_axum::routes;
+use vestibule_http::Api;
+
+/// The routes of this function.
+pub fn api() -> Api {
+    Api::new()
+        .routes(routes!(describe_portal::describe_portal))
+        .routes(routes!(register::register))
+        .routes(routes!(look_up_invitation::look_up_invitation))
+        .routes(routes!(accept_invitation::accept_invitation))
+}

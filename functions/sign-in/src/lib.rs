@@ -1,1 +1,56 @@
-//! TODO
+//! Sessions: begin, next step, end; and the change of a password within one.
+
+mod change_password;
+mod current;
+mod sign_in;
+mod sign_out;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+use vestibule_domain::account::NextStep;
+use vestibule_domain::session::Session;
+use vestibule_http::{Api, answer};
+
+/// The routes of this function.
+pub fn api() -> Api {
+    Api::new()
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(current::current, sign_out::sign_out))
+        .routes(routes!(change_password::change_password))
+}
+
+/// A session, as its owner sees it.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionAnswer {
+    /// The account.
+    user_id: String,
+    /// The organisation worked for; absent for members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation_id: Option<String>,
+    /// What has to be done before anything else: `change_password`, `choose_organisation`,
+    /// `enter_pin`, `enter_registration_code`, `await_approval`, `sign_agreement`. Absent when
+    /// everything is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<&'static str>,
+    /// When it began.
+    began_at: String,
+    /// When it ends, whatever its user does.
+    ends_at: String,
+    /// The token, where it was asked for in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl SessionAnswer {
+    fn of(session: &Session, next_step: Option<NextStep>) -> Self {
+        Self {
+            user_id: session.account.to_string(),
+            organisation_id: session.organisation.as_ref().map(ToString::to_string),
+            next_step: answer::step(next_step),
+            began_at: answer::moment(session.began_at),
+            ends_at: answer::moment(session.ends_at),
+            token: None,
+        }
+    }
+}

@@ -1,1 +1,4 @@
-//! TODO
+//! The whole system on one machine.
+
+pub mod sample_records;
+pub mod standins;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
-use crate::text::{Email, PersonName, UserName};
+use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// The most organisations that one login can belong to; the account stays a small item.
 pub const MOST_MEMBERSHIPS: usize = 50;
@@ -195,6 +195,8 @@ pub struct Account {
     pub security_answers: Vec<QuestionAnswer>,
     /// The hint question (BL-14).
     pub hint: Option<QuestionAnswer>,
+    /// Where the person wants PIN letters, on portals where they say so (BL-03). Sealed in the table.
+    pub postal_address: Option<PostalAddress>,
     /// The agreements on file, with their revisions.
     pub agreements: BTreeMap<String, String>,
     /// What it is where.

@@ -1,5 +1,7 @@
 //! PINs and registration codes: issuing, entering, issuing anew.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rand::{CryptoRng, Rng, RngExt};
 
@@ -10,7 +12,7 @@ use crate::ids::{IssueId, MessageId, OrganisationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
 use crate::policy::{Policy, Reissuer, days_after};
-use crate::record::Mac;
+use crate::record::{Mac, RecordKey};
 use crate::register::mail;
 use crate::text::{PostalAddress, Sensitive};
 
@@ -170,6 +172,7 @@ fn open(
 ///
 /// # Errors
 /// [`Refusal`].
+#[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     account: &Account,
     organisation: Option<(&OrganisationId, &str)>,
@@ -179,7 +182,7 @@ pub fn reissue_pin(
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Result<Decision, Refusal> {
+) -> Result<(Account, Decision), Refusal> {
     let mut after = account.clone();
     let membership = after
         .membership_mut(organisation.map(|(id, _)| id))
@@ -201,9 +204,46 @@ pub fn reissue_pin(
         .on(account.id.as_str())
         .for_organisation(organisation.map(|(id, _)| id));
     let notice = arrives_by.map(|arrives_by| mail(account, origin.at, MailText::PinReissued { arrives_by }, rng));
-    Ok(Decision::recording(audit)
-        .update(account, after)
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
         .change(Change::WithdrawLetter(old_letter))
         .send([letter])
-        .send(notice))
+        .send(notice);
+    Ok((after, decision))
+}
+
+/// Notes the agreements that the plan has on file now, as its records say, and posts the PIN letter
+/// that waited for one (AG-11, BL-10). None where nothing changes.
+///
+/// `address` is where the letter would go.
+pub fn agreements_recorded(
+    account: &Account,
+    on_file: &BTreeMap<String, String>,
+    record: &RecordKey,
+    (fresh, address, organisation): (FreshCode, Option<PostalAddress>, Option<String>),
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let mut after = account.clone();
+    after.agreements.extend(on_file.clone());
+    let agreements = after.agreements.clone();
+    let membership = after.memberships.iter_mut().find(|m| m.record.as_ref() == Some(record))?;
+    let way = membership.way.as_deref().and_then(|w| policy.way(w));
+    let released = membership.gate == Gate::PinLetterWithheld
+        && way.is_some_and(|w| !policy.withholds_letter(w, membership.category.as_deref(), &agreements));
+    let mut letter = None;
+    if released && let Some(address) = address {
+        let (issue, message) = post_pin(fresh, address, account.name.full(), organisation, policy, origin.at, rng)?;
+        membership.gate = Gate::Pin { issue };
+        letter = Some(message);
+    }
+    let organisation = membership.organisation.clone();
+    if after == *account {
+        return None;
+    }
+    let audit = AuditEvent::done(origin, Actor::System, Action::RecordAgreement, rng)
+        .on(account.id.as_str())
+        .for_organisation(organisation.as_ref());
+    Some(Decision::recording(audit).update(account, after).send(letter))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
-use crate::ids::{AccountId, MessageId};
+use crate::ids::MessageId;
 use crate::invite::Invitation;
 use crate::message::Message;
 use crate::organisation::Organisation;
@@ -56,12 +56,7 @@ pub enum Change {
     /// A new session.
     StartSession(Session),
     /// The end of one.
-    EndSession {
-        /// Whose.
-        account: AccountId,
-        /// Which.
-        id: String,
-    },
+    EndSession(Session),
     /// Takes a letter back that has not been printed yet.
     WithdrawLetter(MessageId),
     /// Clears a counter of guesses.

@@ -119,6 +119,18 @@ pub enum Standing {
     Revoked,
 }
 
+impl Standing {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Expired => "expired",
+            Self::Accepted => "accepted",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl Invitation {
     /// The id of an organisation's invitation to an address.
     pub fn natural_id(organisation: &OrganisationId, email: &Email) -> InvitationId {

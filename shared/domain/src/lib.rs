@@ -8,6 +8,7 @@ pub mod account;
 pub mod activate;
 pub mod audit;
 pub mod decision;
+pub mod feed;
 pub mod ids;
 pub mod invite;
 pub mod letter;

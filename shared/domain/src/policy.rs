@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::PortalId;
@@ -28,13 +29,22 @@ impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let n = i64::deserialize(deserializer)?;
-        match u32::try_from(n) {
-            Ok(n) if (MIN..=MAX).contains(&n) => Ok(Self(n)),
-            _ => Err(serde::de::Error::custom(format!(
-                "must be a whole number from {MIN} to {MAX}, not {n}"
-            ))),
+        struct Whole<const MIN: u32, const MAX: u32>;
+        impl<const MIN: u32, const MAX: u32> serde::de::Visitor<'_> for Whole<MIN, MAX> {
+            type Value = Bounded<MIN, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {MIN} to {MAX}")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Self::Value, E> {
+                match u32::try_from(n) {
+                    Ok(n) if (MIN..=MAX).contains(&n) => Ok(Bounded(n)),
+                    _ => Err(E::custom(format!("must be a whole number from {MIN} to {MAX}, not {n}"))),
+                }
+            }
         }
+        deserializer.deserialize_i64(Whole)
     }
 }
 
@@ -145,6 +155,33 @@ impl<'de> Deserialize<'de> for WebAddress {
     }
 }
 
+/// A day, as TOML's own date or as a text.
+struct Day(Date);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Date(toml::value::Datetime),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer) {
+            Ok(Written::Date(d)) => d.to_string(),
+            Ok(Written::Text(t)) => t,
+            Err(_) => String::new(),
+        };
+        match text.parse() {
+            Ok(date) if text.len() == 10 => Ok(Self(date)),
+            _ => Err(serde::de::Error::custom("must be a date such as 2027-01-31")),
+        }
+    }
+}
+
+fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Date>, D::Error> {
+    Vec::<Day>::deserialize(deserializer).map(|days| days.into_iter().map(|d| d.0).collect())
+}
+
 /// A time zone by its IANA name; it decides when a day begins on this portal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zone(TimeZone);
@@ -200,6 +237,8 @@ impl Role {
 pub enum Permission {
     /// Send, list, resend and revoke invitations, or add users where the portal has no invitations.
     AddUsers,
+    /// Invite again somebody whom the organisation deleted (AG-10, BA-06).
+    InviteDeleted,
     /// Approve those who registered, with services and group codes.
     ApproveUsers,
     /// List and search the users of the organisation.
@@ -328,6 +367,19 @@ pub enum CharacterKind {
     Symbol,
 }
 
+impl CharacterKind {
+    /// As it stands in the API and the policy files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Letter => "letter",
+            Self::Uppercase => "uppercase",
+            Self::Lowercase => "lowercase",
+            Self::Digit => "digit",
+            Self::Symbol => "symbol",
+        }
+    }
+}
+
 /// Passwords.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -421,6 +473,9 @@ pub struct Way {
     pub pin: bool,
     /// The services the person has; absent: all that the portal offers.
     pub services: Option<BTreeSet<Slug>>,
+    /// Whether the plan writes to whom this way is newly open, with the numbers it takes (EX-06).
+    #[serde(default)]
+    pub notification_letter: bool,
 }
 
 /// Whose address a PIN letter goes to.
@@ -447,7 +502,7 @@ pub enum Reissuer {
 
 /// A span of business days, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "[u8; 2]")]
+#[serde(try_from = "Vec<i64>")]
 pub struct BusinessDays {
     /// The earliest.
     pub from: u8,
@@ -455,14 +510,15 @@ pub struct BusinessDays {
     pub to: u8,
 }
 
-impl TryFrom<[u8; 2]> for BusinessDays {
+impl TryFrom<Vec<i64>> for BusinessDays {
     type Error = &'static str;
-    fn try_from([from, to]: [u8; 2]) -> Result<Self, Self::Error> {
-        if 1 <= from && from <= to && to <= 60 {
-            Ok(Self { from, to })
-        } else {
-            Err("must be two numbers of business days, 1 to 60, the earlier first")
+    fn try_from(days: Vec<i64>) -> Result<Self, Self::Error> {
+        let day = |n: i64| u8::try_from(n).ok().filter(|n| (1..=60).contains(n));
+        match days.as_slice() {
+            [from, to] if from <= to => day(*from).zip(day(*to)).map(|(from, to)| Self { from, to }),
+            _ => None,
         }
+        .ok_or("must be two numbers of business days, 1 to 60, the earlier first")
     }
 }
 
@@ -487,7 +543,7 @@ pub struct PinPolicy {
     /// Where letters are not "abroad".
     pub home_country: CountryField,
     /// Days besides Saturday and Sunday on which no letter is carried.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "days")]
     pub holidays: BTreeSet<Date>,
 }
 
@@ -635,7 +691,7 @@ pub struct InactivityPolicy {
 
 /// A campaign with dates (AG-13, ME-10).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
+#[serde(try_from = "WrittenCampaign")]
 pub enum Campaign {
     /// Everybody registers again.
     ReRegistration {
@@ -653,6 +709,49 @@ pub enum Campaign {
         /// Names made before this day.
         created_before: Date,
     },
+}
+
+/// A campaign as its section stands in the file, so that a fault is reported where it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCampaign {
+    kind: CampaignKind,
+    #[serde(default)]
+    start: Option<Day>,
+    #[serde(default)]
+    cutoff: Option<Day>,
+    #[serde(default)]
+    transition_days: Option<Days>,
+    #[serde(default)]
+    on: Option<Day>,
+    #[serde(default)]
+    created_before: Option<Day>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CampaignKind {
+    ReRegistration,
+    ReleaseUserNames,
+}
+
+impl TryFrom<WrittenCampaign> for Campaign {
+    type Error = &'static str;
+    fn try_from(written: WrittenCampaign) -> Result<Self, Self::Error> {
+        let WrittenCampaign { kind, start, cutoff, transition_days, on, created_before } = written;
+        match (kind, start, cutoff, transition_days, on, created_before) {
+            (CampaignKind::ReRegistration, Some(Day(start)), Some(Day(cutoff)), Some(transition_days), None, None) => {
+                Ok(Self::ReRegistration { start, cutoff, transition_days })
+            }
+            (CampaignKind::ReleaseUserNames, None, None, None, Some(Day(on)), Some(Day(created_before))) => {
+                Ok(Self::ReleaseUserNames { on, created_before })
+            }
+            (CampaignKind::ReRegistration, ..) => {
+                Err("re_registration takes exactly start, cutoff and transition_days")
+            }
+            (CampaignKind::ReleaseUserNames, ..) => Err("release_user_names takes exactly on and created_before"),
+        }
+    }
 }
 
 /// A periodic review of who has access (EX-11).
@@ -795,7 +894,21 @@ pub struct Policy {
     #[serde(rename = "publication", default)]
     pub publications: Vec<Offered>,
     /// What each role may do.
+    #[serde(deserialize_with = "roles")]
     pub roles: BTreeMap<Role, RolePolicy>,
+}
+
+/// Reads the roles by their names as texts, under which a fault can then be reported.
+fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Role, RolePolicy>, D::Error> {
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    struct Name(Role);
+    impl<'de> Deserialize<'de> for Name {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Role::deserialize(String::deserialize(deserializer)?.into_deserializer()).map(Self)
+        }
+    }
+    let named = BTreeMap::<Name, RolePolicy>::deserialize(deserializer)?;
+    Ok(named.into_iter().map(|(name, policy)| (name.0, policy)).collect())
 }
 
 fn unnamed() -> PortalId {
@@ -828,7 +941,7 @@ impl Policy {
             field,
             reason,
         };
-        let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let line_at = |offset: usize| text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1;
         let deserializer = toml::Deserializer::parse(text).map_err(|e| {
             let line = e.span().map_or(1, |s| line_at(s.start));
             fault(line, "(file)".into(), e.message().to_owned())
@@ -836,9 +949,9 @@ impl Policy {
         let mut policy: Self = serde_path_to_error::deserialize(deserializer).map_err(|e| {
             let path = e.path().to_string();
             let inner = e.into_inner();
-            let line = inner.span().map_or(1, |s| line_at(s.start));
+            let at = span_of(text, &path).or(inner.span().map(|s| s.start));
             let field = if path == "." { "(file)".into() } else { path };
-            fault(line, field, inner.message().to_owned())
+            fault(at.map_or(1, line_at), field, inner.message().to_owned())
         })?;
         policy.portal = portal;
         policy.check().map_err(|(field, reason)| {
@@ -858,20 +971,33 @@ impl Policy {
         {
             return no("security_questions.questions", "has fewer questions than are asked");
         }
+        if let Some(i) = self.origins.iter().position(|o| o.as_str().matches('/').count() != 2) {
+            return no(&format!("origins[{i}]"), "must be an origin such as https://agents.example.com, without a path");
+        }
+        match self.password.max_age_days {
+            Some(end) => check_warnings("password.warn_days", &self.password.warn_days, end)?,
+            None if !self.password.warn_days.is_empty() => return no("password.warn_days", "needs max_age_days"),
+            None => {}
+        }
         self.check_ways()?;
         self.check_staff()?;
         self.check_agreements()?;
         self.check_recovery()?;
-        if let Some(i) = &self.inactivity
-            && i.delete_after_days <= i.disable_after_days
-        {
-            return no("inactivity.delete_after_days", "must be more than disable_after_days");
+        if let Some(i) = &self.inactivity {
+            if i.delete_after_days <= i.disable_after_days {
+                return no("inactivity.delete_after_days", "must be more than disable_after_days");
+            }
+            check_warnings("inactivity.warn_days", &i.warn_days, i.disable_after_days)?;
         }
         for (i, campaign) in self.campaigns.iter().enumerate() {
-            if let Campaign::ReRegistration { start, cutoff, .. } = campaign
-                && cutoff < start
-            {
-                return no(&format!("campaign[{i}].cutoff"), "must not be before the start");
+            match campaign {
+                Campaign::ReRegistration { start, cutoff, .. } if cutoff < start => {
+                    return no(&format!("campaign[{i}].cutoff"), "must not be before the start");
+                }
+                Campaign::ReleaseUserNames { on, created_before } if on < created_before => {
+                    return no(&format!("campaign[{i}].created_before"), "must not be after the day of the release");
+                }
+                _ => {}
             }
         }
         if let Some(code) = self.group_codes.offered.iter().find(|c| crate::text::plan_number(c).as_ref() != Ok(c)) {
@@ -930,6 +1056,9 @@ impl Policy {
         if staff.join_by == JoinBy::Invitation && staff.invitation_valid_days.is_none() {
             return no("staff.join_by", "invitations need invitation_valid_days");
         }
+        if staff.join_by != JoinBy::Invitation && staff.invitation_valid_days.is_some() {
+            return no("staff.invitation_valid_days", "goes with invitations only");
+        }
         if staff.join_by == JoinBy::RegistrationCode && self.registration_code.is_none() {
             return no("staff.join_by", "needs a [registration_code] section");
         }
@@ -969,6 +1098,9 @@ impl Policy {
             ("recovery.forgot_password", &self.recovery.forgot_password),
             ("recovery.forgot_user_name", &self.recovery.forgot_user_name),
         ] {
+            if means.is_empty() {
+                return Err((field.into(), "must name at least one means: nobody gets in without proof".into()));
+            }
             if means.contains(&RecoveryMeans::SecurityAnswers) && self.security_questions.is_none() {
                 return Err((field.into(), "needs a [security_questions] section".into()));
             }
@@ -1046,6 +1178,16 @@ impl Policy {
 /// A moment a number of 24-hour days later.
 pub fn days_after(moment: Timestamp, days: u32) -> Timestamp {
     moment + SignedDuration::from_hours(24 * i64::from(days))
+}
+
+/// That warnings come in their order, and before what they warn of.
+fn check_warnings(field: &str, warn_days: &[Days], end: Days) -> Result<(), (String, String)> {
+    let falling = warn_days.windows(2).all(|pair| pair[0] > pair[1]);
+    if falling && warn_days.first().is_none_or(|first| *first < end) {
+        Ok(())
+    } else {
+        Err((field.to_owned(), format!("must be given most first, each less than {}", end.get())))
+    }
 }
 
 fn unique<'a>(field: &str, ids: impl Iterator<Item = &'a Slug>) -> Result<(), (String, String)> {

@@ -227,11 +227,9 @@ pub struct PlanRecord {
     pub claims: BTreeMap<PortalId, AccountId>,
 }
 
-/// What a person entered to prove who they are.
+/// What a person entered to prove who they are, besides the number that finds the record.
 #[derive(Debug, Clone)]
 pub struct Proof {
-    /// The number that finds the record.
-    pub number: String,
     /// The facts that the way of registering asks for.
     pub facts: BTreeMap<Fact, Sensitive>,
     /// The given name, which decides between twins: same number, same date of birth.

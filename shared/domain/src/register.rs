@@ -107,6 +107,7 @@ impl Applicant {
             }),
             security_answers: self.security_answers,
             hint: self.hint,
+            postal_address: None,
             agreements: self.accepts,
             memberships: vec![membership],
             session_epoch: 0,
@@ -140,7 +141,7 @@ pub fn register(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let record = record.ok_or(Refusal::NotMatched)?;
-    let Registration { way, applicant, designated_address, pin, organisation } = request;
+    let Registration { way, applicant, designated_address: designated, pin, organisation } = request;
     if !way.only_for.holds_for(&record.data) {
         return Err(Refusal::NotOpen(way.otherwise.as_ref().map(ToString::to_string).unwrap_or_default()));
     }
@@ -162,7 +163,7 @@ pub fn register(
     agreements.extend(applicant.accepts.clone());
     let (gate, letter) = if way.pin {
         let withheld = policy.withholds_letter(way, record.data.category.as_deref(), &agreements);
-        let address = letter_address(policy, &record.data, designated_address).ok_or(Refusal::NoAddress)?;
+        let address = letter_address(policy, &record.data, designated.as_ref()).ok_or(Refusal::NoAddress)?;
         if withheld {
             (Gate::PinLetterWithheld, None)
         } else {
@@ -194,6 +195,7 @@ pub fn register(
     };
     let mut account = applicant.into_account(membership, policy, now);
     account.agreements = agreements;
+    account.postal_address = designated;
 
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::Register, rng)
         .on(account.id.as_str())
@@ -230,10 +232,10 @@ fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeS
 }
 
 /// Where the PIN letter goes (ME-06, BL-03).
-fn letter_address(policy: &Policy, record: &RecordData, designated: Option<PostalAddress>) -> Option<PostalAddress> {
+pub fn letter_address(policy: &Policy, record: &RecordData, designated: Option<&PostalAddress>) -> Option<PostalAddress> {
     match policy.pin.as_ref()?.address {
         LetterAddress::PlanRecords => record.address.clone(),
-        LetterAddress::Designated => designated,
+        LetterAddress::Designated => designated.cloned(),
     }
 }
 

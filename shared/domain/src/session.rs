@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::account::{Account, Status};
-use crate::ids::{AccountId, OrganisationId};
+use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::policy::Policy;
 use crate::text::Sensitive;
 
@@ -83,6 +83,8 @@ impl Token {
 pub struct Session {
     /// The digest of its token.
     pub id: String,
+    /// The portal.
+    pub portal: PortalId,
     /// Whose it is.
     pub account: AccountId,
     /// The organisation its user works for; none for members, and before one is chosen.

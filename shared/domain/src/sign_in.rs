@@ -82,6 +82,7 @@ pub fn sign_in(
     let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
     let session = Session {
         id: token.digest(),
+        portal: account.portal.clone(),
         account: account.id.clone(),
         organisation: membership.and_then(|m| m.organisation.clone()),
         epoch: account.session_epoch,
@@ -110,10 +111,7 @@ pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decis
     let audit = AuditEvent::done(origin, Actor::Account(session.account.clone()), Action::SignOut, rng)
         .on(session.account.as_str())
         .for_organisation(session.organisation.as_ref());
-    Decision::recording(audit).change(Change::EndSession {
-        account: session.account.clone(),
-        id: session.id.clone(),
-    })
+    Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
 /// Sets a new password in a session, ends all the others and tells the owner (AG-02, EX-09, UX-05).
@@ -123,6 +121,7 @@ pub fn change_password(
     account: &Account,
     session: &Session,
     hash: PasswordHash,
+    attempts: AttemptKey,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> (Account, Session, Decision) {
@@ -136,6 +135,7 @@ pub fn change_password(
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::StartSession(session.clone()))
+        .change(Change::ForgetAttempts(attempts))
         .send([mail(account, origin.at, MailText::PasswordChanged, rng)]);
     (after, session, decision)
 }

@@ -1,1 +1,21 @@
-//! TODO
+//! What every API function shares: reading a request strictly, knowing the caller, answering with
+//! problems a person can act on (RFC 9457), and the settings and wiring of a function.
+
+pub mod answer;
+pub mod app;
+pub mod caller;
+pub mod credentials;
+pub mod fields;
+pub mod portals;
+pub mod problem;
+pub mod request;
+pub mod router;
+pub mod settings;
+
+pub use app::{App, Clock};
+pub use caller::{Caller, Entitled, SignedIn};
+pub use fields::Fields;
+pub use portals::Portals;
+pub use problem::{Problem, ProblemBody};
+pub use request::{Body, Portal, Source};
+pub use router::{Api, serve};

@@ -1,0 +1,129 @@
+//! `POST /{portal}/pin/activation`: the PIN of the letter opens the account (ME-06, BL-04).
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::{Gate, NextStep};
+use vestibule_domain::activate::{self, Refusal};
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::text::{self, Sensitive};
+use vestibule_http::answer::Entitlements;
+use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, answer};
+use vestibule_secrets::Purpose;
+use vestibule_store::CommitError;
+use vestibule_store::attempts::{Guess, Limit};
+
+use crate::{ask_for_new_pin, code_problem};
+
+/// The PIN, as it stands in the letter.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PinRequest {
+    pin: String,
+}
+
+/// What is open now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActivationAnswer {
+    /// What still has to be done first; absent when everything is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<&'static str>,
+    /// What is open; absent while something has to be done first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entitlements: Option<Entitlements>,
+}
+
+/// Enters the PIN. The right one opens the account at once and is never asked for again; a PIN that
+/// was entered wrongly too often is dead, for the right digits too.
+#[utoipa::path(
+    post, path = "/{portal}/pin/activation", tag = "activation",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = PinRequest,
+    responses(
+        (status = 200, body = ActivationAnswer),
+        (status = 410, body = ProblemBody, description = "`pin-dead` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`pin-wrong`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn enter_pin(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<PinRequest>,
+) -> Result<Json<ActivationAnswer>, Problem> {
+    let policy = &caller.policy;
+    let pin_policy = policy.pin.as_ref().ok_or_else(|| Problem::not_found("PIN on this portal"))?;
+    let mut fields = Fields::default();
+    let digits = pin_policy.digits.get() as usize;
+    let pin = fields.take("pin", text::digits(&request.pin, digits, digits));
+    let pin = fields.finish(pin)?;
+
+    // Entered again after it was right: it is open, and nothing is compared.
+    if !matches!(caller.next_step, Some(NextStep::EnterPin)) {
+        return answer(&caller);
+    }
+    let Some(Gate::Pin { issue }) = caller.membership().map(|m| &m.gate) else {
+        return answer(&caller);
+    };
+    let tries = pin_policy.tries.get();
+    let limit = Limit { tries, window_minutes: None };
+    let attempt = app.store.count_attempt(Guess::Pin, issue.id.as_str(), limit, caller.origin.at).await?;
+    let Some(used) = attempt.allowed else {
+        let detail = format!("This PIN was entered wrongly too often and can no longer be used. {}", ask_for_new_pin(policy));
+        return Err(code_problem("pin-dead", "PIN no longer usable", detail, policy));
+    };
+    let mut rng = app.rng();
+    let organisation = caller.session.organisation.as_ref();
+    let matches = |issue: &vestibule_domain::account::Issue| app.keyring().verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin);
+    let decision = match activate::enter_pin(&caller.account, organisation, matches, &caller.origin, &mut rng) {
+        Ok(decision) => decision,
+        Err(refusal) => return Err(refused(&app, &caller, refusal, tries.saturating_sub(used), &mut rng).await?),
+    };
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => {}
+        // Entered twice at once, or reissued meanwhile: look at the account as it is now.
+        Err(CommitError::Stale) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let account = app.store.account(&policy.portal, &caller.account.id).await?.ok_or_else(Problem::sign_in_first)?;
+    let next_step = account.next_step(account.membership(organisation), policy, caller.origin.at);
+    if next_step == Some(NextStep::EnterPin) {
+        return Err(Problem::conflict());
+    }
+    answer(&Caller { account, next_step, ..caller })
+}
+
+/// Records the refusal and words it.
+async fn refused(app: &App, caller: &Caller, refusal: Refusal, tries_left: u32, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
+    let policy = &caller.policy;
+    let audit = AuditEvent::refused(&caller.origin, Actor::Account(caller.account.id.clone()), Action::ActivatePin, refusal.reason(), rng)
+        .on(caller.account.id.as_str())
+        .for_organisation(caller.session.organisation.as_ref());
+    app.store.commit(Decision::recording(audit), rng).await?;
+    Ok(match refusal {
+        Refusal::Wrong => {
+            let left = match tries_left {
+                0 => format!("That was the last try, and the PIN can no longer be used. {}", ask_for_new_pin(policy)),
+                1 => "You can try once more.".to_owned(),
+                n => format!("You can try {n} more times."),
+            };
+            code_problem("pin-wrong", "Wrong PIN", format!("This is not the PIN of your latest letter. {left}"), policy).with_field("pin", "is not right")
+        }
+        Refusal::Expired => code_problem("pin-expired", "PIN expired", format!("This PIN has expired. {}", ask_for_new_pin(policy)), policy),
+        Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
+    })
+}
+
+fn answer(caller: &Caller) -> Result<Json<ActivationAnswer>, Problem> {
+    Ok(Json(ActivationAnswer {
+        next_step: answer::step(caller.next_step),
+        entitlements: caller.membership().filter(|_| caller.next_step.is_none()).map(Entitlements::of),
+    }))
+}
+
+/// What was entered, as it is compared: shared with registration codes.
+pub(crate) fn upper(text: &str) -> Sensitive {
+    Sensitive::new(text.trim().to_ascii_uppercase())
+}

@@ -1,0 +1,79 @@
+//! `GET /{portal}/pin/letter`: when the letter was issued and by when it should be there (ME-08).
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::{Gate, LetterStatus};
+use vestibule_domain::policy::Reissuer;
+use vestibule_http::{Caller, Problem, ProblemBody, SignedIn};
+
+/// Where the letter is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LetterAnswer {
+    /// `posted`, `overdue`, or `withheld` until an agreement is on file.
+    status: &'static str,
+    /// The day it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_on: Option<String>,
+    /// The first day on which it should be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrives_from: Option<String>,
+    /// The day by which it should be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrives_by: Option<String>,
+    /// Until when its PIN can be entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_until: Option<String>,
+    /// What to do, in a sentence.
+    advice: String,
+}
+
+/// Shows where the caller's PIN letter is.
+#[utoipa::path(
+    get, path = "/{portal}/pin/letter", tag = "activation",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 200, body = LetterAnswer),
+        (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn letter_status(SignedIn(caller): SignedIn) -> Result<Json<LetterAnswer>, Problem> {
+    of(&caller).map(Json)
+}
+
+/// The status of the caller's letter.
+pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
+    let policy = &caller.policy;
+    let desk = &policy.help_desk;
+    let gate = caller.membership().map(|m| &m.gate);
+    if gate == Some(&Gate::PinLetterWithheld) {
+        return Ok(LetterAnswer {
+            status: "withheld",
+            issued_on: None,
+            arrives_from: None,
+            arrives_by: None,
+            usable_until: None,
+            advice: format!("Your letter is posted as soon as your signed agreement is on file. {} ({}) can tell you whether it has arrived.", desk.name, desk.phone),
+        });
+    }
+    let Some((issue, status)) = (match gate {
+        Some(Gate::Pin { issue }) => LetterStatus::of(issue, policy, caller.origin.at).map(|s| (issue, s)),
+        _ => None,
+    }) else {
+        return Err(Problem::not_found("letter on its way to you"));
+    };
+    let by_user = policy.pin.as_ref().is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
+    let advice = match (status.overdue, by_user) {
+        (false, _) => format!("Your letter should arrive between {} and {}.", status.arrives_from, status.arrives_by),
+        (true, true) => format!("Your letter should have arrived by {}. Please check with {} ({}) that we have your right address, and have a new PIN issued.", status.arrives_by, desk.name, desk.phone),
+        (true, false) => format!("Your letter should have arrived by {}. Please check with {} ({}) that we have your right address; they can issue a new PIN.", status.arrives_by, desk.name, desk.phone),
+    };
+    Ok(LetterAnswer {
+        status: if status.overdue { "overdue" } else { "posted" },
+        issued_on: Some(status.issued_on.to_string()),
+        arrives_from: Some(status.arrives_from.to_string()),
+        arrives_by: Some(status.arrives_by.to_string()),
+        usable_until: Some(policy.date_of(issue.expires_at).to_string()),
+        advice,
+    })
+}

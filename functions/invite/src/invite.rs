@@ -1,0 +1,86 @@
+//! `POST /{portal}/invitations`: an administrator invites somebody (AG-05, AG-08).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::invite::{self as rules, Invitation};
+use vestibule_domain::policy::Role;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::text::Email;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_store::CommitError;
+
+use crate::{InvitationAnswer, problem};
+
+/// Whom to invite.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationRequest {
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// Where the invitation goes; the only address that can use it.
+    email: String,
+    /// What the person will be: `user`, `administrator`, …
+    #[serde(default = "user")]
+    #[schema(value_type = String)]
+    role: Role,
+}
+
+const fn user() -> Role {
+    Role::User
+}
+
+/// Invites somebody to the caller's organisation.
+#[utoipa::path(
+    post, path = "/{portal}/invitations", tag = "invitations",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = InvitationRequest,
+    responses(
+        (status = 201, body = InvitationAnswer, headers(("location" = String))),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-invited`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn invite(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Body(request): Body<InvitationRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<InvitationAnswer>), Problem> {
+    let policy = &caller.policy;
+    let mut fields = Fields::default();
+    let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
+    let email = fields.take("email", Email::parse(&request.email));
+    let (name, email) = fields.finish(name.zip(email))?;
+
+    let mut rng = app.rng();
+    let acting = caller.acting()?;
+    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let id = Invitation::natural_id(organisation, &email);
+    let (found, existing) = app.store.organisation_with_invitation(&policy.portal, organisation, &id).await?;
+    let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let token = Token::random(TokenKind::Invitation, format!("{}.{id}", organisation.id), &mut rng);
+    let (invitation, decision) = rules::invite(
+        acting,
+        &organisation,
+        existing.as_ref(),
+        (name, email, request.role),
+        &token,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => {}
+        // Somebody else invited the same address at the same moment.
+        Err(CommitError::Stale) => return Err(problem(rules::Refusal::AlreadyInvited, policy)),
+        Err(other) => return Err(other.into()),
+    }
+    let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(InvitationAnswer::of(&invitation, caller.origin.at))))
+}

@@ -1,0 +1,40 @@
+//! `POST /{portal}/invitations/{id}/resend`: a lost invitation goes out again (AG-01).
+
+use axum::Json;
+use axum::extract::State;
+use vestibule_domain::ids::InvitationId;
+use vestibule_domain::invite;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::{InvitationAnswer, problem};
+
+/// Sends an invitation again. The older link stops working.
+#[utoipa::path(
+    post, path = "/{portal}/invitations/{id}/resend", tag = "invitations",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    responses(
+        (status = 200, body = InvitationAnswer),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn resend(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<Json<InvitationAnswer>, Problem> {
+    let mut rng = app.rng();
+    let acting = caller.acting()?;
+    let policy = &caller.policy;
+    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    let found = app.store.invitation(&policy.portal, organisation, &id).await?;
+    let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
+    let token = Token::random(TokenKind::Invitation, format!("{organisation}.{id}"), &mut rng);
+    let (invitation, decision) = invite::resend(acting, &invitation, &token, policy, &caller.origin, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(Json(InvitationAnswer::of(&invitation, caller.origin.at)))
+}

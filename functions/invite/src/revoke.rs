@@ -1,0 +1,39 @@
+//! `DELETE /{portal}/invitations/{id}`: an administrator takes an invitation back (UX-01).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use vestibule_domain::ids::InvitationId;
+use vestibule_domain::invite;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::problem;
+
+/// Revokes an invitation. Its link stops working.
+#[utoipa::path(
+    delete, path = "/{portal}/invitations/{id}", tag = "invitations",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    responses(
+        (status = 204),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`invitation-used`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let mut rng = app.rng();
+    let acting = caller.acting()?;
+    let policy = &caller.policy;
+    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    let found = app.store.invitation(&policy.portal, organisation, &id).await?;
+    let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
+    let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng).map_err(|refusal| problem(refusal, policy))?;
+    if let Some(decision) = decision {
+        app.store.commit(decision, &mut rng).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,140 @@
+//! `POST /{portal}/users`: an administrator adds a user, who gets a registration code by e-mail
+//! (BL-07, BL-08) or an initial password from the administrator (EX-09), as the portal has it.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::Account;
+use vestibule_domain::activate::FreshCode;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::manage::{self, NewUser};
+use vestibule_domain::policy::{JoinBy, Role};
+use vestibule_domain::register::{Applicant, Registered};
+use vestibule_domain::text::Email;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_secrets::Purpose;
+use vestibule_store::{CommitError, Unique, UserRow};
+
+use crate::{UserAnswer, problem};
+
+/// A user to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddUserRequest {
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// Where mail goes.
+    email: String,
+    /// The user name, on portals where people choose one.
+    user_name: Option<String>,
+    /// The first password, on portals where the administrator sets one. It has to be changed at the
+    /// first sign-in.
+    initial_password: Option<String>,
+    /// What the person will be: `user`, `administrator`, …
+    #[serde(default = "user")]
+    #[schema(value_type = String)]
+    role: Role,
+    /// Services that the portal offers.
+    #[serde(default)]
+    services: BTreeSet<String>,
+    /// Group codes of the organisation.
+    #[serde(default)]
+    group_codes: BTreeSet<String>,
+}
+
+const fn user() -> Role {
+    Role::User
+}
+
+/// Adds a user to the caller's organisation.
+#[utoipa::path(
+    post, path = "/{portal}/users", tag = "users",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = AddUserRequest,
+    responses(
+        (status = 201, body = UserAnswer, headers(("location" = String))),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`, or `not-this-portal` where people are invited", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn add_user(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Body(request): Body<AddUserRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserAnswer>), Problem> {
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let join_by = policy.staff.as_ref().map(|s| s.join_by);
+    let mut fields = Fields::default();
+    let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
+    let email = fields.take("email", Email::parse(&request.email));
+    let user_name = credentials::user_name(request.user_name.as_deref(), policy, &mut rng, &mut fields);
+    let password = match (&request.initial_password, join_by) {
+        (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password("initial_password", given, user_name.as_ref(), policy, &mut fields)),
+        (None, Some(JoinBy::InitialPassword)) => {
+            fields.fault("initial_password", "is required");
+            None
+        }
+        (given, _) => {
+            fields.unwanted("initial_password", given.is_some(), "is not set by administrators on this portal");
+            Some(None)
+        }
+    };
+    let parsed = (|| Some((name?, email?, user_name?, password?)))();
+    let (name, email, user_name, password) = fields.finish(parsed)?;
+
+    let acting = caller.acting()?;
+    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = app
+        .store
+        .organisation(&policy.portal, organisation)
+        .await?
+        .ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let hash = match &password {
+        Some(password) => Some(credentials::hash(password, &app, &mut rng).await),
+        None => None,
+    };
+    let mut id = Account::natural_id(&policy.portal, &user_name.key());
+    loop {
+        let code = policy.registration_code.as_ref().filter(|_| join_by == Some(JoinBy::RegistrationCode)).map(|p| {
+            FreshCode::random(p.prefix.as_str(), p.digits.get(), &mut rng, |id, code| app.keyring().mac(Purpose::RegistrationCode, id.as_str(), code))
+        });
+        let new = NewUser {
+            applicant: Applicant {
+                id: id.clone(),
+                user_name: user_name.clone(),
+                name: name.clone(),
+                email: email.clone(),
+                must_change_password: hash.is_some(),
+                password: hash.clone(),
+                security_answers: Vec::new(),
+                hint: None,
+                accepts: Default::default(),
+            },
+            role: request.role,
+            services: request.services.clone(),
+            group_codes: request.group_codes.clone(),
+            code,
+        };
+        let Registered { account, decision } =
+            manage::add_user(acting, &organisation, new, policy, &caller.origin, &mut rng).map_err(|refusal| problem(refusal, policy))?;
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {
+                let row = UserRow::of(&account, &organisation.id).ok_or_else(Problem::conflict)?;
+                let location = format!("/{}/users/{}", policy.portal, account.id);
+                let body = UserAnswer::of(row, acting.membership.role, policy);
+                return Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)));
+            }
+            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
+            Err(CommitError::Taken(unique)) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            Err(other) => return Err(other.into()),
+        }
+    }
+}

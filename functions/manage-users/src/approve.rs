@@ -1,0 +1,70 @@
+//! `POST /{portal}/users/{id}/approval`: an administrator approves who registered (AG-08).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::manage::{self, Refusal};
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+use vestibule_store::UserRow;
+
+use crate::{UserAnswer, problem};
+
+/// What the user gets. Exactly this, and nothing else.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApprovalRequest {
+    /// Services that the portal offers.
+    services: BTreeSet<String>,
+    /// Group codes of the organisation.
+    #[serde(default)]
+    group_codes: BTreeSet<String>,
+}
+
+/// Approves a user who registered, with services and group codes.
+#[utoipa::path(
+    post, path = "/{portal}/users/{id}/approval", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    request_body = ApprovalRequest,
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-awaited`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn approve(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+    Body(request): Body<ApprovalRequest>,
+) -> Result<Json<UserAnswer>, Problem> {
+    let policy = &caller.policy;
+    let acting = caller.acting()?;
+    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let unknown = || problem(Refusal::Unknown, policy);
+    let id = AccountId::parse(&id).map_err(|_| unknown())?;
+    let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;
+    let organisation = organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let user = user.ok_or_else(unknown)?;
+    let mut rng = app.rng();
+    let (user, decision) = manage::approve(
+        acting,
+        &organisation,
+        &user,
+        request.services,
+        request.group_codes,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    let row = UserRow::of(&user, &organisation.id).ok_or_else(unknown)?;
+    Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
+}

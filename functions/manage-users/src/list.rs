@@ -1,0 +1,51 @@
+//! `GET /{portal}/users`: the users of the caller's organisation (BL-07, BL-17).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use vestibule_domain::policy::Permission;
+use vestibule_http::answer::Listed;
+use vestibule_http::request::Query;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::UserAnswer;
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many users a page has, 1 to 100; 50 if not given.
+    limit: Option<u8>,
+}
+
+/// Lists the users of the caller's organisation, administrators first.
+#[utoipa::path(
+    get, path = "/{portal}/users", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ListQuery),
+    responses(
+        (status = 200, body = Listed<UserAnswer>),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Listed<UserAnswer>>, Problem> {
+    let policy = &caller.policy;
+    let acting = caller.acting()?;
+    let organisation = acting.allowed(Permission::ListUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::invalid_field("limit", "must be 1 to 100"));
+    }
+    let page = app.store.users(&policy.portal, organisation, query.cursor.as_deref(), limit).await?;
+    let role = acting.membership.role;
+    Ok(Json(Listed {
+        items: page.items.into_iter().map(|row| UserAnswer::of(row, role, policy)).collect(),
+        next_cursor: page.next,
+    }))
+}

@@ -1,0 +1,32 @@
+//! `GET /{portal}/users/{id}`: one user of the caller's organisation (BL-17).
+
+use axum::Json;
+use axum::extract::State;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::policy::Permission;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::UserRow;
+
+use crate::UserAnswer;
+
+/// Shows a user of the caller's organisation; any other is not found.
+#[utoipa::path(
+    get, path = "/{portal}/users/{id}", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<Json<UserAnswer>, Problem> {
+    let policy = &caller.policy;
+    let acting = caller.acting()?;
+    let organisation = acting.allowed(Permission::ListUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let not_found = || Problem::not_found("user");
+    let id = AccountId::parse(&id).map_err(|_| not_found())?;
+    let user = app.store.account(&policy.portal, &id).await?.ok_or_else(not_found)?;
+    let row = UserRow::of(&user, organisation).ok_or_else(not_found)?;
+    Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
+}

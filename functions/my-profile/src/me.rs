@@ -1,0 +1,123 @@
+//! `GET /{portal}/me`: the caller's profile, with the administrators of their organisation (AG-15).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use vestibule_domain::register::asks_for_backup;
+use vestibule_http::{App, Problem, ProblemBody, SignedIn, answer};
+
+/// The caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProfileAnswer {
+    id: String,
+    user_name: String,
+    first_name: String,
+    last_name: String,
+    email: String,
+    /// What has to be done before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<&'static str>,
+    /// The organisation worked for; absent for members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation: Option<OrganisationAnswer>,
+    /// An agreement that has to be signed, with its form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<AgreementAnswer>,
+    /// What the portal asks of the caller now: `invite_backup` (AG-04).
+    notices: Vec<&'static str>,
+    /// When the password has to be changed at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_expires_at: Option<String>,
+}
+
+/// An organisation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OrganisationAnswer {
+    id: String,
+    name: String,
+    /// What it is: "agency", "practice".
+    kind: String,
+    /// The caller's role there.
+    role: String,
+    /// What the portal calls that role.
+    role_title: String,
+    /// Who manages its people.
+    administrators: Vec<AdministratorAnswer>,
+}
+
+/// An administrator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AdministratorAnswer {
+    first_name: String,
+    last_name: String,
+    email: String,
+    role: String,
+}
+
+/// An agreement to sign.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgreementAnswer {
+    id: String,
+    title: String,
+    revision: String,
+    /// Where its form can be downloaded.
+    form: String,
+}
+
+/// Shows the caller's profile.
+#[utoipa::path(
+    get, path = "/{portal}/me", tag = "profile",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 200, body = ProfileAnswer),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<ProfileAnswer>, Problem> {
+    let (policy, account) = (&caller.policy, &caller.account);
+    let mut notices = Vec::new();
+    let mut organisation = None;
+    if let Some((membership, id)) = caller.membership().and_then(|m| Some((m, m.organisation.as_ref()?))) {
+        let (found, administrators) = app.store.organisation_with_administrators(&policy.portal, id).await?;
+        let found = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
+            notices.push("invite_backup");
+        }
+        organisation = Some(OrganisationAnswer {
+            id: found.id.to_string(),
+            name: found.name,
+            kind: found.kind,
+            role: membership.role.as_str().to_owned(),
+            role_title: policy.role_title(membership.role).to_owned(),
+            administrators: administrators
+                .into_iter()
+                .map(|a| AdministratorAnswer {
+                    first_name: a.name.first.to_string(),
+                    last_name: a.name.last.to_string(),
+                    email: a.email,
+                    role: a.role.as_str().to_owned(),
+                })
+                .collect(),
+        });
+    }
+    let agreement = caller.membership().and_then(|m| account.missing_agreement(m, policy));
+    let expires = account.password.as_ref().and_then(|p| policy.password_expires_at(p.changed_at));
+    Ok(Json(ProfileAnswer {
+        id: account.id.to_string(),
+        user_name: account.user_name.to_string(),
+        first_name: account.name.first.to_string(),
+        last_name: account.name.last.to_string(),
+        email: account.email.to_string(),
+        next_step: answer::step(caller.next_step),
+        organisation,
+        agreement: agreement.map(|a| AgreementAnswer {
+            id: a.id.to_string(),
+            title: a.title.to_string(),
+            revision: a.revision.to_string(),
+            form: a.form.to_string(),
+        }),
+        notices,
+        password_expires_at: expires.map(answer::moment),
+    }))
+}

@@ -1,0 +1,117 @@
+//! `POST /{portal}/invitations/accept`: an invited person registers (AG-08).
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::Account;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::invite::{self, State as Standing};
+use vestibule_domain::register::{Applicant, Registered};
+use vestibule_domain::text::Email;
+use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+use vestibule_secrets::Verified;
+use vestibule_store::{CommitError, Unique};
+
+use crate::look_up_invitation::{find, problem};
+use crate::register::{RegistrationAnswer, created};
+
+/// An invited person's registration.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptRequest {
+    /// The token that the link carries after its `#`.
+    token: String,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The address that the invitation was sent to.
+    email: String,
+    /// The user name, on portals where people choose one.
+    user_name: Option<String>,
+    /// The password.
+    password: String,
+    /// Security questions with answers, on portals that ask for them.
+    #[serde(default)]
+    security_answers: Vec<QuestionAnswerFields>,
+    /// The hint question, on portals that have one.
+    hint: Option<QuestionAnswerFields>,
+}
+
+/// Registers an invited person. The administrator who invited them is told by e-mail and, where the
+/// portal asks for it, approves them; until then they have no access.
+///
+/// The same registration sent again, with the same password, is answered as the first time.
+#[utoipa::path(
+    post, path = "/{portal}/invitations/accept", tag = "registration",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = AcceptRequest,
+    responses(
+        (status = 201, body = RegistrationAnswer),
+        (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
+        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn accept_invitation(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<AcceptRequest>,
+) -> Result<Response, Problem> {
+    let mut rng = app.rng();
+    let mut fields = Fields::default();
+    let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
+    let email = fields.take("email", Email::parse(&request.email));
+    let user_name = credentials::user_name(request.user_name.as_deref(), &policy, &mut rng, &mut fields);
+    let password = credentials::new_password("password", &request.password, user_name.as_ref(), &policy, &mut fields);
+    let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
+    let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
+    let parsed = (|| Some((name?, email?, user_name?, password?, answers?, hint?)))();
+    let (name, email, user_name, password, answers, hint) = fields.finish(parsed)?;
+
+    let (token, invitation) = find(&app, &policy, &request.token).await?;
+    if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest()) {
+        // The person may have lost the answer and asks again.
+        let owner = app.store.account(&policy.portal, account).await?;
+        let hash = owner.as_ref().and_then(|o| o.password.as_ref()).map(|p| &p.hash);
+        let right = !matches!(app.hasher.verify(&password, hash).await, Verified::Wrong);
+        if let Some(owner) = owner.filter(|o| right && o.user_name.key() == user_name.key()) {
+            return Ok(created(&owner, &policy, &origin));
+        }
+    }
+    // Nothing is hashed for a link that can't be used.
+    invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+    let hash = credentials::hash(&password, &app, &mut rng).await;
+    let mut id = Account::natural_id(&policy.portal, &user_name.key());
+    loop {
+        let applicant = Applicant {
+            user_name: user_name.clone(),
+            name: name.clone(),
+            email: email.clone(),
+            password: Some(hash.clone()),
+            must_change_password: false,
+            security_answers: answers.iter().cloned().map(|a| a.seal(&id, &app)).collect(),
+            hint: hint.clone().map(|a| a.seal(&id, &app)),
+            accepts: Default::default(),
+            id: id.clone(),
+        };
+        let Registered { account, decision } =
+            invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng).map_err(|refusal| problem(refusal, &policy))?;
+        return match app.store.commit(decision, &mut rng).await {
+            Ok(()) => Ok(created(&account, &policy, &origin)),
+            Err(CommitError::Taken(Unique::AccountId)) => {
+                id = AccountId::random(&mut rng);
+                continue;
+            }
+            Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            // The link was used, withdrawn or sent again at the same moment.
+            Err(CommitError::Stale) => Err(problem(invite::Refusal::Unknown, &policy)),
+            Err(other) => Err(other.into()),
+        };
+    }
+}

@@ -1,0 +1,152 @@
+//! `GET /{portal}`: what a frontend needs to know of a portal to draw its forms.
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use vestibule_domain::policy::{JoinBy, LetterAddress, NamedBy, Offered, Policy, RecordedBy};
+use vestibule_http::Portal;
+use vestibule_http::problem::HelpDesk;
+
+/// A portal, as its frontend sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PortalDescription {
+    portal: String,
+    title: String,
+    plan: String,
+    help_desk: HelpDesk,
+    /// Who makes user names: `user` or `system`.
+    user_name_chosen_by: NamedByName,
+    user_name_min_length: u32,
+    password_min_length: u32,
+    /// What a password must hold: `letter`, `digit`, …
+    password_must_hold: Vec<String>,
+    /// How many security questions are asked for; 0: none.
+    security_questions_asked: u32,
+    security_questions: Vec<String>,
+    /// Whether a hint question is asked for.
+    hint_question: bool,
+    /// The ways to register.
+    ways: Vec<WayDescription>,
+    /// The digits of a PIN; absent where there are no PIN letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin_digits: Option<u32>,
+    /// How an administrator's people come in: `invitation`, `registration_code`, `initial_password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staff_join_by: Option<&'static str>,
+    agreements: Vec<AgreementDescription>,
+    services: Vec<OfferedDescription>,
+    publications: Vec<OfferedDescription>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NamedByName {
+    User,
+    System,
+}
+
+/// A way to register.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WayDescription {
+    /// Send it as `way`.
+    id: String,
+    title: String,
+    /// The fields of `proof`.
+    proof_fields: Vec<String>,
+    /// Whether `may_sign` must be stated.
+    states_signing_power: bool,
+    /// Whether `postal_address` must be given.
+    asks_postal_address: bool,
+    /// Whether a letter with a PIN follows.
+    pin: bool,
+}
+
+/// An agreement.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgreementDescription {
+    id: String,
+    title: String,
+    revision: String,
+    /// Where its form can be downloaded.
+    form: String,
+    /// Whether it is accepted on the portal (`accepts`) rather than signed on paper.
+    accepted_on_portal: bool,
+}
+
+/// A service or publication on offer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OfferedDescription {
+    id: String,
+    title: String,
+}
+
+/// Describes a portal.
+#[utoipa::path(
+    get, path = "/{portal}", tag = "registration",
+    params(("portal" = String, Path, description = "The portal")),
+    responses((status = 200, body = PortalDescription))
+)]
+pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalDescription> {
+    Json(describe(&policy))
+}
+
+fn describe(policy: &Policy) -> PortalDescription {
+    let designated = policy.pin.as_ref().is_some_and(|p| p.address == LetterAddress::Designated);
+    let offered = |list: &[Offered]| {
+        list.iter().map(|o| OfferedDescription { id: o.id.to_string(), title: o.title.to_string() }).collect()
+    };
+    PortalDescription {
+        portal: policy.portal.to_string(),
+        title: policy.title.to_string(),
+        plan: policy.plan.name.to_string(),
+        help_desk: HelpDesk {
+            name: policy.help_desk.name.to_string(),
+            phone: policy.help_desk.phone.to_string(),
+            hours: policy.help_desk.hours.to_string(),
+        },
+        user_name_chosen_by: match policy.user_name.chosen_by {
+            NamedBy::User => NamedByName::User,
+            NamedBy::System => NamedByName::System,
+        },
+        user_name_min_length: policy.user_name.min_length.get(),
+        password_min_length: policy.password.min_length.get(),
+        password_must_hold: policy.password.must_hold.iter().map(|k| k.as_str().to_owned()).collect(),
+        security_questions_asked: policy.security_questions.as_ref().map_or(0, |q| q.asked.get()),
+        security_questions: policy.security_questions.iter().flat_map(|q| &q.questions).map(ToString::to_string).collect(),
+        hint_question: policy.hint_question,
+        ways: policy
+            .ways
+            .iter()
+            .map(|w| WayDescription {
+                id: w.id.to_string(),
+                title: w.title.to_string(),
+                proof_fields: std::iter::once(w.records.number_field())
+                    .chain(w.prove.iter().map(|f| f.as_str()))
+                    .map(str::to_owned)
+                    .collect(),
+                states_signing_power: w.states_signing_power,
+                asks_postal_address: w.pin && designated,
+                pin: w.pin,
+            })
+            .collect(),
+        pin_digits: policy.pin.as_ref().map(|p| p.digits.get()),
+        staff_join_by: policy.staff.as_ref().map(|s| match s.join_by {
+            JoinBy::Invitation => "invitation",
+            JoinBy::RegistrationCode => "registration_code",
+            JoinBy::InitialPassword => "initial_password",
+        }),
+        agreements: policy
+            .agreements
+            .iter()
+            .map(|a| AgreementDescription {
+                id: a.id.to_string(),
+                title: a.title.to_string(),
+                revision: a.revision.to_string(),
+                form: a.form.to_string(),
+                accepted_on_portal: a.recorded_by == RecordedBy::User,
+            })
+            .collect(),
+        services: offered(&policy.services),
+        publications: offered(&policy.publications),
+    }
+}

@@ -1,0 +1,98 @@
+//! `POST /{portal}/invitations/look-up`: what the page behind an invitation's link shows.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::ids::{InvitationId, OrganisationId};
+use vestibule_domain::invite::{Invitation, Refusal};
+use vestibule_domain::policy::Policy;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
+
+/// The token that the link carries after its `#`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookUpRequest {
+    token: String,
+}
+
+/// Whom an invitation is for, and what to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InvitationLookUp {
+    /// The organisation.
+    organisation: String,
+    /// Who invites.
+    inviter: String,
+    /// What the person will be, in the portal's words.
+    role: String,
+    /// Given name, as the inviter wrote it.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// The only address that can use it.
+    email: String,
+    /// Until when.
+    expires_at: String,
+}
+
+/// Shows an invitation to who has its link.
+#[utoipa::path(
+    post, path = "/{portal}/invitations/look-up", tag = "registration",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = LookUpRequest,
+    responses(
+        (status = 200, body = InvitationLookUp),
+        (status = 404, body = ProblemBody, description = "`invitation-unknown`: no such link, or a newer one was sent", content_type = "application/problem+json"),
+        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn look_up_invitation(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<LookUpRequest>,
+) -> Result<Json<InvitationLookUp>, Problem> {
+    let (token, invitation) = find(&app, &policy, &request.token).await?;
+    invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+    Ok(Json(InvitationLookUp {
+        organisation: invitation.organisation_name,
+        inviter: invitation.inviter,
+        role: policy.role_title(invitation.role).to_owned(),
+        first_name: invitation.name.first.to_string(),
+        last_name: invitation.name.last.to_string(),
+        email: invitation.email.to_string(),
+        expires_at: answer::moment(invitation.expires_at),
+    }))
+}
+
+/// The invitation that a token's locator finds; whether the token is its own is for the rules.
+pub(crate) async fn find(app: &App, policy: &Policy, token: &str) -> Result<(Token, Invitation), Problem> {
+    let unknown = || problem(Refusal::Unknown, policy);
+    let token = Token::parse(TokenKind::Invitation, token).ok_or_else(unknown)?;
+    let (organisation, id) = token.locator().split_once('.').ok_or_else(unknown)?;
+    let organisation = OrganisationId::parse(organisation).map_err(|_| unknown())?;
+    let id = InvitationId::parse(id).map_err(|_| unknown())?;
+    let found = app.store.invitation(&policy.portal, &organisation, &id).await?;
+    let invitation = found.ok_or_else(unknown)?;
+    Ok((token, invitation))
+}
+
+/// A refusal, in words.
+pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    let ask = "Please ask the administrator who invited you to send it again.";
+    let (status, kind, title, detail) = match refusal {
+        Refusal::Expired => (StatusCode::GONE, "invitation-expired", "Invitation expired", format!("This invitation has expired. {ask}")),
+        Refusal::AlreadyAccepted => (StatusCode::GONE, "invitation-used", "Invitation used", "This invitation has been used. Please sign in with the user name you chose.".into()),
+        Refusal::Revoked => (StatusCode::GONE, "invitation-revoked", "Invitation withdrawn", "This invitation was withdrawn. Please ask the administrator who invited you.".into()),
+        Refusal::OtherAddress => {
+            return Problem::invalid_field("email", "must be the address that the invitation was sent to").with_help(policy);
+        }
+        Refusal::Unknown | Refusal::NotAllowed | Refusal::NotThisPortal | Refusal::AlreadyInvited => {
+            (StatusCode::NOT_FOUND, "invitation-unknown", "No such invitation", format!("This link is not valid; perhaps a newer one was sent to you. {ask}"))
+        }
+    };
+    Problem::new(status, kind, title, detail).with_help(policy)
+}

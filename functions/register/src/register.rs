@@ -1,0 +1,319 @@
+//! `POST /{portal}/registrations`: a person registers against the plan's records.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::Account;
+use vestibule_domain::activate::FreshCode;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::policy::{GuessPolicy, LetterAddress, Policy, RecordedBy, Way};
+use vestibule_domain::record::{self, Proof, RecordKey};
+use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
+use vestibule_domain::text::{Email, NamePart, PersonName, PostalAddress, Sensitive, UserName};
+use vestibule_domain::record::Fact;
+use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source, answer};
+use vestibule_secrets::{Purpose, Verified};
+use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::{CommitError, Unique};
+
+/// A registration.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegistrationRequest {
+    /// One of the portal's ways to register, as `GET /{portal}` lists them.
+    way: String,
+    /// What proves who you are: the number that finds the record, and what must match it.
+    proof: BTreeMap<String, String>,
+    /// Given name.
+    first_name: String,
+    /// Family name.
+    last_name: String,
+    /// Where mail goes.
+    email: String,
+    /// The user name, on portals where people choose one.
+    user_name: Option<String>,
+    /// The password.
+    password: String,
+    /// Security questions with answers, on portals that ask for them.
+    #[serde(default)]
+    security_answers: Vec<QuestionAnswerFields>,
+    /// The hint question, on portals that have one.
+    hint: Option<QuestionAnswerFields>,
+    /// "I may sign for this organisation", where the way of registering asks for it (AG-03).
+    #[serde(default)]
+    may_sign: bool,
+    /// Where the letter with the PIN shall go, on portals where people say so.
+    postal_address: Option<PostalAddressFields>,
+    /// The agreements accepted on the portal, by id, with their revisions.
+    #[serde(default)]
+    accepts: BTreeMap<String, String>,
+}
+
+/// A completed registration.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RegistrationAnswer {
+    /// The new account.
+    pub user_id: String,
+    /// Its user name; sign in with it.
+    pub user_name: String,
+    /// What the first session will have to do before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+    /// What the portal asks of the person now: `invite_backup` (AG-04).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
+/// A request whose fields are all right.
+struct Parsed<'a> {
+    way: &'a Way,
+    proof: Proof,
+    record: RecordKey,
+    name: PersonName,
+    email: Email,
+    user_name: UserName,
+    password: Sensitive,
+    answers: Vec<ParsedAnswer>,
+    hint: Option<ParsedAnswer>,
+    postal_address: Option<PostalAddress>,
+    accepts: BTreeMap<String, String>,
+}
+
+/// Registers a person against the plan's records.
+///
+/// Whether nothing matches, or what matches is registered already, is answered the same (UX-09).
+/// The same registration sent again, with the same password, is answered as the first time.
+#[utoipa::path(
+    post, path = "/{portal}/registrations", tag = "registration",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = RegistrationRequest,
+    responses(
+        (status = 201, body = RegistrationAnswer, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
+        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn register(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<RegistrationRequest>,
+) -> Result<Response, Problem> {
+    let mut rng = app.rng();
+    let parsed = parse(&request, &policy, &mut rng)?;
+    count(&app, &parsed.record, &policy.registration, &origin, &policy).await?;
+
+    let records = app.store.plan_records(&parsed.record).await?;
+    let matched = record::find(&records, &parsed.proof, |code, context, entered| {
+        app.keyring().verify(code, Purpose::RecordProof, context, entered)
+    });
+    let owner = matched.and_then(|r| r.claims.get(&policy.portal));
+    if matched.is_none() || owner.is_some() {
+        // Both refusals read one more item, so that they take the same time.
+        let natural = Account::natural_id(&policy.portal, &parsed.user_name.key());
+        let owner = app.store.account(&policy.portal, owner.unwrap_or(&natural)).await?;
+        if let (Some(owner), true) = (owner, matched.is_some()) {
+            return again(&app, &owner, &parsed, &policy, &origin, &mut rng).await;
+        }
+    }
+    let password = credentials::hash(&parsed.password, &app, &mut rng).await;
+    let mut id = Account::natural_id(&policy.portal, &parsed.user_name.key());
+    loop {
+        let applicant = Applicant {
+            user_name: parsed.user_name.clone(),
+            name: parsed.name.clone(),
+            email: parsed.email.clone(),
+            password: Some(password.clone()),
+            must_change_password: false,
+            security_answers: parsed.answers.iter().cloned().map(|a| a.seal(&id, &app)).collect(),
+            hint: parsed.hint.clone().map(|a| a.seal(&id, &app)),
+            accepts: parsed.accepts.clone(),
+            id: id.clone(),
+        };
+        let registration = Registration {
+            way: parsed.way,
+            applicant,
+            designated_address: parsed.postal_address.clone(),
+            pin: policy.pin.as_ref().filter(|_| parsed.way.pin).map(|p| fresh_pin(&app, p.digits.get(), &mut rng)),
+            organisation: OrganisationId::random(&mut rng),
+        };
+        let Registered { account, decision } = match rules::register(matched, registration, &policy, &origin, &mut rng) {
+            Ok(registered) => registered,
+            Err(refusal) => return Err(refused(&app, &refusal, &policy, &origin, &mut rng).await?),
+        };
+        return match app.store.commit(decision, &mut rng).await {
+            Ok(()) => Ok(created(&account, &policy, &origin)),
+            // The natural id belongs to an account that has since been renamed: take another.
+            Err(CommitError::Taken(Unique::AccountId)) => {
+                id = AccountId::random(&mut rng);
+                continue;
+            }
+            Err(CommitError::Taken(Unique::Record)) => {
+                Err(refused(&app, &Refusal::AlreadyRegistered, &policy, &origin, &mut rng).await?)
+            }
+            Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            Err(other) => Err(other.into()),
+        };
+    }
+}
+
+/// A fresh PIN with its code.
+fn fresh_pin(app: &App, digits: u32, rng: &mut rand::rngs::StdRng) -> FreshCode {
+    FreshCode::random("", digits, rng, |id, digits| app.keyring().mac(Purpose::Pin, id.as_str(), digits))
+}
+
+/// The record is registered already. Whoever registered it may have lost the answer and asks again:
+/// the same password and address get the same answer. Everybody else is refused.
+async fn again(app: &App, owner: &Account, parsed: &Parsed<'_>, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Response, Problem> {
+    let hash = owner.password.as_ref().map(|p| &p.hash);
+    let right = !matches!(app.hasher.verify(&parsed.password, hash).await, Verified::Wrong);
+    let same_name = policy.user_name.chosen_by == vestibule_domain::policy::NamedBy::System
+        || owner.user_name.key() == parsed.user_name.key();
+    if right && same_name && owner.email.key() == parsed.email.key() && owner.status == vestibule_domain::account::Status::Active {
+        return Ok(created(owner, policy, origin));
+    }
+    Err(refused(app, &Refusal::AlreadyRegistered, policy, origin, rng).await?)
+}
+
+pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Response {
+    let membership = account.memberships.first();
+    let notices = membership
+        .filter(|m| rules::asks_for_backup(m.role, policy))
+        .map(|_| "invite_backup".to_owned());
+    let body = RegistrationAnswer {
+        user_id: account.id.to_string(),
+        user_name: account.user_name.to_string(),
+        next_step: answer::step(account.next_step(membership, policy, origin.at)).map(str::to_owned),
+        notices: notices.into_iter().collect(),
+    };
+    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/{}/me", policy.portal)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Counts the attempt, for the record and for the source, before anything is compared.
+async fn count(app: &App, record: &RecordKey, limit: &GuessPolicy, origin: &Origin, policy: &Policy) -> Result<(), Problem> {
+    let window_minutes = Some(limit.window_minutes.get());
+    let subject = format!("{}/{}/{}/{}", policy.portal, record.plan, record.kind.as_str(), record.number);
+    let source = format!("registration/{}/{}", policy.portal, Source::of(origin));
+    let (of_record, of_source) = future::try_join(
+        app.store.count_attempt(Guess::Proof, &subject, Limit { tries: limit.tries.get(), window_minutes }, origin.at),
+        app.store.count_attempt(Guess::Source, &source, Limit { tries: limit.tries_per_source.get(), window_minutes }, origin.at),
+    )
+    .await?;
+    if of_record.allowed.is_none() || of_source.allowed.is_none() {
+        let detail = format!("There were too many attempts to register. Please try again in {} minutes.", limit.window_minutes.get());
+        return Err(Problem::too_many_attempts(detail, policy));
+    }
+    Ok(())
+}
+
+/// Records the refusal and words it.
+async fn refused(app: &App, refusal: &Refusal, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
+    let audit = AuditEvent::refused(origin, Actor::Unknown, Action::Register, refusal.reason(), rng);
+    app.store.commit(Decision::recording(audit), rng).await?;
+    Ok(match refusal {
+        Refusal::NotOpen(otherwise) => Problem::new(StatusCode::FORBIDDEN, "not-open", "Registration is not open to you here", otherwise.as_str()).with_help(policy),
+        Refusal::NotMatched | Refusal::AlreadyRegistered | Refusal::NoAddress => {
+            let detail = format!(
+                "{} {} can help: {} ({}).",
+                policy.messages.registration_refused, policy.help_desk.name, policy.help_desk.phone, policy.help_desk.hours
+            );
+            Problem::new(StatusCode::FORBIDDEN, "registration-refused", "We could not register you", detail).with_help(policy)
+        }
+    })
+}
+
+fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::rngs::StdRng) -> Result<Parsed<'a>, Problem> {
+    let mut fields = Fields::default();
+    let Some(way) = policy.way(&request.way) else {
+        let ways: Vec<_> = policy.ways.iter().map(|w| w.id.as_str()).collect();
+        return Err(Problem::invalid_field("way", &format!("must be one of: {}", ways.join(", "))));
+    };
+    let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
+    let email = fields.take("email", Email::parse(&request.email));
+    let user_name = credentials::user_name(request.user_name.as_deref(), policy, rng, &mut fields);
+    let password = credentials::new_password("password", &request.password, user_name.as_ref(), policy, &mut fields);
+    let answers = credentials::security_answers(&request.security_answers, policy, &mut fields);
+    let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields);
+    let proof = parse_proof(&request.proof, way, &request.first_name, &mut fields);
+    if way.states_signing_power && !request.may_sign {
+        fields.fault("may_sign", "must be true: only a person who may sign for the organisation can register it");
+    }
+    let designates = way.pin && policy.pin.as_ref().is_some_and(|p| p.address == LetterAddress::Designated);
+    let postal_address = match (&request.postal_address, designates) {
+        (Some(given), true) => {
+            let addressee = format!("{} {}", request.first_name.trim(), request.last_name.trim());
+            credentials::postal_address(given, &addressee, &mut fields)
+        }
+        (None, true) => {
+            fields.fault("postal_address", "is required: the letter with your PIN goes there");
+            None
+        }
+        (given, false) => {
+            fields.unwanted("postal_address", given.is_some(), "is not asked for here");
+            None
+        }
+    };
+    for (id, revision) in &request.accepts {
+        let current = policy.agreements.iter().find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
+        match current {
+            None => fields.fault(&format!("accepts.{}", id.chars().take(40).collect::<String>()), "is no agreement that can be accepted here"),
+            Some(a) if a.revision.as_str() != revision => fields.fault(&format!("accepts.{id}"), format!("must be the current revision, {}", a.revision)),
+            Some(_) => {}
+        }
+    }
+    let parsed = (|| {
+        let (number, proof) = proof?;
+        Some(Parsed {
+            way,
+            record: RecordKey { plan: policy.plan.id.to_string(), kind: way.records, number, person: 0 },
+            proof,
+            name: name?,
+            email: email?,
+            user_name: user_name?,
+            password: password?,
+            answers: answers?,
+            hint: hint?,
+            postal_address,
+            accepts: request.accepts.clone(),
+        })
+    })();
+    fields.finish(parsed)
+}
+
+/// Reads the proof: exactly the number and the facts that the way of registering asks for.
+fn parse_proof(given: &BTreeMap<String, String>, way: &Way, first_name: &str, fields: &mut Fields) -> Option<(String, Proof)> {
+    let number_field = way.records.number_field();
+    for name in given.keys() {
+        if name != number_field && !way.prove.iter().any(|f| f.as_str() == name) {
+            fields.fault(&format!("proof.{}", name.chars().take(40).collect::<String>()), "is not asked for here");
+        }
+    }
+    let value = |name: &str| given.get(name).map(String::as_str);
+    let number = fields.required(&format!("proof.{number_field}"), value(number_field), |t| way.records.parse_number(t));
+    let mut facts = BTreeMap::new();
+    for fact in &way.prove {
+        let read = fields.required(&format!("proof.{}", fact.as_str()), value(fact.as_str()), |t| fact.parse(t));
+        facts.extend(read.map(|r| (*fact, r)));
+    }
+    // The given name decides between twins; a wrong one is reported by its own field.
+    let first_name = NamePart::parse(first_name).ok().and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
+    let complete = facts.len() == way.prove.len();
+    number.filter(|_| complete).map(|number| {
+        (number, Proof { facts, first_name: first_name.unwrap_or_default() })
+    })
+}

@@ -1,0 +1,70 @@
+//! `PUT /{portal}/sessions/current/password`: a new password, chosen freely or because the old one
+//! is over (AG-02, EX-09).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::sign_in as rules;
+use vestibule_http::credentials;
+use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn};
+use vestibule_secrets::Verified;
+use vestibule_store::attempts::{Guess, Limit};
+
+use crate::SessionAnswer;
+
+/// A change of password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangePasswordRequest {
+    /// The password as it is.
+    current_password: String,
+    /// The password as it shall be.
+    new_password: String,
+}
+
+/// Changes the caller's password and ends all their other sessions.
+#[utoipa::path(
+    put, path = "/{portal}/sessions/current/password", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ChangePasswordRequest,
+    responses(
+        (status = 200, body = SessionAnswer),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn change_password(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<ChangePasswordRequest>,
+) -> Result<Json<SessionAnswer>, Problem> {
+    let (policy, account) = (&caller.policy, &caller.account);
+    let mut fields = Fields::default();
+    let current = fields.take("current_password", vestibule_domain::password::normalise(&request.current_password));
+    let new = credentials::new_password("new_password", &request.new_password, Some(&account.user_name), policy, &mut fields);
+    if new.is_some() && current == new {
+        fields.fault("new_password", "must be another than the current one");
+    }
+    let (current, new) = fields.finish(current.zip(new))?;
+
+    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let subject = format!("{}/{}", policy.portal, account.user_name.key());
+    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, caller.origin.at).await?;
+    if attempt.allowed.is_none() {
+        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+    }
+    let hash = account.password.as_ref().map(|p| &p.hash);
+    if matches!(app.hasher.verify(&current, hash).await, Verified::Wrong) {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid", "The current password is not right.")
+            .with_field("current_password", "is not right"));
+    }
+    let mut rng = app.rng();
+    let hash = credentials::hash(&new, &app, &mut rng).await;
+    let (account, session, decision) = rules::change_password(account, &caller.session, hash, attempt.key, &caller.origin, &mut rng);
+    app.store.commit(decision, &mut rng).await?;
+    let membership = account.membership(session.organisation.as_ref());
+    let next_step = account.next_step(membership, policy, caller.origin.at);
+    Ok(Json(SessionAnswer::of(&session, next_step)))
+}

@@ -1,0 +1,19 @@
+//! `GET /{portal}/sessions/current`: the session one is in, and what it has to do first.
+
+use axum::Json;
+use vestibule_http::{ProblemBody, SignedIn};
+
+use crate::SessionAnswer;
+
+/// Shows the caller's session.
+#[utoipa::path(
+    get, path = "/{portal}/sessions/current", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 200, body = SessionAnswer),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionAnswer> {
+    Json(SessionAnswer::of(&caller.session, caller.next_step))
+}

@@ -1,0 +1,162 @@
+//! `POST /{portal}/sessions`: somebody signs in (AG-14, BA-04, BA-05).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::password;
+use vestibule_domain::policy::Policy;
+use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
+use vestibule_domain::text::{Sensitive, UserName};
+use vestibule_http::caller::COOKIE;
+use vestibule_http::credentials;
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source};
+use vestibule_secrets::Verified;
+use vestibule_store::CommitError;
+use vestibule_store::attempts::{Guess, Limit};
+
+use crate::SessionAnswer;
+
+/// A sign-in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignInRequest {
+    /// The user name; case doesn't matter.
+    user_name: String,
+    /// The password.
+    password: String,
+    /// Where the token goes: browsers want `cookie`, programs `body`.
+    #[serde(default)]
+    token_in: TokenIn,
+}
+
+/// Where a session's token goes.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TokenIn {
+    /// Into a cookie that scripts can't read and that is gone when the browser closes.
+    #[default]
+    Cookie,
+    /// Into the answer's body, to be sent as `Authorization: Bearer`.
+    Body,
+}
+
+/// How often a sign-in that ran into a change of the account looks again.
+const LOOKS: usize = 3;
+
+/// Signs in. An unknown name, a deleted account and a wrong password are answered the same, after
+/// the same work (BA-05, UX-09).
+#[utoipa::path(
+    post, path = "/{portal}/sessions", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = SignInRequest,
+    responses(
+        (status = 201, body = SessionAnswer, headers(("location" = String), ("set-cookie" = String, description = "`__Host-session`"))),
+        (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
+        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn sign_in(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<SignInRequest>,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::default();
+    let password = fields.take("password", password::normalise(&request.password));
+    if request.user_name.is_empty() || request.user_name.len() > 100 {
+        fields.fault("user_name", "must be 1 to 100 characters long");
+    }
+    let password = fields.finish(password)?;
+    let name = request.user_name.trim().to_lowercase();
+
+    let mut rng = app.rng();
+    for _ in 0..LOOKS {
+        // Counting, for the name and for the source, and reading are one round trip; the password
+        // is compared only if both counts allow it.
+        let window_minutes = Some(policy.sign_in.window_minutes.get());
+        let subject = format!("{}/{name}", policy.portal);
+        let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
+        let (of_name, of_source, account) = future::try_join3(
+            app.store.count_attempt(Guess::Password, &subject, Limit { tries: policy.sign_in.tries.get(), window_minutes }, origin.at),
+            app.store.count_attempt(Guess::Source, &source, Limit { tries: policy.sign_in.tries_per_source.get(), window_minutes }, origin.at),
+            look_up(&app, &policy, &name),
+        )
+        .await?;
+        if of_name.allowed.is_none() || of_source.allowed.is_none() {
+            let detail = format!("There were too many attempts to sign in. Please try again in {} minutes.", policy.sign_in.window_minutes.get());
+            return Err(Problem::too_many_attempts(detail, &policy));
+        }
+        let checked = check(&app, &password, account.as_ref(), &mut rng).await;
+        let signed_in = match rules::sign_in(account.as_ref(), checked, of_name.key, &policy, &origin, &mut rng) {
+            Ok(signed_in) => signed_in,
+            Err(refusal) => return Err(refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?),
+        };
+        let SignedIn { token, session, next_step, decision } = signed_in;
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {
+                let answer = SessionAnswer::of(&session, next_step);
+                return Ok(begun(answer, token.expose(), request.token_in, &policy));
+            }
+            // The account changed at the same moment: look again, as it may now be disabled.
+            Err(CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// The account with this name; a text that can't be a user name is looked up all the same, under a
+/// name nobody has, so that it takes as long.
+async fn look_up(app: &App, policy: &Policy, name: &str) -> Result<Option<Account>, vestibule_store::Unavailable> {
+    let key = UserName::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key());
+    app.store.account_by_user_name(&policy.portal, &key).await
+}
+
+/// Compares the password; an account without one costs the same work.
+async fn check(app: &App, password: &Sensitive, account: Option<&Account>, rng: &mut rand::rngs::StdRng) -> Checked {
+    let hash = account.and_then(|a| a.password.as_ref()).map(|p| &p.hash);
+    match app.hasher.verify(password, hash).await {
+        Verified::Wrong => Checked::Wrong,
+        Verified::Right { outdated: false } => Checked::Right { rehashed: None },
+        Verified::Right { outdated: true } => Checked::Right { rehashed: Some(credentials::hash(password, app, rng).await) },
+    }
+}
+
+/// Records the refusal and words it.
+async fn refused(app: &App, refusal: Refusal, account: Option<&Account>, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
+    let mut audit = AuditEvent::refused(origin, Actor::Unknown, Action::SignIn, refusal.reason(), rng);
+    audit.object = account.map(|a| a.id.to_string());
+    app.store.commit(Decision::recording(audit), rng).await?;
+    Ok(match refusal {
+        Refusal::Failed => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-failed", "Login failed", policy.messages.login_failed.as_str()),
+        Refusal::Disabled => Problem::new(StatusCode::FORBIDDEN, "account-disabled", "Account disabled", policy.messages.account_disabled.as_str()),
+    }
+    .with_help(policy))
+}
+
+fn begun(mut answer: SessionAnswer, token: Sensitive, token_in: TokenIn, policy: &Policy) -> Response {
+    let location = format!("/{}/sessions/current", policy.portal);
+    let cookie = match token_in {
+        TokenIn::Body => {
+            answer.token = Some(token.expose().to_owned());
+            None
+        }
+        // No Max-Age: it is gone when the browser is closed (AG-14).
+        TokenIn::Cookie => Some(format!("{COOKIE}={}; Path=/; HttpOnly; Secure; SameSite=Strict", token.expose())),
+    };
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Json(answer)).into_response();
+    if let Some(cookie) = cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,24 @@
+//! `DELETE /{portal}/sessions/current`: somebody signs out.
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use vestibule_domain::sign_in;
+use vestibule_http::caller::COOKIE;
+use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+
+/// Ends the caller's session.
+#[utoipa::path(
+    delete, path = "/{portal}/sessions/current", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 204),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn sign_out(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {
+    let mut rng = app.rng();
+    let decision = sign_in::sign_out(&caller.session, &caller.origin, &mut rng);
+    app.store.commit(decision, &mut rng).await?;
+    let cleared = format!("{COOKIE}=; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=0");
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cleared)]))
+}

@@ -1,0 +1,478 @@
+//! Stands for AWS KMS: `GenerateDataKey`, `GenerateDataKeyWithoutPlaintext` and `Decrypt` in the AWS JSON
+//! 1.1 protocol.
+//!
+//! One local master key wraps every data key. Any key id names a KMS key; like KMS's, a wrapped key
+//! unwraps only under the key id and the encryption context that it was made with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use data_encoding::BASE64;
+use rand::CryptoRng;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// The layout of a wrapped key: this byte, the length of the key id (16 bits, big endian), the key id,
+/// the nonce, ciphertext and tag.
+const LAYOUT: u8 = 1;
+
+const NONCE_BYTES: usize = 12;
+
+/// The local KMS. Cheap to clone.
+#[derive(Clone)]
+pub struct LocalKms(Arc<Inner>);
+
+struct Inner {
+    cipher: Aes256Gcm,
+    rng: Mutex<Box<dyn CryptoRng + Send>>,
+}
+
+impl fmt::Debug for LocalKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalKms(***)")
+    }
+}
+
+/// Serves the local KMS at `/`.
+pub fn router(kms: LocalKms) -> Router {
+    Router::new().route("/", post(answer)).with_state(kms)
+}
+
+async fn answer(State(kms): State<LocalKms>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .unwrap_or_default();
+    let (status, answer) = match kms.call(target, &body) {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(Refused { code, message }) => (
+            StatusCode::BAD_REQUEST,
+            json!({ "__type": code, "message": message }),
+        ),
+    };
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/x-amz-json-1.1")],
+        answer.to_string(),
+    )
+        .into_response()
+}
+
+/// An error as KMS names it.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    code: &'static str,
+    message: String,
+}
+
+impl Refused {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    fn invalid(message: impl Into<String>) -> Self {
+        Self::new("ValidationException", message)
+    }
+
+    fn ciphertext() -> Self {
+        Self::new(
+            "InvalidCiphertextException",
+            "the blob was changed, or wrapped with another context or key",
+        )
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Generate {
+    key_id: String,
+    key_spec: Option<String>,
+    number_of_bytes: Option<usize>,
+    #[serde(default)]
+    encryption_context: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Decrypt {
+    ciphertext_blob: String,
+    key_id: Option<String>,
+    #[serde(default)]
+    encryption_context: BTreeMap<String, String>,
+}
+
+impl LocalKms {
+    /// A KMS whose keys are all the one master key. `rng` makes data keys and nonces; with the same
+    /// master key it must never run the same course twice.
+    pub fn new(master_key: [u8; 32], rng: impl CryptoRng + Send + 'static) -> Self {
+        Self(Arc::new(Inner {
+            cipher: Aes256Gcm::new(&master_key.into()),
+            rng: Mutex::new(Box::new(rng)),
+        }))
+    }
+
+    fn call(&self, target: &str, body: &[u8]) -> Result<Value, Refused> {
+        match target {
+            "TrentService.GenerateDataKey" => self.generate(&read(body)?, true),
+            "TrentService.GenerateDataKeyWithoutPlaintext" => self.generate(&read(body)?, false),
+            "TrentService.Decrypt" => self.decrypt(&read(body)?),
+            _ => Err(Refused::new(
+                "UnknownOperationException",
+                format!("{target:?} is not offered on one machine"),
+            )),
+        }
+    }
+
+    fn generate(&self, asked: &Generate, with_plaintext: bool) -> Result<Value, Refused> {
+        let bytes = match (asked.key_spec.as_deref(), asked.number_of_bytes) {
+            (Some("AES_256"), None) => 32,
+            (Some("AES_128"), None) => 16,
+            (None, Some(bytes @ 1..=1024)) => bytes,
+            _ => {
+                return Err(Refused::invalid(
+                    "either KeySpec, AES_128 or AES_256, or NumberOfBytes, 1 to 1024",
+                ));
+            }
+        };
+        let key_id = key_name(&asked.key_id)?;
+        let mut plain = vec![0; bytes];
+        let mut nonce = [0; NONCE_BYTES];
+        {
+            let mut rng = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            rng.fill_bytes(&mut plain);
+            rng.fill_bytes(&mut nonce);
+        }
+        let bound = bound_to(key_id, &asked.encryption_context);
+        let sealed = self.0.cipher.encrypt(
+            &Nonce::from(nonce),
+            Payload {
+                msg: &plain,
+                aad: &bound,
+            },
+        );
+        let sealed = sealed.map_err(|_| {
+            Refused::new("KMSInternalException", "the data key could not be wrapped")
+        })?;
+        let length =
+            u16::try_from(key_id.len()).map_err(|_| Refused::invalid("KeyId is too long"))?;
+        let blob = [
+            &[LAYOUT],
+            &length.to_be_bytes()[..],
+            key_id.as_bytes(),
+            &nonce,
+            &sealed,
+        ]
+        .concat();
+        let mut answer = json!({ "CiphertextBlob": BASE64.encode(&blob), "KeyId": arn(key_id) });
+        if with_plaintext {
+            answer["Plaintext"] = BASE64.encode(&plain).into();
+        }
+        Ok(answer)
+    }
+
+    fn decrypt(&self, asked: &Decrypt) -> Result<Value, Refused> {
+        let blob = BASE64
+            .decode(asked.ciphertext_blob.as_bytes())
+            .map_err(|_| Refused::new("SerializationException", "CiphertextBlob is not base64"))?;
+        let (key_id, nonce, sealed) = parts(&blob).ok_or_else(Refused::ciphertext)?;
+        if let Some(named) = &asked.key_id
+            && key_name(named)? != key_id
+        {
+            return Err(Refused::new(
+                "IncorrectKeyException",
+                "the blob was wrapped under another key",
+            ));
+        }
+        let bound = bound_to(key_id, &asked.encryption_context);
+        let plain = self.0.cipher.decrypt(
+            &Nonce::from(nonce),
+            Payload {
+                msg: sealed,
+                aad: &bound,
+            },
+        );
+        let plain = plain.map_err(|_| Refused::ciphertext())?;
+        Ok(json!({
+            "Plaintext": BASE64.encode(&plain),
+            "KeyId": arn(key_id),
+            "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        }))
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused::invalid(error.to_string()))
+}
+
+/// What a wrapped key consists of: key id, nonce, and ciphertext with tag.
+fn parts(blob: &[u8]) -> Option<(&str, [u8; NONCE_BYTES], &[u8])> {
+    let (&[LAYOUT, high, low], rest) = blob.split_first_chunk::<3>()? else {
+        return None;
+    };
+    let (key_id, rest) = rest.split_at_checked(u16::from_be_bytes([high, low]).into())?;
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
+    Some((std::str::from_utf8(key_id).ok()?, *nonce, sealed))
+}
+
+/// A key's name, whether its id, its ARN or an alias was given.
+fn key_name(id: &str) -> Result<&str, Refused> {
+    let name = id.rsplit(':').next().unwrap_or_default();
+    let name = name.strip_prefix("key/").unwrap_or(name);
+    if name.is_empty() {
+        return Err(Refused::invalid("KeyId must not be empty"));
+    }
+    Ok(name)
+}
+
+fn arn(key_name: &str) -> String {
+    let kind = if key_name.starts_with("alias/") {
+        ""
+    } else {
+        "key/"
+    };
+    format!("arn:aws:kms:us-east-1:000000000000:{kind}{key_name}")
+}
+
+/// What a wrapped key is bound to: the key id, and the context in the order of its names, each text
+/// behind its length.
+fn bound_to(key_id: &str, context: &BTreeMap<String, String>) -> Vec<u8> {
+    let texts = std::iter::once(key_id).chain(
+        context
+            .iter()
+            .flat_map(|(name, value)| [name.as_str(), value]),
+    );
+    texts
+        .flat_map(|text| [&(text.len() as u64).to_be_bytes()[..], text.as_bytes()].concat())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_kms::Client;
+    use aws_sdk_kms::config::retry::RetryConfig;
+    use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_kms::primitives::Blob;
+    use aws_sdk_kms::types::DataKeySpec;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use vestibule_domain::text::Sensitive;
+    use vestibule_secrets::Purpose;
+
+    fn local(master_key: u8, seed: u64) -> LocalKms {
+        LocalKms::new([master_key; 32], StdRng::seed_from_u64(seed))
+    }
+
+    async fn client(kms: LocalKms) -> Client {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router(kms)).await });
+        let config = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .build();
+        Client::from_conf(config)
+    }
+
+    #[tokio::test]
+    async fn the_keyring_is_made_and_unwrapped_as_on_aws() {
+        let before = client(local(1, 1)).await;
+        let old = vestibule_secrets::kms::generate(&before, "alias/keyring", 1)
+            .await
+            .unwrap();
+        let new = vestibule_secrets::kms::generate(&before, "alias/keyring", 2)
+            .await
+            .unwrap();
+        assert_ne!(old.blob, new.blob);
+        let keyring = vestibule_secrets::kms::unwrap(&before, &[old.clone(), new.clone()])
+            .await
+            .unwrap();
+        let mac = keyring.mac(Purpose::Pin, "issue", &Sensitive::new("1234"));
+        assert_eq!(mac.key, 2);
+
+        // After a restart, the same master key unwraps the same keys.
+        let after = client(local(1, 2)).await;
+        let again = vestibule_secrets::kms::unwrap(&after, std::slice::from_ref(&new))
+            .await
+            .unwrap();
+        assert!(again.verify(&mac, Purpose::Pin, "issue", &Sensitive::new("1234")));
+
+        let elsewhere = client(local(2, 1)).await;
+        let error = vestibule_secrets::kms::unwrap(&elsewhere, &[new])
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("version 2") && error.contains("InvalidCiphertextException"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_data_key_is_the_same_when_it_is_unwrapped() {
+        let client = client(local(1, 1)).await;
+        for (spec, bytes, length) in [
+            (Some(DataKeySpec::Aes256), None, 32),
+            (Some(DataKeySpec::Aes128), None, 16),
+            (None, Some(48), 48),
+        ] {
+            let made = client
+                .generate_data_key()
+                .key_id("one")
+                .set_key_spec(spec)
+                .set_number_of_bytes(bytes)
+                .encryption_context("a", "b")
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(
+                made.key_id(),
+                Some("arn:aws:kms:us-east-1:000000000000:key/one")
+            );
+            for key_id in [None, Some("one"), made.key_id()] {
+                let opened = client
+                    .decrypt()
+                    .ciphertext_blob(made.ciphertext_blob().unwrap().clone())
+                    .set_key_id(key_id.map(str::to_owned))
+                    .encryption_context("a", "b")
+                    .send()
+                    .await
+                    .unwrap();
+                assert_eq!(opened.plaintext(), made.plaintext());
+                assert_eq!(opened.plaintext().unwrap().as_ref().len(), length);
+                assert_eq!(opened.key_id(), made.key_id());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_unwraps_only_with_its_context_and_unchanged() {
+        let client = client(local(1, 1)).await;
+        let made = client
+            .generate_data_key_without_plaintext()
+            .key_id("one")
+            .key_spec(DataKeySpec::Aes256)
+            .encryption_context("a", "b")
+            .encryption_context("c", "d")
+            .send()
+            .await
+            .unwrap();
+        let blob = made.ciphertext_blob().unwrap().as_ref().to_vec();
+        let decrypt = async |blob: &[u8], context: &[(&str, &str)]| {
+            let mut call = client.decrypt().ciphertext_blob(Blob::new(blob));
+            for (name, value) in context {
+                call = call.encryption_context(*name, *value);
+            }
+            call.send()
+                .await
+                .map_err(aws_sdk_kms::error::SdkError::into_service_error)
+        };
+        assert!(decrypt(&blob, &[("c", "d"), ("a", "b")]).await.is_ok());
+        for context in [
+            &[][..],
+            &[("a", "b")],
+            &[("a", "bc"), ("", "d")],
+            &[("a", "d"), ("c", "b")],
+        ] {
+            let error = decrypt(&blob, context).await.unwrap_err();
+            assert!(
+                error.is_invalid_ciphertext_exception(),
+                "{context:?} {error:?}"
+            );
+        }
+        for at in 0..blob.len() {
+            let mut changed = blob.clone();
+            changed[at] ^= 1;
+            let error = decrypt(&changed, &[("a", "b"), ("c", "d")])
+                .await
+                .unwrap_err();
+            assert!(error.is_invalid_ciphertext_exception(), "{at} {error:?}");
+            let error = decrypt(&blob[..at.max(1)], &[("a", "b"), ("c", "d")])
+                .await
+                .unwrap_err();
+            assert!(error.is_invalid_ciphertext_exception(), "{at} {error:?}");
+        }
+        let other_key = client
+            .decrypt()
+            .ciphertext_blob(Blob::new(blob))
+            .key_id("two")
+            .encryption_context("a", "b")
+            .encryption_context("c", "d");
+        assert!(
+            other_key
+                .send()
+                .await
+                .unwrap_err()
+                .into_service_error()
+                .is_incorrect_key_exception()
+        );
+    }
+
+    #[test]
+    fn what_it_does_not_know_it_refuses() {
+        let kms = local(1, 1);
+        for (target, body, code) in [
+            ("TrentService.Encrypt", "{}", "UnknownOperationException"),
+            ("", "{}", "UnknownOperationException"),
+            ("TrentService.GenerateDataKey", "", "ValidationException"),
+            (
+                "TrentService.GenerateDataKey",
+                r#"{"KeyId":"k"}"#,
+                "ValidationException",
+            ),
+            (
+                "TrentService.GenerateDataKey",
+                r#"{"KeyId":"","KeySpec":"AES_256"}"#,
+                "ValidationException",
+            ),
+            (
+                "TrentService.GenerateDataKey",
+                r#"{"KeyId":"k","NumberOfBytes":1025}"#,
+                "ValidationException",
+            ),
+            (
+                "TrentService.GenerateDataKey",
+                r#"{"KeyId":"k","KeySpec":"AES_256","NumberOfBytes":1}"#,
+                "ValidationException",
+            ),
+            (
+                "TrentService.GenerateDataKey",
+                r#"{"KeyId":"k","KeySpec":"AES_256","DryRun":true}"#,
+                "ValidationException",
+            ),
+            (
+                "TrentService.Decrypt",
+                r#"{"CiphertextBlob":"?"}"#,
+                "SerializationException",
+            ),
+            (
+                "TrentService.Decrypt",
+                r#"{"CiphertextBlob":"AQ=="}"#,
+                "InvalidCiphertextException",
+            ),
+        ] {
+            assert_eq!(
+                kms.call(target, body.as_bytes()).unwrap_err().code,
+                code,
+                "{target} {body}"
+            );
+        }
+        assert_eq!(format!("{kms:?}"), "LocalKms(***)");
+    }
+}

@@ -1,0 +1,565 @@
+//! Stands for Amazon SES: `SendEmail` of its first API, in the AWS Query protocol. What is sent waits in
+//! an [`Inbox`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{Form, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+
+/// A mail that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedMail {
+    /// Its place in the inbox; the first is 0.
+    pub at_index: usize,
+    /// The sender, as given.
+    pub from: String,
+    /// The recipients, as given.
+    pub to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// The plain text; empty if there was none.
+    pub text: String,
+    /// The HTML text, if there was one.
+    pub html: Option<String>,
+}
+
+/// All mails that were sent, oldest first. Cheap to clone; clones share the mails.
+#[derive(Clone, Default)]
+pub struct Inbox(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    mails: Vec<ReceivedMail>,
+    file: Option<File>,
+    down: bool,
+    fail_next: usize,
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("mails", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inbox {
+    /// An empty inbox in memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An inbox that keeps its mails in a file, one JSON object a line, and starts with those that are
+    /// there. A line that can't be read, such as the last after a crash, is passed over.
+    ///
+    /// # Errors
+    /// When the file can't be read or opened for appending.
+    pub fn with_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let kept = std::fs::read(path)?;
+        let mut mails = Vec::new();
+        for line in kept
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice::<ReceivedMail>(line) {
+                Ok(mail) => mails.push(ReceivedMail {
+                    at_index: mails.len(),
+                    ..mail
+                }),
+                Err(error) => tracing::warn!(%error, "a line of the inbox's file cannot be read"),
+            }
+        }
+        if kept.last().is_some_and(|byte| *byte != b'\n') {
+            file.write_all(b"\n")?;
+        }
+        let inner = Inner {
+            mails,
+            file: Some(file),
+            ..Inner::default()
+        };
+        Ok(Self(Arc::new(Mutex::new(inner))))
+    }
+
+    /// All mails.
+    pub fn all(&self) -> Vec<ReceivedMail> {
+        self.lock().mails.clone()
+    }
+
+    /// The mails to an address, whatever its case and the name before it.
+    pub fn to(&self, address: &str) -> Vec<ReceivedMail> {
+        let is_it = |to: &String| bare(to).eq_ignore_ascii_case(bare(address));
+        self.lock()
+            .mails
+            .iter()
+            .filter(|mail| mail.to.iter().any(is_it))
+            .cloned()
+            .collect()
+    }
+
+    /// How many mails there are.
+    pub fn len(&self) -> usize {
+        self.lock().mails.len()
+    }
+
+    /// Whether there is no mail.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes SES answer 503 to everything, until it is set back.
+    pub fn set_down(&self, down: bool) {
+        self.lock().down = down;
+    }
+
+    /// Makes SES answer 503 to the next `n` requests. A retry by the client is a request too.
+    pub fn set_fail_next(&self, n: usize) {
+        self.lock().fail_next = n;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a mail in, first into the file, and gives its place.
+    fn receive(&self, mail: ReceivedMail) -> Result<usize, Refused> {
+        let mut inner = self.lock();
+        if inner.down || inner.fail_next > 0 {
+            inner.fail_next = inner.fail_next.saturating_sub(1);
+            return Err(Refused::unavailable());
+        }
+        let at_index = inner.mails.len();
+        let mail = ReceivedMail { at_index, ..mail };
+        if let Some(file) = &mut inner.file {
+            let keep = serde_json::to_string(&mail)
+                .map_err(io::Error::from)
+                .and_then(|line| file.write_all(format!("{line}\n").as_bytes()))
+                .and_then(|()| file.flush());
+            keep.map_err(|error| Refused {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                code: "InternalFailure",
+                message: format!("the inbox's file can't be written: {error}"),
+            })?;
+        }
+        inner.mails.push(mail);
+        Ok(at_index)
+    }
+}
+
+/// The address itself: `a@b` of `Name <a@b>`.
+fn bare(address: &str) -> &str {
+    let inside = address
+        .rsplit_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    inside.map_or(address, |(address, _)| address).trim()
+}
+
+/// Serves SES at `/`, delivering to the inbox.
+pub fn router(inbox: Inbox) -> Router {
+    Router::new().route("/", post(answer)).with_state(inbox)
+}
+
+async fn answer(
+    State(inbox): State<Inbox>,
+    Form(fields): Form<BTreeMap<String, String>>,
+) -> Response {
+    let (status, xml) = match read(fields).and_then(|mail| inbox.receive(mail)) {
+        Ok(at_index) => (
+            StatusCode::OK,
+            format!(
+                "<SendEmailResponse xmlns=\"{NAMESPACE}\"><SendEmailResult><MessageId>local-{at_index:06}</MessageId></SendEmailResult>\
+                 <ResponseMetadata><RequestId>local</RequestId></ResponseMetadata></SendEmailResponse>"
+            ),
+        ),
+        Err(refused) => (refused.status, refused.xml()),
+    };
+    (status, [(header::CONTENT_TYPE, "text/xml")], xml).into_response()
+}
+
+const NAMESPACE: &str = "http://ses.amazonaws.com/doc/2010-12-01/";
+
+/// The most recipients of one mail (SES quotas).
+const MOST_RECIPIENTS: usize = 50;
+
+/// An error as SES names it.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refused {
+    fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: message.into(),
+        }
+    }
+
+    fn unavailable() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "ServiceUnavailable",
+            message: "the service is unavailable for now; try again later".to_owned(),
+        }
+    }
+
+    fn xml(&self) -> String {
+        let at_fault = if self.status.is_server_error() {
+            "Receiver"
+        } else {
+            "Sender"
+        };
+        let message = self
+            .message
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        format!(
+            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{at_fault}</Type><Code>{}</Code><Message>{message}</Message></Error>\
+             <RequestId>local</RequestId></ErrorResponse>",
+            self.code
+        )
+    }
+}
+
+/// Reads the mail of a `SendEmail` request.
+fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
+    let action = fields.remove("Action").unwrap_or_default();
+    if action != "SendEmail" {
+        return Err(Refused::invalid(
+            "InvalidAction",
+            format!("{action:?} is not offered on one machine"),
+        ));
+    }
+    let others = ["Destination.CcAddresses.", "Destination.BccAddresses."];
+    if fields
+        .keys()
+        .any(|name| others.iter().any(|other| name.starts_with(other)))
+    {
+        return Err(Refused::invalid(
+            "InvalidParameterValue",
+            "recipients other than To are not offered on one machine",
+        ));
+    }
+    let to: Vec<_> = (1..=MOST_RECIPIENTS)
+        .map_while(|n| fields.remove(&format!("Destination.ToAddresses.member.{n}")))
+        .collect();
+    if to.is_empty() || fields.keys().any(|name| name.starts_with("Destination.")) {
+        return Err(Refused::invalid(
+            "MessageRejected",
+            format!("a mail has 1 to {MOST_RECIPIENTS} recipients"),
+        ));
+    }
+    if let Some(wrong) = to.iter().find(|to| !bare(to).contains('@')) {
+        return Err(Refused::invalid(
+            "InvalidParameterValue",
+            format!("{wrong:?} is no address"),
+        ));
+    }
+    let mut required = |name: &str| {
+        let missing = || Refused::invalid("ValidationError", format!("{name} is missing"));
+        fields
+            .remove(name)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(missing)
+    };
+    let (from, subject) = (required("Source")?, required("Message.Subject.Data")?);
+    let text = fields.remove("Message.Body.Text.Data");
+    let html = fields.remove("Message.Body.Html.Data");
+    if text.is_none() && html.is_none() {
+        return Err(Refused::invalid(
+            "ValidationError",
+            "Message.Body is missing",
+        ));
+    }
+    Ok(ReceivedMail {
+        at_index: 0,
+        from,
+        to,
+        subject,
+        text: text.unwrap_or_default(),
+        html,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ses::Client;
+    use aws_sdk_ses::config::retry::RetryConfig;
+    use aws_sdk_ses::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
+    use aws_sdk_ses::operation::send_email::SendEmailError;
+    use aws_sdk_ses::primitives::Blob;
+    use aws_sdk_ses::types::{Body, Content, Destination, Message, RawMessage};
+    use std::time::Duration;
+
+    async fn client(inbox: &Inbox, retry: RetryConfig) -> Client {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let router = router(inbox.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let config = aws_sdk_ses::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .retry_config(retry)
+            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .build();
+        Client::from_conf(config)
+    }
+
+    fn content(text: &str) -> Content {
+        Content::builder()
+            .data(text)
+            .charset("UTF-8")
+            .build()
+            .unwrap()
+    }
+
+    fn message(subject: &str, text: &str, html: Option<&str>) -> Message {
+        let body = Body::builder()
+            .text(content(text))
+            .set_html(html.map(content))
+            .build();
+        Message::builder()
+            .subject(content(subject))
+            .body(body)
+            .build()
+    }
+
+    async fn send(
+        client: &Client,
+        to: &[&str],
+        message: Message,
+    ) -> Result<String, SdkError<SendEmailError>> {
+        let to = to.iter().map(|to| (*to).to_owned()).collect();
+        let sent = client
+            .send_email()
+            .source("Portal <no-reply@plan.example>")
+            .destination(Destination::builder().set_to_addresses(Some(to)).build())
+            .message(message)
+            .send()
+            .await?;
+        Ok(sent.message_id)
+    }
+
+    #[tokio::test]
+    async fn a_mail_arrives_as_it_was_sent() {
+        let inbox = Inbox::new();
+        let client = client(&inbox, RetryConfig::disabled()).await;
+        assert!(inbox.is_empty());
+        let text = "Grüße & <b>50 % + 1 = ?</b>\r\n\tende 😀";
+        let first = send(
+            &client,
+            &["Zoë <zoe+tag@example.com>", "b@example.com"],
+            message("Ihr Konto", text, Some("<p>&amp;</p>")),
+        )
+        .await;
+        let second = send(&client, &["b@example.com"], message("2", "zwei", None)).await;
+        assert_ne!(first.unwrap(), second.unwrap());
+        assert_eq!(
+            inbox.all()[0],
+            ReceivedMail {
+                at_index: 0,
+                from: "Portal <no-reply@plan.example>".into(),
+                to: vec!["Zoë <zoe+tag@example.com>".into(), "b@example.com".into()],
+                subject: "Ihr Konto".into(),
+                text: text.into(),
+                html: Some("<p>&amp;</p>".into()),
+            }
+        );
+        assert_eq!(inbox.len(), 2);
+        assert_eq!(inbox.to("ZOE+tag@example.com").len(), 1);
+        assert_eq!(
+            inbox
+                .to("B@example.com")
+                .iter()
+                .map(|mail| mail.at_index)
+                .collect::<Vec<_>>(),
+            [0, 1]
+        );
+        assert!(inbox.to("zoe@example.com").is_empty());
+        assert_eq!(inbox.all()[1].html, None);
+        assert_eq!(format!("{inbox:?}"), "Inbox { mails: 2, .. }");
+    }
+
+    #[tokio::test]
+    async fn when_it_is_down_it_says_so_and_takes_nothing() {
+        let inbox = Inbox::new();
+        let client = client(&inbox, RetryConfig::disabled()).await;
+        inbox.set_down(true);
+        for _ in 0..3 {
+            let error = send(&client, &["a@example.com"], message("s", "t", None))
+                .await
+                .unwrap_err();
+            assert_eq!(error.raw_response().unwrap().status().as_u16(), 503);
+            assert_eq!(error.code(), Some("ServiceUnavailable"));
+        }
+        assert!(inbox.is_empty());
+        inbox.set_down(false);
+        send(&client, &["a@example.com"], message("s", "t", None))
+            .await
+            .unwrap();
+        assert_eq!(inbox.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn so_many_requests_fail_and_a_client_that_tries_again_gets_through() {
+        let inbox = Inbox::new();
+        let once = client(&inbox, RetryConfig::disabled()).await;
+        inbox.set_fail_next(1);
+        assert!(
+            send(&once, &["a@example.com"], message("s", "t", None))
+                .await
+                .is_err()
+        );
+        assert!(
+            send(&once, &["a@example.com"], message("s", "t", None))
+                .await
+                .is_ok()
+        );
+
+        let again = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+        let patient = client(&inbox, again).await;
+        inbox.set_fail_next(2);
+        assert!(
+            send(&patient, &["a@example.com"], message("s", "t", None))
+                .await
+                .is_ok()
+        );
+        inbox.set_fail_next(3);
+        assert!(
+            send(&patient, &["a@example.com"], message("s", "t", None))
+                .await
+                .is_err()
+        );
+        assert_eq!(inbox.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn mails_in_a_file_survive() {
+        let folder = std::env::temp_dir().join(format!("vestibule-inbox-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let path = folder.join("state/inbox.jsonl");
+        {
+            let inbox = Inbox::with_file(&path).unwrap();
+            let client = client(&inbox, RetryConfig::disabled()).await;
+            send(
+                &client,
+                &["a@example.com"],
+                message("1", "line\nline", Some("h")),
+            )
+            .await
+            .unwrap();
+            send(&client, &["b@example.com"], message("2", "t", None))
+                .await
+                .unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 2);
+        let inbox = Inbox::with_file(&path).unwrap();
+        assert_eq!(
+            (inbox.len(), inbox.all()[0].text.as_str()),
+            (2, "line\nline")
+        );
+
+        // A crash in the midst of a write costs that mail, which was never acknowledged, and no other.
+        std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let inbox = Inbox::with_file(&path).unwrap();
+        assert_eq!(inbox.len(), 1);
+        let client = client(&inbox, RetryConfig::disabled()).await;
+        send(&client, &["c@example.com"], message("3", "t", None))
+            .await
+            .unwrap();
+        let again = Inbox::with_file(&path).unwrap();
+        assert_eq!(again.all(), inbox.all());
+        assert_eq!(
+            again
+                .all()
+                .iter()
+                .map(|mail| (mail.at_index, mail.subject.as_str()))
+                .collect::<Vec<_>>(),
+            [(0, "1"), (1, "3")]
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_it_does_not_know_it_refuses() {
+        let inbox = Inbox::new();
+        let client = client(&inbox, RetryConfig::disabled()).await;
+        let raw = RawMessage::builder().data(Blob::new("x")).build().unwrap();
+        let error = client
+            .send_raw_email()
+            .raw_message(raw)
+            .send()
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), Some("InvalidAction"));
+        assert_eq!(
+            error.message(),
+            Some("\"SendRawEmail\" is not offered on one machine")
+        );
+
+        let with_copy = Destination::builder()
+            .to_addresses("a@example.com")
+            .cc_addresses("b@example.com")
+            .build();
+        let copied = client
+            .send_email()
+            .source("s@example.com")
+            .destination(with_copy)
+            .message(message("s", "t", None));
+        assert_eq!(
+            copied.send().await.unwrap_err().code(),
+            Some("InvalidParameterValue")
+        );
+
+        for (to, code) in [
+            (&[][..], "MessageRejected"),
+            (&["a@example.com"; 51], "MessageRejected"),
+            (&["<nobody>"], "InvalidParameterValue"),
+        ] {
+            let error = send(&client, to, message("s", "t", None))
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), Some(code), "{to:?}");
+        }
+        let no_body = Message::builder()
+            .subject(content("s"))
+            .body(Body::builder().build())
+            .build();
+        assert_eq!(
+            send(&client, &["a@example.com"], no_body)
+                .await
+                .unwrap_err()
+                .code(),
+            Some("ValidationError")
+        );
+        assert_eq!(
+            send(&client, &["a@example.com"], message("", "t", None))
+                .await
+                .unwrap_err()
+                .code(),
+            Some("ValidationError")
+        );
+        assert!(inbox.is_empty());
+    }
+}

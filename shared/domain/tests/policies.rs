@@ -1,0 +1,1644 @@
+//! The shipped policies, the faults that a policy can have, and the document that explains them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::civil::{Date, Weekday, date};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
+use vestibule_domain::ids::PortalId;
+use vestibule_domain::policy::{
+    JoinBy, LetterAddress, NamedBy, Permission, Policy, PolicyError, Reissuer, Role, Withholds,
+};
+use vestibule_domain::record::{Fact, RecordData, RecordKind};
+
+const SEVEN: [&str; 7] = [
+    "agent", "group", "member", "provider", "practice", "producer", "employer",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn shipped(portal: &str) -> String {
+    read(&format!("infra/portals/{portal}.toml"))
+}
+
+fn parse(portal: &str, text: &str) -> Result<Policy, PolicyError> {
+    let id = PortalId::parse(portal).expect("a portal's name");
+    Policy::parse(id, &format!("{portal}.toml"), text)
+}
+
+fn policy(portal: &str) -> Policy {
+    parse(portal, &shipped(portal)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+// The shipped policies
+
+#[test]
+fn every_shipped_policy_can_be_read() {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let portal = name
+            .strip_suffix(".toml")
+            .expect("only policies")
+            .to_owned();
+        assert_eq!(policy(&portal).portal.as_str(), portal);
+        found.insert(portal);
+    }
+    assert_eq!(found, SEVEN.map(String::from).into());
+}
+
+#[test]
+fn the_seven_belong_to_one_insurer_and_each_has_its_own_help_desk() {
+    let policies = SEVEN.map(policy);
+    let each =
+        |of: fn(&Policy) -> String| policies.iter().map(of).collect::<BTreeSet<String>>().len();
+    assert_eq!(each(|p| format!("{} {}", p.plan.id, p.plan.name)), 1);
+    assert_eq!(each(|p| p.help_desk.phone.to_string()), 7);
+    assert_eq!(each(|p| p.site.to_string()), 7);
+    for p in &policies {
+        let own = format!("{:?}", p.origins);
+        assert!(
+            own.contains(p.site.as_str()) && own.contains("http://localhost:8600"),
+            "{own}"
+        );
+        let number = p
+            .help_desk
+            .phone
+            .as_str()
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default();
+        assert!(
+            number.starts_with("555-01") && number.len() == 8,
+            "a fictitious number: {number}"
+        );
+        for way in &p.ways {
+            let referred = way.otherwise.as_ref().map(ToString::to_string);
+            let number_in_it = referred.iter().any(|t| t.contains("555-"));
+            assert!(
+                !number_in_it
+                    || referred
+                        .iter()
+                        .all(|t| t.contains(p.help_desk.phone.as_str()))
+            );
+        }
+    }
+}
+
+#[test]
+fn each_way_looks_up_and_proves_what_was_promised() {
+    // AG-03, AG-07, ME-01, BL-03, EX-05, EX-06
+    let mut ways = Vec::new();
+    for portal in SEVEN {
+        for w in policy(portal).ways {
+            let facts: Vec<_> = w.prove.iter().map(|f| f.as_str()).collect();
+            let (id, records, role) = (&w.id, w.records.as_str(), w.role.as_str());
+            let mut line = format!("{portal}/{id}: {records} + {} -> {role}", facts.join(" + "));
+            line += if w.states_signing_power {
+                ", signs"
+            } else {
+                ""
+            };
+            line += if w.pin { ", PIN" } else { "" };
+            line += if w.notification_letter {
+                ", notified"
+            } else {
+                ""
+            };
+            ways.push(line);
+        }
+    }
+    let promised = [
+        "agent/agent: agent + ssn_last4 -> principal, signs",
+        "group/group: group + tax_id_last4 -> principal, signs",
+        "member/member: member + subscriber_last_name + date_of_birth -> member, PIN",
+        "provider/practice: provider + tax_id -> principal, PIN",
+        "provider/facility: provider + tax_id -> principal, PIN",
+        "provider/billing_agency: provider + tax_id -> principal, PIN",
+        "practice/medical: provider + tax_id -> principal",
+        "practice/dental: provider + tax_id -> principal, notified",
+        "practice/office_manager: provider + tax_id -> administrator",
+        "practice/dental_office_manager: provider + tax_id -> administrator",
+        "producer/producer: agent + ssn_last4 -> principal, signs",
+        "employer/employer: group + tax_id_last4 -> administrator",
+    ];
+    assert_eq!(ways, promised);
+}
+
+#[test]
+fn who_is_open_to_which_way() {
+    // BL-10, EX-04, EX-05: category, participating, and the ways open on provider and practice
+    for (category, participating, open) in [
+        ("medical_group", true, "practice | medical office_manager"),
+        ("medical_group", false, "practice |"),
+        ("individual", true, "practice | medical office_manager"),
+        ("facility", true, "facility | medical office_manager"),
+        ("facility", false, "facility |"),
+        (
+            "dental",
+            true,
+            "practice | dental office_manager dental_office_manager",
+        ),
+        ("dental", false, "practice | dental dental_office_manager"),
+        ("billing_agency", false, "billing_agency |"),
+    ] {
+        let record = RecordData {
+            name: "Anyone".into(),
+            category: Some(category.into()),
+            participating: Some(participating),
+            manager: None,
+            agreements: BTreeMap::new(),
+            group_codes: BTreeSet::new(),
+            address: None,
+        };
+        let ways = |portal| {
+            let ways = policy(portal).ways;
+            let open = ways.iter().filter(|w| w.only_for.holds_for(&record));
+            open.map(|w| w.id.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let found = format!("{} | {}", ways("provider"), ways("practice"));
+        assert_eq!(
+            found.trim_end(),
+            open,
+            "{category}, participating: {participating}"
+        );
+    }
+}
+
+#[test]
+fn letters_codes_and_staff_are_as_promised() {
+    for portal in ["agent", "group", "producer", "employer"] {
+        let staff = policy(portal).staff.expect("staff");
+        assert_eq!(
+            (staff.join_by, staff.approval),
+            (JoinBy::Invitation, true),
+            "AG-08: {portal}"
+        );
+        assert_eq!(staff.invitation_valid_days.map(|d| d.get()), Some(14));
+        assert_eq!(
+            staff.asks_for_backup,
+            ["agent", "group"].contains(&portal),
+            "AG-04: {portal}"
+        );
+    }
+    let member = policy("member");
+    assert!(member.staff.is_none());
+    let pin = member.pin.expect("ME-06");
+    assert_eq!(
+        (pin.digits.get(), pin.address),
+        (6, LetterAddress::PlanRecords)
+    );
+    assert!(pin.reissued_by.contains(&Reissuer::User), "ME-07");
+    assert_eq!((pin.arrives_in.from, pin.arrives_in.to), (3, 5), "ME-08");
+
+    let provider = policy("provider");
+    let pin = provider.pin.expect("BL-03");
+    assert_eq!(
+        (pin.digits.get(), pin.address),
+        (4, LetterAddress::Designated)
+    );
+    assert_eq!(pin.reissued_by, [Reissuer::HelpDesk].into(), "BL-06");
+    let code = provider.registration_code.expect("BL-08");
+    assert_eq!((code.prefix.as_str(), code.digits.get()), ("RC", 6));
+    assert_eq!(provider.user_name.chosen_by, NamedBy::System, "BL-16");
+    assert!(!provider.publications.is_empty(), "BL-13");
+    let [agreement] = provider.agreements.as_slice() else {
+        panic!("BL-10")
+    };
+    assert_eq!(agreement.withholds, Withholds::PinLetter, "BL-10");
+
+    let practice = policy("practice");
+    assert_eq!(
+        practice.staff.map(|s| s.join_by),
+        Some(JoinBy::InitialPassword),
+        "EX-09"
+    );
+    assert!(practice.email.unique_in.is_some(), "EX-08");
+}
+
+#[test]
+fn passwords_and_idle_accounts_are_as_promised() {
+    for portal in SEVEN {
+        let p = policy(portal);
+        let expires = p.password.max_age_days.map(|d| d.get());
+        assert_eq!(
+            expires,
+            ["agent", "group"].contains(&portal).then_some(90),
+            "AG-02: {portal}"
+        );
+        let inactivity = p
+            .inactivity
+            .as_ref()
+            .map(|i| (i.disable_after_days.get(), i.delete_after_days.get()));
+        assert_eq!(
+            inactivity,
+            ["producer", "employer"]
+                .contains(&portal)
+                .then_some((180, 400)),
+            "BA-01: {portal}"
+        );
+        let warned = |days: &[vestibule_domain::policy::Days]| {
+            days.iter().map(|d| d.get()).collect::<Vec<_>>()
+        };
+        if let Some(i) = &p.inactivity {
+            assert_eq!(warned(&i.warn_days), [14, 7, 3, 1], "UX-02: {portal}");
+            assert_eq!(i.grace_days.get(), 7, "UX-02: {portal}");
+            assert!(i.exempt_roles.contains(&Role::Administrator), "BA-03");
+        }
+        if expires.is_some() {
+            assert_eq!(
+                warned(&p.password.warn_days),
+                [14, 7, 3, 1],
+                "UX-02: {portal}"
+            );
+        }
+        assert!(
+            p.messages
+                .login_failed
+                .as_str()
+                .starts_with("Login failed due to either"),
+            "BA-05"
+        );
+        assert!(
+            p.messages
+                .account_disabled
+                .as_str()
+                .starts_with("This user ID no longer"),
+            "BA-04"
+        );
+        assert_eq!(p.session.hours.get(), 8, "AG-14: {portal}");
+    }
+    let member = policy("member").password;
+    assert_eq!((member.min_length.get(), member.refuse_obscene), (6, true));
+    assert!(policy("member").security_questions.is_some(), "ME-04");
+}
+
+#[test]
+fn roles_may_what_was_promised() {
+    use Permission::{
+        ApproveUsers, DeleteAdministrators, DeleteUsers, DisableUsers, DownloadUsers,
+        InviteDeleted, LookUpAgents, SeeLastSignIn,
+    };
+    use Role::{Administrator, AlternativeAdministrator, Principal, User};
+    for (portal, role, permission, may, why) in [
+        ("agent", Principal, LookUpAgents, true, "AG-12"),
+        ("group", Principal, LookUpAgents, false, "AG-12"),
+        ("agent", Principal, InviteDeleted, true, "AG-10"),
+        ("agent", Administrator, InviteDeleted, false, "AG-10"),
+        ("group", Administrator, InviteDeleted, false, "AG-10"),
+        ("agent", Administrator, DeleteUsers, true, "AG-09"),
+        ("agent", Administrator, DeleteAdministrators, false, "AG-09"),
+        ("agent", Principal, DeleteAdministrators, true, "AG-09"),
+        (
+            "provider",
+            Administrator,
+            DeleteAdministrators,
+            true,
+            "BL-07",
+        ),
+        ("practice", Principal, DeleteAdministrators, false, "EX-12"),
+        (
+            "practice",
+            Administrator,
+            DeleteAdministrators,
+            false,
+            "EX-12",
+        ),
+        ("producer", Principal, SeeLastSignIn, true, "BA-07"),
+        ("producer", Administrator, DisableUsers, true, "BA-06"),
+        ("employer", Administrator, DownloadUsers, true, "BA-09"),
+        (
+            "employer",
+            AlternativeAdministrator,
+            SeeLastSignIn,
+            true,
+            "BA-08",
+        ),
+        (
+            "employer",
+            AlternativeAdministrator,
+            DownloadUsers,
+            true,
+            "BA-09",
+        ),
+        (
+            "employer",
+            AlternativeAdministrator,
+            DisableUsers,
+            false,
+            "BA-06",
+        ),
+        ("provider", Principal, ApproveUsers, false, "BL-08"),
+    ] {
+        assert_eq!(
+            policy(portal).allows(role, permission),
+            may,
+            "{why}: {portal} {role:?} {permission:?}"
+        );
+    }
+    for (portal, giver, given, may) in [
+        ("agent", Principal, Administrator, true),
+        ("agent", Administrator, Administrator, true),
+        ("agent", Administrator, Principal, false),
+        ("agent", User, User, false),
+        ("practice", Principal, Administrator, true),
+        ("practice", Administrator, Administrator, false),
+        ("employer", Administrator, AlternativeAdministrator, true),
+    ] {
+        assert_eq!(
+            policy(portal).grants(giver, given),
+            may,
+            "{portal} {giver:?} {given:?}"
+        );
+    }
+    for portal in SEVEN {
+        for role in [User, Role::Member] {
+            assert!(
+                policy(portal)
+                    .roles
+                    .get(&role)
+                    .is_none_or(|r| r.may.is_empty() && r.grants.is_empty())
+            );
+        }
+    }
+}
+
+#[test]
+fn an_eighth_portal_is_one_more_file() {
+    let text = shipped("practice").replace("Harborlight Practice Desk", "Harborlight Vision Desk");
+    let eighth = parse("vision", &text).unwrap();
+    assert_eq!(eighth.portal.as_str(), "vision");
+    assert_eq!(eighth.title.as_str(), "Harborlight Vision Desk");
+}
+
+#[test]
+fn line_ends_of_either_kind_are_the_same() {
+    for portal in SEVEN {
+        let text = shipped(portal).replace('\n', "\r\n");
+        assert_eq!(parse(portal, &text), Ok(policy(portal)));
+    }
+    let (text, start) = replaced("agent", &["hours = 8"], &["hours = 25"]);
+    let error = parse("agent", &text.replace('\n', "\r\n")).unwrap_err();
+    assert_eq!(error.line, start + 1);
+}
+
+// Faults
+
+/// Faults that a policy can have, one a paragraph: the shipped policy, the lines replaced (`-`, by
+/// their beginnings; `…` is all in between), the lines put there (`+`), and the field and reason
+/// reported (`!`). The line reported is the one put there with `*`, or else the one that `@` names.
+const FAULTS: &str = r#"
+# No TOML
+
+agent
+-hours = 8
+*hours = = 8
+!(file): extra `=`, expected nothing
+
+agent
+-hours = 8
++hours = 8
+*hours = 9
+!(file): duplicate key
+
+agent
+-[roles.user]
+*[session]
+!(file): duplicate key
+
+member
+-on = 2028-01-03
+*on = 2028-13-03
+!(file): invalid date, expected month between 01 and 12
+
+# Unknown and missing fields
+
+agent
+-idle_minutes = 30
+*idel_minutes = 30
+!session.idel_minutes: unknown field `idel_minutes`, expected `hours` or `idle_minutes`
+
+agent
+-id = "quotes"
++id = "quotes"
+*price = 1
+!service[0].price: unknown field `price`, expected `id` or `title`
+
+practice
+-only_for.categories = ["medical_group"
+*only_for.category = "medical_group"
+!way[0].only_for.category: unknown field `category`, expected `categories` or `participating`
+
+member
+-on = 2028-01-03
+*off = 2028-01-03
+!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `on`, `created_before`
+
+agent
+-title = "Harborlight for Agents"
+@1
+!(file): missing field `title`
+
+agent
+-[session]
+-hours = 8
+-idle_minutes = 30
+@1
+!(file): missing field `session`
+
+agent
+-hours = 8
+@[session]
+!session: missing field `hours`
+
+agent
+-records = "agent"
+@[[way]]
+!way[0]: missing field `records`
+
+member
+-arrives_in = [3, 5]
+@[pin]
+!pin: missing field `arrives_in`
+
+agent
+-title = "Staff"
+@[roles.user]
+!roles.user: missing field `title`
+
+# Wrong types
+
+agent
+-hours = 8
+*hours = "8"
+!session.hours: invalid type: string "8", expected a whole number from 1 to 24
+
+agent
+-hours = 8
+*hours = 8.5
+!session.hours: invalid type: floating point `8.5`, expected a whole number from 1 to 24
+
+agent
+-asks_for_backup = true
+*asks_for_backup = 1
+!staff.asks_for_backup: invalid type: integer `1`, expected a boolean
+
+agent
+-prove = ["ssn_last4"]
+*prove = "ssn_last4"
+!way[0].prove: invalid type: string "ssn_last4", expected a sequence
+
+agent
+-title = "Staff"
+*title = 1
+!roles.user.title: invalid type: integer `1`, expected a string
+
+agent
+-[[way]]
+*[way]
+!way: invalid type: map, expected a sequence
+
+agent
+-[[agreement]]
+*[agreement]
+!agreement: invalid type: map, expected a sequence
+
+# Out of bounds
+
+agent
+-hours = 8
+*hours = 25
+!session.hours: must be a whole number from 1 to 24, not 25
+
+agent
+-hours = 8
+*hours = -1
+!session.hours: must be a whole number from 1 to 24, not -1
+
+agent
+-hours = 8
+*hours = 4294967304
+!session.hours: must be a whole number from 1 to 24, not 4294967304
+
+member
+-min_length = 6
+*min_length = 5
+!password.min_length: must be a whole number from 6 to 64, not 5
+
+provider
+-digits = 4
+*digits = 3
+!pin.digits: must be a whole number from 4 to 12, not 3
+
+agent
+-warn_days = [14, 7, 3, 1]
++warn_days = [
++    14,
+*    0,
++]
+!password.warn_days[1]: must be a whole number from 1 to 3650, not 0
+
+member
+-arrives_in = [3, 5]
+*arrives_in = [5, 3]
+!pin.arrives_in: must be two numbers of business days, 1 to 60, the earlier first
+
+member
+-arrives_in = [3, 5]
+*arrives_in = [3, 5, 7]
+!pin.arrives_in: must be two numbers of business days, 1 to 60, the earlier first
+
+member
+-arrives_abroad_in = [7, 15]
+*arrives_abroad_in = [7, 500]
+!pin.arrives_abroad_in: must be two numbers of business days, 1 to 60, the earlier first
+
+# In no possible form
+
+agent
+-title = "Harborlight for Agents"
+*title = " "
+!title: must be a text of one line, 1 to 500 characters
+
+agent
+-return_address
+*return_address = ["Harborlight Health", "400\nQuayside"]
+!plan.return_address[1]: must be a text of one line, 1 to 500 characters
+
+agent
+-id = "quotes"
+*id = "Quotes"
+!service[0].id: must be 1 to 40 of a-z, 0-9, _ and -
+
+agent
+-site = "https
+*site = "agents.harborlight.example"
+!site: must be an address such as https://agents.example.com, without a slash, query or fragment at its end
+
+agent
+-time_zone
+*time_zone = "Chicago"
+!time_zone: must be the IANA name of a time zone such as America/Chicago, not "Chicago"
+
+agent
+-from = "agents@harborlight.example"
+*from = "agents"
+!email.from: must be an e-mail address such as name@example.com, in plain ASCII letters
+
+member
+-home_country = "US"
+*home_country = "USA"
+!pin.home_country: must be a two-letter country code such as US
+
+member
+-2026-02-16,
+*16,
+!pin.holidays[2]: must be a date such as 2027-01-31
+
+member
+-on = 2028-01-03
+*on = "3 January"
+!campaign[0].on: must be a date such as 2027-01-31
+
+member
+-on = 2028-01-03
+*on = 2028-01-03T09:00:00
+!campaign[0].on: must be a date such as 2027-01-31
+
+agent
+-chosen_by = "user"
+*chosen_by = "anybody"
+!user_name.chosen_by: unknown variant `anybody`, expected `user` or `system`
+
+agent
+-prove = ["ssn_last4"]
++prove = [
++    "last_name",
+*    "ssn",
++]
+!way[0].prove[1]: unknown variant `ssn`, expected one of `subscriber_last_name`, `first_name`, `last_name`, `date_of_birth`, `ssn_last4`, `tax_id_last4`, `tax_id`
+
+agent
+-[roles.user]
+*[roles.usr]
+!roles.usr: unknown variant `usr`, expected one of `principal`, `administrator`, `alternative_administrator`, `user`, `member`
+
+member
+-kind = "release_user_names"
+*kind = "amnesty"
+!campaign[0].kind: unknown variant `amnesty`, expected `re_registration` or `release_user_names`
+
+# What does not fit together
+
+provider
+-prefix = "prv"
+@[user_name]
+!user_name: needs a prefix when the system makes the user names
+
+member
+-asked = 3
+-questions = [
+-…
+-]
++asked = 3
+*questions = ["One?", "Two?"]
+!security_questions.questions: has fewer questions than are asked
+
+agent
+-origins
++origins = [
++    "https://agents.harborlight.example",
+*    "http://localhost:8600/app",
++]
+!origins[1]: must be an origin such as https://agents.example.com, without a path
+
+agent
+-max_age_days = 90
+@warn_days
+!password.warn_days: needs max_age_days
+
+agent
+-warn_days
+*warn_days = [7, 14]
+!password.warn_days: must be given most first, each less than 90
+
+producer
+-warn_days
+*warn_days = [180]
+!inactivity.warn_days: must be given most first, each less than 180
+
+producer
+-delete_after_days = 400
+*delete_after_days = 180
+!inactivity.delete_after_days: must be more than disable_after_days
+
+agent
+-from_records = true
+*offered = ["A1", "b2"]
+!group_codes.offered: "b2" is no group code: 1 to 20 capital letters, digits and -
+
+# Ways
+
+group
+-[[way]]
+-…
+-states_signing_power = true
+@1
+!way: must be given at least once: [[way]]
+
+agent
+-prove
+*prove = []
+!way[0].prove: must name at least one fact
+
+agent
+-prove
+*prove = ["date_of_birth"]
+!way[0].prove: records of this kind hold no date_of_birth
+
+agent
+-organisation
+@[[way]]
+!way[0].organisation: must be given for every role but member
+
+member
+-pin = true
++pin = true
+*organisation = "family"
+!way[0].organisation: must be given for every role but member
+
+agent
+-states_signing_power
+*pin = true
+!way[0].pin: needs a [pin] section
+
+agent
+-states_signing_power
++only_for.participating = true
+@[[way]]
+!way[0].otherwise: must be given exactly where only_for is
+
+agent
+-states_signing_power
+*otherwise = "Call us."
+!way[0].otherwise: must be given exactly where only_for is
+
+agent
+-role = "principal"
+*role = "alternative_administrator"
+!way[0].role: has no [roles.alternative_administrator] section
+
+provider
+-services
+*services = ["claims", "x-rays"]
+!way[2].services: x-rays is no [[service]]
+
+# Roles and staff
+
+practice
+-grants = ["user"]
+*grants = ["alternative_administrator"]
+!roles.administrator.grants: alternative_administrator has no section of its own
+
+agent
+-invitation_valid_days
+@join_by
+!staff.join_by: invitations need invitation_valid_days
+
+practice
+-join_by
++join_by = "initial_password"
+*invitation_valid_days = 14
+!staff.invitation_valid_days: goes with invitations only
+
+practice
+-join_by
+*join_by = "registration_code"
+!staff.join_by: needs a [registration_code] section
+
+provider
+-join_by
++join_by = "registration_code"
+*approval = true
+!staff.approval: goes with invitations and initial passwords: a registration code is the approval
+
+provider
+-chosen_by = "system"
++chosen_by = "user"
+@join_by
+!staff.join_by: registration codes go with user names made by the system
+
+practice
+-[roles.principal]
+-…
+-title = "Staff"
++[roles.principal]
++title = "Provider"
++[roles.administrator]
++title = "Office manager"
+@[staff]
+!staff: needs a [roles.user] section
+
+# Agreements, recovery, campaigns
+
+agent
+-ways = ["agent"]
+*ways = ["agents"]
+!agreement[0].ways: agents is no [[way]]
+
+agent
+-withholds
++withholds = "pin_letter"
+@ways
+!agreement[0].ways: agent has no PIN letter to withhold
+
+provider
+-recorded_by
+*recorded_by = "user"
+!agreement[0].recorded_by: must be "plan" where the PIN letter waits for it
+
+agent
+-forgot_password
+*forgot_password = []
+!recovery.forgot_password: must name at least one means: nobody gets in without proof
+
+agent
+-forgot_user_name
+*forgot_user_name = []
+!recovery.forgot_user_name: must name at least one means: nobody gets in without proof
+
+agent
+-forgot_user_name
+*forgot_user_name = ["security_answers"]
+!recovery.forgot_user_name: needs a [security_questions] section
+
+provider
+-hint_question = true
+@forgot_password
+!recovery.forgot_password: needs hint_question = true
+
+member
+-kind = "release_user_names"
+-on = 2028-01-03
+-created_before
++kind = "re_registration"
++start = 2027-03-01
+*cutoff = 2027-02-28
++transition_days = 90
+!campaign[0].cutoff: must not be before the start
+
+member
+-created_before
+*created_before = 2028-01-04
+!campaign[0].created_before: must not be after the day of the release
+
+member
+-on = 2028-01-03
+@[[campaign]]
+!campaign[0]: release_user_names takes exactly on and created_before
+
+member
+-kind = "release_user_names"
++kind = "re_registration"
+@[[campaign]]
+!campaign[0]: re_registration takes exactly start, cutoff and transition_days
+
+# Ids given twice
+
+agent
+-id = "commissions"
+*id = 'quotes'
+!service[2].id: quotes is given twice
+
+provider
+-id = "billing_tips"
+*id = 'provider_news'
+!publication[2].id: provider_news is given twice
+
+practice
+-id = "office_manager"
+*id = 'medical'
+!way[2].id: medical is given twice
+
+agent
+-ways = ["agent"]
++[[agreement]]
+*id = 'producer_agreement'
++title = "Another"
++revision = "2026-02"
++form = "https://agents.harborlight.example/forms/another.pdf"
++recorded_by = "plan"
++withholds = "protected_information"
+!agreement[1].id: producer_agreement is given twice
+"#;
+
+/// The text of a shipped policy with consecutive lines replaced, and where the new ones begin.
+fn replaced(portal: &str, old: &[&str], new: &[&str]) -> (String, usize) {
+    let text = shipped(portal);
+    let mut lines: Vec<_> = text.lines().collect();
+    let is = |line: &str, old: &str| line.trim_start().starts_with(old);
+    let starts: Vec<_> = (0..lines.len()).filter(|i| is(lines[*i], old[0])).collect();
+    assert_eq!(
+        starts.len(),
+        1,
+        "{portal}: one line begins with {:?}",
+        old[0]
+    );
+    let mut end = starts[0];
+    for pair in old.windows(2) {
+        end += 1;
+        match pair {
+            [_, "…"] => {}
+            ["…", next] => {
+                end = (end..lines.len())
+                    .find(|i| is(lines[*i], next))
+                    .expect(next);
+            }
+            [_, next] => assert!(is(lines[end], next), "{portal}: {next:?} follows"),
+            _ => unreachable!("pairs"),
+        }
+    }
+    lines.splice(starts[0]..=end, new.iter().copied());
+    (lines.join("\n") + "\n", starts[0])
+}
+
+#[test]
+fn each_fault_is_reported_with_its_file_line_field_and_reason() {
+    let mut faults = 0;
+    for paragraph in FAULTS.split("\n\n").map(str::trim) {
+        let lines: Vec<_> = paragraph.lines().collect();
+        if paragraph.is_empty() || paragraph.starts_with('#') {
+            continue;
+        }
+        let portal = lines[0];
+        let with = |signs: &str| {
+            let chosen = lines[1..]
+                .iter()
+                .filter(|l| l.starts_with(|c| signs.contains(c)));
+            chosen.map(|l| l.split_at(1).1).collect::<Vec<_>>()
+        };
+        let put: Vec<_> = lines[1..]
+            .iter()
+            .filter(|l| l.starts_with(['+', '*']))
+            .collect();
+        let (text, start) = replaced(portal, &with("-"), &with("+*"));
+        let line = match (
+            with("@").as_slice(),
+            put.iter().position(|l| l.starts_with('*')),
+        ) {
+            (["1"], None) => 1,
+            ([named], None) => {
+                // the nearest one: above where it was changed, or else below
+                let at: Vec<_> = (0..)
+                    .zip(text.lines())
+                    .filter(|(_, l)| l.starts_with(named))
+                    .map(|(i, _)| i)
+                    .collect();
+                let above = at.iter().rev().find(|i| **i < start);
+                1 + *above.or(at.first()).expect(named)
+            }
+            ([], Some(nth)) => 1 + start + nth,
+            _ => panic!("one line is marked: {paragraph}"),
+        };
+        let [reported] = with("!")[..] else {
+            panic!("one fault: {paragraph}")
+        };
+        let (field, reason) = reported.split_once(": ").expect("field and reason");
+        let expected = PolicyError {
+            file: format!("{portal}.toml"),
+            line,
+            field: field.to_owned(),
+            reason: reason.to_owned(),
+        };
+        match parse(portal, &text) {
+            Ok(_) => panic!("no fault:\n{paragraph}"),
+            Err(error) => assert_eq!(error, expected, "{paragraph}"),
+        }
+        faults += 1;
+    }
+    assert!(faults > 80, "{faults} faults tried");
+}
+
+#[test]
+fn a_re_registration_can_be_declared_with_dates_in_quotes_or_without() {
+    let campaign = |q: &str| {
+        format!(
+            "[[campaign]]\nkind = \"re_registration\"\nstart = {q}2027-03-01{q}\ncutoff = {q}2027-03-01{q}\ntransition_days = 90\n[roles.user]"
+        )
+    };
+    let with = |q: &str| {
+        parse(
+            "agent",
+            &shipped("agent").replace("[roles.user]", &campaign(q)),
+        )
+    };
+    assert_eq!(with("\""), with(""));
+    assert_eq!(with("").unwrap().campaigns.len(), 1);
+}
+
+/// What every fault says, whatever it is.
+fn is_well_reported(error: &PolicyError, text: &str) -> bool {
+    error.file == "agent.toml"
+        && (1..=text.matches('\n').count() + 1).contains(&error.line)
+        && !error.field.is_empty()
+        && !error.reason.is_empty()
+        && error.to_string()
+            == format!(
+                "agent.toml:{}: {}: {}",
+                error.line, error.field, error.reason
+            )
+}
+
+#[test]
+fn without_any_one_of_its_lines_a_policy_is_read_or_well_refused() {
+    for portal in SEVEN {
+        let text = shipped(portal);
+        let lines: Vec<_> = text.lines().collect();
+        for left_out in 0..lines.len() {
+            let rest = [&lines[..left_out], &lines[left_out + 1..]]
+                .concat()
+                .join("\n");
+            if let Err(error) = parse("agent", &rest) {
+                assert!(
+                    is_well_reported(&error, &rest),
+                    "{portal} without {:?}: {error}",
+                    lines[left_out]
+                );
+            }
+        }
+    }
+}
+
+/// One change to a text, anywhere in it.
+#[derive(Debug, Clone)]
+enum Mutation {
+    Insert(Index, String),
+    Remove(Index, usize),
+    CutOff(Index),
+    SwapLines(Index, Index),
+    DoubleLine(Index),
+}
+
+impl Mutation {
+    fn any() -> impl Strategy<Value = Self> {
+        const BITS: &[&str] = &[
+            "[",
+            "]",
+            "[[way]]\n",
+            "=",
+            "\"",
+            "'''",
+            "#",
+            "\n",
+            "\r\n",
+            "{",
+            "}",
+            ".",
+            ",",
+            "é",
+            "\u{0}",
+            "\u{202e}",
+            "🦀",
+            "-1",
+            "99999999999999999999",
+            "1e9",
+            "nan",
+            "2026-02-30",
+            "25:61",
+            "roles.user = 3\n",
+            "a.b.c = 1\n",
+            "\"\" = 1\n",
+            "true",
+            "[]",
+            "\\u0000",
+        ];
+        prop_oneof![
+            (
+                any::<Index>(),
+                prop_oneof![select(BITS).prop_map(String::from), ".{0,8}"]
+            )
+                .prop_map(|(at, what)| Self::Insert(at, what)),
+            (any::<Index>(), 1..40_usize).prop_map(|(at, n)| Self::Remove(at, n)),
+            any::<Index>().prop_map(Self::CutOff),
+            (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Self::SwapLines(a, b)),
+            any::<Index>().prop_map(Self::DoubleLine),
+        ]
+    }
+
+    fn apply(&self, text: &str) -> String {
+        let mut chars: Vec<char> = text.chars().collect();
+        let mut lines: Vec<&str> = text.lines().collect();
+        if chars.is_empty() || lines.is_empty() {
+            return text.to_owned();
+        }
+        match self {
+            Self::Insert(at, what) => {
+                let at = at.index(chars.len());
+                chars.splice(at..at, what.chars());
+                chars.into_iter().collect()
+            }
+            Self::Remove(at, n) => {
+                let at = at.index(chars.len());
+                let end = (at + n).min(chars.len());
+                chars.drain(at..end);
+                chars.into_iter().collect()
+            }
+            Self::CutOff(at) => chars[..at.index(chars.len())].iter().collect(),
+            Self::SwapLines(a, b) => {
+                let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+                lines.swap(a, b);
+                lines.join("\n")
+            }
+            Self::DoubleLine(at) => {
+                let at = at.index(lines.len());
+                lines.insert(at, lines[at]);
+                lines.join("\n")
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1000,
+        rng_seed: RngSeed::Fixed(20_260_101),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_mangled_policy_is_read_or_well_refused(
+        portal in select(&SEVEN[..]),
+        mutations in prop::collection::vec(Mutation::any(), 1..6),
+    ) {
+        let text = mutations.iter().fold(shipped(portal), |text, m| m.apply(&text));
+        if let Err(error) = parse("agent", &text) {
+            prop_assert!(is_well_reported(&error, &text), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_well_refused(text in "(?s).{0,200}") {
+        if let Err(error) = parse("agent", &text) {
+            prop_assert!(is_well_reported(&error, &text), "{error}");
+        }
+    }
+}
+
+// Time
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
+}
+
+#[test]
+fn business_days_pass_over_weekends_holidays_and_the_end_of_the_year() {
+    // ME-08
+    let member = policy("member");
+    for (from, count, to, why) in [
+        (date(2026, 3, 2), 1, date(2026, 3, 3), "Monday to Tuesday"),
+        (date(2026, 3, 2), 5, date(2026, 3, 9), "a whole week"),
+        (date(2026, 3, 6), 1, date(2026, 3, 9), "Friday to Monday"),
+        (date(2026, 3, 7), 1, date(2026, 3, 9), "from a Saturday"),
+        (date(2026, 3, 8), 3, date(2026, 3, 11), "from a Sunday"),
+        (date(2026, 3, 6), 15, date(2026, 3, 27), "abroad"),
+        (date(2026, 3, 7), 0, date(2026, 3, 7), "no days are no days"),
+        (date(2026, 5, 22), 1, date(2026, 5, 26), "over Memorial Day"),
+        (date(2026, 5, 25), 1, date(2026, 5, 26), "from a holiday"),
+        (date(2026, 7, 2), 2, date(2026, 7, 6), "a Saturday holiday"),
+        (
+            date(2027, 7, 2),
+            1,
+            date(2027, 7, 6),
+            "Sunday's, on a Monday",
+        ),
+        (
+            date(2026, 11, 24),
+            3,
+            date(2026, 11, 30),
+            "over Thanksgiving",
+        ),
+        (date(2026, 12, 24), 1, date(2026, 12, 28), "over Christmas"),
+        (date(2026, 12, 31), 1, date(2027, 1, 4), "over New Year"),
+        (date(2026, 12, 23), 5, date(2026, 12, 31), "to the year end"),
+        (date(2026, 12, 23), 6, date(2027, 1, 4), "beyond it"),
+        (
+            date(2028, 2, 28),
+            2,
+            date(2028, 3, 1),
+            "over a leap day, a Tuesday",
+        ),
+    ] {
+        assert_eq!(
+            member.business_day_after(from, count),
+            to,
+            "{why}: {from} + {count}"
+        );
+    }
+    let agent = policy("agent");
+    assert_eq!(
+        agent.business_day_after(date(2026, 12, 24), 1),
+        date(2026, 12, 25),
+        "no holidays here"
+    );
+}
+
+#[test]
+fn the_holidays_of_two_years_are_listed_on_both_portals_with_letters() {
+    let holidays = |portal| policy(portal).pin.expect("letters").holidays;
+    assert_eq!(holidays("member"), holidays("provider"));
+    for year in [2026, 2027] {
+        let days: Vec<Date> = holidays("member")
+            .into_iter()
+            .filter(|d| d.year() == year)
+            .collect();
+        assert_eq!(days.len(), 11, "{year}");
+        assert!(days.iter().all(|d| d.weekday() != Weekday::Sunday));
+    }
+}
+
+#[test]
+fn a_day_begins_at_midnight_where_the_portal_is() {
+    let policy = policy("agent");
+    for (moment, day) in [
+        ("2026-01-15T05:59:59Z", date(2026, 1, 14)),
+        ("2026-01-15T06:00:00Z", date(2026, 1, 15)),
+        ("2026-07-01T04:59:59Z", date(2026, 6, 30)),
+        ("2026-07-01T05:00:00Z", date(2026, 7, 1)),
+    ] {
+        assert_eq!(policy.today(at(moment)), day, "{moment}");
+        assert_eq!(policy.date_of(at(moment)), day, "{moment}");
+    }
+}
+
+#[test]
+fn a_password_expires_after_ninety_days_to_the_second() {
+    // AG-02: days of 24 hours, also where summer time begins among them
+    let changed = at("2026-01-01T12:00:00Z");
+    let end = policy("agent").password_expires_at(changed);
+    assert_eq!(end, Some(at("2026-04-01T12:00:00Z")));
+    assert_eq!(
+        end.map(|e| e.duration_since(changed)),
+        Some(SignedDuration::from_hours(90 * 24))
+    );
+    let (text, _) = replaced(
+        "group",
+        &["max_age_days", "warn_days"],
+        &["max_age_days = 1"],
+    );
+    let shortest = parse("group", &text).unwrap();
+    assert_eq!(
+        shortest.password_expires_at(changed),
+        Some(at("2026-01-02T12:00:00Z"))
+    );
+    assert_eq!(policy("member").password_expires_at(changed), None);
+}
+
+#[test]
+fn a_session_ends_after_its_hours_to_the_second() {
+    // AG-14; the night of 8 March 2026 has an hour less in Chicago, the session not
+    for begun in [
+        "2026-01-15T23:59:59Z",
+        "2026-03-08T07:30:00Z",
+        "2026-12-31T20:00:00Z",
+    ] {
+        let end = policy("agent").session_ends_at(at(begun));
+        assert_eq!(
+            end.duration_since(at(begun)),
+            SignedDuration::from_hours(8),
+            "{begun}"
+        );
+    }
+    for hours in [1, 24] {
+        let (text, _) = replaced("agent", &["hours = 8"], &[&format!("hours = {hours}")]);
+        let end = parse("agent", &text)
+            .unwrap()
+            .session_ends_at(at("2026-01-01T00:00:00Z"));
+        assert_eq!(
+            end,
+            at("2026-01-01T00:00:00Z") + SignedDuration::from_hours(hours)
+        );
+    }
+}
+
+// The document
+
+/// The schema: each section's heading in docs/portals.md, its type, and its fields as they stand in
+/// a policy. A field that is new in policy.rs has to be entered here and explained there.
+const SCHEMA: &[(&str, &str, &str)] = &[
+    (
+        "Top level",
+        "Policy",
+        "title site origins time_zone plan help_desk user_name email password \
+         security_questions hint_question session sign_in registration way pin \
+         registration_code staff agreement recovery inactivity access_review campaign \
+         messages service group_codes publication roles",
+    ),
+    ("`[plan]`", "Plan", "id name return_address"),
+    ("`[help_desk]`", "HelpDesk", "name phone hours email"),
+    (
+        "`[user_name]`",
+        "UserNamePolicy",
+        "chosen_by min_length prefix",
+    ),
+    ("`[email]`", "EmailPolicy", "unique_in from"),
+    (
+        "`[password]`",
+        "PasswordPolicy",
+        "min_length must_hold refuse_obscene max_age_days warn_days remembered",
+    ),
+    (
+        "`[security_questions]`",
+        "SecurityQuestionPolicy",
+        "asked questions",
+    ),
+    ("`[session]`", "SessionPolicy", "hours idle_minutes"),
+    (
+        "`[sign_in]` and `[registration]`",
+        "GuessPolicy",
+        "tries tries_per_source window_minutes",
+    ),
+    (
+        "`[[way]]`",
+        "Way",
+        "id title records prove role organisation states_signing_power only_for otherwise \
+         pin services notification_letter",
+    ),
+    ("`[[way]]`", "RecordCondition", "categories participating"),
+    (
+        "`[pin]`",
+        "PinPolicy",
+        "digits tries valid_days address reissued_by arrives_in arrives_abroad_in \
+         home_country holidays",
+    ),
+    (
+        "`[registration_code]`",
+        "RegistrationCodePolicy",
+        "prefix digits tries valid_days reissued_by",
+    ),
+    (
+        "`[staff]`",
+        "StaffPolicy",
+        "join_by approval invitation_valid_days asks_for_backup",
+    ),
+    (
+        "`[[agreement]]`",
+        "Agreement",
+        "id title revision form recorded_by withholds ways categories",
+    ),
+    (
+        "`[recovery]`",
+        "RecoveryPolicy",
+        "forgot_password forgot_user_name link_minutes",
+    ),
+    (
+        "`[inactivity]`",
+        "InactivityPolicy",
+        "disable_after_days delete_after_days exempt_roles warn_days grace_days",
+    ),
+    (
+        "`[access_review]`",
+        "AccessReviewPolicy",
+        "every_days answer_within_days",
+    ),
+    (
+        "`[[campaign]]`",
+        "WrittenCampaign",
+        "kind start cutoff transition_days on created_before",
+    ),
+    (
+        "`[messages]`",
+        "Messages",
+        "login_failed account_disabled registration_refused",
+    ),
+    ("`[[service]]` and `[[publication]]`", "Offered", "id title"),
+    ("`[group_codes]`", "GroupCodePolicy", "from_records offered"),
+    ("`[roles.ROLE]`", "RolePolicy", "title may grants"),
+];
+
+/// A field as policy.rs has it.
+struct SourceField {
+    name: String,
+    of_type: String,
+    required: bool,
+}
+
+/// The types in policy.rs that a policy is read into, with their fields.
+fn source() -> BTreeMap<String, Vec<SourceField>> {
+    let text = read("shared/domain/src/policy.rs");
+    let mut types = BTreeMap::new();
+    let mut current: Option<(String, Vec<SourceField>)> = None;
+    let mut attributes = String::new();
+    for line in text.lines() {
+        let opened = line
+            .strip_suffix(" {")
+            .and_then(|l| l.strip_prefix("pub struct ").or(l.strip_prefix("struct ")));
+        if line.trim_start().starts_with("#[") {
+            attributes.push_str(line);
+        } else if let Some(name) = opened {
+            let read_as_it_stands =
+                attributes.contains("Deserialize") && !attributes.contains("try_from");
+            current = read_as_it_stands.then(|| (name.to_owned(), Vec::new()));
+            attributes.clear();
+        } else if line == "}" {
+            types.extend(current.take());
+        } else if let Some((_, fields)) = &mut current
+            && let Some((name, of_type)) = line.trim_end_matches(',').split_once(": ")
+            && !line.trim_start().starts_with("//")
+        {
+            let name = name.trim_start().trim_start_matches("pub ");
+            let renamed = attributes
+                .split_once("rename = \"")
+                .and_then(|(_, rest)| rest.split_once('"'));
+            if !attributes.contains("skip") {
+                fields.push(SourceField {
+                    name: renamed.map_or(name, |(to, _)| to).to_owned(),
+                    of_type: of_type.to_owned(),
+                    required: !of_type.starts_with("Option<") && !attributes.contains("default"),
+                });
+            }
+            attributes.clear();
+        } else if !line.trim_start().starts_with("//") {
+            attributes.clear();
+        }
+    }
+    types
+}
+
+/// The tables of a document: under which heading, and the cells of each row.
+fn rows(document: &str) -> Vec<(String, Vec<String>)> {
+    let mut heading = String::new();
+    let mut rows = Vec::new();
+    for line in document.lines() {
+        if let Some(next) = line.strip_prefix("### ") {
+            heading = next.to_owned();
+        } else if line.starts_with("## ") {
+            heading.clear();
+        } else if let Some(cells) = line.strip_prefix("| `").and_then(|l| l.strip_suffix(" |")) {
+            let cells = format!("`{cells}");
+            rows.push((
+                heading.clone(),
+                cells.split(" | ").map(String::from).collect(),
+            ));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_list_of_fields_is_that_of_the_source() {
+    let source = source();
+    let listed: BTreeMap<_, Vec<_>> = SCHEMA
+        .iter()
+        .map(|(_, of, fields)| (of.to_string(), fields.split(' ').collect()))
+        .collect();
+    let found: BTreeMap<_, Vec<_>> = source
+        .iter()
+        .map(|(of, fields)| (of.clone(), fields.iter().map(|f| f.name.as_str()).collect()))
+        .collect();
+    assert_eq!(found, listed);
+}
+
+#[test]
+fn the_document_explains_every_field_with_its_bounds() {
+    let document = read("docs/portals.md");
+    let rows = rows(&document);
+    let source = source();
+    let mut explained = BTreeSet::new();
+    for (heading, of, _) in SCHEMA {
+        for field in &source[*of] {
+            let name = match *of {
+                "RecordCondition" => format!("only_for.{}", field.name),
+                _ => field.name.clone(),
+            };
+            if name == "only_for" {
+                continue; // explained by its two fields
+            }
+            let row = rows
+                .iter()
+                .find(|(h, cells)| h == heading && cells[0] == format!("`{name}`"))
+                .unwrap_or_else(|| panic!("docs/portals.md, {heading}: no row for `{name}`"));
+            let [_, value, absent, meaning] = row.1.as_slice() else {
+                panic!("{heading}: `{name}` has not four cells")
+            };
+            assert!(!meaning.is_empty(), "{heading}: {name}");
+            let of_type = field
+                .of_type
+                .trim_start_matches("Option<")
+                .trim_end_matches('>');
+            let bounds = match of_type {
+                "Days" => Some("days".to_owned()),
+                "Tries" => Some("number 1–1000".to_owned()),
+                t => t.strip_prefix("Bounded<").map(|b| {
+                    format!(
+                        "number {}",
+                        b.trim_end_matches('>').replace(", ", "–").replace('_', "")
+                    )
+                }),
+            };
+            assert!(
+                bounds.as_ref().is_none_or(|b| value.starts_with(b)),
+                "{heading}: {name} is {bounds:?}, not {value}"
+            );
+            let needed_all_the_same = (*of, name.as_str()) == ("Policy", "way");
+            assert_eq!(
+                absent == "**required**",
+                field.required || needed_all_the_same,
+                "{heading}: {name}"
+            );
+            explained.insert((heading.to_string(), name));
+        }
+    }
+    for (heading, cells) in rows.iter().filter(|(h, c)| !h.is_empty() && c.len() == 4) {
+        let name = cells[0].trim_matches('`').to_owned();
+        assert!(
+            explained.contains(&(heading.clone(), name)),
+            "{heading}: {} is no field",
+            cells[0]
+        );
+    }
+}
+
+#[test]
+fn the_document_explains_every_value_that_can_be_chosen() {
+    let document = read("docs/portals.md");
+    let text = read("shared/domain/src/policy.rs");
+    let mut names = 0;
+    for part in text.split("rename_all = \"snake_case\")]\n").skip(1) {
+        let body = part
+            .split_once("{\n")
+            .and_then(|(_, rest)| rest.split_once("\n}"))
+            .expect("an enum")
+            .0;
+        for variant in body.lines().filter_map(|l| l.trim().strip_suffix(',')) {
+            let mut name = String::new();
+            for c in variant.chars() {
+                if c.is_ascii_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(c.to_ascii_lowercase());
+            }
+            assert!(document.contains(&format!("`{name}`")), "{name}");
+            names += 1;
+        }
+    }
+    assert!(names > 40, "{names} values found");
+    for kind in RecordKind::ALL {
+        let facts: Vec<_> = [
+            Fact::SubscriberLastName,
+            Fact::FirstName,
+            Fact::LastName,
+            Fact::DateOfBirth,
+            Fact::SsnLast4,
+            Fact::TaxIdLast4,
+            Fact::TaxId,
+        ]
+        .into_iter()
+        .filter(|f| kind.has(*f))
+        .map(|f| format!("`{}`", f.as_str()))
+        .collect();
+        let row = format!(
+            "| `{}` | `{}` | {} |",
+            kind.as_str(),
+            kind.number_field(),
+            facts.join(", ")
+        );
+        assert!(document.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_document_tells_where_the_seven_differ() {
+    let document = read("docs/portals.md");
+    let roles = |roles: &mut dyn Iterator<Item = Role>| {
+        roles
+            .map(|r| r.as_str().replace('_', " "))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let who = |p: &Policy, permission| {
+        let mut able = p.roles.iter().filter(|(_, r)| r.may.contains(&permission));
+        roles(&mut able.by_ref().map(|(role, _)| *role))
+    };
+    type Cell<'a> = &'a dyn Fn(&Policy) -> String;
+    let told: &[(&str, Cell)] = &[
+        ("Ways to register", &|p| {
+            let ids = p.ways.iter().map(|w| format!("`{}`", w.id));
+            ids.collect::<Vec<_>>().join(", ")
+        }),
+        ("Idle session ends after", &|p| {
+            let idle = p.session.idle_minutes;
+            idle.map_or_else(String::new, |m| format!("{} minutes", m.get()))
+        }),
+        ("Password lasts", &|p| {
+            let days = p.password.max_age_days;
+            days.map_or("no limit".into(), |d| format!("{} days", d.get()))
+        }),
+        ("Idle accounts", &|p| {
+            let days = p.inactivity.as_ref();
+            let days = days.map(|i| (i.disable_after_days.get(), i.delete_after_days.get()));
+            days.map_or_else(String::new, |(a, b)| format!("{a} / {b} days"))
+        }),
+        ("Exempt from that", &|p| {
+            let exempt = p.inactivity.iter().flat_map(|i| &i.exempt_roles);
+            roles(&mut exempt.copied())
+        }),
+        ("Administrators deleted by", &|p| match (
+            &p.staff,
+            who(p, Permission::DeleteAdministrators),
+        ) {
+            (Some(_), who) if who.is_empty() => "help desk".into(),
+            (_, who) => who,
+        }),
+        ("Deleted users invited again by", &|p| {
+            who(p, Permission::InviteDeleted)
+        }),
+        ("Last sign-in seen by", &|p| {
+            who(p, Permission::SeeLastSignIn)
+        }),
+        ("Looks up agents", &|p| who(p, Permission::LookUpAgents)),
+        ("Group codes", &|p| {
+            let codes = if p.group_codes.from_records {
+                "plan records"
+            } else {
+                ""
+            };
+            codes.into()
+        }),
+        ("E-news", &|p| {
+            if p.publications.is_empty() { "" } else { "yes" }.into()
+        }),
+    ];
+    for (what, cell) in told {
+        let mut row = format!("| {what} |");
+        for portal in SEVEN {
+            let cell = cell(&policy(portal));
+            row += &format!(" {} |", if cell.is_empty() { "–" } else { &cell });
+        }
+        assert!(
+            document.contains(&(row.clone() + "\n")),
+            "docs/portals.md has no row {row}"
+        );
+    }
+}
+
+#[test]
+fn the_document_shows_faults_as_they_are_reported() {
+    let document = read("docs/portals.md");
+    for (old, new) in [
+        ("hours = 8", "hours = 25"),
+        ("prove", "prove = [\"date_of_birth\"]"),
+    ] {
+        let error = parse("agent", &replaced("agent", &[old], &[new]).0).unwrap_err();
+        assert!(document.contains(&format!("      {error}\n")), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! What a function is made of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::Timestamp;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+use vestibule_secrets::{Hasher, Keyring};
+use vestibule_store::Store;
+
+use crate::Portals;
+
+/// The clock: the real one, or one that is set by hand.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's.
+    #[default]
+    System,
+    /// Milliseconds since the epoch, set by hand: in tests, and by `cargo portal`.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at a moment.
+    pub fn at(moment: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(moment.as_millisecond())))
+    }
+
+    /// The moment it is, to the millisecond.
+    #[allow(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+    pub fn now(&self) -> Timestamp {
+        let milliseconds = match self {
+            Self::System => Timestamp::now().as_millisecond(),
+            Self::Manual(at) => at.load(Ordering::SeqCst),
+        };
+        Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Moves a clock that is set by hand; the machine's stays.
+    pub fn advance(&self, by: jiff::SignedDuration) {
+        if let Self::Manual(at) = self {
+            at.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+}
+
+/// The state of a function: its portals, its store, its clock.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The portals and their policies.
+    pub portals: Arc<Portals>,
+    /// Where everything is kept.
+    pub store: Store,
+    /// Passwords.
+    pub hasher: Hasher,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl App {
+    /// Randomness for one request, from the operating system.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give, in which case nothing may go on.
+    pub fn rng(&self) -> StdRng {
+        StdRng::try_from_rng(&mut SysRng).expect("the operating system gives randomness")
+    }
+
+    /// The keys under which secrets are kept.
+    pub fn keyring(&self) -> &Keyring {
+        self.store.keyring()
+    }
+}

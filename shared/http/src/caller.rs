@@ -1,0 +1,110 @@
+//! Knowing the caller: one read fetches session and account, so that what was decided about either
+//! counts from the next request on (UX-04).
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use vestibule_domain::account::{Account, Membership, NextStep};
+use vestibule_domain::audit::Origin;
+use vestibule_domain::invite::Acting;
+use vestibule_domain::policy::Policy;
+use vestibule_domain::session::{Session, Token, TokenKind};
+
+use crate::request::{From, Portal};
+use crate::{App, Problem};
+
+/// The cookie that holds a session's token. Its prefix makes browsers insist on `Secure`, on the
+/// path `/` and on no domain (RFC 6265bis, 4.1.3.2).
+pub const COOKIE: &str = "__Host-session";
+
+/// Who calls, with what session, and what has to be done first.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The portal's policy.
+    pub policy: Arc<Policy>,
+    /// The account.
+    pub account: Account,
+    /// The session.
+    pub session: Session,
+    /// What has to be done before anything else.
+    pub next_step: Option<NextStep>,
+    /// When and from where the request was made.
+    pub origin: Origin,
+}
+
+impl Caller {
+    /// What the caller is in the organisation they work for.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.account.membership(self.session.organisation.as_ref())
+    }
+
+    /// The caller as an administrator, if they work for an organisation.
+    ///
+    /// # Errors
+    /// A problem for members, who belong to none.
+    pub fn acting(&self) -> Result<Acting<'_>, Problem> {
+        self.membership()
+            .filter(|m| m.organisation.is_some())
+            .map(|membership| Acting { account: &self.account, membership })
+            .ok_or_else(|| Problem::not_allowed(&self.policy))
+    }
+}
+
+/// A caller who is signed in, whatever they have to do first.
+#[derive(Debug, Clone)]
+pub struct SignedIn(pub Caller);
+
+/// A caller with nothing left to do first. Every endpoint with something protected asks for this.
+#[derive(Debug, Clone)]
+pub struct Entitled(pub Caller);
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Portal(policy) = Portal::from_request_parts(parts, app).await?;
+        let From(origin) = From::from_request_parts(parts, app).await?;
+        let token = token(&parts.headers).ok_or_else(Problem::sign_in_first)?;
+        let found = app.store.session(&policy.portal, &token).await?;
+        let (session, account) = found
+            .filter(|(session, account)| session.is_open(account, &policy, origin.at))
+            .ok_or_else(Problem::sign_in_first)?;
+        if session.wants_touch(&policy, origin.at) {
+            app.store.touch_session(&session, origin.at).await?;
+        }
+        let membership = account.membership(session.organisation.as_ref());
+        let next_step = account.next_step(membership, &policy, origin.at);
+        Ok(Self(Caller { policy, account, session, next_step, origin }))
+    }
+}
+
+impl FromRequestParts<App> for Entitled {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
+        match caller.next_step {
+            Some(step) => Err(Problem::next_step(step, &caller.policy)),
+            None => Ok(Self(caller)),
+        }
+    }
+}
+
+/// The token of a request: `Authorization: Bearer` from programs, the cookie from browsers.
+fn token(headers: &HeaderMap) -> Option<Token> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "));
+    let cookie = || {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(';'))
+            .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    };
+    Token::parse(TokenKind::Session, bearer.or_else(cookie)?)
+}

@@ -1,0 +1,80 @@
+//! The portals: one policy file each, read at run time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use vestibule_domain::ids::PortalId;
+use vestibule_domain::policy::{Policy, PolicyError};
+
+/// The policies by portal.
+#[derive(Debug, Clone, Default)]
+pub struct Portals(BTreeMap<String, Arc<Policy>>);
+
+/// Why the portals can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PortalsError {
+    /// The folder, or a file in it, can't be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// What couldn't be read.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file's name is no portal's name.
+    #[error("{file}: {reason}; the file's name is the portal's name")]
+    Name {
+        /// The file.
+        file: String,
+        /// The rule.
+        reason: &'static str,
+    },
+    /// A file is no valid policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// There is none.
+    #[error("{0}: holds no policy; put one NAME.toml a portal there (docs/portals.md)")]
+    Empty(String),
+}
+
+impl Portals {
+    /// Reads every `*.toml` of a folder.
+    ///
+    /// # Errors
+    /// [`PortalsError`]; a wrong policy is told with file, line and field.
+    pub fn read(folder: &Path) -> Result<Self, PortalsError> {
+        let unreadable = |path: &Path, source| PortalsError::Unreadable { path: path.display().to_string(), source };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+            let path = entry.map_err(|e| unreadable(folder, e))?.path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut portals = BTreeMap::new();
+        for path in paths {
+            let file = path.display().to_string();
+            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            let portal = PortalId::parse(stem).map_err(|reason| PortalsError::Name { file: file.clone(), reason })?;
+            let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
+            let policy = Policy::parse(portal, &file, &text)?;
+            portals.insert(policy.portal.to_string(), Arc::new(policy));
+        }
+        if portals.is_empty() {
+            return Err(PortalsError::Empty(folder.display().to_string()));
+        }
+        Ok(Self(portals))
+    }
+
+    /// The policy of a portal.
+    pub fn get(&self, portal: &str) -> Option<&Arc<Policy>> {
+        self.0.get(portal)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.0.values()
+    }
+}

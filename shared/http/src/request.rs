@@ -1,0 +1,151 @@
+//! Reading a request: its portal, its body, and where it comes from.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::policy::Policy;
+
+use crate::{App, Problem};
+
+/// The most bytes of a JSON body.
+pub const LARGEST_BODY: usize = 64 * 1024;
+
+/// The portal that the path names.
+#[derive(Debug, Clone)]
+pub struct Portal(pub Arc<Policy>);
+
+impl FromRequestParts<App> for Portal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Problem::not_found("portal"))?;
+        let name = params.iter().find(|(k, _)| *k == "portal").map(|(_, v)| v);
+        name.and_then(|n| app.portals.get(n))
+            .map(|p| Self(Arc::clone(p)))
+            .ok_or_else(|| Problem::not_found("portal"))
+    }
+}
+
+/// The id that the path names after the collection.
+#[derive(Debug, Clone)]
+pub struct Id(pub String);
+
+impl FromRequestParts<App> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Problem::not_found("resource"))?;
+        let id = params.iter().find(|(k, _)| *k == "id").map(|(_, v)| Self(v.to_owned()));
+        id.ok_or_else(|| Problem::not_found("resource"))
+    }
+}
+
+/// The query of a request, read strictly.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        axum::extract::Query::<T>::from_request_parts(parts, app).await.map(|q| Self(q.0)).map_err(|_| {
+            Problem::invalid_field("(query)", "holds a parameter that is not known here, is given twice, or has no valid value")
+        })
+    }
+}
+
+/// The address that a request comes from, as the gateway tells it. It is set by whatever receives
+/// requests and never read from a header that a client could write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source(pub String);
+
+impl Source {
+    /// What counters of guesses count under.
+    pub fn of(origin: &Origin) -> &str {
+        origin.source.as_deref().unwrap_or("unknown")
+    }
+}
+
+/// Where and when a request was made: what its audit entries have in common.
+pub struct From(pub Origin);
+
+impl FromRequestParts<App> for From {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Portal(policy) = Portal::from_request_parts(parts, app).await?;
+        Ok(Self(Origin {
+            portal: policy.portal.clone(),
+            at: app.clock.now(),
+            source: parts.extensions.get::<Source>().map(|s| s.0.clone()),
+        }))
+    }
+}
+
+/// A JSON body, read strictly: the right content type, bounded, no unknown fields.
+#[derive(Debug, Clone)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json"));
+        if !json {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Not JSON", "Please send the body as content-type: application/json.").with_field("content-type", "must be application/json"));
+        }
+        let bytes = Bytes::from_request(request, app).await.map_err(|_| {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", format!("The body must be at most {LARGEST_BODY} bytes.")).with_field("(body)", "is too large")
+        })?;
+        read(&bytes).map(Self)
+    }
+}
+
+/// Reads a JSON text into a type and names the field where it doesn't fit.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+        let path = e.path().to_string();
+        explain(&path, &e.into_inner())
+    })?;
+    deserializer.end().map_err(|e| explain(".", &e))?;
+    Ok(value)
+}
+
+/// serde's message in the words of this API, without the value that was sent.
+fn explain(path: &str, error: &serde_json::Error) -> Problem {
+    if error.is_syntax() || error.is_eof() {
+        let at = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
+        return Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "Not valid JSON", format!("The body {at}.")).with_field("(body)", &at);
+    }
+    let message = error.to_string();
+    let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    let below = |name: &str| if path == "." { name.to_owned() } else if path.ends_with(name) { path.to_owned() } else { format!("{path}.{name}") };
+    let here = if path == "." { "(body)" } else { path };
+    if let Some(name) = named("unknown field `") {
+        let name: String = name.chars().take(60).collect();
+        return Problem::invalid_field(&below(&name), "is not a field of this request");
+    }
+    if let Some(name) = named("missing field `") {
+        return Problem::invalid_field(&below(name), "is required");
+    }
+    if let Some(name) = named("duplicate field `") {
+        return Problem::invalid_field(&below(name), "is given twice");
+    }
+    let expected = message
+        .rsplit_once("expected ")
+        .map(|(_, rest)| rest.split(" at line").next().unwrap_or(rest));
+    match expected {
+        Some(expected) => Problem::invalid_field(here, &format!("must be {expected}")),
+        None => Problem::invalid_field(here, "is not valid"),
+    }
+}

@@ -1,0 +1,133 @@
+//! An address as the post of its country reads it.
+
+use vestibule_domain::text::{Country, PostalAddress};
+
+use super::countries;
+use crate::words::one_line;
+
+/// In which order town, region and postal code stand.
+enum Order {
+    /// `Springfield, IL 62701`
+    CommaRegionCode,
+    /// `Ottawa ON K1A 0B1`, `Wellington 6011`
+    TownRegionCode,
+    /// `London`, and below it `SW1A 1AA`
+    CodeBelow,
+    /// `10115 Berlin`
+    CodeFirst,
+}
+
+fn order(country: &Country) -> Order {
+    match country.as_str() {
+        "US" | "AS" | "FM" | "GU" | "MH" | "MP" | "PR" | "PW" | "UM" | "VI" => {
+            Order::CommaRegionCode
+        }
+        "AU" | "CA" | "ID" | "IN" | "JP" | "KR" | "NZ" | "SG" | "TH" | "TW" => {
+            Order::TownRegionCode
+        }
+        "GB" | "GG" | "GI" | "IE" | "IM" | "JE" | "ZA" => Order::CodeBelow,
+        _ => Order::CodeFirst,
+    }
+}
+
+/// The lines of an address, for a letter posted in `home`. A letter abroad ends with the name of
+/// the country, in capitals and in English, which is how the post at home reads it.
+pub(super) fn lines(address: &PostalAddress, home: Option<&Country>) -> Vec<String> {
+    let clean = |line: &str| Some(one_line(line)).filter(|l| !l.is_empty());
+    let town = clean(address.city.as_str());
+    let region = address.region.as_ref().and_then(|r| clean(r.as_str()));
+    let code = address.postal_code.as_ref().and_then(|c| clean(c.as_str()));
+    let join = |parts: [&Option<String>; 2], between: &str| {
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        Some(parts.join(between)).filter(|l| !l.is_empty())
+    };
+    let mut lines = vec![clean(address.addressee.as_str())];
+    lines.extend(address.lines.iter().map(|l| clean(l.as_str())));
+    match order(&address.country) {
+        Order::CommaRegionCode => {
+            // A territory of the United States is a state to its post.
+            let territory = Some(address.country.as_str().to_owned()).filter(|c| c != "US");
+            lines.push(join(
+                [&town, &join([&region.or(territory), &code], " ")],
+                ", ",
+            ));
+        }
+        Order::TownRegionCode => lines.push(join([&town, &join([&region, &code], " ")], " ")),
+        Order::CodeBelow => lines.extend([town, region, code]),
+        Order::CodeFirst => lines.push(join([&join([&code, &town], " "), &region], ", ")),
+    }
+    if !is_domestic(&address.country, home) {
+        lines.push(Some(countries::name(&address.country).to_uppercase()));
+    }
+    lines.into_iter().flatten().collect()
+}
+
+/// Whether the post at home carries the letter as one of its own.
+fn is_domestic(country: &Country, home: Option<&Country>) -> bool {
+    let united_states = |c: &Country| matches!(order(c), Order::CommaRegionCode);
+    home.is_some_and(|home| home == country || (united_states(home) && united_states(country)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vestibule_domain::text::AddressLine;
+
+    fn printed(town: &str, region: &str, code: &str, country: &str) -> Vec<String> {
+        let line = |text: &str| AddressLine::parse(text).unwrap();
+        let address = PostalAddress {
+            addressee: line("Ada Byron"),
+            lines: vec![line("1 Main St")],
+            city: line(town),
+            region: AddressLine::parse(region).ok(),
+            postal_code: AddressLine::parse(code).ok(),
+            country: Country::parse(country).unwrap(),
+        };
+        let mut lines = lines(&address, Some(&Country::parse("US").unwrap()));
+        assert_eq!(
+            lines.drain(..2).collect::<Vec<_>>(),
+            ["Ada Byron", "1 Main St"]
+        );
+        lines
+    }
+
+    #[test]
+    fn each_country_has_its_order() {
+        for (town, region, code, country, expected) in [
+            (
+                "Springfield",
+                "IL",
+                "62701",
+                "US",
+                vec!["Springfield, IL 62701"],
+            ),
+            ("San Juan", "", "00901", "PR", vec!["San Juan, PR 00901"]),
+            (
+                "Ottawa",
+                "ON",
+                "K1A 0B1",
+                "CA",
+                vec!["Ottawa ON K1A 0B1", "CANADA"],
+            ),
+            (
+                "London",
+                "",
+                "SW1A 1AA",
+                "GB",
+                vec!["London", "SW1A 1AA", "UNITED KINGDOM"],
+            ),
+            ("Berlin", "", "10115", "DE", vec!["10115 Berlin", "GERMANY"]),
+            (
+                "Guadalajara",
+                "Jal.",
+                "44100",
+                "MX",
+                vec!["44100 Guadalajara, Jal.", "MEXICO"],
+            ),
+            ("Abidjan", "", "", "CI", vec!["Abidjan", "CÔTE D'IVOIRE"]),
+            ("Nowhere", "", "1", "ZZ", vec!["1 Nowhere", "ZZ"]),
+        ] {
+            assert_eq!(printed(town, region, code, country), expected, "{country}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The PIN that opens an account (ME-06, BL-03, BL-04).
+
+use jiff::civil::Date;
+use vestibule_domain::policy::{Policy, Reissuer};
+use vestibule_domain::text::Sensitive;
+
+use crate::content::{Block, Content};
+use crate::words::{day, help, page, portal};
+
+pub(super) fn content(
+    organisation: Option<&str>,
+    pin: &Sensitive,
+    usable_until: Date,
+    policy: &Policy,
+) -> Content {
+    let registered = match organisation {
+        Some(organisation) => format!("you registered {organisation} on {}", policy.title),
+        None => format!("you registered on {}", policy.title),
+    };
+    let opens = match organisation {
+        Some(organisation) => format!(
+            "You registered {organisation} on {}. This is the PIN that opens your account for {organisation}.",
+            portal(policy)
+        ),
+        None => format!(
+            "You registered on {}. This is the PIN that opens your account.",
+            portal(policy)
+        ),
+    };
+    let help = help(&policy.help_desk);
+    let by_user = policy
+        .pin
+        .as_ref()
+        .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
+    let ask = if by_user {
+        format!("sign in and ask for a new one, or call {help}.")
+    } else {
+        format!("call {help} for a new one.")
+    };
+    Content::new(
+        format!("Your PIN for {}", policy.title),
+        vec![
+            Block::text(opens),
+            Block::code("Your PIN", pin),
+            Block::link(
+                "Sign in with your user name and password, and enter the PIN here",
+                &page(policy, "/pin"),
+            ),
+            Block::text(format!(
+                "The last day on which you can enter it is {}. You enter it only once.",
+                day(usable_until)
+            )),
+            Block::text(
+                "Keep the PIN to yourself. Nobody from us will ask you for it: not by telephone, not by e-mail, and not in person.",
+            ),
+            Block::text(format!(
+                "If the PIN is too old or does not work, {ask} If you did not register, please call us too: somebody may have used your name."
+            )),
+        ],
+        registered,
+    )
+}

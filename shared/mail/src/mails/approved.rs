@@ -1,0 +1,30 @@
+//! To who has been approved (AG-08).
+
+use vestibule_domain::policy::Policy;
+
+use crate::content::{Block, Content};
+use crate::words::{page, portal};
+
+pub(super) fn content(organisation: &str, services: &[String], policy: &Policy) -> Content {
+    let mut blocks = vec![Block::text(format!(
+        "{organisation} has approved you. You now have access to {}.",
+        portal(policy)
+    ))];
+    if !services.is_empty() {
+        blocks.extend([
+            Block::text("You can use these services:"),
+            Block::list(services),
+        ]);
+    }
+    blocks.extend([
+        Block::link("Sign in", &page(policy, "/sign-in")),
+        Block::text(format!(
+            "If you miss a service, ask an administrator of {organisation}. Your profile lists them."
+        )),
+    ]);
+    Content::new(
+        format!("You now have access to {}", policy.title),
+        blocks,
+        format!("you registered on {} for {organisation}", policy.title),
+    )
+}

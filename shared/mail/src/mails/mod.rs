@@ -1,0 +1,142 @@
+//! What each mail says, one file a mail, and how it is laid out.
+
+mod account_made;
+mod approved;
+mod backup_wanted;
+mod invitation;
+mod invited_person_registered;
+mod password_changed;
+mod pin_reissued;
+mod registered;
+mod registration_code;
+
+use std::fmt;
+
+use askama::Template;
+use vestibule_domain::message::{Mail, MailText};
+use vestibule_domain::policy::Policy;
+
+use crate::content::{Block, Content};
+use crate::words::{one_line, wrapped};
+
+/// A mail as it is sent. Its parts may hold a code or a link that lets somebody in: they are to be
+/// sent, and neither logged nor stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RenderedMail {
+    /// Its subject: one line, without a secret.
+    pub subject: String,
+    /// The part for who reads text.
+    pub text: String,
+    /// The part for who reads HTML.
+    pub html: String,
+}
+
+impl fmt::Debug for RenderedMail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RenderedMail(***)")
+    }
+}
+
+/// Writes a mail in the name of its portal.
+///
+/// Text and HTML say the same. Both name the portal and the plan, and end with the help desk
+/// (AG-18) and with why the reader gets the mail.
+pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
+    let content = content(mail, policy);
+    let greeting = match one_line(&mail.greeting) {
+        name if name.is_empty() => "Hello,".to_owned(),
+        name => format!("Hello {name},"),
+    };
+    let html = Html {
+        greeting: &greeting,
+        content: &content,
+        policy,
+    }
+    .to_string();
+    let text = Text {
+        greeting: wrapped("", &greeting),
+        blocks: content.blocks.iter().map(Block::as_text).collect(),
+        because: wrapped(
+            "",
+            &format!("You get this e-mail because {}.", content.because),
+        ),
+        policy,
+    }
+    .to_string();
+    RenderedMail {
+        subject: content.subject,
+        text,
+        html,
+    }
+}
+
+fn content(mail: &Mail, policy: &Policy) -> Content {
+    match &mail.says {
+        MailText::Registered {
+            user_name,
+            pin_letter_by,
+            agreement,
+        } => registered::content(user_name, *pin_letter_by, agreement.as_ref(), policy),
+        MailText::BackupWanted { organisation } => backup_wanted::content(organisation, policy),
+        MailText::Invitation {
+            organisation,
+            inviter,
+            role,
+            token,
+            usable_until,
+        } => {
+            let invited = invitation::Invited {
+                organisation,
+                inviter,
+                role,
+                to: &mail.to,
+            };
+            invitation::content(&invited, token, *usable_until, policy)
+        }
+        MailText::InvitedPersonRegistered {
+            organisation,
+            person,
+            user_name,
+            awaits_approval,
+        } => invited_person_registered::content(
+            organisation,
+            person,
+            user_name,
+            *awaits_approval,
+            policy,
+        ),
+        MailText::Approved {
+            organisation,
+            services,
+        } => approved::content(organisation, services, policy),
+        MailText::RegistrationCode {
+            organisation,
+            user_name,
+            code,
+            usable_until,
+        } => registration_code::content(organisation, user_name, code, *usable_until, policy),
+        MailText::AccountMade {
+            organisation,
+            user_name,
+        } => account_made::content(organisation, user_name, policy),
+        MailText::PinReissued { arrives_by } => pin_reissued::content(*arrives_by, policy),
+        MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct Html<'a> {
+    greeting: &'a str,
+    content: &'a Content,
+    policy: &'a Policy,
+}
+
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct Text<'a> {
+    greeting: String,
+    blocks: Vec<String>,
+    because: String,
+    policy: &'a Policy,
+}

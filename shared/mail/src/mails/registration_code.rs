@@ -1,0 +1,51 @@
+//! To a user whom an administrator added: the code that completes the registration (BL-08).
+
+use jiff::civil::Date;
+use vestibule_domain::policy::{Policy, Reissuer};
+use vestibule_domain::text::Sensitive;
+
+use crate::content::{Block, Content};
+use crate::words::{day, help, page, portal};
+
+pub(super) fn content(
+    organisation: &str,
+    user_name: &str,
+    code: &Sensitive,
+    usable_until: Date,
+    policy: &Policy,
+) -> Content {
+    let reissuers = policy.registration_code.as_ref().map(|r| &r.reissued_by);
+    let by_administrator = reissuers.is_some_and(|r| r.contains(&Reissuer::Administrator));
+    let help = help(&policy.help_desk);
+    let ask = if by_administrator {
+        format!("ask an administrator of {organisation} for a new one, or call {help}.")
+    } else {
+        format!("call {help} for a new one.")
+    };
+    Content::new(
+        format!("Complete your registration on {}", policy.title),
+        vec![
+            Block::text(format!(
+                "{organisation} has added you as a user of {}. One step completes your registration: enter your registration code.",
+                portal(policy)
+            )),
+            Block::facts([
+                ("User name", user_name),
+                ("Last day to use it", &day(usable_until)),
+            ]),
+            Block::code("Registration code", code),
+            Block::text(
+                "Open this page, enter your user name and the code, and choose a password.",
+            ),
+            Block::link("Enter the code", &page(policy, "/registration-code")),
+            Block::text(
+                "The code works once, and only with your user name. Please do not pass it on. Nobody from us will ask you for it.",
+            ),
+            Block::text(format!("If the code is lost or too old, {ask}")),
+        ],
+        format!(
+            "an administrator of {organisation} added you to {}",
+            policy.title
+        ),
+    )
+}

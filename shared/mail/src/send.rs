@@ -1,0 +1,190 @@
+//! Handing a mail to SES.
+
+use aws_sdk_ses::Client;
+use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ses::operation::RequestId;
+use aws_sdk_ses::operation::send_email::SendEmailError;
+use aws_sdk_ses::types::{Body, Content, Destination, Message};
+use data_encoding::BASE64;
+use vestibule_domain::policy::Policy;
+use vestibule_domain::text::Email;
+
+use crate::mails::RenderedMail;
+
+/// Why SES has not taken a mail. It tells the kind of failure and SES's own name for it, and
+/// neither an address nor the message of the answer, which may quote one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It may well take it later: too many at once, a fault of its own, the network, or a setting
+    /// that an operator can put right.
+    #[error("SES can't take the mail now: {0}")]
+    Temporary(Failure),
+    /// It never will: the address or the message is at fault.
+    #[error("SES refuses the mail: {0}")]
+    Permanent(Failure),
+}
+
+/// What SES calls a failure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} (request {})", request_id.as_deref().unwrap_or("unknown"))]
+pub struct Failure {
+    /// The error's code, such as `Throttling`.
+    pub code: String,
+    /// The request, where there was an answer.
+    pub request_id: Option<String>,
+}
+
+impl SendError {
+    /// Whether it is worth trying again.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary(_))
+    }
+}
+
+/// Sends a mail in the name of a portal and returns SES's identifier of it.
+///
+/// # Errors
+/// [`SendError`], saying whether to try again.
+pub async fn send(
+    client: &Client,
+    policy: &Policy,
+    to: &Email,
+    mail: &RenderedMail,
+    configuration_set: Option<&str>,
+) -> Result<String, SendError> {
+    let message = Message::builder()
+        .subject(utf8(&mail.subject)?)
+        .body(
+            Body::builder()
+                .text(utf8(&mail.text)?)
+                .html(utf8(&mail.html)?)
+                .build(),
+        )
+        .build();
+    let sent = client
+        .send_email()
+        .source(source(policy.title.as_str(), policy.email.from.0.as_str()))
+        .destination(Destination::builder().to_addresses(to.as_str()).build())
+        .message(message)
+        .set_configuration_set_name(configuration_set.map(str::to_owned))
+        .send()
+        .await
+        .map_err(|e| failed(&e))?;
+    Ok(sent.message_id)
+}
+
+fn utf8(data: &str) -> Result<Content, SendError> {
+    let content = Content::builder().charset("UTF-8").data(data).build();
+    content.map_err(|_| {
+        SendError::Permanent(Failure {
+            code: "no content".to_owned(),
+            request_id: None,
+        })
+    })
+}
+
+fn failed(error: &SdkError<SendEmailError>) -> SendError {
+    let unanswered = |what: &str| Failure {
+        code: what.to_owned(),
+        request_id: None,
+    };
+    match error {
+        SdkError::ConstructionFailure(_) => SendError::Permanent(unanswered("no request")),
+        SdkError::TimeoutError(_) => SendError::Temporary(unanswered("timeout")),
+        SdkError::DispatchFailure(_) => SendError::Temporary(unanswered("no connection")),
+        SdkError::ServiceError(answer) => {
+            let failure = Failure {
+                code: answer.err().code().unwrap_or("unnamed").to_owned(),
+                request_id: answer.err().meta().request_id().map(str::to_owned),
+            };
+            let its_own_fault = answer.raw().status().as_u16() >= 500;
+            if !its_own_fault && blames_the_mail(&failure.code) {
+                SendError::Permanent(failure)
+            } else {
+                SendError::Temporary(failure)
+            }
+        }
+        _ => SendError::Temporary(unanswered("unreadable answer")),
+    }
+}
+
+/// Whether it is the mail itself, not the account, its settings or its quota, that SES refuses.
+fn blames_the_mail(code: &str) -> bool {
+    matches!(
+        code,
+        "MessageRejected"
+            | "InvalidParameterValue"
+            | "InvalidParameterCombination"
+            | "MissingParameter"
+            | "ValidationError"
+    )
+}
+
+/// The longest sender that every mail system takes: local part, `@` and domain of RFC 5321.
+const LONGEST_SOURCE: usize = 320;
+
+/// The sender with the portal's title as display name, which is cut where it is too long.
+fn source(title: &str, from: &str) -> String {
+    let ends = title.char_indices().map(|(i, c)| i + c.len_utf8()).rev();
+    ends.map(|end| format!("{} <{from}>", display_name(&title[..end])))
+        .find(|source| source.len() <= LONGEST_SOURCE)
+        .unwrap_or_else(|| from.to_owned())
+}
+
+/// A display name as a quoted string (RFC 5322), or in encoded words where it isn't printable
+/// ASCII (RFC 2047).
+fn display_name(name: &str) -> String {
+    if name.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    // An encoded word has at most 75 characters: 45 bytes in base 64, and the frame around them.
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        match words.last_mut() {
+            Some(word) if word.len() + c.len_utf8() <= 45 => word.push(c),
+            _ => words.push(c.into()),
+        }
+    }
+    let words: Vec<_> = words
+        .iter()
+        .map(|w| format!("=?UTF-8?B?{}?=", BASE64.encode(w.as_bytes())))
+        .collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_cannot_break_out() {
+        for (title, expected) in [
+            ("Agents", "\"Agents\" <a@example.com>"),
+            (
+                "A \"B\" \\ C, <x@y.z>",
+                "\"A \\\"B\\\" \\\\ C, <x@y.z>\" <a@example.com>",
+            ),
+            ("Café", "=?UTF-8?B?Q2Fmw6k=?= <a@example.com>"),
+            ("A\r\nBcc: x", "=?UTF-8?B?QQ0KQmNjOiB4?= <a@example.com>"),
+            ("", "a@example.com"),
+        ] {
+            assert_eq!(source(title, "a@example.com"), expected);
+        }
+    }
+
+    #[test]
+    fn long_titles_are_encoded_in_words_and_cut() {
+        let name = display_name(&"é".repeat(60));
+        assert_eq!(name.split(' ').count(), 3);
+        assert!(name.split(' ').all(|word| word.len() <= 75), "{name}");
+        for title in ["x".repeat(500), "é".repeat(500), "\"".repeat(500)] {
+            let source = source(&title, "a@example.com");
+            assert!(
+                (250..=LONGEST_SOURCE).contains(&source.len()),
+                "{}",
+                source.len()
+            );
+            assert!(source.is_ascii() && source.ends_with(" <a@example.com>"));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The portals' own policies.
+
+use vestibule_domain::ids::PortalId;
+use vestibule_domain::policy::Policy;
+
+/// The policy of a portal of `infra/portals`.
+pub fn policy(portal: &str) -> Policy {
+    let file = format!(
+        "{}/../../infra/portals/{portal}.toml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&file).unwrap();
+    Policy::parse(PortalId::parse(portal).unwrap(), &file, &text).unwrap()
+}

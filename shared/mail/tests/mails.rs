@@ -1,0 +1,283 @@
+//! Every mail as two portals send it, and what no name in it can do.
+
+mod common;
+
+use common::policy;
+use jiff::civil::Date;
+use proptest::prelude::*;
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::{Mail, MailText};
+use vestibule_domain::policy::Policy;
+use vestibule_domain::text::{Email, Sensitive};
+use vestibule_mail::render;
+
+const TOKEN: &str = "inv.0123456789abcdefghjkmnpqrs.pZ3kG0-7uW_x9QvTnB5cYd2LhRfE8aJm";
+const LAST_DAY: Date = Date::constant(2026, 1, 6);
+
+fn mail(policy: &Policy, greeting: &str, says: MailText) -> Mail {
+    Mail {
+        id: MessageId::from_bytes([7; 16]),
+        portal: policy.portal.clone(),
+        to: Email::parse("grace+work@example.com").unwrap(),
+        greeting: greeting.into(),
+        at: "2025-12-23T18:00:00Z".parse().unwrap(),
+        says,
+    }
+}
+
+/// Every kind of mail, with this name wherever people or plan records give one.
+fn every_kind(
+    policy: &Policy,
+    organisation: &str,
+    person: &str,
+    secret: &str,
+    day: Date,
+) -> Vec<(&'static str, MailText)> {
+    let (organisation, person) = (organisation.to_owned(), person.to_owned());
+    let user_name = "grace.hopper".to_owned();
+    let registered = |pin_letter_by, agreement| MailText::Registered {
+        user_name: user_name.clone(),
+        pin_letter_by,
+        agreement,
+    };
+    let mut kinds = vec![
+        ("registered", registered(None, None)),
+        (
+            "backup_wanted",
+            MailText::BackupWanted {
+                organisation: organisation.clone(),
+            },
+        ),
+        (
+            "invitation",
+            MailText::Invitation {
+                organisation: organisation.clone(),
+                inviter: person.clone(),
+                role: "Administrator".into(),
+                token: Sensitive::new(secret),
+                usable_until: day,
+            },
+        ),
+        (
+            "invited_person_registered",
+            MailText::InvitedPersonRegistered {
+                organisation: organisation.clone(),
+                person: person.clone(),
+                user_name: user_name.clone(),
+                awaits_approval: false,
+            },
+        ),
+        (
+            "invited_person_awaits_approval",
+            MailText::InvitedPersonRegistered {
+                organisation: organisation.clone(),
+                person: person.clone(),
+                user_name: user_name.clone(),
+                awaits_approval: true,
+            },
+        ),
+        (
+            "approved",
+            MailText::Approved {
+                organisation: organisation.clone(),
+                services: policy
+                    .services
+                    .iter()
+                    .map(|s| s.title.to_string())
+                    .collect(),
+            },
+        ),
+        (
+            "approved_without_services",
+            MailText::Approved {
+                organisation: organisation.clone(),
+                services: vec![],
+            },
+        ),
+        (
+            "registration_code",
+            MailText::RegistrationCode {
+                organisation: organisation.clone(),
+                user_name: user_name.clone(),
+                code: Sensitive::new(secret),
+                usable_until: day,
+            },
+        ),
+        (
+            "account_made",
+            MailText::AccountMade {
+                organisation,
+                user_name: user_name.clone(),
+            },
+        ),
+        ("password_changed", MailText::PasswordChanged),
+    ];
+    let agreement = policy
+        .agreements
+        .first()
+        .map(|a| (a.title.to_string(), a.form.to_string()));
+    if agreement.is_some() {
+        kinds.push(("registered_with_agreement", registered(None, agreement)));
+    }
+    if policy.pin.is_some() {
+        kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push(("pin_reissued", MailText::PinReissued { arrives_by: day }));
+    }
+    kinds
+}
+
+#[test]
+fn every_mail_of_every_portal() {
+    for portal in ["agent", "provider", "member"] {
+        let policy = policy(portal);
+        for (kind, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", "RC402817", LAST_DAY)
+        {
+            let for_members = matches!(
+                says,
+                MailText::Registered { .. }
+                    | MailText::PinReissued { .. }
+                    | MailText::PasswordChanged
+            );
+            if portal == "member" && !for_members {
+                continue;
+            }
+            let says = match says {
+                MailText::Invitation {
+                    organisation,
+                    inviter,
+                    role,
+                    usable_until,
+                    ..
+                } => MailText::Invitation {
+                    organisation,
+                    inviter,
+                    role,
+                    usable_until,
+                    token: Sensitive::new(TOKEN),
+                },
+                other => other,
+            };
+            let mail = mail(&policy, "Grace Hopper", says);
+            let rendered = render(&mail, &policy);
+            let name = format!("{portal}_{kind}");
+            insta::assert_snapshot!(
+                format!("{name}.txt"),
+                format!("Subject: {}\n\n{}", rendered.subject, rendered.text)
+            );
+            insta::assert_snapshot!(format!("{name}.html"), rendered.html);
+        }
+    }
+}
+
+#[test]
+fn ag_18_every_mail_names_portal_plan_and_help_desk() {
+    for portal in [
+        "agent", "group", "member", "provider", "practice", "producer", "employer",
+    ] {
+        let policy = policy(portal);
+        let desk = &policy.help_desk;
+        for (kind, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", TOKEN, LAST_DAY) {
+            let mail = render(&mail(&policy, "Grace Hopper", says), &policy);
+            for part in [&mail.text, &mail.html] {
+                for named in [
+                    &policy.title,
+                    &policy.plan.name,
+                    &desk.name,
+                    &desk.phone,
+                    &desk.hours,
+                ] {
+                    assert!(
+                        part.contains(named.as_str()),
+                        "{portal} {kind}: {named}\n{part}"
+                    );
+                }
+                assert!(
+                    part.contains("You get this e-mail because "),
+                    "{portal} {kind}"
+                );
+            }
+            for line in mail.text.lines() {
+                assert!(
+                    line.chars().count() <= 72 || line.starts_with("https://"),
+                    "{portal} {kind}: {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_is_only_in_the_fragment_and_no_secret_in_the_subject() {
+    let policy = policy("agent");
+    let token = "a b/?&#\"<é";
+    let encoded = "a%20b%2F%3F%26%23%22%3C%C3%A9";
+    for (_, says) in every_kind(&policy, "Hopper & Sons", "Ada Byron", token, LAST_DAY) {
+        let code = matches!(says, MailText::RegistrationCode { .. });
+        let invitation = matches!(says, MailText::Invitation { .. });
+        let rendered = render(&mail(&policy, "Grace Hopper", says), &policy);
+        assert!(!rendered.subject.contains(token));
+        assert_eq!(rendered.text.contains(token), code);
+        assert_eq!(
+            rendered.text.contains(&format!(
+                "https://agents.harborlight.example/invitations/accept#token={encoded}\n"
+            )),
+            invitation
+        );
+        assert_eq!(format!("{rendered:?}"), "RenderedMail(***)");
+    }
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let policy = policy("provider");
+    let name =
+        "Eve <script>alert('x')</script> & \"Co\"\r\nBcc: all@example.com\n\nPay here\u{202e}";
+    for (kind, says) in every_kind(&policy, name, name, "RC402817", LAST_DAY) {
+        let mail = render(&mail(&policy, name, says), &policy);
+        assert!(!mail.html.contains("<script"), "{kind}: {}", mail.html);
+        assert!(
+            mail.html.contains("Eve &#60;script&#62;"),
+            "{kind}: {}",
+            mail.html
+        );
+        assert!(
+            !mail.subject.chars().any(char::is_control),
+            "{kind}: {}",
+            mail.subject
+        );
+        for part in [&mail.text, &mail.html] {
+            assert!(
+                !part.lines().any(|l| l.trim_start().starts_with("Bcc:")),
+                "{kind}: {part}"
+            );
+            assert!(
+                !part.contains("\n\nPay here") && !part.contains('\u{202e}'),
+                "{kind}: {part}"
+            );
+        }
+    }
+}
+
+fn any_date() -> impl Strategy<Value = Date> {
+    (-9999i16..=9999, 1i8..=12, 1i8..=28).prop_map(|(y, m, d)| Date::new(y, m, d).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn any_mail_can_be_written(
+        organisation in "\\PC{0,130}|.{0,130}|[\\s\\S]{0,30}",
+        person in "\\PC{0,130}|[\\s\\S]{0,30}",
+        secret in "[\\s\\S]{0,40}",
+        day in any_date(),
+    ) {
+        for portal in ["agent", "provider"] {
+            let policy = policy(portal);
+            for (_, says) in every_kind(&policy, &organisation, &person, &secret, day) {
+                let rendered = render(&mail(&policy, &person, says), &policy);
+                prop_assert!(!rendered.subject.is_empty() && !rendered.subject.chars().any(char::is_control));
+                prop_assert!(!rendered.text.chars().any(|c| c.is_control() && c != '\n'));
+                prop_assert!(!rendered.html.chars().any(|c| c.is_control() && c != '\n'));
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! The data keys, and what is made with the keys derived from them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use data_encoding::BASE64URL_NOPAD;
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use vestibule_domain::record::Mac;
+use vestibule_domain::text::Sensitive;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The length of every key here, in bytes: AES-256 and HMAC-SHA256 alike.
+pub(crate) const KEY_BYTES: usize = 32;
+
+/// A GCM nonce of 96 bits, the length that NIST SP 800-38D (8.2) recommends.
+const NONCE_BYTES: usize = 12;
+
+type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// What a keyed code or a sealed text is for. Each has keys of its own, so that a code made for one
+/// purpose is never right for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Facts in plan records that prove who somebody is.
+    RecordProof,
+    /// PINs of posted letters.
+    Pin,
+    /// Registration codes sent by e-mail.
+    RegistrationCode,
+    /// Answers to security and hint questions.
+    SecurityAnswer,
+    /// Postal addresses.
+    PostalAddress,
+    /// Mails and letters that haven't left yet.
+    Outbox,
+    /// Names under which attempts are counted.
+    Attempt,
+}
+
+impl Purpose {
+    const ALL: [Self; 7] = [
+        Self::RecordProof,
+        Self::Pin,
+        Self::RegistrationCode,
+        Self::SecurityAnswer,
+        Self::PostalAddress,
+        Self::Outbox,
+        Self::Attempt,
+    ];
+
+    /// Its name in the derivation of its keys. It must never change.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::RecordProof => "record-proof",
+            Self::Pin => "pin",
+            Self::RegistrationCode => "registration-code",
+            Self::SecurityAnswer => "security-answer",
+            Self::PostalAddress => "postal-address",
+            Self::Outbox => "outbox",
+            Self::Attempt => "attempt",
+        }
+    }
+}
+
+/// A data key as KMS wraps it: safe to store, useless without KMS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The version under which codes, sealed texts and hashes name it.
+    pub version: u32,
+    /// KMS's `CiphertextBlob`.
+    pub blob: Vec<u8>,
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WrappedKey")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys derived from one data key. They lie on the heap, so that no move leaves a copy behind.
+struct Derived {
+    mac: [Key; Purpose::ALL.len()],
+    seal: [Key; Purpose::ALL.len()],
+    pepper: Key,
+}
+
+impl Derived {
+    fn from(data_key: &[u8; KEY_BYTES]) -> Box<Self> {
+        let hkdf = Hkdf::<Sha256>::new(None, data_key);
+        let mut derived = Box::new(Self {
+            mac: Default::default(),
+            seal: Default::default(),
+            pepper: Key::default(),
+        });
+        let fill = |info: String, key: &mut Key| {
+            hkdf.expand(info.as_bytes(), key.as_mut_slice())
+                .expect("HKDF-SHA256 gives up to 8160 bytes");
+        };
+        for purpose in Purpose::ALL {
+            fill(
+                format!("vestibule/mac/{}", purpose.name()),
+                &mut derived.mac[purpose as usize],
+            );
+            fill(
+                format!("vestibule/seal/{}", purpose.name()),
+                &mut derived.seal[purpose as usize],
+            );
+        }
+        fill("vestibule/pepper".to_owned(), &mut derived.pepper);
+        derived
+    }
+}
+
+/// Why a sealed text doesn't open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotOpen {
+    /// It isn't of the form that [`Keyring::seal`] writes.
+    #[error("the sealed text is damaged: it is not of the form <version>.<base64url>")]
+    Malformed,
+    /// The keyring lacks the data key that it was sealed under.
+    #[error("the sealed text names data key version {version}, which is not in the keyring")]
+    UnknownKey {
+        /// The version it names.
+        version: u32,
+    },
+    /// It was changed, or sealed for another purpose or context, or under another key of that version.
+    #[error("the sealed text was changed, or belongs elsewhere")]
+    Refused,
+}
+
+/// The data keys by version, and all that is made and checked with them.
+///
+/// The highest version is the current one; older ones stay to check and open what was made under
+/// them. All keys are wiped when it is dropped.
+pub struct Keyring {
+    keys: BTreeMap<u32, Box<Derived>>,
+    current: u32,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("versions", &self.keys.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// A keyring of data keys with their versions; none when there is no key. Of two keys with one
+    /// version the later stays.
+    pub fn new(keys: impl IntoIterator<Item = (u32, [u8; KEY_BYTES])>) -> Option<Self> {
+        let keys: BTreeMap<_, _> = keys
+            .into_iter()
+            .map(|(version, mut key)| {
+                let derived = Derived::from(&key);
+                key.zeroize();
+                (version, derived)
+            })
+            .collect();
+        let current = *keys.last_key_value()?.0;
+        Some(Self { keys, current })
+    }
+
+    /// The version that new codes, sealed texts and hashes are made under.
+    pub(crate) const fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// The secret input of Argon2id under a version of the data key.
+    pub(crate) fn pepper(&self, version: u32) -> Option<&[u8; KEY_BYTES]> {
+        self.keys.get(&version).map(|key| &*key.pepper)
+    }
+
+    fn current_keys(&self) -> &Derived {
+        &self.keys[&self.current]
+    }
+
+    /// The keyed code of a short secret: HMAC-SHA256 (RFC 2104) under the current key.
+    ///
+    /// `context` is what it belongs to, such as the item's key, so that no code can be moved.
+    pub fn mac(&self, purpose: Purpose, context: &str, value: &Sensitive) -> Mac {
+        let code = framed(&self.current_keys().mac[purpose as usize], context, value);
+        Mac {
+            key: self.current,
+            code: code.finalize().into_bytes().to_vec(),
+        }
+    }
+
+    /// Whether a code is that of `value` for this purpose and context, under the key that it names.
+    /// False if the keyring lacks that key. The time taken doesn't depend on how much is right.
+    pub fn verify(&self, mac: &Mac, purpose: Purpose, context: &str, value: &Sensitive) -> bool {
+        self.keys.get(&mac.key).is_some_and(|key| {
+            framed(&key.mac[purpose as usize], context, value)
+                .verify_slice(&mac.code)
+                .is_ok()
+        })
+    }
+
+    /// Encrypts under the current key: AES-256-GCM with a random 96-bit nonce, bound to `context`.
+    ///
+    /// The result is `<version>.<base64url of nonce, ciphertext and tag>`. With random nonces NIST SP
+    /// 800-38D (8.3) allows 2^32 texts for each purpose before the data key must be rotated.
+    pub fn seal(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        plain: &[u8],
+        rng: &mut impl rand::CryptoRng,
+    ) -> String {
+        let mut nonce = [0; NONCE_BYTES];
+        rng.fill_bytes(&mut nonce);
+        let payload = Payload {
+            msg: plain,
+            aad: context.as_bytes(),
+        };
+        let sealed = cipher(&self.current_keys().seal[purpose as usize])
+            .encrypt(&Nonce::from(nonce), payload)
+            .expect("GCM encrypts up to 64 GiB");
+        format!(
+            "{}.{}",
+            self.current,
+            BASE64URL_NOPAD.encode(&[&nonce[..], &sealed].concat())
+        )
+    }
+
+    /// Decrypts what [`Keyring::seal`] made for this purpose and context. The result is wiped when
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// [`CannotOpen`] saying whether it is damaged, its key is missing, or it was changed or moved.
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        let (version, bytes) = sealed.split_once('.').ok_or(CannotOpen::Malformed)?;
+        let version = canonical_number(version).ok_or(CannotOpen::Malformed)?;
+        let bytes = BASE64URL_NOPAD
+            .decode(bytes.as_bytes())
+            .map_err(|_| CannotOpen::Malformed)?;
+        let (nonce, sealed) = bytes
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or(CannotOpen::Malformed)?;
+        let key = self
+            .keys
+            .get(&version)
+            .ok_or(CannotOpen::UnknownKey { version })?;
+        let mut opened = Zeroizing::new(sealed.to_vec());
+        cipher(&key.seal[purpose as usize])
+            .decrypt_in_place(&Nonce::from(*nonce), context.as_bytes(), &mut *opened)
+            .map_err(|_| CannotOpen::Refused)?;
+        Ok(opened)
+    }
+}
+
+fn cipher(key: &Key) -> Aes256Gcm {
+    Aes256Gcm::new(
+        key.as_slice()
+            .try_into()
+            .expect("an AES-256 key has 32 bytes"),
+    )
+}
+
+/// HMAC over context and value, each behind its length in bytes (64 bits, big endian), so that no
+/// other pair reads the same.
+fn framed(key: &Key, context: &str, value: &Sensitive) -> Hmac<Sha256> {
+    let mut hmac =
+        Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length");
+    for part in [context.as_bytes(), value.expose().as_bytes()] {
+        hmac.update(&(part.len() as u64).to_be_bytes());
+        hmac.update(part);
+    }
+    hmac
+}
+
+/// A number in its only form: decimal, no sign, no leading zero.
+pub(crate) fn canonical_number(text: &str) -> Option<u32> {
+    let canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    fn data_key() -> [u8; KEY_BYTES] {
+        std::array::from_fn(|i| i as u8)
+    }
+
+    fn keyring() -> Keyring {
+        Keyring::new([(1, data_key()), (2, [9; KEY_BYTES])]).unwrap()
+    }
+
+    fn old_keyring() -> Keyring {
+        Keyring::new([(1, data_key())]).unwrap()
+    }
+
+    fn rng(seed: u64) -> StdRng {
+        StdRng::seed_from_u64(seed)
+    }
+
+    fn any_purpose() -> impl Strategy<Value = Purpose> {
+        select(&Purpose::ALL[..])
+    }
+
+    /// Computed with Python's hmac and cryptography's HKDF, for the data key 00 01 … 1f.
+    #[test]
+    fn codes_are_hmac_sha256_over_length_prefixed_parts() {
+        let mac = old_keyring().mac(Purpose::Pin, "issue/1", &Sensitive::new("0042"));
+        assert_eq!(mac.key, 1);
+        assert_eq!(
+            BASE64URL_NOPAD.encode(&mac.code),
+            "S-cRiju_Qrj7TM2JhenxIOKtJS25fbxigEjXh3cQufM"
+        );
+    }
+
+    /// Computed with Python's cryptography, for the same data key and the nonce 07 … 07.
+    #[test]
+    fn sealed_texts_are_aes_256_gcm() {
+        let opened = old_keyring().open(
+            Purpose::Outbox,
+            "mail/1",
+            "1.BwcHBwcHBwcHBwcHgc1AxFa_mFxVmaWtAYz2Y38tzzdB3Dw",
+        );
+        assert_eq!(opened.unwrap().as_slice(), "Grüße".as_bytes());
+    }
+
+    #[test]
+    fn every_use_has_its_own_key() {
+        let derived = Derived::from(&data_key());
+        let mut keys: Vec<&[u8]> = derived
+            .mac
+            .iter()
+            .chain(&derived.seal)
+            .map(|key| key.as_slice())
+            .collect();
+        keys.push(derived.pepper.as_slice());
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!((keys.len(), count), (15, 15));
+        assert!(
+            Purpose::ALL
+                .iter()
+                .enumerate()
+                .all(|(i, purpose)| *purpose as usize == i)
+        );
+    }
+
+    #[test]
+    fn a_keyring_needs_a_key_and_the_highest_version_is_current() {
+        assert!(Keyring::new([]).is_none());
+        let keyring = Keyring::new([(7, [1; 32]), (3, [2; 32])]).unwrap();
+        assert_eq!(keyring.current(), 7);
+        assert!(
+            keyring
+                .seal(Purpose::Outbox, "", b"", &mut rng(1))
+                .starts_with("7.")
+        );
+        assert_eq!(keyring.mac(Purpose::Pin, "", &Sensitive::default()).key, 7);
+    }
+
+    #[test]
+    fn what_an_older_key_made_stays_good() {
+        let value = Sensitive::new("0042");
+        let mac = old_keyring().mac(Purpose::Pin, "issue/1", &value);
+        let sealed = old_keyring().seal(Purpose::Outbox, "mail/1", b"text", &mut rng(1));
+        assert!(keyring().verify(&mac, Purpose::Pin, "issue/1", &value));
+        assert_eq!(
+            keyring()
+                .open(Purpose::Outbox, "mail/1", &sealed)
+                .unwrap()
+                .as_slice(),
+            b"text"
+        );
+        let mac = keyring().mac(Purpose::Pin, "issue/1", &value);
+        let sealed = keyring().seal(Purpose::Outbox, "mail/1", b"text", &mut rng(1));
+        assert!(!old_keyring().verify(&mac, Purpose::Pin, "issue/1", &value));
+        assert_eq!(
+            old_keyring().open(Purpose::Outbox, "mail/1", &sealed),
+            Err(CannotOpen::UnknownKey { version: 2 })
+        );
+    }
+
+    #[test]
+    fn parts_of_a_code_cannot_change_places() {
+        let keyring = keyring();
+        let mac = keyring.mac(Purpose::Pin, "ab", &Sensitive::new("c"));
+        for (context, value) in [("a", "bc"), ("abc", ""), ("", "abc"), ("c", "ab")] {
+            assert!(
+                !keyring.verify(&mac, Purpose::Pin, context, &Sensitive::new(value)),
+                "{context} {value}"
+            );
+        }
+        for wrong in [
+            vec![],
+            mac.code[..31].to_vec(),
+            [&mac.code[..], &[0]].concat(),
+            vec![0; 32],
+        ] {
+            assert!(!keyring.verify(
+                &Mac {
+                    key: mac.key,
+                    code: wrong
+                },
+                Purpose::Pin,
+                "ab",
+                &Sensitive::new("c")
+            ));
+        }
+    }
+
+    #[test]
+    fn damaged_texts_do_not_open() {
+        let keyring = keyring();
+        let sealed = keyring.seal(Purpose::Outbox, "", b"", &mut rng(1));
+        let body = sealed.split_once('.').unwrap().1;
+        for malformed in [
+            "",
+            ".",
+            "2",
+            "2.",
+            "2.AAAA",
+            body,
+            &format!("02.{body}"),
+            &format!("+2.{body}"),
+            &format!(" 2.{body}"),
+            &format!("4294967298.{body}"),
+            &format!("{sealed}="),
+            &format!("{sealed}."),
+            &format!("2.{}", &body[..12]),
+        ] {
+            assert_eq!(
+                keyring.open(Purpose::Outbox, "", malformed),
+                Err(CannotOpen::Malformed),
+                "{malformed}"
+            );
+        }
+        // A nonce, but less than a tag.
+        assert_eq!(
+            keyring.open(Purpose::Outbox, "", &format!("2.{}", &body[..32])),
+            Err(CannotOpen::Refused)
+        );
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let keyring = Keyring::new([(1, [7; 32]), (2, [8; 32])]).unwrap();
+        assert_eq!(format!("{keyring:?}"), "Keyring { versions: [1, 2], .. }");
+        assert_eq!(
+            format!(
+                "{:?}",
+                WrappedKey {
+                    version: 3,
+                    blob: vec![7; 9]
+                }
+            ),
+            "WrappedKey { version: 3, .. }"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn codes_are_right_in_their_place_only(
+            purpose in any_purpose(), other_purpose in any_purpose(), context in ".{0,20}", other_context in ".{0,20}",
+            value in ".{0,20}", other_value in ".{0,20}", at in any::<Index>(), bit in 0u8..8
+        ) {
+            let keyring = keyring();
+            let (value, other_value) = (Sensitive::new(value), Sensitive::new(other_value));
+            let mac = keyring.mac(purpose, &context, &value);
+            prop_assert!(keyring.verify(&mac, purpose, &context, &value));
+            prop_assert_eq!(keyring.verify(&mac, other_purpose, &context, &value), other_purpose == purpose);
+            prop_assert_eq!(keyring.verify(&mac, purpose, &other_context, &value), other_context == context);
+            prop_assert_eq!(keyring.verify(&mac, purpose, &context, &other_value), other_value == value);
+            for key in [0, 1, 3] {
+                let moved = Mac { key, code: mac.code.clone() };
+                prop_assert!(!keyring.verify(&moved, purpose, &context, &value));
+            }
+            let mut changed = mac;
+            let at = at.index(changed.code.len());
+            changed.code[at] ^= 1u8 << bit;
+            prop_assert!(!keyring.verify(&changed, purpose, &context, &value));
+        }
+
+        #[test]
+        fn texts_open_in_their_place_only(
+            purpose in any_purpose(), other_purpose in any_purpose(), context in ".{0,20}", other_context in ".{0,20}",
+            plain in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>(), at in any::<Index>(), bit in 0u8..8
+        ) {
+            let keyring = keyring();
+            let mut rng = rng(seed);
+            let sealed = keyring.seal(purpose, &context, &plain, &mut rng);
+            prop_assert_ne!(&sealed, &keyring.seal(purpose, &context, &plain, &mut rng));
+            let opened = keyring.open(purpose, &context, &sealed).unwrap();
+            prop_assert_eq!(opened.as_slice(), plain.as_slice());
+            prop_assert_eq!(keyring.open(other_purpose, &context, &sealed).is_ok(), other_purpose == purpose);
+            prop_assert_eq!(keyring.open(purpose, &other_context, &sealed).is_ok(), other_context == context);
+            let body = sealed.strip_prefix("2.").unwrap();
+            prop_assert_eq!(keyring.open(purpose, &context, &format!("1.{body}")), Err(CannotOpen::Refused));
+            prop_assert_eq!(keyring.open(purpose, &context, &format!("3.{body}")), Err(CannotOpen::UnknownKey { version: 3 }));
+            let mut bytes = BASE64URL_NOPAD.decode(body.as_bytes()).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1u8 << bit;
+            let changed = format!("2.{}", BASE64URL_NOPAD.encode(&bytes));
+            prop_assert_eq!(keyring.open(purpose, &context, &changed), Err(CannotOpen::Refused));
+            bytes[at] ^= 1u8 << bit;
+            bytes.truncate(at);
+            let short = format!("2.{}", BASE64URL_NOPAD.encode(&bytes));
+            prop_assert!(keyring.open(purpose, &context, &short).is_err());
+        }
+
+        #[test]
+        fn opening_never_panics(text in "\\PC{0,60}|[0-9]{1,11}\\.[A-Za-z0-9_-]{0,80}") {
+            prop_assert!(keyring().open(Purpose::Outbox, "", &text).is_err());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Guesses are counted before they are looked at, each in a conditional write of its own: of a
+//! thousand parallel ones exactly the allowed number is evaluated.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::text::Sensitive;
+use vestibule_secrets::Purpose;
+
+use crate::{Store, Unavailable, keys};
+
+/// What is guessed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guess {
+    /// The password of a user name.
+    Password,
+    /// The proof for a plan record.
+    Proof,
+    /// A PIN.
+    Pin,
+    /// A registration code.
+    RegistrationCode,
+    /// Anything, from one source address.
+    Source,
+    /// Not a guess, but counted like one: asking for another letter.
+    Reissue,
+}
+
+impl Guess {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Proof => "proof",
+            Self::Pin => "pin",
+            Self::RegistrationCode => "code",
+            Self::Source => "source",
+            Self::Reissue => "reissue",
+        }
+    }
+}
+
+/// How many tries there are, and within how many minutes; without those, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The number of tries that are evaluated.
+    pub tries: u32,
+    /// The window in which they are counted.
+    pub window_minutes: Option<u32>,
+}
+
+/// A counted guess.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The counter, to be cleared by a decision when the guess was right.
+    pub key: AttemptKey,
+    /// The which-th this is, if it may be looked at; none when the tries are used up.
+    pub allowed: Option<u32>,
+}
+
+impl Store {
+    /// Counts one guess about `subject` and says whether it may be looked at.
+    ///
+    /// The counter's name is a keyed digest: a stolen table doesn't tell what was tried.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; the guess must then not be looked at.
+    pub async fn count_attempt(&self, guess: Guess, subject: &str, limit: Limit, now: Timestamp) -> Result<Attempt, Unavailable> {
+        let digest = self
+            .keyring
+            .mac(Purpose::Attempt, guess.as_str(), &Sensitive::new(subject));
+        let digest = BASE64URL_NOPAD.encode(&digest.code[..16]);
+        let (window, expires) = match limit.window_minutes {
+            Some(minutes) => {
+                let seconds = 60 * i64::from(minutes);
+                let window = now.as_second().div_euclid(seconds);
+                (window, Some((window + 2) * seconds))
+            }
+            None => (0, None),
+        };
+        let key = keys::attempts(guess.as_str(), &digest, window);
+        let name = AttemptKey(key.pk.clone());
+        let mut call = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(key.into_item()))
+            .condition_expression("attribute_not_exists(tries) OR tries < :limit")
+            .expression_attribute_values(":limit", AttributeValue::N(limit.tries.to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .return_values(ReturnValue::UpdatedNew);
+        call = match expires {
+            Some(at) => call
+                .update_expression("ADD tries :one SET expires = :expires")
+                .expression_attribute_values(":expires", AttributeValue::N(at.to_string())),
+            None => call.update_expression("ADD tries :one"),
+        };
+        match call.send().await {
+            Ok(done) => {
+                let tries = done.attributes.as_ref().and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
+                tries.map_or_else(
+                    || Err(Unavailable::corrupt("a counter of guesses")),
+                    |n| Ok(Attempt { key: name, allowed: Some(n) }),
+                )
+            }
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(Attempt { key: name, allowed: None })
+            }
+            Err(e) => Err(Unavailable::new(e)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The keys of every item, in one place.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use vestibule_domain::account::Membership;
+use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use vestibule_domain::record::RecordKey;
+
+/// A primary key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub pk: String,
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Self { pk, sk: sk.into() }
+    }
+
+    pub fn into_item(self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk)),
+            ("sk".to_owned(), AttributeValue::S(self.sk)),
+        ])
+    }
+
+    pub fn is_of(&self, item: &HashMap<String, AttributeValue>) -> bool {
+        item.get("pk").and_then(|v| v.as_s().ok()) == Some(&self.pk)
+            && item.get("sk").and_then(|v| v.as_s().ok()) == Some(&self.sk)
+    }
+}
+
+pub(crate) fn account(portal: &PortalId, id: &AccountId) -> Key {
+    Key::new(format!("A#{portal}#{id}"), "A")
+}
+
+pub(crate) fn session(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
+    Key::new(format!("A#{portal}#{account}"), format!("S#{digest}"))
+}
+
+pub(crate) fn user_name(portal: &PortalId, key: &str) -> Key {
+    Key::new(format!("N#{portal}#{key}"), "N")
+}
+
+pub(crate) fn email(realm: &str, key: &str) -> Key {
+    Key::new(format!("E#{realm}#{key}"), "E")
+}
+
+pub(crate) fn organisation(portal: &PortalId, id: &OrganisationId) -> Key {
+    Key::new(format!("O#{portal}#{id}"), "O")
+}
+
+/// A row by which an organisation lists its users: administrators first.
+pub(crate) fn membership(portal: &PortalId, organisation: &OrganisationId, account: &AccountId, membership: &Membership) -> Key {
+    let class = if membership.role.is_administrator() { ADMINISTRATORS } else { USERS };
+    Key::new(format!("O#{portal}#{organisation}"), format!("{class}{account}"))
+}
+
+pub(crate) const MEMBERS: &str = "M#";
+pub(crate) const ADMINISTRATORS: &str = "M#A#";
+const USERS: &str = "M#U#";
+pub(crate) const INVITATIONS: &str = "I#";
+
+pub(crate) fn invitation(portal: &PortalId, organisation: &OrganisationId, id: &InvitationId) -> Key {
+    Key::new(format!("O#{portal}#{organisation}"), format!("{INVITATIONS}{id}"))
+}
+
+pub(crate) fn record(key: &RecordKey) -> Key {
+    Key::new(records(key), format!("{:02}", key.person))
+}
+
+/// The partition of all the persons under one number.
+pub(crate) fn records(key: &RecordKey) -> String {
+    format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
+}
+
+pub(crate) fn message(id: &MessageId) -> Key {
+    Key::new(format!("{MESSAGES}{id}"), "X")
+}
+
+/// What the keys of outbox items begin with; the stream's filter names it too.
+pub(crate) const MESSAGES: &str = "X#";
+
+pub(crate) fn attempts(kind: &str, digest: &str, window: i64) -> Key {
+    Key::new(format!("G#{kind}#{digest}#{window}"), "G")
+}
+
+pub(crate) fn keyring() -> Key {
+    Key::new("K".into(), "K")
+}

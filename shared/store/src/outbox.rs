@@ -1,0 +1,167 @@
+//! The outbox: mails and letters that decisions have sent, on their way out.
+//!
+//! A message is claimed for a minute before it leaves and marked as gone afterwards, when its
+//! sealed payload goes too. Whoever dies in between lets the claim lapse, and the message is sent
+//! by the next to come: nothing is lost, and only a death between sending and marking sends twice.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use jiff::{SignedDuration, Timestamp};
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::Message;
+use vestibule_secrets::Purpose;
+
+use crate::tables::PENDING_INDEX;
+use crate::{Store, Unavailable, keys};
+
+/// By which way a message leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// E-mail.
+    Mail,
+    /// Post.
+    Letter,
+}
+
+impl Channel {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Letter => "letter",
+        }
+    }
+}
+
+/// Over how many partitions the index of pending messages is spread.
+const SHARDS: u8 = 4;
+
+/// How long a claim keeps others away.
+const CLAIM: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long the trace of a sent message is kept.
+const TRACE: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+/// The index partition of a message.
+pub(crate) fn shard_of(channel: &str, id: &MessageId) -> String {
+    let shard = id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS);
+    format!("{channel}#{shard}")
+}
+
+/// The message that a key of the table's stream is about, if it is about one.
+pub fn message_of_key(pk: &str) -> Option<MessageId> {
+    MessageId::parse(pk.strip_prefix(keys::MESSAGES)?).ok()
+}
+
+impl Store {
+    /// Takes a pending message to send it. None when it has gone, was withdrawn, or is being sent.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn claim_message(&self, id: &MessageId, channel: Channel, now: Timestamp) -> Result<Option<Message>, Unavailable> {
+        let claimed = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::message(id).into_item()))
+            .condition_expression("#state = :pending AND channel = :channel AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
+            .update_expression("SET claimed_until = :until ADD tries :one")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
+            .expression_attribute_values(":channel", AttributeValue::S(channel.as_str().into()))
+            .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
+            .expression_attribute_values(":until", AttributeValue::N((now + CLAIM).as_millisecond().to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        let item = match claimed {
+            Ok(done) => done.attributes.unwrap_or_default(),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => return Ok(None),
+            Err(e) => return Err(Unavailable::new(e)),
+        };
+        let sealed = item
+            .get("payload")
+            .and_then(|p| p.as_s().ok())
+            .ok_or_else(|| Unavailable::corrupt("a message"))?;
+        let plain = self
+            .keyring
+            .open(Purpose::Outbox, &keys::message(id).pk, sealed)
+            .map_err(Unavailable::new)?;
+        let message = serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a message"))?;
+        Ok(Some(message))
+    }
+
+    /// Marks a message as gone and erases what it said.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn message_is_gone(&self, id: &MessageId, now: Timestamp) -> Result<(), Unavailable> {
+        let marked = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::message(id).into_item()))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET #state = :sent, sent_at = :at, expires = :expires REMOVE payload, pending, claimed_until")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":sent", AttributeValue::S("sent".into()))
+            .expression_attribute_values(":at", AttributeValue::S(now.to_string()))
+            .expression_attribute_values(":expires", AttributeValue::N((now + TRACE).as_second().to_string()))
+            .send()
+            .await;
+        match marked {
+            Ok(_) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e) => Err(Unavailable::new(e)),
+        }
+    }
+
+    /// Gives a claimed message back, so that it can be tried again at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn release_message(&self, id: &MessageId) -> Result<(), Unavailable> {
+        let released = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::message(id).into_item()))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("REMOVE claimed_until")
+            .send()
+            .await;
+        match released {
+            Ok(_) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e) => Err(Unavailable::new(e)),
+        }
+    }
+
+    /// The messages of a channel that have not gone yet, oldest first in each shard, at most
+    /// `limit` of each.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn pending_messages(&self, channel: Channel, limit: i32) -> Result<Vec<MessageId>, Unavailable> {
+        let mut ids = Vec::new();
+        for shard in 0..SHARDS {
+            let got = self
+                .db
+                .query()
+                .table_name(&self.tables.main)
+                .index_name(PENDING_INDEX)
+                .key_condition_expression("pending = :shard")
+                .expression_attribute_values(":shard", AttributeValue::S(format!("{}#{shard}", channel.as_str())))
+                .limit(limit)
+                .send()
+                .await
+                .map_err(Unavailable::new)?;
+            ids.extend(
+                got.items
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|i| message_of_key(i.get("pk")?.as_s().ok()?)),
+            );
+        }
+        Ok(ids)
+    }
+}

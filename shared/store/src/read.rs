@@ -1,0 +1,402 @@
+//! Reading: what a decision needs, in one round trip.
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use vestibule_domain::account::{Account, Membership, Registration, Status};
+use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
+use vestibule_domain::invite::Invitation;
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::Role;
+use vestibule_domain::record::{PlanRecord, RecordKey};
+use vestibule_domain::session::{Session, Token};
+use vestibule_domain::text::PersonName;
+
+use crate::item::{self, Item};
+use crate::keys::{self, Key};
+use crate::{Store, Unavailable, records};
+
+/// What an organisation's list shows of a user; written with every change of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The account.
+    pub account: AccountId,
+    /// Its user name.
+    pub user_name: String,
+    /// The person.
+    pub name: PersonName,
+    /// Their address.
+    pub email: String,
+    /// What they are in this organisation.
+    pub role: Role,
+    /// How far their registration is.
+    pub registration: Registration,
+    /// Whether the account can sign in.
+    pub status: Status,
+    /// The services assigned.
+    pub services: Vec<String>,
+    /// The group codes assigned.
+    pub group_codes: Vec<String>,
+    /// Since when they are there.
+    pub since: Timestamp,
+    /// When they last signed in.
+    pub last_sign_in_at: Option<Timestamp>,
+}
+
+impl UserRow {
+    /// The row of an account in an organisation; none where it doesn't belong to it (BL-17).
+    pub fn of(account: &Account, organisation: &OrganisationId) -> Option<Self> {
+        account.membership(Some(organisation)).map(|m| Self::with(account, m))
+    }
+
+    fn with(account: &Account, m: &Membership) -> Self {
+            Self {
+                account: account.id.clone(),
+                user_name: account.user_name.to_string(),
+                name: account.name.clone(),
+                email: account.email.to_string(),
+                role: m.role,
+                registration: m.registration(),
+                status: account.status,
+                services: m.services.iter().cloned().collect(),
+                group_codes: m.group_codes.iter().cloned().collect(),
+                since: m.since,
+                last_sign_in_at: account.last_sign_in_at,
+            }
+    }
+
+    /// The rows of an account, one an organisation, with their keys.
+    pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
+        let row = |m: &Membership| {
+            let organisation = m.organisation.as_ref()?;
+            let key = keys::membership(&account.portal, organisation, &account.id, m);
+            Some((key, Self::with(account, m)))
+        };
+        account.memberships.iter().filter_map(row).collect()
+    }
+}
+
+/// An administrator of an organisation, as its users see one (AG-15).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator {
+    /// The person.
+    pub name: PersonName,
+    /// Their address.
+    pub email: String,
+    /// What they are.
+    pub role: Role,
+}
+
+/// A page of a list, and where the next begins.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// An opaque cursor; none at the end.
+    pub next: Option<String>,
+}
+
+impl Store {
+    /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
+    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+        let mut wanted = Some(
+            KeysAndAttributes::builder()
+                .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
+                .consistent_read(true)
+                .build()
+                .map_err(Unavailable::new)?,
+        );
+        let mut items = Vec::new();
+        let mut rounds = 0;
+        while let Some(request) = wanted.take() {
+            let got = self
+                .db
+                .batch_get_item()
+                .request_items(&self.tables.main, request)
+                .send()
+                .await
+                .map_err(Unavailable::new)?;
+            items.extend(got.responses.into_iter().flat_map(|mut r| r.remove(&self.tables.main)).flatten());
+            wanted = got.unprocessed_keys.and_then(|mut u| u.remove(&self.tables.main));
+            rounds += 1;
+            if wanted.is_some() {
+                if rounds > 5 {
+                    return Err(Unavailable("reads are throttled".into()));
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10 << rounds)).await;
+            }
+        }
+        Ok(items)
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<Item>, Unavailable> {
+        let got = self
+            .db
+            .get_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(key.into_item()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(Unavailable::new)?;
+        Ok(got.item)
+    }
+
+    /// One page of a partition's items whose sort key begins with `prefix`.
+    async fn page(&self, pk: String, prefix: &str, after: Option<String>, limit: i32) -> Result<(Vec<Item>, Option<String>), Unavailable> {
+        let start = after.map(|sk| Key { pk: pk.clone(), sk }.into_item());
+        let got = self
+            .db
+            .query()
+            .table_name(&self.tables.main)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(Unavailable::new)?;
+        let next = got
+            .last_evaluated_key
+            .and_then(|k| k.get("sk").and_then(|v| v.as_s().ok()).cloned());
+        Ok((got.items.unwrap_or_default(), next))
+    }
+
+    /// The account with this user name.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn account_by_user_name(&self, portal: &PortalId, key: &str) -> Result<Option<Account>, Unavailable> {
+        let marker_key = keys::user_name(portal, key);
+        let account_key = keys::account(portal, &Account::natural_id(portal, key));
+        let items = self.batch(vec![marker_key.clone(), account_key.clone()]).await?;
+        let (mut marker, mut account) = (None, None);
+        for found in items {
+            if marker_key.is_of(&found) {
+                marker = Some(found);
+            } else if account_key.is_of(&found) {
+                account = Some(item::read_account(found, &self.keyring)?);
+            }
+        }
+        let Some(owner) = marker.as_ref().and_then(|m| m.get("account")?.as_s().ok()) else {
+            return Ok(None);
+        };
+        match account {
+            Some(account) if account.id.as_str() == owner => Ok(Some(account)),
+            _ => {
+                let owner = AccountId::parse(owner).map_err(|_| Unavailable::corrupt("a user name's marker"))?;
+                self.account(portal, &owner).await
+            }
+        }
+    }
+
+    /// The account with this id.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn account(&self, portal: &PortalId, id: &AccountId) -> Result<Option<Account>, Unavailable> {
+        let found = self.get(keys::account(portal, id)).await?;
+        found.map(|i| item::read_account(i, &self.keyring)).transpose()
+    }
+
+    /// The session that a token opens, with its account: one read a request.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn session(&self, portal: &PortalId, token: &Token) -> Result<Option<(Session, Account)>, Unavailable> {
+        let Ok(id) = AccountId::parse(token.locator()) else {
+            return Ok(None);
+        };
+        let account_key = keys::account(portal, &id);
+        let session_key = keys::session(portal, &id, &token.digest());
+        let items = self.batch(vec![account_key.clone(), session_key]).await?;
+        let (mut session, mut account) = (None, None);
+        for found in items {
+            if account_key.is_of(&found) {
+                account = Some(item::read_account(found, &self.keyring)?);
+            } else {
+                session = Some(item::read::<Session>(found)?);
+            }
+        }
+        Ok(session.zip(account))
+    }
+
+    /// Notes that a session was used, if it still exists.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn touch_session(&self, session: &Session, now: Timestamp) -> Result<(), Unavailable> {
+        let touched = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::session(&session.portal, &session.account, &session.id).into_item()))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET last_seen_at = :now")
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .send()
+            .await;
+        match touched {
+            Ok(_) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e) => Err(Unavailable::new(e)),
+        }
+    }
+
+    /// All the persons' records under a number.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn plan_records(&self, key: &RecordKey) -> Result<Vec<PlanRecord>, Unavailable> {
+        let got = self
+            .db
+            .query()
+            .table_name(&self.tables.main)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(keys::records(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(Unavailable::new)?;
+        got.items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|i| records::read(i, &self.keyring))
+            .collect()
+    }
+
+    /// One plan record.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn plan_record(&self, key: &RecordKey) -> Result<Option<PlanRecord>, Unavailable> {
+        let found = self.get(keys::record(key)).await?;
+        found.map(|i| records::read(i, &self.keyring)).transpose()
+    }
+
+    /// An organisation.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisation(&self, portal: &PortalId, id: &OrganisationId) -> Result<Option<Organisation>, Unavailable> {
+        self.get(keys::organisation(portal, id)).await?.map(item::read).transpose()
+    }
+
+    /// An organisation and one of its invitations.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisation_with_invitation(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        invitation: &InvitationId,
+    ) -> Result<(Option<Organisation>, Option<Invitation>), Unavailable> {
+        let organisation_key = keys::organisation(portal, organisation);
+        let invitation_key = keys::invitation(portal, organisation, invitation);
+        let items = self.batch(vec![organisation_key.clone(), invitation_key]).await?;
+        let (mut organisation, mut invitation) = (None, None);
+        for found in items {
+            if organisation_key.is_of(&found) {
+                organisation = Some(item::read(found)?);
+            } else {
+                invitation = Some(item::read(found)?);
+            }
+        }
+        Ok((organisation, invitation))
+    }
+
+    /// An organisation and an account.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisation_with_account(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        account: &AccountId,
+    ) -> Result<(Option<Organisation>, Option<Account>), Unavailable> {
+        let organisation_key = keys::organisation(portal, organisation);
+        let items = self.batch(vec![organisation_key.clone(), keys::account(portal, account)]).await?;
+        let (mut organisation, mut account) = (None, None);
+        for found in items {
+            if organisation_key.is_of(&found) {
+                organisation = Some(item::read(found)?);
+            } else {
+                account = Some(item::read_account(found, &self.keyring)?);
+            }
+        }
+        Ok((organisation, account))
+    }
+
+    /// An invitation.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn invitation(&self, portal: &PortalId, organisation: &OrganisationId, id: &InvitationId) -> Result<Option<Invitation>, Unavailable> {
+        self.get(keys::invitation(portal, organisation, id)).await?.map(item::read).transpose()
+    }
+
+    /// A page of an organisation's invitations, whatever became of them.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
+        self.list(portal, organisation, keys::INVITATIONS, cursor, limit).await
+    }
+
+    /// A page of an organisation's users, administrators first: one query.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn users(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<UserRow>, Unavailable> {
+        self.list(portal, organisation, keys::MEMBERS, cursor, limit).await
+    }
+
+    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, cursor: Option<&str>, limit: u8) -> Result<Page<T>, Unavailable> {
+        let pk = keys::organisation(portal, organisation).pk;
+        let after = cursor.and_then(|c| read_cursor(c, prefix));
+        let (items, next) = self.page(pk, prefix, after, limit.into()).await?;
+        Ok(Page {
+            items: items.into_iter().map(item::read).collect::<Result<_, _>>()?,
+            next: next.map(|sk| BASE64URL_NOPAD.encode(sk.as_bytes())),
+        })
+    }
+
+    /// An organisation and those of its administrators who can act (AG-15): one round trip.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisation_with_administrators(
+        &self,
+        portal: &PortalId,
+        id: &OrganisationId,
+    ) -> Result<(Option<Organisation>, Vec<Administrator>), Unavailable> {
+        let pk = keys::organisation(portal, id).pk;
+        let (organisation, rows) = futures::future::try_join(
+            self.organisation(portal, id),
+            self.page(pk, keys::ADMINISTRATORS, None, 100),
+        )
+        .await?;
+        let mut administrators = Vec::new();
+        for found in rows.0 {
+            let row: UserRow = item::read(found)?;
+            if row.status == Status::Active && row.registration == Registration::Registered {
+                administrators.push(Administrator { name: row.name, email: row.email, role: row.role });
+            }
+        }
+        Ok((organisation, administrators))
+    }
+}
+
+/// The sort key that a cursor names; none for a cursor of another list or of nobody.
+fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
+    if cursor.len() > 200 {
+        return None;
+    }
+    let sk = String::from_utf8(BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?).ok()?;
+    sk.starts_with(prefix).then_some(sk)
+}
