@@ -1,1 +1,176 @@
-//! TODO
+//! The harness of the end-to-end tests: one system a test, the clock in hand, people who register,
+//! and what they find in their mail.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
+
+pub mod people;
+
+use jiff::{SignedDuration, Timestamp};
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng};
+use vestibule_domain::policy::Slug;
+use vestibule_domain::record::RecordKind;
+use vestibule_http::Clock;
+use vestibule_local::client::Client;
+use vestibule_local::instance::serve_at_free_port;
+use vestibule_local::standins::ses::ReceivedMail;
+use vestibule_local::{Instance, Options, sample_records};
+use vestibule_secrets::HashParameters;
+use vestibule_store::Tables;
+
+/// When tests begin: a Monday morning in Chicago.
+pub const START: &str = "2026-11-23T15:00:00Z";
+
+/// How many of the committed records of a kind a test's system holds: those whom tests know by name.
+const KNOWN: usize = 10;
+
+/// A system of one test's own.
+#[derive(Debug)]
+pub struct World {
+    /// The running system.
+    pub instance: Instance,
+    /// Where it is served.
+    pub base: String,
+}
+
+/// The options of a test's system: in memory, or in tables of its own in the DynamoDB that
+/// `VESTIBULE_DYNAMODB_ENDPOINT` names; passwords hashed lightly.
+#[allow(clippy::disallowed_methods, reason = "the one setting of the tests")]
+pub fn options() -> Options {
+    let endpoint = std::env::var("VESTIBULE_DYNAMODB_ENDPOINT").ok();
+    let own: u64 = StdRng::try_from_rng(&mut SysRng).unwrap().random();
+    Options {
+        clock: Clock::at(START.parse().unwrap()),
+        hashing: HashParameters { memory_kib: 64, passes: 1, lanes: 1 },
+        dynamodb_endpoint: endpoint,
+        tables: Tables { main: format!("vestibule-{own:x}"), audit: format!("vestibule-{own:x}-audit") },
+        ..Options::in_memory()
+    }
+}
+
+impl World {
+    /// A system with the records of those whom tests know by name.
+    pub async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    /// The same with other options.
+    pub async fn with(options: Options) -> Self {
+        let world = Self::empty(options).await;
+        for kind in RecordKind::ALL {
+            let feed = sample_records::committed(kind);
+            let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
+            world.import(kind, &known.join("\n")).await;
+        }
+        world
+    }
+
+    /// A system without records.
+    pub async fn empty(options: Options) -> Self {
+        let instance = Instance::start(options).await.unwrap();
+        let base = serve_at_free_port(instance.router()).await.unwrap();
+        Self { instance, base }
+    }
+
+    /// Imports a feed; every row of it must be right.
+    pub async fn import(&self, kind: RecordKind, feed: &str) {
+        let plan = Slug::parse(sample_records::PLAN).unwrap();
+        let summary = vestibule_import_records::import(&self.instance.app, &plan, kind, feed.as_bytes(), |_| {})
+            .await
+            .unwrap();
+        assert_eq!(summary.rejects, [], "the feed of a test must be right");
+    }
+
+    /// A caller on a portal who isn't signed in.
+    pub fn on(&self, portal: &str) -> Client {
+        Client::new(&self.base, portal)
+    }
+
+    /// The moment it is.
+    pub fn now(&self) -> Timestamp {
+        self.instance.app.clock.now()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: SignedDuration) {
+        self.instance.app.clock.advance(time);
+    }
+
+    /// Lets days pass.
+    pub fn pass_days(&self, days: i64) {
+        self.pass(SignedDuration::from_hours(24 * days));
+    }
+
+    /// Brings mails and letters to where they go, and returns the mails that went to an address.
+    pub async fn mails_to(&self, address: &str) -> Vec<ReceivedMail> {
+        self.instance.settle().await.unwrap();
+        self.instance.inbox.to(address)
+    }
+
+    /// The last mail that went to an address; there must be one.
+    pub async fn last_mail_to(&self, address: &str) -> ReceivedMail {
+        let mails = self.mails_to(address).await;
+        mails.into_iter().next_back().unwrap_or_else(|| panic!("no mail went to {address}"))
+    }
+
+    /// Brings letters to the folder and returns their texts, in the order of printing.
+    pub async fn letters(&self) -> Vec<String> {
+        self.instance.settle().await.unwrap();
+        self.instance.letters().into_iter().map(|l| l.text).collect()
+    }
+
+    /// The text of the last letter; there must be one.
+    pub async fn last_letter(&self) -> String {
+        self.letters().await.pop().expect("no letter was printed")
+    }
+
+    /// All items of both tables, as text: what a thief of the tables would hold.
+    pub async fn dump(&self) -> Vec<String> {
+        let mut items = Vec::new();
+        for table in [&self.instance.tables.main, &self.instance.tables.audit] {
+            let mut start = None;
+            loop {
+                let got = self.instance.db.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
+                items.extend(got.items.unwrap_or_default().iter().map(|i| {
+                    let sorted: std::collections::BTreeMap<_, _> = i.iter().collect();
+                    format!("{sorted:?}")
+                }));
+                start = got.last_evaluated_key;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        items
+    }
+}
+
+/// The token of an invitation's link.
+pub fn token_in(mail: &ReceivedMail) -> String {
+    let (_, rest) = mail.text.split_once("#token=").expect("the mail has no link");
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+/// The PIN of a letter: the only line that is nothing but digits, perhaps spaced.
+pub fn pin_in(letter: &str, digits: usize) -> String {
+    let pins: Vec<String> = letter
+        .lines()
+        .map(|l| l.chars().filter(|c| !c.is_whitespace()).collect::<String>())
+        .filter(|l| l.len() == digits && l.chars().all(|c| c.is_ascii_digit()))
+        .collect();
+    assert_eq!(pins.len(), 1, "one PIN in the letter:\n{letter}");
+    pins[0].clone()
+}
+
+/// The registration code of a mail.
+pub fn code_in(mail: &ReceivedMail) -> String {
+    let found = mail.text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let mut codes = found.filter(|w| w.len() == 8 && w.starts_with("RC") && w[2..].chars().all(|c| c.is_ascii_digit()));
+    codes.next().expect("the mail has no registration code").to_owned()
+}
+
+/// Another code of the same form.
+pub fn another(code: &str) -> String {
+    let last = code.chars().next_back().unwrap();
+    let other = if last == '9' { '0' } else { char::from(last as u8 + 1) };
+    format!("{}{other}", &code[..code.len() - 1])
+}

@@ -73,7 +73,7 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
         issued_on: Some(status.issued_on.to_string()),
         arrives_from: Some(status.arrives_from.to_string()),
         arrives_by: Some(status.arrives_by.to_string()),
-        usable_until: Some(policy.date_of(issue.expires_at).to_string()),
+        usable_until: Some(policy.last_day(issue.expires_at).to_string()),
         advice,
     })
 }

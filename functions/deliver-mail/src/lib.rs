@@ -1,1 +1,173 @@
-//! TODO
+//! The outbox: what decisions have written leaves through SES.
+//!
+//! The table's stream names new messages; each is claimed, sent and marked as gone. A message that
+//! can't be sent now is given back and reported, so that the stream brings it again; one whose
+//! event was lost is found by [`Courier::deliver_pending`]. Nothing is lost when SES is down, and a
+//! repeated event sends nothing twice, because a message that has gone can't be claimed again. Only
+//! a death between SES's answer and the mark sends a mail a second time.
+
+use std::sync::Arc;
+
+use aws_sdk_ses::Client;
+use serde::{Deserialize, Serialize};
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::Message;
+use vestibule_http::{Clock, Portals};
+use vestibule_mail::{render, send};
+use vestibule_store::outbox::{Channel, Ending, message_of_key};
+use vestibule_store::{Store, Unavailable};
+
+/// The part of a DynamoDB stream event that matters here: which items are new.
+#[derive(Debug, Deserialize)]
+pub struct StreamEvent {
+    /// The changes, oldest first.
+    #[serde(rename = "Records")]
+    pub records: Vec<StreamRecord>,
+}
+
+/// A change of an item.
+#[derive(Debug, Deserialize)]
+pub struct StreamRecord {
+    /// `INSERT`, `MODIFY` or `REMOVE`.
+    #[serde(rename = "eventName")]
+    pub event_name: String,
+    /// What changed.
+    pub dynamodb: StreamChange,
+}
+
+/// The keys of a changed item.
+#[derive(Debug, Deserialize)]
+pub struct StreamChange {
+    /// The item's keys.
+    #[serde(rename = "Keys")]
+    pub keys: StreamKeys,
+    /// Where the change stands in the stream.
+    #[serde(rename = "SequenceNumber")]
+    pub sequence_number: String,
+}
+
+/// An item's keys.
+#[derive(Debug, Deserialize)]
+pub struct StreamKeys {
+    /// The partition key.
+    pub pk: StreamText,
+}
+
+/// A text attribute.
+#[derive(Debug, Deserialize)]
+pub struct StreamText {
+    /// The text.
+    #[serde(rename = "S")]
+    pub s: String,
+}
+
+/// What of a batch has to be brought again.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BatchAnswer {
+    /// The first change from which on the batch is repeated.
+    #[serde(rename = "batchItemFailures")]
+    pub failures: Vec<BatchFailure>,
+}
+
+/// A change that has to be brought again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct BatchFailure {
+    /// Its sequence number.
+    #[serde(rename = "itemIdentifier")]
+    pub sequence_number: String,
+}
+
+/// Why a mail hasn't left yet. It will be tried again.
+#[derive(Debug)]
+pub enum Delayed {
+    /// The store doesn't answer.
+    Store(Unavailable),
+    /// SES doesn't take it now.
+    Ses(vestibule_mail::SendError),
+}
+
+impl From<Unavailable> for Delayed {
+    fn from(cause: Unavailable) -> Self {
+        Self::Store(cause)
+    }
+}
+
+/// Takes mails from the outbox to SES.
+#[derive(Debug, Clone)]
+pub struct Courier {
+    /// Where the outbox is.
+    pub store: Store,
+    /// In whose names mails are written.
+    pub portals: Arc<Portals>,
+    /// The way out.
+    pub ses: Client,
+    /// The SES configuration set that reports bounces, where there is one.
+    pub configuration_set: Option<String>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Courier {
+    /// Sends what a batch of changes put into the outbox. Lambda repeats the batch from the first
+    /// failure on, so the rest is left for then.
+    pub async fn handle(&self, event: StreamEvent) -> BatchAnswer {
+        for record in event.records {
+            let Some(id) = message_of_key(&record.dynamodb.keys.pk.s).filter(|_| record.event_name == "INSERT") else {
+                continue;
+            };
+            if let Err(delayed) = self.deliver(&id).await {
+                tracing::warn!(message = %id, cause = ?delayed, "a mail is delayed");
+                return BatchAnswer { failures: vec![BatchFailure { sequence_number: record.dynamodb.sequence_number }] };
+            }
+        }
+        BatchAnswer::default()
+    }
+
+    /// Sends what is still waiting, at most `limit` of each of the outbox's shards. Returns how many
+    /// have gone; one that can't be sent doesn't hold the others back.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the outbox can't be looked at.
+    pub async fn deliver_pending(&self, limit: i32) -> Result<usize, Unavailable> {
+        let mut gone = 0;
+        for id in self.store.pending_messages(Channel::Mail, limit).await? {
+            match self.deliver(&id).await {
+                Ok(true) => gone += 1,
+                Ok(false) => {}
+                Err(delayed) => tracing::warn!(message = %id, cause = ?delayed, "a mail is delayed"),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Sends one message, unless it is a letter, has gone, or is being sent by another.
+    ///
+    /// # Errors
+    /// [`Delayed`] when it has to be tried again.
+    pub async fn deliver(&self, id: &MessageId) -> Result<bool, Delayed> {
+        let claimed = self.store.claim_message(id, Channel::Mail, self.clock.now()).await?;
+        let Some(Message::Mail(mail)) = claimed else { return Ok(false) };
+        let Some(policy) = self.portals.get(mail.portal.as_str()) else {
+            // Its portal is gone: nobody can be written to in its name.
+            tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
+            self.store.close_message(id, Ending::Refused, self.clock.now()).await?;
+            return Ok(false);
+        };
+        let rendered = render(&mail, policy);
+        match send(&self.ses, policy, &mail.to, &rendered, self.configuration_set.as_deref()).await {
+            Ok(_) => {
+                self.store.close_message(id, Ending::Sent, self.clock.now()).await?;
+                Ok(true)
+            }
+            Err(error) if error.is_temporary() => {
+                self.store.release_message(id).await?;
+                Err(Delayed::Ses(error))
+            }
+            Err(error) => {
+                tracing::error!(message = %id, %error, "SES refuses a mail for good");
+                self.store.close_message(id, Ending::Refused, self.clock.now()).await?;
+                Ok(false)
+            }
+        }
+    }
+}

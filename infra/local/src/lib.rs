@@ -1,4 +1,11 @@
-//! The whole system on one machine.
+//! The whole system on one machine: every function behind one server on loopback, on an embedded
+//! DynamoDB, with an inbox and a folder of letters. `cargo portal` runs it; the tests start one each.
 
+pub mod aws;
+pub mod client;
+pub mod instance;
 pub mod sample_records;
 pub mod standins;
+pub mod streams;
+
+pub use instance::{Instance, Options, StartError, api};

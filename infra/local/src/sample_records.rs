@@ -13,6 +13,16 @@ use vestibule_domain::record::RecordKind;
 /// The plan whose records they are.
 pub const PLAN: &str = "harbor";
 
+/// The committed feed of one kind.
+pub const fn committed(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Member => include_str!("../../sample-records/members.csv"),
+        RecordKind::Agent => include_str!("../../sample-records/agents.csv"),
+        RecordKind::Group => include_str!("../../sample-records/groups.csv"),
+        RecordKind::Provider => include_str!("../../sample-records/providers.csv"),
+    }
+}
+
 /// The feed with the sample records of this kind, as CSV; the same each time.
 pub fn generate(kind: RecordKind) -> String {
     let header: Vec<_> = feed::columns(kind).iter().map(|c| c.name).collect();

@@ -11,7 +11,7 @@ use crate::decision::{Change, Decision};
 use crate::ids::{IssueId, MessageId, OrganisationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
-use crate::policy::{Policy, Reissuer, days_after};
+use crate::policy::{Policy, Reissuer};
 use crate::record::{Mac, RecordKey};
 use crate::register::mail;
 use crate::text::{PostalAddress, Sensitive};
@@ -29,7 +29,7 @@ pub struct FreshCode {
 
 impl FreshCode {
     /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
-    pub fn random(prefix: &str, count: u32, rng: &mut (impl Rng + CryptoRng), seal: impl FnOnce(&IssueId, &Sensitive) -> Mac) -> Self {
+    pub fn random(prefix: &str, count: u32, rng: &mut impl CryptoRng, seal: impl FnOnce(&IssueId, &Sensitive) -> Mac) -> Self {
         let id = IssueId::random(rng);
         let digits: String = (0..count).map(|_| char::from(b'0' + rng.random_range(0..10u8))).collect();
         let digits = Sensitive::new(format!("{prefix}{digits}"));
@@ -77,7 +77,7 @@ pub(crate) fn post_pin(
     rng: &mut impl Rng,
 ) -> Option<(Issue, Message)> {
     let pin = policy.pin.as_ref()?;
-    let expires_at = days_after(now, pin.valid_days.get());
+    let (usable_until, expires_at) = policy.valid_until(now, pin.valid_days.get());
     let letter = Letter {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
@@ -86,7 +86,7 @@ pub(crate) fn post_pin(
             greeting,
             organisation,
             pin: fresh.digits,
-            usable_until: policy.date_of(expires_at),
+            usable_until,
         },
         to,
     };

@@ -11,7 +11,7 @@ use crate::decision::{Change, Decision};
 use crate::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
 use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
-use crate::policy::{Permission, Policy, Role, days_after};
+use crate::policy::{Permission, Policy, Role};
 use crate::register::{Applicant, Registered, mail};
 use crate::session::Token;
 use crate::text::{Email, PersonName};
@@ -178,7 +178,7 @@ impl Invitation {
                 inviter: self.inviter.clone(),
                 role: policy.role_title(self.role).to_owned(),
                 token: token.expose(),
-                usable_until: policy.date_of(self.expires_at),
+                usable_until: policy.last_day(self.expires_at),
             },
         })
     }
@@ -254,7 +254,7 @@ pub fn invite(
         token: token.digest(),
         sent_at: origin.at,
         sent: 1,
-        expires_at: days_after(origin.at, valid_days.get()),
+        expires_at: policy.valid_until(origin.at, valid_days.get()).1,
         state: State::Pending,
     };
     let decision = Decision::recording(acting.audit(origin, Action::Invite, rng).on(invitation.id.as_str()))
@@ -295,7 +295,7 @@ pub fn resend(
         token: token.digest(),
         sent_at: origin.at,
         sent: invitation.sent + 1,
-        expires_at: days_after(origin.at, valid_days.get()),
+        expires_at: policy.valid_until(origin.at, valid_days.get()).1,
         ..invitation.clone()
     };
     let decision = Decision::recording(acting.audit(origin, Action::ResendInvitation, rng).on(after.id.as_str()))

@@ -12,7 +12,7 @@ use crate::ids::MessageId;
 use crate::invite::Acting;
 use crate::message::{MailText, Message};
 use crate::organisation::Organisation;
-use crate::policy::{JoinBy, Permission, Policy, Role, days_after};
+use crate::policy::{JoinBy, Permission, Policy, Role};
 use crate::register::{Applicant, Registered, mail};
 
 /// Why something about a user is refused.
@@ -146,7 +146,7 @@ pub fn add_user(
     let message_id = MessageId::random(rng);
     let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
         (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
-            let expires_at = days_after(now, p.valid_days.get());
+            let (usable_until, expires_at) = policy.valid_until(now, p.valid_days.get());
             let issue = Issue {
                 id: fresh.id,
                 code: fresh.code,
@@ -155,7 +155,6 @@ pub fn add_user(
                 carried_by: message_id.clone(),
                 abroad: false,
             };
-            let usable_until = policy.date_of(expires_at);
             let says = MailText::RegistrationCode { organisation: name, user_name, code: fresh.digits, usable_until };
             (Gate::RegistrationCode { issue }, says)
         }

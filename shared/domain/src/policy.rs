@@ -1153,6 +1153,19 @@ impl Policy {
             .map(|d| days_after(changed_at, d.get()))
     }
 
+    /// The last day on which something issued now with so many days can be used, and the moment at
+    /// which that day is over.
+    pub fn valid_until(&self, now: Timestamp, days: u32) -> (Date, Timestamp) {
+        let last = self.today(now).saturating_add(i64::from(days).days());
+        let over = last.tomorrow().and_then(|d| d.to_zoned(self.time_zone.0.clone()));
+        (last, over.map_or(Timestamp::MAX, |z| z.timestamp()))
+    }
+
+    /// The last day before a moment at which a day is over.
+    pub fn last_day(&self, over: Timestamp) -> Date {
+        self.date_of(over - SignedDuration::from_secs(1))
+    }
+
     /// When a session begun at `now` ends, whatever its user does (AG-14).
     pub fn session_ends_at(&self, now: Timestamp) -> Timestamp {
         now + SignedDuration::from_hours(self.session.hours.get().into())

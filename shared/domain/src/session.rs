@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
-use rand::{CryptoRng, Rng, RngExt};
+use rand::{CryptoRng, RngExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -42,7 +42,7 @@ impl TokenKind {
 
 impl Token {
     /// A new token for what the locator finds.
-    pub fn random(kind: TokenKind, locator: String, rng: &mut (impl Rng + CryptoRng)) -> Self {
+    pub fn random(kind: TokenKind, locator: String, rng: &mut impl CryptoRng) -> Self {
         Self { locator, secret: rng.random(), kind }
     }
 

@@ -64,7 +64,7 @@ pub fn sign_in(
     attempts: AttemptKey,
     policy: &Policy,
     origin: &Origin,
-    rng: &mut (impl Rng + CryptoRng),
+    rng: &mut impl CryptoRng,
 ) -> Result<SignedIn, Refusal> {
     let (Some(account), Checked::Right { rehashed }) = (account, checked) else {
         return Err(Refusal::Failed);

@@ -1,5 +1,7 @@
 //! Letters as they are printed, at home and abroad.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::policy;

@@ -1,5 +1,7 @@
 //! Every mail as two portals send it, and what no name in it can do.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::policy;

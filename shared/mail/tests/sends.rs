@@ -1,5 +1,7 @@
 //! Sending, against a server that answers as SES does.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::io::{Read, Write};

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
-use rand::{CryptoRng, Rng};
+use rand::CryptoRng;
 use vestibule_domain::account::{Account, PasswordHash, Status};
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::decision::{AttemptKey, Change, Decision};
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError`]; after [`CommitError::Taken`] and [`CommitError::Stale`] nothing was written.
-    pub async fn commit(&self, decision: Decision, rng: &mut (impl Rng + CryptoRng)) -> Result<(), CommitError> {
+    pub async fn commit(&self, decision: Decision, rng: &mut impl CryptoRng) -> Result<(), CommitError> {
         let mut writes = Writes { store: self, items: Vec::new() };
         for change in &decision.changes {
             writes.change(change, rng)?;
@@ -113,7 +113,7 @@ fn meaning(meanings: &[OnConflict], error: SdkError<TransactWriteItemsError>) ->
 }
 
 impl Writes<'_> {
-    fn change(&mut self, change: &Change, rng: &mut (impl Rng + CryptoRng)) -> Result<(), Unavailable> {
+    fn change(&mut self, change: &Change, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
         match change {
             Change::CreateAccount(account) => self.create_account(account, rng),
             Change::UpdateAccount { before, after } => self.update_account(before, after, rng),
@@ -136,7 +136,7 @@ impl Writes<'_> {
         }
     }
 
-    fn create_account(&mut self, account: &Account, rng: &mut (impl Rng + CryptoRng)) -> Result<(), Unavailable> {
+    fn create_account(&mut self, account: &Account, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
         for (marker, unique) in markers(account) {
             self.put_marker(marker, unique, account)?;
         }
@@ -146,7 +146,7 @@ impl Writes<'_> {
     }
 
     /// The account if it is as it was read, with its markers and rows following it.
-    fn update_account(&mut self, before: &Account, after: &Account, rng: &mut (impl Rng + CryptoRng)) -> Result<(), Unavailable> {
+    fn update_account(&mut self, before: &Account, after: &Account, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
         let (old, new) = (markers(before), markers(after));
         for (marker, unique) in &new {
             if !old.iter().any(|(m, _)| m == marker) {
@@ -243,7 +243,7 @@ impl Writes<'_> {
     }
 
     /// A message goes into the outbox sealed: it may hold a PIN, a code or a link.
-    fn message(&mut self, message: &Message, at: Timestamp, rng: &mut (impl Rng + CryptoRng)) -> Result<(), Unavailable> {
+    fn message(&mut self, message: &Message, at: Timestamp, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
         let (channel, portal) = match message {
             Message::Mail(m) => ("mail", &m.portal),
             Message::Letter(l) => ("letter", &l.portal),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use rand::{CryptoRng, Rng};
+use rand::CryptoRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
@@ -31,7 +31,7 @@ pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Unavailable> {
 }
 
 /// Seals an address under the key of the item that holds it.
-pub(crate) fn seal_address(key: &Key, address: &PostalAddress, keyring: &Keyring, rng: &mut (impl Rng + CryptoRng)) -> Result<AttributeValue, Unavailable> {
+pub(crate) fn seal_address(key: &Key, address: &PostalAddress, keyring: &Keyring, rng: &mut impl CryptoRng) -> Result<AttributeValue, Unavailable> {
     let plain = serde_json::to_vec(address).map_err(Unavailable::new)?;
     let sealed = keyring.seal(Purpose::PostalAddress, &format!("{}/{}", key.pk, key.sk), &plain, rng);
     Ok(AttributeValue::S(sealed))
@@ -49,7 +49,7 @@ pub(crate) fn open_address(key: &Key, sealed: &AttributeValue, keyring: &Keyring
 const ADDRESS: &str = "postal_address";
 
 /// The item of an account.
-pub(crate) fn write_account(account: &Account, keyring: &Keyring, rng: &mut (impl Rng + CryptoRng)) -> Result<Item, Unavailable> {
+pub(crate) fn write_account(account: &Account, keyring: &Keyring, rng: &mut impl CryptoRng) -> Result<Item, Unavailable> {
     let key = keys::account(&account.portal, &account.id);
     let sealed = account
         .postal_address

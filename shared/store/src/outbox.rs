@@ -31,6 +31,24 @@ impl Channel {
     }
 }
 
+/// How a message's way ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It has left.
+    Sent,
+    /// It never will.
+    Refused,
+}
+
+impl Ending {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Over how many partitions the index of pending messages is spread.
 const SHARDS: u8 = 4;
 
@@ -90,20 +108,20 @@ impl Store {
         Ok(Some(message))
     }
 
-    /// Marks a message as gone and erases what it said.
+    /// Ends a message's way and erases what it said.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn message_is_gone(&self, id: &MessageId, now: Timestamp) -> Result<(), Unavailable> {
+    pub async fn close_message(&self, id: &MessageId, ending: Ending, now: Timestamp) -> Result<(), Unavailable> {
         let marked = self
             .db
             .update_item()
             .table_name(&self.tables.main)
             .set_key(Some(keys::message(id).into_item()))
             .condition_expression("attribute_exists(pk)")
-            .update_expression("SET #state = :sent, sent_at = :at, expires = :expires REMOVE payload, pending, claimed_until")
+            .update_expression("SET #state = :ending, closed_at = :at, expires = :expires REMOVE payload, pending, claimed_until")
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":sent", AttributeValue::S("sent".into()))
+            .expression_attribute_values(":ending", AttributeValue::S(ending.as_str().into()))
             .expression_attribute_values(":at", AttributeValue::S(now.to_string()))
             .expression_attribute_values(":expires", AttributeValue::N((now + TRACE).as_second().to_string()))
             .send()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use rand::{CryptoRng, Rng};
+use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 use vestibule_domain::ids::{AccountId, PortalId};
 use vestibule_domain::record::{Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn save_record(&self, new: &NewRecord, rng: &mut (impl Rng + CryptoRng)) -> Result<Option<PlanRecord>, Unavailable> {
+    pub async fn save_record(&self, new: &NewRecord, rng: &mut impl CryptoRng) -> Result<Option<PlanRecord>, Unavailable> {
         let facts: BTreeMap<Fact, Mac> = new
             .facts
             .iter()
@@ -78,7 +78,7 @@ impl Store {
             None => update.update_expression(format!("{set} REMOVE address")),
         };
         let done = update.send().await.map_err(Unavailable::new)?;
-        done.attributes.filter(|a| !a.is_empty()).map(|a| read(a, &self.keyring)).transpose()
+        done.attributes.filter(|a| a.contains_key("key")).map(|a| read(a, &self.keyring)).transpose()
     }
 }
 

@@ -1,0 +1,24 @@
+//! The function on Lambda.
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use vestibule_deliver_mail::{Courier, StreamEvent};
+use vestibule_http::settings::{self, StartError};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    settings::log_as_json();
+    let app = settings::app().await?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let courier = Courier {
+        store: app.store,
+        portals: app.portals,
+        ses: aws_sdk_ses::Client::new(&aws),
+        configuration_set: settings::setting("SES_CONFIGURATION_SET", "the SES configuration set").ok(),
+        clock: app.clock,
+    };
+    let courier = &courier;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<StreamEvent>| {
+        Ok::<_, StartError>(courier.handle(event.payload).await)
+    }))
+    .await
+}

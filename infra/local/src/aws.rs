@@ -1,0 +1,25 @@
+//! The AWS SDK's clients, as the functions use them, pointed at this machine.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+
+/// The SDK's settings for a service at `endpoint`: the credentials are none that work anywhere else.
+pub fn config(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "vestibule-local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+/// A DynamoDB client. Tests look at, and meddle with, what it does through `interceptors`.
+pub fn dynamodb(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_dynamodb::Client {
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&config(endpoint));
+    for interceptor in interceptors {
+        config.push_interceptor(interceptor.clone());
+    }
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}

@@ -1,0 +1,137 @@
+//! A small client of the API, as a program would write one: for the demonstration, the sample people
+//! and the tests.
+
+use reqwest::Method;
+use serde_json::Value;
+
+/// An answer: status, headers and body.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body, if it is JSON; null if there is none.
+    pub body: Value,
+    /// The body as it came.
+    pub text: String,
+}
+
+impl Answer {
+    /// A text field of the body, by JSON pointer such as `/user_id`; empty if it isn't there.
+    pub fn text_at(&self, pointer: &str) -> &str {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The kind of problem that the body is, without its prefix; empty if it is none.
+    pub fn problem(&self) -> &str {
+        self.text_at("/type").rsplit(':').next().unwrap_or_default()
+    }
+
+    /// The fields that a problem names.
+    pub fn fields(&self) -> Vec<&str> {
+        let errors = self.body.get("errors").and_then(Value::as_array);
+        errors.into_iter().flatten().filter_map(|e| e.get("field")?.as_str()).collect()
+    }
+}
+
+/// A caller of the API at one address, on one portal, perhaps signed in.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    portal: String,
+    token: Option<String>,
+    source: Option<String>,
+}
+
+/// A request that got no answer.
+pub type ClientError = reqwest::Error;
+
+impl Client {
+    /// A caller who isn't signed in.
+    pub fn new(base: &str, portal: &str) -> Self {
+        Self { http: reqwest::Client::new(), base: base.to_owned(), portal: portal.to_owned(), token: None, source: None }
+    }
+
+    /// The same caller with a session's token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same caller from another address.
+    #[must_use]
+    pub fn from_source(&self, source: &str) -> Self {
+        Self { source: Some(source.to_owned()), ..self.clone() }
+    }
+
+    /// The same caller on another portal, not signed in.
+    #[must_use]
+    pub fn on(&self, portal: &str) -> Self {
+        Self { portal: portal.to_owned(), token: None, ..self.clone() }
+    }
+
+    /// Sends a request; `path` is below the portal.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, ClientError> {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        answer(request).await
+    }
+
+    /// A request to be completed by hand.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut request = self.http.request(method, format!("{}/{}{path}", self.base, self.portal));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(source) = &self.source {
+            request = request.header("x-forwarded-for", source);
+        }
+        request
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// `POST`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, body: Value) -> Result<Answer, ClientError> {
+        self.send(Method::POST, path, Some(&body)).await
+    }
+
+    /// Signs in; the caller returned carries the session, if there is one.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn sign_in(&self, user_name: &str, password: &str) -> Result<(Self, Answer), ClientError> {
+        let body = serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
+        let answer = self.post("/sessions", body).await?;
+        Ok((self.with_token(answer.text_at("/token")), answer))
+    }
+}
+
+/// Sends a request made by hand.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, ClientError> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let text = response.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Ok(Answer { status, headers, body, text })
+}

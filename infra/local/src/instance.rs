@@ -1,0 +1,338 @@
+//! One running system: the embedded DynamoDB, the stand-ins for SES and KMS, and the API.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use dynoxide::Database;
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng};
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use vestibule_deliver_mail::Courier;
+use vestibule_domain::letter::Letter;
+use vestibule_domain::policy::Slug;
+use vestibule_domain::record::RecordKind;
+use vestibule_http::{Api, App, Clock, Portals, Source};
+use vestibule_import_records::Summary;
+use vestibule_mail::letters::RenderedLetter;
+use vestibule_secrets::{HashParameters, Hasher};
+use vestibule_store::{Store, Tables, keyring, tables};
+
+use crate::standins::kms::{self, LocalKms};
+use crate::standins::ses::{self, Inbox};
+use crate::streams::Stream;
+use crate::{aws, sample_records};
+
+/// Why an instance can't start, in words.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How an instance is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder that keeps everything; none: memory, gone at the end.
+    pub data: Option<PathBuf>,
+    /// The folder of policies.
+    pub portals: PathBuf,
+    /// Another DynamoDB than the embedded one: DynamoDB Local, or AWS.
+    pub dynamodb_endpoint: Option<String>,
+    /// The clock.
+    pub clock: Clock,
+    /// How passwords are hashed.
+    pub hashing: HashParameters,
+    /// What looks at, or meddles with, calls to DynamoDB.
+    pub interceptors: Vec<SharedInterceptor>,
+    /// The names of the tables; another name is another system in the same DynamoDB.
+    pub tables: Tables,
+}
+
+impl Options {
+    /// In memory, with the policies of this source tree.
+    pub fn in_memory() -> Self {
+        Self {
+            data: None,
+            portals: Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals"),
+            dynamodb_endpoint: None,
+            clock: Clock::System,
+            hashing: HashParameters::default(),
+            interceptors: Vec::new(),
+            tables: Tables { main: "vestibule".into(), audit: "vestibule-audit".into() },
+        }
+    }
+}
+
+/// A running system.
+#[derive(Debug)]
+pub struct Instance {
+    /// The functions' state.
+    pub app: App,
+    /// The mails that have left.
+    pub inbox: Inbox,
+    /// What takes mails from the outbox to SES.
+    pub courier: Courier,
+    /// A client of its DynamoDB without the interceptors.
+    pub db: aws_sdk_dynamodb::Client,
+    /// The names of its tables.
+    pub tables: Tables,
+    letters: Letters,
+    stream: Mutex<Stream>,
+    /// Held as long as the instance lives, so that a second one can't use the same folder.
+    _lock: Option<File>,
+}
+
+/// Where printed letters go: a folder, or a list in memory.
+#[derive(Debug, Clone)]
+enum Letters {
+    Folder(PathBuf),
+    Memory(Arc<std::sync::Mutex<Vec<PrintedLetter>>>),
+}
+
+/// A letter as it was printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrintedLetter {
+    /// Its name: day, portal and identifier.
+    pub name: String,
+    /// As text.
+    pub text: String,
+}
+
+/// The routes of all functions.
+pub fn api() -> Api {
+    Api::new()
+        .merge(vestibule_register::api())
+        .merge(vestibule_invite::api())
+        .merge(vestibule_activate_pin::api())
+        .merge(vestibule_sign_in::api())
+        .merge(vestibule_manage_users::api())
+        .merge(vestibule_my_profile::api())
+}
+
+impl Instance {
+    /// Starts the system; [`Instance::router`] is what it serves.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let portals = Arc::new(Portals::read(&options.portals)?);
+        let lock = options.data.as_deref().map(lock).transpose()?;
+        let endpoint = match &options.dynamodb_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => embedded(options.data.as_deref()).await?,
+        };
+        let plain = aws::dynamodb(&endpoint, &[]);
+        tables::create(&plain, &options.tables).await.map_err(|e| {
+            format!("DynamoDB at {endpoint} can't be used: {e}")
+        })?;
+        let inbox = match &options.data {
+            Some(folder) => Inbox::with_file(folder.join("inbox.jsonl"))?,
+            None => Inbox::new(),
+        };
+        let kms = LocalKms::new(master_key(options.data.as_deref())?, StdRng::try_from_rng(&mut SysRng)?);
+        let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
+        let ses = aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await?);
+        let app = App {
+            portals: Arc::clone(&portals),
+            store: Store::new(aws::dynamodb(&endpoint, &options.interceptors), options.tables.clone(), Arc::clone(&keyring)),
+            hasher: Hasher::new(options.hashing, keyring),
+            clock: options.clock,
+        };
+        let courier = Courier {
+            store: app.store.clone(),
+            portals,
+            ses,
+            configuration_set: None,
+            clock: app.clock.clone(),
+        };
+        let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
+        let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
+        let letters = match &options.data {
+            Some(folder) => Letters::Folder(folder.join("letters")),
+            None => Letters::Memory(Arc::default()),
+        };
+        Ok(Self { app, inbox, courier, db: plain, tables: options.tables, letters, stream: Mutex::new(stream), _lock: lock })
+    }
+
+    /// The API, as the functions together serve it.
+    pub fn router(&self) -> Router {
+        vestibule_http::serve(api(), self.app.clone()).layer(middleware::from_fn(note_source))
+    }
+
+    /// Loads the sample plan records.
+    ///
+    /// # Errors
+    /// When a record can't be saved.
+    pub async fn load_sample_records(&self) -> Result<Summary, StartError> {
+        let plan = Slug::parse(sample_records::PLAN)?;
+        let mut total = Summary::default();
+        for kind in RecordKind::ALL {
+            let feed = sample_records::committed(kind);
+            let summary = vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {}).await?;
+            total.saved += summary.saved;
+            total.rejects.extend(summary.rejects);
+        }
+        Ok(total)
+    }
+
+    /// Brings what was written since the last time to where it goes: mails to SES, letters to the
+    /// folder.
+    ///
+    /// # Errors
+    /// When the stream or the outbox can't be read, or a letter can't be written.
+    pub async fn settle(&self) -> Result<(), StartError> {
+        let event = self.stream.lock().await.next().await?;
+        self.courier.handle(event).await;
+        self.print_letters().await?;
+        Ok(())
+    }
+
+    /// Sends what the stream has not brought, as the clockwork does now and then.
+    ///
+    /// # Errors
+    /// When the outbox can't be read.
+    pub async fn deliver_pending(&self) -> Result<usize, StartError> {
+        Ok(self.courier.deliver_pending(100).await?)
+    }
+
+    async fn print_letters(&self) -> Result<usize, StartError> {
+        let now = self.app.clock.now();
+        let letters = self.letters.clone();
+        let write = |letter: &Letter, rendered: &RenderedLetter| letters.keep(letter, rendered);
+        Ok(vestibule_print_letters::print_pending(&self.app.store, &self.app.portals, now, 100, write).await?)
+    }
+
+    /// The letters that were printed, in the order of their names, which begin with their day.
+    pub fn letters(&self) -> Vec<PrintedLetter> {
+        self.letters.all()
+    }
+
+    /// The folder of letters, where there is one.
+    pub fn letters_folder(&self) -> Option<&Path> {
+        match &self.letters {
+            Letters::Folder(folder) => Some(folder),
+            Letters::Memory(_) => None,
+        }
+    }
+}
+
+impl Letters {
+    fn keep(&self, letter: &Letter, rendered: &RenderedLetter) -> std::io::Result<()> {
+        let name = format!("{}-{}-{}", letter.dated, letter.portal, letter.id);
+        match self {
+            Self::Folder(folder) => {
+                fs::create_dir_all(folder)?;
+                fs::write(folder.join(format!("{name}.html")), &rendered.html)?;
+                fs::write(folder.join(format!("{name}.txt")), &rendered.text)
+            }
+            Self::Memory(list) => {
+                let mut list = list.lock().map_err(|_| std::io::Error::other("the letters are locked"))?;
+                list.retain(|l| l.name != name);
+                list.push(PrintedLetter { name, text: rendered.text.clone() });
+                Ok(())
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<PrintedLetter> {
+        match self {
+            Self::Folder(folder) => {
+                let mut letters: Vec<_> = fs::read_dir(folder)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|entry| {
+                        let path = entry.ok()?.path();
+                        let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
+                        Some(PrintedLetter { name, text: fs::read_to_string(&path).ok()? })
+                    })
+                    .collect();
+                letters.sort_by(|a, b| a.name.cmp(&b.name));
+                letters
+            }
+            Self::Memory(list) => list.lock().map(|l| l.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Takes the folder for this instance alone.
+fn lock(folder: &Path) -> Result<File, StartError> {
+    fs::create_dir_all(folder).map_err(|e| format!("the folder {} can't be made: {e}", folder.display()))?;
+    let file = File::create(folder.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "another portal is running on {}; stop it, or start this one with --data ANOTHER-FOLDER",
+            folder.display()
+        )
+        .into()),
+        Err(TryLockError::Error(e)) => Err(e.into()),
+    }
+}
+
+/// The stand-in's own key: kept beside the data that it guards, which is fine on a developer's
+/// machine and nowhere else.
+fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
+    let fresh: [u8; 32] = StdRng::try_from_rng(&mut SysRng)?.random();
+    let Some(path) = folder.map(|f| f.join("kms.key")) else {
+        return Ok(fresh);
+    };
+    if path.exists() {
+        let bytes = fs::read(&path)?;
+        return bytes.try_into().map_err(|_| format!("{} is damaged; `cargo portal reset` starts anew", path.display()).into());
+    }
+    let mut file = File::create_new(&path)?;
+    file.write_all(&fresh)?;
+    file.sync_all()?;
+    Ok(fresh)
+}
+
+/// Serves the embedded DynamoDB on loopback and returns its address.
+async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
+    let database = match folder.map(|f| f.join("dynamodb.sqlite")) {
+        Some(path) => Database::new(path.to_str().ok_or("the data folder's name is not valid UTF-8")?),
+        None => Database::memory(),
+    };
+    let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    Ok(format!("http://{address}"))
+}
+
+/// Serves a stand-in on loopback and returns its address.
+async fn listen(router: Router) -> Result<String, StartError> {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(format!("http://{address}"))
+}
+
+/// Serves a router on loopback at a free port, for tests and the demonstration; it lives as long as
+/// the runtime.
+///
+/// # Errors
+/// When no port is free.
+pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    Ok(format!("http://{address}"))
+}
+
+/// On one machine, `x-forwarded-for` says from where a request comes, so that several places can be
+/// played; without it, the peer's address does. On AWS only the gateway says it.
+async fn note_source(mut request: Request, next: Next) -> Response {
+    let told = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip().to_string());
+    if let Some(source) = told.or(peer) {
+        request.extensions_mut().insert(Source(source));
+    }
+    next.run(request).await
+}

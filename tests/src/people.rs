@@ -1,0 +1,178 @@
+//! The people of the sample records, and how they come in.
+
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+
+use crate::{World, code_in, pin_in, token_in};
+
+/// The password that people in tests choose.
+pub const PASSWORD: &str = "Quiet-River-58!";
+
+/// The first person of Blue Heron Manufacturing, group GR20001.
+pub fn group_principal() -> Value {
+    json!({
+        "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
+        "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+    })
+}
+
+/// Agent AG10001, whose agreement is on file.
+pub fn agent() -> Value {
+    json!({
+        "way": "agent", "proof": { "agent_id": "AG10001", "ssn_last4": "4821" },
+        "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
+        "user_name": "dana.whitfield", "password": PASSWORD, "may_sign": true,
+    })
+}
+
+/// Subscriber 100200301.
+pub fn member() -> Value {
+    json!({
+        "way": "member",
+        "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
+        "first_name": "Maria", "last_name": "Alvarez", "email": "maria@example.com",
+        "user_name": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
+    })
+}
+
+/// The answers that members in tests give.
+pub fn security_answers() -> Value {
+    json!([
+        { "question": QUESTIONS[0], "answer": "Maple Street School" },
+        { "question": QUESTIONS[1], "answer": "Biscuit" },
+        { "question": QUESTIONS[2], "answer": "Lake Geneva" },
+    ])
+}
+
+/// Three of the questions that the member portal offers.
+pub const QUESTIONS: [&str; 3] = [
+    "What was the name of the first street you lived on?",
+    "What was the name of your first pet?",
+    "In which town did your parents meet?",
+];
+
+/// The primary user of Lakeside Family Medicine, PV30001.
+pub fn provider() -> Value {
+    json!({
+        "way": "practice", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
+        "password": PASSWORD, "may_sign": true, "hint": hint(),
+        "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
+    })
+}
+
+/// The hint question that people in tests set.
+pub fn hint() -> Value {
+    json!({ "question": "What was my first car?", "answer": "A green Beetle" })
+}
+
+/// Riverbend Dental, PV30002, on the practice portal.
+pub fn dental() -> Value {
+    json!({
+        "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
+        "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
+        "user_name": "omar.haddad", "password": PASSWORD, "may_sign": true,
+    })
+}
+
+/// A changed copy: `with(member(), "/email", "other@example.com")`.
+pub fn with(mut body: Value, pointer: &str, value: impl Into<Value>) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = if parent.is_empty() { &mut body } else { body.pointer_mut(parent).unwrap() };
+    parent.as_object_mut().unwrap().insert(name.to_owned(), value.into());
+    body
+}
+
+/// A copy without a field.
+pub fn without(mut body: Value, pointer: &str) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = if parent.is_empty() { &mut body } else { body.pointer_mut(parent).unwrap() };
+    parent.as_object_mut().unwrap().remove(name).unwrap();
+    body
+}
+
+impl World {
+    /// Registers somebody; it must succeed.
+    pub async fn register(&self, portal: &str, body: Value) -> Answer {
+        let answer = self.on(portal).post("/registrations", body).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer
+    }
+
+    /// Signs somebody in; it must succeed.
+    pub async fn sign_in(&self, portal: &str, user_name: &str) -> Client {
+        let (client, answer) = self.on(portal).sign_in(user_name, PASSWORD).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        client
+    }
+
+    /// The principal of Blue Heron Manufacturing, registered and signed in.
+    pub async fn group_principal(&self) -> Client {
+        self.register("group", group_principal()).await;
+        self.sign_in("group", "ruth.okafor").await
+    }
+
+    /// Invites somebody and returns the token of their link.
+    pub async fn invite(&self, administrator: &Client, first: &str, email: &str, role: &str) -> String {
+        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
+        let answer = administrator.post("/invitations", body).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        token_in(&self.last_mail_to(email).await)
+    }
+
+    /// What an invited person sends.
+    pub fn acceptance(token: &str, first: &str, email: &str, user_name: &str) -> Value {
+        json!({
+            "token": token, "first_name": first, "last_name": "Lind", "email": email,
+            "user_name": user_name, "password": PASSWORD,
+        })
+    }
+
+    /// Somebody invited to the group who has registered and waits for approval; returns their id.
+    pub async fn invited(&self, administrator: &Client, first: &str, role: &str) -> String {
+        let email = format!("{}@blueheron.example", first.to_lowercase());
+        let token = self.invite(administrator, first, &email, role).await;
+        let user_name = format!("{}.lind", first.to_lowercase());
+        let body = Self::acceptance(&token, first, &email, &user_name);
+        let answer = self.on("group").post("/invitations/accept", body).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.text_at("/user_id").to_owned()
+    }
+
+    /// The same, approved and signed in.
+    pub async fn staff(&self, administrator: &Client, first: &str, role: &str) -> Client {
+        let id = self.invited(administrator, first, role).await;
+        let body = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
+        let answer = administrator.post(&format!("/users/{id}/approval"), body).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        self.sign_in("group", &format!("{}.lind", first.to_lowercase())).await
+    }
+
+    /// Maria Alvarez, registered and signed in, her PIN not entered yet.
+    pub async fn member(&self) -> Client {
+        self.register("member", member()).await;
+        self.sign_in("member", "maria.alvarez").await
+    }
+
+    /// The primary user of Lakeside Family Medicine with an active account, and their user name.
+    pub async fn provider(&self) -> (Client, String) {
+        let answer = self.register("provider", provider()).await;
+        let user_name = answer.text_at("/user_name").to_owned();
+        let client = self.sign_in("provider", &user_name).await;
+        let pin = pin_in(&self.last_letter().await, 4);
+        let answer = client.post("/pin/activation", json!({ "pin": pin })).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        (client, user_name)
+    }
+
+    /// A user added to Lakeside Family Medicine who has not redeemed their code: user name and code.
+    pub async fn added_by(&self, administrator: &Client, first: &str) -> (String, String) {
+        let email = format!("{}@lakeside.example", first.to_lowercase());
+        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims"] });
+        let answer = administrator.post("/users", body).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let code = code_in(&self.last_mail_to(&email).await);
+        (answer.text_at("/user_name").to_owned(), code)
+    }
+}
