@@ -77,17 +77,16 @@ pub(crate) async fn enter_pin(
     let mut rng = app.rng();
     let organisation = caller.session.organisation.as_ref();
     let matches = |issue: &vestibule_domain::account::Issue| app.keyring().verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin);
-    let decision = match activate::enter_pin(&caller.account, organisation, matches, &caller.origin, &mut rng) {
-        Ok(decision) => decision,
+    let (account, decision) = match activate::enter_pin(&caller.account, organisation, matches, &caller.origin, &mut rng) {
+        Ok(opened) => opened,
         Err(refusal) => return Err(refused(&app, &caller, refusal, tries.saturating_sub(used), &mut rng).await?),
     };
-    match app.store.commit(decision, &mut rng).await {
-        Ok(()) => {}
+    let account = match app.store.commit(decision, &mut rng).await {
+        Ok(()) => account,
         // Entered twice at once, or reissued meanwhile: look at the account as it is now.
-        Err(CommitError::Stale) => {}
+        Err(CommitError::Stale) => app.store.account(&policy.portal, &caller.account.id).await?.ok_or_else(Problem::sign_in_first)?,
         Err(other) => return Err(other.into()),
-    }
-    let account = app.store.account(&policy.portal, &caller.account.id).await?.ok_or_else(Problem::sign_in_first)?;
+    };
     let next_step = account.next_step(account.membership(organisation), policy, caller.origin.at);
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());

@@ -16,9 +16,6 @@ use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Wit
 use crate::record::{Mac, RecordKey};
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
-/// The most organisations that one login can belong to; the account stays a small item.
-pub const MOST_MEMBERSHIPS: usize = 50;
-
 /// A password's Argon2id hash in PHC string format.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

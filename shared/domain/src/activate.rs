@@ -112,7 +112,7 @@ pub fn enter_pin(
     matches: impl FnOnce(&Issue) -> bool,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Result<Decision, Refusal> {
+) -> Result<(Account, Decision), Refusal> {
     open(account, organisation, Action::ActivatePin, matches, |_| {}, origin, rng)
 }
 
@@ -134,7 +134,8 @@ pub fn redeem_code(
         account.password = Some(Password { hash: password, changed_at: origin.at, must_change: false });
         (account.security_answers, account.hint) = answers;
     };
-    open(account, organisation, Action::RedeemRegistrationCode, matches, set, origin, rng)
+    let (_, decision) = open(account, organisation, Action::RedeemRegistrationCode, matches, set, origin, rng)?;
+    Ok(decision)
 }
 
 fn open(
@@ -145,7 +146,7 @@ fn open(
     and: impl FnOnce(&mut Account),
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Result<Decision, Refusal> {
+) -> Result<(Account, Decision), Refusal> {
     let mut after = account.clone();
     let membership = after.membership_mut(organisation).ok_or(Refusal::NotAwaited)?;
     let issue = match (&membership.gate, action) {
@@ -163,7 +164,7 @@ fn open(
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
         .for_organisation(organisation);
-    Ok(Decision::recording(audit).update(account, after))
+    Ok((after.clone(), Decision::recording(audit).update(account, after)))
 }
 
 /// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).

@@ -106,7 +106,7 @@ impl Store {
             Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
                 Ok(Attempt { key: name, allowed: None })
             }
-            Err(e) => Err(Unavailable::new(e)),
+            Err(e) => Err(Unavailable::call(e)),
         }
     }
 }

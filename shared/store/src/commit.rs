@@ -108,7 +108,7 @@ fn meaning(meanings: &[OnConflict], error: SdkError<TransactWriteItemsError>) ->
         Some(Some(unique)) => CommitError::Taken(unique),
         Some(None) => CommitError::Stale,
         None if collided(&error) => CommitError::Stale,
-        None => CommitError::Unavailable(Unavailable::new(error)),
+        None => CommitError::Unavailable(Unavailable::call(error)),
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn load(db: &Client, tables: &Tables, client: &Kms, key_id: &str) -> R
         Ok(_) => {}
         // Another container was first: its keyring is the one.
         Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
-        Err(e) => return Err(Unavailable::new(e)),
+        Err(e) => return Err(Unavailable::call(e)),
     }
     let wrapped = fetch(db, tables).await?.ok_or_else(|| Unavailable::corrupt("the keyring"))?;
     kms::unwrap(client, &wrapped).await.map_err(Unavailable::new)
@@ -49,7 +49,7 @@ async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, 
         .consistent_read(true)
         .send()
         .await
-        .map_err(Unavailable::new)?;
+        .map_err(Unavailable::call)?;
     let Some(item) = got.item else { return Ok(None) };
     let parse = |value: &AttributeValue| {
         let key = value.as_m().ok()?;

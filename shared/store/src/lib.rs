@@ -35,7 +35,7 @@ pub mod tables;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
@@ -58,8 +58,26 @@ pub struct Store {
 pub struct Unavailable(pub(crate) String);
 
 impl Unavailable {
+    /// A call that failed: what kind of failure, DynamoDB's name for it, and the request's id for
+    /// AWS support. Neither the request nor the answer, which hold what people entered.
+    pub(crate) fn call<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Self {
+        let kind = match &error {
+            SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
+            SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+            SdkError::DispatchFailure(f) if f.is_timeout() => "no connection in time".to_owned(),
+            SdkError::DispatchFailure(_) => "no connection".to_owned(),
+            SdkError::ResponseError(_) => "an answer that can't be read".to_owned(),
+            _ => format!("refused as {}", error.code().unwrap_or("unknown")),
+        };
+        match error.meta().extra("aws_request_id") {
+            Some(id) => Self(format!("{kind} (request {id})")),
+            None => Self(kind),
+        }
+    }
+
+    /// A failure on this side: something that can't be written as an item.
     pub(crate) fn new(cause: impl std::error::Error) -> Self {
-        Self(DisplayErrorContext(cause).to_string())
+        Self(cause.to_string())
     }
 
     pub(crate) fn corrupt(what: &str) -> Self {

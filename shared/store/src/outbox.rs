@@ -94,7 +94,7 @@ impl Store {
         let item = match claimed {
             Ok(done) => done.attributes.unwrap_or_default(),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => return Ok(None),
-            Err(e) => return Err(Unavailable::new(e)),
+            Err(e) => return Err(Unavailable::call(e)),
         };
         let sealed = item
             .get("payload")
@@ -129,7 +129,7 @@ impl Store {
         match marked {
             Ok(_) => Ok(()),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(e) => Err(Unavailable::new(e)),
+            Err(e) => Err(Unavailable::call(e)),
         }
     }
 
@@ -150,7 +150,7 @@ impl Store {
         match released {
             Ok(_) => Ok(()),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(e) => Err(Unavailable::new(e)),
+            Err(e) => Err(Unavailable::call(e)),
         }
     }
 
@@ -172,7 +172,7 @@ impl Store {
                 .limit(limit)
                 .send()
                 .await
-                .map_err(Unavailable::new)?;
+                .map_err(Unavailable::call)?;
             ids.extend(
                 got.items
                     .unwrap_or_default()

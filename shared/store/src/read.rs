@@ -116,7 +116,7 @@ impl Store {
                 .request_items(&self.tables.main, request)
                 .send()
                 .await
-                .map_err(Unavailable::new)?;
+                .map_err(Unavailable::call)?;
             items.extend(got.responses.into_iter().flat_map(|mut r| r.remove(&self.tables.main)).flatten());
             wanted = got.unprocessed_keys.and_then(|mut u| u.remove(&self.tables.main));
             rounds += 1;
@@ -139,7 +139,7 @@ impl Store {
             .consistent_read(true)
             .send()
             .await
-            .map_err(Unavailable::new)?;
+            .map_err(Unavailable::call)?;
         Ok(got.item)
     }
 
@@ -158,7 +158,7 @@ impl Store {
             .consistent_read(true)
             .send()
             .await
-            .map_err(Unavailable::new)?;
+            .map_err(Unavailable::call)?;
         let next = got
             .last_evaluated_key
             .and_then(|k| k.get("sk").and_then(|v| v.as_s().ok()).cloned());
@@ -242,7 +242,7 @@ impl Store {
         match touched {
             Ok(_) => Ok(()),
             Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
-            Err(e) => Err(Unavailable::new(e)),
+            Err(e) => Err(Unavailable::call(e)),
         }
     }
 
@@ -260,7 +260,7 @@ impl Store {
             .consistent_read(true)
             .send()
             .await
-            .map_err(Unavailable::new)?;
+            .map_err(Unavailable::call)?;
         got.items
             .unwrap_or_default()
             .into_iter()

@@ -77,7 +77,7 @@ impl Store {
                 .expression_attribute_values(":address", sealed),
             None => update.update_expression(format!("{set} REMOVE address")),
         };
-        let done = update.send().await.map_err(Unavailable::new)?;
+        let done = update.send().await.map_err(Unavailable::call)?;
         done.attributes.filter(|a| a.contains_key("key")).map(|a| read(a, &self.keyring)).transpose()
     }
 }

@@ -76,7 +76,7 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         match table.send().await {
             Ok(_) => {}
             Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
-            Err(e) => return Err(Unavailable::new(e)),
+            Err(e) => return Err(Unavailable::call(e)),
         }
     }
     Ok(())
