@@ -11,11 +11,14 @@ use std::sync::Arc;
 use aws_sdk_ses::Client;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::Message;
+use vestibule_domain::account::Account;
+use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
+use vestibule_domain::policy::Policy;
+use vestibule_domain::recover;
 use vestibule_http::{Clock, Portals};
 use vestibule_mail::{render, send};
 use vestibule_store::outbox::{Channel, Ending, message_of_key};
-use vestibule_store::{Store, Unavailable};
+use vestibule_store::{CommitError, Store, Unavailable};
 
 /// The part of a DynamoDB stream event that matters here: which items are new.
 #[derive(Debug, Deserialize)]
@@ -145,8 +148,15 @@ impl Courier {
     /// # Errors
     /// [`Delayed`] when it has to be tried again.
     pub async fn deliver(&self, id: &MessageId) -> Result<bool, Delayed> {
-        let claimed = self.store.claim_message(id, Channel::Mail, self.clock.now()).await?;
-        let Some(Message::Mail(mail)) = claimed else { return Ok(false) };
+        let mail = match self.store.claim_message(id, Channel::Mail, self.clock.now()).await? {
+            Some(Message::Mail(mail)) => mail,
+            Some(Message::Recovery(request)) => {
+                self.recover(&request).await?;
+                self.store.close_message(id, Ending::Sent, self.clock.now()).await?;
+                return Ok(true);
+            }
+            Some(Message::Letter(_)) | None => return Ok(false),
+        };
         let Some(policy) = self.portals.get(mail.portal.as_str()) else {
             // Its portal is gone: nobody can be written to in its name.
             tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
@@ -170,4 +180,43 @@ impl Courier {
             }
         }
     }
+
+    /// Looks into what somebody has forgotten, and mails the owners of the accounts that there are.
+    async fn recover(&self, request: &RecoveryRequest) -> Result<(), Delayed> {
+        let portal = &request.origin.portal;
+        let Some(policy) = self.portals.get(portal.as_str()) else { return Ok(()) };
+        let accounts = match &request.forgotten {
+            Forgotten::Password { user_name } => self.store.account_by_user_name(portal, user_name).await?.into_iter().collect(),
+            Forgotten::UserName { email } => self.store.accounts_by_email(portal, email).await?,
+        };
+        for account in accounts {
+            self.send_recovery(request, account, policy).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_recovery(&self, request: &RecoveryRequest, mut account: Account, policy: &Policy) -> Result<(), Delayed> {
+        for _ in 0..LOOKS {
+            let mut rng = vestibule_http::app::rng();
+            let decision = match &request.forgotten {
+                Forgotten::Password { .. } => recover::send_link(&account, policy, &request.origin, &mut rng),
+                Forgotten::UserName { .. } => recover::send_user_name(&account, &request.origin, &mut rng),
+            };
+            let Some(decision) = decision else { return Ok(()) };
+            match self.store.commit(decision, &mut rng).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                // The account changed at the same moment: look at it again.
+                Err(CommitError::Stale | CommitError::Taken(_)) => {}
+            }
+            match self.store.account(&account.portal, &account.id).await? {
+                Some(now) => account = now,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
 }
+
+/// How often an account that keeps changing is looked at.
+const LOOKS: usize = 3;

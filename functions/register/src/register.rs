@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
@@ -14,16 +13,14 @@ use vestibule_domain::account::Account;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::ids::{AccountId, OrganisationId};
-use vestibule_domain::policy::{GuessPolicy, LetterAddress, Policy, RecordedBy, Way};
-use vestibule_domain::record::{self, Proof, RecordKey};
+use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
+use vestibule_domain::record::{Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
-use vestibule_domain::text::{Email, NamePart, PersonName, PostalAddress, Sensitive, UserName};
-use vestibule_domain::record::Fact;
+use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, UserName};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source, answer};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof};
 use vestibule_secrets::{Purpose, Verified};
-use vestibule_store::attempts::{Guess, Limit};
 use vestibule_store::{CommitError, Unique};
 
 /// A registration.
@@ -112,12 +109,10 @@ pub(crate) async fn register(
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
-    count(&app, &parsed.record, &policy.registration, &origin, &policy).await?;
+    proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
     let records = app.store.plan_records(&parsed.record).await?;
-    let matched = record::find(&records, &parsed.proof, |code, context, entered| {
-        app.keyring().verify(code, Purpose::RecordProof, context, entered)
-    });
+    let matched = proof::find(&app, &records, &parsed.proof);
     let owner = matched.and_then(|r| r.claims.get(&policy.portal));
     if matched.is_none() || owner.is_some() {
         // Both refusals read one more item, so that they take the same time.
@@ -204,23 +199,6 @@ pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Re
     response
 }
 
-/// Counts the attempt, for the record and for the source, before anything is compared.
-async fn count(app: &App, record: &RecordKey, limit: &GuessPolicy, origin: &Origin, policy: &Policy) -> Result<(), Problem> {
-    let window_minutes = Some(limit.window_minutes.get());
-    let subject = format!("{}/{}/{}/{}", policy.portal, record.plan, record.kind.as_str(), record.number);
-    let source = format!("registration/{}/{}", policy.portal, Source::of(origin));
-    let (of_record, of_source) = future::try_join(
-        app.store.count_attempt(Guess::Proof, &subject, Limit { tries: limit.tries.get(), window_minutes }, origin.at),
-        app.store.count_attempt(Guess::Source, &source, Limit { tries: limit.tries_per_source.get(), window_minutes }, origin.at),
-    )
-    .await?;
-    if of_record.allowed.is_none() || of_source.allowed.is_none() {
-        let detail = format!("There were too many attempts to register. Please try again in {} minutes.", limit.window_minutes.get());
-        return Err(Problem::too_many_attempts(detail, policy));
-    }
-    Ok(())
-}
-
 /// Records the refusal and words it.
 async fn refused(app: &App, refusal: &Refusal, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
     let audit = AuditEvent::refused(origin, Actor::Unknown, Action::Register, refusal.reason(), rng);
@@ -249,7 +227,7 @@ fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::
     let password = credentials::new_password("password", &request.password, user_name.as_ref(), policy, &mut fields);
     let answers = credentials::security_answers(&request.security_answers, policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields);
-    let proof = parse_proof(&request.proof, way, &request.first_name, &mut fields);
+    let proof = proof::parse(&request.proof, way, &request.first_name, policy, &mut fields);
     if way.states_signing_power && !request.may_sign {
         fields.fault("may_sign", "must be true: only a person who may sign for the organisation can register it");
     }
@@ -277,10 +255,10 @@ fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::
         }
     }
     let parsed = (|| {
-        let (number, proof) = proof?;
+        let (record, proof) = proof?;
         Some(Parsed {
             way,
-            record: RecordKey { plan: policy.plan.id.to_string(), kind: way.records, number, person: 0 },
+            record,
             proof,
             name: name?,
             email: email?,
@@ -293,27 +271,4 @@ fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::
         })
     })();
     fields.finish(parsed)
-}
-
-/// Reads the proof: exactly the number and the facts that the way of registering asks for.
-fn parse_proof(given: &BTreeMap<String, String>, way: &Way, first_name: &str, fields: &mut Fields) -> Option<(String, Proof)> {
-    let number_field = way.records.number_field();
-    for name in given.keys() {
-        if name != number_field && !way.prove.iter().any(|f| f.as_str() == name) {
-            fields.fault(&format!("proof.{}", name.chars().take(40).collect::<String>()), "is not asked for here");
-        }
-    }
-    let value = |name: &str| given.get(name).map(String::as_str);
-    let number = fields.required(&format!("proof.{number_field}"), value(number_field), |t| way.records.parse_number(t));
-    let mut facts = BTreeMap::new();
-    for fact in &way.prove {
-        let read = fields.required(&format!("proof.{}", fact.as_str()), value(fact.as_str()), |t| fact.parse(t));
-        facts.extend(read.map(|r| (*fact, r)));
-    }
-    // The given name decides between twins; a wrong one is reported by its own field.
-    let first_name = NamePart::parse(first_name).ok().and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
-    let complete = facts.len() == way.prove.len();
-    number.filter(|_| complete).map(|number| {
-        (number, Proof { facts, first_name: first_name.unwrap_or_default() })
-    })
 }

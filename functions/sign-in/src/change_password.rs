@@ -44,9 +44,6 @@ pub(crate) async fn change_password(
     let mut fields = Fields::default();
     let current = fields.take("current_password", vestibule_domain::password::normalise(&request.current_password));
     let new = credentials::new_password("new_password", &request.new_password, Some(&account.user_name), policy, &mut fields);
-    if new.is_some() && current == new {
-        fields.fault("new_password", "must be another than the current one");
-    }
     let (current, new) = fields.finish(current.zip(new))?;
 
     let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
@@ -60,9 +57,11 @@ pub(crate) async fn change_password(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid", "The current password is not right.")
             .with_field("current_password", "is not right"));
     }
+    credentials::not_used_before("new_password", &new, account, &app).await?;
     let mut rng = app.rng();
     let hash = credentials::hash(&new, &app, &mut rng).await;
-    let (account, session, decision) = rules::change_password(account, &caller.session, hash, attempt.key, &caller.origin, &mut rng);
+    let (account, session, decision) =
+        rules::change_password(account, &caller.session, hash, attempt.key, policy, &caller.origin, &mut rng);
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(session.organisation.as_ref());
     let next_step = account.next_step(membership, policy, caller.origin.at);

@@ -110,6 +110,7 @@ pub fn api() -> Api {
         .merge(vestibule_invite::api())
         .merge(vestibule_activate_pin::api())
         .merge(vestibule_sign_in::api())
+        .merge(vestibule_reset_password::api())
         .merge(vestibule_manage_users::api())
         .merge(vestibule_my_profile::api())
 }

@@ -73,6 +73,15 @@ pub struct Password {
     pub must_change: bool,
 }
 
+/// The one link with which the owner can set a new password now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetLink {
+    /// The digest of its token.
+    pub token: String,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+}
+
 /// A question and the code of its answer. The answer is stored in no other form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionAnswer {
@@ -188,6 +197,10 @@ pub struct Account {
     pub status: Status,
     /// Its password; none before a registration code is redeemed (BL-08).
     pub password: Option<Password>,
+    /// The hashes of earlier passwords, latest first, as many as the portal remembers (UX-10).
+    pub former_passwords: Vec<PasswordHash>,
+    /// The reset link that works, if one was sent.
+    pub reset: Option<ResetLink>,
     /// Security questions (ME-04).
     pub security_answers: Vec<QuestionAnswer>,
     /// The hint question (BL-14).
@@ -287,6 +300,21 @@ impl Account {
             a.applies_to(membership.way.as_deref(), membership.category.as_deref())
                 && self.agreements.get(a.id.as_str()).is_none_or(|on_file| on_file.as_str() < a.revision.as_str())
         })
+    }
+
+    /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
+    pub fn set_password(&mut self, hash: PasswordHash, policy: &Policy, now: Timestamp) {
+        let remembered = policy.password.remembered.map_or(0, |n| n.get() as usize);
+        let old = self.password.replace(Password { hash, changed_at: now, must_change: false });
+        self.former_passwords.splice(0..0, old.map(|p| p.hash));
+        self.former_passwords.truncate(remembered);
+        self.reset = None;
+        self.end_sessions();
+    }
+
+    /// The passwords that can't be chosen: the present one, and those the portal remembers (UX-10).
+    pub fn used_passwords(&self) -> impl Iterator<Item = &PasswordHash> {
+        self.password.iter().map(|p| &p.hash).chain(&self.former_passwords)
     }
 
     /// Ends all its sessions at their next request (UX-04).

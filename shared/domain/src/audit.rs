@@ -36,6 +36,12 @@ pub enum Action {
     ReissuePin,
     /// A registration code was entered, rightly or wrongly.
     RedeemRegistrationCode,
+    /// Somebody asked for a new password, having forgotten theirs.
+    AskPasswordReset,
+    /// Somebody set a new password, having forgotten theirs.
+    ResetPassword,
+    /// Somebody asked for their user name, having forgotten it.
+    RecoverUserName,
     /// An agreement came on file.
     RecordAgreement,
 }
@@ -88,7 +94,7 @@ pub struct AuditEvent {
 }
 
 /// What every entry of one request has in common.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The portal.
     pub portal: PortalId,

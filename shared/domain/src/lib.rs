@@ -18,6 +18,7 @@ pub mod organisation;
 pub mod password;
 pub mod policy;
 pub mod record;
+pub mod recover;
 pub mod register;
 pub mod session;
 pub mod sign_in;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Origin;
 use crate::ids::{MessageId, PortalId};
 use crate::letter::Letter;
 use crate::text::{Email, Sensitive};
@@ -17,6 +18,8 @@ pub enum Message {
     Mail(Mail),
     /// By post.
     Letter(Letter),
+    /// To whom it goes is still to be found out, away from who asked for it.
+    Recovery(RecoveryRequest),
 }
 
 impl Message {
@@ -25,8 +28,37 @@ impl Message {
         match self {
             Self::Mail(m) => &m.id,
             Self::Letter(l) => &l.id,
+            Self::Recovery(r) => &r.id,
         }
     }
+}
+
+/// Somebody has forgotten something. The request is only noted when it is made, and looked into when
+/// it leaves the outbox: so its answer can't tell whether there is such an account (UX-09).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryRequest {
+    /// Its identifier.
+    pub id: MessageId,
+    /// On which portal, when and from where it was made.
+    pub origin: Origin,
+    /// What was forgotten, and whose it would be.
+    pub forgotten: Forgotten,
+}
+
+/// What was forgotten, with what is known instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forgotten {
+    /// The password of this user name.
+    Password {
+        /// The user name's key.
+        user_name: String,
+    },
+    /// The user names of this address.
+    UserName {
+        /// The address.
+        email: Email,
+    },
 }
 
 /// An e-mail.
@@ -120,4 +152,16 @@ pub enum MailText {
     },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To who asked for a new password.
+    PasswordReset {
+        /// The token that the link carries.
+        token: Sensitive,
+        /// For how many minutes it can be used.
+        minutes: u32,
+    },
+    /// To who asked for the user name.
+    UserNameReminder {
+        /// The user name.
+        user_name: String,
+    },
 }

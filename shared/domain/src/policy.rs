@@ -659,6 +659,17 @@ pub enum RecoveryMeans {
     HintQuestion,
 }
 
+impl RecoveryMeans {
+    /// As it stands in the API and the policy files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecurityAnswers => "security_answers",
+            Self::Email => "email",
+            Self::HintQuestion => "hint_question",
+        }
+    }
+}
+
 /// Getting back in.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -105,6 +105,8 @@ impl Applicant {
                 changed_at: now,
                 must_change: self.must_change_password,
             }),
+            former_passwords: Vec::new(),
+            reset: None,
             security_answers: self.security_answers,
             hint: self.hint,
             postal_address: None,

@@ -29,6 +29,8 @@ pub enum TokenKind {
     Session,
     /// An invitation; the locator is its organisation and its id.
     Invitation,
+    /// A reset of the password; the locator is the account.
+    Reset,
 }
 
 impl TokenKind {
@@ -36,6 +38,7 @@ impl TokenKind {
         match self {
             Self::Session => "vs",
             Self::Invitation => "vi",
+            Self::Reset => "vr",
         }
     }
 }

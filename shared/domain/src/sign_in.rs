@@ -2,7 +2,7 @@
 
 use rand::{CryptoRng, Rng};
 
-use crate::account::{Account, NextStep, Password, PasswordHash, Status};
+use crate::account::{Account, NextStep, PasswordHash, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::message::MailText;
@@ -122,12 +122,12 @@ pub fn change_password(
     session: &Session,
     hash: PasswordHash,
     attempts: AttemptKey,
+    policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> (Account, Session, Decision) {
     let mut after = account.clone();
-    after.password = Some(Password { hash, changed_at: origin.at, must_change: false });
-    after.end_sessions();
+    after.set_password(hash, policy, origin.at);
     let session = Session { epoch: after.session_epoch, ..session.clone() };
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ChangePassword, rng)
         .on(account.id.as_str())

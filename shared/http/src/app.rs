@@ -45,6 +45,14 @@ impl Clock {
     }
 }
 
+/// Randomness for one request, seeded by the operating system.
+///
+/// # Panics
+/// When the operating system has no randomness to give, in which case nothing may go on.
+pub fn rng() -> StdRng {
+    StdRng::try_from_rng(&mut SysRng).expect("the operating system gives randomness")
+}
+
 /// The state of a function: its portals, its store, its clock.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -59,12 +67,9 @@ pub struct App {
 }
 
 impl App {
-    /// Randomness for one request, from the operating system.
-    ///
-    /// # Panics
-    /// When the operating system has no randomness to give, in which case nothing may go on.
+    /// Randomness for one request.
     pub fn rng(&self) -> StdRng {
-        StdRng::try_from_rng(&mut SysRng).expect("the operating system gives randomness")
+        rng()
     }
 
     /// The keys under which secrets are kept.

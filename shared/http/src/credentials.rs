@@ -4,12 +4,12 @@ use rand::rngs::StdRng;
 use rand::RngExt;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{PasswordHash, QuestionAnswer};
+use vestibule_domain::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::password;
 use vestibule_domain::policy::{NamedBy, Policy};
 use vestibule_domain::text::{Answer, AddressLine, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, UserName};
-use vestibule_secrets::Purpose;
+use vestibule_secrets::{Purpose, Verified};
 
 use crate::{App, Fields, Problem};
 
@@ -31,15 +31,33 @@ pub struct ParsedAnswer {
 }
 
 impl ParsedAnswer {
+    /// The question and the comparable answer, to be compared with stored ones.
+    pub fn into_parts(self) -> (String, Sensitive) {
+        (self.question, self.answer)
+    }
+
     /// Turns the answer into its code, bound to the account and the question.
     pub fn seal(self, account: &AccountId, app: &App) -> QuestionAnswer {
-        let context = format!("{account}/{}", self.question);
-        let answer = app.keyring().mac(Purpose::SecurityAnswer, &context, &self.answer);
+        let answer = app.keyring().mac(Purpose::SecurityAnswer, &context(account, &self.question), &self.answer);
         QuestionAnswer { question: self.question, answer }
     }
 }
 
-fn parse_answer(answer: &str) -> Result<Sensitive, Invalid> {
+/// What an answer's code is bound to.
+fn context(account: &AccountId, question: &str) -> String {
+    format!("{account}/{question}")
+}
+
+/// Whether an entered answer is the stored one of an account.
+pub fn is_answer(stored: &QuestionAnswer, entered: &Sensitive, account: &AccountId, app: &App) -> bool {
+    app.keyring().verify(&stored.answer, Purpose::SecurityAnswer, &context(account, &stored.question), entered)
+}
+
+/// Reads an answer in the form in which answers are compared.
+///
+/// # Errors
+/// [`Invalid`] when it is empty, too long, or holds no letter or digit.
+pub fn parse_answer(answer: &str) -> Result<Sensitive, Invalid> {
     let comparable = Answer::parse(answer)?.comparable();
     if comparable.expose().is_empty() {
         return Err(Invalid("must hold a letter or digit".into()));
@@ -113,6 +131,19 @@ pub fn user_name(given: Option<&str>, policy: &Policy, rng: &mut StdRng, fields:
 /// Reads a new password against the portal's rules (ME-03).
 pub fn new_password(field: &str, given: &str, user_name: Option<&UserName>, policy: &Policy, fields: &mut Fields) -> Option<Sensitive> {
     fields.take(field, password::check(given, user_name.map(UserName::as_str), &policy.password))
+}
+
+/// Refuses a password that the account has, or had among those the portal remembers (UX-10).
+///
+/// # Errors
+/// A problem that names the field.
+pub async fn not_used_before(field: &str, password: &Sensitive, account: &Account, app: &App) -> Result<(), Problem> {
+    for used in account.used_passwords() {
+        if !matches!(app.hasher.verify(password, Some(used)).await, Verified::Wrong) {
+            return Err(Problem::invalid_field(field, "must be one that you have not used here before"));
+        }
+    }
+    Ok(())
 }
 
 /// Hashes a password with a fresh salt.

@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod fields;
 pub mod portals;
 pub mod problem;
+pub mod proof;
 pub mod request;
 pub mod router;
 pub mod settings;

@@ -113,6 +113,19 @@ fn every_kind(
             },
         ),
         ("password_changed", MailText::PasswordChanged),
+        (
+            "password_reset",
+            MailText::PasswordReset {
+                token: Sensitive::new("vr.abc.def"),
+                minutes: 30,
+            },
+        ),
+        (
+            "user_name_reminder",
+            MailText::UserNameReminder {
+                user_name: "grace.hopper".into(),
+            },
+        ),
     ];
     let agreement = policy
         .agreements

@@ -17,6 +17,8 @@ pub enum Guess {
     Password,
     /// The proof for a plan record.
     Proof,
+    /// What brings somebody back in who has forgotten their password.
+    Recovery,
     /// A PIN.
     Pin,
     /// A registration code.
@@ -32,6 +34,7 @@ impl Guess {
         match self {
             Self::Password => "password",
             Self::Proof => "proof",
+            Self::Recovery => "recovery",
             Self::Pin => "pin",
             Self::RegistrationCode => "code",
             Self::Source => "source",

@@ -142,6 +142,7 @@ impl Writes<'_> {
         }
         let row = item::write_account(account, &self.store.keyring, rng)?;
         self.put_new(row, Some(Unique::AccountId))?;
+        self.put(keys::contact(account).into_item())?;
         self.rows(None, account)
     }
 
@@ -157,6 +158,10 @@ impl Writes<'_> {
             if !new.iter().any(|(m, _)| *m == marker) {
                 self.delete(marker)?;
             }
+        }
+        if before.email.key() != after.email.key() {
+            self.delete(keys::contact(before))?;
+            self.put(keys::contact(after).into_item())?;
         }
         let next = Account { version: before.version + 1, ..after.clone() };
         let put = Put::builder()
@@ -247,6 +252,8 @@ impl Writes<'_> {
         let (channel, portal) = match message {
             Message::Mail(m) => ("mail", &m.portal),
             Message::Letter(l) => ("letter", &l.portal),
+            // It leads to a mail, so it goes the way of mails.
+            Message::Recovery(r) => ("mail", &r.origin.portal),
         };
         let key = keys::message(message.id());
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(Unavailable::new)?);

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use vestibule_domain::account::Membership;
+use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
 use vestibule_domain::record::RecordKey;
+use vestibule_domain::text::Email;
 
 /// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,15 @@ pub(crate) fn user_name(portal: &PortalId, key: &str) -> Key {
 
 pub(crate) fn email(realm: &str, key: &str) -> Key {
     Key::new(format!("E#{realm}#{key}"), "E")
+}
+
+/// By which the accounts of an address are found, where it has forgotten their names.
+pub(crate) fn contact(account: &Account) -> Key {
+    Key::new(contacts(&account.portal, &account.email), account.id.as_str())
+}
+
+pub(crate) fn contacts(portal: &PortalId, email: &Email) -> String {
+    format!("C#{portal}#{}", email.key())
 }
 
 pub(crate) fn organisation(portal: &PortalId, id: &OrganisationId) -> Key {

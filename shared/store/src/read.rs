@@ -11,7 +11,7 @@ use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
 use vestibule_domain::session::{Session, Token};
-use vestibule_domain::text::PersonName;
+use vestibule_domain::text::{Email, PersonName};
 
 use crate::item::{self, Item};
 use crate::keys::{self, Key};
@@ -97,6 +97,9 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// How many accounts of one address are looked at.
+const MOST_CONTACTS: i32 = 25;
+
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
     async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
@@ -146,13 +149,18 @@ impl Store {
     /// One page of a partition's items whose sort key begins with `prefix`.
     async fn page(&self, pk: String, prefix: &str, after: Option<String>, limit: i32) -> Result<(Vec<Item>, Option<String>), Unavailable> {
         let start = after.map(|sk| Key { pk: pk.clone(), sk }.into_item());
-        let got = self
+        let mut query = self
             .db
             .query()
             .table_name(&self.tables.main)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":pk", AttributeValue::S(pk))
-            .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(pk));
+        if !prefix.is_empty() {
+            query = query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()));
+        }
+        let got = query
             .set_exclusive_start_key(start)
             .limit(limit)
             .consistent_read(true)
@@ -200,6 +208,21 @@ impl Store {
     pub async fn account(&self, portal: &PortalId, id: &AccountId) -> Result<Option<Account>, Unavailable> {
         let found = self.get(keys::account(portal, id)).await?;
         found.map(|i| item::read_account(i, &self.keyring)).transpose()
+    }
+
+    /// The accounts on a portal that an address belongs to.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn accounts_by_email(&self, portal: &PortalId, email: &Email) -> Result<Vec<Account>, Unavailable> {
+        let (contacts, _) = self.page(keys::contacts(portal, email), "", None, MOST_CONTACTS).await?;
+        let ids = contacts.iter().filter_map(|c| AccountId::parse(c.get("sk")?.as_s().ok()?).ok());
+        let wanted: Vec<_> = ids.map(|id| keys::account(portal, &id)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.batch(wanted).await?;
+        found.into_iter().map(|i| item::read_account(i, &self.keyring)).collect()
     }
 
     /// The session that a token opens, with its account: one read a request.

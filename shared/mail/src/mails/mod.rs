@@ -6,9 +6,11 @@ mod backup_wanted;
 mod invitation;
 mod invited_person_registered;
 mod password_changed;
+mod password_reset;
 mod pin_reissued;
 mod registered;
 mod registration_code;
+mod user_name_reminder;
 
 use std::fmt;
 
@@ -120,6 +122,8 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             user_name,
         } => account_made::content(organisation, user_name, policy),
         MailText::PinReissued { arrives_by } => pin_reissued::content(*arrives_by, policy),
+        MailText::PasswordReset { token, minutes } => password_reset::content(token, *minutes, policy),
+        MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
     }
 }

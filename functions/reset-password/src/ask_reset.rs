@@ -1,0 +1,76 @@
+//! `POST /{portal}/password-resets`: somebody has forgotten their password (BL-14, EX-07, ME-05).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
+use vestibule_domain::policy::RecoveryMeans;
+use vestibule_domain::text::UserName;
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+
+use crate::{count, names, questions};
+
+/// Whose password was forgotten.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResetRequest {
+    user_name: String,
+}
+
+/// What to show to set a new password. It is the same for a name that nobody has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResetInstructions {
+    /// What is asked for, all of it: `email` (the link that was mailed, if there is such an account),
+    /// `security_answers`, `hint_question`.
+    prove_with: Vec<&'static str>,
+    /// The security questions to answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<String>,
+}
+
+/// Begins the way back in for who has forgotten the password. A link, where the portal mails one,
+/// goes to the address on record and nowhere else.
+#[utoipa::path(
+    post, path = "/{portal}/password-resets", tag = "recovery",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ResetRequest,
+    responses(
+        (status = 202, body = ResetInstructions),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn ask_reset(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<ResetRequest>,
+) -> Result<(StatusCode, Json<ResetInstructions>), Problem> {
+    let mut fields = Fields::default();
+    let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));
+    let key = fields.finish(user_name)?.key();
+    count(&app, "ask-reset", &key, &origin, &policy).await?;
+
+    let mut rng = app.rng();
+    let means = &policy.recovery.forgot_password;
+    let mut asked = Vec::new();
+    if means.contains(&RecoveryMeans::SecurityAnswers) {
+        let account = app.store.account_by_user_name(&policy.portal, &key).await?;
+        asked = questions(&app, &policy, &key, account.as_ref());
+    }
+    let mut decision = Decision::recording(AuditEvent::done(&origin, Actor::Unknown, Action::AskPasswordReset, &mut rng));
+    if means.contains(&RecoveryMeans::Email) {
+        decision = decision.send([Message::Recovery(RecoveryRequest {
+            id: MessageId::random(&mut rng),
+            origin: origin.clone(),
+            forgotten: Forgotten::Password { user_name: key },
+        })]);
+    }
+    app.store.commit(decision, &mut rng).await?;
+    Ok((StatusCode::ACCEPTED, Json(ResetInstructions { prove_with: names(means), questions: asked })))
+}

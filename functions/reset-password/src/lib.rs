@@ -1,0 +1,91 @@
+//! Getting back in: a forgotten password, a forgotten user name.
+//!
+//! Nothing here tells whether an account exists. What a link needs is only noted and looked into
+//! after the answer has gone; questions are shown for every name, and every refusal is the same.
+
+mod answer_for_user_name;
+mod ask_questions;
+mod ask_reset;
+mod look_up_reset;
+mod remind_user_name;
+mod reset;
+
+use axum::http::StatusCode;
+use data_encoding::BASE64URL_NOPAD;
+use futures::future;
+use utoipa_axum::routes;
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::policy::{Policy, RecoveryMeans};
+use vestibule_domain::text::Sensitive;
+use vestibule_http::{Api, App, Problem, Source};
+use vestibule_secrets::Purpose;
+use vestibule_store::attempts::{Guess, Limit};
+
+/// The routes of this function.
+pub fn api() -> Api {
+    Api::new()
+        .routes(routes!(ask_reset::ask_reset))
+        .routes(routes!(look_up_reset::look_up_reset))
+        .routes(routes!(reset::reset))
+        .routes(routes!(remind_user_name::remind_user_name))
+        .routes(routes!(ask_questions::ask_questions))
+        .routes(routes!(answer_for_user_name::answer_for_user_name))
+}
+
+/// Counts an attempt, for its subject and for the source, before anything is looked at.
+async fn count(app: &App, step: &str, subject: &str, origin: &Origin, policy: &Policy) -> Result<AttemptKey, Problem> {
+    let limit = &policy.sign_in;
+    let window_minutes = Some(limit.window_minutes.get());
+    let subject = format!("{step}/{}/{subject}", policy.portal);
+    let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
+    let (of_subject, of_source) = future::try_join(
+        app.store.count_attempt(Guess::Recovery, &subject, Limit { tries: limit.tries.get(), window_minutes }, origin.at),
+        app.store.count_attempt(Guess::Source, &source, Limit { tries: limit.tries_per_source.get(), window_minutes }, origin.at),
+    )
+    .await?;
+    if of_subject.allowed.is_none() || of_source.allowed.is_none() {
+        let detail = format!("There were too many attempts. Please try again in {} minutes.", limit.window_minutes.get());
+        return Err(Problem::too_many_attempts(detail, policy));
+    }
+    Ok(of_subject.key)
+}
+
+/// The questions of an account; for a name without one, questions that stay the same for it.
+fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account>) -> Vec<String> {
+    let Some(asked) = &policy.security_questions else { return Vec::new() };
+    if let Some(account) = account.filter(|a| !a.security_answers.is_empty()) {
+        return account.security_answers.iter().map(|a| a.question.clone()).collect();
+    }
+    let mut all: Vec<_> = asked
+        .questions
+        .iter()
+        .map(|q| {
+            let rank = app.keyring().mac(Purpose::SecurityAnswer, &format!("nobody/{}/{subject}", policy.portal), &Sensitive::new(q.as_str()));
+            (BASE64URL_NOPAD.encode(&rank.code), q.to_string())
+        })
+        .collect();
+    all.sort();
+    all.into_iter().take(asked.asked.get() as usize).map(|(_, q)| q).collect()
+}
+
+/// That what was shown doesn't prove anything: the one refusal of every pathway.
+fn refused(policy: &Policy) -> Problem {
+    let desk = &policy.help_desk;
+    let detail = format!(
+        "This could not be confirmed. Please check what you entered, or ask for a new link. {} can help: {} ({}).",
+        desk.name, desk.phone, desk.hours
+    );
+    Problem::new(StatusCode::FORBIDDEN, "recovery-refused", "Not confirmed", detail).with_help(policy)
+}
+
+/// That the portal doesn't recover this way.
+fn not_here(policy: &Policy) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-this-portal", "Not on this portal", "This portal brings people back in another way; GET /{portal} tells which.").with_help(policy)
+}
+
+/// The names of means, as they stand in the API.
+fn names(means: &std::collections::BTreeSet<RecoveryMeans>) -> Vec<&'static str> {
+    means.iter().map(|m| m.as_str()).collect()
+}

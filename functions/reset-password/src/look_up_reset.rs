@@ -1,0 +1,81 @@
+//! `POST /{portal}/password-resets/look-up`: what the page behind a reset link asks.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::account::Account;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::policy::{Policy, RecoveryMeans};
+use vestibule_domain::recover;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
+
+use crate::names;
+
+/// The token that the link carries after its `#`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResetLinkRequest {
+    token: String,
+}
+
+/// What else is asked for besides the link.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResetLookUp {
+    /// What is asked for, all of it.
+    prove_with: Vec<&'static str>,
+    /// The hint question to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint_question: Option<String>,
+    /// The security questions to answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<String>,
+}
+
+/// Shows to who has a reset link what else is asked for. The link isn't used up by it.
+#[utoipa::path(
+    post, path = "/{portal}/password-resets/look-up", tag = "recovery",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ResetLinkRequest,
+    responses(
+        (status = 200, body = ResetLookUp),
+        (status = 410, body = ProblemBody, description = "`reset-link-unusable`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn look_up_reset(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<ResetLinkRequest>,
+) -> Result<Json<ResetLookUp>, Problem> {
+    let unusable = || {
+        Problem::new(StatusCode::GONE, "reset-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Please ask for a new one.")
+            .with_help(&policy)
+    };
+    let token = Token::parse(TokenKind::Reset, &request.token).ok_or_else(unusable)?;
+    let account = account_of(&app, &policy, &token).await?.filter(|a| recover::link_works(a, &token, &origin)).ok_or_else(unusable)?;
+    let means = &policy.recovery.forgot_password;
+    let asks = |m| means.contains(&m);
+    Ok(Json(ResetLookUp {
+        prove_with: names(means),
+        hint_question: account.hint.filter(|_| asks(RecoveryMeans::HintQuestion)).map(|h| h.question),
+        questions: account
+            .security_answers
+            .into_iter()
+            .filter(|_| asks(RecoveryMeans::SecurityAnswers))
+            .map(|a| a.question)
+            .collect(),
+    }))
+}
+
+/// The account that a token's locator finds; whether the token is its own is for the rules.
+pub(crate) async fn account_of(app: &App, policy: &Policy, token: &Token) -> Result<Option<Account>, Problem> {
+    match AccountId::parse(token.locator()) {
+        Ok(id) => Ok(app.store.account(&policy.portal, &id).await?),
+        Err(_) => Ok(None),
+    }
+}

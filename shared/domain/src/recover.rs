@@ -1,0 +1,136 @@
+//! Getting back in: a forgotten password, a forgotten user name (ME-05, BL-14, BL-15, EX-07).
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use rand::{CryptoRng, Rng};
+
+use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink, Status};
+use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::decision::{AttemptKey, Change, Decision};
+use crate::message::MailText;
+use crate::policy::{Policy, RecoveryMeans};
+use crate::register::mail;
+use crate::session::{Token, TokenKind};
+use crate::text::Sensitive;
+
+/// What somebody shows who can't sign in.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The token of a link that was mailed.
+    pub token: Option<Token>,
+    /// Answers to security questions.
+    pub answers: Vec<(String, Sensitive)>,
+    /// The answer to the hint question.
+    pub hint: Option<Sensitive>,
+}
+
+impl Evidence {
+    /// Whether it holds every means that is asked for. All are compared, whatever the first says.
+    ///
+    /// `verify` compares an entered answer with a stored code of the account.
+    fn proves(
+        &self,
+        means: &BTreeSet<RecoveryMeans>,
+        account: &Account,
+        verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+        origin: &Origin,
+    ) -> bool {
+        let proof = |means: &RecoveryMeans| match means {
+            RecoveryMeans::Email => self.proves_link(account, origin),
+            RecoveryMeans::SecurityAnswers => self.proves_answers(account, verify),
+            RecoveryMeans::HintQuestion => match (&account.hint, &self.hint) {
+                (Some(stored), Some(entered)) => verify(stored, entered),
+                _ => false,
+            },
+        };
+        means.iter().fold(!means.is_empty(), |so_far, m| so_far & proof(m))
+    }
+
+    /// Whether the token is that of the account's latest link, and not too old.
+    fn proves_link(&self, account: &Account, origin: &Origin) -> bool {
+        let (Some(link), Some(token)) = (&account.reset, &self.token) else { return false };
+        link.token == token.digest() && origin.at < link.expires_at
+    }
+
+    /// Whether each of the account's questions is answered rightly (ME-05: all must be right).
+    fn proves_answers(&self, account: &Account, verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool) -> bool {
+        let answered = |stored: &QuestionAnswer| {
+            self.answers.iter().any(|(question, entered)| *question == stored.question && verify(stored, entered))
+        };
+        account
+            .security_answers
+            .iter()
+            .fold(!account.security_answers.is_empty(), |so_far, stored| so_far & answered(stored))
+    }
+}
+
+/// Whether an account can be recovered: locked out, disabled and unfinished ones can't.
+fn recoverable(account: &Account) -> bool {
+    account.status == Status::Active && account.password.is_some()
+}
+
+/// Sends the owner a link with which to set a new password; older links are dead. None where the
+/// account can't be recovered.
+pub fn send_link(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl CryptoRng) -> Option<Decision> {
+    if !recoverable(account) {
+        return None;
+    }
+    let minutes = policy.recovery.link_minutes.get();
+    let token = Token::random(TokenKind::Reset, account.id.to_string(), rng);
+    let mut after = account.clone();
+    after.reset = Some(ResetLink {
+        token: token.digest(),
+        expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
+    });
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng).on(account.id.as_str());
+    let link = mail(account, origin.at, MailText::PasswordReset { token: token.expose(), minutes }, rng);
+    Some(Decision::recording(audit).update(account, after).send([link]))
+}
+
+/// Sends the owner the user name. None where the account can't be recovered.
+pub fn send_user_name(account: &Account, origin: &Origin, rng: &mut impl Rng) -> Option<Decision> {
+    if !recoverable(account) {
+        return None;
+    }
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng).on(account.id.as_str());
+    let reminder = mail(account, origin.at, MailText::UserNameReminder { user_name: account.user_name.to_string() }, rng);
+    Some(Decision::recording(audit).send([reminder]))
+}
+
+/// Whether the link that a token comes from works, so that its page can go on.
+pub fn link_works(account: &Account, token: &Token, origin: &Origin) -> bool {
+    let evidence = Evidence { token: Some(token.clone()), ..Evidence::default() };
+    recoverable(account) && evidence.proves_link(account, origin)
+}
+
+/// Sets a new password for who shows everything that the portal asks for. The link is used up, all
+/// sessions end, and the owner is told (UX-06). None where it isn't shown, for whatever reason.
+#[allow(clippy::too_many_arguments)]
+pub fn reset_password(
+    account: Option<&Account>,
+    evidence: &Evidence,
+    verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+    hash: PasswordHash,
+    attempts: AttemptKey,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let account = account.filter(|a| recoverable(a) && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin))?;
+    let mut after = account.clone();
+    after.set_password(hash, policy, origin.at);
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ResetPassword, rng).on(account.id.as_str());
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .change(Change::ForgetAttempts(attempts))
+            .send([mail(account, origin.at, MailText::PasswordChanged, rng)]),
+    )
+}
+
+/// Whether somebody who proved who they are by the plan's records may read the user name, having
+/// answered all the security questions (ME-05).
+pub fn may_read_user_name(account: &Account, evidence: &Evidence, verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool) -> bool {
+    recoverable(account) && evidence.proves_answers(account, &verify)
+}

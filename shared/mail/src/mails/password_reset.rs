@@ -1,0 +1,28 @@
+//! To who asked for a new password, having forgotten theirs (BL-14, EX-07).
+
+use vestibule_domain::policy::Policy;
+use vestibule_domain::text::Sensitive;
+
+use crate::content::{Block, Content};
+use crate::words::{help, page, portal};
+
+pub(super) fn content(token: &Sensitive, minutes: u32, policy: &Policy) -> Content {
+    Content::new(
+        format!("Choose a new password on {}", policy.title),
+        vec![
+            Block::text(format!(
+                "Somebody, we hope it was you, asked for a new password for your account on {}.",
+                portal(policy)
+            )),
+            Block::link("Choose a new password", &page(policy, &format!("/password-reset#token={}", token.expose()))),
+            Block::text(format!(
+                "The link can be used once, within {minutes} minutes. If you asked more than once, only the latest one works."
+            )),
+            Block::text(format!(
+                "If it was not you, your password is still the same and there is nothing to do. If this happens often, please call {}.",
+                help(&policy.help_desk)
+            )),
+        ],
+        format!("a new password was asked for on {}", policy.title),
+    )
+}
