@@ -61,13 +61,14 @@ pub(crate) async fn invite(
     let acting = caller.acting()?;
     let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
     let id = Invitation::natural_id(organisation, &email);
-    let (found, existing) = app.store.organisation_with_invitation(&policy.portal, organisation, &id).await?;
+    let (found, existing, former) = app.store.invitation_state(&policy.portal, organisation, &email).await?;
     let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
     let token = Token::random(TokenKind::Invitation, format!("{}.{id}", organisation.id), &mut rng);
     let (invitation, decision) = rules::invite(
         acting,
         &organisation,
         existing.as_ref(),
+        former,
         (name, email, request.role),
         &token,
         policy,

@@ -6,13 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::manage::{self, Refusal};
+use vestibule_domain::manage;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
-use vestibule_store::UserRow;
 
-use crate::{UserAnswer, problem};
+use crate::{Target, UserAnswer, problem};
 
 /// What the user gets. Exactly this, and nothing else.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,17 +42,11 @@ pub(crate) async fn approve(
     Id(id): Id,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
+    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
     let policy = &caller.policy;
-    let acting = caller.acting()?;
-    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
-    let unknown = || problem(Refusal::Unknown, policy);
-    let id = AccountId::parse(&id).map_err(|_| unknown())?;
-    let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;
-    let organisation = organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
-    let user = user.ok_or_else(unknown)?;
     let mut rng = app.rng();
     let (user, decision) = manage::approve(
-        acting,
+        caller.acting()?,
         &organisation,
         &user,
         request.services,
@@ -65,6 +57,5 @@ pub(crate) async fn approve(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    let row = UserRow::of(&user, &organisation.id).ok_or_else(unknown)?;
-    Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
+    UserAnswer::after(&user, &organisation, &caller).map(Json)
 }

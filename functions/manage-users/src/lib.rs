@@ -1,26 +1,35 @@
-//! What administrators do to the users of their organisation: list, add, approve.
+//! What administrators do to the users of their organisation: list, add, approve, assign access,
+//! disable, reinstate, remove.
 
+mod access;
 mod add_user;
 mod approve;
 mod list;
+mod remove;
 mod show;
+mod status;
 
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
-use vestibule_domain::account::Registration;
+use vestibule_domain::account::{Account, Registration};
+use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::Refusal;
+use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::{Api, Problem, answer};
+use vestibule_http::{Api, App, Caller, Problem, answer};
 use vestibule_store::UserRow;
 
 /// The routes of this function.
 pub fn api() -> Api {
     Api::new()
         .routes(routes!(list::list, add_user::add_user))
-        .routes(routes!(show::show))
+        .routes(routes!(list::download))
+        .routes(routes!(show::show, remove::remove))
         .routes(routes!(approve::approve))
+        .routes(routes!(access::access))
+        .routes(routes!(status::status))
 }
 
 /// A user, as administrators see one.
@@ -46,6 +55,12 @@ struct UserAnswer {
 }
 
 impl UserAnswer {
+    /// The user as they are after a change.
+    fn after(user: &Account, organisation: &Organisation, caller: &Caller) -> Result<Self, Problem> {
+        let row = UserRow::of(user, &organisation.id).ok_or_else(Problem::conflict)?;
+        Ok(Self::of(row, caller.acting()?.membership.role, &caller.policy))
+    }
+
     /// What somebody in `viewer`'s role sees of a user.
     fn of(row: UserRow, viewer: Role, policy: &Policy) -> Self {
         let last = row.last_sign_in_at.filter(|_| policy.allows(viewer, Permission::SeeLastSignIn));
@@ -56,17 +71,42 @@ impl UserAnswer {
             last_name: row.name.last.to_string(),
             email: row.email,
             role: row.role.as_str().to_owned(),
-            registration: match row.registration {
-                Registration::Pending => "pending",
-                Registration::AwaitingApproval => "awaiting_approval",
-                Registration::Registered => "registered",
-            },
+            registration: registration_name(row.registration),
             status: row.status.as_str(),
             services: row.services,
             group_codes: row.group_codes,
             since: answer::moment(row.since),
             last_sign_in_at: last.map(answer::moment),
         }
+    }
+}
+
+/// How far a registration is, as it stands in the API.
+const fn registration_name(registration: Registration) -> &'static str {
+    match registration {
+        Registration::Pending => "pending",
+        Registration::AwaitingApproval => "awaiting_approval",
+        Registration::Registered => "registered",
+    }
+}
+
+/// The user whom a request is about, and the caller's organisation.
+struct Target {
+    organisation: Organisation,
+    user: Account,
+}
+
+impl Target {
+    /// Fetches both; whether the user belongs to the organisation is for the rules.
+    async fn find(app: &App, caller: &Caller, id: &str) -> Result<Self, Problem> {
+        let policy = &caller.policy;
+        let acting = caller.acting()?;
+        let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+        let unknown = || problem(Refusal::Unknown, policy);
+        let id = AccountId::parse(id).map_err(|_| unknown())?;
+        let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;
+        let organisation = organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        Ok(Self { organisation, user: user.ok_or_else(unknown)? })
     }
 }
 
@@ -78,6 +118,9 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Unknown => Problem::not_found("user"),
         Refusal::NotThisPortal => conflict("not-this-portal", "Not on this portal", "People come in by invitation on this portal; invite them instead."),
         Refusal::NotAwaited => conflict("not-awaited", "Nothing to approve", "This user does not wait for approval; perhaps another administrator has approved them."),
+        Refusal::Yourself => conflict("yourself", "Not to yourself", "You cannot do this to yourself. Another administrator can."),
+        Refusal::LastPrincipal => conflict("last-principal", "The last principal", "The organisation would have no principal left. Make somebody else a principal first.").with_help(policy),
+        Refusal::SeveralOrganisations => conflict("several-organisations", "Works for several organisations", "This user works for other organisations too and cannot be disabled here. Remove them from your organisation instead."),
         Refusal::NoSuchService(name) => Problem::invalid_field("services", &format!("{} is not on offer here", shown(&name))),
         Refusal::NoSuchGroupCode(code) => Problem::invalid_field("group_codes", &format!("{} is not one of the organisation's", shown(&code))),
     }

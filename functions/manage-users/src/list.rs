@@ -1,33 +1,59 @@
-//! `GET /{portal}/users`: the users of the caller's organisation (BL-07, BL-17).
+//! `GET /{portal}/users` and `GET /{portal}/users.csv`: the users of the caller's organisation (AG-09,
+//! BL-07, BL-17, BA-07 to BA-09).
+
+use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::account::{Registration, Status};
+use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::answer::Listed;
 use vestibule_http::request::Query;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_store::{Unavailable, UserFilter, UserRow};
 
-use crate::UserAnswer;
+use crate::{UserAnswer, registration_name};
 
-/// Which page.
+/// Which users, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    /// What the user name, the first or last name, or the e-mail address begins with.
+    query: Option<String>,
+    /// Only users of this role.
+    #[param(value_type = Option<String>)]
+    role: Option<Role>,
+    /// Only users whose registration is `pending`, `awaiting_approval` or `registered`.
+    #[param(value_type = Option<String>)]
+    registration: Option<Registration>,
+    /// Only users who are `active` or `disabled`.
+    #[param(value_type = Option<String>)]
+    status: Option<Status>,
+    /// Only users who have not signed in since this moment (RFC 3339), or never.
+    #[param(value_type = Option<String>)]
+    idle_since: Option<Timestamp>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many users a page has, 1 to 100; 50 if not given.
     limit: Option<u8>,
 }
 
-/// Lists the users of the caller's organisation, administrators first.
+/// Lists or searches the users of the caller's organisation, administrators first.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
     params(("portal" = String, Path, description = "The portal"), ListQuery),
     responses(
         (status = 200, body = Listed<UserAnswer>),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -35,17 +61,124 @@ pub(crate) async fn list(
     Entitled(caller): Entitled,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Listed<UserAnswer>>, Problem> {
-    let policy = &caller.policy;
-    let acting = caller.acting()?;
-    let organisation = acting.allowed(Permission::ListUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = allowed(&caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
         return Err(Problem::invalid_field("limit", "must be 1 to 100"));
     }
-    let page = app.store.users(&policy.portal, organisation, query.cursor.as_deref(), limit).await?;
-    let role = acting.membership.role;
+    if query.query.as_ref().is_some_and(|q| q.chars().count() > 100) {
+        return Err(Problem::invalid_field("query", "must be at most 100 characters long"));
+    }
+    if query.idle_since.is_some() {
+        allowed(&caller, Permission::SeeLastSignIn)?;
+    }
+    let filter = UserFilter {
+        query: query.query.map(|q| q.trim().to_owned()).filter(|q| !q.is_empty()),
+        role: query.role,
+        registration: query.registration,
+        status: query.status,
+        idle_since: query.idle_since,
+    };
+    let policy = &caller.policy;
+    let page = app
+        .store
+        .users(&policy.portal, organisation, &filter, query.cursor.as_deref(), limit.into())
+        .await?;
+    let role = caller.acting()?.membership.role;
     Ok(Json(Listed {
         items: page.items.into_iter().map(|row| UserAnswer::of(row, role, policy)).collect(),
         next_cursor: page.next,
     }))
+}
+
+fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganisationId, Problem> {
+    caller
+        .acting()?
+        .allowed(permission, &caller.policy)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
+}
+
+/// Downloads the list of all users of the caller's organisation as CSV (RFC 4180, UTF-8). No cell
+/// begins a formula in a spreadsheet.
+#[utoipa::path(
+    get, path = "/{portal}/users.csv", tag = "users",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 200, body = String, content_type = "text/csv"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn download(State(app): State<App>, Entitled(caller): Entitled) -> Result<Response, Problem> {
+    let organisation = allowed(&caller, Permission::DownloadUsers)?.clone();
+    let sees_last = caller.policy.allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
+    let policy = Arc::clone(&caller.policy);
+    // One page at a time: the memory it takes doesn't grow with the organisation.
+    let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<String>>| {
+        let (app, policy, organisation) = (app.clone(), Arc::clone(&policy), organisation.clone());
+        async move {
+            let Some(cursor) = cursor else { return Ok(None) };
+            let page = app
+                .store
+                .users(&policy.portal, &organisation, &UserFilter::default(), cursor.as_deref(), ROWS_AT_A_TIME)
+                .await?;
+            let head = if cursor.is_none() { HEAD.to_owned() } else { String::new() };
+            let text = page.items.iter().fold(head, |text, row| text + &line(row, sees_last, &policy));
+            Ok::<_, Unavailable>(Some((text, page.next.map(Some))))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"users.csv\""),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+const ROWS_AT_A_TIME: usize = 500;
+
+const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at\r\n";
+
+fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
+    let last = row.last_sign_in_at.filter(|_| sees_last).map(|at| at.to_string()).unwrap_or_default();
+    let cells = [
+        row.user_name.as_str(),
+        row.name.first.as_str(),
+        row.name.last.as_str(),
+        &row.email,
+        policy.role_title(row.role),
+        registration_name(row.registration),
+        row.status.as_str(),
+        &row.services.join(" "),
+        &row.group_codes.join(" "),
+        &row.since.to_string(),
+        &last,
+    ];
+    cells.map(cell).join(",") + "\r\n"
+}
+
+/// A cell that a spreadsheet takes for text, whatever it begins with (OWASP, CSV Injection), quoted
+/// where RFC 4180 asks for it.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn no_cell_begins_a_formula() {
+        for (text, safe) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
+            ("O'Brien", "O'Brien"),
+            ("Smith, Jr.", "\"Smith, Jr.\""),
+        ] {
+            assert_eq!(cell(text), safe);
+        }
+    }
 }

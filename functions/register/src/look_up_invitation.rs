@@ -90,7 +90,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::OtherAddress => {
             return Problem::invalid_field("email", "must be the address that the invitation was sent to").with_help(policy);
         }
-        Refusal::Unknown | Refusal::NotAllowed | Refusal::NotThisPortal | Refusal::AlreadyInvited => {
+        Refusal::Unknown | Refusal::NotAllowed | Refusal::NotThisPortal | Refusal::AlreadyInvited | Refusal::WasDeleted => {
             (StatusCode::NOT_FOUND, "invitation-unknown", "No such invitation", format!("This link is not valid; perhaps a newer one was sent to you. {ask}"))
         }
     };

@@ -317,6 +317,21 @@ impl Account {
         self.password.iter().map(|p| &p.hash).chain(&self.former_passwords)
     }
 
+    /// Removes it for good. Its name and user name stay for who reads the audit trail; how to reach
+    /// the person, and how they proved who they are, go.
+    pub fn delete(&mut self) {
+        self.status = Status::Deleted;
+        self.email = Email::removed();
+        self.password = None;
+        self.former_passwords.clear();
+        self.reset = None;
+        self.security_answers.clear();
+        self.hint = None;
+        self.postal_address = None;
+        self.memberships.clear();
+        self.end_sessions();
+    }
+
     /// Ends all its sessions at their next request (UX-04).
     pub fn end_sessions(&mut self) {
         self.session_epoch += 1;

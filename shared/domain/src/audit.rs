@@ -24,6 +24,14 @@ pub enum Action {
     AddUser,
     /// An administrator approved a user.
     ApproveUser,
+    /// An administrator gave a user another role, services or group codes.
+    AssignAccess,
+    /// An administrator disabled a user.
+    DisableUser,
+    /// An administrator reinstated a user.
+    ReinstateUser,
+    /// An administrator removed a user from the organisation.
+    RemoveUser,
     /// Somebody signed in, or tried to.
     SignIn,
     /// Somebody signed out.

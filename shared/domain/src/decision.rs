@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::organisation::Organisation;
 use crate::record::RecordKey;
 use crate::session::Session;
+use crate::text::Email;
 
 /// Names a counter of guesses; made by the store, which keys it so that it tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,20 @@ pub enum Change {
     },
     /// A new organisation.
     CreateOrganisation(Organisation),
+    /// An organisation as it was read, and as it shall be, save for the version.
+    UpdateOrganisation {
+        /// As it was read; the write fails if it has changed since.
+        before: Box<Organisation>,
+        /// As it shall be.
+        after: Box<Organisation>,
+    },
+    /// Notes that the owner of an address was removed from an organisation (AG-10).
+    NoteFormerUser {
+        /// The organisation.
+        organisation: Box<Organisation>,
+        /// The address.
+        email: Email,
+    },
     /// Ties a plan record to the one account that registers with it on this portal.
     ClaimRecord {
         /// The record.

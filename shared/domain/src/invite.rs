@@ -83,6 +83,8 @@ pub enum Refusal {
     Revoked,
     /// Its time is over.
     Expired,
+    /// The person was removed from the organisation; not everybody can invite them again (AG-10).
+    WasDeleted,
     /// It was sent to another address (UX-01).
     OtherAddress,
     /// There is no such invitation, or a newer link has been sent (AG-01).
@@ -99,6 +101,7 @@ impl Refusal {
             Self::AlreadyAccepted => "already_accepted",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
+            Self::WasDeleted => "was_deleted",
             Self::OtherAddress => "other_address",
             Self::Unknown => "unknown",
         }
@@ -212,7 +215,8 @@ impl<'a> Acting<'a> {
 /// Invites somebody to the organisation (AG-05).
 ///
 /// `existing` is the organisation's invitation to this address, if there ever was one: a pending
-/// one is not doubled, an old one is replaced.
+/// one is not doubled, an old one is replaced. `former` says whether the address is that of a user
+/// who was removed; only some may invite such a person again (AG-10).
 ///
 /// # Errors
 /// [`Refusal`].
@@ -221,6 +225,7 @@ pub fn invite(
     acting: Acting<'_>,
     organisation: &Organisation,
     existing: Option<&Invitation>,
+    former: bool,
     (name, email, role): (PersonName, Email, Role),
     token: &Token,
     policy: &Policy,
@@ -236,8 +241,14 @@ pub fn invite(
     if !allowed || !policy.grants(acting.membership.role, role) {
         return Err(Refusal::NotAllowed);
     }
-    if existing.is_some_and(|i| i.standing(origin.at) == Standing::Pending) {
-        return Err(Refusal::AlreadyInvited);
+    match existing.map(|i| i.standing(origin.at)) {
+        Some(Standing::Pending) => return Err(Refusal::AlreadyInvited),
+        // Who registered with it is a user, unless they were removed since.
+        Some(Standing::Accepted) if !former => return Err(Refusal::AlreadyAccepted),
+        _ => {}
+    }
+    if former && acting.allowed(Permission::InviteDeleted, policy).is_none() {
+        return Err(Refusal::WasDeleted);
     }
     let invitation = Invitation {
         id: Invitation::natural_id(&organisation.id, &email),

@@ -10,7 +10,7 @@ use crate::audit::{Action, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
-use crate::message::{MailText, Message};
+use crate::message::{AccessChange, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{JoinBy, Permission, Policy, Role};
 use crate::register::{Applicant, Registered, mail};
@@ -30,6 +30,12 @@ pub enum Refusal {
     NoSuchService(String),
     /// The organisation has no such group code.
     NoSuchGroupCode(String),
+    /// Nobody does this to themselves.
+    Yourself,
+    /// The organisation would have no principal left.
+    LastPrincipal,
+    /// The user works for other organisations too.
+    SeveralOrganisations,
 }
 
 impl Refusal {
@@ -42,6 +48,9 @@ impl Refusal {
             Self::NotAwaited => "not_awaited",
             Self::NoSuchService(_) => "no_such_service",
             Self::NoSuchGroupCode(_) => "no_such_group_code",
+            Self::Yourself => "yourself",
+            Self::LastPrincipal => "last_principal",
+            Self::SeveralOrganisations => "several_organisations",
         }
     }
 }
@@ -184,4 +193,179 @@ pub fn add_user(
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([notice]);
     Ok(Registered { account, decision })
+}
+
+/// What a user is and has in an organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The role.
+    pub role: Role,
+    /// The services.
+    pub services: BTreeSet<String>,
+    /// The group codes.
+    pub group_codes: BTreeSet<String>,
+}
+
+/// The user's membership, if the administrator may do this to it: nobody reaches across
+/// organisations (BL-17), above themselves, or at themselves.
+fn reach<'u>(
+    acting: Acting<'_>,
+    permission: Permission,
+    organisation: &Organisation,
+    user: &'u Account,
+    policy: &Policy,
+) -> Result<&'u Membership, Refusal> {
+    if acting.allowed(permission, policy) != Some(&organisation.id) {
+        return Err(Refusal::NotAllowed);
+    }
+    let membership = user
+        .membership(Some(&organisation.id))
+        .filter(|_| user.status != Status::Deleted)
+        .ok_or(Refusal::Unknown)?;
+    if user.id == acting.account.id {
+        return Err(Refusal::Yourself);
+    }
+    if membership.role.rank() > acting.membership.role.rank() {
+        return Err(Refusal::NotAllowed);
+    }
+    Ok(membership)
+}
+
+/// Whether the administrator may take away this user's access: other administrators' only with the
+/// permission to (EX-12).
+fn may_take_away(acting: Acting<'_>, membership: &Membership, policy: &Policy) -> Result<(), Refusal> {
+    let may = !membership.role.is_administrator() || policy.allows(acting.membership.role, Permission::DeleteAdministrators);
+    if may { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+/// The organisation with another set of principals, if that changes it.
+fn with_principals(organisation: &Organisation, user: &Account, role: Option<Role>) -> Result<Option<Change>, Refusal> {
+    let mut after = organisation.clone();
+    if role == Some(Role::Principal) {
+        after.principals.insert(user.id.clone());
+    } else if after.principals.remove(&user.id) && after.principals.is_empty() {
+        return Err(Refusal::LastPrincipal);
+    }
+    Ok((after != *organisation).then(|| Change::UpdateOrganisation {
+        before: Box::new(organisation.clone()),
+        after: Box::new(after),
+    }))
+}
+
+fn changed(decision: Decision, organisation: Option<Change>) -> Decision {
+    organisation.into_iter().fold(decision, Decision::change)
+}
+
+fn notice(user: &Account, organisation: &Organisation, change: AccessChange, origin: &Origin, rng: &mut impl Rng) -> Message {
+    mail(user, origin.at, MailText::AccessChanged { organisation: organisation.name.clone(), change }, rng)
+}
+
+/// Gives a user another role, services and group codes; it counts from the next request on (UX-04,
+/// BL-07).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn assign(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    to: Assignment,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let current = reach(acting, Permission::EditUsers, organisation, user, policy)?;
+    if current.gate == Gate::Approval {
+        // What a user who waits for approval gets is said by the approval.
+        return Err(Refusal::NotAwaited);
+    }
+    let giver = acting.membership.role;
+    let regrades = to.role != current.role;
+    let may_regrade = policy.allows(giver, Permission::GrantRoles) && policy.grants(giver, to.role) && policy.grants(giver, current.role);
+    if regrades && !may_regrade {
+        return Err(Refusal::NotAllowed);
+    }
+    check_offered(&to.services, &to.group_codes, organisation, policy)?;
+    let principals = if regrades { with_principals(organisation, user, Some(to.role))? } else { None };
+    let mut after = user.clone();
+    if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
+        membership.role = to.role;
+        membership.services = to.services;
+        membership.group_codes = to.group_codes;
+    }
+    let audit = acting.audit(origin, Action::AssignAccess, rng).on(user.id.as_str());
+    let decision = changed(Decision::recording(audit), principals)
+        .update(user, after.clone())
+        .send([notice(user, organisation, AccessChange::Assigned, origin, rng)]);
+    Ok((after, decision))
+}
+
+/// Disables a user or reinstates one; open sessions end at their next request (UX-04, BA-06). None
+/// where the user is so already.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn set_disabled(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    disabled: bool,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Option<(Account, Decision)>, Refusal> {
+    let membership = reach(acting, Permission::DisableUsers, organisation, user, policy)?;
+    may_take_away(acting, membership, policy)?;
+    if user.memberships.len() > 1 {
+        return Err(Refusal::SeveralOrganisations);
+    }
+    let (status, action, change) = if disabled {
+        (Status::Disabled, Action::DisableUser, AccessChange::Disabled)
+    } else {
+        (Status::Active, Action::ReinstateUser, AccessChange::Reinstated)
+    };
+    if user.status == status {
+        return Ok(None);
+    }
+    let mut after = user.clone();
+    after.status = status;
+    after.end_sessions();
+    let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
+        .update(user, after.clone())
+        .send([notice(user, organisation, change, origin, rng)]);
+    Ok(Some((after, decision)))
+}
+
+/// Removes a user from the organisation at once; who belongs to no other is deleted for good (AG-09,
+/// AG-10, BL-07, EX-12).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn remove(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let membership = reach(acting, Permission::DeleteUsers, organisation, user, policy)?;
+    may_take_away(acting, membership, policy)?;
+    let principals = with_principals(organisation, user, None)?;
+    let mut after = user.clone();
+    after.memberships.retain(|m| m.organisation.as_ref() != Some(&organisation.id));
+    if after.memberships.is_empty() {
+        after.delete();
+    } else {
+        after.end_sessions();
+    }
+    let audit = acting.audit(origin, Action::RemoveUser, rng).on(user.id.as_str());
+    let decision = changed(Decision::recording(audit), principals)
+        .update(user, after)
+        .change(Change::NoteFormerUser {
+            organisation: Box::new(organisation.clone()),
+            email: user.email.clone(),
+        })
+        .send([notice(user, organisation, AccessChange::Removed, origin, rng)]);
+    Ok(decision)
 }

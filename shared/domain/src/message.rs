@@ -150,6 +150,13 @@ pub enum MailText {
         /// By when the letter should arrive.
         arrives_by: Date,
     },
+    /// To whose access an administrator has changed.
+    AccessChanged {
+        /// The organisation.
+        organisation: String,
+        /// What became of it.
+        change: AccessChange,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To who asked for a new password.
@@ -164,4 +171,18 @@ pub enum MailText {
         /// The user name.
         user_name: String,
     },
+}
+
+/// What became of somebody's access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessChange {
+    /// Another role, services or group codes.
+    Assigned,
+    /// It is disabled.
+    Disabled,
+    /// It is reinstated.
+    Reinstated,
+    /// It is removed.
+    Removed,
 }

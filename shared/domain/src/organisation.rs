@@ -25,6 +25,10 @@ pub struct Organisation {
     pub registered_by: AccountId,
     /// When.
     pub registered_at: Timestamp,
+    /// Counts its changes; every write is conditional on it.
+    pub version: u64,
+    /// Its principals. It never loses the last one.
+    pub principals: BTreeSet<AccountId>,
     /// The group codes that can be assigned to its people.
     pub group_codes: BTreeSet<String>,
 }

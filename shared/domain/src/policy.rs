@@ -219,6 +219,16 @@ impl Role {
         matches!(self, Self::Principal | Self::Administrator | Self::AlternativeAdministrator)
     }
 
+    /// How high it stands; nobody acts on who stands higher.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Principal => 3,
+            Self::Administrator => 2,
+            Self::AlternativeAdministrator => 1,
+            Self::User | Self::Member => 0,
+        }
+    }
+
     /// As it stands in the API and the policy files.
     pub const fn as_str(self) -> &'static str {
         match self {

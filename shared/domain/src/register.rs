@@ -159,6 +159,8 @@ pub fn register(
         record: record.key.clone(),
         registered_by: applicant.id.clone(),
         registered_at: now,
+        version: 0,
+        principals: (way.role == Role::Principal).then(|| applicant.id.clone()).into_iter().collect(),
         group_codes: group_codes(&record.data, policy),
     });
     let mut agreements = record.data.agreements.clone();

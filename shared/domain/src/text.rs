@@ -259,6 +259,11 @@ impl Email {
         }
     }
 
+    /// What stands in place of an address that was removed; nothing can be sent there (RFC 2606).
+    pub fn removed() -> Self {
+        Self("removed@deleted.invalid".into())
+    }
+
     /// As it was typed.
     pub fn as_str(&self) -> &str {
         &self.0

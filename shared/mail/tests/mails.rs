@@ -8,7 +8,7 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{Mail, MailText};
+use vestibule_domain::message::{AccessChange, Mail, MailText};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -110,6 +110,34 @@ fn every_kind(
             MailText::AccountMade {
                 organisation,
                 user_name: user_name.clone(),
+            },
+        ),
+        (
+            "access_assigned",
+            MailText::AccessChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                change: AccessChange::Assigned,
+            },
+        ),
+        (
+            "access_removed",
+            MailText::AccessChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                change: AccessChange::Removed,
+            },
+        ),
+        (
+            "access_disabled",
+            MailText::AccessChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                change: AccessChange::Disabled,
+            },
+        ),
+        (
+            "access_reinstated",
+            MailText::AccessChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                change: AccessChange::Reinstated,
             },
         ),
         ("password_changed", MailText::PasswordChanged),

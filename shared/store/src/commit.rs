@@ -11,6 +11,7 @@ use vestibule_domain::decision::{AttemptKey, Change, Decision};
 use vestibule_domain::ids::PortalId;
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
+use vestibule_domain::organisation::Organisation;
 use vestibule_domain::record::RecordKey;
 use vestibule_secrets::Purpose;
 
@@ -122,6 +123,19 @@ impl Writes<'_> {
                 let key = keys::organisation(&organisation.portal, &organisation.id);
                 self.put_new(item::write(key, organisation)?, None)
             }
+            Change::UpdateOrganisation { before, after } => {
+                let key = keys::organisation(&after.portal, &after.id);
+                let next = Organisation { version: before.version + 1, ..(**after).clone() };
+                let put = Put::builder()
+                    .table_name(&self.store.tables.main)
+                    .set_item(Some(item::write(key, &next)?))
+                    .condition_expression("version = :version")
+                    .expression_attribute_values(":version", AttributeValue::N(before.version.to_string()));
+                self.push_put(put, None)
+            }
+            Change::NoteFormerUser { organisation, email } => {
+                self.put(keys::former_user(&organisation.portal, &organisation.id, email).into_item())
+            }
             Change::ClaimRecord { record, account } => self.claim_record(record, account),
             Change::SaveInvitation { before, after } => self.save_invitation(before.as_deref(), after),
             Change::StartSession(session) => {
@@ -161,7 +175,9 @@ impl Writes<'_> {
         }
         if before.email.key() != after.email.key() {
             self.delete(keys::contact(before))?;
-            self.put(keys::contact(after).into_item())?;
+            if after.status != Status::Deleted {
+                self.put(keys::contact(after).into_item())?;
+            }
         }
         let next = Account { version: before.version + 1, ..after.clone() };
         let put = Put::builder()

@@ -73,6 +73,11 @@ pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";
 pub(crate) const INVITATIONS: &str = "I#";
 
+/// That the owner of an address was removed from an organisation.
+pub(crate) fn former_user(portal: &PortalId, organisation: &OrganisationId, email: &Email) -> Key {
+    Key::new(format!("O#{portal}#{organisation}"), format!("F#{}", email.key()))
+}
+
 pub(crate) fn invitation(portal: &PortalId, organisation: &OrganisationId, id: &InvitationId) -> Key {
     Key::new(format!("O#{portal}#{organisation}"), format!("{INVITATIONS}{id}"))
 }

@@ -42,6 +42,34 @@ pub struct UserRow {
     pub since: Timestamp,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// What a search looks at, in lower case: user name, names, address.
+    search: [String; 4],
+}
+
+/// Which of an organisation's users are wanted; nothing means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// What the user name, a name or the address begins with.
+    pub query: Option<String>,
+    /// The role.
+    pub role: Option<Role>,
+    /// How far the registration is.
+    pub registration: Option<Registration>,
+    /// Whether the account can sign in.
+    pub status: Option<Status>,
+    /// Not signed in since this moment, or never.
+    pub idle_since: Option<Timestamp>,
+}
+
+impl UserFilter {
+    fn holds_for(&self, row: &UserRow) -> bool {
+        let query = self.query.as_ref().map(|q| q.to_lowercase());
+        query.is_none_or(|q| row.search.iter().any(|s| s.starts_with(&q)))
+            && self.role.is_none_or(|r| r == row.role)
+            && self.registration.is_none_or(|r| r == row.registration)
+            && self.status.is_none_or(|s| s == row.status)
+            && self.idle_since.is_none_or(|at| row.last_sign_in_at.is_none_or(|last| last < at))
+    }
 }
 
 impl UserRow {
@@ -63,6 +91,12 @@ impl UserRow {
                 group_codes: m.group_codes.iter().cloned().collect(),
                 since: m.since,
                 last_sign_in_at: account.last_sign_in_at,
+                search: [
+                    account.user_name.key(),
+                    account.name.first.as_str().to_lowercase(),
+                    account.name.last.as_str().to_lowercase(),
+                    account.email.key(),
+                ],
             }
     }
 
@@ -99,6 +133,9 @@ pub struct Page<T> {
 
 /// How many accounts of one address are looked at.
 const MOST_CONTACTS: i32 = 25;
+
+/// How many users a filtered list reads at a time.
+const FILTERED_AT_A_TIME: usize = 500;
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
@@ -308,28 +345,32 @@ impl Store {
         self.get(keys::organisation(portal, id)).await?.map(item::read).transpose()
     }
 
-    /// An organisation and one of its invitations.
+    /// What an invitation to an address is decided on: the organisation, its invitation to the
+    /// address, and whether the owner of the address was once removed from it.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisation_with_invitation(
+    pub async fn invitation_state(
         &self,
         portal: &PortalId,
         organisation: &OrganisationId,
-        invitation: &InvitationId,
-    ) -> Result<(Option<Organisation>, Option<Invitation>), Unavailable> {
+        email: &Email,
+    ) -> Result<(Option<Organisation>, Option<Invitation>, bool), Unavailable> {
         let organisation_key = keys::organisation(portal, organisation);
-        let invitation_key = keys::invitation(portal, organisation, invitation);
-        let items = self.batch(vec![organisation_key.clone(), invitation_key]).await?;
-        let (mut organisation, mut invitation) = (None, None);
+        let former_key = keys::former_user(portal, organisation, email);
+        let invitation_key = keys::invitation(portal, organisation, &Invitation::natural_id(organisation, email));
+        let items = self.batch(vec![organisation_key.clone(), former_key.clone(), invitation_key]).await?;
+        let (mut organisation, mut invitation, mut former) = (None, None, false);
         for found in items {
             if organisation_key.is_of(&found) {
                 organisation = Some(item::read(found)?);
+            } else if former_key.is_of(&found) {
+                former = true;
             } else {
                 invitation = Some(item::read(found)?);
             }
         }
-        Ok((organisation, invitation))
+        Ok((organisation, invitation, former))
     }
 
     /// An organisation and an account.
@@ -371,12 +412,42 @@ impl Store {
         self.list(portal, organisation, keys::INVITATIONS, cursor, limit).await
     }
 
-    /// A page of an organisation's users, administrators first: one query.
+    /// A page of an organisation's users that a filter holds for, administrators first. Without a
+    /// filter it is one query; a filter reads on until the page is full.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn users(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<UserRow>, Unavailable> {
-        self.list(portal, organisation, keys::MEMBERS, cursor, limit).await
+    pub async fn users(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        filter: &UserFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<UserRow>, Unavailable> {
+        let pk = keys::organisation(portal, organisation).pk;
+        let mut after = cursor.and_then(|c| read_cursor(c, keys::MEMBERS));
+        let mut items = Vec::new();
+        let reads = if *filter == UserFilter::default() { limit } else { FILTERED_AT_A_TIME };
+        loop {
+            let (rows, next) = self.page(pk.clone(), keys::MEMBERS, after, i32::try_from(reads).unwrap_or(i32::MAX)).await?;
+            let last = rows.len().saturating_sub(1);
+            for (i, found) in rows.into_iter().enumerate() {
+                let sk = found.get("sk").and_then(|v| v.as_s().ok()).cloned().unwrap_or_default();
+                let row: UserRow = item::read(found)?;
+                if filter.holds_for(&row) {
+                    items.push(row);
+                }
+                if items.len() == limit {
+                    let more = i < last || next.is_some();
+                    return Ok(Page { items, next: more.then(|| BASE64URL_NOPAD.encode(sk.as_bytes())) });
+                }
+            }
+            match next {
+                Some(sk) => after = Some(sk),
+                None => return Ok(Page { items, next: None }),
+            }
+        }
     }
 
     async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, cursor: Option<&str>, limit: u8) -> Result<Page<T>, Unavailable> {

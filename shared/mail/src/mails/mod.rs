@@ -1,5 +1,6 @@
 //! What each mail says, one file a mail, and how it is laid out.
 
+mod access_changed;
 mod account_made;
 mod approved;
 mod backup_wanted;
@@ -122,6 +123,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             user_name,
         } => account_made::content(organisation, user_name, policy),
         MailText::PinReissued { arrives_by } => pin_reissued::content(*arrives_by, policy),
+        MailText::AccessChanged { organisation, change } => access_changed::content(organisation, *change, policy),
         MailText::PasswordReset { token, minutes } => password_reset::content(token, *minutes, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),

@@ -1,0 +1,57 @@
+//! `PUT /{portal}/users/{id}/access`: what a user is and has in the organisation (BL-07, UX-04).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::manage::{self, Assignment};
+use vestibule_domain::policy::Role;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+
+use crate::{Target, UserAnswer, problem};
+
+/// What the user shall be and have. Exactly this, and nothing else.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessRequest {
+    /// `user`, `administrator`, …
+    #[schema(value_type = String)]
+    role: Role,
+    /// Services that the portal offers.
+    services: BTreeSet<String>,
+    /// Group codes of the organisation.
+    #[serde(default)]
+    group_codes: BTreeSet<String>,
+}
+
+/// Gives a user another role, services and group codes, from the next request on.
+#[utoipa::path(
+    put, path = "/{portal}/users/{id}/access", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    request_body = AccessRequest,
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn access(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+    Body(request): Body<AccessRequest>,
+) -> Result<Json<UserAnswer>, Problem> {
+    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let policy = &caller.policy;
+    let to = Assignment { role: request.role, services: request.services, group_codes: request.group_codes };
+    let mut rng = app.rng();
+    let (user, decision) = manage::assign(caller.acting()?, &organisation, &user, to, policy, &caller.origin, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    UserAnswer::after(&user, &organisation, &caller).map(Json)
+}

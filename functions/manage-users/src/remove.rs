@@ -1,0 +1,30 @@
+//! `DELETE /{portal}/users/{id}`: an administrator removes a user, at once and for good (AG-09, AG-10).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use vestibule_domain::manage;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::{Target, problem};
+
+/// Removes a user from the caller's organisation; who belongs to no other is deleted.
+#[utoipa::path(
+    delete, path = "/{portal}/users/{id}", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    responses(
+        (status = 204),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn remove(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<StatusCode, Problem> {
+    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let decision = manage::remove(caller.acting()?, &organisation, &user, policy, &caller.origin, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,60 @@
+//! `PUT /{portal}/users/{id}/status`: an administrator disables or reinstates a user (BA-06, UX-04).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::manage;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+
+use crate::{Target, UserAnswer, problem};
+
+/// Whether the user can sign in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatusRequest {
+    status: WantedStatus,
+}
+
+/// What an administrator can make of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WantedStatus {
+    /// They can sign in.
+    Active,
+    /// They can't, from the next request on.
+    Disabled,
+}
+
+/// Disables a user, or reinstates one.
+#[utoipa::path(
+    put, path = "/{portal}/users/{id}/status", tag = "users",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    request_body = StatusRequest,
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`several-organisations`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn status(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+    Body(request): Body<StatusRequest>,
+) -> Result<Json<UserAnswer>, Problem> {
+    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let policy = &caller.policy;
+    let disabled = request.status == WantedStatus::Disabled;
+    let mut rng = app.rng();
+    let decided = manage::set_disabled(caller.acting()?, &organisation, &user, disabled, policy, &caller.origin, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
+    let Some((user, decision)) = decided else {
+        return UserAnswer::after(&user, &organisation, &caller).map(Json);
+    };
+    app.store.commit(decision, &mut rng).await?;
+    UserAnswer::after(&user, &organisation, &caller).map(Json)
+}

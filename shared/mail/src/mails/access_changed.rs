@@ -1,0 +1,46 @@
+//! To whose access an administrator has changed (AG-09, BA-06).
+
+use vestibule_domain::message::AccessChange;
+use vestibule_domain::policy::Policy;
+
+use crate::content::{Block, Content};
+use crate::words::{help, page, portal};
+
+pub(super) fn content(organisation: &str, change: AccessChange, policy: &Policy) -> Content {
+    let portal = portal(policy);
+    let (subject, what, link) = match change {
+        AccessChange::Assigned => (
+            "Your access has changed",
+            format!("An administrator of {organisation} has changed what you can do on {portal}."),
+            true,
+        ),
+        AccessChange::Disabled => (
+            "Your access is disabled",
+            format!("An administrator of {organisation} has disabled your access to {portal}. You can no longer sign in."),
+            false,
+        ),
+        AccessChange::Reinstated => (
+            "Your access is back",
+            format!("An administrator of {organisation} has reinstated your access to {portal}. Sign in with your user name and password."),
+            true,
+        ),
+        AccessChange::Removed => (
+            "Your access has ended",
+            format!("An administrator of {organisation} has removed you from its users on {portal}. You can no longer sign in for {organisation}."),
+            false,
+        ),
+    };
+    let mut blocks = vec![Block::text(what)];
+    if link {
+        blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
+    }
+    blocks.push(Block::text(format!(
+        "If you did not expect this, please ask an administrator of {organisation}, or call {}.",
+        help(&policy.help_desk)
+    )));
+    Content::new(
+        format!("{subject} on {}", policy.title),
+        blocks,
+        format!("your access to {} for {organisation} was changed", policy.title),
+    )
+}
