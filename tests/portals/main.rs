@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod group;
+mod member;
+mod practice;
+mod provider;
