@@ -4,4 +4,7 @@
 
 mod group;
 mod managing;
+mod member;
+mod practice;
+mod provider;
 mod recovery;

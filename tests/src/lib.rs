@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
-use vestibule_local::client::Client;
+use vestibule_local::client::{Answer, Client};
 use vestibule_local::instance::serve_at_free_port;
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
@@ -100,6 +100,13 @@ impl World {
         self.pass(SignedDuration::from_hours(24 * days));
     }
 
+    /// Lets time pass until a moment that is still to come.
+    pub fn wait_until(&self, moment: &str) {
+        let wait = moment.parse::<Timestamp>().unwrap().duration_since(self.now());
+        assert!(!wait.is_negative(), "{moment} is over");
+        self.pass(wait);
+    }
+
     /// Brings mails and letters to where they go, and returns the mails that went to an address.
     pub async fn mails_to(&self, address: &str) -> Vec<ReceivedMail> {
         self.instance.settle().await.unwrap();
@@ -166,6 +173,25 @@ pub fn code_in(mail: &ReceivedMail) -> String {
     let found = mail.text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
     let mut codes = found.filter(|w| w.len() == 8 && w.starts_with("RC") && w[2..].chars().all(|c| c.is_ascii_digit()));
     codes.next().expect("the mail has no registration code").to_owned()
+}
+
+/// A mail as a snapshot shows it: subject and text, with what is random named instead of shown.
+pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
+    masked(&format!("Subject: {}\n\n{}", mail.subject, mail.text), random)
+}
+
+/// A text with each of the random parts, none of which may be missing, replaced by its name.
+pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
+    random.iter().fold(text.to_owned(), |text, (part, name)| {
+        assert!(text.contains(part), "{name} is missing in:\n{text}");
+        text.replace(part, name)
+    })
+}
+
+/// The status of a problem with a single field, that field, and what is wrong with it.
+pub fn fault(answer: &Answer) -> (u16, &str, &str) {
+    assert!(answer.fields().len() < 2, "{}", answer.text);
+    (answer.status, answer.text_at("/errors/0/field"), answer.text_at("/errors/0/detail"))
 }
 
 /// Another code of the same form.

@@ -102,12 +102,12 @@ pub(crate) async fn redeem_code(
         return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", &policy));
     }
     let mut rng = app.rng();
-    if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
-        return Ok(Json(done));
-    }
     if of_code.allowed.is_none() {
         let detail = format!("This code was entered wrongly too often and can no longer be used. {}", ask_for_new_code(&policy));
         return Err(code_problem("code-dead", "Code no longer usable", detail, &policy));
+    }
+    if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
+        return Ok(Json(done));
     }
     let hash = credentials::hash(&password, &app, &mut rng).await;
     let decided = account.as_ref().map_or(Err(Refusal::NotAwaited), |account| {
@@ -153,7 +153,8 @@ fn code_issue(membership: &Membership) -> Option<&Issue> {
 }
 
 /// The same answer for who has redeemed the code, lost the answer and asks again with the same
-/// password. Every other request does the same work and goes on.
+/// password; it is a guess at the password, and has been counted. Every other request does the same
+/// work and goes on.
 async fn already_redeemed(app: &App, account: Option<&Account>, password: &vestibule_domain::text::Sensitive) -> Option<RedemptionAnswer> {
     let hash = account
         .filter(|a| a.memberships.iter().any(|m| m.gate == Gate::Open && m.way.is_none()))

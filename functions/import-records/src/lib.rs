@@ -82,10 +82,11 @@ pub async fn import(app: &App, plan: &Slug, kind: RecordKind, reader: impl Read,
 
 /// Saves a record and tells the accounts that registered with it. Returns how many changed.
 async fn save(app: &App, record: &NewRecord) -> Result<u64, Unavailable> {
-    let before = app.store.save_record(record, &mut app.rng()).await?;
-    let Some(before) = before.filter(|b| b.data.agreements != record.data.agreements) else {
+    let Some(before) = app.store.save_record(record, &mut app.rng()).await? else {
         return Ok(0);
     };
+    // Told whether or not this row is new: an import that died between the two is made good by the
+    // next one. Who has nothing to learn isn't written to.
     let mut changed = 0;
     for (portal, account) in &before.claims {
         changed += u64::from(tell(app, record, portal, account).await?);

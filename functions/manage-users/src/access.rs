@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Assignment};
-use vestibule_domain::policy::Role;
+use vestibule_domain::policy::{Permission, Role};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 
@@ -46,7 +46,7 @@ pub(crate) async fn access(
     Id(id): Id,
     Body(request): Body<AccessRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let Target { organisation, user } = Target::find(&app, &caller, Permission::EditUsers, &id).await?;
     let policy = &caller.policy;
     let to = Assignment { role: request.role, services: request.services, group_codes: request.group_codes };
     let mut rng = app.rng();

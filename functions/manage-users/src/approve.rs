@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 
@@ -42,7 +43,7 @@ pub(crate) async fn approve(
     Id(id): Id,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let Target { organisation, user } = Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
     let (user, decision) = manage::approve(

@@ -97,11 +97,11 @@ struct Target {
 }
 
 impl Target {
-    /// Fetches both; whether the user belongs to the organisation is for the rules.
-    async fn find(app: &App, caller: &Caller, id: &str) -> Result<Self, Problem> {
+    /// Fetches both for who has the permission; who hasn't learns nothing from ids (BL-17). Whether
+    /// the user belongs to the organisation is for the rules.
+    async fn find(app: &App, caller: &Caller, permission: Permission, id: &str) -> Result<Self, Problem> {
         let policy = &caller.policy;
-        let acting = caller.acting()?;
-        let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+        let organisation = caller.acting()?.allowed(permission, policy).ok_or_else(|| Problem::not_allowed(policy))?;
         let unknown = || problem(Refusal::Unknown, policy);
         let id = AccountId::parse(id).map_err(|_| unknown())?;
         let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
@@ -20,7 +21,7 @@ use crate::{Target, problem};
     )
 )]
 pub(crate) async fn remove(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<StatusCode, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let Target { organisation, user } = Target::find(&app, &caller, Permission::DeleteUsers, &id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
     let decision = manage::remove(caller.acting()?, &organisation, &user, policy, &caller.origin, &mut rng)

@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 
@@ -46,7 +47,7 @@ pub(crate) async fn status(
     Id(id): Id,
     Body(request): Body<StatusRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, &id).await?;
+    let Target { organisation, user } = Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
     let policy = &caller.policy;
     let disabled = request.status == WantedStatus::Disabled;
     let mut rng = app.rng();

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::Decision;
+use vestibule_domain::{Change, Decision};
 use vestibule_domain::account::Account;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
@@ -109,7 +109,7 @@ pub(crate) async fn register(
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
-    proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
+    let attempts = proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
     let records = app.store.plan_records(&parsed.record).await?;
     let matched = proof::find(&app, &records, &parsed.proof);
@@ -147,6 +147,7 @@ pub(crate) async fn register(
             Ok(registered) => registered,
             Err(refusal) => return Err(refused(&app, &refusal, &policy, &origin, &mut rng).await?),
         };
+        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
         return match app.store.commit(decision, &mut rng).await {
             Ok(()) => Ok(created(&account, &policy, &origin)),
             // The natural id belongs to an account that has since been renamed: take another.

@@ -11,7 +11,7 @@ use crate::decision::{Change, Decision};
 use crate::ids::{IssueId, MessageId, OrganisationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
-use crate::policy::{Policy, Reissuer};
+use crate::policy::{Policy, RecordedBy, Reissuer};
 use crate::record::{Mac, RecordKey};
 use crate::register::mail;
 use crate::text::{PostalAddress, Sensitive};
@@ -213,8 +213,8 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
-/// Notes the agreements that the plan has on file now, as its records say, and posts the PIN letter
-/// that waited for one (AG-11, BL-10). None where nothing changes.
+/// Notes which agreements the plan has on file now, as its records say, and posts the PIN letter that
+/// waited for one (AG-11, BL-10). None where nothing changes.
 ///
 /// `address` is where the letter would go.
 pub fn agreements_recorded(
@@ -227,7 +227,12 @@ pub fn agreements_recorded(
     rng: &mut impl Rng,
 ) -> Option<Decision> {
     let mut after = account.clone();
-    after.agreements.extend(on_file.clone());
+    for agreement in policy.agreements.iter().filter(|a| a.recorded_by == RecordedBy::Plan) {
+        match on_file.get(agreement.id.as_str()) {
+            Some(revision) => after.agreements.insert(agreement.id.to_string(), revision.clone()),
+            None => after.agreements.remove(agreement.id.as_str()),
+        };
+    }
     let agreements = after.agreements.clone();
     let membership = after.memberships.iter_mut().find(|m| m.record.as_ref() == Some(record))?;
     let way = membership.way.as_deref().and_then(|w| policy.way(w));

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod activate;
 pub mod audit;
+mod countries;
 pub mod decision;
 pub mod feed;
 pub mod ids;

@@ -349,14 +349,19 @@ impl Country {
     /// Reads a code; case doesn't matter.
     ///
     /// # Errors
-    /// [`Invalid`] unless it is two letters.
+    /// [`Invalid`] unless there is such a country.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let text = text.trim();
-        if text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic()) {
-            Ok(Self(text.to_ascii_uppercase()))
+        let code = text.trim().to_ascii_uppercase();
+        if code.len() == 2 && crate::countries::name(&code).is_some() {
+            Ok(Self(code))
         } else {
             Err(Invalid::new("must be a two-letter country code such as US"))
         }
+    }
+
+    /// What it is called in English.
+    pub fn name(&self) -> &str {
+        crate::countries::name(&self.0).unwrap_or(&self.0)
     }
 
     /// As text.

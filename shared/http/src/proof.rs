@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future;
 use vestibule_domain::audit::Origin;
+use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, Way};
 use vestibule_domain::record::{self, Fact, PlanRecord, Proof, RecordKey};
 use vestibule_domain::text::NamePart;
@@ -43,11 +44,12 @@ pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&
     })
 }
 
-/// Counts an attempt, for the record and for the source, before anything is compared.
+/// Counts an attempt, for the record and for the source, before anything is compared. Returns the
+/// record's counter, to be cleared when the proof was right: a family shares one number.
 ///
 /// # Errors
 /// A problem when the tries are used up.
-pub async fn count(app: &App, record: &RecordKey, purpose: &str, origin: &Origin, policy: &Policy) -> Result<(), Problem> {
+pub async fn count(app: &App, record: &RecordKey, purpose: &str, origin: &Origin, policy: &Policy) -> Result<AttemptKey, Problem> {
     let limit = &policy.registration;
     let window_minutes = Some(limit.window_minutes.get());
     let subject = format!("{purpose}/{}/{}/{}/{}", policy.portal, record.plan, record.kind.as_str(), record.number);
@@ -61,5 +63,5 @@ pub async fn count(app: &App, record: &RecordKey, purpose: &str, origin: &Origin
         let detail = format!("There were too many attempts. Please try again in {} minutes.", limit.window_minutes.get());
         return Err(Problem::too_many_attempts(detail, policy));
     }
-    Ok(())
+    Ok(of_record.key)
 }

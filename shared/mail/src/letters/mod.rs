@@ -1,7 +1,6 @@
 //! Letters as they are printed.
 
 mod address;
-mod countries;
 mod pin;
 
 use std::fmt;

@@ -1,0 +1,526 @@
+//! The practice portal: medical and dental providers, office managers and their staff.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{PASSWORD, dental, with, without};
+use vestibule_tests::{World, fault, shown};
+
+/// A registration with the ids of a provider.
+fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
+    let body = with(
+        dental(),
+        "/proof",
+        json!({ "provider_id": provider_id, "tax_id": tax_id }),
+    );
+    let name = format!("{way}.{}", provider_id.to_lowercase());
+    let body = with(with(body, "/way", way), "/user_name", name.as_str());
+    with(body, "/email", format!("{name}@practice.example"))
+}
+
+async fn register(world: &World, body: Value) -> Answer {
+    world
+        .on("practice")
+        .post("/registrations", body)
+        .await
+        .unwrap()
+}
+
+/// What an office manager sends to make an account for somebody.
+fn staff(first: &str) -> Value {
+    let first_lower = first.to_lowercase();
+    json!({
+        "first_name": first, "last_name": "Lind", "email": format!("{first_lower}@lakeside.example"),
+        "user_name": format!("{first_lower}.lind"), "initial_password": INITIAL, "services": ["claims", "referrals"],
+    })
+}
+
+const INITIAL: &str = "First-Morning-17";
+
+async fn change_password(client: &Client, current: &str, new: &str) -> Answer {
+    let body = json!({ "current_password": current, "new_password": new });
+    client
+        .send(Method::PUT, "/sessions/current/password", Some(&body))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn ex_03_office_managers_register_before_their_staff() {
+    let world = World::new().await;
+    // No way of registering is the staff's, and before the office manager there is nobody.
+    let portal = world.on("practice").get("").await.unwrap();
+    let ways: Vec<_> = portal.body["ways"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| w["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        ways,
+        [
+            "medical",
+            "dental",
+            "office_manager",
+            "dental_office_manager"
+        ]
+    );
+    let body = registration("staff", "PV30001", "003456789");
+    let refused = register(&world, body).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["way"]));
+    let refused = world
+        .on("practice")
+        .post("/users", staff("Sam"))
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (401, "not-signed-in"));
+    let (_, refused) = world
+        .on("practice")
+        .sign_in("sam.lind", INITIAL)
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
+    let accept = World::acceptance("vi.x.y", "Sam", "sam@lakeside.example", "sam.lind");
+    let refused = world
+        .on("practice")
+        .post("/invitations/accept", accept)
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (404, "invitation-unknown")
+    );
+    let code =
+        json!({ "user_name": "sam.lind", "registration_code": "RC123456", "password": PASSWORD });
+    let refused = world
+        .on("practice")
+        .post("/registration-codes/redemption", code)
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 404);
+
+    // The office manager registers with a provider's letter and is ready at once.
+    let registered = register(
+        &world,
+        registration("office_manager", "PV30001", "003456789"),
+    )
+    .await;
+    assert_eq!(
+        (registered.status, registered.body.get("next_step")),
+        (201, None),
+        "{}",
+        registered.text
+    );
+    let manager = world.sign_in("practice", "office_manager.pv30001").await;
+    let entitlements = manager.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (entitlements.status, entitlements.text_at("/role")),
+        (200, "administrator")
+    );
+    let profile = manager.get("/me").await.unwrap();
+    assert_eq!(
+        profile.text_at("/organisation/name"),
+        "Lakeside Family Medicine"
+    );
+    assert_eq!(
+        profile.text_at("/organisation/role_title"),
+        "Office manager"
+    );
+
+    // Then they add their staff, who come in.
+    let added = manager.post("/users", staff("Sam")).await.unwrap();
+    assert_eq!(
+        (added.status, added.text_at("/registration")),
+        (201, "registered"),
+        "{}",
+        added.text
+    );
+    let (_, session) = world
+        .on("practice")
+        .sign_in("sam.lind", INITIAL)
+        .await
+        .unwrap();
+    assert_eq!(
+        (session.status, session.text_at("/next_step")),
+        (201, "change_password")
+    );
+
+    // A manager makes no managers; that is the provider's to do (EX-10).
+    let refused = manager
+        .post("/users", with(staff("Ada"), "/role", "administrator"))
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    // The letter has been used: the next to come with it is refused like a stranger.
+    let second = with(
+        registration("office_manager", "PV30001", "003456789"),
+        "/user_name",
+        "second.manager",
+    );
+    let refused = register(&world, with(second, "/email", "second@practice.example")).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+}
+
+#[tokio::test]
+async fn ex_04_participating_providers_register_themselves_and_others_are_referred_to_customer_care()
+ {
+    let world = World::new().await;
+    let participating = [
+        ("PV30001", "003456789", "Lakeside Family Medicine"),
+        ("PV30006", "008901234", "Mercy Street Hospital"),
+        ("PV30007", "009012345", "Dr. Hannah Weiss"),
+    ];
+    for (id, tax_id, name) in participating {
+        let registered = register(&world, registration("medical", id, tax_id)).await;
+        assert_eq!(
+            (registered.status, registered.body.get("next_step")),
+            (201, None),
+            "{}",
+            registered.text
+        );
+        let principal = world
+            .sign_in("practice", &format!("medical.{}", id.to_lowercase()))
+            .await;
+        let entitlements = principal.get("/entitlements").await.unwrap();
+        assert_eq!(
+            entitlements.body["services"],
+            json!(["claims", "eligibility", "fee_schedules", "referrals"])
+        );
+        let profile = principal.get("/me").await.unwrap();
+        assert_eq!(
+            (
+                profile.text_at("/organisation/name"),
+                profile.text_at("/organisation/role")
+            ),
+            (name, "principal")
+        );
+    }
+
+    // Who has proved who they are learns where to turn to.
+    let medical = "This way is open to medical providers that participate in our network. If you do not, please call Customer Care at (312) 555-0150.";
+    let manager = "This provider does not participate in our network. If it is a dental provider, register as its dental office manager; if not, please call Customer Care at (312) 555-0150.";
+    let dentists = "This way is open to dental providers. Medical providers register as a medical group, facility or individual practice.";
+    let not_open = [
+        (registration("medical", "PV30004", "006789012"), medical),
+        (registration("medical", "PV30016", "005464616"), medical),
+        (registration("medical", "PV30002", "004567890"), medical),
+        (
+            registration("office_manager", "PV30004", "006789012"),
+            manager,
+        ),
+        (registration("dental", "PV30029", "004748929"), dentists),
+    ];
+    for (body, words) in &not_open {
+        let refused = register(&world, body.clone()).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "not-open"),
+            "{body}"
+        );
+        assert_eq!(refused.text_at("/detail"), *words);
+        assert_eq!(refused.text_at("/help_desk/name"), "Customer Care");
+        assert_eq!(refused.text_at("/help_desk/phone"), "(312) 555-0150");
+    }
+
+    // Who has not proved it learns nothing: participating or not, and not whether there is such a provider.
+    let mut refusals = Vec::new();
+    for (id, tax_id) in [
+        ("PV30004", "006789013"),
+        ("PV30016", "999999999"),
+        ("PV30029", "004748928"),
+        ("PV39999", "006789012"),
+        ("PV30001", "003456788"),
+    ] {
+        let refused = register(&world, registration("medical", id, tax_id)).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "registration-refused"),
+            "{id}"
+        );
+        assert!(
+            refused
+                .text_at("/detail")
+                .contains("Customer Care can help: (312) 555-0150"),
+            "{}",
+            refused.text
+        );
+        refusals.push(refused.text);
+    }
+    refusals.dedup();
+    assert_eq!(refusals.len(), 1, "{refusals:#?}");
+
+    // Numbers as people write them.
+    let written = with(
+        registration("medical", "PV30029", "00-4748929"),
+        "/proof/provider_id",
+        " pv30029 ",
+    );
+    assert_eq!(register(&world, written).await.status, 201);
+}
+
+#[tokio::test]
+async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id_and_tax_id() {
+    let world = World::new().await;
+    let faults = [
+        (
+            without(dental(), "/proof/tax_id"),
+            "proof.tax_id",
+            "is required",
+        ),
+        (
+            without(dental(), "/proof/provider_id"),
+            "proof.provider_id",
+            "is required",
+        ),
+        (
+            with(dental(), "/proof/tax_id", "00456789"),
+            "proof.tax_id",
+            "must be 9 digits",
+        ),
+        (
+            with(dental(), "/proof/provider_id", "PV 30002"),
+            "proof.provider_id",
+            "must be 1 to 20 letters, digits and -",
+        ),
+    ];
+    for (body, field, why) in faults {
+        let answer = register(&world, body).await;
+        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+    }
+    for (id, tax_id, name) in [
+        ("PV30002", "004567890", "Riverbend Dental"),
+        ("PV30003", "005678901", "Oakview Dental Studio"),
+    ] {
+        let refused = register(&world, registration("dental", id, "004567899")).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "registration-refused"),
+            "{id}"
+        );
+        let registered = register(&world, registration("dental", id, tax_id)).await;
+        assert_eq!(
+            (registered.status, registered.body.get("next_step")),
+            (201, None),
+            "{}",
+            registered.text
+        );
+        let dentist = world
+            .sign_in("practice", &format!("dental.{}", id.to_lowercase()))
+            .await;
+        assert_eq!(
+            dentist
+                .get("/me")
+                .await
+                .unwrap()
+                .text_at("/organisation/name"),
+            name
+        );
+        let entitlements = dentist.get("/entitlements").await.unwrap();
+        assert_eq!(
+            entitlements.body["services"],
+            json!([
+                "claims",
+                "eligibility",
+                "fee_schedules",
+                "predeterminations"
+            ])
+        );
+    }
+    assert!(
+        world.letters().await.is_empty(),
+        "there is no PIN on this portal"
+    );
+}
+
+#[tokio::test]
+async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
+    let world = World::new().await;
+    register(
+        &world,
+        registration("office_manager", "PV30001", "003456789"),
+    )
+    .await;
+    let manager = world.sign_in("practice", "office_manager.pv30001").await;
+    let faults = [
+        (
+            without(staff("Sam"), "/initial_password"),
+            "initial_password",
+            "is required",
+        ),
+        (
+            with(staff("Sam"), "/initial_password", "short1"),
+            "initial_password",
+            "must have at least 8 characters",
+        ),
+        (
+            with(staff("Sam"), "/initial_password", "sam.lind"),
+            "initial_password",
+            "must hold a digit, not be the user name",
+        ),
+        (
+            without(staff("Sam"), "/user_name"),
+            "user_name",
+            "is required",
+        ),
+        (
+            with(staff("Sam"), "/user_name", "samli"),
+            "user_name",
+            "must be 6 to 40 characters long",
+        ),
+        (
+            with(staff("Sam"), "/services", json!(["surgery"])),
+            "services",
+            "\"surgery\" is not on offer here",
+        ),
+    ];
+    for (body, field, why) in faults {
+        let answer = manager.post("/users", body).await.unwrap();
+        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+    }
+    let added = manager.post("/users", staff("Sam")).await.unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    // A user name of their own (EX-01), and an address of their own (EX-08).
+    for (body, field) in [
+        (with(staff("Ada"), "/user_name", "SAM.LIND"), "user_name"),
+        (
+            with(staff("Ada"), "/email", "Sam@Lakeside.example"),
+            "email",
+        ),
+    ] {
+        let answer = manager.post("/users", body).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.problem(), answer.fields()),
+            (409, "already-taken", vec![field])
+        );
+    }
+    // The mail tells of the account and not of the password, which the manager hands over.
+    let mails = world.mails_to("sam@lakeside.example").await;
+    assert_eq!(mails.len(), 1);
+    insta::assert_snapshot!("ex_09_account_made", shown(&mails[0], &[]));
+    assert!(!added.text.contains(INITIAL) && !mails[0].text.contains(INITIAL));
+
+    // It lets its owner in as far as choosing another.
+    let (elsewhere, _) = world
+        .on("practice")
+        .sign_in("sam.lind", INITIAL)
+        .await
+        .unwrap();
+    let (sam, session) = world
+        .on("practice")
+        .sign_in("sam.lind", INITIAL)
+        .await
+        .unwrap();
+    assert_eq!(
+        (session.status, session.text_at("/next_step")),
+        (201, "change_password")
+    );
+    for path in ["/entitlements", "/users"] {
+        let refused = sam.get(path).await.unwrap();
+        let found = (
+            refused.status,
+            refused.problem(),
+            refused.text_at("/next_step"),
+            refused.text_at("/detail"),
+        );
+        assert_eq!(
+            found,
+            (
+                403,
+                "next-step-required",
+                "change_password",
+                "Please choose a new password first."
+            ),
+            "{path}"
+        );
+    }
+    let faults = [
+        (
+            INITIAL,
+            INITIAL,
+            "new_password",
+            "must be another than the current one",
+        ),
+        (
+            INITIAL,
+            "short1",
+            "new_password",
+            "must have at least 8 characters",
+        ),
+        (INITIAL, "longenough", "new_password", "must hold a digit"),
+        (
+            "Wrong-Morning-17",
+            PASSWORD,
+            "current_password",
+            "is not right",
+        ),
+    ];
+    for (current, new, field, why) in faults {
+        let answer = change_password(&sam, current, new).await;
+        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+        assert_eq!(sam.get("/entitlements").await.unwrap().status, 403);
+    }
+
+    // Chosen, this session goes on with what was assigned, and all others are over (UX-05).
+    let changed = change_password(&sam, INITIAL, PASSWORD).await;
+    assert_eq!(
+        (changed.status, changed.body.get("next_step")),
+        (200, None),
+        "{}",
+        changed.text
+    );
+    let entitlements = sam.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (entitlements.status, &entitlements.body["services"]),
+        (200, &json!(["claims", "referrals"]))
+    );
+    let over = elsewhere.get("/sessions/current").await.unwrap();
+    assert_eq!((over.status, over.problem()), (401, "not-signed-in"));
+    assert_eq!(
+        change_password(&elsewhere, INITIAL, "Third-Morning-17")
+            .await
+            .status,
+        401
+    );
+    let told = world.last_mail_to("sam@lakeside.example").await;
+    insta::assert_snapshot!("ex_09_password_changed", shown(&told, &[]));
+    let (_, old) = world
+        .on("practice")
+        .sign_in("sam.lind", INITIAL)
+        .await
+        .unwrap();
+    assert_eq!((old.status, old.problem()), (401, "sign-in-failed"));
+    let (sam, session) = world
+        .on("practice")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!((session.status, session.body.get("next_step")), (201, None));
+
+    // Later changes are as free, and end the other sessions too.
+    let other = world.sign_in("practice", "sam.lind").await;
+    let before = manager.get("/sessions/current").await.unwrap().status;
+    assert_eq!(
+        change_password(&sam, PASSWORD, "Third-Morning-17")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        (
+            sam.get("/me").await.unwrap().status,
+            other.get("/me").await.unwrap().status
+        ),
+        (200, 401)
+    );
+    assert_eq!(
+        (
+            before,
+            manager.get("/sessions/current").await.unwrap().status
+        ),
+        (200, 200),
+        "nobody else's session ends"
+    );
+}

@@ -1,0 +1,1125 @@
+//! The provider portal: practices, facilities and billing agencies.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, without};
+use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
+
+/// A registration of another organisation of the sample records.
+fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
+    let body = with(
+        provider(),
+        "/proof",
+        json!({ "provider_id": provider_id, "tax_id": tax_id }),
+    );
+    with(
+        with(body, "/way", way),
+        "/email",
+        format!("primary@{}.example", provider_id.to_lowercase()),
+    )
+}
+
+/// Clearwater Billing Services, without a signed agreement on file.
+fn billing_agency() -> Value {
+    registration("billing_agency", "PV30005", "007890123")
+}
+
+/// Registers somebody, signs them in and enters the PIN of the letter.
+async fn active(world: &World, body: Value) -> Client {
+    let client = pending(world, body).await;
+    let pin = pin_in(&world.last_letter().await, 4);
+    assert_eq!(enter(&client, &pin).await.status, 200);
+    client
+}
+
+/// Registers somebody and signs them in.
+async fn pending(world: &World, body: Value) -> Client {
+    let answer = world.register("provider", body).await;
+    world
+        .sign_in("provider", answer.text_at("/user_name"))
+        .await
+}
+
+async fn enter(client: &Client, pin: &str) -> Answer {
+    client
+        .post("/pin/activation", json!({ "pin": pin }))
+        .await
+        .unwrap()
+}
+
+fn redemption(user_name: &str, code: &str) -> Value {
+    json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() })
+}
+
+async fn redeem(world: &World, body: Value) -> Answer {
+    world
+        .on("provider")
+        .post("/registration-codes/redemption", body)
+        .await
+        .unwrap()
+}
+
+fn new_user(first: &str, role: &str) -> Value {
+    let email = format!("{}@lakeside.example", first.to_lowercase());
+    json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role, "services": ["claims"] })
+}
+
+/// First names and how far their registrations are, as the list of users shows them.
+async fn registrations(administrator: &Client) -> Vec<(String, String)> {
+    let list = administrator.get("/users").await.unwrap();
+    assert_eq!(list.status, 200, "{}", list.text);
+    let text = |user: &Value, field: &str| user[field].as_str().unwrap().to_owned();
+    list.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| (text(u, "first_name"), text(u, "registration")))
+        .collect()
+}
+
+#[tokio::test]
+async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    let row = |first: &str, registration: &str| (first.to_owned(), registration.to_owned());
+    assert_eq!(
+        registrations(&helen).await,
+        [row("Helen", "registered"), row("Sam", "pending")]
+    );
+    let list = helen.get("/users").await.unwrap();
+    let sam = format!("/users/{}", list.text_at("/items/1/id"));
+    assert_eq!(helen.get(&sam).await.unwrap().body, list.body["items"][1]);
+
+    // A wrong code leaves it as it is.
+    assert_eq!(
+        redeem(&world, redemption(&user_name, &another(&code)))
+            .await
+            .status,
+        422
+    );
+    assert_eq!(
+        helen.get(&sam).await.unwrap().text_at("/registration"),
+        "pending"
+    );
+
+    let redeemed = redeem(&world, redemption(&user_name, &code)).await;
+    assert_eq!(
+        (redeemed.status, redeemed.text_at("/registration")),
+        (200, "registered"),
+        "{}",
+        redeemed.text
+    );
+    assert_eq!(
+        helen.get(&sam).await.unwrap().text_at("/registration"),
+        "registered"
+    );
+    assert_eq!(
+        registrations(&helen).await,
+        [row("Helen", "registered"), row("Sam", "registered")]
+    );
+}
+
+#[tokio::test]
+async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_address_they_designated()
+{
+    let world = World::new().await;
+    // The address is the primary user's to designate.
+    let faults = [
+        (
+            without(provider(), "/postal_address"),
+            "postal_address",
+            "is required: the letter with your PIN goes there",
+        ),
+        (
+            with(provider(), "/postal_address/lines", json!([])),
+            "postal_address.lines",
+            "must be one to three lines",
+        ),
+        (
+            with(
+                provider(),
+                "/postal_address/lines",
+                json!(["1", "2", "3", "4"]),
+            ),
+            "postal_address.lines",
+            "must be one to three lines",
+        ),
+        (
+            with(
+                provider(),
+                "/postal_address/lines",
+                json!(["12 Harbor Lane", " "]),
+            ),
+            "postal_address.lines[1]",
+            "must not be empty",
+        ),
+        (
+            with(provider(), "/postal_address/city", ""),
+            "postal_address.city",
+            "must not be empty",
+        ),
+        (
+            without(provider(), "/postal_address/city"),
+            "postal_address.city",
+            "is required",
+        ),
+        (
+            without(provider(), "/postal_address/country"),
+            "postal_address.country",
+            "is required",
+        ),
+    ];
+    for (body, field, why) in faults {
+        let answer = world
+            .on("provider")
+            .post("/registrations", body)
+            .await
+            .unwrap();
+        assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
+    }
+    for country in ["", "USA", "U", "12", "U1"] {
+        let answer = world
+            .on("provider")
+            .post(
+                "/registrations",
+                with(provider(), "/postal_address/country", country),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.status, answer.fields()),
+            (422, vec!["postal_address.country"]),
+            "{country:?}"
+        );
+    }
+
+    let registered = world.register("provider", provider()).await;
+    let helen = world
+        .sign_in("provider", registered.text_at("/user_name"))
+        .await;
+    let letters = world.letters().await;
+    assert_eq!(letters.len(), 1);
+    let pin = pin_in(&letters[0], 4);
+    insta::assert_snapshot!("bl_03_letter", masked(&letters[0], &[(&pin, "[PIN]")]));
+    assert!(
+        !letters[0].contains("Willowmere"),
+        "not at the address in the plan records"
+    );
+    assert_eq!(enter(&helen, &pin).await.status, 200);
+
+    // Nobody else gets a PIN, whatever they are there.
+    for role in ["user", "administrator"] {
+        let first = if role == "user" { "Sam" } else { "Ada" };
+        let added = helen.post("/users", new_user(first, role)).await.unwrap();
+        assert_eq!(added.status, 201, "{}", added.text);
+        let code = code_in(
+            &world
+                .last_mail_to(&format!("{}@lakeside.example", first.to_lowercase()))
+                .await,
+        );
+        let redeemed = redeem(&world, redemption(added.text_at("/user_name"), &code)).await;
+        assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+        let staff = world.sign_in("provider", added.text_at("/user_name")).await;
+        assert_eq!(staff.get("/pin/letter").await.unwrap().status, 404);
+        assert_eq!(
+            staff.post("/pin/letter", json!({})).await.unwrap().status,
+            403
+        );
+        assert_eq!(
+            staff.get("/entitlements").await.unwrap().text_at("/role"),
+            role
+        );
+    }
+    assert_eq!(world.letters().await.len(), 1);
+
+    // Facilities have primary users too, and their letters may go abroad.
+    let address = json!({ "lines": ["Kranichwinkel 14"], "city": "Berlin", "region": null, "postal_code": "10437", "country": "DE" });
+    let facility = with(
+        registration("facility", "PV30006", "008901234"),
+        "/postal_address",
+        address,
+    );
+    let primary = pending(&world, facility).await;
+    let status = primary.get("/pin/letter").await.unwrap();
+    assert_eq!(
+        ["/arrives_from", "/arrives_by"].map(|p| status.text_at(p)),
+        ["2026-12-03", "2026-12-15"]
+    );
+    let letter = world.last_letter().await;
+    assert!(
+        letter.contains("Helen Brandt\nKranichwinkel 14\n10437 Berlin\nGERMANY\n"),
+        "{letter}"
+    );
+}
+
+#[tokio::test]
+async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_asked_for_again() {
+    let world = World::new().await;
+    let registered = world.register("provider", provider()).await;
+    assert_eq!(registered.text_at("/next_step"), "enter_pin");
+    let user_name = registered.text_at("/user_name");
+    let (helen, session) = world
+        .on("provider")
+        .sign_in(user_name, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(
+        (session.status, session.text_at("/next_step")),
+        (201, "enter_pin")
+    );
+    let pin = pin_in(&world.last_letter().await, 4);
+
+    for malformed in ["", "123", "12345", "12a4"] {
+        let answer = enter(&helen, malformed).await;
+        assert_eq!(
+            fault(&answer),
+            (422, "pin", "must be 4 digits"),
+            "{malformed:?}"
+        );
+    }
+    let wrong = enter(&helen, &another(&pin)).await;
+    assert_eq!((wrong.status, wrong.problem()), (422, "pin-wrong"));
+    assert_eq!(
+        wrong.text_at("/detail"),
+        "This is not the PIN of your latest letter. You can try 4 more times."
+    );
+
+    let other_session = world.sign_in("provider", user_name).await;
+    let opened = enter(&helen, &pin).await;
+    assert_eq!(
+        (opened.status, opened.body.get("next_step")),
+        (200, None),
+        "{}",
+        opened.text
+    );
+    assert_eq!(opened.text_at("/entitlements/role"), "principal");
+    // At once: in this session, in one that was open already, and in each that comes.
+    let next = world
+        .on("provider")
+        .sign_in(user_name, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!((next.1.status, next.1.body.get("next_step")), (201, None));
+    for client in [helen, other_session, next.0] {
+        assert_eq!(
+            client
+                .get("/sessions/current")
+                .await
+                .unwrap()
+                .body
+                .get("next_step"),
+            None
+        );
+        assert_eq!(
+            client.get("/entitlements").await.unwrap().body,
+            opened.body["entitlements"]
+        );
+    }
+    assert!(
+        [&registered, &session, &wrong, &opened]
+            .iter()
+            .all(|a| !a.text.contains(&format!("\"{pin}\"")))
+    );
+}
+
+#[tokio::test]
+async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_another() {
+    let world = World::new().await;
+    let helen = pending(&world, provider()).await;
+    let pin = pin_in(&world.last_letter().await, 4);
+    let ask =
+        "Please ask Provider Services ((312) 555-0140) for a new PIN; it will come by letter.";
+    let last = format!("That was the last try, and the PIN can no longer be used. {ask}");
+    for left in [
+        "You can try 4 more times.",
+        "You can try 3 more times.",
+        "You can try 2 more times.",
+        "You can try once more.",
+        &last,
+    ] {
+        let answer = enter(&helen, &another(&pin)).await;
+        assert_eq!((answer.status, answer.problem()), (422, "pin-wrong"));
+        assert_eq!(
+            answer.text_at("/detail"),
+            format!("This is not the PIN of your latest letter. {left}")
+        );
+    }
+    let dead = enter(&helen, &pin).await;
+    assert_eq!((dead.status, dead.problem()), (410, "pin-dead"));
+    assert_eq!(
+        dead.text_at("/detail"),
+        format!("This PIN was entered wrongly too often and can no longer be used. {ask}")
+    );
+    assert_eq!(helen.get("/entitlements").await.unwrap().status, 403);
+
+    // Not by the user on this portal (BL-06).
+    let refused = helen.post("/pin/letter", json!({})).await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
+    assert_eq!(
+        refused.text_at("/detail"),
+        "On this portal Provider Services issues new PINs: (312) 555-0140 (Monday to Friday, 7 a.m. to 7 p.m. Central Time)."
+    );
+    assert_eq!(world.letters().await.len(), 1);
+}
+
+#[tokio::test]
+async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
+    for (moment, expected) in [
+        ("2027-01-23T05:59:59Z", (200, "")),
+        ("2027-01-23T06:00:00Z", (410, "pin-expired")),
+    ] {
+        let world = World::new().await;
+        let registered = world.register("provider", provider()).await;
+        let pin = pin_in(&world.last_letter().await, 4);
+        world.wait_until(moment);
+        let helen = world
+            .sign_in("provider", registered.text_at("/user_name"))
+            .await;
+        let answer = enter(&helen, &pin).await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            expected,
+            "{}",
+            answer.text
+        );
+        if answer.status == 410 {
+            assert_eq!(
+                answer.text_at("/detail"),
+                "This PIN has expired. Please ask Provider Services ((312) 555-0140) for a new PIN; it will come by letter."
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_it_both() {
+    let world = World::new().await;
+    let helen = pending(&world, provider()).await;
+    let pin = pin_in(&world.last_letter().await, 4);
+    let own = helen.get("/me").await.unwrap().text_at("/id").to_owned();
+    let own = format!("/users/{own}");
+    let requests = [
+        (Method::GET, "/entitlements", None, 200),
+        (Method::GET, "/users", None, 200),
+        (Method::GET, own.as_str(), None, 200),
+        (Method::POST, "/users", Some(new_user("Sam", "user")), 201),
+    ];
+    for (method, path, body, _) in &requests {
+        let answer = helen
+            .send(method.clone(), path, body.as_ref())
+            .await
+            .unwrap();
+        let found = (
+            answer.status,
+            answer.problem(),
+            answer.text_at("/next_step"),
+        );
+        assert_eq!(
+            found,
+            (403, "next-step-required", "enter_pin"),
+            "{method} {path}"
+        );
+        assert_eq!(
+            answer.text_at("/detail"),
+            "Please enter the PIN from your letter first."
+        );
+    }
+    assert!(world.mails_to("sam@lakeside.example").await.is_empty());
+    assert_eq!(enter(&helen, &pin).await.status, 200);
+    for (method, path, body, expected) in &requests {
+        let answer = helen
+            .send(method.clone(), path, body.as_ref())
+            .await
+            .unwrap();
+        assert_eq!(answer.status, *expected, "{method} {path}: {}", answer.text);
+    }
+    assert_eq!(world.mails_to("sam@lakeside.example").await.len(), 1);
+}
+
+#[tokio::test]
+async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let added = helen
+        .post(
+            "/users",
+            with(
+                new_user("Sam", "user"),
+                "/services",
+                json!(["claims", "remittances"]),
+            ),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (added.status, added.text_at("/registration")),
+        (201, "pending"),
+        "{}",
+        added.text
+    );
+    let user_name = added.text_at("/user_name");
+    let location = added.headers["location"].to_str().unwrap();
+    assert_eq!(
+        location,
+        format!("/provider/users/{}", added.text_at("/id"))
+    );
+    let mails = world.mails_to("sam@lakeside.example").await;
+    assert_eq!(mails.len(), 1);
+    let code = code_in(&mails[0]);
+    insta::assert_snapshot!(
+        "bl_08_registration_code",
+        shown(&mails[0], &[(user_name, "[user name]"), (&code, "[code]")])
+    );
+    assert!(!added.text.contains(&code), "only the added user knows it");
+
+    // Before it is entered there is nothing to sign in with.
+    let (_, refused) = world
+        .on("provider")
+        .sign_in(user_name, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
+    let (_, unknown) = world
+        .on("provider")
+        .sign_in("prvnobody7", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!((unknown.status, &unknown.text), (401, &refused.text));
+
+    // What is missing or can't be right is told by its field, and costs no try.
+    let body = || redemption(user_name, &code);
+    let faults = [
+        (
+            with(body(), "/registration_code", "123456"),
+            "registration_code",
+            "must be RC and 6 digits",
+        ),
+        (
+            with(body(), "/registration_code", ""),
+            "registration_code",
+            "must be RC and 6 digits",
+        ),
+        (
+            with(body(), "/registration_code", format!("{code}1")),
+            "registration_code",
+            "must be RC and 6 digits",
+        ),
+        (
+            without(body(), "/registration_code"),
+            "registration_code",
+            "is required",
+        ),
+        (without(body(), "/user_name"), "user_name", "is required"),
+        (
+            with(body(), "/password", "short1"),
+            "password",
+            "must have at least 8 characters",
+        ),
+        (
+            with(body(), "/password", "longenough"),
+            "password",
+            "must hold a digit",
+        ),
+        (without(body(), "/hint"), "hint", "is required"),
+        (
+            with(body(), "/hint/answer", " "),
+            "hint.answer",
+            "must not be empty",
+        ),
+    ];
+    for _ in 0..2 {
+        for (body, field, why) in &faults {
+            let answer = redeem(&world, body.clone()).await;
+            assert_eq!(fault(&answer), (422, *field, *why), "{}", answer.text);
+        }
+    }
+
+    // Typed as people type.
+    let typed = redemption(
+        &format!(" {} ", user_name.to_uppercase()),
+        &format!(" {} ", code.to_lowercase()),
+    );
+    let redeemed = redeem(&world, typed).await;
+    assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+    assert_eq!(redeemed.text_at("/registration"), "registered");
+    let (sam, session) = world
+        .on("provider")
+        .sign_in(user_name, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(
+        (session.status, session.body.get("next_step")),
+        (201, None),
+        "{}",
+        session.text
+    );
+    let entitlements = sam.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (entitlements.status, &entitlements.body["services"]),
+        (200, &json!(["claims", "remittances"]))
+    );
+    assert_eq!(entitlements.text_at("/role"), "user");
+
+    // Sent again it is answered as before; with another password it changes nothing.
+    assert_eq!(
+        redeem(&world, redemption(user_name, &code)).await.status,
+        200
+    );
+    let with_another = redeem(
+        &world,
+        with(
+            redemption(user_name, &code),
+            "/password",
+            "Another-River-59!",
+        ),
+    )
+    .await;
+    assert_eq!(
+        (with_another.status, with_another.problem()),
+        (422, "code-wrong")
+    );
+    let (_, refused) = world
+        .on("provider")
+        .sign_in(user_name, "Another-River-59!")
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 401);
+}
+
+#[tokio::test]
+async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
+    let world = World::new().await;
+    let (helen, primary) = world.provider().await;
+    let (sam, of_sam) = world.added_by(&helen, "Sam").await;
+    let (ada, of_ada) = world.added_by(&helen, "Ada").await;
+    // Whose name isn't known, or is somebody else's, or waits for no code, reads what Sam reads.
+    let tries = [
+        (sam.as_str(), another(&of_sam)),
+        ("prvnobody7", of_sam.clone()),
+        (ada.as_str(), of_sam.clone()),
+        (primary.as_str(), of_sam.clone()),
+    ];
+    let wrong = "User name and registration code don't belong together. Please compare them with your latest e-mail. \
+                 Please ask an administrator of your organisation, or Provider Services ((312) 555-0140), to send you a new one.";
+    let dead = "This code was entered wrongly too often and can no longer be used. \
+                Please ask an administrator of your organisation, or Provider Services ((312) 555-0140), to send you a new one.";
+    let mut answers = BTreeSet::new();
+    for (name, code) in &tries {
+        let mut read = Vec::new();
+        for (n, expected) in [
+            (422, wrong),
+            (422, wrong),
+            (422, wrong),
+            (422, wrong),
+            (422, wrong),
+            (410, dead),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let answer = redeem(&world, redemption(name, code)).await;
+            assert_eq!(
+                (answer.status, answer.text_at("/detail")),
+                *expected,
+                "{name}, try {n}"
+            );
+            read.push(answer.text);
+        }
+        answers.insert(read);
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    // Dead is dead, for the right code too, and later too; nobody was let in.
+    for _ in 0..2 {
+        for (name, code) in [(&sam, &of_sam), (&ada, &of_ada)] {
+            let answer = redeem(&world, redemption(name, code)).await;
+            assert_eq!((answer.status, answer.problem()), (410, "code-dead"));
+        }
+        world.pass_days(1);
+    }
+    assert_eq!(
+        registrations(&world.sign_in("provider", &primary).await)
+            .await
+            .iter()
+            .filter(|(_, r)| r == "pending")
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entered_theirs() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (sam, code) = world.added_by(&helen, "Sam").await;
+    assert_eq!(redeem(&world, redemption(&sam, &code)).await.status, 200);
+    for n in 0..5 {
+        let guess = with(
+            redemption(&sam, &another(&code)),
+            "/password",
+            format!("Guess-River-{n}!"),
+        );
+        assert_eq!(redeem(&world, guess).await.problem(), "code-wrong");
+    }
+    let right = redeem(&world, redemption(&sam, &another(&code))).await;
+    assert_eq!(
+        (right.status, right.problem()),
+        (410, "code-dead"),
+        "the right password is not told from a wrong one"
+    );
+    // Sam signs in as ever.
+    world.sign_in("provider", &sam).await;
+}
+
+#[tokio::test]
+async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
+    // Thirty days after 23 November; midnight in Chicago is 06:00 UTC in winter.
+    for (moment, expected) in [
+        ("2026-12-24T05:59:59Z", (200, "")),
+        ("2026-12-24T06:00:00Z", (410, "code-expired")),
+    ] {
+        let world = World::new().await;
+        let (helen, _) = world.provider().await;
+        let (sam, code) = world.added_by(&helen, "Sam").await;
+        let mail = world.last_mail_to("sam@lakeside.example").await;
+        assert!(
+            mail.text
+                .contains("Last day to use it:  Wednesday, 23 December 2026"),
+            "{}",
+            mail.text
+        );
+        world.wait_until(moment);
+        let answer = redeem(&world, redemption(&sam, &code)).await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            expected,
+            "{}",
+            answer.text
+        );
+        if answer.status == 410 {
+            assert!(
+                answer
+                    .text_at("/detail")
+                    .starts_with("This code has expired. Please ask an administrator"),
+                "{}",
+                answer.text
+            );
+            // A wrong one is wrong, whatever the day: only its owner learns that it is too old.
+            assert_eq!(
+                redeem(&world, redemption(&sam, &another(&code)))
+                    .await
+                    .problem(),
+                "code-wrong"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recorded_the_agreement()
+{
+    let world = World::new().await;
+    let registered = world.register("provider", billing_agency()).await;
+    assert_eq!(registered.text_at("/next_step"), "sign_agreement");
+    let user_name = registered.text_at("/user_name");
+    let welcome = world.last_mail_to("primary@pv30005.example").await;
+    insta::assert_snapshot!(
+        "bl_10_welcome",
+        shown(&welcome, &[(user_name, "[user name]")])
+    );
+    let helen = world.sign_in("provider", user_name).await;
+    let status = helen.get("/pin/letter").await.unwrap();
+    let withheld = json!({
+        "status": "withheld",
+        "advice": "Your letter is posted as soon as your signed agreement is on file. Provider Services ((312) 555-0140) can tell you whether it has arrived.",
+    });
+    assert_eq!((status.status, status.body), (200, withheld));
+    let profile = helen.get("/me").await.unwrap();
+    assert_eq!(
+        profile.text_at("/agreement/form"),
+        "https://providers.harborlight.example/forms/signatory-agreement-2026-01.pdf"
+    );
+    for path in ["/entitlements", "/users"] {
+        let refused = helen.get(path).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.text_at("/next_step")),
+            (403, "sign_agreement"),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        enter(&helen, "0000").await.text_at("/next_step"),
+        "sign_agreement"
+    );
+
+    // Neither the same row nor an older revision of the agreement releases the letter.
+    let row = |agreements: &str| {
+        format!(
+            "provider_id,name,tax_id,category,participating,agreements\n\
+             PV30005,Clearwater Billing Services,007890123,billing_agency,,{agreements}"
+        )
+    };
+    for agreements in [
+        "",
+        "signatory_agreement=2024-01",
+        "producer_agreement=2026-01",
+    ] {
+        world.import(RecordKind::Provider, &row(agreements)).await;
+        assert_eq!(world.letters().await.len(), 0, "{agreements}");
+    }
+
+    world.pass_days(9);
+    world
+        .import(RecordKind::Provider, &row("signatory_agreement=2026-01"))
+        .await;
+    let letters = world.letters().await;
+    assert_eq!(letters.len(), 1);
+    let pin = pin_in(&letters[0], 4);
+    insta::assert_snapshot!("bl_10_letter", masked(&letters[0], &[(&pin, "[PIN]")]));
+    // Imported again, no second letter goes out.
+    world
+        .import(RecordKind::Provider, &row("signatory_agreement=2026-01"))
+        .await;
+    assert_eq!(world.letters().await.len(), 1);
+    let (helen, session) = world
+        .on("provider")
+        .sign_in(user_name, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(session.text_at("/next_step"), "enter_pin");
+    let status = helen.get("/pin/letter").await.unwrap();
+    assert_eq!(
+        (status.text_at("/status"), status.text_at("/issued_on")),
+        ("posted", "2026-12-02")
+    );
+    assert_eq!(enter(&helen, &pin).await.status, 200);
+    let entitlements = helen.get("/entitlements").await.unwrap();
+    assert_eq!(
+        entitlements.body["services"],
+        json!(["claims", "eligibility", "remittances"])
+    );
+
+    // Where the agreement is on file already, the letter goes out at once.
+    pending(
+        &world,
+        registration("billing_agency", "PV30022", "004917051"),
+    )
+    .await;
+    assert_eq!(world.letters().await.len(), 2);
+}
+
+#[tokio::test]
+async fn bl_16_the_system_makes_the_user_name_and_nobody_chooses_one() {
+    let world = World::new().await;
+    let made = "is made by the system on this portal";
+    let refused = world
+        .on("provider")
+        .post(
+            "/registrations",
+            with(provider(), "/user_name", "helen.brandt"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(fault(&refused), (422, "user_name", made));
+    let (helen, primary) = world.provider().await;
+    let refused = helen
+        .post(
+            "/users",
+            with(new_user("Sam", "user"), "/user_name", "sam.lind"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(fault(&refused), (422, "user_name", made));
+
+    // Two are never equal, not even for two people of the same name.
+    let mut names = vec![primary];
+    for n in 0..12 {
+        let body = with(
+            new_user("Sam", "user"),
+            "/email",
+            format!("sam{n}@lakeside.example"),
+        );
+        let added = helen.post("/users", body).await.unwrap();
+        assert_eq!(added.status, 201, "{}", added.text);
+        names.push(added.text_at("/user_name").to_owned());
+    }
+    let plain = |name: &String| {
+        name.len() == 11
+            && name.starts_with("prv")
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    assert!(names.iter().all(plain), "{names:?}");
+    assert_eq!(BTreeSet::from_iter(&names).len(), names.len(), "{names:?}");
+}
+
+/// An id that nobody has.
+const NOBODY: &str = "0123456789abcdefghjkmnpqrs";
+
+/// The routes with an id of which it is known what they answer; all others are compared all the same.
+const KNOWN: [&str; 4] = [
+    "/users/{id}",
+    "/users/{id}/approval",
+    "/invitations/{id}",
+    "/invitations/{id}/resend",
+];
+
+/// Every route that names something of an organisation by its id, with a body that it takes.
+fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
+    let api = vestibule_local::api();
+    let mut routes = Vec::new();
+    for (path, item) in &api.get_openapi().paths.paths {
+        if !path.contains("{id}") {
+            continue;
+        }
+        let operations = [
+            (Method::GET, &item.get),
+            (Method::PUT, &item.put),
+            (Method::POST, &item.post),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let body = operation
+                .request_body
+                .as_ref()
+                .map(|_| match path.as_str() {
+                    "/{portal}/users/{id}/approval" => json!({ "services": [] }),
+                    _ => json!({}),
+                });
+            routes.push((method, path.replace("/{portal}", ""), body));
+        }
+    }
+    assert!(
+        KNOWN
+            .iter()
+            .all(|k| routes.iter().any(|(_, route, _)| route == k)),
+        "{routes:?}"
+    );
+    routes
+}
+
+#[tokio::test]
+async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organisation() {
+    let world = World::new().await;
+    // Two practices, and on another portal two groups with a pending invitation each; a member.
+    let (helen, helens_name) = world.provider().await;
+    let hannah = active(&world, registration("practice", "PV30029", "004748929")).await;
+    world.added_by(&helen, "Sam").await;
+    let ruth = world.group_principal().await;
+    let ben = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
+    let ben = with(
+        with(
+            with(group_principal(), "/proof", ben),
+            "/user_name",
+            "ben.cole",
+        ),
+        "/email",
+        "ben@cedarpine.example",
+    );
+    world.register("group", ben).await;
+    let ben = world.sign_in("group", "ben.cole").await;
+    world.invited(&ruth, "Lea", "user").await;
+    world
+        .invite(&ruth, "Tim", "tim@blueheron.example", "user")
+        .await;
+    let maria = world.member().await;
+    let pin = world
+        .letters()
+        .await
+        .iter()
+        .find(|l| l.contains("Maria Alvarez"))
+        .map(|l| pin_in(l, 6))
+        .unwrap();
+    assert_eq!(enter(&maria, &pin).await.status, 200);
+
+    let list = async |client: &Client, path: &str| -> Value {
+        let list = client.get(path).await.unwrap();
+        assert_eq!(list.status, 200, "{}", list.text);
+        list.body
+    };
+    let ids = |list: &Value| -> Vec<String> {
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| i["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let before = [
+        list(&helen, "/users").await,
+        list(&ruth, "/users").await,
+        list(&ruth, "/invitations").await,
+    ];
+    let of_lakeside = ids(&before[0]);
+    let of_blue_heron = [ids(&before[1]), ids(&before[2])].concat();
+    let of_maria = [maria.get("/me").await.unwrap().text_at("/id").to_owned()];
+    assert_eq!((of_lakeside.len(), of_blue_heron.len()), (2, 4));
+
+    // Another organisation's id is answered as one that doesn't exist, to the letter.
+    let strangers = [
+        (
+            "an administrator of another practice",
+            &hannah,
+            [of_lakeside.as_slice(), &of_blue_heron, &of_maria].concat(),
+        ),
+        (
+            "an administrator of another group",
+            &ben,
+            [of_blue_heron.as_slice(), &of_lakeside, &of_maria].concat(),
+        ),
+        (
+            "an administrator on another portal",
+            &ruth,
+            [of_lakeside.as_slice(), &of_maria].concat(),
+        ),
+        (
+            "a member",
+            &maria,
+            [of_lakeside.as_slice(), &of_blue_heron].concat(),
+        ),
+    ];
+    for (who, client, others) in strangers {
+        for (method, route, body) in routes_with_ids() {
+            let ask = async |id: &str| {
+                client
+                    .send(method.clone(), &route.replace("{id}", id), body.as_ref())
+                    .await
+                    .unwrap()
+            };
+            let expected = ask(NOBODY).await;
+            match who {
+                "a member" => assert_eq!(
+                    (expected.status, expected.problem()),
+                    (403, "not-allowed"),
+                    "{method} {route}"
+                ),
+                // On the provider portal nobody is approved.
+                "an administrator of another practice" if route.ends_with("/approval") => {
+                    assert_eq!(expected.status, 403)
+                }
+                _ if KNOWN.contains(&route.as_str()) => {
+                    assert_eq!(
+                        (expected.status, expected.problem()),
+                        (404, "not-found"),
+                        "{who}, {method} {route}"
+                    );
+                }
+                _ => assert!(
+                    (400..500).contains(&expected.status),
+                    "{who}, {method} {route}: {}",
+                    expected.text
+                ),
+            }
+            for id in &others {
+                let answer = ask(id).await;
+                assert_eq!(
+                    (answer.status, &answer.text),
+                    (expected.status, &expected.text),
+                    "{who}, {method} {route}"
+                );
+            }
+        }
+    }
+    let after = [
+        list(&helen, "/users").await,
+        list(&ruth, "/users").await,
+        list(&ruth, "/invitations").await,
+    ];
+    assert_eq!(before, after, "nothing was changed");
+
+    // A list is one's own, and a session is worth nothing on another portal.
+    let users = hannah.get("/users").await.unwrap();
+    assert_eq!(users.body["items"].as_array().unwrap().len(), 1);
+    assert!(
+        !users.text.contains(&helens_name) && !users.text.contains("lakeside"),
+        "{}",
+        users.text
+    );
+    assert_eq!(list(&ben, "/invitations").await["items"], json!([]));
+    let token = world
+        .on("provider")
+        .sign_in(&helens_name, PASSWORD)
+        .await
+        .unwrap()
+        .1
+        .text_at("/token")
+        .to_owned();
+    for portal in ["group", "practice", "member", "agent"] {
+        let answer = world
+            .on(portal)
+            .with_token(&token)
+            .get("/users")
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (401, "not-signed-in"),
+            "{portal}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    assert_eq!(
+        redeem(&world, redemption(&user_name, &code)).await.status,
+        200
+    );
+    let sam = world.sign_in("provider", &user_name).await;
+    let ruth = world.group_principal().await;
+    let lea = world.staff(&ruth, "Lea", "user").await;
+    world
+        .invite(&ruth, "Tim", "tim@blueheron.example", "user")
+        .await;
+
+    for (client, administrator) in [(&sam, &helen), (&lea, &ruth)] {
+        let mut known = vec![
+            administrator
+                .get("/me")
+                .await
+                .unwrap()
+                .text_at("/id")
+                .to_owned(),
+        ];
+        let invitations = administrator.get("/invitations").await.unwrap();
+        known.extend(
+            invitations.body["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|i| i["id"].as_str().unwrap().to_owned()),
+        );
+        for (method, route, body) in routes_with_ids() {
+            let ask = async |id: &str| {
+                client
+                    .send(method.clone(), &route.replace("{id}", id), body.as_ref())
+                    .await
+                    .unwrap()
+            };
+            let expected = ask(NOBODY).await;
+            assert_eq!(
+                (expected.status, expected.problem()),
+                (403, "not-allowed"),
+                "{method} {route}"
+            );
+            for id in &known {
+                let answer = ask(id).await;
+                assert_eq!(
+                    (answer.status, &answer.text),
+                    (expected.status, &expected.text),
+                    "{method} {route}"
+                );
+            }
+        }
+    }
+}
