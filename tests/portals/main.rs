@@ -6,5 +6,6 @@ mod group;
 mod managing;
 mod member;
 mod practice;
+mod profile;
 mod provider;
 mod recovery;

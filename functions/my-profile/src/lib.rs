@@ -1,6 +1,10 @@
-//! What users see of themselves: who they are, what they may use, who administers them.
+//! What users see of themselves and change: who they are, what they may use, who administers them.
 
+mod change_email;
+mod confirm_email;
+mod edit;
 mod entitlements;
+mod feedback;
 mod me;
 
 use utoipa_axum::routes;
@@ -8,5 +12,10 @@ use vestibule_http::Api;
 
 /// The routes of this function.
 pub fn api() -> Api {
-    Api::new().routes(routes!(me::me)).routes(routes!(entitlements::entitlements))
+    Api::new()
+        .routes(routes!(me::me, edit::edit))
+        .routes(routes!(change_email::change_email))
+        .routes(routes!(confirm_email::confirm_email))
+        .routes(routes!(entitlements::entitlements))
+        .routes(routes!(feedback::feedback))
 }

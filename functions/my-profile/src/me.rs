@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::register::asks_for_backup;
-use vestibule_http::{App, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,6 +26,16 @@ pub(crate) struct ProfileAnswer {
     agreement: Option<AgreementAnswer>,
     /// What the portal asks of the caller now: `invite_backup` (AG-04).
     notices: Vec<&'static str>,
+    /// The links of the profile.
+    links: Vec<LinkAnswer>,
+    /// The publications subscribed to.
+    subscriptions: Vec<String>,
+    /// The hint question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint_question: Option<String>,
+    /// A new address that has not been confirmed yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unconfirmed_email: Option<String>,
     /// When the password has to be changed at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_expires_at: Option<String>,
@@ -55,6 +65,16 @@ pub(crate) struct AdministratorAnswer {
     role: String,
 }
 
+/// A link of the profile.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkAnswer {
+    /// What the user calls it.
+    pub title: String,
+    /// Where it leads.
+    pub address: String,
+}
+
 /// An agreement to sign.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgreementAnswer {
@@ -75,6 +95,11 @@ pub(crate) struct AgreementAnswer {
     )
 )]
 pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<ProfileAnswer>, Problem> {
+    show(&app, &caller).await.map(Json)
+}
+
+/// The caller's profile, as it is now.
+pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
     let mut organisation = None;
@@ -103,7 +128,7 @@ pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Re
     }
     let agreement = caller.membership().and_then(|m| account.missing_agreement(m, policy));
     let expires = account.password.as_ref().and_then(|p| policy.password_expires_at(p.changed_at));
-    Ok(Json(ProfileAnswer {
+    Ok(ProfileAnswer {
         id: account.id.to_string(),
         user_name: account.user_name.to_string(),
         first_name: account.name.first.to_string(),
@@ -118,6 +143,14 @@ pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Re
             form: a.form.to_string(),
         }),
         notices,
+        links: account
+            .bookmarks
+            .iter()
+            .map(|b| LinkAnswer { title: b.title.clone(), address: b.address.clone() })
+            .collect(),
+        subscriptions: account.subscriptions.iter().cloned().collect(),
+        hint_question: account.hint.as_ref().map(|h| h.question.clone()),
+        unconfirmed_email: account.pending_email.as_ref().map(|p| p.email.to_string()),
         password_expires_at: expires.map(answer::moment),
-    }))
+    })
 }

@@ -1,7 +1,9 @@
-//! Sessions: begin, next step, end; and the change of a password within one.
+//! Sessions: begin, next step, list, end; and the change of a password within one.
 
 mod change_password;
 mod current;
+mod end;
+mod list;
 mod sign_in;
 mod sign_out;
 
@@ -15,7 +17,8 @@ use vestibule_http::{Api, answer};
 /// The routes of this function.
 pub fn api() -> Api {
     Api::new()
-        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::sign_in, list::list))
+        .routes(routes!(end::end))
         .routes(routes!(current::current, sign_out::sign_out))
         .routes(routes!(change_password::change_password))
 }

@@ -82,6 +82,26 @@ pub struct ResetLink {
     pub expires_at: Timestamp,
 }
 
+/// A new address that its owner has not confirmed yet (BL-12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingEmail {
+    /// The address.
+    pub email: Email,
+    /// The digest of the token that was sent there.
+    pub token: String,
+    /// Until when it can be confirmed.
+    pub expires_at: Timestamp,
+}
+
+/// A link that a user keeps in the profile (BL-11).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bookmark {
+    /// What the user calls it.
+    pub title: String,
+    /// Where it leads.
+    pub address: String,
+}
+
 /// A question and the code of its answer. The answer is stored in no other form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionAnswer {
@@ -191,6 +211,8 @@ pub struct Account {
     pub name: PersonName,
     /// Where mail goes.
     pub email: Email,
+    /// The address that shall take its place, once confirmed.
+    pub pending_email: Option<PendingEmail>,
     /// The realm in which the address is unique, where the portal has one (EX-08).
     pub email_realm: Option<String>,
     /// Where it stands in its life.
@@ -207,6 +229,10 @@ pub struct Account {
     pub hint: Option<QuestionAnswer>,
     /// Where the person wants PIN letters, on portals where they say so (BL-03). Sealed in the table.
     pub postal_address: Option<PostalAddress>,
+    /// The links of the profile (BL-11).
+    pub bookmarks: Vec<Bookmark>,
+    /// The e-news subscribed to (BL-13).
+    pub subscriptions: BTreeSet<String>,
     /// The agreements on file, with their revisions.
     pub agreements: BTreeMap<String, String>,
     /// What it is where.
@@ -325,6 +351,9 @@ impl Account {
         self.password = None;
         self.former_passwords.clear();
         self.reset = None;
+        self.pending_email = None;
+        self.bookmarks.clear();
+        self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
         self.postal_address = None;

@@ -50,6 +50,14 @@ pub enum Action {
     ResetPassword,
     /// Somebody asked for their user name, having forgotten it.
     RecoverUserName,
+    /// Somebody changed their own profile.
+    EditProfile,
+    /// Somebody asked for another address.
+    AskEmailChange,
+    /// Somebody confirmed another address.
+    ChangeEmail,
+    /// Somebody sent feedback.
+    SendFeedback,
     /// An agreement came on file.
     RecordAgreement,
 }

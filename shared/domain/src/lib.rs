@@ -18,6 +18,7 @@ pub mod message;
 pub mod organisation;
 pub mod password;
 pub mod policy;
+pub mod profile;
 pub mod record;
 pub mod recover;
 pub mod register;

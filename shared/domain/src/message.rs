@@ -159,6 +159,27 @@ pub enum MailText {
     },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To the new address, which its owner has to confirm (BL-12).
+    ConfirmEmail {
+        /// The token that the link carries.
+        token: Sensitive,
+        /// The last day on which it can be used.
+        usable_until: Date,
+    },
+    /// To the old address, when a new one is asked for and when it is confirmed (BL-12, UX-06).
+    EmailChange {
+        /// Whether it is confirmed.
+        confirmed: bool,
+    },
+    /// To the help desk: what a user thinks of the site (AG-17).
+    Feedback {
+        /// The user name.
+        user_name: String,
+        /// Where to answer.
+        reply_to: String,
+        /// What the user wrote.
+        text: String,
+    },
     /// To who asked for a new password.
     PasswordReset {
         /// The token that the link carries.

@@ -98,6 +98,7 @@ impl Applicant {
             user_name: self.user_name,
             name: self.name,
             email: self.email,
+            pending_email: None,
             email_realm: policy.email.unique_in.as_ref().map(ToString::to_string),
             status: Status::Active,
             password: self.password.map(|hash| Password {
@@ -110,6 +111,8 @@ impl Applicant {
             security_answers: self.security_answers,
             hint: self.hint,
             postal_address: None,
+            bookmarks: Vec::new(),
+            subscriptions: Default::default(),
             agreements: self.accepts,
             memberships: vec![membership],
             session_epoch: 0,

@@ -31,6 +31,8 @@ pub enum TokenKind {
     Invitation,
     /// A reset of the password; the locator is the account.
     Reset,
+    /// The confirmation of a new address; the locator is the account.
+    Email,
 }
 
 impl TokenKind {
@@ -39,6 +41,7 @@ impl TokenKind {
             Self::Session => "vs",
             Self::Invitation => "vi",
             Self::Reset => "vr",
+            Self::Email => "ve",
         }
     }
 }

@@ -183,7 +183,7 @@ proptest! {
     #[test]
     fn any_letter_can_be_written(
         lines in proptest::collection::vec("\\PC{0,60}", 5),
-        country in "[A-Z]{2}",
+        country in proptest::sample::select(&["US", "DE", "GB", "CA", "JP", "HK", "PR", "BR", "IE", "MX"][..]),
         name in "[\\s\\S]{0,60}",
         pin in "[\\s\\S]{0,20}",
         day in (-9999i16..=9999).prop_map(|y| Date::new(y, 1, 1).unwrap()),
@@ -196,7 +196,7 @@ proptest! {
             region: parts.get(2).cloned(),
             postal_code: parts.get(3).cloned(),
             lines: parts.into_iter().skip(4).collect(),
-            country: Country::parse(&country).unwrap(),
+            country: Country::parse(country).unwrap(),
         };
         let policy = policy("provider");
         let mut letter = letter(&policy, to, &name, Some(&name));

@@ -140,6 +140,23 @@ fn every_kind(
                 change: AccessChange::Reinstated,
             },
         ),
+        (
+            "confirm_email",
+            MailText::ConfirmEmail {
+                token: Sensitive::new("ve.abc.def"),
+                usable_until: day,
+            },
+        ),
+        ("email_change_asked", MailText::EmailChange { confirmed: false }),
+        ("email_change_confirmed", MailText::EmailChange { confirmed: true }),
+        (
+            "feedback",
+            MailText::Feedback {
+                user_name: "grace.hopper".into(),
+                reply_to: "grace@example.com".into(),
+                text: "The list is slow.\n\nOtherwise fine.".into(),
+            },
+        ),
         ("password_changed", MailText::PasswordChanged),
         (
             "password_reset",

@@ -27,6 +27,8 @@ pub enum Guess {
     Source,
     /// Not a guess, but counted like one: asking for another letter.
     Reissue,
+    /// The same: sending feedback.
+    Feedback,
 }
 
 impl Guess {
@@ -39,6 +41,7 @@ impl Guess {
             Self::RegistrationCode => "code",
             Self::Source => "source",
             Self::Reissue => "reissue",
+            Self::Feedback => "feedback",
         }
     }
 }

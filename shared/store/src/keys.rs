@@ -38,7 +38,7 @@ pub(crate) fn account(portal: &PortalId, id: &AccountId) -> Key {
 }
 
 pub(crate) fn session(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
-    Key::new(format!("A#{portal}#{account}"), format!("S#{digest}"))
+    Key::new(format!("A#{portal}#{account}"), format!("{SESSIONS}{digest}"))
 }
 
 pub(crate) fn user_name(portal: &PortalId, key: &str) -> Key {
@@ -68,6 +68,7 @@ pub(crate) fn membership(portal: &PortalId, organisation: &OrganisationId, accou
     Key::new(format!("O#{portal}#{organisation}"), format!("{class}{account}"))
 }
 
+pub(crate) const SESSIONS: &str = "S#";
 pub(crate) const MEMBERS: &str = "M#";
 pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";

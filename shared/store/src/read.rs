@@ -134,6 +134,9 @@ pub struct Page<T> {
 /// How many accounts of one address are looked at.
 const MOST_CONTACTS: i32 = 25;
 
+/// How many sessions of an account are looked at.
+const MOST_SESSIONS: i32 = 200;
+
 /// How many users a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
 
@@ -282,6 +285,16 @@ impl Store {
             }
         }
         Ok(session.zip(account))
+    }
+
+    /// The sessions of an account, over or not.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn sessions(&self, portal: &PortalId, account: &AccountId) -> Result<Vec<Session>, Unavailable> {
+        let pk = keys::account(portal, account).pk;
+        let (items, _) = self.page(pk, keys::SESSIONS, None, MOST_SESSIONS).await?;
+        items.into_iter().map(item::read).collect()
     }
 
     /// Notes that a session was used, if it still exists.

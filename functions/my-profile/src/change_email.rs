@@ -1,0 +1,63 @@
+//! `PUT /{portal}/me/email`: a user asks for another address, which has to be confirmed (BL-12).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::password;
+use vestibule_domain::profile;
+use vestibule_domain::text::Email;
+use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn};
+use vestibule_secrets::Verified;
+use vestibule_store::attempts::{Guess, Limit};
+
+/// The new address, and the password once more: an address that mails go to opens the account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeEmailRequest {
+    /// The new address.
+    email: String,
+    /// The password.
+    password: String,
+}
+
+/// Sends a link to the new address and tells the old one. The address changes when the link is used.
+#[utoipa::path(
+    put, path = "/{portal}/me/email", tag = "profile",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ChangeEmailRequest,
+    responses(
+        (status = 202, description = "The link is on its way"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn change_email(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<ChangeEmailRequest>,
+) -> Result<StatusCode, Problem> {
+    let (policy, account) = (&caller.policy, &caller.account);
+    let mut fields = Fields::default();
+    let email = fields.take("email", Email::parse(&request.email));
+    if email.as_ref().is_some_and(|e| e.as_str() == account.email.as_str()) {
+        fields.fault("email", "is the address you have");
+    }
+    let password = fields.take("password", password::normalise(&request.password));
+    let (email, password) = fields.finish(email.zip(password))?;
+
+    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let subject = format!("{}/{}", policy.portal, account.user_name.key());
+    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, caller.origin.at).await?;
+    if attempt.allowed.is_none() {
+        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+    }
+    let hash = account.password.as_ref().map(|p| &p.hash);
+    if matches!(app.hasher.verify(&password, hash).await, Verified::Wrong) {
+        return Err(Problem::invalid_field("password", "is not right"));
+    }
+    let mut rng = app.rng();
+    let decision = profile::ask_email_change(account, caller.session.organisation.as_ref(), email, policy, &caller.origin, &mut rng);
+    app.store.commit(decision, &mut rng).await?;
+    Ok(StatusCode::ACCEPTED)
+}

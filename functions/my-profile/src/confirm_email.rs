@@ -1,0 +1,53 @@
+//! `POST /{portal}/email-confirmations`: the owner of a new address confirms it (BL-12).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::ids::AccountId;
+use vestibule_domain::profile;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
+use vestibule_store::CommitError;
+
+/// The token that the link carries after its `#`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfirmationRequest {
+    token: String,
+}
+
+/// Makes a new address the account's.
+#[utoipa::path(
+    post, path = "/{portal}/email-confirmations", tag = "profile",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ConfirmationRequest,
+    responses(
+        (status = 204),
+        (status = 409, body = ProblemBody, description = "`already-taken`", content_type = "application/problem+json"),
+        (status = 410, body = ProblemBody, description = "`email-link-unusable`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn confirm_email(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<ConfirmationRequest>,
+) -> Result<StatusCode, Problem> {
+    let unusable = || {
+        Problem::new(StatusCode::GONE, "email-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Sign in and give the address again.")
+            .with_help(&policy)
+    };
+    let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;
+    let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
+    let account = app.store.account(&policy.portal, &id).await?.ok_or_else(unusable)?;
+    let mut rng = app.rng();
+    let decision = profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,121 @@
+//! `PATCH /{portal}/me`: a user changes their own data (BL-11, BL-13).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::{Bookmark, Gate};
+use vestibule_domain::profile::{self, Changes};
+use vestibule_domain::text::{Invalid, NamePart, PersonName};
+use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn};
+
+use crate::me::{LinkAnswer, ProfileAnswer, show};
+
+/// What shall be different; what isn't given stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditRequest {
+    /// Given name; together with `last_name`.
+    first_name: Option<String>,
+    /// Family name; together with `first_name`.
+    last_name: Option<String>,
+    /// The hint question and its answer.
+    hint: Option<QuestionAnswerFields>,
+    /// The links of the profile, all of them: at most 20.
+    links: Option<Vec<LinkAnswer>>,
+    /// The publications subscribed to, all of them. They can be chosen once the PIN or registration
+    /// code has been entered; before that the help desk changes them.
+    subscriptions: Option<BTreeSet<String>>,
+}
+
+/// The most links of a profile.
+const MOST_LINKS: usize = 20;
+
+/// Changes the caller's own data. The user name can't be changed.
+#[utoipa::path(
+    patch, path = "/{portal}/me", tag = "profile",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = EditRequest,
+    responses(
+        (status = 200, body = ProfileAnswer),
+        (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn edit(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<EditRequest>,
+) -> Result<Json<ProfileAnswer>, Problem> {
+    let policy = &caller.policy;
+    let mut fields = Fields::default();
+    let mut changes = Changes::default();
+    match (&request.first_name, &request.last_name) {
+        (None, None) => {}
+        (first, last) => {
+            let first = fields.required("first_name", first.as_deref(), NamePart::parse);
+            let last = fields.required("last_name", last.as_deref(), NamePart::parse);
+            changes.name = first.zip(last).map(|(first, last)| PersonName { first, last });
+        }
+    }
+    if request.hint.is_some() {
+        let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields).flatten();
+        changes.hint = hint.map(|h| h.seal(&caller.account.id, &app));
+    }
+    changes.bookmarks = request.links.map(|links| parse_links(links, &mut fields));
+    if let Some(wanted) = request.subscriptions {
+        if let Some(unknown) = wanted.iter().find(|w| !policy.publications.iter().any(|p| p.id.as_str() == w.as_str())) {
+            let shown: String = unknown.chars().take(40).collect();
+            fields.fault("subscriptions", format!("{shown:?} is no publication of this portal"));
+        }
+        changes.subscriptions = Some(wanted);
+    }
+    let changes = fields.finish(Some(changes))?;
+    if changes.subscriptions.is_some() {
+        require_activation(&caller)?;
+    }
+    let mut rng = app.rng();
+    let organisation = caller.session.organisation.as_ref();
+    let Some((account, decision)) = profile::edit(&caller.account, organisation, changes, &caller.origin, &mut rng) else {
+        return show(&app, &caller).await.map(Json);
+    };
+    app.store.commit(decision, &mut rng).await?;
+    show(&app, &Caller { account, ..caller }).await.map(Json)
+}
+
+/// E-news can be chosen only by who has entered the PIN or registration code (BL-13).
+fn require_activation(caller: &Caller) -> Result<(), Problem> {
+    let open = caller.membership().is_some_and(|m| m.gate == Gate::Open);
+    match caller.next_step {
+        Some(step) if !open => Err(Problem::next_step(step, &caller.policy)),
+        _ => Ok(()),
+    }
+}
+
+fn parse_links(links: Vec<LinkAnswer>, fields: &mut Fields) -> Vec<Bookmark> {
+    if links.len() > MOST_LINKS {
+        fields.fault("links", format!("must be at most {MOST_LINKS}"));
+        return Vec::new();
+    }
+    let mut parsed = Vec::new();
+    for (i, link) in links.into_iter().enumerate() {
+        let title = fields.take(&format!("links[{i}].title"), NamePart::parse(&link.title));
+        let address = fields.take(&format!("links[{i}].address"), parse_address(&link.address));
+        parsed.extend(title.zip(address).map(|(title, address)| Bookmark { title: title.to_string(), address }));
+    }
+    parsed
+}
+
+/// An address that a browser may open: `http(s)` and nothing that runs.
+fn parse_address(text: &str) -> Result<String, Invalid> {
+    let text = text.trim();
+    let web = text.starts_with("https://") || text.starts_with("http://");
+    if web && text.len() <= 500 && text.len() > 10 && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\".contains(&b)) {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid("must be an address such as https://www.example.com, at most 500 characters long".into()))
+    }
+}

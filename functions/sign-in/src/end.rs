@@ -1,0 +1,25 @@
+//! `DELETE /{portal}/sessions/{id}`: a user ends one of their sessions (UX-05).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use vestibule_domain::sign_in;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+
+/// Ends one of the caller's sessions.
+#[utoipa::path(
+    delete, path = "/{portal}/sessions/{id}", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The session")),
+    responses(
+        (status = 204),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn end(State(app): State<App>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode, Problem> {
+    let sessions = app.store.sessions(&caller.policy.portal, &caller.account.id).await?;
+    let session = sessions.iter().find(|s| s.id == id).ok_or_else(|| Problem::not_found("session"))?;
+    let mut rng = app.rng();
+    app.store.commit(sign_in::sign_out(session, &caller.origin, &mut rng), &mut rng).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,51 @@
+//! `GET /{portal}/sessions`: a user's open sessions (UX-05).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use vestibule_http::answer::{Listed, moment};
+use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+
+/// An open session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpenSession {
+    /// Names it, for ending it.
+    id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    began_at: String,
+    /// When it was last used, to a few minutes.
+    last_seen_at: String,
+    ends_at: String,
+    /// The address it was begun from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+/// Lists the caller's open sessions, the latest first.
+#[utoipa::path(
+    get, path = "/{portal}/sessions", tag = "sessions",
+    params(("portal" = String, Path, description = "The portal")),
+    responses(
+        (status = 200, body = Listed<OpenSession>),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<Listed<OpenSession>>, Problem> {
+    let mut sessions = app.store.sessions(&caller.policy.portal, &caller.account.id).await?;
+    sessions.retain(|s| s.is_open(&caller.account, &caller.policy, caller.origin.at));
+    sessions.sort_by(|a, b| b.began_at.cmp(&a.began_at));
+    let items = sessions
+        .into_iter()
+        .map(|s| OpenSession {
+            current: s.id == caller.session.id,
+            began_at: moment(s.began_at),
+            last_seen_at: moment(s.last_seen_at),
+            ends_at: moment(s.ends_at),
+            source: s.source,
+            id: s.id,
+        })
+        .collect();
+    Ok(Json(Listed { items, next_cursor: None }))
+}
