@@ -6,8 +6,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::policy::Permission;
 use vestibule_http::answer::Listed;
-use vestibule_http::request::Query;
+use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::UsersCursor;
 
 use crate::UserAnswer;
 
@@ -24,10 +25,14 @@ pub(crate) struct ListQuery {
 /// Lists the users of the caller's organisation, administrators first.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
+    operation_id = "list_users",
     params(("portal" = String, Path, description = "The portal"), ListQuery),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<UserAnswer>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = Listed<UserAnswer>, description = "A page of users"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -42,7 +47,8 @@ pub(crate) async fn list(
     if !(1..=100).contains(&limit) {
         return Err(Problem::invalid_field("limit", "must be 1 to 100"));
     }
-    let page = app.store.users(&policy.portal, organisation, query.cursor.as_deref(), limit).await?;
+    let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
+    let page = app.store.users(&policy.portal, organisation, after.as_ref(), limit).await?;
     let role = acting.membership.role;
     Ok(Json(Listed {
         items: page.items.into_iter().map(|row| UserAnswer::of(row, role, policy)).collect(),

@@ -15,6 +15,9 @@ use crate::{App, Problem};
 /// The most bytes of a JSON body.
 pub const LARGEST_BODY: usize = 64 * 1024;
 
+/// The most characters of a field's path in an answer.
+const LONGEST_PATH: usize = 100;
+
 /// The portal that the path names.
 #[derive(Debug, Clone)]
 pub struct Portal(pub Arc<Policy>);
@@ -52,11 +55,20 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        axum::extract::Query::<T>::from_request_parts(parts, app).await.map(|q| Self(q.0)).map_err(|_| {
-            Problem::invalid_field("(query)", "holds a parameter that is not known here, is given twice, or has no valid value")
-        })
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        read.map(Self).map_err(|e| misfit(&e.path().to_string(), "(query)", &e.inner().to_string()))
     }
+}
+
+/// Reads the cursor of a query; one that isn't of this list is a fault, not the first page.
+///
+/// # Errors
+/// A problem that names `cursor`.
+pub fn cursor<T>(given: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    let wrong = || Problem::invalid_field("cursor", "must be the next_cursor of a page of this list");
+    given.map(|text| parse(text).ok_or_else(wrong)).transpose()
 }
 
 /// The address that a request comes from, as the gateway tells it. It is set by whatever receives
@@ -127,10 +139,16 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
         let at = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
         return Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "Not valid JSON", format!("The body {at}.")).with_field("(body)", &at);
     }
-    let message = error.to_string();
+    misfit(path, "(body)", &error.to_string())
+}
+
+/// The same for a value of the wrong form; `whole` is what a fault of no single field is named.
+fn misfit(path: &str, whole: &str, message: &str) -> Problem {
+    // A path holds the keys that were sent, which can be as long as the body.
+    let path: &str = &path.chars().take(LONGEST_PATH).collect::<String>();
     let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
     let below = |name: &str| if path == "." { name.to_owned() } else if path.ends_with(name) { path.to_owned() } else { format!("{path}.{name}") };
-    let here = if path == "." { "(body)" } else { path };
+    let here = if path == "." { whole } else { path };
     if let Some(name) = named("unknown field `") {
         let name: String = name.chars().take(60).collect();
         return Problem::invalid_field(&below(&name), "is not a field of this request");

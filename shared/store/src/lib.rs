@@ -39,7 +39,7 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
-pub use read::{Administrator, Page, UserRow};
+pub use read::{Administrator, InvitationsCursor, Page, UserRow, UsersCursor};
 pub use tables::Tables;
 
 /// The store: cheap to clone.

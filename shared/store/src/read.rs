@@ -97,6 +97,28 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// Where a page of an organisation's users begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersCursor(String);
+
+/// Where a page of an organisation's invitations begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationsCursor(String);
+
+impl UsersCursor {
+    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_cursor(text, keys::MEMBERS).map(Self)
+    }
+}
+
+impl InvitationsCursor {
+    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_cursor(text, keys::INVITATIONS).map(Self)
+    }
+}
+
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
     async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
@@ -344,21 +366,20 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
-        self.list(portal, organisation, keys::INVITATIONS, cursor, limit).await
+    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&InvitationsCursor>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
+        self.list(portal, organisation, keys::INVITATIONS, cursor.map(|c| c.0.clone()), limit).await
     }
 
     /// A page of an organisation's users, administrators first: one query.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn users(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<UserRow>, Unavailable> {
-        self.list(portal, organisation, keys::MEMBERS, cursor, limit).await
+    pub async fn users(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&UsersCursor>, limit: u8) -> Result<Page<UserRow>, Unavailable> {
+        self.list(portal, organisation, keys::MEMBERS, cursor.map(|c| c.0.clone()), limit).await
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, cursor: Option<&str>, limit: u8) -> Result<Page<T>, Unavailable> {
+    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, after: Option<String>, limit: u8) -> Result<Page<T>, Unavailable> {
         let pk = keys::organisation(portal, organisation).pk;
-        let after = cursor.and_then(|c| read_cursor(c, prefix));
         let (items, next) = self.page(pk, prefix, after, limit.into()).await?;
         Ok(Page {
             items: items.into_iter().map(item::read).collect::<Result<_, _>>()?,
@@ -392,7 +413,7 @@ impl Store {
     }
 }
 
-/// The sort key that a cursor names; none for a cursor of another list or of nobody.
+/// The sort key that a cursor names, if it is one of this list's.
 fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;
