@@ -4,3 +4,4 @@
 
 mod group;
 mod openapi;
+mod restart;
