@@ -2,6 +2,7 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod eighth_portal;
 mod group;
 mod openapi;
 mod restart;
