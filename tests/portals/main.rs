@@ -2,6 +2,7 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bad_input;
 mod eighth_portal;
 mod group;
 mod openapi;
