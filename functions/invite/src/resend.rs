@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::ids::InvitationId;
 use vestibule_domain::invite;
+use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
@@ -31,7 +32,8 @@ pub(crate) async fn resend(
     let mut rng = app.rng();
     let acting = caller.acting()?;
     let policy = &caller.policy;
-    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    // Before anything is looked up, so that the answer doesn't tell whether there is one.
+    let organisation = acting.allowed(Permission::AddUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
     let found = app.store.invitation(&policy.portal, organisation, &id).await?;
     let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::{self, Refusal};
+use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 use vestibule_store::UserRow;
@@ -49,7 +50,8 @@ pub(crate) async fn approve(
 ) -> Result<Json<UserAnswer>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    // Before anybody is looked up, so that the answer doesn't tell whether there is such an account.
+    let organisation = acting.allowed(Permission::ApproveUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
     let unknown = || problem(Refusal::Unknown, policy);
     let id = AccountId::parse(&id).map_err(|_| unknown())?;
     let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;
