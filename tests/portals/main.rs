@@ -6,4 +6,5 @@ mod bad_input;
 mod eighth_portal;
 mod group;
 mod openapi;
+mod permissions;
 mod restart;
