@@ -33,7 +33,12 @@ thread_local! {
 /// Each request comes from another place, so that what is tried here is no guessing.
 fn from_elsewhere(client: &Client) -> Client {
     let n = SENT.replace(SENT.get() + 1);
-    client.from_source(&format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255))
+    client.from_source(&format!(
+        "10.{}.{}.{}",
+        n >> 16 & 255,
+        n >> 8 & 255,
+        n & 255
+    ))
 }
 
 /// An endpoint with a body: how it is called, and a body that is right.
@@ -49,11 +54,16 @@ struct Endpoint {
 
 impl Endpoint {
     async fn send(&self, body: &Value) -> Answer {
-        from_elsewhere(&self.client).send(self.method.clone(), &self.path, Some(body)).await.unwrap()
+        from_elsewhere(&self.client)
+            .send(self.method.clone(), &self.path, Some(body))
+            .await
+            .unwrap()
     }
 
     async fn send_text(&self, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Answer {
-        let mut request = from_elsewhere(&self.client).request(self.method.clone(), &self.path).body(body.into());
+        let mut request = from_elsewhere(&self.client)
+            .request(self.method.clone(), &self.path)
+            .body(body.into());
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
@@ -65,13 +75,21 @@ impl Endpoint {
 async fn endpoints(world: &World) -> Vec<Endpoint> {
     let ruth = world.group_principal().await;
     let sam = world.invited(&ruth, "Sam", "user").await;
-    let kim = world.invite(&ruth, "Kim", "kim@blueheron.example", "user").await;
-    let lee = world.invite(&ruth, "Lee", "lee@blueheron.example", "user").await;
+    let kim = world
+        .invite(&ruth, "Kim", "kim@blueheron.example", "user")
+        .await;
+    let lee = world
+        .invite(&ruth, "Lee", "lee@blueheron.example", "user")
+        .await;
     let (helen, _) = world.provider().await;
     let (added, code) = world.added_by(&helen, "Ivy").await;
     let maria = world.member().await;
     let letters = world.letters().await;
-    let pin = letters.iter().find(|l| l.contains("Alvarez")).map(|l| pin_in(l, 6)).unwrap();
+    let pin = letters
+        .iter()
+        .find(|l| l.contains("Alvarez"))
+        .map(|l| pin_in(l, 6))
+        .unwrap();
     let omar = {
         world.register("practice", dental()).await;
         world.sign_in("practice", "omar.haddad").await
@@ -79,13 +97,21 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let on = |portal: &str| world.on(portal);
     let small_group = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     let dependant = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
-    let facility = with(provider(), "/proof", json!({ "provider_id": "PV30003", "tax_id": "005678901" }));
+    let facility = with(
+        provider(),
+        "/proof",
+        json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
+    );
     let new_user = json!({
         "first_name": "Noa", "last_name": "Lind", "email": "noa@lakeside.example", "role": "user",
         "services": ["claims"], "group_codes": [],
     });
     let staff = with(
-        with(with(new_user.clone(), "/user_name", "noa.lind"), "/initial_password", "Lantern-Moss-41"),
+        with(
+            with(new_user.clone(), "/user_name", "noa.lind"),
+            "/initial_password",
+            "Lantern-Moss-41",
+        ),
         "/email",
         "noa@riverbend.example",
     );
@@ -98,13 +124,40 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         body,
         looked_up,
     };
-    let post = |client: &Client, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
+    let post =
+        |client: &Client, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
     vec![
-        post(&on("group"), "/registrations", with(with(with(group_principal(), "/proof", small_group), "/user_name", "pat.cedar"), "/accepts", json!({}))),
-        post(&on("member"), "/registrations", with(with(member(), "/proof", dependant), "/user_name", "diego.alvarez")),
+        post(
+            &on("group"),
+            "/registrations",
+            with(
+                with(
+                    with(group_principal(), "/proof", small_group),
+                    "/user_name",
+                    "pat.cedar",
+                ),
+                "/accepts",
+                json!({}),
+            ),
+        ),
+        post(
+            &on("member"),
+            "/registrations",
+            with(
+                with(member(), "/proof", dependant),
+                "/user_name",
+                "diego.alvarez",
+            ),
+        ),
         post(&on("provider"), "/registrations", facility),
         post(&on("agent"), "/registrations", agent()),
-        one(Method::POST, &on("group"), "/invitations/look-up", json!({ "token": kim }), &["token"]),
+        one(
+            Method::POST,
+            &on("group"),
+            "/invitations/look-up",
+            json!({ "token": kim }),
+            &["token"],
+        ),
         one(
             Method::POST,
             &on("group"),
@@ -112,7 +165,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             World::acceptance(&lee, "Lee", "lee@blueheron.example", "lee.lind"),
             &["token", "security_answers", "hint"],
         ),
-        post(&ruth, "/invitations", json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@blueheron.example", "role": "user" })),
+        post(
+            &ruth,
+            "/invitations",
+            json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@blueheron.example", "role": "user" }),
+        ),
         post(&maria, "/pin/activation", json!({ "pin": pin })),
         post(
             &on("provider"),
@@ -128,7 +185,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         post(&helen, "/users", new_user),
         post(&omar, "/users", staff),
-        post(&ruth, "/users/{id}/approval", json!({ "services": ["enrollment"], "group_codes": ["BH01"] })),
+        post(
+            &ruth,
+            "/users/{id}/approval",
+            json!({ "services": ["enrollment"], "group_codes": ["BH01"] }),
+        ),
         one(
             Method::PUT,
             &ruth,
@@ -141,16 +202,31 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
 
 /// The answer is a small problem of the caller's making.
 fn problem(answer: &Answer, what: &str) {
-    assert!((400..500).contains(&answer.status), "{what}: {} {}", answer.status, answer.text);
-    assert_eq!(answer.headers["content-type"], "application/problem+json", "{what}");
+    assert!(
+        (400..500).contains(&answer.status),
+        "{what}: {} {}",
+        answer.status,
+        answer.text
+    );
+    assert_eq!(
+        answer.headers["content-type"], "application/problem+json",
+        "{what}"
+    );
     assert_eq!(answer.body["status"], answer.status, "{what}");
-    assert!(answer.text.len() < SMALL, "{what}: {} bytes are told", answer.text.len());
+    assert!(
+        answer.text.len() < SMALL,
+        "{what}: {} bytes are told",
+        answer.text.len()
+    );
 }
 
 /// It is one, and names the field, or a list that the field is in.
 fn names(answer: &Answer, field: &str, what: &str) {
     problem(answer, what);
-    let named = answer.fields().iter().any(|f| *f == field || field.starts_with(&format!("{f}[")));
+    let named = answer
+        .fields()
+        .iter()
+        .any(|f| *f == field || field.starts_with(&format!("{f}[")));
     assert!(named, "{what}: {field} is named, not {:?}", answer.fields());
 }
 
@@ -179,9 +255,12 @@ fn fields(document: &Value, schema: &Value, at: &Field, out: &mut Vec<Field>) {
     }
     let mut here = at.clone();
     match &schema["type"] {
-        Value::Array(kinds) => here.kinds.extend(kinds.iter().map(|k| k.as_str().unwrap().to_owned())),
+        Value::Array(kinds) => here
+            .kinds
+            .extend(kinds.iter().map(|k| k.as_str().unwrap().to_owned())),
         kind => {
-            here.kinds.insert(kind.as_str().unwrap_or("string").to_owned());
+            here.kinds
+                .insert(kind.as_str().unwrap_or("string").to_owned());
         }
     }
     here.closed = schema["additionalProperties"] == false;
@@ -196,16 +275,35 @@ fn fields(document: &Value, schema: &Value, at: &Field, out: &mut Vec<Field>) {
         closed: false,
     };
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let required = schema["required"].as_array().is_some_and(|r| r.contains(&name.as_str().into()));
-        let full = if here.name.is_empty() { name.clone() } else { format!("{}.{name}", here.name) };
-        fields(document, property, &below(full, format!("{}/{name}", here.pointer), required), out);
+        let required = schema["required"]
+            .as_array()
+            .is_some_and(|r| r.contains(&name.as_str().into()));
+        let full = if here.name.is_empty() {
+            name.clone()
+        } else {
+            format!("{}.{name}", here.name)
+        };
+        fields(
+            document,
+            property,
+            &below(full, format!("{}/{name}", here.pointer), required),
+            out,
+        );
     }
     if schema["items"].is_object() {
-        let item = below(format!("{}[0]", here.name), format!("{}/0", here.pointer), false);
+        let item = below(
+            format!("{}[0]", here.name),
+            format!("{}/0", here.pointer),
+            false,
+        );
         fields(document, &schema["items"], &item, out);
     }
     if schema["additionalProperties"].is_object() {
-        let entry = below(format!("{}.*", here.name), format!("{}/*", here.pointer), false);
+        let entry = below(
+            format!("{}.*", here.name),
+            format!("{}/*", here.pointer),
+            false,
+        );
         fields(document, &schema["additionalProperties"], &entry, out);
     }
 }
@@ -224,7 +322,11 @@ fn complete(document: &Value, schema: &Value, body: &mut Value) {
         return complete(document, solid, body);
     }
     if body.is_null() {
-        *body = match schema["type"].as_array().map_or(&schema["type"], |kinds| &kinds[0]).as_str() {
+        *body = match schema["type"]
+            .as_array()
+            .map_or(&schema["type"], |kinds| &kinds[0])
+            .as_str()
+        {
             Some("object") => json!({}),
             Some("array") => json!([null]),
             Some("boolean") => json!(false),
@@ -245,14 +347,26 @@ fn complete(document: &Value, schema: &Value, body: &mut Value) {
 /// The fields of an endpoint's request, those of lists and maps as the right body has them.
 fn fields_of(document: &Value, endpoint: &Endpoint) -> Vec<Field> {
     let schema = schema_of(document, endpoint);
-    let whole = Field { pointer: String::new(), name: String::new(), kinds: BTreeSet::new(), required: true, closed: true };
+    let whole = Field {
+        pointer: String::new(),
+        name: String::new(),
+        kinds: BTreeSet::new(),
+        required: true,
+        closed: true,
+    };
     let mut described = Vec::new();
     fields(document, schema, &whole, &mut described);
     let mut found = Vec::new();
     for field in described {
         match field.pointer.split_once("/*") {
             Some((map, _)) => {
-                for key in endpoint.body.pointer(map).and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+                for key in endpoint
+                    .body
+                    .pointer(map)
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(Map::keys)
+                {
                     found.push(Field {
                         pointer: field.pointer.replacen('*', key, 1),
                         name: field.name.replacen('*', key, 1),
@@ -274,7 +388,9 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
         return Some(body);
     }
     let (parent, name) = pointer.rsplit_once('/')?;
-    body.pointer_mut(parent)?.as_object_mut()?.insert(name.to_owned(), value);
+    body.pointer_mut(parent)?
+        .as_object_mut()?
+        .insert(name.to_owned(), value);
     Some(body)
 }
 
@@ -289,8 +405,14 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
         .filter(|(_, _, operation)| operation.get("requestBody").is_some())
         .map(|(method, path, _)| format!("{method} {path}"))
         .collect();
-    let tried: BTreeSet<_> = endpoints.iter().map(|e| format!("{} {}", e.method, e.route)).collect();
-    assert_eq!(described, tried, "every endpoint with a body has an example");
+    let tried: BTreeSet<_> = endpoints
+        .iter()
+        .map(|e| format!("{} {}", e.method, e.route))
+        .collect();
+    assert_eq!(
+        described, tried,
+        "every endpoint with a body has an example"
+    );
 
     for endpoint in &endpoints {
         let route = format!("{} {}", endpoint.method, endpoint.route);
@@ -300,7 +422,11 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
         for field in fields_of(&document, endpoint) {
             let there = full.pointer(&field.pointer);
             let what = |how: &str| format!("{route}: {:?} {how}", field.name);
-            let named = if field.name.is_empty() { "(body)" } else { &field.name };
+            let named = if field.name.is_empty() {
+                "(body)"
+            } else {
+                &field.name
+            };
 
             // Another type.
             let others = [
@@ -316,28 +442,49 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
                 if field.kinds.contains(kind) {
                     continue;
                 }
-                let Some(body) = put(&full, &field.pointer, value) else { continue };
+                let Some(body) = put(&full, &field.pointer, value) else {
+                    continue;
+                };
                 let told = endpoint.send(&body).await;
                 names(&told, named, &what(&format!("as {kind}")));
-                assert!(!told.text.contains("struct "), "nothing of the code is told: {}", told.text);
+                assert!(
+                    !told.text.contains("struct "),
+                    "nothing of the code is told: {}",
+                    told.text
+                );
             }
             // Not there, though it must be; and something that must not be there.
             if field.required && !field.pointer.is_empty() && there.is_some() {
                 let told = endpoint.send(&without(full.clone(), &field.pointer)).await;
                 names(&told, named, &what("missing"));
             }
-            if field.closed && let Some(Value::Object(fields)) = there {
+            if field.closed
+                && let Some(Value::Object(fields)) = there
+            {
                 let in_order = fields.values().cloned().collect::<Vec<_>>();
-                let told = endpoint.send(&put(&full, &field.pointer, in_order.into()).unwrap()).await;
+                let told = endpoint
+                    .send(&put(&full, &field.pointer, in_order.into()).unwrap())
+                    .await;
                 names(&told, named, &what("as a list of its fields"));
             }
             if field.closed && there.is_some() {
-                let stray = if field.name.is_empty() { "is_admin".to_owned() } else { format!("{}.is_admin", field.name) };
+                let stray = if field.name.is_empty() {
+                    "is_admin".to_owned()
+                } else {
+                    format!("{}.is_admin", field.name)
+                };
                 let body = put(&full, &format!("{}/is_admin", field.pointer), json!(true)).unwrap();
-                names(&endpoint.send(&body).await, &stray, &what("with a stray field"));
+                names(
+                    &endpoint.send(&body).await,
+                    &stray,
+                    &what("with a stray field"),
+                );
                 let long = "k".repeat(60_000);
                 let body = put(&full, &format!("{}/{long}", field.pointer), json!(true)).unwrap();
-                problem(&endpoint.send(&body).await, &what("with a long stray field"));
+                problem(
+                    &endpoint.send(&body).await,
+                    &what("with a long stray field"),
+                );
             }
         }
     }
@@ -348,7 +495,13 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
 async fn all_still_right(endpoints: &[Endpoint]) {
     for endpoint in endpoints {
         let told = endpoint.send(&endpoint.body).await;
-        assert!((200..300).contains(&told.status), "{} {}: {}", endpoint.method, endpoint.route, told.text);
+        assert!(
+            (200..300).contains(&told.status),
+            "{} {}: {}",
+            endpoint.method,
+            endpoint.route,
+            told.text
+        );
     }
 }
 
@@ -360,7 +513,13 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
     for endpoint in &endpoints {
         let route = format!("{} {}", endpoint.method, endpoint.route);
         for field in fields_of(&document, endpoint) {
-            let Some(text) = endpoint.body.pointer(&field.pointer).and_then(Value::as_str) else { continue };
+            let Some(text) = endpoint
+                .body
+                .pointer(&field.pointer)
+                .and_then(Value::as_str)
+            else {
+                continue;
+            };
             let mut middle = text.len() / 2;
             while !text.is_char_boundary(middle) {
                 middle += 1;
@@ -383,21 +542,33 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
             if is_password {
                 texts.remove(1);
             } else {
-                for c in ["\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}", "\u{2028}"] {
+                for c in [
+                    "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}",
+                    "\u{2028}",
+                ] {
                     texts.push(("with an invisible character", amid(c)));
                 }
             }
             for (how, text) in texts {
                 let what = format!("{route}: {} {how}", field.name);
                 let large = text.len() > LARGEST_BODY;
-                let told = endpoint.send(&put(&endpoint.body, &field.pointer, json!(text)).unwrap()).await;
+                let told = endpoint
+                    .send(&put(&endpoint.body, &field.pointer, json!(text)).unwrap())
+                    .await;
                 problem(&told, &what);
                 if large {
-                    assert_eq!((told.status, told.fields()), (413, vec!["(body)"]), "{what}");
+                    assert_eq!(
+                        (told.status, told.fields()),
+                        (413, vec!["(body)"]),
+                        "{what}"
+                    );
                 } else if !endpoint.looked_up.contains(&field.name.as_str()) {
                     names(&told, &field.name, &what);
                 }
-                assert!(!told.text.contains(&"x".repeat(200)), "{what}: it is not shown back");
+                assert!(
+                    !told.text.contains(&"x".repeat(200)),
+                    "{what}: it is not shown back"
+                );
             }
         }
     }
@@ -411,7 +582,11 @@ async fn a_body_that_is_no_json_object_is_refused() {
     for endpoint in &endpoints {
         let right = endpoint.body.to_string();
         let json = Some("application/json");
-        let refused = async |how: &str, content_type: Option<&str>, body: Vec<u8>, status: u16, field: &str| {
+        let refused = async |how: &str,
+                             content_type: Option<&str>,
+                             body: Vec<u8>,
+                             status: u16,
+                             field: &str| {
             let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
             let told = endpoint.send_text(content_type, body).await;
             names(&told, field, &what);
@@ -428,10 +603,21 @@ async fn a_body_that_is_no_json_object_is_refused() {
             ("a trailing comma", right.replacen('}', ",}", 1)),
             ("single quotes", right.replace('"', "'")),
             ("a comment", format!("/* hello */ {right}")),
-            ("half a surrogate", right.replacen(": \"", ": \"\\ud800", 1).replacen(":\"", ":\"\\ud800", 1)),
-            ("two wrong halves", right.replacen(":\"", ":\"\\udc00\\ud800", 1)),
+            (
+                "half a surrogate",
+                right
+                    .replacen(": \"", ": \"\\ud800", 1)
+                    .replacen(":\"", ":\"\\ud800", 1),
+            ),
+            (
+                "two wrong halves",
+                right.replacen(":\"", ":\"\\udc00\\ud800", 1),
+            ),
             ("an escape of nothing", right.replacen(":\"", ":\"\\x41", 1)),
-            ("a raw line break in a text", right.replacen(":\"", ":\"\n", 1)),
+            (
+                "a raw line break in a text",
+                right.replacen(":\"", ":\"\n", 1),
+            ),
             ("NaN", "NaN".to_owned()),
         ] {
             if text != right {
@@ -444,13 +630,30 @@ async fn a_body_that_is_no_json_object_is_refused() {
             bytes.splice(at..at, [0xff, 0xc0, 0x80]);
             refused("no UTF-8", json, bytes, 400, "(body)").await;
         }
-        refused("a byte order mark and UTF-16", json, right.encode_utf16().flat_map(u16::to_le_bytes).collect(), 400, "(body)").await;
+        refused(
+            "a byte order mark and UTF-16",
+            json,
+            right.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            400,
+            "(body)",
+        )
+        .await;
 
-        for (how, text) in [("an array", "[]"), ("a text", "\"hello\""), ("a number", "7"), ("null", "null"), ("true", "true")] {
+        for (how, text) in [
+            ("an array", "[]"),
+            ("a text", "\"hello\""),
+            ("a number", "7"),
+            ("null", "null"),
+            ("true", "true"),
+        ] {
             let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
             let told = endpoint.send_text(json, text).await;
             problem(&told, &what);
-            assert!(!told.fields().is_empty() && told.status == 422, "{what}: {}", told.text);
+            assert!(
+                !told.fields().is_empty() && told.status == 422,
+                "{what}: {}",
+                told.text
+            );
         }
         // As deep as fits: it is read no deeper than some levels.
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -458,17 +661,45 @@ async fn a_body_that_is_no_json_object_is_refused() {
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             let told = endpoint.send_text(json, deep.clone()).await;
             problem(&told, "a deep body");
-            let first = endpoint.body.as_object().unwrap().keys().next().unwrap().clone();
-            let rest = with(endpoint.body.clone(), &format!("/{first}"), "DEEP").to_string().replacen("\"DEEP\"", &deep, 1);
+            let first = endpoint
+                .body
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap()
+                .clone();
+            let rest = with(endpoint.body.clone(), &format!("/{first}"), "DEEP")
+                .to_string()
+                .replacen("\"DEEP\"", &deep, 1);
             problem(&endpoint.send_text(json, rest).await, "a deep field");
         }
         let twice = format!("{},{}", &right[..right.len() - 1], &right[1..]);
         let told = endpoint.send_text(json, twice).await;
         problem(&told, "every field twice");
-        assert_eq!(told.body["errors"][0]["detail"], "is given twice", "{}", told.text);
+        assert_eq!(
+            told.body["errors"][0]["detail"], "is given twice",
+            "{}",
+            told.text
+        );
 
-        for content_type in [None, Some(""), Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/jsonp"), Some("application/json5; charset=utf-8"), Some("multipart/form-data; boundary=x")] {
-            refused(&format!("as {content_type:?}"), content_type, right.clone().into(), 415, "content-type").await;
+        for content_type in [
+            None,
+            Some(""),
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+            Some("application/jsonp"),
+            Some("application/json5; charset=utf-8"),
+            Some("multipart/form-data; boundary=x"),
+        ] {
+            refused(
+                &format!("as {content_type:?}"),
+                content_type,
+                right.clone().into(),
+                415,
+                "content-type",
+            )
+            .await;
         }
         let large = with(endpoint.body.clone(), "/padding", "x".repeat(1 << 20)).to_string();
         refused("a megabyte", json, large.into(), 413, "(body)").await;
@@ -480,9 +711,19 @@ async fn a_body_that_is_no_json_object_is_refused() {
 async fn a_content_type_is_read_as_it_may_be_written() {
     let world = World::new().await;
     for (portal, body) in [("agent", agent()), ("group", group_principal())] {
-        for content_type in ["Application/JSON", "application/json;charset=utf-8", "application/json ; profile=\"x\""] {
+        for content_type in [
+            "Application/JSON",
+            "application/json;charset=utf-8",
+            "application/json ; profile=\"x\"",
+        ] {
             let request = world.on(portal).request(Method::POST, "/registrations");
-            let told = answer(request.header("content-type", content_type).body(body.to_string())).await.unwrap();
+            let told = answer(
+                request
+                    .header("content-type", content_type)
+                    .body(body.to_string()),
+            )
+            .await
+            .unwrap();
             assert_eq!(told.status, 201, "{content_type}: {}", told.text);
         }
     }
@@ -493,21 +734,58 @@ async fn a_great_many_faults_are_told_shortly() {
     let world = World::new().await;
     for field in ["proof", "accepts"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
-        let told = world.on("group").post("/registrations", with(group_principal(), &format!("/{field}"), many)).await.unwrap();
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), many),
+            )
+            .await
+            .unwrap();
         problem(&told, field);
         assert_eq!(told.fields().len(), 20);
         let long = json!({ "k".repeat(60_000): "v" });
-        let told = world.on("group").post("/registrations", with(group_principal(), &format!("/{field}"), long)).await.unwrap();
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), long),
+            )
+            .await
+            .unwrap();
         problem(&told, field);
         let long = json!({ "k".repeat(60_000): 7 });
-        let told = world.on("group").post("/registrations", with(group_principal(), &format!("/{field}"), long)).await.unwrap();
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), long),
+            )
+            .await
+            .unwrap();
         problem(&told, field);
     }
-    let answers: Vec<Value> = (0..500).map(|_| json!({ "question": "?", "answer": "!" })).collect();
-    let told = world.on("member").post("/registrations", with(member(), "/security_answers", answers)).await.unwrap();
+    let answers: Vec<Value> = (0..500)
+        .map(|_| json!({ "question": "?", "answer": "!" }))
+        .collect();
+    let told = world
+        .on("member")
+        .post(
+            "/registrations",
+            with(member(), "/security_answers", answers),
+        )
+        .await
+        .unwrap();
     names(&told, "security_answers", "five hundred answers");
     let lines: Vec<Value> = (0..500).map(|_| json!("")).collect();
-    let told = world.on("provider").post("/registrations", with(provider(), "/postal_address/lines", lines)).await.unwrap();
+    let told = world
+        .on("provider")
+        .post(
+            "/registrations",
+            with(provider(), "/postal_address/lines", lines),
+        )
+        .await
+        .unwrap();
     names(&told, "postal_address.lines", "five hundred lines");
 }
 
@@ -521,13 +799,36 @@ async fn a_query_is_read_strictly() {
     let page = ruth.get("/users?limit=1").await.unwrap();
     let of_users = page.text_at("/next_cursor").to_owned();
     assert!(!of_users.is_empty(), "{}", page.text);
-    let second = ruth.get(&format!("/users?limit=2&cursor={of_users}")).await.unwrap();
-    assert_eq!((second.status, second.body["items"].as_array().unwrap().len()), (200, 2));
+    let second = ruth
+        .get(&format!("/users?limit=2&cursor={of_users}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            second.status,
+            second.body["items"].as_array().unwrap().len()
+        ),
+        (200, 2)
+    );
     // What the invitations' cursor would be, were there more than a page of them.
-    let id = ruth.get("/invitations").await.unwrap().text_at("/items/0/id").to_owned();
+    let id = ruth
+        .get("/invitations")
+        .await
+        .unwrap()
+        .text_at("/items/0/id")
+        .to_owned();
     let of_invitations = data_encoding::BASE64URL_NOPAD.encode(format!("I#{id}").as_bytes());
-    let further = ruth.get(&format!("/invitations?cursor={of_invitations}")).await.unwrap();
-    assert_eq!((further.status, further.body["items"].as_array().unwrap().len()), (200, 2));
+    let further = ruth
+        .get(&format!("/invitations?cursor={of_invitations}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            further.status,
+            further.body["items"].as_array().unwrap().len()
+        ),
+        (200, 2)
+    );
 
     let huge = "A".repeat(5_000);
     let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");
@@ -551,7 +852,11 @@ async fn a_query_is_read_strictly() {
         ("/users", format!("cursor={of_organisation}"), "cursor"),
         ("/users", format!("cursor={odd}"), "cursor"),
         ("/users", format!("cursor={huge}"), "cursor"),
-        ("/users", format!("cursor={of_users}&cursor={of_users}"), "cursor"),
+        (
+            "/users",
+            format!("cursor={of_users}&cursor={of_users}"),
+            "cursor",
+        ),
         ("/invitations", format!("cursor={of_users}"), "cursor"),
         ("/invitations", "cursor=garbage".to_owned(), "cursor"),
     ] {
@@ -560,7 +865,10 @@ async fn a_query_is_read_strictly() {
         assert_eq!(told.status, 422, "{what}: {}", told.text);
         names(&told, field, &what);
     }
-    let long = ruth.get(&format!("/users?{}=1", "k".repeat(5_000))).await.unwrap();
+    let long = ruth
+        .get(&format!("/users?{}=1", "k".repeat(5_000)))
+        .await
+        .unwrap();
     problem(&long, "a long parameter");
     assert_eq!(long.status, 422);
 }
@@ -571,8 +879,21 @@ async fn what_is_not_there_is_a_problem_too() {
     let ruth = world.group_principal().await;
     let huge = "0".repeat(5_000);
     for id in [
-        "0", "-1", "%00", "a%2Fb", "%2E%2E", "%F0%9F%94%92", "%FF", "ruth.okafor", "null", "%20", &huge,
-        "00000000000000000000000000", "0000000000000000000000000O", "'%20OR%201=1", "{id}",
+        "0",
+        "-1",
+        "%00",
+        "a%2Fb",
+        "%2E%2E",
+        "%F0%9F%94%92",
+        "%FF",
+        "ruth.okafor",
+        "null",
+        "%20",
+        &huge,
+        "00000000000000000000000000",
+        "0000000000000000000000000O",
+        "'%20OR%201=1",
+        "{id}",
     ] {
         for (method, path) in [
             (Method::GET, format!("/users/{id}")),
@@ -580,25 +901,66 @@ async fn what_is_not_there_is_a_problem_too() {
             (Method::POST, format!("/invitations/{id}/resend")),
             (Method::DELETE, format!("/invitations/{id}")),
         ] {
-            let body = (method == Method::POST).then(|| json!({ "services": [], "group_codes": [] }));
-            let told = ruth.send(method.clone(), &path, body.as_ref()).await.unwrap();
+            let body =
+                (method == Method::POST).then(|| json!({ "services": [], "group_codes": [] }));
+            let told = ruth
+                .send(method.clone(), &path, body.as_ref())
+                .await
+                .unwrap();
             problem(&told, &format!("{method} {}", &path[..path.len().min(60)]));
-            assert_eq!((told.status, told.problem()), (404, "not-found"), "{method} {path}");
+            assert_eq!(
+                (told.status, told.problem()),
+                (404, "not-found"),
+                "{method} {path}"
+            );
         }
     }
-    for portal in ["nowhere", "Group", "GROUP", "group%00", "gr%6Fup%20", "..%2fgroup", "%FF", "%E2%80%AE", &huge] {
+    for portal in [
+        "nowhere",
+        "Group",
+        "GROUP",
+        "group%00",
+        "gr%6Fup%20",
+        "..%2fgroup",
+        "%FF",
+        "%E2%80%AE",
+        &huge,
+    ] {
         let client = world.on(portal);
         for told in [
             client.get("").await.unwrap(),
             client.get("/me").await.unwrap(),
-            client.post("/sessions", json!({ "user_name": "ruth.okafor", "password": PASSWORD })).await.unwrap(),
-            client.post("/registrations", group_principal()).await.unwrap(),
+            client
+                .post(
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": PASSWORD }),
+                )
+                .await
+                .unwrap(),
+            client
+                .post("/registrations", group_principal())
+                .await
+                .unwrap(),
         ] {
             problem(&told, portal);
-            assert_eq!((told.status, told.problem()), (404, "not-found"), "{portal}: {}", told.text);
+            assert_eq!(
+                (told.status, told.problem()),
+                (404, "not-found"),
+                "{portal}: {}",
+                told.text
+            );
         }
     }
-    for path in ["/nothing", "/users/1/2/3", "/me/", "/registrations/", "//me", "/.env", "/users/../me2", "/sessions/current/password/x"] {
+    for path in [
+        "/nothing",
+        "/users/1/2/3",
+        "/me/",
+        "/registrations/",
+        "//me",
+        "/.env",
+        "/users/../me2",
+        "/sessions/current/password/x",
+    ] {
         let told = ruth.get(path).await.unwrap();
         problem(&told, path);
         assert_eq!((told.status, told.problem()), (404, "not-found"), "{path}");
@@ -607,7 +969,12 @@ async fn what_is_not_there_is_a_problem_too() {
     for path in ["/", "/%00", "/favicon.ico", "/robots.txt"] {
         let request = reqwest::Client::new().get(format!("{}{path}", world.base));
         let told = answer(request).await.unwrap();
-        assert_eq!((told.status, told.problem()), (404, "not-found"), "{path}: {}", told.text);
+        assert_eq!(
+            (told.status, told.problem()),
+            (404, "not-found"),
+            "{path}: {}",
+            told.text
+        );
     }
 }
 
@@ -617,47 +984,77 @@ async fn a_method_that_a_resource_does_not_know_is_a_problem() {
     let operations = operations();
     let routes: BTreeSet<&String> = operations.iter().map(|(_, path, _)| path).collect();
     for route in routes {
-        let known: Vec<_> = operations.iter().filter(|(_, path, _)| path == route).map(|(method, ..)| method.as_str()).collect();
-        let path = route.strip_prefix("/{portal}").unwrap().replace("{id}", "00000000000000000000000000");
+        let known: Vec<_> = operations
+            .iter()
+            .filter(|(_, path, _)| path == route)
+            .map(|(method, ..)| method.as_str())
+            .collect();
+        let path = route
+            .strip_prefix("/{portal}")
+            .unwrap()
+            .replace("{id}", "00000000000000000000000000");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
             // Another resource's route may answer: `/invitations/look-up` is also an `{id}`.
-            let other = operations.iter().any(|(m, p, _)| m == method && p.contains("{id}") && p.split('/').count() == route.split('/').count() && fits(p, route));
+            let other = operations.iter().any(|(m, p, _)| {
+                m == method
+                    && p.contains("{id}")
+                    && p.split('/').count() == route.split('/').count()
+                    && fits(p, route)
+            });
             if known.contains(&method) || other {
                 continue;
             }
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let told = world.on("group").send(method.clone(), &path, None).await.unwrap();
+            let told = world
+                .on("group")
+                .send(method.clone(), &path, None)
+                .await
+                .unwrap();
             problem(&told, &format!("{method} {route}"));
-            assert_eq!((told.status, told.problem()), (405, "method-not-allowed"), "{method} {route}");
+            assert_eq!(
+                (told.status, told.problem()),
+                (405, "method-not-allowed"),
+                "{method} {route}"
+            );
             let allowed = told.headers["allow"].to_str().unwrap();
-            assert!(known.iter().all(|k| allowed.contains(k)), "{method} {route} tells what it knows: {allowed}");
+            assert!(
+                known.iter().all(|k| allowed.contains(k)),
+                "{method} {route} tells what it knows: {allowed}"
+            );
         }
     }
 }
 
 /// Whether a route with parameters fits another's text.
 fn fits(route: &str, text: &str) -> bool {
-    route.split('/').zip(text.split('/')).all(|(r, t)| r.starts_with('{') || r == t)
+    route
+        .split('/')
+        .zip(text.split('/'))
+        .all(|(r, t)| r.starts_with('{') || r == t)
 }
 
 #[tokio::test]
 async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_persons() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
-    let small = with(group_principal(), "/proof", json!({ "group_number": "GR20002", "tax_id_last4": "5678" }));
+    let small = with(
+        group_principal(),
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
     let mut tries = 0;
     for (name, status) in [
         ("ruth.okafor", 409),
         ("Ruth.Okafor", 409),
         ("RUTH.OKAFOR", 409),
-        ("ruth.\u{43e}kafor", 422),          // Cyrillic o
-        ("ruth.okaf\u{3bf}r", 422),          // Greek omicron
-        ("\u{ff52}uth.okafor", 422),         // full width
-        ("ruth\u{2024}okafor", 422),         // one dot leader
-        ("ruth.o\u{212a}afor", 422),         // Kelvin
+        ("ruth.\u{43e}kafor", 422),  // Cyrillic o
+        ("ruth.okaf\u{3bf}r", 422),  // Greek omicron
+        ("\u{ff52}uth.okafor", 422), // full width
+        ("ruth\u{2024}okafor", 422), // one dot leader
+        ("ruth.o\u{212a}afor", 422), // Kelvin
         ("ruth.okafor\u{200b}", 422),
         ("ruth.okafor\0", 422),
-        ("ruth.oka\u{fb00}or", 422),         // ligature ff
+        ("ruth.oka\u{fb00}or", 422), // ligature ff
         ("ruth.okafor ", 422),
         (" ruth.okafor", 422),
         ("ru\u{301}th.okafor", 422),
@@ -666,15 +1063,37 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
             tries += 1;
             assert!(tries < 5, "the tries of a record are few");
         }
-        let told = world.on("group").post("/registrations", with(small.clone(), "/user_name", name)).await.unwrap();
-        assert_eq!((told.status, told.fields()), (status, vec!["user_name"]), "{name:?}: {}", told.text);
+        let told = world
+            .on("group")
+            .post("/registrations", with(small.clone(), "/user_name", name))
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.fields()),
+            (status, vec!["user_name"]),
+            "{name:?}: {}",
+            told.text
+        );
     }
     // On another portal it is free: a person registers on each by themselves.
-    world.register("employer", without(with(group_principal(), "/way", "employer"), "/may_sign")).await;
+    world
+        .register(
+            "employer",
+            without(with(group_principal(), "/way", "employer"), "/may_sign"),
+        )
+        .await;
 
     // EX-08: an address serves one account.
     world.register("practice", dental()).await;
-    let other = with(with(dental(), "/proof", json!({ "provider_id": "PV30003", "tax_id": "005678901" })), "/user_name", "other.person");
+    let other = with(
+        with(
+            dental(),
+            "/proof",
+            json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
+        ),
+        "/user_name",
+        "other.person",
+    );
     for (email, status) in [
         ("omar@riverbend.example", 409),
         ("OMAR@RIVERBEND.EXAMPLE", 409),
@@ -690,27 +1109,68 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
         ("omar@riverbend.example,eve@example.com", 422),
         ("omar@riverbend.example\r\nBcc: eve@example.com", 422),
     ] {
-        let told = world.on("practice").post("/registrations", with(other.clone(), "/email", email)).await.unwrap();
-        assert_eq!((told.status, told.fields()), (status, vec!["email"]), "{email:?}: {}", told.text);
+        let told = world
+            .on("practice")
+            .post("/registrations", with(other.clone(), "/email", email))
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.fields()),
+            (status, vec!["email"]),
+            "{email:?}: {}",
+            told.text
+        );
     }
-    world.register("practice", with(other, "/email", "omar+two@riverbend.example")).await;
+    world
+        .register(
+            "practice",
+            with(other, "/email", "omar+two@riverbend.example"),
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn what_is_no_session_of_this_portal_opens_nothing() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let invitation = world.invite(&ruth, "Sam", "sam@blueheron.example", "user").await;
-    let (_, session) = world.on("group").sign_in("ruth.okafor", PASSWORD).await.unwrap();
+    let invitation = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let (_, session) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
     let token = session.text_at("/token");
     world.register("agent", agent()).await;
-    let (_, other) = world.on("agent").sign_in("dana.whitfield", PASSWORD).await.unwrap();
-    let (_, ended) = world.on("group").sign_in("ruth.okafor", PASSWORD).await.unwrap();
+    let (_, other) = world
+        .on("agent")
+        .sign_in("dana.whitfield", PASSWORD)
+        .await
+        .unwrap();
+    let (_, ended) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
     let ended = ended.text_at("/token");
-    assert_eq!(world.on("group").with_token(ended).send(Method::DELETE, "/sessions/current", None).await.unwrap().status, 204);
+    assert_eq!(
+        world
+            .on("group")
+            .with_token(ended)
+            .send(Method::DELETE, "/sessions/current", None)
+            .await
+            .unwrap()
+            .status,
+        204
+    );
 
     let swapped = |from: &str, to: &str| token.replacen(from, to, 1);
-    let flipped = format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BA" } else { "AA" });
+    let flipped = format!(
+        "{}{}",
+        &token[..token.len() - 2],
+        if token.ends_with("AA") { "BA" } else { "AA" }
+    );
     let tokens = [
         String::new(),
         " ".to_owned(),
@@ -731,14 +1191,28 @@ async fn what_is_no_session_of_this_portal_opens_nothing() {
         format!("vs.{}.{}", "a".repeat(26), "A".repeat(43)),
         "vs.%00.AAAA".to_owned(),
     ];
-    let protected: Vec<_> = operations().into_iter().filter(|(_, _, o)| o.get("security").is_some()).collect();
+    let protected: Vec<_> = operations()
+        .into_iter()
+        .filter(|(_, _, o)| o.get("security").is_some())
+        .collect();
     for bad in &tokens {
         for header in ["authorization", "cookie"] {
-            let value = if header == "cookie" { format!("theme=dark; __Host-session={bad}") } else { format!("Bearer {bad}") };
-            let request = world.on("group").request(Method::GET, "/me").header(header, value);
+            let value = if header == "cookie" {
+                format!("theme=dark; __Host-session={bad}")
+            } else {
+                format!("Bearer {bad}")
+            };
+            let request = world
+                .on("group")
+                .request(Method::GET, "/me")
+                .header(header, value);
             let told = answer(request).await.unwrap();
             problem(&told, bad);
-            assert_eq!((told.status, told.problem()), (401, "not-signed-in"), "{header}: {bad}");
+            assert_eq!(
+                (told.status, told.problem()),
+                (401, "not-signed-in"),
+                "{header}: {bad}"
+            );
         }
     }
     for (name, value) in [
@@ -752,23 +1226,58 @@ async fn what_is_no_session_of_this_portal_opens_nothing() {
         ("cookie", ";;;=;=".to_owned()),
         ("x-session", token.to_owned()),
     ] {
-        let told = answer(world.on("group").request(Method::GET, "/me").header(name, value.clone())).await.unwrap();
+        let told = answer(
+            world
+                .on("group")
+                .request(Method::GET, "/me")
+                .header(name, value.clone()),
+        )
+        .await
+        .unwrap();
         assert_eq!(told.status, 401, "{name}: {value}");
     }
     let bytes = reqwest::header::HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap();
-    let told = answer(world.on("group").request(Method::GET, "/me").header("authorization", bytes)).await.unwrap();
+    let told = answer(
+        world
+            .on("group")
+            .request(Method::GET, "/me")
+            .header("authorization", bytes),
+    )
+    .await
+    .unwrap();
     assert_eq!(told.status, 401);
 
     // It is so on every route with something behind it, and before anything else is looked at.
     for (method, path, operation) in protected {
-        let path = path.strip_prefix("/{portal}").unwrap().replace("{id}", "00000000000000000000000000");
+        let path = path
+            .strip_prefix("/{portal}")
+            .unwrap()
+            .replace("{id}", "00000000000000000000000000");
         let client = world.on("group").with_token(other.text_at("/token"));
         let body = operation.get("requestBody").map(|_| json!({}));
-        let told = client.send(Method::from_bytes(method.as_bytes()).unwrap(), &path, body.as_ref()).await.unwrap();
-        assert_eq!((told.status, told.problem()), (401, "not-signed-in"), "{method} {path}");
+        let told = client
+            .send(
+                Method::from_bytes(method.as_bytes()).unwrap(),
+                &path,
+                body.as_ref(),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.problem()),
+            (401, "not-signed-in"),
+            "{method} {path}"
+        );
     }
     // Both the header and the cookie do, each by itself.
-    let told = answer(world.on("group").request(Method::GET, "/me").header("cookie", format!("__Host-session={token}"))).await.unwrap();
+    let told = answer(
+        world
+            .on("group")
+            .request(Method::GET, "/me")
+            .header("cookie", format!("__Host-session={token}")),
+    )
+    .await
+    .unwrap();
     assert_eq!(told.status, 200);
     assert_eq!(ruth.get("/me").await.unwrap().status, 200);
 }
@@ -782,8 +1291,16 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
         "\\PC{0,300}".prop_map(Value::from),
-        prop_oneof![Just("\0"), Just("vs.x.y"), Just("\u{202e}"), Just("1980-02-30"), Just("9999-12-31"), Just("RC000000"), Just("000000")]
-            .prop_map(Value::from),
+        prop_oneof![
+            Just("\0"),
+            Just("vs.x.y"),
+            Just("\u{202e}"),
+            Just("1980-02-30"),
+            Just("9999-12-31"),
+            Just("RC000000"),
+            Just("000000")
+        ]
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
         prop_oneof![
@@ -808,17 +1325,40 @@ fn random_json_never_makes_a_failure_of_ours() {
     };
     let pointers: Vec<Vec<String>> = endpoints.iter().map(|e| pointers(&e.body, "")).collect();
     let mut runner = TestRunner::new(config);
-    let case = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any_json(), 0u8..4);
+    let case = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any_json(),
+        0u8..4,
+    );
     // The strategy makes values before anything is sent: a fault in it would be seen here.
-    assert!(any_json().new_tree(&mut runner).unwrap().current().to_string().len() < 1 << 20);
+    assert!(
+        any_json()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current()
+            .to_string()
+            .len()
+            < 1 << 20
+    );
     runner
         .run(&case, |(which, whither, value, how)| {
             let which = which.index(endpoints.len());
             let endpoint = &endpoints[which];
             let pointer = whither.get(&pointers[which]);
-            let body = if how == 0 { value } else { put(&endpoint.body, pointer, value).unwrap() };
+            let body = if how == 0 {
+                value
+            } else {
+                put(&endpoint.body, pointer, value).unwrap()
+            };
             let told = runtime.block_on(endpoint.send(&body));
-            prop_assert!(told.status < 500, "{} {}: {}", endpoint.method, endpoint.route, told.text);
+            prop_assert!(
+                told.status < 500,
+                "{} {}: {}",
+                endpoint.method,
+                endpoint.route,
+                told.text
+            );
             if told.status >= 400 {
                 prop_assert_eq!(&told.headers["content-type"], "application/problem+json");
                 prop_assert!(told.text.len() < SMALL);
@@ -832,13 +1372,19 @@ fn random_json_never_makes_a_failure_of_ours() {
 fn pointers(value: &Value, at: &str) -> Vec<String> {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), v)).collect(),
-        Value::Array(list) => list.iter().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (i.to_string(), v))
+            .collect(),
         _ => Vec::new(),
     };
-    let mut found: Vec<String> = below.iter().flat_map(|(k, v)| pointers(v, &format!("{at}/{k}"))).collect();
+    let mut found: Vec<String> = below
+        .iter()
+        .flat_map(|(k, v)| pointers(v, &format!("{at}/{k}")))
+        .collect();
     if !at.is_empty() {
         found.push(at.to_owned());
     }
     found
 }
-

@@ -40,7 +40,10 @@ fn the_committed_document_is_what_the_code_says() {
         std::fs::write(&path, &made).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = committed.lines().zip(made.lines()).position(|(c, m)| c != m);
+    let differs = committed
+        .lines()
+        .zip(made.lines())
+        .position(|(c, m)| c != m);
     assert!(
         committed == made,
         "docs/openapi.json is not what the code says (first at line {:?}); write it anew with \
@@ -55,9 +58,14 @@ fn the_document_says_what_it_is() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Vestibule");
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
-    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
     assert_eq!(schemes["session"]["scheme"], "bearer");
-    assert_eq!((&schemes["cookie"]["in"], &schemes["cookie"]["name"]), (&"cookie".into(), &"__Host-session".into()));
+    assert_eq!(
+        (&schemes["cookie"]["in"], &schemes["cookie"]["name"]),
+        (&"cookie".into(), &"__Host-session".into())
+    );
 
     // Every tag in use is described, and every tag described is in use.
     let described: BTreeSet<&str> = document["tags"]
@@ -68,7 +76,10 @@ fn the_document_says_what_it_is() {
         .map(|tag| tag["name"].as_str().unwrap())
         .collect();
     let operations = operations();
-    let used: BTreeSet<&str> = operations.iter().map(|(_, _, o)| o["tags"][0].as_str().unwrap()).collect();
+    let used: BTreeSet<&str> = operations
+        .iter()
+        .map(|(_, _, o)| o["tags"][0].as_str().unwrap())
+        .collect();
     assert_eq!(described, used);
 }
 
@@ -85,42 +96,85 @@ fn every_operation_is_described() {
         };
         let text = |value: &Value| value.as_str().is_some_and(|t| !t.trim().is_empty());
         check(text(&operation["summary"]), "needs a summary");
-        check(operation["tags"].as_array().is_some_and(|t| t.len() == 1), "needs one tag");
+        check(
+            operation["tags"].as_array().is_some_and(|t| t.len() == 1),
+            "needs one tag",
+        );
         let id = operation["operationId"].as_str().unwrap_or_default();
-        check(id.len() > 3 && id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "needs an operationId in snake_case");
+        check(
+            id.len() > 3 && id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "needs an operationId in snake_case",
+        );
         let twin: Option<String> = ids.insert(id.to_owned(), format!("{method} {path}"));
-        check(twin.is_none(), &format!("has the operationId {id} of {twin:?}"));
+        check(
+            twin.is_none(),
+            &format!("has the operationId {id} of {twin:?}"),
+        );
 
         let responses = operation["responses"].as_object().unwrap();
         for (status, response) in responses {
-            check(text(&response["description"]), &format!("{status} needs a description"));
+            check(
+                text(&response["description"]),
+                &format!("{status} needs a description"),
+            );
             let problem = response["content"].get("application/problem+json");
             if status.starts_with('4') {
                 let schema = problem.map(|p| &p["schema"]["$ref"]);
-                check(schema == Some(&"#/components/schemas/ProblemBody".into()), &format!("{status} is a problem"));
+                check(
+                    schema == Some(&"#/components/schemas/ProblemBody".into()),
+                    &format!("{status} is a problem"),
+                );
             }
         }
-        check(responses.keys().any(|s| s.starts_with('2')), "needs an answer for when all is right");
-        check(responses.keys().any(|s| s.starts_with('4')), "needs a problem");
+        check(
+            responses.keys().any(|s| s.starts_with('2')),
+            "needs an answer for when all is right",
+        );
+        check(
+            responses.keys().any(|s| s.starts_with('4')),
+            "needs a problem",
+        );
 
-        for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+        for name in path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        {
             let parameters = operation["parameters"].as_array();
-            let parameter = parameters.and_then(|p| p.iter().find(|p| p["name"] == name && p["in"] == "path"));
-            check(parameter.is_some_and(|p| text(&p["description"])), &format!("needs the parameter {name} described"));
+            let parameter =
+                parameters.and_then(|p| p.iter().find(|p| p["name"] == name && p["in"] == "path"));
+            check(
+                parameter.is_some_and(|p| text(&p["description"])),
+                &format!("needs the parameter {name} described"),
+            );
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            check(text(&parameter["description"]), &format!("needs the parameter {} described", parameter["name"]));
+            check(
+                text(&parameter["description"]),
+                &format!("needs the parameter {} described", parameter["name"]),
+            );
         }
         if let Some(body) = operation.get("requestBody") {
             let schema = resolve(&document, &body["content"]["application/json"]["schema"]);
-            check(schema["properties"].is_object() && text(&schema["description"]), "needs its body described");
+            check(
+                schema["properties"].is_object() && text(&schema["description"]),
+                "needs its body described",
+            );
             check(body["required"] == true, "needs its body required");
-            check(schema["additionalProperties"] == false, "takes no unknown fields");
+            check(
+                schema["additionalProperties"] == false,
+                "takes no unknown fields",
+            );
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                 let optional = &property["oneOf"][0]["description"];
-                check(text(&property["description"]) || text(optional), &format!("needs the field {name} described"));
+                check(
+                    text(&property["description"]) || text(optional),
+                    &format!("needs the field {name} described"),
+                );
             }
-            check(responses.contains_key("4XX") || responses.contains_key("422"), "needs to say that fields can be wrong");
+            check(
+                responses.contains_key("4XX") || responses.contains_key("422"),
+                "needs to say that fields can be wrong",
+            );
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -139,11 +193,21 @@ fn what_needs_a_session_says_so() {
     for (method, path, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
         let is_open = open.contains(&id);
-        let security = operation["security"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let names: Vec<_> = security.iter().flat_map(|s| s.as_object().unwrap().keys()).collect();
+        let security = operation["security"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let names: Vec<_> = security
+            .iter()
+            .flat_map(|s| s.as_object().unwrap().keys())
+            .collect();
         let expected: &[&str] = if is_open { &[] } else { &["session", "cookie"] };
         assert_eq!(names, expected, "{method} {path}");
-        assert_eq!(operation["responses"].get("401").is_some(), !is_open || id == "sign_in", "{method} {path}");
+        assert_eq!(
+            operation["responses"].get("401").is_some(),
+            !is_open || id == "sign_in",
+            "{method} {path}"
+        );
     }
 }
 
@@ -155,19 +219,32 @@ fn no_two_schemas_are_one() {
     let mut shapes: BTreeMap<String, &str> = BTreeMap::new();
     for (name, schema) in schemas {
         let plain = name.strip_prefix("Listed_").unwrap_or(name);
-        assert!(plain.bytes().all(|b| b.is_ascii_alphanumeric()), "{name} is a plain name");
+        assert!(
+            plain.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "{name} is a plain name"
+        );
         let folded = name.to_lowercase();
-        assert_eq!(names.insert(folded.clone(), name), None, "{name} differs in case only");
+        assert_eq!(
+            names.insert(folded.clone(), name),
+            None,
+            "{name} differs in case only"
+        );
         let shape = schema["properties"].to_string();
         if schema["properties"].is_object() {
             let twin = shapes.insert(shape, name);
             let known = [("AgreementDescription", "AgreementAnswer")];
-            assert!(twin.is_none() || known.contains(&(name, twin.unwrap())), "{name} has the fields of {twin:?}");
+            assert!(
+                twin.is_none() || known.contains(&(name, twin.unwrap())),
+                "{name} has the fields of {twin:?}"
+            );
         }
     }
     // Nothing is described that nothing uses.
     let text = openapi();
     for name in schemas.keys() {
-        assert!(text.contains(&format!("\"#/components/schemas/{name}\"")), "{name} is used");
+        assert!(
+            text.contains(&format!("\"#/components/schemas/{name}\"")),
+            "{name} is used"
+        );
     }
 }

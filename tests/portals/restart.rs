@@ -13,7 +13,10 @@ use vestibule_tests::{World, options, pin_in};
 
 /// The options of a system that keeps what it knows in a folder.
 fn kept_in(folder: &Path) -> Options {
-    Options { data: Some(folder.to_owned()), ..options() }
+    Options {
+        data: Some(folder.to_owned()),
+        ..options()
+    }
 }
 
 /// One life of a system: it has a runtime of its own, and everything that it serves ends with it.
@@ -59,9 +62,19 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     let life = Life::first(&options);
     let (token, letters) = life.live(async |world| {
         world.register("member", member()).await;
-        let (_, answer) = world.on("member").sign_in("maria.alvarez", PASSWORD).await.unwrap();
+        let (_, answer) = world
+            .on("member")
+            .sign_in("maria.alvarez", PASSWORD)
+            .await
+            .unwrap();
         let letters = world.letters().await;
-        assert_eq!((letters.len(), world.instance.inbox.to("maria@example.com").len()), (1, 1));
+        assert_eq!(
+            (
+                letters.len(),
+                world.instance.inbox.to("maria@example.com").len()
+            ),
+            (1, 1)
+        );
         (answer.text_at("/token").to_owned(), letters)
     });
     life.end();
@@ -70,22 +83,47 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     life.live(async |world| {
         let maria = world.on("member").with_token(&token);
         let me = maria.get("/me").await.unwrap();
-        assert_eq!((me.status, me.text_at("/user_name")), (200, "maria.alvarez"));
-        assert_eq!(world.instance.inbox.to("maria@example.com").len(), 1, "the mail is still there");
-        assert_eq!(world.letters().await, letters, "the letter is still there, and printed once");
+        assert_eq!(
+            (me.status, me.text_at("/user_name")),
+            (200, "maria.alvarez")
+        );
+        assert_eq!(
+            world.instance.inbox.to("maria@example.com").len(),
+            1,
+            "the mail is still there"
+        );
+        assert_eq!(
+            world.letters().await,
+            letters,
+            "the letter is still there, and printed once"
+        );
 
         // The PIN of before opens the account: the keys are the same.
         let pin = pin_in(&letters[0], 6);
-        let opened = maria.post("/pin/activation", json!({ "pin": pin })).await.unwrap();
+        let opened = maria
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap();
         assert_eq!(opened.status, 200, "{}", opened.text);
         world.sign_in("member", "maria.alvarez").await;
 
         // And the records are there: nobody registers twice.
-        let (_, again) = world.on("member").sign_in("maria.alvarez", "Not-Her-Password-1").await.unwrap();
+        let (_, again) = world
+            .on("member")
+            .sign_in("maria.alvarez", "Not-Her-Password-1")
+            .await
+            .unwrap();
         assert_eq!(again.status, 401);
         let body = vestibule_tests::people::with(member(), "/user_name", "maria.other");
-        let refused = world.on("member").post("/registrations", body).await.unwrap();
-        assert_eq!((refused.status, refused.problem()), (403, "registration-refused"));
+        let refused = world
+            .on("member")
+            .post("/registrations", body)
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "registration-refused")
+        );
     });
     life.end();
 
@@ -106,7 +144,10 @@ fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
     let life = Life::first(&options);
     life.live(async |world| {
         world.register("provider", provider()).await;
-        assert!(world.instance.inbox.is_empty() && world.instance.letters().is_empty(), "nothing has left yet");
+        assert!(
+            world.instance.inbox.is_empty() && world.instance.letters().is_empty(),
+            "nothing has left yet"
+        );
     });
     life.end();
 
@@ -128,7 +169,12 @@ fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
 fn a_restart_gives_nobody_new_guesses() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
-    let guess = async |client: &Client, pin: &str| client.post("/pin/activation", json!({ "pin": pin })).await.unwrap();
+    let guess = async |client: &Client, pin: &str| {
+        client
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+    };
 
     let life = Life::first(&options);
     let (token, pin) = life.live(async |world| {
@@ -140,10 +186,18 @@ fn a_restart_gives_nobody_new_guesses() {
         }
         // Seven of ten passwords, too.
         for _ in 0..7 {
-            let (_, refused) = world.on("member").sign_in("somebody.else", "Wrong-Guess-1").await.unwrap();
+            let (_, refused) = world
+                .on("member")
+                .sign_in("somebody.else", "Wrong-Guess-1")
+                .await
+                .unwrap();
             assert_eq!(refused.status, 401);
         }
-        let (_, answer) = world.on("member").sign_in("maria.alvarez", PASSWORD).await.unwrap();
+        let (_, answer) = world
+            .on("member")
+            .sign_in("maria.alvarez", PASSWORD)
+            .await
+            .unwrap();
         (answer.text_at("/token").to_owned(), pin)
     });
     life.end();
@@ -154,14 +208,29 @@ fn a_restart_gives_nobody_new_guesses() {
         let wrong = vestibule_tests::another(&pin);
         assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
         assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
-        assert_eq!(guess(&maria, &pin).await.problem(), "pin-dead", "five wrong ones kill it, over two lives");
+        assert_eq!(
+            guess(&maria, &pin).await.problem(),
+            "pin-dead",
+            "five wrong ones kill it, over two lives"
+        );
 
         for _ in 0..3 {
-            let (_, refused) = world.on("member").sign_in("somebody.else", "Wrong-Guess-1").await.unwrap();
+            let (_, refused) = world
+                .on("member")
+                .sign_in("somebody.else", "Wrong-Guess-1")
+                .await
+                .unwrap();
             assert_eq!(refused.status, 401);
         }
-        let (_, refused) = world.on("member").sign_in("somebody.else", "Wrong-Guess-1").await.unwrap();
-        assert_eq!((refused.status, refused.problem()), (429, "too-many-attempts"));
+        let (_, refused) = world
+            .on("member")
+            .sign_in("somebody.else", "Wrong-Guess-1")
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (429, "too-many-attempts")
+        );
     });
     life.end();
 }
@@ -196,6 +265,12 @@ fn a_damaged_key_stops_the_start_in_words() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("kms.key"), b"half a key").unwrap();
     let runtime = Runtime::new().unwrap();
-    let refused = runtime.block_on(Instance::start(kept_in(folder.path()))).unwrap_err().to_string();
-    assert!(refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"), "{refused}");
+    let refused = runtime
+        .block_on(Instance::start(kept_in(folder.path())))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"),
+        "{refused}"
+    );
 }

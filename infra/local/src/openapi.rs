@@ -2,8 +2,8 @@
 //! and a test compares the two.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder};
 use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder};
 use vestibule_http::caller::COOKIE;
 
 use crate::api;
@@ -21,8 +21,14 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 
 /// What the tags of operations stand for.
 const TAGS: [(&str, &str); 6] = [
-    ("registration", "Describing a portal; registering against the plan's records, or through an invitation's link"),
-    ("activation", "PINs that come by letter, and registration codes that come by e-mail"),
+    (
+        "registration",
+        "Describing a portal; registering against the plan's records, or through an invitation's link",
+    ),
+    (
+        "activation",
+        "PINs that come by letter, and registration codes that come by e-mail",
+    ),
     ("sessions", "Signing in and out; choosing a new password"),
     ("invitations", "Inviting people to one's organisation"),
     ("users", "The users of one's organisation"),
@@ -39,18 +45,33 @@ pub fn openapi() -> String {
         .title("Vestibule")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
-        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .license(Some(
+            LicenseBuilder::new()
+                .name("Apache-2.0")
+                .identifier(Some("Apache-2.0"))
+                .build(),
+        ))
         .build();
     described.tags = Some(
         TAGS.iter()
-            .map(|(name, description)| TagBuilder::new().name(*name).description(Some(*description)).build())
+            .map(|(name, description)| {
+                TagBuilder::new()
+                    .name(*name)
+                    .description(Some(*description))
+                    .build()
+            })
             .collect(),
     );
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("For programs: the `token` of `POST /{portal}/sessions` with `\"token_in\": \"body\"`."))
+        .description(Some(
+            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_in\": \"body\"`.",
+        ))
         .build();
-    let cookie = ApiKeyValue::with_description(COOKIE, "For browsers: set by `POST /{portal}/sessions`; scripts can't read it.");
+    let cookie = ApiKeyValue::with_description(
+        COOKIE,
+        "For browsers: set by `POST /{portal}/sessions`; scripts can't read it.",
+    );
     let components: ComponentsBuilder = described.components.take().unwrap_or_default().into();
     described.components = Some(
         components
@@ -58,7 +79,9 @@ pub fn openapi() -> String {
             .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
             .build(),
     );
-    let mut text = described.to_pretty_json().expect("a document of texts has a JSON form");
+    let mut text = described
+        .to_pretty_json()
+        .expect("a document of texts has a JSON form");
     text.push('\n');
     text
 }
