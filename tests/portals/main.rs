@@ -2,10 +2,15 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bad_input;
+mod eighth_portal;
 mod group;
 mod managing;
 mod member;
+mod openapi;
+mod permissions;
 mod practice;
 mod profile;
 mod provider;
 mod recovery;
+mod restart;

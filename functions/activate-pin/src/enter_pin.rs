@@ -17,10 +17,11 @@ use vestibule_store::attempts::{Guess, Limit};
 
 use crate::{ask_for_new_pin, code_problem};
 
-/// The PIN, as it stands in the letter.
+/// The PIN of the caller's letter.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PinRequest {
+    /// Its digits, as they stand in the letter.
     pin: String,
 }
 
@@ -39,13 +40,16 @@ pub(crate) struct ActivationAnswer {
 /// was entered wrongly too often is dead, for the right digits too.
 #[utoipa::path(
     post, path = "/{portal}/pin/activation", tag = "activation",
+    operation_id = "enter_pin",
     params(("portal" = String, Path, description = "The portal")),
     request_body = PinRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ActivationAnswer),
+        (status = 200, body = ActivationAnswer, description = "The PIN was right; what is open now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`pin-dead` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`pin-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn enter_pin(

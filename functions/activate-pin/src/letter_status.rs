@@ -31,9 +31,12 @@ pub(crate) struct LetterAnswer {
 /// Shows where the caller's PIN letter is.
 #[utoipa::path(
     get, path = "/{portal}/pin/letter", tag = "activation",
+    operation_id = "show_letter",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = LetterAnswer),
+        (status = 200, body = LetterAnswer, description = "Where the letter is"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
     )
 )]

@@ -51,13 +51,14 @@ pub(crate) struct RedemptionAnswer {
 /// same; the same request sent again is answered as the first time.
 #[utoipa::path(
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
+    operation_id = "redeem_registration_code",
     params(("portal" = String, Path, description = "The portal")),
     request_body = RedemptionRequest,
     responses(
-        (status = 200, body = RedemptionAnswer),
+        (status = 200, body = RedemptionAnswer, description = "The registration is complete"),
         (status = 410, body = ProblemBody, description = "`code-dead` or `code-expired`: a new one is needed", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`code-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn redeem_code(

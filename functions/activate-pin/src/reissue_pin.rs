@@ -18,12 +18,15 @@ const LETTERS_A_DAY: Limit = Limit { tries: 3, window_minutes: Some(1440) };
 /// Issues a new PIN: a new letter goes out, and the old PIN is dead at once.
 #[utoipa::path(
     post, path = "/{portal}/pin/letter", tag = "activation",
+    operation_id = "reissue_pin",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = LetterAnswer),
+        (status = 201, body = LetterAnswer, description = "A new letter goes out"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`ask-help-desk`: on this portal only the help desk issues PINs anew (BL-06)", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reissue_pin(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<(StatusCode, Json<LetterAnswer>), Problem> {

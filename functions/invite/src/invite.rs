@@ -37,13 +37,16 @@ const fn user() -> Role {
 /// Invites somebody to the caller's organisation.
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
+    operation_id = "invite",
     params(("portal" = String, Path, description = "The portal")),
     request_body = InvitationRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = InvitationAnswer, headers(("location" = String))),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, body = InvitationAnswer, description = "Invited", headers(("location" = String, description = "Where it is"))),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-invited`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn invite(

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::policy::Permission;
 use vestibule_http::answer::Listed;
-use vestibule_http::request::Query;
+use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::InvitationsCursor;
 
 use crate::InvitationAnswer;
 
@@ -22,10 +23,14 @@ pub(crate) struct ListQuery {
 /// Lists the invitations of the caller's organisation.
 #[utoipa::path(
     get, path = "/{portal}/invitations", tag = "invitations",
+    operation_id = "list_invitations",
     params(("portal" = String, Path, description = "The portal"), ListQuery),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<InvitationAnswer>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = Listed<InvitationAnswer>, description = "A page of invitations"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -37,9 +42,10 @@ pub(crate) async fn list(
     let organisation = acting
         .allowed(Permission::AddUsers, &caller.policy)
         .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+    let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let page = app
         .store
-        .invitations(&caller.policy.portal, organisation, query.cursor.as_deref(), 50)
+        .invitations(&caller.policy.portal, organisation, after.as_ref(), 50)
         .await?;
     Ok(Json(Listed {
         items: page.items.iter().map(|i| InvitationAnswer::of(i, caller.origin.at)).collect(),

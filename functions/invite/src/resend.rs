@@ -14,10 +14,13 @@ use crate::{InvitationAnswer, problem};
 /// Sends an invitation again. The older link stops working.
 #[utoipa::path(
     post, path = "/{portal}/invitations/{id}/resend", tag = "invitations",
+    operation_id = "resend_invitation",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = InvitationAnswer),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = InvitationAnswer, description = "Sent again"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
     )
 )]

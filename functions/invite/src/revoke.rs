@@ -13,10 +13,13 @@ use crate::problem;
 /// Revokes an invitation. Its link stops working.
 #[utoipa::path(
     delete, path = "/{portal}/invitations/{id}", tag = "invitations",
+    operation_id = "revoke_invitation",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 204, description = "Revoked"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`invitation-used`", content_type = "application/problem+json"),
     )
 )]

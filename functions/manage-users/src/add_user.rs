@@ -55,13 +55,16 @@ const fn user() -> Role {
 /// Adds a user to the caller's organisation.
 #[utoipa::path(
     post, path = "/{portal}/users", tag = "users",
+    operation_id = "add_user",
     params(("portal" = String, Path, description = "The portal")),
     request_body = AddUserRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = UserAnswer, headers(("location" = String))),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, body = UserAnswer, description = "Added", headers(("location" = String, description = "Where it is"))),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-taken`, or `not-this-portal` where people are invited", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn add_user(

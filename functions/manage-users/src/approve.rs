@@ -27,14 +27,17 @@ pub(crate) struct ApprovalRequest {
 /// Approves a user who registered, with services and group codes.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/approval", tag = "users",
+    operation_id = "approve_user",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
     request_body = ApprovalRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = UserAnswer, description = "Approved"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`not-awaited`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn approve(

@@ -16,9 +16,9 @@ use vestibule_domain::account::{Registration, Status};
 use vestibule_domain::ids::OrganisationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::answer::Listed;
-use vestibule_http::request::Query;
+use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
-use vestibule_store::{Unavailable, UserFilter, UserRow};
+use vestibule_store::{Unavailable, UserFilter, UserRow, UsersCursor};
 
 use crate::{UserAnswer, registration_name};
 
@@ -49,11 +49,14 @@ pub(crate) struct ListQuery {
 /// Lists or searches the users of the caller's organisation, administrators first.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
+    operation_id = "list_users",
     params(("portal" = String, Path, description = "The portal"), ListQuery),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<UserAnswer>),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = Listed<UserAnswer>, description = "A page of users"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -80,9 +83,10 @@ pub(crate) async fn list(
         idle_since: query.idle_since,
     };
     let policy = &caller.policy;
+    let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
     let page = app
         .store
-        .users(&policy.portal, organisation, &filter, query.cursor.as_deref(), limit.into())
+        .users(&policy.portal, organisation, &filter, after.as_ref(), limit.into())
         .await?;
     let role = caller.acting()?.membership.role;
     Ok(Json(Listed {
@@ -113,17 +117,17 @@ pub(crate) async fn download(State(app): State<App>, Entitled(caller): Entitled)
     let sees_last = caller.policy.allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
     let policy = Arc::clone(&caller.policy);
     // One page at a time: the memory it takes doesn't grow with the organisation.
-    let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<String>>| {
+    let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<UsersCursor>>| {
         let (app, policy, organisation) = (app.clone(), Arc::clone(&policy), organisation.clone());
         async move {
             let Some(cursor) = cursor else { return Ok(None) };
             let page = app
                 .store
-                .users(&policy.portal, &organisation, &UserFilter::default(), cursor.as_deref(), ROWS_AT_A_TIME)
+                .users(&policy.portal, &organisation, &UserFilter::default(), cursor.as_ref(), ROWS_AT_A_TIME)
                 .await?;
             let head = if cursor.is_none() { HEAD.to_owned() } else { String::new() };
             let text = page.items.iter().fold(head, |text, row| text + &line(row, sees_last, &policy));
-            Ok::<_, Unavailable>(Some((text, page.next.map(Some))))
+            Ok::<_, Unavailable>(Some((text, page.next.and_then(|n| UsersCursor::parse(&n)).map(Some))))
         }
     });
     let headers = [

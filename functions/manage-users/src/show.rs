@@ -13,11 +13,14 @@ use crate::UserAnswer;
 /// Shows a user of the caller's organisation; any other is not found.
 #[utoipa::path(
     get, path = "/{portal}/users/{id}", tag = "users",
+    operation_id = "show_user",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = UserAnswer, description = "The user"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn show(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<Json<UserAnswer>, Problem> {

@@ -8,10 +8,12 @@ use vestibule_http::{Entitled, Problem, ProblemBody};
 /// Shows what the caller may use.
 #[utoipa::path(
     get, path = "/{portal}/entitlements", tag = "profile",
+    operation_id = "show_entitlements",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Entitlements),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = Entitlements, description = "What the caller may use"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
     )
 )]

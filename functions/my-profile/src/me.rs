@@ -88,10 +88,12 @@ pub(crate) struct AgreementAnswer {
 /// Shows the caller's profile.
 #[utoipa::path(
     get, path = "/{portal}/me", tag = "profile",
+    operation_id = "show_profile",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ProfileAnswer),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = ProfileAnswer, description = "The profile"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<ProfileAnswer>, Problem> {

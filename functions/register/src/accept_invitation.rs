@@ -47,14 +47,15 @@ pub(crate) struct AcceptRequest {
 /// The same registration sent again, with the same password, is answered as the first time.
 #[utoipa::path(
     post, path = "/{portal}/invitations/accept", tag = "registration",
+    operation_id = "accept_invitation",
     params(("portal" = String, Path, description = "The portal")),
     request_body = AcceptRequest,
     responses(
-        (status = 201, body = RegistrationAnswer),
+        (status = 201, body = RegistrationAnswer, description = "Registered"),
         (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn accept_invitation(

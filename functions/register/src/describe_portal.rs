@@ -4,8 +4,8 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{JoinBy, LetterAddress, NamedBy, Offered, Policy, RecordedBy};
-use vestibule_http::Portal;
 use vestibule_http::problem::HelpDesk;
+use vestibule_http::{Portal, ProblemBody};
 
 /// A portal, as its frontend sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +40,7 @@ pub(crate) struct PortalDescription {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = UserNameChosenBy)]
 pub(crate) enum NamedByName {
     User,
     System,
@@ -83,8 +84,12 @@ pub(crate) struct OfferedDescription {
 /// Describes a portal.
 #[utoipa::path(
     get, path = "/{portal}", tag = "registration",
+    operation_id = "describe_portal",
     params(("portal" = String, Path, description = "The portal")),
-    responses((status = 200, body = PortalDescription))
+    responses(
+        (status = 200, body = PortalDescription, description = "The portal"),
+        (status = 404, body = ProblemBody, description = "`not-found`: there is no such portal", content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalDescription> {
     Json(describe(&policy))

@@ -12,10 +12,11 @@ use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
 
-/// The token that the link carries after its `#`.
+/// Which invitation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LookUpRequest {
+    /// The token that the link carries after its `#`.
     token: String,
 }
 
@@ -41,12 +42,14 @@ pub(crate) struct InvitationLookUp {
 /// Shows an invitation to who has its link.
 #[utoipa::path(
     post, path = "/{portal}/invitations/look-up", tag = "registration",
+    operation_id = "look_up_invitation",
     params(("portal" = String, Path, description = "The portal")),
     request_body = LookUpRequest,
     responses(
-        (status = 200, body = InvitationLookUp),
+        (status = 200, body = InvitationLookUp, description = "The invitation"),
         (status = 404, body = ProblemBody, description = "`invitation-unknown`: no such link, or a newer one was sent", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn look_up_invitation(

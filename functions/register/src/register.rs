@@ -92,13 +92,14 @@ struct Parsed<'a> {
 /// The same registration sent again, with the same password, is answered as the first time.
 #[utoipa::path(
     post, path = "/{portal}/registrations", tag = "registration",
+    operation_id = "register",
     params(("portal" = String, Path, description = "The portal")),
     request_body = RegistrationRequest,
     responses(
         (status = 201, body = RegistrationAnswer, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn register(

@@ -27,12 +27,15 @@ pub(crate) struct ChangePasswordRequest {
 /// Changes the caller's password and ends all their other sessions.
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/password", tag = "sessions",
+    operation_id = "change_password",
     params(("portal" = String, Path, description = "The portal")),
     request_body = ChangePasswordRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = SessionAnswer),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = SessionAnswer, description = "The password is changed"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn change_password(

@@ -8,10 +8,12 @@ use crate::SessionAnswer;
 /// Shows the caller's session.
 #[utoipa::path(
     get, path = "/{portal}/sessions/current", tag = "sessions",
+    operation_id = "show_session",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = SessionAnswer),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = SessionAnswer, description = "The session"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionAnswer> {

@@ -55,14 +55,15 @@ const LOOKS: usize = 3;
 /// the same work (BA-05, UX-09).
 #[utoipa::path(
     post, path = "/{portal}/sessions", tag = "sessions",
+    operation_id = "sign_in",
     params(("portal" = String, Path, description = "The portal")),
     request_body = SignInRequest,
     responses(
-        (status = 201, body = SessionAnswer, headers(("location" = String), ("set-cookie" = String, description = "`__Host-session`"))),
+        (status = 201, body = SessionAnswer, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session`"))),
         (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn sign_in(

@@ -9,10 +9,12 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 /// Ends the caller's session.
 #[utoipa::path(
     delete, path = "/{portal}/sessions/current", tag = "sessions",
+    operation_id = "sign_out",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 204, description = "Signed out"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn sign_out(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {

@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod client;
 pub mod instance;
+pub mod openapi;
 pub mod sample_records;
 pub mod standins;
 pub mod streams;

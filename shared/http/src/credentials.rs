@@ -11,17 +11,20 @@ use vestibule_domain::policy::{NamedBy, Policy};
 use vestibule_domain::text::{Answer, AddressLine, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, UserName};
 use vestibule_secrets::{Purpose, Verified};
 
+use crate::request::only_from_object;
 use crate::{App, Fields, Problem};
 
 /// A question and its answer.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct QuestionAnswerFields {
     /// The question; a security question is one of those the portal offers.
     pub question: String,
     /// The answer. Case, accents, spaces and punctuation don't count.
     pub answer: String,
 }
+
+only_from_object!(QuestionAnswerFields);
 
 /// A parsed question with the comparable form of its answer.
 #[derive(Debug, Clone)]
@@ -153,7 +156,7 @@ pub async fn hash(password: &Sensitive, app: &App, rng: &mut StdRng) -> Password
 
 /// A postal address, as a person designates it (BL-03).
 #[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct PostalAddressFields {
     /// Street and number: one to three lines.
     pub lines: Vec<String>,
@@ -166,6 +169,8 @@ pub struct PostalAddressFields {
     /// ISO 3166-1 alpha-2 code of the country.
     pub country: String,
 }
+
+only_from_object!(PostalAddressFields);
 
 /// Reads a postal address.
 pub fn postal_address(given: &PostalAddressFields, addressee: &str, fields: &mut Fields) -> Option<PostalAddress> {

@@ -10,6 +10,9 @@ use vestibule_domain::account::NextStep;
 use vestibule_domain::policy::Policy;
 use vestibule_store::{CommitError, Unavailable};
 
+/// The most fields that a problem names: nobody mends more at once, and an answer stays small.
+const MOST_ERRORS: usize = 20;
+
 /// A field and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -102,7 +105,8 @@ impl Problem {
     }
 
     /// The request is well-formed and its fields are wrong.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let names: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         let detail = format!("Please correct: {}.", names.join(", "));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid", detail).with_errors(errors)

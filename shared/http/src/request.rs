@@ -1,12 +1,16 @@
 //! Reading a request: its portal, its body, and where it comes from.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
 
@@ -14,6 +18,9 @@ use crate::{App, Problem};
 
 /// The most bytes of a JSON body.
 pub const LARGEST_BODY: usize = 64 * 1024;
+
+/// The most characters of a field's path in an answer.
+const LONGEST_PATH: usize = 100;
 
 /// The portal that the path names.
 #[derive(Debug, Clone)]
@@ -52,11 +59,20 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        axum::extract::Query::<T>::from_request_parts(parts, app).await.map(|q| Self(q.0)).map_err(|_| {
-            Problem::invalid_field("(query)", "holds a parameter that is not known here, is given twice, or has no valid value")
-        })
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        read.map(Self).map_err(|e| misfit(&e.path().to_string(), "(query)", &e.inner().to_string()))
     }
+}
+
+/// Reads the cursor of a query; one that isn't of this list is a fault, not the first page.
+///
+/// # Errors
+/// A problem that names `cursor`.
+pub fn cursor<T>(given: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    let wrong = || Problem::invalid_field("cursor", "must be the next_cursor of a page of this list");
+    given.map(|text| parse(text).ok_or_else(wrong)).transpose()
 }
 
 /// The address that a request comes from, as the gateway tells it. It is set by whatever receives
@@ -110,12 +126,64 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// What is read from an object only. A derived `Deserialize` also takes an array of the fields in
+/// their order, so that `[[]]` would be an approval.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Object)
+    }
+}
+
+/// Lets a part of a request be read from an object only, as whole requests are. The type derives
+/// its `Deserialize` with `#[serde(remote = "Self")]`, which this completes.
+macro_rules! only_from_object {
+    ($name:ty) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Fields;
+                impl<'de> serde::de::Visitor<'de> for Fields {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        <$name>::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    }
+                }
+                deserializer.deserialize_map(Fields)
+            }
+        }
+    };
+}
+pub(crate) use only_from_object;
+
 /// Reads a JSON text into a type and names the field where it doesn't fit.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let path = e.path().to_string();
-        explain(&path, &e.into_inner())
+        let error = e.into_inner();
+        // A number in the place of a name is told as if the text were no JSON at all.
+        if error.is_syntax() && serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
+            return misfit(&path, "(body)", "expected a text");
+        }
+        explain(&path, &error)
     })?;
     deserializer.end().map_err(|e| explain(".", &e))?;
     Ok(value)
@@ -127,10 +195,16 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
         let at = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
         return Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "Not valid JSON", format!("The body {at}.")).with_field("(body)", &at);
     }
-    let message = error.to_string();
+    misfit(path, "(body)", &error.to_string())
+}
+
+/// The same for a value of the wrong form; `whole` is what a fault of no single field is named.
+fn misfit(path: &str, whole: &str, message: &str) -> Problem {
+    // A path holds the keys that were sent, which can be as long as the body.
+    let path: &str = &path.chars().take(LONGEST_PATH).collect::<String>();
     let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
     let below = |name: &str| if path == "." { name.to_owned() } else if path.ends_with(name) { path.to_owned() } else { format!("{path}.{name}") };
-    let here = if path == "." { "(body)" } else { path };
+    let here = if path == "." { whole } else { path };
     if let Some(name) = named("unknown field `") {
         let name: String = name.chars().take(60).collect();
         return Problem::invalid_field(&below(&name), "is not a field of this request");

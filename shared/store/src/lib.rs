@@ -40,7 +40,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
-pub use read::{Administrator, Page, UserFilter, UserRow};
+pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
 pub use tables::Tables;
 
 /// The store: cheap to clone.

@@ -139,6 +139,27 @@ const MOST_SESSIONS: i32 = 200;
 
 /// How many users a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
+/// Where a page of an organisation's users begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersCursor(String);
+
+/// Where a page of an organisation's invitations begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationsCursor(String);
+
+impl UsersCursor {
+    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_cursor(text, keys::MEMBERS).map(Self)
+    }
+}
+
+impl InvitationsCursor {
+    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_cursor(text, keys::INVITATIONS).map(Self)
+    }
+}
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
@@ -421,8 +442,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&str>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
-        self.list(portal, organisation, keys::INVITATIONS, cursor, limit).await
+    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&InvitationsCursor>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
+        self.list(portal, organisation, keys::INVITATIONS, cursor.map(|c| c.0.clone()), limit).await
     }
 
     /// A page of an organisation's users that a filter holds for, administrators first. Without a
@@ -435,11 +456,11 @@ impl Store {
         portal: &PortalId,
         organisation: &OrganisationId,
         filter: &UserFilter,
-        cursor: Option<&str>,
+        cursor: Option<&UsersCursor>,
         limit: usize,
     ) -> Result<Page<UserRow>, Unavailable> {
         let pk = keys::organisation(portal, organisation).pk;
-        let mut after = cursor.and_then(|c| read_cursor(c, keys::MEMBERS));
+        let mut after = cursor.map(|c| c.0.clone());
         let mut items = Vec::new();
         let reads = if *filter == UserFilter::default() { limit } else { FILTERED_AT_A_TIME };
         loop {
@@ -463,9 +484,8 @@ impl Store {
         }
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, cursor: Option<&str>, limit: u8) -> Result<Page<T>, Unavailable> {
+    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, after: Option<String>, limit: u8) -> Result<Page<T>, Unavailable> {
         let pk = keys::organisation(portal, organisation).pk;
-        let after = cursor.and_then(|c| read_cursor(c, prefix));
         let (items, next) = self.page(pk, prefix, after, limit.into()).await?;
         Ok(Page {
             items: items.into_iter().map(item::read).collect::<Result<_, _>>()?,
@@ -499,7 +519,7 @@ impl Store {
     }
 }
 
-/// The sort key that a cursor names; none for a cursor of another list or of nobody.
+/// The sort key that a cursor names, if it is one of this list's.
 fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;

@@ -1,0 +1,940 @@
+//! The rules by themselves: tables and properties over pure functions, with the shipped policies.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use vestibule_domain::account::{
+    Account, Gate, Issue, LetterStatus, Membership, NextStep, Password, PasswordHash, Registration,
+    Status,
+};
+use vestibule_domain::activate::FreshCode;
+use vestibule_domain::ids::{
+    AccountId, InvitationId, IssueId, MessageId, OrganisationId, PortalId,
+};
+use vestibule_domain::invite::{Invitation, Refusal, Standing, State};
+use vestibule_domain::password::{self, LONGEST};
+use vestibule_domain::policy::{Policy, Role};
+use vestibule_domain::record::{
+    Fact, Mac, PlanRecord, Proof, RecordData, RecordKey, RecordKind, find,
+};
+use vestibule_domain::session::{Session, Token, TokenKind};
+use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, UserName};
+
+fn policy(portal: &str) -> Policy {
+    edited(portal, "", "")
+}
+
+/// A shipped policy with one text in the place of another.
+fn edited(portal: &str, from: &str, to: &str) -> Policy {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../infra/portals/{portal}.toml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{portal}.toml holds {from}");
+    let text = if from.is_empty() {
+        text
+    } else {
+        text.replacen(from, to, 1)
+    };
+    Policy::parse(PortalId::parse(portal).unwrap(), portal, &text).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn rng() -> StdRng {
+    StdRng::seed_from_u64(20_261_123)
+}
+
+fn minutes(n: i64) -> SignedDuration {
+    SignedDuration::from_mins(n)
+}
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// The same cases in every run.
+fn fixed() -> ProptestConfig {
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+// Passwords (ME-03)
+
+#[test]
+fn passwords_break_or_keep_the_rules_of_their_portal() {
+    let member = policy("member").password;
+    let strict = edited(
+        "agent",
+        "must_hold = [\"letter\", \"digit\"]",
+        "must_hold = [\"uppercase\", \"lowercase\", \"digit\", \"symbol\"]",
+    )
+    .password;
+    let agent = policy("agent").password;
+    let fine = "";
+    let long = "a1".repeat(64);
+    let too_long = format!("{long}x");
+    for (policy, text, fault) in [
+        (&member, "abcde1", fine),
+        (&member, "abcd1", "must have at least 6 characters"),
+        (&member, "abcdef", "must hold a digit"),
+        (&member, "123456", "must hold a letter"),
+        (
+            &member,
+            "12345",
+            "must have at least 6 characters, hold a letter",
+        ),
+        (&member, "", "must not be empty"),
+        (&member, "      ", "must hold a letter, hold a digit"),
+        (&member, "maria.alvarez1", "must not be the user name"),
+        (&member, "MARIA.Alvarez1", "must not be the user name"),
+        (&member, "maria.alvarez12", fine),
+        (&member, "päss1ö", fine),
+        (&member, "пароль1", fine),
+        (&member, "correct horse battery 7", fine),
+        (&member, "\u{1f512}\u{1f512}\u{1f512}\u{1f512}a1", fine),
+        (&member, "abc\tde1", "must not contain control characters"),
+        (&member, "abc\0de1", "must not contain control characters"),
+        (&member, long.as_str(), fine),
+        (
+            &member,
+            too_long.as_str(),
+            "must be at most 128 characters long",
+        ),
+        // ME-03: nothing obscene, in whatever letters.
+        (&member, "fuckyou1", "must not hold an obscene word"),
+        (&member, "Shit-happens-1", "must not hold an obscene word"),
+        (&member, "my b1tch 77", "must not hold an obscene word"),
+        (&member, "@sshole-99", "must not hold an obscene word"),
+        // And no word that only holds one's letters, or only across what parts words.
+        (&member, "Scunthorpe-1999", fine),
+        (&member, "Dickens-1812", fine),
+        (&member, "Classic-Assassin-1", fine),
+        (&member, "First-Watch-01!", fine),
+        // The agent portal doesn't ask for that.
+        (&agent, "fuckyou1", fine),
+        (&agent, "short-1", "must have at least 8 characters"),
+        (&strict, "lower-case-1", "must hold a capital letter"),
+        (&strict, "UPPER-CASE-1", "must hold a small letter"),
+        (&strict, "NoDigit-here", "must hold a digit"),
+        (&strict, "NoSymbol123", "must hold a symbol"),
+        (&strict, "All-four-1", fine),
+        (
+            &strict,
+            "    ",
+            "must have at least 8 characters, hold a capital letter, hold a small letter, hold a digit",
+        ),
+    ] {
+        let told = password::check(text, Some("maria.alvarez1"), policy)
+            .map_or_else(|e| e.to_string(), |_| String::new());
+        assert_eq!(told, fault, "{text:?}");
+    }
+}
+
+#[test]
+fn a_random_password_is_seldom_taken_for_an_obscene_one() {
+    const ALPHABET: &[u8] =
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#%&*-_=+";
+    let policy = policy("member").password;
+    let mut rng = rng();
+    let refused = (0..1_000)
+        .filter(|_| {
+            use rand::RngExt;
+            let text: String = (0..16)
+                .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+                .collect();
+            password::check(&text, None, &policy).is_err_and(|e| e.to_string().contains("obscene"))
+        })
+        .count();
+    assert!(refused <= 50, "{refused} of a thousand");
+}
+
+#[test]
+fn a_password_is_the_same_from_every_keyboard() {
+    let composed = password::normalise("Ame\u{301}lie-1").unwrap();
+    assert_eq!(composed, password::normalise("Am\u{e9}lie-1").unwrap());
+    assert_eq!(
+        password::normalise("\u{ff21}bc-1").unwrap().expose(),
+        "Abc-1"
+    );
+    assert_ne!(password::normalise("Amelie-1").unwrap(), composed);
+    assert_ne!(
+        password::normalise(" a1").unwrap(),
+        password::normalise("a1").unwrap(),
+        "spaces count"
+    );
+}
+
+proptest! {
+    #![proptest_config(fixed())]
+
+    #[test]
+    fn what_check_takes_is_normal_and_keeps_every_rule(text in "\\PC{0,140}|[a-zA-Z0-9!]{4,20}") {
+        let policy = policy_of_members();
+        if let Ok(taken) = password::check(&text, None, policy) {
+            let taken = taken.expose();
+            prop_assert!(taken.chars().count() >= 6);
+            prop_assert!(text.chars().count() <= LONGEST);
+            prop_assert!(taken.chars().any(char::is_alphabetic) && taken.chars().any(|c| c.is_ascii_digit()));
+            // Normal already: what was stored is what is compared.
+            prop_assert_eq!(password::normalise(taken).map(|p| p.expose().to_owned()), Ok(taken.to_owned()));
+            prop_assert!(password::check(&text, Some(taken), policy).is_err(), "never the user name");
+        }
+    }
+}
+
+fn policy_of_members() -> &'static vestibule_domain::policy::PasswordPolicy {
+    static POLICY: std::sync::OnceLock<vestibule_domain::policy::PasswordPolicy> =
+        std::sync::OnceLock::new();
+    POLICY.get_or_init(|| policy("member").password)
+}
+
+// Plan records (AG-06, ME-01, ME-11)
+
+/// A code that shows what it is of: the tests' `verify` compares context and text.
+fn code(context: &str, text: &str) -> Mac {
+    Mac {
+        key: 1,
+        code: format!("{context}={text}").into_bytes(),
+    }
+}
+
+fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
+    let key = RecordKey {
+        plan: "harbor".into(),
+        kind: RecordKind::Member,
+        number: "100200304".into(),
+        person: number,
+    };
+    let fact = |fact: Fact, text: &str| (fact, code(&key.context(fact), text));
+    PlanRecord {
+        facts: BTreeMap::from([
+            fact(Fact::SubscriberLastName, "kim"),
+            fact(Fact::FirstName, first_name),
+            fact(Fact::DateOfBirth, born),
+        ]),
+        data: RecordData {
+            name: first_name.into(),
+            category: None,
+            participating: None,
+            manager: None,
+            agreements: BTreeMap::new(),
+            group_codes: BTreeSet::new(),
+            address: None,
+        },
+        claims: BTreeMap::new(),
+        key,
+    }
+}
+
+fn proof(last: &str, born: &str, first: &str) -> Proof {
+    Proof {
+        facts: BTreeMap::from([
+            (Fact::SubscriberLastName, Sensitive::new(last)),
+            (Fact::DateOfBirth, Sensitive::new(born)),
+        ]),
+        first_name: Sensitive::new(first),
+    }
+}
+
+/// Who is found, and how often a fact was compared.
+fn found(records: &[PlanRecord], proof: &Proof) -> (Option<u8>, Vec<String>) {
+    let compared = RefCell::new(Vec::new());
+    let one = find(records, proof, |mac, context, entered| {
+        compared.borrow_mut().push(context.to_owned());
+        *mac == code(context, entered.expose())
+    });
+    (one.map(|r| r.key.person), compared.into_inner())
+}
+
+#[test]
+fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
+    let family = [
+        person(0, "grace", "1988-01-15"),
+        person(1, "ethan", "2007-05-05"),
+        person(2, "olivia", "2007-05-05"),
+    ];
+    for (proof, expected) in [
+        (proof("kim", "1988-01-15", "grace"), Some(0)),
+        // The given name decides between twins and nowhere else.
+        (proof("kim", "1988-01-15", "grazia"), Some(0)),
+        (proof("kim", "2007-05-05", "ethan"), Some(1)),
+        (proof("kim", "2007-05-05", "olivia"), Some(2)),
+        (proof("kim", "2007-05-05", "grace"), None),
+        (proof("kim", "2007-05-05", ""), None),
+        (proof("kim", "1988-01-16", "grace"), None),
+        (proof("lee", "1988-01-15", "grace"), None),
+        (proof("", "", ""), None),
+    ] {
+        assert_eq!(
+            found(&family, &proof).0,
+            expected,
+            "{:?}",
+            proof.facts.keys()
+        );
+    }
+    assert_eq!(found(&[], &proof("kim", "1988-01-15", "grace")).0, None);
+    // Who proves nothing is nobody, however few there are.
+    let nothing = Proof {
+        facts: BTreeMap::new(),
+        first_name: Sensitive::new("grace"),
+    };
+    assert_eq!(found(&family[..1], &nothing).0, None);
+    // A record without the fact isn't a match.
+    let mut without = family[0].clone();
+    without.facts.remove(&Fact::DateOfBirth);
+    assert_eq!(
+        found(&[without], &proof("kim", "1988-01-15", "grace")).0,
+        None
+    );
+}
+
+#[test]
+fn every_fact_of_every_record_is_compared_whatever_the_first_says() {
+    let family = [
+        person(0, "grace", "1988-01-15"),
+        person(1, "ethan", "2007-05-05"),
+    ];
+    for proof in [
+        proof("kim", "1988-01-15", "grace"),
+        proof("lee", "1988-01-15", "grace"),
+        proof("kim", "1900-01-01", "grace"),
+        proof("lee", "1900-01-01", "nobody"),
+    ] {
+        let (_, compared) = found(&family, &proof);
+        let facts: Vec<_> = compared
+            .iter()
+            .filter(|c| !c.ends_with("/first_name"))
+            .collect();
+        assert_eq!(facts.len(), 4, "two facts of two records: {compared:?}");
+        assert_eq!(
+            facts.iter().collect::<BTreeSet<_>>().len(),
+            4,
+            "each in its own context"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(fixed())]
+
+    #[test]
+    fn nobody_is_found_by_anything_but_all_their_facts(which in 0u8..3, change in 0usize..3, other in "[a-z]{1,8}") {
+        let family = [person(0, "grace", "1988-01-15"), person(1, "ethan", "2007-05-05"), person(2, "olivia", "2007-05-05")];
+        let born = ["1988-01-15", "2007-05-05", "2007-05-05"][usize::from(which)];
+        let first = ["grace", "ethan", "olivia"][usize::from(which)];
+        let last = if change == 1 { other.as_str() } else { "kim" };
+        let day = if change == 2 { other.as_str() } else { born };
+        let expected = (change == 0 || last == "kim" && day == born).then_some(which);
+        prop_assert_eq!(found(&family, &proof(last, day, first)).0, expected);
+    }
+}
+
+#[test]
+fn a_fact_is_compared_in_one_form_only() {
+    for (fact, text, form) in [
+        (Fact::SubscriberLastName, " O\u{2019}Brien ", Some("obrien")),
+        (
+            Fact::LastName,
+            "N\u{fa}\u{f1}ez-D\u{ed}az",
+            Some("nunezdiaz"),
+        ),
+        (Fact::FirstName, "---", None),
+        (Fact::DateOfBirth, "1979-04-12", Some("1979-04-12")),
+        (Fact::DateOfBirth, "1979-4-12", None),
+        (Fact::DateOfBirth, "1979-02-30", None),
+        (Fact::DateOfBirth, "1879-12-31", None),
+        (Fact::DateOfBirth, "04/12/1979", None),
+        (Fact::SsnLast4, "4821", Some("4821")),
+        (Fact::SsnLast4, "482", None),
+        (Fact::SsnLast4, "48211", None),
+        (Fact::SsnLast4, "\u{664}821", None),
+        (Fact::TaxId, "00-1234567", Some("001234567")),
+        (Fact::TaxId, "001234567", Some("001234567")),
+        (Fact::TaxId, "0-0-1234567", None),
+    ] {
+        let read = fact.parse(text).ok();
+        assert_eq!(
+            read.as_ref().map(Sensitive::expose),
+            form,
+            "{fact:?} {text}"
+        );
+    }
+}
+
+// Accounts: what stands in front of what they open
+
+const NOW: &str = "2026-11-23T15:00:00Z";
+
+fn issue() -> Issue {
+    Issue {
+        id: IssueId::from_bytes([1; 16]),
+        code: code("", ""),
+        issued_at: at(NOW),
+        expires_at: at("2027-01-23T06:00:00Z"),
+        carried_by: MessageId::from_bytes([2; 16]),
+        abroad: false,
+    }
+}
+
+fn membership(gate: Gate, way: Option<&str>) -> Membership {
+    Membership {
+        organisation: Some(OrganisationId::from_bytes([3; 16])),
+        role: Role::Principal,
+        gate,
+        services: BTreeSet::new(),
+        group_codes: BTreeSet::new(),
+        since: at(NOW),
+        way: way.map(str::to_owned),
+        record: None,
+        category: None,
+    }
+}
+
+fn account(portal: &str, memberships: Vec<Membership>) -> Account {
+    Account {
+        id: AccountId::from_bytes([4; 16]),
+        portal: PortalId::parse(portal).unwrap(),
+        version: 0,
+        user_name: UserName::parse("dana.whitfield", 7).unwrap(),
+        name: PersonName {
+            first: NamePart::parse("Dana").unwrap(),
+            last: NamePart::parse("Whitfield").unwrap(),
+        },
+        email: Email::parse("dana@whitfield.example").unwrap(),
+        email_realm: None,
+        status: Status::Active,
+        password: Some(Password {
+            hash: PasswordHash::new("$x".into()),
+            changed_at: at(NOW),
+            must_change: false,
+        }),
+        security_answers: Vec::new(),
+        hint: None,
+        postal_address: None,
+        agreements: BTreeMap::new(),
+        memberships,
+        session_epoch: 0,
+        created_at: at(NOW),
+        last_sign_in_at: None,
+    }
+}
+
+#[test]
+fn the_steps_come_in_their_order() {
+    // The agent portal has passwords that end and an agreement, so that everything can stand in the way.
+    let policy = policy("agent");
+    let fresh = at(NOW) + minutes(1);
+    let old = at(NOW) + SignedDuration::from_hours(24 * 90);
+    let gates = [
+        (
+            Gate::Approval,
+            Some(NextStep::AwaitApproval),
+            Registration::AwaitingApproval,
+        ),
+        (
+            Gate::Pin { issue: issue() },
+            Some(NextStep::EnterPin),
+            Registration::Pending,
+        ),
+        (
+            Gate::RegistrationCode { issue: issue() },
+            Some(NextStep::EnterRegistrationCode),
+            Registration::Pending,
+        ),
+        (
+            Gate::PinLetterWithheld,
+            Some(NextStep::SignAgreement),
+            Registration::Pending,
+        ),
+        (
+            Gate::Open,
+            Some(NextStep::SignAgreement),
+            Registration::Registered,
+        ),
+    ];
+    for (gate, step, registration) in gates {
+        let mut account = account("agent", vec![membership(gate.clone(), Some("agent"))]);
+        let membership = account.memberships[0].clone();
+        assert_eq!(membership.registration(), registration);
+        // The gate stands before the agreement.
+        assert_eq!(
+            account.next_step(Some(&membership), &policy, fresh),
+            step,
+            "{gate:?}"
+        );
+        // No organisation is chosen yet: that comes before the gate.
+        assert_eq!(
+            account.next_step(None, &policy, fresh),
+            Some(NextStep::ChooseOrganisation)
+        );
+        // With the agreement on file only the gate is left.
+        account
+            .agreements
+            .insert("producer_agreement".into(), "2026-01".into());
+        let left = step.filter(|_| gate != Gate::Open);
+        assert_eq!(
+            account.next_step(Some(&membership), &policy, fresh),
+            left,
+            "{gate:?}"
+        );
+        // A password that is over comes before all.
+        assert_eq!(
+            account.next_step(Some(&membership), &policy, old),
+            Some(NextStep::ChangePassword)
+        );
+        assert_eq!(
+            account.next_step(None, &policy, old),
+            Some(NextStep::ChangePassword)
+        );
+        account.password.as_mut().unwrap().must_change = true;
+        assert_eq!(
+            account.next_step(Some(&membership), &policy, fresh),
+            Some(NextStep::ChangePassword)
+        );
+        // Without a password there is none to change.
+        account.password = None;
+        assert_eq!(account.next_step(Some(&membership), &policy, old), left);
+    }
+    // On a portal where passwords don't end, ninety days are nothing.
+    let member = account(
+        "member",
+        vec![Membership {
+            organisation: None,
+            ..membership(Gate::Open, Some("member"))
+        }],
+    );
+    assert_eq!(
+        member.next_step(member.membership(None), &self::policy("member"), old),
+        None
+    );
+}
+
+#[test]
+fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
+    let policy = policy("agent");
+    for (on_file, missing) in [
+        (None, true),
+        (Some(""), true),
+        (Some("2024-01"), true),
+        (Some("2025-12"), true),
+        (Some("2026-01"), false),
+        (Some("2026-01-b"), false),
+        (Some("2027-01"), false),
+    ] {
+        let mut account = account("agent", vec![membership(Gate::Open, Some("agent"))]);
+        account
+            .agreements
+            .extend(on_file.map(|r| ("producer_agreement".to_owned(), r.to_owned())));
+        account
+            .agreements
+            .insert("another_agreement".into(), "2099-01".into());
+        let found = account
+            .missing_agreement(&account.memberships[0], &policy)
+            .map(|a| a.id.to_string());
+        assert_eq!(
+            found,
+            missing.then(|| "producer_agreement".to_owned()),
+            "{on_file:?}"
+        );
+        // It is asked of those who registered this way: not of staff.
+        let staff = membership(Gate::Open, None);
+        assert_eq!(account.missing_agreement(&staff, &policy), None);
+    }
+    // Where it names nobody it is everybody's, and a category can narrow it down.
+    let everybodys = edited("agent", "ways = [\"agent\"]", "");
+    let account = account("agent", Vec::new());
+    assert!(
+        account
+            .missing_agreement(&membership(Gate::Open, None), &everybodys)
+            .is_some()
+    );
+    let managing = edited(
+        "agent",
+        "ways = [\"agent\"]",
+        "categories = [\"managing_agent\"]",
+    );
+    for (category, missing) in [
+        (None, false),
+        (Some("agent"), false),
+        (Some("managing_agent"), true),
+    ] {
+        let of = Membership {
+            category: category.map(str::to_owned),
+            ..membership(Gate::Open, Some("agent"))
+        };
+        assert_eq!(
+            account.missing_agreement(&of, &managing).is_some(),
+            missing,
+            "{category:?}"
+        );
+    }
+}
+
+#[test]
+fn a_letter_is_withheld_until_its_agreement_is_on_file() {
+    let policy = policy("provider");
+    let agency = policy.way("billing_agency").unwrap();
+    let signed =
+        |revision: &str| BTreeMap::from([("signatory_agreement".to_owned(), revision.to_owned())]);
+    assert!(policy.withholds_letter(agency, None, &BTreeMap::new()));
+    assert!(policy.withholds_letter(agency, None, &signed("2025-01")));
+    assert!(!policy.withholds_letter(agency, None, &signed("2026-01")));
+    assert!(!policy.withholds_letter(policy.way("practice").unwrap(), None, &BTreeMap::new()));
+}
+
+#[test]
+fn a_letter_is_overdue_on_the_day_after_its_last() {
+    let policy = policy("member");
+    // Issued on the Monday before Thanksgiving, which carries no letters.
+    let home = issue();
+    let status = LetterStatus::of(&home, &policy, at(NOW)).unwrap();
+    let days = (
+        status.issued_on.to_string(),
+        status.arrives_from.to_string(),
+        status.arrives_by.to_string(),
+    );
+    assert_eq!(
+        days,
+        (
+            "2026-11-23".into(),
+            "2026-11-27".into(),
+            "2026-12-01".into()
+        )
+    );
+    for (now, overdue) in [
+        (NOW, false),
+        ("2026-12-01T15:00:00Z", false),
+        ("2026-12-02T05:59:59Z", false), // still the first of December in Chicago
+        ("2026-12-02T06:00:00Z", true),
+        ("2027-06-01T00:00:00Z", true),
+    ] {
+        assert_eq!(
+            LetterStatus::of(&home, &policy, at(now)).unwrap().overdue,
+            overdue,
+            "{now}"
+        );
+    }
+    let abroad = Issue {
+        abroad: true,
+        ..issue()
+    };
+    let status = LetterStatus::of(&abroad, &policy, at("2026-12-15T18:00:00Z")).unwrap();
+    assert_eq!(
+        (
+            status.arrives_from.to_string(),
+            status.arrives_by.to_string()
+        ),
+        ("2026-12-03".into(), "2026-12-15".into())
+    );
+    assert!(!status.overdue);
+    assert_eq!(
+        LetterStatus::of(&home, &self::policy("agent"), at(NOW)),
+        None,
+        "a portal without letters"
+    );
+    // The day of issue is the portal's: half past five in London is the evening before in Chicago.
+    let late = Issue {
+        issued_at: at("2026-11-24T05:30:00Z"),
+        ..issue()
+    };
+    assert_eq!(
+        LetterStatus::of(&late, &policy, at(NOW))
+            .unwrap()
+            .issued_on
+            .to_string(),
+        "2026-11-23"
+    );
+}
+
+// Sessions (AG-14, UX-04)
+
+fn session(policy: &Policy) -> Session {
+    Session {
+        id: "digest".into(),
+        portal: policy.portal.clone(),
+        account: AccountId::from_bytes([4; 16]),
+        organisation: None,
+        epoch: 0,
+        began_at: at(NOW),
+        last_seen_at: at(NOW),
+        ends_at: policy.session_ends_at(at(NOW)),
+        source: None,
+    }
+}
+
+#[test]
+fn a_session_is_open_up_to_its_limits_and_no_longer() {
+    let policy = policy("member");
+    let account = account("member", Vec::new());
+    let session = session(&policy);
+    // Half an hour idle is allowed, a second more is not.
+    assert!(session.is_open(&account, &policy, at(NOW)));
+    assert!(session.is_open(&account, &policy, at(NOW) + minutes(30)));
+    assert!(!session.is_open(&account, &policy, at(NOW) + minutes(30) + SECOND));
+    // Eight hours are the end, used or not.
+    let end = at(NOW) + minutes(8 * 60);
+    let used = |last_seen_at| Session {
+        last_seen_at,
+        ..session.clone()
+    };
+    assert!(used(end - SECOND).is_open(&account, &policy, end - SECOND));
+    assert!(!used(end - SECOND).is_open(&account, &policy, end));
+    // Without an idle limit only the hours count.
+    let endless = edited("member", "idle_minutes = 30", "");
+    assert!(session.is_open(&account, &endless, end - SECOND));
+    assert!(!session.is_open(&account, &endless, end));
+    assert!(!session.wants_touch(&endless, end - SECOND));
+    // A shorter limit counts for open sessions too.
+    let shorter = edited("member", "idle_minutes = 30", "idle_minutes = 5");
+    assert!(!session.is_open(&account, &shorter, at(NOW) + minutes(6)));
+    // Whatever was decided about the account counts at once.
+    for status in [Status::Disabled, Status::Deleted] {
+        assert!(!session.is_open(
+            &Account {
+                status,
+                ..account.clone()
+            },
+            &policy,
+            at(NOW)
+        ));
+    }
+    let mut ended = account.clone();
+    ended.end_sessions();
+    assert!(!session.is_open(&ended, &policy, at(NOW)));
+    assert!(
+        Session {
+            epoch: 1,
+            ..session.clone()
+        }
+        .is_open(&ended, &policy, at(NOW))
+    );
+    assert!(
+        !Session {
+            epoch: 2,
+            ..session.clone()
+        }
+        .is_open(&ended, &policy, at(NOW))
+    );
+}
+
+#[test]
+fn use_is_noted_once_in_a_thirtieth_of_the_limit() {
+    let policy = policy("member");
+    let session = session(&policy);
+    assert!(!session.wants_touch(&policy, at(NOW)));
+    assert!(!session.wants_touch(&policy, at(NOW) + minutes(1) - SECOND));
+    assert!(session.wants_touch(&policy, at(NOW) + minutes(1)));
+}
+
+proptest! {
+    #![proptest_config(fixed())]
+
+    #[test]
+    fn who_keeps_using_a_session_keeps_it_until_its_end(gaps in proptest::collection::vec(1i64..29, 1..40)) {
+        let policy = policy("member");
+        let account = account("member", Vec::new());
+        let mut session = session(&policy);
+        let mut now = at(NOW);
+        for gap in gaps {
+            now += minutes(gap);
+            prop_assert_eq!(session.is_open(&account, &policy, now), now < session.ends_at);
+            if session.wants_touch(&policy, now) {
+                session.last_seen_at = now;
+            }
+        }
+    }
+}
+
+// Invitations (AG-01, UX-01)
+
+fn invitation(token: &Token, state: State) -> Invitation {
+    let organisation = OrganisationId::from_bytes([3; 16]);
+    let email = Email::parse("sam@blueheron.example").unwrap();
+    let name = PersonName {
+        first: NamePart::parse("Sam").unwrap(),
+        last: NamePart::parse("Lind").unwrap(),
+    };
+    Invitation {
+        id: Invitation::natural_id(&organisation, &email),
+        version: 0,
+        portal: PortalId::parse("group").unwrap(),
+        organisation,
+        organisation_name: "Blue Heron Manufacturing".into(),
+        name,
+        email: email.clone(),
+        role: Role::User,
+        invited_by: AccountId::from_bytes([4; 16]),
+        inviter: "Ruth Okafor".into(),
+        inviter_email: email,
+        token: token.digest(),
+        sent_at: at(NOW),
+        sent: 1,
+        expires_at: at("2026-12-08T06:00:00Z"),
+        state,
+    }
+}
+
+#[test]
+fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
+    let mut rng = rng();
+    let right = Token::random(TokenKind::Invitation, "where".into(), &mut rng);
+    let older = Token::random(TokenKind::Invitation, "where".into(), &mut rng);
+    let end = at("2026-12-08T06:00:00Z");
+    let accepted = State::Accepted {
+        account: AccountId::from_bytes([4; 16]),
+    };
+    for (state, now, standing, usable) in [
+        (State::Pending, at(NOW), Standing::Pending, Ok(())),
+        (State::Pending, end - SECOND, Standing::Pending, Ok(())),
+        (
+            State::Pending,
+            end,
+            Standing::Expired,
+            Err(Refusal::Expired),
+        ),
+        (
+            accepted.clone(),
+            at(NOW),
+            Standing::Accepted,
+            Err(Refusal::AlreadyAccepted),
+        ),
+        (
+            accepted,
+            end,
+            Standing::Accepted,
+            Err(Refusal::AlreadyAccepted),
+        ),
+        (
+            State::Revoked,
+            at(NOW),
+            Standing::Revoked,
+            Err(Refusal::Revoked),
+        ),
+        (
+            State::Revoked,
+            end,
+            Standing::Revoked,
+            Err(Refusal::Revoked),
+        ),
+    ] {
+        let invitation = invitation(&right, state);
+        assert_eq!(
+            (invitation.standing(now), invitation.usable(&right, now)),
+            (standing, usable)
+        );
+        // With another token it is no invitation at all, however it stands.
+        assert_eq!(invitation.usable(&older, now), Err(Refusal::Unknown));
+    }
+}
+
+// Names, codes and ids that the system makes
+
+#[test]
+fn the_system_makes_names_only_where_it_is_its_task() {
+    let mut rng = rng();
+    let provider = policy("provider");
+    let mut made = BTreeSet::new();
+    for _ in 0..2_000 {
+        let name = provider.make_user_name(&mut rng).unwrap();
+        let tail = name.as_str().strip_prefix("prv").unwrap();
+        assert_eq!(tail.len(), 8);
+        assert!(
+            tail.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()),
+            "{tail}"
+        );
+        assert!(
+            !tail.contains(['i', 'l', 'o', '0', '1']),
+            "nothing that is misread: {tail}"
+        );
+        assert_eq!(UserName::parse(name.as_str(), 7).unwrap().key(), name.key());
+        made.insert(name.key());
+    }
+    assert_eq!(made.len(), 2_000, "no two are the same");
+    for portal in [
+        "agent", "group", "member", "practice", "producer", "employer",
+    ] {
+        assert_eq!(policy(portal).make_user_name(&mut rng), None, "{portal}");
+    }
+}
+
+#[test]
+fn codes_have_their_form_and_every_digit_everywhere() {
+    let mut rng = rng();
+    let mut counts = [[0u32; 10]; 6];
+    let mut ids = BTreeSet::new();
+    const DRAWN: u32 = 6_000;
+    for _ in 0..DRAWN {
+        let fresh = FreshCode::random("RC", 6, &mut rng, |id, digits| {
+            code(id.as_str(), digits.expose())
+        });
+        let digits = fresh.digits.expose().strip_prefix("RC").unwrap().to_owned();
+        assert!(
+            digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit()),
+            "{digits}"
+        );
+        assert_eq!(
+            fresh.code,
+            code(fresh.id.as_str(), &format!("RC{digits}")),
+            "the code is of what its owner enters"
+        );
+        for (place, digit) in digits.bytes().enumerate() {
+            counts[place][usize::from(digit - b'0')] += 1;
+        }
+        ids.insert(fresh.id);
+    }
+    assert_eq!(ids.len() as u32, DRAWN, "every issue has an id of its own");
+    // Chi-square with nine degrees of freedom: beyond 27.9 once in a thousand for even digits.
+    for place in counts {
+        let expected = f64::from(DRAWN) / 10.0;
+        let chi: f64 = place
+            .iter()
+            .map(|n| (f64::from(*n) - expected).powi(2) / expected)
+            .sum();
+        assert!(chi < 27.9, "{place:?}");
+    }
+    let pin = FreshCode::random("", 4, &mut rng, |_, _| code("", ""));
+    assert!(
+        pin.digits.expose().len() == 4 && pin.digits.expose().bytes().all(|b| b.is_ascii_digit())
+    );
+    assert!(
+        !format!("{pin:?}").contains(pin.digits.expose()),
+        "it isn't printed"
+    );
+}
+
+proptest! {
+    #![proptest_config(fixed())]
+
+    #[test]
+    fn a_natural_id_is_the_same_for_the_same_name_and_no_other(a in "[a-z0-9._@-]{1,40}", b in "[a-z0-9._@-]{1,40}") {
+        let (agent, group) = (PortalId::parse("agent").unwrap(), PortalId::parse("group").unwrap());
+        let id = Account::natural_id(&agent, &a);
+        prop_assert_eq!(&id, &Account::natural_id(&agent, &a));
+        prop_assert_eq!(id == Account::natural_id(&agent, &b), a == b);
+        prop_assert_ne!(&id, &Account::natural_id(&group, &a));
+        prop_assert_eq!(AccountId::parse(id.as_str()), Ok(id.clone()));
+    }
+
+    #[test]
+    fn an_organisation_has_one_invitation_for_an_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
+        let lower = Email::parse(&format!("{}@example.com", local.to_lowercase())).unwrap();
+        let as_typed = Email::parse(&format!("{local}@Example.COM")).unwrap();
+        let (a, b) = (OrganisationId::from_bytes(one), OrganisationId::from_bytes(two));
+        let id: InvitationId = Invitation::natural_id(&a, &lower);
+        prop_assert_eq!(&id, &Invitation::natural_id(&a, &as_typed));
+        prop_assert_eq!(a == b, id == Invitation::natural_id(&b, &lower));
+        let tagged = Email::parse(&format!("{local}+tag@example.com")).unwrap();
+        prop_assert_ne!(id, Invitation::natural_id(&a, &tagged));
+    }
+}

@@ -1,0 +1,1390 @@
+//! Whatever is sent, the answer is a problem that names the field, and never a failure of ours.
+//!
+//! What there is to send wrongly comes from the API's own description: a new endpoint, or a new
+//! field, without an example here fails the test.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use vestibule_local::client::{Answer, Client, answer};
+use vestibule_local::openapi::openapi;
+use vestibule_tests::people::{
+    PASSWORD, agent, dental, group_principal, hint, member, provider, with, without,
+};
+use vestibule_tests::{World, pin_in};
+
+use crate::openapi::{operations, resolve};
+
+/// The most bytes that an answer to bad input has, however much was sent.
+const SMALL: usize = 6_000;
+
+/// The most bytes of a body.
+const LARGEST_BODY: usize = vestibule_http::request::LARGEST_BODY;
+
+thread_local! {
+    static SENT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Each request comes from another place, so that what is tried here is no guessing.
+fn from_elsewhere(client: &Client) -> Client {
+    let n = SENT.replace(SENT.get() + 1);
+    client.from_source(&format!(
+        "10.{}.{}.{}",
+        n >> 16 & 255,
+        n >> 8 & 255,
+        n & 255
+    ))
+}
+
+/// An endpoint with a body: how it is called, and a body that is right.
+struct Endpoint {
+    method: Method,
+    route: String,
+    path: String,
+    client: Client,
+    body: Value,
+    /// Texts that are refused, but not for their form: a name that nobody has, a token of nothing.
+    looked_up: &'static [&'static str],
+}
+
+impl Endpoint {
+    async fn send(&self, body: &Value) -> Answer {
+        from_elsewhere(&self.client)
+            .send(self.method.clone(), &self.path, Some(body))
+            .await
+            .unwrap()
+    }
+
+    async fn send_text(&self, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Answer {
+        let mut request = from_elsewhere(&self.client)
+            .request(self.method.clone(), &self.path)
+            .body(body.into());
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        answer(request).await.unwrap()
+    }
+}
+
+/// All endpoints with a body, each with a body that is right at this moment.
+async fn endpoints(world: &World) -> Vec<Endpoint> {
+    let ruth = world.group_principal().await;
+    let sam = world.invited(&ruth, "Sam", "user").await;
+    let kim = world
+        .invite(&ruth, "Kim", "kim@blueheron.example", "user")
+        .await;
+    let lee = world
+        .invite(&ruth, "Lee", "lee@blueheron.example", "user")
+        .await;
+    let (helen, _) = world.provider().await;
+    let (added, code) = world.added_by(&helen, "Ivy").await;
+    let maria = world.member().await;
+    let letters = world.letters().await;
+    let pin = letters
+        .iter()
+        .find(|l| l.contains("Alvarez"))
+        .map(|l| pin_in(l, 6))
+        .unwrap();
+    let omar = {
+        world.register("practice", dental()).await;
+        world.sign_in("practice", "omar.haddad").await
+    };
+    let on = |portal: &str| world.on(portal);
+    let small_group = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
+    let dependant = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let facility = with(
+        provider(),
+        "/proof",
+        json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
+    );
+    let new_user = json!({
+        "first_name": "Noa", "last_name": "Lind", "email": "noa@lakeside.example", "role": "user",
+        "services": ["claims"], "group_codes": [],
+    });
+    let staff = with(
+        with(
+            with(new_user.clone(), "/user_name", "noa.lind"),
+            "/initial_password",
+            "Lantern-Moss-41",
+        ),
+        "/email",
+        "noa@riverbend.example",
+    );
+
+    let one = |method: Method, client: &Client, route: &str, body: Value, looked_up| Endpoint {
+        method,
+        route: format!("/{{portal}}{route}"),
+        path: route.replace("{id}", &sam),
+        client: client.clone(),
+        body,
+        looked_up,
+    };
+    let post =
+        |client: &Client, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
+    vec![
+        post(
+            &on("group"),
+            "/registrations",
+            with(
+                with(
+                    with(group_principal(), "/proof", small_group),
+                    "/user_name",
+                    "pat.cedar",
+                ),
+                "/accepts",
+                json!({}),
+            ),
+        ),
+        post(
+            &on("member"),
+            "/registrations",
+            with(
+                with(member(), "/proof", dependant),
+                "/user_name",
+                "diego.alvarez",
+            ),
+        ),
+        post(&on("provider"), "/registrations", facility),
+        post(&on("agent"), "/registrations", agent()),
+        one(
+            Method::POST,
+            &on("group"),
+            "/invitations/look-up",
+            json!({ "token": kim }),
+            &["token"],
+        ),
+        one(
+            Method::POST,
+            &on("group"),
+            "/invitations/accept",
+            World::acceptance(&lee, "Lee", "lee@blueheron.example", "lee.lind"),
+            &["token", "security_answers", "hint"],
+        ),
+        post(
+            &ruth,
+            "/invitations",
+            json!({ "first_name": "Jo", "last_name": "Lind", "email": "jo@blueheron.example", "role": "user" }),
+        ),
+        post(&maria, "/pin/activation", json!({ "pin": pin })),
+        post(
+            &on("provider"),
+            "/registration-codes/redemption",
+            json!({ "user_name": added, "registration_code": code, "password": PASSWORD, "hint": hint(), "security_answers": [] }),
+        ),
+        one(
+            Method::POST,
+            &on("group"),
+            "/sessions",
+            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" }),
+            &["user_name"],
+        ),
+        post(&helen, "/users", new_user),
+        post(&omar, "/users", staff),
+        post(
+            &ruth,
+            "/users/{id}/approval",
+            json!({ "services": ["enrollment"], "group_codes": ["BH01"] }),
+        ),
+        one(
+            Method::PUT,
+            &ruth,
+            "/sessions/current/password",
+            json!({ "current_password": PASSWORD, "new_password": "Other-Brook-63!" }),
+            &[],
+        ),
+    ]
+}
+
+/// The answer is a small problem of the caller's making.
+fn problem(answer: &Answer, what: &str) {
+    assert!(
+        (400..500).contains(&answer.status),
+        "{what}: {} {}",
+        answer.status,
+        answer.text
+    );
+    assert_eq!(
+        answer.headers["content-type"], "application/problem+json",
+        "{what}"
+    );
+    assert_eq!(answer.body["status"], answer.status, "{what}");
+    assert!(
+        answer.text.len() < SMALL,
+        "{what}: {} bytes are told",
+        answer.text.len()
+    );
+}
+
+/// It is one, and names the field, or a list that the field is in.
+fn names(answer: &Answer, field: &str, what: &str) {
+    problem(answer, what);
+    let named = answer
+        .fields()
+        .iter()
+        .any(|f| *f == field || field.starts_with(&format!("{f}[")));
+    assert!(named, "{what}: {field} is named, not {:?}", answer.fields());
+}
+
+/// A field of a request: where it is, as JSON pointer and as problems name it, and its schema.
+#[derive(Debug, Clone)]
+struct Field {
+    pointer: String,
+    name: String,
+    kinds: BTreeSet<String>,
+    required: bool,
+    /// Whether it is an object whose fields are all known.
+    closed: bool,
+}
+
+/// All fields that a schema describes, those of its parts too.
+fn fields(document: &Value, schema: &Value, at: &Field, out: &mut Vec<Field>) {
+    let schema = resolve(document, schema);
+    let alternatives = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+    if let Some(alternatives) = alternatives {
+        let mut at = at.clone();
+        if alternatives.iter().any(|a| a["type"] == "null") {
+            at.kinds.insert("null".into());
+        }
+        let solid = alternatives.iter().find(|a| a["type"] != "null").unwrap();
+        return fields(document, solid, &at, out);
+    }
+    let mut here = at.clone();
+    match &schema["type"] {
+        Value::Array(kinds) => here
+            .kinds
+            .extend(kinds.iter().map(|k| k.as_str().unwrap().to_owned())),
+        kind => {
+            here.kinds
+                .insert(kind.as_str().unwrap_or("string").to_owned());
+        }
+    }
+    here.closed = schema["additionalProperties"] == false;
+    if !here.pointer.is_empty() || here.closed {
+        out.push(here.clone());
+    }
+    let below = |name: String, pointer: String, required: bool| Field {
+        pointer,
+        name,
+        kinds: BTreeSet::new(),
+        required,
+        closed: false,
+    };
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let required = schema["required"]
+            .as_array()
+            .is_some_and(|r| r.contains(&name.as_str().into()));
+        let full = if here.name.is_empty() {
+            name.clone()
+        } else {
+            format!("{}.{name}", here.name)
+        };
+        fields(
+            document,
+            property,
+            &below(full, format!("{}/{name}", here.pointer), required),
+            out,
+        );
+    }
+    if schema["items"].is_object() {
+        let item = below(
+            format!("{}[0]", here.name),
+            format!("{}/0", here.pointer),
+            false,
+        );
+        fields(document, &schema["items"], &item, out);
+    }
+    if schema["additionalProperties"].is_object() {
+        let entry = below(
+            format!("{}.*", here.name),
+            format!("{}/*", here.pointer),
+            false,
+        );
+        fields(document, &schema["additionalProperties"], &entry, out);
+    }
+}
+
+/// The schema of an endpoint's request.
+fn schema_of<'d>(document: &'d Value, endpoint: &Endpoint) -> &'d Value {
+    let method = endpoint.method.as_str().to_lowercase();
+    &document["paths"][&endpoint.route][method]["requestBody"]["content"]["application/json"]["schema"]
+}
+
+/// Puts something where a body leaves out what its schema describes.
+fn complete(document: &Value, schema: &Value, body: &mut Value) {
+    let schema = resolve(document, schema);
+    if let Some(alternatives) = schema["oneOf"].as_array() {
+        let solid = alternatives.iter().find(|a| a["type"] != "null").unwrap();
+        return complete(document, solid, body);
+    }
+    if body.is_null() {
+        *body = match schema["type"]
+            .as_array()
+            .map_or(&schema["type"], |kinds| &kinds[0])
+            .as_str()
+        {
+            Some("object") => json!({}),
+            Some("array") => json!([null]),
+            Some("boolean") => json!(false),
+            _ => schema["enum"].get(0).cloned().unwrap_or_else(|| json!("x")),
+        };
+    }
+    if body.as_array().is_some_and(Vec::is_empty) {
+        *body = json!([null]);
+    }
+    for item in body.as_array_mut().into_iter().flatten() {
+        complete(document, &schema["items"], item);
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        complete(document, property, &mut body[name]);
+    }
+}
+
+/// The fields of an endpoint's request, those of lists and maps as the right body has them.
+fn fields_of(document: &Value, endpoint: &Endpoint) -> Vec<Field> {
+    let schema = schema_of(document, endpoint);
+    let whole = Field {
+        pointer: String::new(),
+        name: String::new(),
+        kinds: BTreeSet::new(),
+        required: true,
+        closed: true,
+    };
+    let mut described = Vec::new();
+    fields(document, schema, &whole, &mut described);
+    let mut found = Vec::new();
+    for field in described {
+        match field.pointer.split_once("/*") {
+            Some((map, _)) => {
+                for key in endpoint
+                    .body
+                    .pointer(map)
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(Map::keys)
+                {
+                    found.push(Field {
+                        pointer: field.pointer.replacen('*', key, 1),
+                        name: field.name.replacen('*', key, 1),
+                        ..field.clone()
+                    });
+                }
+            }
+            None => found.push(field),
+        }
+    }
+    found
+}
+
+/// The body with a value in a field; none where what the field is in isn't there.
+fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
+    let mut body = body.clone();
+    if let Some(there) = body.pointer_mut(pointer) {
+        *there = value;
+        return Some(body);
+    }
+    let (parent, name) = pointer.rsplit_once('/')?;
+    body.pointer_mut(parent)?
+        .as_object_mut()?
+        .insert(name.to_owned(), value);
+    Some(body)
+}
+
+#[tokio::test]
+async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong() {
+    let world = World::new().await;
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let endpoints = endpoints(&world).await;
+
+    let described: BTreeSet<_> = operations()
+        .into_iter()
+        .filter(|(_, _, operation)| operation.get("requestBody").is_some())
+        .map(|(method, path, _)| format!("{method} {path}"))
+        .collect();
+    let tried: BTreeSet<_> = endpoints
+        .iter()
+        .map(|e| format!("{} {}", e.method, e.route))
+        .collect();
+    assert_eq!(
+        described, tried,
+        "every endpoint with a body has an example"
+    );
+
+    for endpoint in &endpoints {
+        let route = format!("{} {}", endpoint.method, endpoint.route);
+        // Every field is there, those too that this portal doesn't ask for: types come first.
+        let mut full = endpoint.body.clone();
+        complete(&document, schema_of(&document, endpoint), &mut full);
+        for field in fields_of(&document, endpoint) {
+            let there = full.pointer(&field.pointer);
+            let what = |how: &str| format!("{route}: {:?} {how}", field.name);
+            let named = if field.name.is_empty() {
+                "(body)"
+            } else {
+                &field.name
+            };
+
+            // Another type.
+            let others = [
+                ("string", json!("true")),
+                ("number", json!(7)),
+                ("number", json!(-1.5e300)),
+                ("boolean", json!(true)),
+                ("null", Value::Null),
+                ("array", json!([[]])),
+                ("object", json!({ "a": 1 })),
+            ];
+            for (kind, value) in others {
+                if field.kinds.contains(kind) {
+                    continue;
+                }
+                let Some(body) = put(&full, &field.pointer, value) else {
+                    continue;
+                };
+                let told = endpoint.send(&body).await;
+                names(&told, named, &what(&format!("as {kind}")));
+                assert!(
+                    !told.text.contains("struct "),
+                    "nothing of the code is told: {}",
+                    told.text
+                );
+            }
+            // Not there, though it must be; and something that must not be there.
+            if field.required && !field.pointer.is_empty() && there.is_some() {
+                let told = endpoint.send(&without(full.clone(), &field.pointer)).await;
+                names(&told, named, &what("missing"));
+            }
+            if field.closed
+                && let Some(Value::Object(fields)) = there
+            {
+                let in_order = fields.values().cloned().collect::<Vec<_>>();
+                let told = endpoint
+                    .send(&put(&full, &field.pointer, in_order.into()).unwrap())
+                    .await;
+                names(&told, named, &what("as a list of its fields"));
+            }
+            if field.closed && there.is_some() {
+                let stray = if field.name.is_empty() {
+                    "is_admin".to_owned()
+                } else {
+                    format!("{}.is_admin", field.name)
+                };
+                let body = put(&full, &format!("{}/is_admin", field.pointer), json!(true)).unwrap();
+                names(
+                    &endpoint.send(&body).await,
+                    &stray,
+                    &what("with a stray field"),
+                );
+                let long = "k".repeat(60_000);
+                let body = put(&full, &format!("{}/{long}", field.pointer), json!(true)).unwrap();
+                problem(
+                    &endpoint.send(&body).await,
+                    &what("with a long stray field"),
+                );
+            }
+        }
+    }
+    all_still_right(&endpoints).await;
+}
+
+/// After all that was refused, the right bodies are right: nothing wrong has changed anything.
+async fn all_still_right(endpoints: &[Endpoint]) {
+    for endpoint in endpoints {
+        let told = endpoint.send(&endpoint.body).await;
+        assert!(
+            (200..300).contains(&told.status),
+            "{} {}: {}",
+            endpoint.method,
+            endpoint.route,
+            told.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
+    let world = World::new().await;
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let endpoints = endpoints(&world).await;
+    for endpoint in &endpoints {
+        let route = format!("{} {}", endpoint.method, endpoint.route);
+        for field in fields_of(&document, endpoint) {
+            let Some(text) = endpoint
+                .body
+                .pointer(&field.pointer)
+                .and_then(Value::as_str)
+            else {
+                continue;
+            };
+            let mut middle = text.len() / 2;
+            while !text.is_char_boundary(middle) {
+                middle += 1;
+            }
+            let (head, tail) = text.split_at(middle);
+            let amid = |c: &str| format!("{head}{c}{tail}");
+            let is_password = field.name.contains("password");
+            let mut texts = vec![
+                ("empty", String::new()),
+                ("blank", " \u{3000}\t ".to_owned()),
+                ("with NUL", amid("\0")),
+                ("with a line break", amid("\r\nBcc: all@example.com")),
+                ("with an escape sequence", amid("\u{1b}[31m")),
+                ("with DEL", amid("\u{7f}")),
+                ("very long", "x".repeat(60_000)),
+                ("very long in wide letters", "\u{1f512}".repeat(15_000)),
+                ("too long for a body", "x".repeat(100_000)),
+            ];
+            // A password is whatever its owner's keyboard makes.
+            if is_password {
+                texts.remove(1);
+            } else {
+                for c in [
+                    "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}",
+                    "\u{2028}",
+                ] {
+                    texts.push(("with an invisible character", amid(c)));
+                }
+            }
+            for (how, text) in texts {
+                let what = format!("{route}: {} {how}", field.name);
+                let large = text.len() > LARGEST_BODY;
+                let told = endpoint
+                    .send(&put(&endpoint.body, &field.pointer, json!(text)).unwrap())
+                    .await;
+                problem(&told, &what);
+                if large {
+                    assert_eq!(
+                        (told.status, told.fields()),
+                        (413, vec!["(body)"]),
+                        "{what}"
+                    );
+                } else if !endpoint.looked_up.contains(&field.name.as_str()) {
+                    names(&told, &field.name, &what);
+                }
+                assert!(
+                    !told.text.contains(&"x".repeat(200)),
+                    "{what}: it is not shown back"
+                );
+            }
+        }
+    }
+    all_still_right(&endpoints).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused() {
+    let world = World::new().await;
+    let endpoints = endpoints(&world).await;
+    for endpoint in &endpoints {
+        let right = endpoint.body.to_string();
+        let json = Some("application/json");
+        let refused = async |how: &str,
+                             content_type: Option<&str>,
+                             body: Vec<u8>,
+                             status: u16,
+                             field: &str| {
+            let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
+            let told = endpoint.send_text(content_type, body).await;
+            names(&told, field, &what);
+            assert_eq!(told.status, status, "{what}: {}", told.text);
+        };
+        for (how, text) in [
+            ("nothing", String::new()),
+            ("blank", " \n".to_owned()),
+            ("no JSON", "<registration/>".to_owned()),
+            ("a form", "user_name=ruth&password=x".to_owned()),
+            ("cut off", right[..right.len() - 1].to_owned()),
+            ("cut off in a text", right[..right.len() / 2].to_owned()),
+            ("something after it", format!("{right} {{}}")),
+            ("a trailing comma", right.replacen('}', ",}", 1)),
+            ("single quotes", right.replace('"', "'")),
+            ("a comment", format!("/* hello */ {right}")),
+            (
+                "half a surrogate",
+                right
+                    .replacen(": \"", ": \"\\ud800", 1)
+                    .replacen(":\"", ":\"\\ud800", 1),
+            ),
+            (
+                "two wrong halves",
+                right.replacen(":\"", ":\"\\udc00\\ud800", 1),
+            ),
+            ("an escape of nothing", right.replacen(":\"", ":\"\\x41", 1)),
+            (
+                "a raw line break in a text",
+                right.replacen(":\"", ":\"\n", 1),
+            ),
+            ("NaN", "NaN".to_owned()),
+        ] {
+            if text != right {
+                refused(how, json, text.into(), 400, "(body)").await;
+            }
+        }
+        let mut bytes = right.clone().into_bytes();
+        let at = bytes.windows(2).position(|w| w == b":\"").map(|at| at + 2);
+        if let Some(at) = at {
+            bytes.splice(at..at, [0xff, 0xc0, 0x80]);
+            refused("no UTF-8", json, bytes, 400, "(body)").await;
+        }
+        refused(
+            "a byte order mark and UTF-16",
+            json,
+            right.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            400,
+            "(body)",
+        )
+        .await;
+
+        for (how, text) in [
+            ("an array", "[]"),
+            ("a text", "\"hello\""),
+            ("a number", "7"),
+            ("null", "null"),
+            ("true", "true"),
+        ] {
+            let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
+            let told = endpoint.send_text(json, text).await;
+            problem(&told, &what);
+            assert!(
+                !told.fields().is_empty() && told.status == 422,
+                "{what}: {}",
+                told.text
+            );
+        }
+        // As deep as fits: it is read no deeper than some levels.
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let depth = 5_000;
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let told = endpoint.send_text(json, deep.clone()).await;
+            problem(&told, "a deep body");
+            let first = endpoint
+                .body
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap()
+                .clone();
+            let rest = with(endpoint.body.clone(), &format!("/{first}"), "DEEP")
+                .to_string()
+                .replacen("\"DEEP\"", &deep, 1);
+            problem(&endpoint.send_text(json, rest).await, "a deep field");
+        }
+        let twice = format!("{},{}", &right[..right.len() - 1], &right[1..]);
+        let told = endpoint.send_text(json, twice).await;
+        problem(&told, "every field twice");
+        assert_eq!(
+            told.body["errors"][0]["detail"], "is given twice",
+            "{}",
+            told.text
+        );
+
+        for content_type in [
+            None,
+            Some(""),
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+            Some("application/jsonp"),
+            Some("application/json5; charset=utf-8"),
+            Some("multipart/form-data; boundary=x"),
+        ] {
+            refused(
+                &format!("as {content_type:?}"),
+                content_type,
+                right.clone().into(),
+                415,
+                "content-type",
+            )
+            .await;
+        }
+        let large = with(endpoint.body.clone(), "/padding", "x".repeat(1 << 20)).to_string();
+        refused("a megabyte", json, large.into(), 413, "(body)").await;
+    }
+    all_still_right(&endpoints).await;
+}
+
+#[tokio::test]
+async fn a_content_type_is_read_as_it_may_be_written() {
+    let world = World::new().await;
+    for (portal, body) in [("agent", agent()), ("group", group_principal())] {
+        for content_type in [
+            "Application/JSON",
+            "application/json;charset=utf-8",
+            "application/json ; profile=\"x\"",
+        ] {
+            let request = world.on(portal).request(Method::POST, "/registrations");
+            let told = answer(
+                request
+                    .header("content-type", content_type)
+                    .body(body.to_string()),
+            )
+            .await
+            .unwrap();
+            assert_eq!(told.status, 201, "{content_type}: {}", told.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_great_many_faults_are_told_shortly() {
+    let world = World::new().await;
+    for field in ["proof", "accepts"] {
+        let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), many),
+            )
+            .await
+            .unwrap();
+        problem(&told, field);
+        assert_eq!(told.fields().len(), 20);
+        let long = json!({ "k".repeat(60_000): "v" });
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), long),
+            )
+            .await
+            .unwrap();
+        problem(&told, field);
+        let long = json!({ "k".repeat(60_000): 7 });
+        let told = world
+            .on("group")
+            .post(
+                "/registrations",
+                with(group_principal(), &format!("/{field}"), long),
+            )
+            .await
+            .unwrap();
+        problem(&told, field);
+    }
+    let answers: Vec<Value> = (0..500)
+        .map(|_| json!({ "question": "?", "answer": "!" }))
+        .collect();
+    let told = world
+        .on("member")
+        .post(
+            "/registrations",
+            with(member(), "/security_answers", answers),
+        )
+        .await
+        .unwrap();
+    names(&told, "security_answers", "five hundred answers");
+    let lines: Vec<Value> = (0..500).map(|_| json!("")).collect();
+    let told = world
+        .on("provider")
+        .post(
+            "/registrations",
+            with(provider(), "/postal_address/lines", lines),
+        )
+        .await
+        .unwrap();
+    names(&told, "postal_address.lines", "five hundred lines");
+}
+
+#[tokio::test]
+async fn a_query_is_read_strictly() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    for first in ["Sam", "Kim", "Lee"] {
+        world.invited(&ruth, first, "user").await;
+    }
+    let page = ruth.get("/users?limit=1").await.unwrap();
+    let of_users = page.text_at("/next_cursor").to_owned();
+    assert!(!of_users.is_empty(), "{}", page.text);
+    let second = ruth
+        .get(&format!("/users?limit=2&cursor={of_users}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            second.status,
+            second.body["items"].as_array().unwrap().len()
+        ),
+        (200, 2)
+    );
+    // What the invitations' cursor would be, were there more than a page of them.
+    let id = ruth
+        .get("/invitations")
+        .await
+        .unwrap()
+        .text_at("/items/0/id")
+        .to_owned();
+    let of_invitations = data_encoding::BASE64URL_NOPAD.encode(format!("I#{id}").as_bytes());
+    let further = ruth
+        .get(&format!("/invitations?cursor={of_invitations}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            further.status,
+            further.body["items"].as_array().unwrap().len()
+        ),
+        (200, 2)
+    );
+
+    let huge = "A".repeat(5_000);
+    let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");
+    let of_organisation = data_encoding::BASE64URL_NOPAD.encode(b"O");
+    for (path, query, field) in [
+        ("/users", "order=name".to_owned(), "order"),
+        ("/invitations", "order=name".to_owned(), "order"),
+        ("/invitations", "limit=5".to_owned(), "limit"),
+        ("/users", "limit=5&limit=6".to_owned(), "limit"),
+        ("/users", "limit=0".to_owned(), "limit"),
+        ("/users", "limit=101".to_owned(), "limit"),
+        ("/users", "limit=256".to_owned(), "limit"),
+        ("/users", "limit=-1".to_owned(), "limit"),
+        ("/users", "limit=ten".to_owned(), "limit"),
+        ("/users", "limit=".to_owned(), "limit"),
+        ("/users", "limit=1e1".to_owned(), "limit"),
+        ("/users", "cursor=".to_owned(), "cursor"),
+        ("/users", "cursor=garbage".to_owned(), "cursor"),
+        ("/users", "cursor=%00%ff".to_owned(), "cursor"),
+        ("/users", format!("cursor={of_invitations}"), "cursor"),
+        ("/users", format!("cursor={of_organisation}"), "cursor"),
+        ("/users", format!("cursor={odd}"), "cursor"),
+        ("/users", format!("cursor={huge}"), "cursor"),
+        (
+            "/users",
+            format!("cursor={of_users}&cursor={of_users}"),
+            "cursor",
+        ),
+        ("/invitations", format!("cursor={of_users}"), "cursor"),
+        ("/invitations", "cursor=garbage".to_owned(), "cursor"),
+    ] {
+        let told = ruth.get(&format!("{path}?{query}")).await.unwrap();
+        let what = format!("GET {path}?{}", &query[..query.len().min(60)]);
+        assert_eq!(told.status, 422, "{what}: {}", told.text);
+        names(&told, field, &what);
+    }
+    let long = ruth
+        .get(&format!("/users?{}=1", "k".repeat(5_000)))
+        .await
+        .unwrap();
+    problem(&long, "a long parameter");
+    assert_eq!(long.status, 422);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_too() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let huge = "0".repeat(5_000);
+    for id in [
+        "0",
+        "-1",
+        "%00",
+        "a%2Fb",
+        "%2E%2E",
+        "%F0%9F%94%92",
+        "%FF",
+        "ruth.okafor",
+        "null",
+        "%20",
+        &huge,
+        "00000000000000000000000000",
+        "0000000000000000000000000O",
+        "'%20OR%201=1",
+        "{id}",
+    ] {
+        for (method, path) in [
+            (Method::GET, format!("/users/{id}")),
+            (Method::POST, format!("/users/{id}/approval")),
+            (Method::POST, format!("/invitations/{id}/resend")),
+            (Method::DELETE, format!("/invitations/{id}")),
+        ] {
+            let body =
+                (method == Method::POST).then(|| json!({ "services": [], "group_codes": [] }));
+            let told = ruth
+                .send(method.clone(), &path, body.as_ref())
+                .await
+                .unwrap();
+            problem(&told, &format!("{method} {}", &path[..path.len().min(60)]));
+            assert_eq!(
+                (told.status, told.problem()),
+                (404, "not-found"),
+                "{method} {path}"
+            );
+        }
+    }
+    for portal in [
+        "nowhere",
+        "Group",
+        "GROUP",
+        "group%00",
+        "gr%6Fup%20",
+        "..%2fgroup",
+        "%FF",
+        "%E2%80%AE",
+        &huge,
+    ] {
+        let client = world.on(portal);
+        for told in [
+            client.get("").await.unwrap(),
+            client.get("/me").await.unwrap(),
+            client
+                .post(
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": PASSWORD }),
+                )
+                .await
+                .unwrap(),
+            client
+                .post("/registrations", group_principal())
+                .await
+                .unwrap(),
+        ] {
+            problem(&told, portal);
+            assert_eq!(
+                (told.status, told.problem()),
+                (404, "not-found"),
+                "{portal}: {}",
+                told.text
+            );
+        }
+    }
+    for path in [
+        "/nothing",
+        "/users/1/2/3",
+        "/me/",
+        "/registrations/",
+        "//me",
+        "/.env",
+        "/users/../me2",
+        "/sessions/current/password/x",
+    ] {
+        let told = ruth.get(path).await.unwrap();
+        problem(&told, path);
+        assert_eq!((told.status, told.problem()), (404, "not-found"), "{path}");
+    }
+    // The root, and whatever lies beside the portals.
+    for path in ["/", "/%00", "/favicon.ico", "/robots.txt"] {
+        let request = reqwest::Client::new().get(format!("{}{path}", world.base));
+        let told = answer(request).await.unwrap();
+        assert_eq!(
+            (told.status, told.problem()),
+            (404, "not-found"),
+            "{path}: {}",
+            told.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_resource_does_not_know_is_a_problem() {
+    let world = World::new().await;
+    let operations = operations();
+    let routes: BTreeSet<&String> = operations.iter().map(|(_, path, _)| path).collect();
+    for route in routes {
+        let known: Vec<_> = operations
+            .iter()
+            .filter(|(_, path, _)| path == route)
+            .map(|(method, ..)| method.as_str())
+            .collect();
+        let path = route
+            .strip_prefix("/{portal}")
+            .unwrap()
+            .replace("{id}", "00000000000000000000000000");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
+            // Another resource's route may answer: `/invitations/look-up` is also an `{id}`.
+            let other = operations.iter().any(|(m, p, _)| {
+                m == method
+                    && p.contains("{id}")
+                    && p.split('/').count() == route.split('/').count()
+                    && fits(p, route)
+            });
+            if known.contains(&method) || other {
+                continue;
+            }
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let told = world
+                .on("group")
+                .send(method.clone(), &path, None)
+                .await
+                .unwrap();
+            problem(&told, &format!("{method} {route}"));
+            assert_eq!(
+                (told.status, told.problem()),
+                (405, "method-not-allowed"),
+                "{method} {route}"
+            );
+            let allowed = told.headers["allow"].to_str().unwrap();
+            assert!(
+                known.iter().all(|k| allowed.contains(k)),
+                "{method} {route} tells what it knows: {allowed}"
+            );
+        }
+    }
+}
+
+/// Whether a route with parameters fits another's text.
+fn fits(route: &str, text: &str) -> bool {
+    route
+        .split('/')
+        .zip(text.split('/'))
+        .all(|(r, t)| r.starts_with('{') || r == t)
+}
+
+#[tokio::test]
+async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_persons() {
+    let world = World::new().await;
+    world.register("group", group_principal()).await;
+    let small = with(
+        group_principal(),
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
+    let mut tries = 0;
+    for (name, status) in [
+        ("ruth.okafor", 409),
+        ("Ruth.Okafor", 409),
+        ("RUTH.OKAFOR", 409),
+        ("ruth.\u{43e}kafor", 422),  // Cyrillic o
+        ("ruth.okaf\u{3bf}r", 422),  // Greek omicron
+        ("\u{ff52}uth.okafor", 422), // full width
+        ("ruth\u{2024}okafor", 422), // one dot leader
+        ("ruth.o\u{212a}afor", 422), // Kelvin
+        ("ruth.okafor\u{200b}", 422),
+        ("ruth.okafor\0", 422),
+        ("ruth.oka\u{fb00}or", 422), // ligature ff
+        ("ruth.okafor ", 422),
+        (" ruth.okafor", 422),
+        ("ru\u{301}th.okafor", 422),
+    ] {
+        if status == 409 {
+            tries += 1;
+            assert!(tries < 5, "the tries of a record are few");
+        }
+        let told = world
+            .on("group")
+            .post("/registrations", with(small.clone(), "/user_name", name))
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.fields()),
+            (status, vec!["user_name"]),
+            "{name:?}: {}",
+            told.text
+        );
+    }
+    // On another portal it is free: a person registers on each by themselves.
+    world
+        .register(
+            "employer",
+            without(with(group_principal(), "/way", "employer"), "/may_sign"),
+        )
+        .await;
+
+    // EX-08: an address serves one account.
+    world.register("practice", dental()).await;
+    let other = with(
+        with(
+            dental(),
+            "/proof",
+            json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
+        ),
+        "/user_name",
+        "other.person",
+    );
+    for (email, status) in [
+        ("omar@riverbend.example", 409),
+        ("OMAR@RIVERBEND.EXAMPLE", 409),
+        (" Omar@Riverbend.Example ", 409),
+        ("\u{43e}mar@riverbend.example", 422),
+        ("omar@riverb\u{435}nd.example", 422),
+        ("omar@riverbend.example.", 422),
+        ("omar@riverbend\u{3002}example", 422),
+        ("omar\u{200b}@riverbend.example", 422),
+        ("\"omar\"@riverbend.example", 422),
+        ("omar@[127.0.0.1]", 422),
+        ("Omar Haddad <omar@riverbend.example>", 422),
+        ("omar@riverbend.example,eve@example.com", 422),
+        ("omar@riverbend.example\r\nBcc: eve@example.com", 422),
+    ] {
+        let told = world
+            .on("practice")
+            .post("/registrations", with(other.clone(), "/email", email))
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.fields()),
+            (status, vec!["email"]),
+            "{email:?}: {}",
+            told.text
+        );
+    }
+    world
+        .register(
+            "practice",
+            with(other, "/email", "omar+two@riverbend.example"),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_no_session_of_this_portal_opens_nothing() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let invitation = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let (_, session) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    let token = session.text_at("/token");
+    world.register("agent", agent()).await;
+    let (_, other) = world
+        .on("agent")
+        .sign_in("dana.whitfield", PASSWORD)
+        .await
+        .unwrap();
+    let (_, ended) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    let ended = ended.text_at("/token");
+    assert_eq!(
+        world
+            .on("group")
+            .with_token(ended)
+            .send(Method::DELETE, "/sessions/current", None)
+            .await
+            .unwrap()
+            .status,
+        204
+    );
+
+    let swapped = |from: &str, to: &str| token.replacen(from, to, 1);
+    let flipped = format!(
+        "{}{}",
+        &token[..token.len() - 2],
+        if token.ends_with("AA") { "BA" } else { "AA" }
+    );
+    let tokens = [
+        String::new(),
+        " ".to_owned(),
+        "garbage".to_owned(),
+        "x".repeat(10_000),
+        format!("{token}x"),
+        format!("x{token}"),
+        format!("{token} {token}"),
+        token[..token.len() - 1].to_owned(),
+        token.to_uppercase(),
+        flipped,
+        swapped("vs.", "vi."),
+        invitation.clone(),
+        invitation.replacen("vi.", "vs.", 1),
+        other.text_at("/token").to_owned(),
+        ended.to_owned(),
+        "vs..".to_owned(),
+        format!("vs.{}.{}", "a".repeat(26), "A".repeat(43)),
+        "vs.%00.AAAA".to_owned(),
+    ];
+    let protected: Vec<_> = operations()
+        .into_iter()
+        .filter(|(_, _, o)| o.get("security").is_some())
+        .collect();
+    for bad in &tokens {
+        for header in ["authorization", "cookie"] {
+            let value = if header == "cookie" {
+                format!("theme=dark; __Host-session={bad}")
+            } else {
+                format!("Bearer {bad}")
+            };
+            let request = world
+                .on("group")
+                .request(Method::GET, "/me")
+                .header(header, value);
+            let told = answer(request).await.unwrap();
+            problem(&told, bad);
+            assert_eq!(
+                (told.status, told.problem()),
+                (401, "not-signed-in"),
+                "{header}: {bad}"
+            );
+        }
+    }
+    for (name, value) in [
+        ("authorization", token.to_owned()),
+        ("authorization", format!("Basic {token}")),
+        ("authorization", format!("Token {token}")),
+        ("cookie", format!("session={token}")),
+        ("cookie", format!("__Secure-session={token}")),
+        ("cookie", format!("x__Host-session={token}")),
+        ("cookie", token.to_owned()),
+        ("cookie", ";;;=;=".to_owned()),
+        ("x-session", token.to_owned()),
+    ] {
+        let told = answer(
+            world
+                .on("group")
+                .request(Method::GET, "/me")
+                .header(name, value.clone()),
+        )
+        .await
+        .unwrap();
+        assert_eq!(told.status, 401, "{name}: {value}");
+    }
+    let bytes = reqwest::header::HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap();
+    let told = answer(
+        world
+            .on("group")
+            .request(Method::GET, "/me")
+            .header("authorization", bytes),
+    )
+    .await
+    .unwrap();
+    assert_eq!(told.status, 401);
+
+    // It is so on every route with something behind it, and before anything else is looked at.
+    for (method, path, operation) in protected {
+        let path = path
+            .strip_prefix("/{portal}")
+            .unwrap()
+            .replace("{id}", "00000000000000000000000000");
+        let client = world.on("group").with_token(other.text_at("/token"));
+        let body = operation.get("requestBody").map(|_| json!({}));
+        let told = client
+            .send(
+                Method::from_bytes(method.as_bytes()).unwrap(),
+                &path,
+                body.as_ref(),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (told.status, told.problem()),
+            (401, "not-signed-in"),
+            "{method} {path}"
+        );
+    }
+    // Both the header and the cookie do, each by itself.
+    let told = answer(
+        world
+            .on("group")
+            .request(Method::GET, "/me")
+            .header("cookie", format!("__Host-session={token}")),
+    )
+    .await
+    .unwrap();
+    assert_eq!(told.status, 200);
+    assert_eq!(ruth.get("/me").await.unwrap().status, 200);
+}
+
+/// Any JSON, not too large.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+        "\\PC{0,300}".prop_map(Value::from),
+        prop_oneof![
+            Just("\0"),
+            Just("vs.x.y"),
+            Just("\u{202e}"),
+            Just("1980-02-30"),
+            Just("9999-12-31"),
+            Just("RC000000"),
+            Just("000000")
+        ]
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 5, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::btree_map("[a-z_]{0,12}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn random_json_never_makes_a_failure_of_ours() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = runtime.block_on(World::new());
+    let endpoints = runtime.block_on(endpoints(&world));
+    let config = Config {
+        cases: 200,
+        rng_seed: RngSeed::Fixed(20_261_123),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let pointers: Vec<Vec<String>> = endpoints.iter().map(|e| pointers(&e.body, "")).collect();
+    let mut runner = TestRunner::new(config);
+    let case = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any_json(),
+        0u8..4,
+    );
+    // The strategy makes values before anything is sent: a fault in it would be seen here.
+    assert!(
+        any_json()
+            .new_tree(&mut runner)
+            .unwrap()
+            .current()
+            .to_string()
+            .len()
+            < 1 << 20
+    );
+    runner
+        .run(&case, |(which, whither, value, how)| {
+            let which = which.index(endpoints.len());
+            let endpoint = &endpoints[which];
+            let pointer = whither.get(&pointers[which]);
+            let body = if how == 0 {
+                value
+            } else {
+                put(&endpoint.body, pointer, value).unwrap()
+            };
+            let told = runtime.block_on(endpoint.send(&body));
+            prop_assert!(
+                told.status < 500,
+                "{} {}: {}",
+                endpoint.method,
+                endpoint.route,
+                told.text
+            );
+            if told.status >= 400 {
+                prop_assert_eq!(&told.headers["content-type"], "application/problem+json");
+                prop_assert!(told.text.len() < SMALL);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Where a body has something.
+fn pointers(value: &Value, at: &str) -> Vec<String> {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), v)).collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (i.to_string(), v))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mut found: Vec<String> = below
+        .iter()
+        .flat_map(|(k, v)| pointers(v, &format!("{at}/{k}")))
+        .collect();
+    if !at.is_empty() {
+        found.push(at.to_owned());
+    }
+    found
+}

@@ -1,0 +1,612 @@
+//! An eighth portal is one more file and no code: a policy that mixes what no shipped one mixes,
+//! walked from registration to entitlements. And a policy that is wrong stops the start in words.
+
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vestibule_local::client::Client;
+use vestibule_local::{Instance, Options};
+use vestibule_tests::people::with;
+use vestibule_tests::{World, options, pin_in};
+
+/// The policy: agents with PIN letters and user names of the system's making, who accept an
+/// agreement on the portal and approve staff with initial passwords.
+const ISLAND: &str = r#"
+title = "Island Desk"
+site = "https://island.harborlight.example"
+origins = ["https://island.harborlight.example"]
+time_zone = "America/Anchorage"
+hint_question = true
+
+[plan]
+id = "harbor"
+name = "Harborlight Health"
+return_address = ["Harborlight Health", "Island Desk", "1 Ferry Road", "Anchorage, AK 99501"]
+
+[help_desk]
+name = "Island Help"
+phone = "(907) 555-0188"
+hours = "Every day, 6 a.m. to 2 p.m. Alaska Time"
+
+[user_name]
+chosen_by = "system"
+min_length = 7
+prefix = "isle-"
+
+[email]
+unique_in = "island"
+from = "island@harborlight.example"
+
+[password]
+min_length = 10
+must_hold = ["uppercase", "lowercase", "digit", "symbol"]
+refuse_obscene = true
+max_age_days = 30
+
+[security_questions]
+asked = 2
+questions = ["Which boat did you learn to row on?", "Where do you moor?", "Who taught you knots?"]
+
+[session]
+hours = 2
+idle_minutes = 5
+
+[sign_in]
+tries = 3
+tries_per_source = 1000
+window_minutes = 10
+
+[registration]
+tries = 3
+tries_per_source = 1000
+window_minutes = 10
+
+[[way]]
+id = "pilot"
+title = "Harbor pilot"
+records = "agent"
+prove = ["ssn_last4", "last_name"]
+role = "principal"
+organisation = "pilot station"
+states_signing_power = true
+pin = true
+services = ["charts"]
+
+[[way]]
+id = "station"
+title = "Station of an employer"
+records = "group"
+prove = ["tax_id"]
+role = "administrator"
+organisation = "station"
+only_for.categories = ["small_group"]
+otherwise = "Large stations call Island Help at (907) 555-0188."
+
+[[agreement]]
+id = "tide_rules"
+title = "Tide Rules"
+revision = "2026-06"
+form = "https://island.harborlight.example/tide-rules.pdf"
+recorded_by = "user"
+withholds = "protected_information"
+ways = ["pilot"]
+
+[pin]
+digits = 8
+tries = 2
+valid_days = 20
+address = "designated"
+reissued_by = ["user"]
+arrives_in = [1, 2]
+arrives_abroad_in = [4, 9]
+home_country = "US"
+
+[staff]
+join_by = "initial_password"
+approval = true
+asks_for_backup = true
+
+[recovery]
+forgot_password = ["security_answers", "hint_question", "email"]
+forgot_user_name = ["email"]
+link_minutes = 5
+
+[messages]
+login_failed = "No such sailor, or not that password."
+account_disabled = "You have been put ashore."
+registration_refused = "Nobody of that name sails with us."
+
+[group_codes]
+offered = ["ISLE-1", "ISLE-2"]
+
+[[service]]
+id = "charts"
+title = "Charts"
+
+[[service]]
+id = "tides"
+title = "Tides"
+
+[roles.principal]
+title = "Pilot"
+may = ["add_users", "approve_users", "list_users"]
+grants = ["administrator", "user"]
+
+[roles.administrator]
+title = "Harbor master"
+may = ["add_users", "list_users", "see_last_sign_in"]
+grants = ["user"]
+
+[roles.user]
+title = "Hand"
+"#;
+
+const CHOSEN: &str = "Tide-Table-77";
+
+/// The seven policies of this source tree and others beside them, in a folder of their own.
+fn folder_with(others: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(Options::in_memory().portals).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    for (name, text) in others {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+async fn islands() -> (TempDir, World) {
+    let folder = folder_with(&[("island-desk.toml", ISLAND)]);
+    let world = World::with(Options {
+        portals: folder.path().to_owned(),
+        ..options()
+    })
+    .await;
+    (folder, world)
+}
+
+fn pilot() -> Value {
+    json!({
+        "way": "pilot", "proof": { "agent_id": "AG10001", "ssn_last4": "4821", "last_name": "Whitfield" },
+        "first_name": "Dana", "last_name": "Whitfield", "email": "dana@isle.example", "password": CHOSEN,
+        "may_sign": true, "accepts": { "tide_rules": "2026-06" },
+        "security_answers": [
+            { "question": "Which boat did you learn to row on?", "answer": "The Grebe" },
+            { "question": "Where do you moor?", "answer": "Pier 4" },
+        ],
+        "hint": { "question": "First port?", "answer": "Sitka" },
+        "postal_address": { "lines": ["2 Kelp Street"], "city": "Sitka", "region": "AK", "postal_code": "99835", "country": "US" },
+    })
+}
+
+async fn sign_in(world: &World, user_name: &str, password: &str) -> (Client, String) {
+    let (client, answer) = world
+        .on("island-desk")
+        .sign_in(user_name, password)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    (client, answer.text_at("/next_step").to_owned())
+}
+
+#[tokio::test]
+async fn the_eighth_portal_describes_itself_and_leaves_the_seven_as_they_were() {
+    let (_folder, world) = islands().await;
+    let about = world.on("island-desk").get("").await.unwrap();
+    assert_eq!(about.status, 200, "{}", about.text);
+    insta::assert_json_snapshot!(about.body);
+    world.member().await;
+    let seven = [
+        "agent", "group", "member", "provider", "practice", "producer", "employer",
+    ];
+    for portal in seven {
+        assert_eq!(
+            world.on(portal).get("").await.unwrap().text_at("/portal"),
+            portal
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
+    let (_folder, world) = islands().await;
+    let portal = world.on("island-desk");
+
+    // What the policy asks for is asked for, and what it doesn't isn't.
+    let refuse = async |body: Value| portal.post("/registrations", body).await.unwrap();
+    for (body, field) in [
+        (with(pilot(), "/user_name", "dana.whitfield"), "user_name"),
+        (with(pilot(), "/password", "tide-table-77"), "password"),
+        (with(pilot(), "/may_sign", false), "may_sign"),
+        (
+            with(pilot(), "/accepts/tide_rules", "2025-06"),
+            "accepts.tide_rules",
+        ),
+        (
+            with(
+                pilot(),
+                "/accepts",
+                json!({ "producer_agreement": "2026-01" }),
+            ),
+            "accepts.producer_agreement",
+        ),
+        (with(pilot(), "/hint", Value::Null), "hint"),
+        (
+            with(pilot(), "/security_answers", json!([])),
+            "security_answers",
+        ),
+        (
+            with(pilot(), "/postal_address", Value::Null),
+            "postal_address",
+        ),
+        (
+            with(
+                pilot(),
+                "/proof",
+                json!({ "agent_id": "AG10001", "ssn_last4": "4821" }),
+            ),
+            "proof.last_name",
+        ),
+        (with(pilot(), "/way", "agent"), "way"),
+    ] {
+        let refused = refuse(body).await;
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec![field]),
+            "{}",
+            refused.text
+        );
+    }
+    let refused = refuse(with(pilot(), "/proof/last_name", "Whitfeld")).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    assert!(
+        refused
+            .text_at("/detail")
+            .starts_with("Nobody of that name sails with us."),
+        "{}",
+        refused.text
+    );
+    assert_eq!(refused.text_at("/help_desk/phone"), "(907) 555-0188");
+
+    let registered = world.register("island-desk", pilot()).await;
+    let user_name = registered.text_at("/user_name").to_owned();
+    assert!(
+        user_name.starts_with("isle-") && user_name.len() == 13,
+        "{user_name}"
+    );
+    assert_eq!(registered.text_at("/next_step"), "enter_pin");
+    assert_eq!(registered.body["notices"], json!(["invite_backup"]));
+
+    // Two business days by ship; the person has a new PIN issued, and only the new one opens.
+    let (dana, next) = sign_in(&world, &user_name, CHOSEN).await;
+    assert_eq!(next, "enter_pin");
+    let old = pin_in(&world.last_letter().await, 8);
+    let letter = dana.get("/pin/letter").await.unwrap();
+    assert_eq!(
+        (
+            letter.text_at("/arrives_from"),
+            letter.text_at("/arrives_by")
+        ),
+        ("2026-11-24", "2026-11-25")
+    );
+    let reissued = dana.post("/pin/letter", json!({})).await.unwrap();
+    assert_eq!(reissued.status, 201, "{}", reissued.text);
+    // Both letters are of one day, so their names don't tell which is newer: the PIN does.
+    let pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 8)).collect();
+    assert_eq!(pins.len(), 2);
+    let new = pins.into_iter().find(|p| *p != old).unwrap();
+    let enter = async |pin: &str| {
+        dana.post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+    };
+    assert_eq!(enter(&old).await.problem(), "pin-wrong");
+    let opened = enter(&new).await;
+    assert_eq!(
+        (opened.status, &opened.body["entitlements"]["services"]),
+        (200, &json!(["charts"])),
+        "{}",
+        opened.text
+    );
+    assert_eq!(
+        opened.body["entitlements"]["group_codes"],
+        json!(["ISLE-1", "ISLE-2"])
+    );
+
+    // Staff come with an initial password, choose their own, and wait for the pilot's word.
+    let hand = json!({
+        "first_name": "Finn", "last_name": "Moe", "email": "finn@isle.example", "initial_password": "Harbor-Lamp-24!",
+    });
+    let added = dana.post("/users", hand.clone()).await.unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    let (id, name) = (added.text_at("/id"), added.text_at("/user_name"));
+    assert!(name.starts_with("isle-"), "{name}");
+    let told = world.last_mail_to("finn@isle.example").await;
+    assert!(
+        told.text.contains(name) && told.from.contains("island@harborlight.example"),
+        "{told:?}"
+    );
+    let (finn, next) = sign_in(&world, name, "Harbor-Lamp-24!").await;
+    assert_eq!(next, "change_password");
+    let change =
+        json!({ "current_password": "Harbor-Lamp-24!", "new_password": "Northern-Buoy-35!" });
+    let changed = finn
+        .send(
+            reqwest::Method::PUT,
+            "/sessions/current/password",
+            Some(&change),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (changed.status, changed.text_at("/next_step")),
+        (200, "await_approval"),
+        "{}",
+        changed.text
+    );
+    assert_eq!(
+        finn.get("/entitlements")
+            .await
+            .unwrap()
+            .text_at("/next_step"),
+        "await_approval"
+    );
+    let approval = json!({ "services": ["tides"], "group_codes": ["ISLE-2"] });
+    let approved = dana
+        .post(&format!("/users/{id}/approval"), approval)
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    let entitlements = finn.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (
+            &entitlements.body["services"],
+            &entitlements.body["group_codes"]
+        ),
+        (&json!(["tides"]), &json!(["ISLE-2"])),
+        "{}",
+        entitlements.text
+    );
+
+    // An address is somebody's own on this portal; on another realm it is free.
+    let twin = dana
+        .post("/users", with(hand, "/email", "FINN@isle.example"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (twin.status, twin.fields()),
+        (409, vec!["email"]),
+        "{}",
+        twin.text
+    );
+    world
+        .register(
+            "agent",
+            with(
+                vestibule_tests::people::agent(),
+                "/email",
+                "dana@isle.example",
+            ),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
+    let (_folder, world) = islands().await;
+    let registered = world
+        .register("island-desk", with(pilot(), "/accepts", json!({})))
+        .await;
+    let (dana, _) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    let pin = pin_in(&world.last_letter().await, 8);
+    let opened = dana
+        .post("/pin/activation", json!({ "pin": pin }))
+        .await
+        .unwrap();
+    assert_eq!(
+        (opened.status, opened.text_at("/next_step")),
+        (200, "sign_agreement")
+    );
+    let me = dana.get("/me").await.unwrap();
+    assert_eq!(me.text_at("/agreement/id"), "tide_rules");
+    assert_eq!(dana.get("/entitlements").await.unwrap().status, 403);
+    assert_eq!(dana.get("/users").await.unwrap().status, 403);
+}
+
+#[tokio::test]
+async fn sessions_guesses_and_words_are_the_policys_own() {
+    let (_folder, world) = islands().await;
+    let registered = world.register("island-desk", pilot()).await;
+    let name = registered.text_at("/user_name");
+    let (_, session) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
+    assert_eq!(
+        (session.text_at("/began_at"), session.text_at("/ends_at")),
+        ("2026-11-23T15:00:00Z", "2026-11-23T17:00:00Z")
+    );
+    let dana = world
+        .on("island-desk")
+        .with_token(session.text_at("/token"));
+    for _ in 0..3 {
+        world.pass(SignedDuration::from_mins(4));
+        assert_eq!(dana.get("/me").await.unwrap().status, 200);
+    }
+    world.pass(SignedDuration::from_mins(6));
+    assert_eq!(
+        dana.get("/me").await.unwrap().status,
+        401,
+        "idle for more than five minutes"
+    );
+
+    for _ in 0..3 {
+        let (_, refused) = world
+            .on("island-desk")
+            .sign_in(name, "Wrong-Tide-00!")
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.text_at("/detail")),
+            (401, "No such sailor, or not that password.")
+        );
+    }
+    let (_, refused) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
+    assert_eq!(refused.status, 429, "three guesses");
+    world.pass(SignedDuration::from_mins(10));
+    let (_, next) = sign_in(&world, name, CHOSEN).await;
+    assert_eq!(next, "enter_pin");
+
+    // A way that isn't open to a record says so in its own words.
+    let station = json!({
+        "way": "station", "proof": { "group_number": "GR20001", "tax_id": "00-1234567" },
+        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@isle.example", "password": CHOSEN,
+        "security_answers": pilot()["security_answers"], "hint": pilot()["hint"],
+    });
+    let refused = world
+        .on("island-desk")
+        .post("/registrations", station.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        refused.text_at("/detail"),
+        "Large stations call Island Help at (907) 555-0188.",
+        "{}",
+        refused.text
+    );
+    let small = with(
+        station,
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id": "002345678" }),
+    );
+    let registered = world.register("island-desk", small).await;
+    let (master, next) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    assert_eq!(
+        next, "",
+        "nothing to do first: no PIN, no agreement, no approval"
+    );
+    let me = master.get("/me").await.unwrap();
+    assert_eq!(
+        (
+            me.text_at("/organisation/role_title"),
+            me.text_at("/organisation/kind")
+        ),
+        ("Harbor master", "station")
+    );
+
+    // After thirty days the password is over.
+    world.pass_days(31);
+    let (_, next) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    assert_eq!(next, "change_password");
+}
+
+/// The words with which a start on this folder is refused, with the folder's name left out.
+async fn refused(folder: &Path) -> String {
+    let options = Options {
+        portals: folder.to_owned(),
+        ..options()
+    };
+    let error = Instance::start(options).await.unwrap_err().to_string();
+    error
+        .replace(&format!("{}/", folder.display()), "")
+        .replace(&folder.display().to_string(), "FOLDER")
+}
+
+#[tokio::test]
+async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
+    let wrong = |from: &str, to: &str| {
+        assert_eq!(ISLAND.matches(from).count(), 1, "{from}");
+        folder_with(&[("island-desk.toml", &ISLAND.replace(from, to))])
+    };
+    let line = |text: &str| ISLAND.lines().position(|l| l == text).unwrap() + 1;
+    for (from, to, at, told) in [
+        (
+            "hours = 2\n",
+            "hours = 25\n",
+            line("hours = 2"),
+            "session.hours: must be a whole number from 1 to 24, not 25",
+        ),
+        (
+            "prove = [\"ssn_last4\", \"last_name\"]",
+            "prove = [\"tax_id\"]",
+            line("prove = [\"ssn_last4\", \"last_name\"]"),
+            "way[0].prove: records of this kind hold no tax_id",
+        ),
+        (
+            "ways = [\"pilot\"]",
+            "ways = [\"captain\"]",
+            line("ways = [\"pilot\"]"),
+            "agreement[0].ways: captain is no [[way]]",
+        ),
+        (
+            "hint_question = true",
+            "hint_question = false",
+            line("forgot_password = [\"security_answers\", \"hint_question\", \"email\"]"),
+            "recovery.forgot_password: needs hint_question = true",
+        ),
+        (
+            "time_zone = \"America/Anchorage\"",
+            "time_zone = \"Mars/Olympus\"",
+            line("time_zone = \"America/Anchorage\""),
+            "time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Mars/Olympus\"",
+        ),
+    ] {
+        let folder = wrong(from, to);
+        assert_eq!(
+            refused(folder.path()).await,
+            format!("island-desk.toml:{at}: {told}")
+        );
+    }
+    let folder = wrong("[roles.user]", "[roles.stowaway]");
+    let told = refused(folder.path()).await;
+    assert!(
+        told.starts_with(&format!("island-desk.toml:{}: roles", line("[roles.user]"))),
+        "{told}"
+    );
+    let folder = wrong("title = \"Island Desk\"", "title = \"Island Desk");
+    let told = refused(folder.path()).await;
+    assert!(told.starts_with("island-desk.toml:2: (file): "), "{told}");
+    let folder = wrong("idle_minutes = 5", "idle_minutes = 5\nidle_hours = 1");
+    let told = refused(folder.path()).await;
+    let at = line("idle_minutes = 5") + 1;
+    assert!(
+        told.starts_with(&format!("island-desk.toml:{at}: session.idle_hours: ")),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(
+        refused(folder.path()).await,
+        "FOLDER: holds no policy; put one NAME.toml a portal there (docs/portals.md)"
+    );
+    std::fs::write(folder.path().join("notes.txt"), "no policy").unwrap();
+    assert!(refused(folder.path()).await.contains("holds no policy"));
+
+    let missing: PathBuf = folder.path().join("not-there");
+    assert_eq!(
+        refused(&missing).await,
+        "FOLDER: No such file or directory (os error 2)"
+    );
+
+    let named = folder_with(&[("Island Desk.toml", ISLAND)]);
+    assert_eq!(
+        refused(named.path()).await,
+        "Island Desk.toml: a portal's name is 2 to 24 of a-z, 0-9 and -, starting with a letter; the file's name is the portal's name"
+    );
+
+    // A policy that can't be read isn't passed over.
+    let unreadable = folder_with(&[]);
+    std::fs::create_dir(unreadable.path().join("folder.toml")).unwrap();
+    let told = refused(unreadable.path()).await;
+    assert!(told.starts_with("folder.toml: "), "{told}");
+    let binary = folder_with(&[]);
+    std::fs::write(binary.path().join("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    let told = refused(binary.path()).await;
+    assert!(told.starts_with("binary.toml: "), "{told}");
+}

@@ -1,0 +1,250 @@
+//! The description of the API, as programs and people read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+use vestibule_local::openapi::openapi;
+
+/// Every operation of the document: method, path and description.
+pub fn operations() -> Vec<(String, String, Value)> {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if let Some(operation) = item.get(method) {
+                operations.push((method.to_uppercase(), path.clone(), operation.clone()));
+            }
+        }
+    }
+    assert!(operations.len() > 20, "the document lists the API");
+    operations
+}
+
+/// The document, and what a `$ref` in it stands for.
+pub fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document
+            .pointer(reference.strip_prefix('#').unwrap())
+            .unwrap_or_else(|| panic!("{reference} is in the document")),
+        None => schema,
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn the_committed_document_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let made = openapi();
+    if std::env::var("UPDATE_OPENAPI").is_ok() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = committed
+        .lines()
+        .zip(made.lines())
+        .position(|(c, m)| c != m);
+    assert!(
+        committed == made,
+        "docs/openapi.json is not what the code says (first at line {:?}); write it anew with \
+         UPDATE_OPENAPI=1 cargo test -p vestibule-tests openapi",
+        differs.map(|line| line + 1)
+    );
+}
+
+#[test]
+fn the_document_says_what_it_is() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["info"]["title"], "Vestibule");
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
+    assert_eq!(schemes["session"]["scheme"], "bearer");
+    assert_eq!(
+        (&schemes["cookie"]["in"], &schemes["cookie"]["name"]),
+        (&"cookie".into(), &"__Host-session".into())
+    );
+
+    // Every tag in use is described, and every tag described is in use.
+    let described: BTreeSet<&str> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .inspect(|tag| assert!(!tag["description"].as_str().unwrap().is_empty()))
+        .map(|tag| tag["name"].as_str().unwrap())
+        .collect();
+    let operations = operations();
+    let used: BTreeSet<&str> = operations
+        .iter()
+        .map(|(_, _, o)| o["tags"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(described, used);
+}
+
+#[test]
+fn every_operation_is_described() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut ids = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (method, path, operation) in operations() {
+        let mut check = |right: bool, what: &str| {
+            if !right {
+                faults.push(format!("{method} {path}: {what}"));
+            }
+        };
+        let text = |value: &Value| value.as_str().is_some_and(|t| !t.trim().is_empty());
+        check(text(&operation["summary"]), "needs a summary");
+        check(
+            operation["tags"].as_array().is_some_and(|t| t.len() == 1),
+            "needs one tag",
+        );
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        check(
+            id.len() > 3 && id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "needs an operationId in snake_case",
+        );
+        let twin: Option<String> = ids.insert(id.to_owned(), format!("{method} {path}"));
+        check(
+            twin.is_none(),
+            &format!("has the operationId {id} of {twin:?}"),
+        );
+
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            check(
+                text(&response["description"]),
+                &format!("{status} needs a description"),
+            );
+            let problem = response["content"].get("application/problem+json");
+            if status.starts_with('4') {
+                let schema = problem.map(|p| &p["schema"]["$ref"]);
+                check(
+                    schema == Some(&"#/components/schemas/ProblemBody".into()),
+                    &format!("{status} is a problem"),
+                );
+            }
+        }
+        check(
+            responses.keys().any(|s| s.starts_with('2')),
+            "needs an answer for when all is right",
+        );
+        check(
+            responses.keys().any(|s| s.starts_with('4')),
+            "needs a problem",
+        );
+
+        for name in path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        {
+            let parameters = operation["parameters"].as_array();
+            let parameter =
+                parameters.and_then(|p| p.iter().find(|p| p["name"] == name && p["in"] == "path"));
+            check(
+                parameter.is_some_and(|p| text(&p["description"])),
+                &format!("needs the parameter {name} described"),
+            );
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            check(
+                text(&parameter["description"]),
+                &format!("needs the parameter {} described", parameter["name"]),
+            );
+        }
+        if let Some(body) = operation.get("requestBody") {
+            let schema = resolve(&document, &body["content"]["application/json"]["schema"]);
+            check(
+                schema["properties"].is_object() && text(&schema["description"]),
+                "needs its body described",
+            );
+            check(body["required"] == true, "needs its body required");
+            check(
+                schema["additionalProperties"] == false,
+                "takes no unknown fields",
+            );
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                let optional = &property["oneOf"][0]["description"];
+                check(
+                    text(&property["description"]) || text(optional),
+                    &format!("needs the field {name} described"),
+                );
+            }
+            check(
+                responses.contains_key("4XX") || responses.contains_key("422"),
+                "needs to say that fields can be wrong",
+            );
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn what_needs_a_session_says_so() {
+    let open = [
+        "accept_invitation",
+        "describe_portal",
+        "look_up_invitation",
+        "redeem_registration_code",
+        "register",
+        "sign_in",
+    ];
+    for (method, path, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        let is_open = open.contains(&id);
+        let security = operation["security"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let names: Vec<_> = security
+            .iter()
+            .flat_map(|s| s.as_object().unwrap().keys())
+            .collect();
+        let expected: &[&str] = if is_open { &[] } else { &["session", "cookie"] };
+        assert_eq!(names, expected, "{method} {path}");
+        assert_eq!(
+            operation["responses"].get("401").is_some(),
+            !is_open || id == "sign_in",
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn no_two_schemas_are_one() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let mut names = BTreeMap::new();
+    let mut shapes: BTreeMap<String, &str> = BTreeMap::new();
+    for (name, schema) in schemas {
+        let plain = name.strip_prefix("Listed_").unwrap_or(name);
+        assert!(
+            plain.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "{name} is a plain name"
+        );
+        let folded = name.to_lowercase();
+        assert_eq!(
+            names.insert(folded.clone(), name),
+            None,
+            "{name} differs in case only"
+        );
+        let shape = schema["properties"].to_string();
+        if schema["properties"].is_object() {
+            let twin = shapes.insert(shape, name);
+            let known = [("AgreementDescription", "AgreementAnswer")];
+            assert!(
+                twin.is_none() || known.contains(&(name, twin.unwrap())),
+                "{name} has the fields of {twin:?}"
+            );
+        }
+    }
+    // Nothing is described that nothing uses.
+    let text = openapi();
+    for name in schemas.keys() {
+        assert!(
+            text.contains(&format!("\"#/components/schemas/{name}\"")),
+            "{name} is used"
+        );
+    }
+}

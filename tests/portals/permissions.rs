@@ -1,0 +1,838 @@
+//! Who may do what: every role of every portal on every route, by calling it. The grids are
+//! committed, so that a change of anybody's rights shows in the diff; a route that no row calls
+//! fails the test.
+//!
+//! A cell is the status and the kind of problem; of a session that has something to do first, the
+//! step. All roles are of the first organisation, unless their name says otherwise.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{
+    PASSWORD, agent, dental, group_principal, member, provider, with, without,
+};
+use vestibule_tests::{World, another, code_in, pin_in};
+
+use crate::openapi::operations;
+
+const OWN: &str = "of the first organisation";
+const OTHER: &str = "of another organisation";
+const ELSEWHERE: &str = "of another portal";
+const WHOSE: [&str; 3] = [OWN, OTHER, ELSEWHERE];
+
+/// Every route, with what is tried on it. What ends or changes the caller's session comes last.
+const ROUTES: [(&str, &str, &[&str]); 22] = [
+    ("GET", "/{portal}", &[""]),
+    ("GET", "/{portal}/me", &[""]),
+    ("GET", "/{portal}/entitlements", &[""]),
+    ("GET", "/{portal}/sessions/current", &[""]),
+    ("GET", "/{portal}/pin/letter", &[""]),
+    ("GET", "/{portal}/invitations", &[""]),
+    ("GET", "/{portal}/users", &[""]),
+    ("GET", "/{portal}/users/{id}", &WHOSE),
+    ("POST", "/{portal}/sessions", &["an unknown name"]),
+    ("POST", "/{portal}/registrations", &["an unknown number"]),
+    (
+        "POST",
+        "/{portal}/invitations/look-up",
+        &["an unknown link"],
+    ),
+    ("POST", "/{portal}/invitations/accept", &["an unknown link"]),
+    (
+        "POST",
+        "/{portal}/registration-codes/redemption",
+        &["an unknown name"],
+    ),
+    (
+        "POST",
+        "/{portal}/invitations",
+        &["a user", "an administrator", "a principal"],
+    ),
+    ("POST", "/{portal}/invitations/{id}/resend", &WHOSE),
+    ("DELETE", "/{portal}/invitations/{id}", &WHOSE),
+    (
+        "POST",
+        "/{portal}/users",
+        &["a user", "an administrator", "a principal"],
+    ),
+    ("POST", "/{portal}/users/{id}/approval", &WHOSE),
+    ("POST", "/{portal}/pin/activation", &["a wrong PIN"]),
+    ("POST", "/{portal}/pin/letter", &[""]),
+    ("PUT", "/{portal}/sessions/current/password", &[""]),
+    ("DELETE", "/{portal}/sessions/current", &[""]),
+];
+
+#[test]
+fn every_route_is_in_the_grid() {
+    let described: BTreeSet<_> = operations()
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    let called: BTreeSet<_> = ROUTES
+        .iter()
+        .map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned()))
+        .collect();
+    assert_eq!(described, called);
+}
+
+/// Somebody in a role.
+struct Actor {
+    role: &'static str,
+    client: Client,
+    password: String,
+    /// Wrong, and of the right form.
+    pin: String,
+}
+
+impl Actor {
+    fn new(role: &'static str, client: Client) -> Self {
+        Self {
+            role,
+            client,
+            password: PASSWORD.to_owned(),
+            pin: "000000".to_owned(),
+        }
+    }
+}
+
+/// A portal with somebody in each role, and what they try to get at.
+struct Site {
+    world: World,
+    portal: &'static str,
+    /// Who can make what others try to get at, where people are invited.
+    first: Option<Client>,
+    actors: Vec<Actor>,
+    /// A user of the first organisation, of another, and of another portal.
+    users: [String; 3],
+    /// An invitation of another organisation, and of another portal.
+    invitations: [String; 2],
+    pending: RefCell<Option<String>>,
+    invitation: RefCell<Option<String>>,
+    count: Cell<u32>,
+}
+
+/// An id that nobody has.
+const NOBODYS: &str = "00000000000000000000000000";
+
+impl Site {
+    fn next(&self) -> u32 {
+        self.count.replace(self.count.get() + 1)
+    }
+
+    /// An invitation of the first organisation that can be used.
+    async fn invitation(&self) -> String {
+        let Some(first) = self
+            .first
+            .as_ref()
+            .filter(|_| self.invitation.borrow().is_none())
+        else {
+            return self
+                .invitation
+                .borrow()
+                .clone()
+                .unwrap_or_else(|| NOBODYS.to_owned());
+        };
+        let id = invited(first, self.next()).await;
+        *self.invitation.borrow_mut() = Some(id.clone());
+        id
+    }
+
+    /// Somebody of the first organisation who waits for approval.
+    async fn pending(&self) -> String {
+        let Some(first) = self
+            .first
+            .as_ref()
+            .filter(|_| self.pending.borrow().is_none())
+        else {
+            return self
+                .pending
+                .borrow()
+                .clone()
+                .unwrap_or_else(|| self.users[0].clone());
+        };
+        let id = accepted(
+            &self.world,
+            self.portal,
+            first,
+            &format!("waiting{}", self.next()),
+            "user",
+        )
+        .await;
+        *self.pending.borrow_mut() = Some(id.clone());
+        id
+    }
+
+    /// What is sent: the path below the portal, and a body.
+    async fn request(
+        &self,
+        actor: &Actor,
+        method: &str,
+        route: &str,
+        what: &str,
+    ) -> (String, Option<Value>) {
+        let n = self.next();
+        let below = route.strip_prefix("/{portal}").unwrap();
+        let whose = |ids: [&String; 3]| {
+            WHOSE
+                .iter()
+                .position(|w| *w == what)
+                .map(|i| ids[i].clone())
+                .unwrap_or_default()
+        };
+        let role = what.rsplit(' ').next().unwrap();
+        let person = json!({ "first_name": "New", "last_name": "Person", "email": format!("new{n}@example.com"), "role": role });
+        let with_id = |id: String| below.replace("{id}", &id);
+        let plain = || below.to_owned();
+        let [own, other, elsewhere] = &self.users;
+        match (method, below) {
+            ("POST", "/sessions") => (
+                plain(),
+                Some(json!({ "user_name": format!("nobody{n}"), "password": PASSWORD })),
+            ),
+            ("POST", "/registrations") => (plain(), Some(unknown_number(self.portal, n))),
+            ("POST", "/invitations/look-up") => {
+                (plain(), Some(json!({ "token": "vi.unknown.link" })))
+            }
+            ("POST", "/invitations/accept") => {
+                let mut body = World::acceptance(
+                    "vi.unknown.link",
+                    "New",
+                    "new@example.com",
+                    &format!("nobody{n}"),
+                );
+                fit(self.portal, &mut body);
+                (plain(), Some(body))
+            }
+            ("POST", "/registration-codes/redemption") => {
+                let mut body = json!({ "user_name": format!("nobody{n}"), "registration_code": "RC000000", "password": PASSWORD });
+                fit(self.portal, &mut body);
+                body["user_name"] = format!("nobody{n}").into();
+                (plain(), Some(body))
+            }
+            ("POST", "/invitations") => (plain(), Some(person)),
+            ("POST", "/users") => {
+                let mut body = person;
+                match self.portal {
+                    "provider" => {}
+                    "practice" => {
+                        body["user_name"] = format!("new.person{n}").into();
+                        body["initial_password"] = PASSWORD.into();
+                    }
+                    _ => body["user_name"] = format!("new.person{n}").into(),
+                }
+                (plain(), Some(body))
+            }
+            ("POST", "/users/{id}/approval") => {
+                let pending = if what == OWN {
+                    self.pending().await
+                } else {
+                    String::new()
+                };
+                (
+                    with_id(whose([&pending, other, elsewhere])),
+                    Some(json!({ "services": [] })),
+                )
+            }
+            (_, "/users/{id}") => (with_id(whose([own, other, elsewhere])), None),
+            ("POST", "/invitations/{id}/resend") | ("DELETE", "/invitations/{id}") => {
+                let own = if what == OWN {
+                    self.invitation().await
+                } else {
+                    String::new()
+                };
+                (
+                    with_id(whose([&own, &self.invitations[0], &self.invitations[1]])),
+                    None,
+                )
+            }
+            ("POST", "/pin/activation") => (plain(), Some(json!({ "pin": actor.pin }))),
+            ("PUT", "/sessions/current/password") => {
+                let body = json!({ "current_password": actor.password, "new_password": "Another-Brook-29!" });
+                (plain(), Some(body))
+            }
+            ("GET" | "DELETE", _) | ("POST", "/pin/letter") => (plain(), None),
+            _ => panic!("how is {method} {route} called?"),
+        }
+    }
+
+    /// The whole grid.
+    async fn grid(self) -> String {
+        let roles: Vec<_> = self.actors.iter().map(|a| a.role.to_owned()).collect();
+        let mut lines = vec![(format!("{} ", self.portal), roles)];
+        for (method, route, tried) in ROUTES {
+            for what in tried {
+                let mut cells = Vec::new();
+                for actor in &self.actors {
+                    let (path, body) = self.request(actor, method, route, what).await;
+                    let client = actor.client.from_source(&format!(
+                        "10.1.{}.{}",
+                        self.next() >> 8,
+                        self.next() & 255
+                    ));
+                    let answer = client
+                        .send(
+                            Method::from_bytes(method.as_bytes()).unwrap(),
+                            &path,
+                            body.as_ref(),
+                        )
+                        .await
+                        .unwrap();
+                    self.check(actor, what, &answer);
+                    if answer.status < 300 {
+                        match route {
+                            "/{portal}/users/{id}/approval" => drop(self.pending.take()),
+                            "/{portal}/invitations/{id}" => drop(self.invitation.take()),
+                            _ => {}
+                        }
+                    }
+                    cells.push(cell(&answer));
+                }
+                lines.push((
+                    format!(
+                        "{method} {} {what}",
+                        route
+                            .strip_prefix("/{portal}")
+                            .filter(|below| !below.is_empty())
+                            .unwrap_or("/")
+                    ),
+                    cells,
+                ));
+            }
+        }
+        table(&lines)
+    }
+
+    /// What holds whatever the policy says.
+    fn check(&self, actor: &Actor, what: &str, answer: &Answer) {
+        let cell = format!(
+            "{} {}: {} {}",
+            self.portal, actor.role, answer.status, answer.text
+        );
+        assert!(answer.status < 500, "{cell}");
+        // BL-17: nothing of another organisation or portal is to be had.
+        let outside = actor.role.contains("another");
+        let strange = match what {
+            OWN => outside,
+            OTHER => !outside,
+            ELSEWHERE => true,
+            _ => false,
+        };
+        assert!(
+            !strange || (400..405).contains(&answer.status),
+            "{what}: {cell}"
+        );
+    }
+}
+
+fn cell(answer: &Answer) -> String {
+    let step = answer.text_at("/next_step");
+    let words = match answer.problem() {
+        "next-step-required" => step,
+        problem => problem,
+    };
+    format!("{} {words}", answer.status).trim_end().to_owned()
+}
+
+fn table(lines: &[(String, Vec<String>)]) -> String {
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|(_, cells)| cells[column].len())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..lines[0].1.len()).map(width).collect();
+    let first = lines
+        .iter()
+        .map(|(name, _)| name.trim_end().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for (name, cells) in lines {
+        let mut line = format!("{:first$}", name.trim_end());
+        for (cell, width) in cells.iter().zip(&widths) {
+            write!(line, " | {cell:width$}").unwrap();
+        }
+        writeln!(text, "{}", line.trim_end()).unwrap();
+    }
+    text
+}
+
+/// A registration with a number that the plan doesn't know.
+fn unknown_number(portal: &str, n: u32) -> Value {
+    let (way, proof) = match portal {
+        "group" | "employer" => (
+            portal,
+            json!({ "group_number": format!("GX{n}"), "tax_id_last4": "0000" }),
+        ),
+        "agent" | "producer" => (
+            portal,
+            json!({ "agent_id": format!("AX{n}"), "ssn_last4": "0000" }),
+        ),
+        "member" => {
+            let born = "1970-01-01";
+            (
+                portal,
+                json!({ "enrollee_id": format!("{:09}", 900_000_000 + n), "subscriber_last_name": "No", "date_of_birth": born }),
+            )
+        }
+        "provider" => (
+            "practice",
+            json!({ "provider_id": format!("PX{n}"), "tax_id": "000000000" }),
+        ),
+        _ => (
+            "dental",
+            json!({ "provider_id": format!("PX{n}"), "tax_id": "000000000" }),
+        ),
+    };
+    let mut body = match portal {
+        "member" => member(),
+        "provider" => provider(),
+        _ => dental(),
+    };
+    body["may_sign"] = true.into();
+    if portal != "provider" {
+        body["user_name"] = format!("nobody{n}").into();
+    }
+    with(with(body, "/way", way), "/proof", proof)
+}
+
+/// What a portal asks of everybody who registers.
+fn fit(portal: &str, body: &mut Value) {
+    match portal {
+        "member" => body["security_answers"] = member()["security_answers"].clone(),
+        "provider" => {
+            body.as_object_mut().unwrap().remove("user_name");
+            body["hint"] = provider()["hint"].clone();
+        }
+        _ => {}
+    }
+}
+
+/// Invites somebody; the invitation's id.
+async fn invited(administrator: &Client, n: u32) -> String {
+    let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com") });
+    let answer = administrator.post("/invitations", body).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.text_at("/id").to_owned()
+}
+
+/// Somebody invited who has registered; their id.
+async fn accepted(
+    world: &World,
+    portal: &str,
+    administrator: &Client,
+    name: &str,
+    role: &str,
+) -> String {
+    let email = format!("{name}@example.com");
+    let token = world.invite(administrator, "Some", &email, role).await;
+    let body = World::acceptance(&token, "Some", &email, name);
+    let answer = world
+        .on(portal)
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.text_at("/user_id").to_owned()
+}
+
+/// The same, approved and signed in.
+async fn approved(
+    world: &World,
+    portal: &str,
+    administrator: &Client,
+    name: &str,
+    role: &str,
+) -> Client {
+    let id = accepted(world, portal, administrator, name, role).await;
+    let answer = administrator
+        .post(&format!("/users/{id}/approval"), json!({ "services": [] }))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    world.sign_in(portal, name).await
+}
+
+async fn id_of(client: &Client) -> String {
+    client.get("/me").await.unwrap().text_at("/id").to_owned()
+}
+
+/// Somebody of another portal, who brings their session here, with their id and an invitation of theirs.
+async fn stranger(world: &World, portal: &str) -> (Client, String, String) {
+    let there = if portal == "group" { "agent" } else { "group" };
+    let body = if there == "agent" {
+        agent()
+    } else {
+        with(group_principal(), "/user_name", "strange.person")
+    };
+    let registered = world.register(there, body).await;
+    let (client, answer) = world
+        .on(there)
+        .sign_in(registered.text_at("/user_name"), PASSWORD)
+        .await
+        .unwrap();
+    let invitation = invited(&client, 1_000).await;
+    let here = world.on(portal).with_token(answer.text_at("/token"));
+    (here, registered.text_at("/user_id").to_owned(), invitation)
+}
+
+/// A portal whose people come in by invitation: `first` and `second` register an organisation each.
+async fn by_invitation(
+    portal: &'static str,
+    role: &'static str,
+    first: Value,
+    second: Value,
+    others: &[(&'static str, Value)],
+) -> Site {
+    let world = World::new().await;
+    let principal = async |body: &Value| {
+        world.register(portal, body.clone()).await;
+        world
+            .sign_in(portal, body["user_name"].as_str().unwrap())
+            .await
+    };
+    let one = principal(&first).await;
+    let two = principal(&second).await;
+    let (stranger, strange_user, strange_invitation) = stranger(&world, portal).await;
+    let mut actors = vec![Actor::new("nobody", world.on(portal))];
+    accepted(&world, portal, &one, "waiting.person", "user").await;
+    actors.push(Actor::new(
+        "user, not approved",
+        world.sign_in(portal, "waiting.person").await,
+    ));
+    actors.push(Actor::new(
+        "user",
+        approved(&world, portal, &one, "some.user", "user").await,
+    ));
+    if portal == "employer" {
+        let stand_in = approved(
+            &world,
+            portal,
+            &one,
+            "stand.in",
+            "alternative_administrator",
+        )
+        .await;
+        actors.push(Actor::new("alternative administrator", stand_in));
+    }
+    if role != "administrator" {
+        actors.push(Actor::new(
+            "administrator",
+            approved(&world, portal, &one, "administrator", "administrator").await,
+        ));
+    }
+    for (role, body) in others {
+        actors.push(Actor::new(role, principal(body).await));
+    }
+    let users = [
+        id_of(&actors[2].client).await,
+        id_of(&two).await,
+        strange_user,
+    ];
+    let invitations = [invited(&two, 2_000).await, strange_invitation];
+    actors.push(Actor::new(role, one.clone()));
+    actors.push(Actor::new("administrator of another", two));
+    actors.push(Actor::new("of another portal", stranger));
+    Site {
+        world,
+        portal,
+        first: Some(one),
+        actors,
+        users,
+        invitations,
+        pending: RefCell::default(),
+        invitation: RefCell::default(),
+        count: Cell::new(3_000),
+    }
+}
+
+/// A portal without invitations.
+async fn without_invitations(
+    world: World,
+    portal: &'static str,
+    mut actors: Vec<Actor>,
+    users: [&Client; 2],
+) -> Site {
+    let (stranger, strange_user, strange_invitation) = stranger(&world, portal).await;
+    actors.insert(0, Actor::new("nobody", world.on(portal)));
+    actors.push(Actor::new("of another portal", stranger));
+    let users = [id_of(users[0]).await, id_of(users[1]).await, strange_user];
+    Site {
+        world,
+        portal,
+        first: None,
+        actors,
+        users,
+        invitations: [NOBODYS.to_owned(), strange_invitation],
+        pending: RefCell::default(),
+        invitation: RefCell::default(),
+        count: Cell::new(3_000),
+    }
+}
+
+fn second_agent(way: &str) -> Value {
+    let proof = json!({ "agent_id": "AG10012", "ssn_last4": "6948" });
+    with(
+        with(with(agent(), "/proof", proof), "/way", way),
+        "/user_name",
+        "latoya.castaneda",
+    )
+}
+
+fn second_group(way: &str) -> Value {
+    let proof = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
+    with(
+        with(with(group_principal(), "/proof", proof), "/way", way),
+        "/user_name",
+        "pat.cedar",
+    )
+}
+
+#[tokio::test]
+async fn agent_portal() {
+    let luis = with(
+        agent(),
+        "/proof",
+        json!({ "agent_id": "AG10002", "ssn_last4": "7310" }),
+    );
+    let luis = (
+        "another, without agreement",
+        with(luis, "/user_name", "luis.ortega"),
+    );
+    let site = by_invitation(
+        "agent",
+        "principal",
+        agent(),
+        second_agent("agent"),
+        &[luis],
+    )
+    .await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn group_portal() {
+    let site = by_invitation(
+        "group",
+        "principal",
+        group_principal(),
+        second_group("group"),
+        &[],
+    )
+    .await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn producer_portal() {
+    let first = with(agent(), "/way", "producer");
+    let site = by_invitation(
+        "producer",
+        "principal",
+        first,
+        second_agent("producer"),
+        &[],
+    )
+    .await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn employer_portal() {
+    let first = with(group_principal(), "/way", "employer");
+    let site = by_invitation(
+        "employer",
+        "administrator",
+        first,
+        second_group("employer"),
+        &[],
+    )
+    .await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn member_portal() {
+    let world = World::new().await;
+    let maria = world.member().await;
+    let pin = pin_in(&world.last_letter().await, 6);
+    assert_eq!(
+        maria
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    world
+        .register(
+            "member",
+            with(
+                with(member(), "/proof", proof),
+                "/user_name",
+                "diego.alvarez",
+            ),
+        )
+        .await;
+    let diego = world.sign_in("member", "diego.alvarez").await;
+    let letters = world.letters().await;
+    let pins = letters.iter().map(|l| pin_in(l, 6));
+    let waited_for = pins.into_iter().find(|p| *p != pin).unwrap();
+    let actors = vec![
+        Actor {
+            pin: another(&waited_for),
+            ..Actor::new("member without PIN", diego.clone())
+        },
+        Actor {
+            pin: another(&pin),
+            ..Actor::new("member", maria.clone())
+        },
+    ];
+    let site = without_invitations(world, "member", actors, [&maria, &diego]).await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn provider_portal() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (name, code) = world.added_by(&helen, "Ivy").await;
+    let redeem = async |name: &str, code: &str| {
+        let body = json!({ "user_name": name, "registration_code": code, "password": PASSWORD, "hint": provider()["hint"] });
+        let answer = world
+            .on("provider")
+            .post("/registration-codes/redemption", body)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        world.sign_in("provider", name).await
+    };
+    let user = redeem(&name, &code).await;
+    let body = json!({ "first_name": "Abe", "last_name": "Lind", "email": "abe@lakeside.example", "role": "administrator" });
+    let added = helen.post("/users", body).await.unwrap();
+    let code = code_in(&world.last_mail_to("abe@lakeside.example").await);
+    let administrator = redeem(added.text_at("/user_name"), &code).await;
+
+    let register = async |way: &str, number: &str, tax_id: &str| {
+        let proof = json!({ "provider_id": number, "tax_id": tax_id });
+        let before = world.letters().await;
+        let registered = world
+            .register(
+                "provider",
+                with(with(provider(), "/way", way), "/proof", proof),
+            )
+            .await;
+        let letter = world
+            .letters()
+            .await
+            .into_iter()
+            .find(|l| !before.contains(l));
+        (
+            world
+                .sign_in("provider", registered.text_at("/user_name"))
+                .await,
+            letter.map(|l| pin_in(&l, 4)),
+        )
+    };
+    let (second, pin) = register("practice", "PV30007", "009012345").await;
+    assert_eq!(
+        second
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
+    let (without_pin, pin) = register("facility", "PV30006", "008901234").await;
+    let (billing, none) = register("billing_agency", "PV30005", "007890123").await;
+    assert_eq!(none, None, "its letter waits for the agreement");
+    let four = |role, client: &Client| Actor {
+        pin: "0000".into(),
+        ..Actor::new(role, client.clone())
+    };
+    let actors = vec![
+        Actor {
+            pin: another(&pin.unwrap()),
+            ..Actor::new("another principal, without PIN", without_pin)
+        },
+        four("another principal, letter withheld", &billing),
+        four("user", &user),
+        four("administrator", &administrator),
+        four("principal", &helen),
+        four("principal of another", &second),
+    ];
+    let site = without_invitations(world, "provider", actors, [&user, &second]).await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn practice_portal() {
+    let world = World::new().await;
+    world.register("practice", dental()).await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let manager = with(
+        dental(),
+        "/proof",
+        json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
+    );
+    let manager = with(
+        with(manager, "/way", "dental_office_manager"),
+        "/user_name",
+        "office.manager",
+    );
+    world
+        .register(
+            "practice",
+            without(
+                with(manager, "/email", "manager@oakview.example"),
+                "/may_sign",
+            ),
+        )
+        .await;
+    let manager = world.sign_in("practice", "office.manager").await;
+
+    let staff = async |name: &str, role: &str| {
+        let body = json!({
+            "first_name": "Some", "last_name": "Body", "email": format!("{name}@riverbend.example"),
+            "user_name": name, "initial_password": "First-Lantern-17", "role": role,
+        });
+        let added = omar.post("/users", body).await.unwrap();
+        assert_eq!(added.status, 201, "{}", added.text);
+        world
+            .on("practice")
+            .sign_in(name, "First-Lantern-17")
+            .await
+            .unwrap()
+            .0
+    };
+    let changed = async |client: Client| {
+        let body = json!({ "current_password": "First-Lantern-17", "new_password": PASSWORD });
+        let answer = client
+            .send(Method::PUT, "/sessions/current/password", Some(&body))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        client
+    };
+    let fresh = staff("fresh.staff", "user").await;
+    let user = changed(staff("some.staff", "user").await).await;
+    let administrator = changed(staff("some.manager", "administrator").await).await;
+    let actors = vec![
+        Actor {
+            password: "First-Lantern-17".into(),
+            ..Actor::new("staff, initial password", fresh)
+        },
+        Actor::new("staff", user.clone()),
+        Actor::new("office manager", administrator),
+        Actor::new("provider", omar.clone()),
+        Actor::new("office manager of another", manager.clone()),
+    ];
+    let site = without_invitations(world, "practice", actors, [&user, &manager]).await;
+    insta::assert_snapshot!(site.grid().await);
+}

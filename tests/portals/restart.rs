@@ -1,0 +1,276 @@
+//! What survives the end of a system: everything that was answered.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use vestibule_local::client::Client;
+use vestibule_local::{Instance, Options};
+use vestibule_tests::people::{PASSWORD, member, provider};
+use vestibule_tests::{World, options, pin_in};
+
+/// The options of a system that keeps what it knows in a folder.
+fn kept_in(folder: &Path) -> Options {
+    Options {
+        data: Some(folder.to_owned()),
+        ..options()
+    }
+}
+
+/// One life of a system: it has a runtime of its own, and everything that it serves ends with it.
+struct Life {
+    runtime: Runtime,
+    world: World,
+}
+
+impl Life {
+    /// The first on a folder, with the known records.
+    fn first(options: &Options) -> Self {
+        Self::begin(|| World::with(options.clone()))
+    }
+
+    /// A further one, with what the folder holds.
+    fn again(options: &Options) -> Self {
+        Self::begin(|| World::empty(options.clone()))
+    }
+
+    fn begin<F: Future<Output = World>>(world: impl FnOnce() -> F) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let world = runtime.block_on(async { world().await });
+        Self { runtime, world }
+    }
+
+    fn live<T>(&self, day: impl AsyncFnOnce(&World) -> T) -> T {
+        self.runtime.block_on(day(&self.world))
+    }
+
+    /// Pulls the plug: what was in memory alone is lost.
+    fn end(self) {
+        let Self { runtime, world } = self;
+        drop(world);
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn accounts_sessions_mails_and_letters_survive_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let options = kept_in(folder.path());
+
+    let life = Life::first(&options);
+    let (token, letters) = life.live(async |world| {
+        world.register("member", member()).await;
+        let (_, answer) = world
+            .on("member")
+            .sign_in("maria.alvarez", PASSWORD)
+            .await
+            .unwrap();
+        let letters = world.letters().await;
+        assert_eq!(
+            (
+                letters.len(),
+                world.instance.inbox.to("maria@example.com").len()
+            ),
+            (1, 1)
+        );
+        (answer.text_at("/token").to_owned(), letters)
+    });
+    life.end();
+
+    let life = Life::again(&options);
+    life.live(async |world| {
+        let maria = world.on("member").with_token(&token);
+        let me = maria.get("/me").await.unwrap();
+        assert_eq!(
+            (me.status, me.text_at("/user_name")),
+            (200, "maria.alvarez")
+        );
+        assert_eq!(
+            world.instance.inbox.to("maria@example.com").len(),
+            1,
+            "the mail is still there"
+        );
+        assert_eq!(
+            world.letters().await,
+            letters,
+            "the letter is still there, and printed once"
+        );
+
+        // The PIN of before opens the account: the keys are the same.
+        let pin = pin_in(&letters[0], 6);
+        let opened = maria
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap();
+        assert_eq!(opened.status, 200, "{}", opened.text);
+        world.sign_in("member", "maria.alvarez").await;
+
+        // And the records are there: nobody registers twice.
+        let (_, again) = world
+            .on("member")
+            .sign_in("maria.alvarez", "Not-Her-Password-1")
+            .await
+            .unwrap();
+        assert_eq!(again.status, 401);
+        let body = vestibule_tests::people::with(member(), "/user_name", "maria.other");
+        let refused = world
+            .on("member")
+            .post("/registrations", body)
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "registration-refused")
+        );
+    });
+    life.end();
+
+    // A third life knows what the second did.
+    let life = Life::again(&options);
+    life.live(async |world| {
+        let maria = world.on("member").with_token(&token);
+        assert_eq!(maria.get("/entitlements").await.unwrap().status, 200);
+    });
+    life.end();
+}
+
+#[test]
+fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
+    let folder = TempDir::new().unwrap();
+    let options = kept_in(folder.path());
+
+    let life = Life::first(&options);
+    life.live(async |world| {
+        world.register("provider", provider()).await;
+        assert!(
+            world.instance.inbox.is_empty() && world.instance.letters().is_empty(),
+            "nothing has left yet"
+        );
+    });
+    life.end();
+
+    let life = Life::again(&options);
+    life.live(async |world| {
+        let inbox = &world.instance.inbox;
+        assert!(inbox.is_empty());
+        // The stream tells of what is new since the start only; the clockwork finds the rest.
+        assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
+        assert_eq!(inbox.to("helen@lakeside.example").len(), 1);
+        assert_eq!(world.letters().await.len(), 1);
+        assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);
+        assert_eq!((inbox.len(), world.letters().await.len()), (1, 1));
+    });
+    life.end();
+}
+
+#[test]
+fn a_restart_gives_nobody_new_guesses() {
+    let folder = TempDir::new().unwrap();
+    let options = kept_in(folder.path());
+    let guess = async |client: &Client, pin: &str| {
+        client
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+    };
+
+    let life = Life::first(&options);
+    let (token, pin) = life.live(async |world| {
+        let maria = world.member().await;
+        let pin = pin_in(&world.last_letter().await, 6);
+        let wrong = vestibule_tests::another(&pin);
+        for _ in 0..3 {
+            assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
+        }
+        // Seven of ten passwords, too.
+        for _ in 0..7 {
+            let (_, refused) = world
+                .on("member")
+                .sign_in("somebody.else", "Wrong-Guess-1")
+                .await
+                .unwrap();
+            assert_eq!(refused.status, 401);
+        }
+        let (_, answer) = world
+            .on("member")
+            .sign_in("maria.alvarez", PASSWORD)
+            .await
+            .unwrap();
+        (answer.text_at("/token").to_owned(), pin)
+    });
+    life.end();
+
+    let life = Life::again(&options);
+    life.live(async |world| {
+        let maria = world.on("member").with_token(&token);
+        let wrong = vestibule_tests::another(&pin);
+        assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
+        assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
+        assert_eq!(
+            guess(&maria, &pin).await.problem(),
+            "pin-dead",
+            "five wrong ones kill it, over two lives"
+        );
+
+        for _ in 0..3 {
+            let (_, refused) = world
+                .on("member")
+                .sign_in("somebody.else", "Wrong-Guess-1")
+                .await
+                .unwrap();
+            assert_eq!(refused.status, 401);
+        }
+        let (_, refused) = world
+            .on("member")
+            .sign_in("somebody.else", "Wrong-Guess-1")
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (429, "too-many-attempts")
+        );
+    });
+    life.end();
+}
+
+#[test]
+fn a_second_system_on_the_same_folder_is_refused_in_words() {
+    let folder = TempDir::new().unwrap();
+    let options = kept_in(folder.path());
+    let life = Life::first(&options);
+    life.live(async |world| {
+        let refused = Instance::start(options.clone()).await.unwrap_err().to_string();
+        let expected = format!(
+            "another portal is running on {}; stop it, or start this one with --data ANOTHER-FOLDER",
+            folder.path().display()
+        );
+        assert_eq!(refused, expected);
+        // The first goes on as if nothing had happened.
+        world.register("member", member()).await;
+    });
+    life.end();
+
+    // Once it has ended, the folder is free.
+    let life = Life::again(&options);
+    life.live(async |world| {
+        world.sign_in("member", "maria.alvarez").await;
+    });
+    life.end();
+}
+
+#[test]
+fn a_damaged_key_stops_the_start_in_words() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("kms.key"), b"half a key").unwrap();
+    let runtime = Runtime::new().unwrap();
+    let refused = runtime
+        .block_on(Instance::start(kept_in(folder.path())))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"),
+        "{refused}"
+    );
+}
