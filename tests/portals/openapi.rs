@@ -184,10 +184,17 @@ fn every_operation_is_described() {
 fn what_needs_a_session_says_so() {
     let open = [
         "accept_invitation",
+        "ask_password_reset",
+        "ask_security_questions",
+        "confirm_email",
         "describe_portal",
         "look_up_invitation",
+        "look_up_password_reset",
+        "recover_user_name",
         "redeem_registration_code",
         "register",
+        "remind_user_name",
+        "reset_password",
         "sign_in",
     ];
     for (method, path, operation) in operations() {

@@ -441,7 +441,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             INITIAL,
             INITIAL,
             "new_password",
-            "must be another than the current one",
+            "must be one that you have not used here before",
         ),
         (
             INITIAL,

@@ -30,14 +30,17 @@ pub(crate) struct AccessRequest {
 /// Gives a user another role, services and group codes, from the next request on.
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/access", tag = "users",
+    operation_id = "assign_access",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
     request_body = AccessRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 200, body = UserAnswer, description = "Done; this is how it is now"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn access(

@@ -106,10 +106,13 @@ fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganisationId, P
 /// begins a formula in a spreadsheet.
 #[utoipa::path(
     get, path = "/{portal}/users.csv", tag = "users",
+    operation_id = "download_users",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/csv"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 200, body = String, content_type = "text/csv", description = "Done; this is how it is now"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn download(State(app): State<App>, Entitled(caller): Entitled) -> Result<Response, Problem> {

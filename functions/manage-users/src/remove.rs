@@ -12,11 +12,14 @@ use crate::{Target, problem};
 /// Removes a user from the caller's organisation; who belongs to no other is deleted.
 #[utoipa::path(
     delete, path = "/{portal}/users/{id}", tag = "users",
+    operation_id = "remove_user",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 204, description = "Done"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
     )
 )]

@@ -15,6 +15,7 @@ use crate::{Target, UserAnswer, problem};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusRequest {
+    /// Whether they can.
     status: WantedStatus,
 }
 
@@ -31,14 +32,17 @@ pub(crate) enum WantedStatus {
 /// Disables a user, or reinstates one.
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/status", tag = "users",
+    operation_id = "set_user_status",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
     request_body = StatusRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 200, body = UserAnswer, description = "Done; this is how it is now"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`several-organisations`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn status(

@@ -24,12 +24,15 @@ pub(crate) struct ChangeEmailRequest {
 /// Sends a link to the new address and tells the old one. The address changes when the link is used.
 #[utoipa::path(
     put, path = "/{portal}/me/email", tag = "profile",
+    operation_id = "change_email",
     params(("portal" = String, Path, description = "The portal")),
     request_body = ChangeEmailRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 202, description = "The link is on its way"),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn change_email(

@@ -15,19 +15,21 @@ use vestibule_store::CommitError;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmationRequest {
+    /// The token.
     token: String,
 }
 
 /// Makes a new address the account's.
 #[utoipa::path(
     post, path = "/{portal}/email-confirmations", tag = "profile",
+    operation_id = "confirm_email",
     params(("portal" = String, Path, description = "The portal")),
     request_body = ConfirmationRequest,
     responses(
-        (status = 204),
+        (status = 204, description = "Done"),
         (status = 409, body = ProblemBody, description = "`already-taken`", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`email-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn confirm_email(

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Bookmark, Gate};
 use vestibule_domain::profile::{self, Changes};
 use vestibule_domain::text::{Invalid, NamePart, PersonName};
-use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::credentials::{self, LinkFields, QuestionAnswerFields};
 use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn};
 
-use crate::me::{LinkAnswer, ProfileAnswer, show};
+use crate::me::{ProfileAnswer, show};
 
 /// What shall be different; what isn't given stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(crate) struct EditRequest {
     /// The hint question and its answer.
     hint: Option<QuestionAnswerFields>,
     /// The links of the profile, all of them: at most 20.
-    links: Option<Vec<LinkAnswer>>,
+    links: Option<Vec<LinkFields>>,
     /// The publications subscribed to, all of them. They can be chosen once the PIN or registration
     /// code has been entered; before that the help desk changes them.
     subscriptions: Option<BTreeSet<String>>,
@@ -37,12 +37,15 @@ const MOST_LINKS: usize = 20;
 /// Changes the caller's own data. The user name can't be changed.
 #[utoipa::path(
     patch, path = "/{portal}/me", tag = "profile",
+    operation_id = "edit_profile",
     params(("portal" = String, Path, description = "The portal")),
     request_body = EditRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ProfileAnswer),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 200, body = ProfileAnswer, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn edit(
@@ -95,7 +98,7 @@ fn require_activation(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-fn parse_links(links: Vec<LinkAnswer>, fields: &mut Fields) -> Vec<Bookmark> {
+fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
     if links.len() > MOST_LINKS {
         fields.fault("links", format!("must be at most {MOST_LINKS}"));
         return Vec::new();

@@ -25,12 +25,15 @@ pub(crate) struct FeedbackRequest {
 /// Sends feedback to the help desk.
 #[utoipa::path(
     post, path = "/{portal}/feedback", tag = "profile",
+    operation_id = "send_feedback",
     params(("portal" = String, Path, description = "The portal")),
     request_body = FeedbackRequest,
+    security(("session" = []), ("cookie" = [])),
     responses(
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 202, description = "It is on its way"),
         (status = 409, body = ProblemBody, description = "`no-feedback`: the help desk has no address for it", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn feedback(State(app): State<App>, SignedIn(caller): SignedIn, Body(request): Body<FeedbackRequest>) -> Result<StatusCode, Problem> {

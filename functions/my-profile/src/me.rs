@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::register::asks_for_backup;
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
@@ -66,8 +66,7 @@ pub(crate) struct AdministratorAnswer {
 }
 
 /// A link of the profile.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LinkAnswer {
     /// What the user calls it.
     pub title: String,

@@ -40,12 +40,13 @@ pub(crate) struct UserNameAnswer {
 /// Shows the user name to who has answered everything rightly. All refusals are the same.
 #[utoipa::path(
     post, path = "/{portal}/user-name-recoveries/answers", tag = "recovery",
+    operation_id = "recover_user_name",
     params(("portal" = String, Path, description = "The portal")),
     request_body = AnswersRequest,
     responses(
-        (status = 200, body = UserNameAnswer),
+        (status = 200, body = UserNameAnswer, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn answer_for_user_name(

@@ -37,12 +37,13 @@ pub(crate) struct QuestionsAnswer {
 /// Shows the security questions of who has forgotten their user name.
 #[utoipa::path(
     post, path = "/{portal}/user-name-recoveries", tag = "recovery",
+    operation_id = "ask_security_questions",
     params(("portal" = String, Path, description = "The portal")),
     request_body = QuestionsRequest,
     responses(
-        (status = 200, body = QuestionsAnswer),
+        (status = 200, body = QuestionsAnswer, description = "Done; this is how it is now"),
         (status = 404, body = ProblemBody, description = "`not-this-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn ask_questions(

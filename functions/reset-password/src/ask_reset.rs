@@ -19,7 +19,8 @@ use crate::{count, names, questions};
 /// Whose password was forgotten.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ResetRequest {
+pub(crate) struct AskResetRequest {
+    /// The user name; case doesn't matter.
     user_name: String,
 }
 
@@ -38,18 +39,19 @@ pub(crate) struct ResetInstructions {
 /// goes to the address on record and nowhere else.
 #[utoipa::path(
     post, path = "/{portal}/password-resets", tag = "recovery",
+    operation_id = "ask_password_reset",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = ResetRequest,
+    request_body = AskResetRequest,
     responses(
-        (status = 202, body = ResetInstructions),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 202, body = ResetInstructions, description = "Noted"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn ask_reset(
     State(app): State<App>,
     Portal(policy): Portal,
     From(origin): From,
-    Body(request): Body<ResetRequest>,
+    Body(request): Body<AskResetRequest>,
 ) -> Result<(StatusCode, Json<ResetInstructions>), Problem> {
     let mut fields = Fields::default();
     let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));

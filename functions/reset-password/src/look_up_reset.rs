@@ -19,6 +19,7 @@ use crate::names;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResetLinkRequest {
+    /// The token.
     token: String,
 }
 
@@ -38,12 +39,13 @@ pub(crate) struct ResetLookUp {
 /// Shows to who has a reset link what else is asked for. The link isn't used up by it.
 #[utoipa::path(
     post, path = "/{portal}/password-resets/look-up", tag = "recovery",
+    operation_id = "look_up_password_reset",
     params(("portal" = String, Path, description = "The portal")),
     request_body = ResetLinkRequest,
     responses(
-        (status = 200, body = ResetLookUp),
+        (status = 200, body = ResetLookUp, description = "Done; this is how it is now"),
         (status = 410, body = ProblemBody, description = "`reset-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn look_up_reset(

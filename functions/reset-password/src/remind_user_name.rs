@@ -28,12 +28,13 @@ pub(crate) struct ReminderRequest {
 /// address that has none.
 #[utoipa::path(
     post, path = "/{portal}/user-name-reminders", tag = "recovery",
+    operation_id = "remind_user_name",
     params(("portal" = String, Path, description = "The portal")),
     request_body = ReminderRequest,
     responses(
         (status = 202, description = "Noted"),
         (status = 404, body = ProblemBody, description = "`not-this-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn remind_user_name(

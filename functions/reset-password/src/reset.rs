@@ -22,7 +22,7 @@ use crate::{count, refused};
 /// for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RedemptionRequest {
+pub(crate) struct PasswordResetRequest {
     /// The token of the link, where the portal mails one.
     token: Option<String>,
     /// The user name, where it mails none.
@@ -38,7 +38,7 @@ pub(crate) struct RedemptionRequest {
 
 /// The new password is set.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RedemptionAnswer {
+pub(crate) struct PasswordResetAnswer {
     /// Sign in with it.
     user_name: String,
 }
@@ -47,21 +47,22 @@ pub(crate) struct RedemptionAnswer {
 /// every session of the account is over. All refusals are the same.
 #[utoipa::path(
     post, path = "/{portal}/password-resets/redemption", tag = "recovery",
+    operation_id = "reset_password",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = RedemptionRequest,
+    request_body = PasswordResetRequest,
     responses(
-        (status = 200, body = RedemptionAnswer),
+        (status = 200, body = PasswordResetAnswer, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn reset(
     State(app): State<App>,
     Portal(policy): Portal,
     From(origin): From,
-    Body(request): Body<RedemptionRequest>,
-) -> Result<Json<RedemptionAnswer>, Problem> {
+    Body(request): Body<PasswordResetRequest>,
+) -> Result<Json<PasswordResetAnswer>, Problem> {
     let means = &policy.recovery.forgot_password;
     let by_link = means.contains(&RecoveryMeans::Email);
     let mut fields = Fields::default();
@@ -120,7 +121,7 @@ pub(crate) async fn reset(
     fields.finish(Some(()))?;
     credentials::not_used_before("new_password", &password, account, &app).await?;
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => Ok(Json(RedemptionAnswer { user_name: account.user_name.to_string() })),
+        Ok(()) => Ok(Json(PasswordResetAnswer { user_name: account.user_name.to_string() })),
         // The link was used, or the account changed, at the same moment.
         Err(CommitError::Stale) => Err(refused(&policy)),
         Err(other) => Err(other.into()),

@@ -9,11 +9,13 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 /// Ends one of the caller's sessions.
 #[utoipa::path(
     delete, path = "/{portal}/sessions/{id}", tag = "sessions",
+    operation_id = "end_session",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The session")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 204, description = "Done"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn end(State(app): State<App>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode, Problem> {

@@ -26,10 +26,12 @@ pub(crate) struct OpenSession {
 /// Lists the caller's open sessions, the latest first.
 #[utoipa::path(
     get, path = "/{portal}/sessions", tag = "sessions",
+    operation_id = "list_sessions",
     params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<OpenSession>),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = Listed<OpenSession>, description = "Done; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<Listed<OpenSession>>, Problem> {

@@ -20,7 +20,7 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 403 `next-step-required`.";
 
 /// What the tags of operations stand for.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     (
         "registration",
         "Describing a portal; registering against the plan's records, or through an invitation's link",
@@ -29,10 +29,14 @@ const TAGS: [(&str, &str); 6] = [
         "activation",
         "PINs that come by letter, and registration codes that come by e-mail",
     ),
-    ("sessions", "Signing in and out; choosing a new password"),
+    ("sessions", "Signing in and out; open sessions; choosing a new password"),
+    (
+        "recovery",
+        "Getting back in: forgotten passwords and forgotten user names",
+    ),
     ("invitations", "Inviting people to one's organisation"),
     ("users", "The users of one's organisation"),
-    ("profile", "What users see of themselves"),
+    ("profile", "What users see of themselves and change"),
 ];
 
 /// The description as pretty JSON.

@@ -26,6 +26,17 @@ pub struct QuestionAnswerFields {
 
 only_from_object!(QuestionAnswerFields);
 
+/// A link that a user keeps.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct LinkFields {
+    /// What the user calls it.
+    pub title: String,
+    /// Where it leads.
+    pub address: String,
+}
+only_from_object!(LinkFields);
+
 /// A parsed question with the comparable form of its answer.
 #[derive(Debug, Clone)]
 pub struct ParsedAnswer {
