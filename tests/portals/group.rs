@@ -1,43 +1,95 @@
 //! The group (employer) portal.
 
+use reqwest::Method;
 use serde_json::json;
-use vestibule_tests::people::{PASSWORD, group_principal, with};
+use vestibule_domain::account::{Account, Status};
+use vestibule_local::client::Client;
+use vestibule_tests::inside::shown;
+use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::{World, token_in};
 
 #[tokio::test]
 async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_the_older() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let old = world.invite(&ruth, "Sam", "sam@blueheron.example", "user").await;
+    let old = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
 
     // Nothing but the link lets staff in: no way of registering is theirs.
-    let body = with(World::acceptance("vi.x.y", "Sam", "sam@blueheron.example", "sam.lind"), "/token", "vi.x.y");
-    let refused = world.on("group").post("/invitations/accept", body).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (404, "invitation-unknown"));
+    let body = with(
+        World::acceptance("vi.x.y", "Sam", "sam@blueheron.example", "sam.lind"),
+        "/token",
+        "vi.x.y",
+    );
+    let refused = world
+        .on("group")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (404, "invitation-unknown")
+    );
     let body = with(group_principal(), "/way", "staff");
-    let refused = world.on("group").post("/registrations", body).await.unwrap();
+    let refused = world
+        .on("group")
+        .post("/registrations", body)
+        .await
+        .unwrap();
     assert_eq!((refused.status, refused.fields()), (422, vec!["way"]));
 
     // Sent again, the older link is dead and the newer one works.
     let list = ruth.get("/invitations").await.unwrap();
     let id = list.text_at("/items/0/id").to_owned();
-    let resent = ruth.post(&format!("/invitations/{id}/resend"), json!({})).await.unwrap();
-    assert_eq!((resent.status, resent.body["sent"].as_u64()), (200, Some(2)));
+    let resent = ruth
+        .post(&format!("/invitations/{id}/resend"), json!({}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (resent.status, resent.body["sent"].as_u64()),
+        (200, Some(2))
+    );
     let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
     assert_ne!(old, new);
     let with_old = World::acceptance(&old, "Sam", "sam@blueheron.example", "sam.lind");
-    let refused = world.on("group").post("/invitations/accept", with_old).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (404, "invitation-unknown"));
-    assert!(refused.text_at("/detail").contains("perhaps a newer one was sent"), "{}", refused.text);
+    let refused = world
+        .on("group")
+        .post("/invitations/accept", with_old)
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (404, "invitation-unknown")
+    );
+    assert!(
+        refused
+            .text_at("/detail")
+            .contains("perhaps a newer one was sent"),
+        "{}",
+        refused.text
+    );
     let with_new = World::acceptance(&new, "Sam", "sam@blueheron.example", "sam.lind");
-    let accepted = world.on("group").post("/invitations/accept", with_new).await.unwrap();
+    let accepted = world
+        .on("group")
+        .post("/invitations/accept", with_new)
+        .await
+        .unwrap();
     assert_eq!(accepted.status, 201, "{}", accepted.text);
-    let (_, signed_in) = world.on("group").sign_in("sam.lind", PASSWORD).await.unwrap();
-    assert_eq!((signed_in.status, signed_in.text_at("/next_step")), (201, "await_approval"));
+    let (_, signed_in) = world
+        .on("group")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(
+        (signed_in.status, signed_in.text_at("/next_step")),
+        (201, "await_approval")
+    );
 }
 
 #[tokio::test]
-async fn ag_08_the_invited_person_is_told_registers_is_approved_and_has_exactly_what_was_assigned() {
+async fn ag_08_the_invited_person_is_told_registers_is_approved_and_has_exactly_what_was_assigned()
+{
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
@@ -46,13 +98,340 @@ async fn ag_08_the_invited_person_is_told_registers_is_approved_and_has_exactly_
 
     let sam = world.sign_in("group", "sam.lind").await;
     let refused = sam.get("/entitlements").await.unwrap();
-    assert_eq!((refused.status, refused.text_at("/next_step")), (403, "await_approval"));
+    assert_eq!(
+        (refused.status, refused.text_at("/next_step")),
+        (403, "await_approval")
+    );
 
     let body = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH02"] });
-    let approved = ruth.post(&format!("/users/{id}/approval"), body).await.unwrap();
+    let approved = ruth
+        .post(&format!("/users/{id}/approval"), body)
+        .await
+        .unwrap();
     assert_eq!(approved.status, 200, "{}", approved.text);
     let entitlements = sam.get("/entitlements").await.unwrap();
     assert_eq!(entitlements.status, 200, "{}", entitlements.text);
-    assert_eq!(entitlements.body["services"], json!(["enrollment", "reports"]));
+    assert_eq!(
+        entitlements.body["services"],
+        json!(["enrollment", "reports"])
+    );
     assert_eq!(entitlements.body["group_codes"], json!(["BH02"]));
+}
+
+#[tokio::test]
+async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
+    let world = World::new().await;
+    let registered = world.register("group", group_principal()).await;
+    assert_eq!(registered.body["notices"], json!(["invite_backup"]));
+    let mails = world.mails_to("ruth@blueheron.example").await;
+    let subjects: Vec<_> = mails.iter().map(|m| m.subject.as_str()).collect();
+    assert!(
+        subjects.contains(&"Please invite a backup for Blue Heron Manufacturing"),
+        "{subjects:?}"
+    );
+    let asked = mails.iter().find(|m| m.subject.contains("backup")).unwrap();
+    insta::assert_snapshot!("mail_backup_wanted", shown(asked));
+
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let notices = async || ruth.get("/me").await.unwrap().body["notices"].clone();
+    assert_eq!(notices().await, json!(["invite_backup"]), "alone");
+    world.staff(&ruth, "Una", "user").await;
+    assert_eq!(
+        notices().await,
+        json!(["invite_backup"]),
+        "an ordinary user is no backup"
+    );
+    let token = world
+        .invite(&ruth, "Ada", "ada@blueheron.example", "administrator")
+        .await;
+    assert_eq!(
+        notices().await,
+        json!(["invite_backup"]),
+        "an invitation is no backup"
+    );
+    let body = World::acceptance(&token, "Ada", "ada@blueheron.example", "ada.lind");
+    let accepted = world
+        .on("group")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    assert_eq!(
+        notices().await,
+        json!(["invite_backup"]),
+        "one who isn't approved is no backup"
+    );
+    let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
+    let approved = ruth.post(&path, json!({ "services": [] })).await.unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    assert_eq!(notices().await, json!([]), "there is a backup");
+
+    // The backup has the same administrator rights, and is asked for nothing.
+    let ada = world.sign_in("group", "ada.lind").await;
+    assert_eq!(ada.get("/me").await.unwrap().body["notices"], json!([]));
+    for path in ["/users", "/invitations"] {
+        assert_eq!(ada.get(path).await.unwrap().status, 200, "{path}");
+    }
+    // A backup that is disabled or deleted is none any more.
+    let ada_id = ada.get("/me").await.unwrap().text_at("/id").to_owned();
+    world
+        .alter("group", &ada_id, |a| a.status = Status::Disabled)
+        .await;
+    assert_eq!(
+        notices().await,
+        json!(["invite_backup"]),
+        "the backup is disabled"
+    );
+}
+
+#[tokio::test]
+async fn ag_04_only_portals_that_want_a_backup_ask_for_one() {
+    let world = World::new().await;
+    for (portal, body) in everyone() {
+        let wants = matches!(portal, "agent" | "group");
+        let email = body["email"].as_str().unwrap().to_owned();
+        let before = world.mails_to(&email).await.len();
+        let registered = world.register(portal, body).await;
+        assert_eq!(
+            registered.body.get("notices").is_some(),
+            wants,
+            "{portal}: {}",
+            registered.text
+        );
+        let mails = world.mails_to(&email).await.split_off(before);
+        let asked = mails
+            .iter()
+            .filter(|m| m.subject.contains("backup"))
+            .count();
+        assert_eq!(asked, usize::from(wants), "{portal}");
+    }
+}
+
+#[tokio::test]
+async fn ag_08_the_mails_say_who_invites_what_to_do_and_what_was_assigned() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let id = world.invited(&ruth, "Sam", "user").await;
+    let body = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH02"] });
+    let approved = ruth
+        .post(&format!("/users/{id}/approval"), body)
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    let to_sam = world.mails_to("sam@blueheron.example").await;
+    assert_eq!(to_sam.len(), 3, "{to_sam:#?}");
+    for (mail, name) in to_sam.iter().zip([
+        "mail_invitation",
+        "mail_invited_person_welcome",
+        "mail_approved",
+    ]) {
+        insta::assert_snapshot!(name, shown(mail));
+    }
+    let told = world.last_mail_to("ruth@blueheron.example").await;
+    insta::assert_snapshot!("mail_invited_person_registered", shown(&told));
+}
+
+#[tokio::test]
+async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let ada = world.staff(&ruth, "Ada", "administrator").await;
+    let before = world.mails_to("ruth@blueheron.example").await.len();
+    let id = world.invited(&ada, "Sam", "user").await;
+    let told = world.last_mail_to("ada@blueheron.example").await;
+    assert_eq!(
+        told.subject,
+        "Please approve a new user of Blue Heron Manufacturing"
+    );
+    assert!(
+        told.text.contains("Sam Lind") && told.text.contains("sam.lind"),
+        "{}",
+        told.text
+    );
+    assert_eq!(
+        world.mails_to("ruth@blueheron.example").await.len(),
+        before,
+        "the inviter is told, nobody else"
+    );
+
+    let path = format!("/users/{id}/approval");
+    let nothing = json!({ "services": [], "group_codes": [] });
+    let approved = ruth.post(&path, nothing.clone()).await.unwrap();
+    assert_eq!(
+        (approved.status, approved.text_at("/registration")),
+        (200, "registered")
+    );
+    let again = ada.post(&path, nothing).await.unwrap();
+    assert_eq!((again.status, again.problem()), (409, "not-awaited"));
+    let sam = world.sign_in("group", "sam.lind").await;
+    let entitlements = sam.get("/entitlements").await.unwrap();
+    assert_eq!(entitlements.status, 200, "{}", entitlements.text);
+    assert_eq!(
+        (
+            &entitlements.body["services"],
+            &entitlements.body["group_codes"]
+        ),
+        (&json!([]), &json!([]))
+    );
+}
+
+#[tokio::test]
+async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    for role in ["user", "administrator"] {
+        let first = if role == "user" { "Una" } else { "Ada" };
+        let id = world.invited(&ruth, first, role).await;
+        let waiting = world
+            .sign_in("group", &format!("{}.lind", first.to_lowercase()))
+            .await;
+        let approval = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
+        let person =
+            json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@blueheron.example" });
+        let invitation = ruth
+            .get("/invitations")
+            .await
+            .unwrap()
+            .text_at("/items/0/id")
+            .to_owned();
+        let tried = [
+            waiting.get("/entitlements").await,
+            waiting.get("/users").await,
+            waiting.get(&format!("/users/{id}")).await,
+            waiting
+                .post("/users", with(person.clone(), "/user_name", "kim.lind"))
+                .await,
+            waiting
+                .post(&format!("/users/{id}/approval"), approval)
+                .await,
+            waiting.get("/invitations").await,
+            waiting.post("/invitations", person).await,
+            waiting
+                .post(&format!("/invitations/{invitation}/resend"), json!({}))
+                .await,
+            waiting
+                .send(Method::DELETE, &format!("/invitations/{invitation}"), None)
+                .await,
+        ];
+        for (i, answer) in tried.into_iter().enumerate() {
+            let answer = answer.unwrap();
+            assert_eq!(
+                (answer.status, answer.text_at("/next_step")),
+                (403, "await_approval"),
+                "{role}, {i}: {}",
+                answer.text
+            );
+        }
+        let listed = ruth.get(&format!("/users/{id}")).await.unwrap();
+        assert_eq!(
+            (listed.text_at("/registration"), &listed.body["services"]),
+            ("awaiting_approval", &json!([]))
+        );
+    }
+}
+
+#[tokio::test]
+async fn ag_08_only_services_on_offer_and_the_organisations_own_group_codes_are_assigned() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let id = world.invited(&ruth, "Sam", "user").await;
+    let path = format!("/users/{id}/approval");
+    for (services, codes, field) in [
+        (json!(["commissions"]), json!([]), "services"),
+        (
+            json!(["enrollment", "Enrollment"]),
+            json!(["BH01"]),
+            "services",
+        ),
+        (json!(["enrollment"]), json!(["CP01"]), "group_codes"),
+        (
+            json!(["enrollment"]),
+            json!(["BH01", "bh02"]),
+            "group_codes",
+        ),
+        (json!("enrollment"), json!([]), "services"),
+    ] {
+        let body = json!({ "services": services, "group_codes": codes });
+        let refused = ruth.post(&path, body).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec![field]),
+            "{}",
+            refused.text
+        );
+    }
+    let refused = ruth
+        .post(&path, json!({ "group_codes": ["BH01"] }))
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.fields()), (422, vec!["services"]));
+    // Nothing of that approved anybody, or told them so.
+    let sam = world.sign_in("group", "sam.lind").await;
+    assert_eq!(
+        sam.get("/entitlements")
+            .await
+            .unwrap()
+            .text_at("/next_step"),
+        "await_approval"
+    );
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 2);
+}
+
+#[tokio::test]
+async fn ag_15_the_profile_lists_the_administrators_of_the_organisation() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let una = world.staff(&ruth, "Una", "user").await;
+    // Another organisation of the portal, whose administrators are nobody's business here.
+    let cedar = with(
+        group_principal(),
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
+    let cedar = with(
+        with(cedar, "/user_name", "cedar.baker"),
+        "/email",
+        "baker@cedarpine.example",
+    );
+    world.register("group", cedar).await;
+
+    let listed = async |client: &Client| {
+        let me = client.get("/me").await.unwrap();
+        assert_eq!(me.text_at("/organisation/name"), "Blue Heron Manufacturing");
+        let mut listed = me.body["organisation"]["administrators"]
+            .as_array()
+            .unwrap()
+            .clone();
+        listed.sort_by_key(|a| a["email"].as_str().map(str::to_owned));
+        json!(listed)
+    };
+    let administrator = |first: &str, last: &str, email: &str, role: &str| json!({ "first_name": first, "last_name": last, "email": email, "role": role });
+    let okafor = administrator("Ruth", "Okafor", "ruth@blueheron.example", "principal");
+    let lind = administrator("Ada", "Lind", "ada@blueheron.example", "administrator");
+
+    let id = world.invited(&ruth, "Ada", "administrator").await;
+    for client in [&ruth, &una] {
+        assert_eq!(
+            listed(client).await,
+            json!([okafor]),
+            "one who isn't approved administers nothing"
+        );
+    }
+    let approved = ruth
+        .post(&format!("/users/{id}/approval"), json!({ "services": [] }))
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    let ada = world.sign_in("group", "ada.lind").await;
+    for client in [&ruth, &una, &ada] {
+        assert_eq!(listed(client).await, json!([lind, okafor]));
+    }
+    world.alter("group", &id, Account::delete).await;
+    for client in [&ruth, &una] {
+        assert_eq!(
+            listed(client).await,
+            json!([okafor]),
+            "one who is deleted administers nothing"
+        );
+    }
 }

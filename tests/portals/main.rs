@@ -2,9 +2,11 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agent;
 mod bad_input;
 mod eighth_portal;
 mod group;
+mod invitations;
 mod managing;
 mod member;
 mod openapi;
@@ -13,4 +15,6 @@ mod practice;
 mod profile;
 mod provider;
 mod recovery;
+mod refusals;
 mod restart;
+mod sessions;

@@ -2,6 +2,7 @@
 //! and what they find in their mail.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
 
+pub mod inside;
 pub mod people;
 
 use jiff::{SignedDuration, Timestamp};

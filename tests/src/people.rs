@@ -76,6 +76,19 @@ pub fn dental() -> Value {
     })
 }
 
+/// One person for each portal who can register there.
+pub fn everyone() -> [(&'static str, Value); 7] {
+    [
+        ("agent", agent()),
+        ("group", group_principal()),
+        ("member", member()),
+        ("provider", provider()),
+        ("practice", dental()),
+        ("producer", with(agent(), "/way", "producer")),
+        ("employer", with(group_principal(), "/way", "employer")),
+    ]
+}
+
 /// A changed copy: `with(member(), "/email", "other@example.com")`.
 pub fn with(mut body: Value, pointer: &str, value: impl Into<Value>) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();

@@ -5,14 +5,17 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::invite::{self, State as Standing};
+use vestibule_domain::policy::Policy;
 use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::Email;
+use vestibule_domain::text::{Email, Sensitive, UserName};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
 use vestibule_secrets::Verified;
+use vestibule_store::attempts::{Guess, Limit};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
@@ -76,14 +79,10 @@ pub(crate) async fn accept_invitation(
     let (name, email, user_name, password, answers, hint) = fields.finish(parsed)?;
 
     let (token, invitation) = find(&app, &policy, &request.token).await?;
-    if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest()) {
-        // The person may have lost the answer and asks again.
-        let owner = app.store.account(&policy.portal, account).await?;
-        let hash = owner.as_ref().and_then(|o| o.password.as_ref()).map(|p| &p.hash);
-        let right = !matches!(app.hasher.verify(&password, hash).await, Verified::Wrong);
-        if let Some(owner) = owner.filter(|o| right && o.user_name.key() == user_name.key()) {
-            return Ok(created(&owner, &policy, &origin));
-        }
+    if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest())
+        && let Some(owner) = same_person(&app, account, &user_name, &password, &policy, &origin).await?
+    {
+        return Ok(created(&owner, &policy, &origin));
     }
     // Nothing is hashed for a link that can't be used.
     invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
@@ -115,4 +114,29 @@ pub(crate) async fn accept_invitation(
             Err(other) => Err(other.into()),
         };
     }
+}
+
+/// The account that was made with the invitation, if its owner has lost the answer and asks again
+/// with the same password. It is a guess like one at sign-in, and counted with those.
+async fn same_person(
+    app: &App,
+    account: &AccountId,
+    user_name: &UserName,
+    password: &Sensitive,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<Option<Account>, Problem> {
+    let owner = app.store.account(&policy.portal, account).await?;
+    let Some(owner) = owner.filter(|o| o.user_name.key() == user_name.key()) else {
+        return Ok(None);
+    };
+    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let subject = format!("{}/{}", policy.portal, user_name.key());
+    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, origin.at).await?;
+    if attempt.allowed.is_none() {
+        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+    }
+    let hash = owner.password.as_ref().map(|p| &p.hash);
+    let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
+    Ok(Some(owner).filter(|_| right))
 }

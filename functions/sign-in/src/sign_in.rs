@@ -94,13 +94,17 @@ pub(crate) async fn sign_in(
         )
         .await?;
         if of_name.allowed.is_none() || of_source.allowed.is_none() {
+            read_as_often(&app, account.as_ref(), &policy, &name).await?;
             let detail = format!("There were too many attempts to sign in. Please try again in {} minutes.", policy.sign_in.window_minutes.get());
             return Err(Problem::too_many_attempts(detail, &policy));
         }
         let checked = check(&app, &password, account.as_ref(), &mut rng).await;
         let signed_in = match rules::sign_in(account.as_ref(), checked, of_name.key, &policy, &origin, &mut rng) {
             Ok(signed_in) => signed_in,
-            Err(refusal) => return Err(refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?),
+            Err(refusal) => {
+                read_as_often(&app, account.as_ref(), &policy, &name).await?;
+                return Err(refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?);
+            }
         };
         let SignedIn { token, session, next_step, decision } = signed_in;
         match app.store.commit(decision, &mut rng).await {
@@ -119,8 +123,21 @@ pub(crate) async fn sign_in(
 /// The account with this name; a text that can't be a user name is looked up all the same, under a
 /// name nobody has, so that it takes as long.
 async fn look_up(app: &App, policy: &Policy, name: &str) -> Result<Option<Account>, vestibule_store::Unavailable> {
-    let key = UserName::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key());
-    app.store.account_by_user_name(&policy.portal, &key).await
+    app.store.account_by_user_name(&policy.portal, &key_of(name)).await
+}
+
+fn key_of(name: &str) -> String {
+    UserName::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key())
+}
+
+/// An account whose name was given anew, or was another's before, has taken one read more to find:
+/// every other refusal takes it here (UX-09).
+async fn read_as_often(app: &App, account: Option<&Account>, policy: &Policy, name: &str) -> Result<(), vestibule_store::Unavailable> {
+    let natural = Account::natural_id(&policy.portal, &key_of(name));
+    if account.is_none_or(|a| a.id == natural) {
+        app.store.account(&policy.portal, &natural).await?;
+    }
+    Ok(())
 }
 
 /// Compares the password; an account without one costs the same work.

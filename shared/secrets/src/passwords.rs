@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use data_encoding::BASE64_NOPAD;
@@ -191,6 +192,7 @@ struct Inner {
     /// Memory that waits for the next hash, so that only the first ones have to map fresh pages. It isn't
     /// wiped: without the pepper, what remains in it is worth no more than the hash.
     idle: Mutex<Vec<Vec<Block>>>,
+    runs: AtomicU64,
 }
 
 impl fmt::Debug for Hasher {
@@ -213,7 +215,13 @@ impl Hasher {
             keyring,
             turns: Arc::new(Semaphore::new(cores)),
             idle: Mutex::default(),
+            runs: AtomicU64::new(0),
         }))
+    }
+
+    /// How many passwords it has hashed so far: what shows that two requests cost the same work.
+    pub fn runs(&self) -> u64 {
+        self.0.runs.load(Ordering::Relaxed)
     }
 
     /// The hash of a password, to be stored. `salt` must be random and new for each.
@@ -273,6 +281,7 @@ impl Hasher {
     /// Waits for a core and computes there. A caller that gives up doesn't free the core before its
     /// hash is done: abandoned requests can't pile up work.
     async fn run(&self, recipe: Recipe, password: &Sensitive) -> Output {
+        self.0.runs.fetch_add(1, Ordering::Relaxed);
         let turn = Arc::clone(&self.0.turns)
             .acquire_owned()
             .await

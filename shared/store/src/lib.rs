@@ -9,7 +9,7 @@
 //!
 //! | What | Table | Key | Call | Cost (read or write units) |
 //! |---|---|---|---|---|
-//! | sign in: user name → account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (a renamed account: 1 more call) |
+//! | sign in: user name → account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (a renamed account, and every refusal: 1 more call) |
 //! | forgotten user name: an address's accounts | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, 1 an account |
 //! | a request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | registration: the record's persons | main | `R#plan#kind#number` | Query | 1 a 4 kB |

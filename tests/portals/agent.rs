@@ -1,0 +1,444 @@
+//! The agent portal, and what it shares with the group portal about registering.
+
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::World;
+use vestibule_tests::inside::shown;
+use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
+
+/// The first person of an agency and of a group, with what proves them and their first field.
+fn principals() -> [(&'static str, Value, [&'static str; 2]); 2] {
+    [
+        ("agent", agent(), ["agent_id", "ssn_last4"]),
+        ("group", group_principal(), ["group_number", "tax_id_last4"]),
+    ]
+}
+
+/// Somebody else with the same proof.
+fn stranger(body: Value) -> Value {
+    let body = with(body, "/user_name", "some.stranger");
+    let body = with(body, "/email", "stranger@example.com");
+    let body = with(body, "/first_name", "Sten");
+    with(body, "/last_name", "Ranger")
+}
+
+/// A changed proof.
+fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
+    facts.iter().fold(body.clone(), |body, (name, value)| {
+        with(body, &format!("/proof/{name}"), *value)
+    })
+}
+
+async fn register(world: &World, portal: &str, body: Value) -> Answer {
+    world.on(portal).post("/registrations", body).await.unwrap()
+}
+
+#[tokio::test]
+async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_administrator() {
+    let world = World::new().await;
+    for (portal, body, _) in principals() {
+        // Who doesn't say that they may sign can't register an organisation.
+        for unstated in [
+            without(body.clone(), "/may_sign"),
+            with(body.clone(), "/may_sign", false),
+        ] {
+            let refused = register(&world, portal, unstated).await;
+            assert_eq!(
+                (refused.status, refused.fields()),
+                (422, vec!["may_sign"]),
+                "{}",
+                refused.text
+            );
+        }
+        let registered = register(&world, portal, body.clone()).await;
+        assert_eq!(registered.status, 201, "{}", registered.text);
+        assert_eq!(registered.headers["location"], format!("/{portal}/me"));
+        assert_eq!(
+            registered.body.get("next_step"),
+            None,
+            "nothing is left to do"
+        );
+
+        let user_name = body["user_name"].as_str().unwrap();
+        let principal = world.sign_in(portal, user_name).await;
+        let me = principal.get("/me").await.unwrap();
+        assert_eq!(me.text_at("/organisation/role"), "principal");
+        assert_eq!(me.text_at("/organisation/role_title"), "Principal");
+        let administrators = me.body["organisation"]["administrators"]
+            .as_array()
+            .unwrap();
+        assert_eq!(administrators.len(), 1, "{}", me.text);
+        assert_eq!(administrators[0]["email"], body["email"]);
+        // An administrator's doors are open.
+        for path in ["/users", "/invitations", "/entitlements"] {
+            let open = principal.get(path).await.unwrap();
+            assert_eq!(open.status, 200, "{portal} {path}: {}", open.text);
+        }
+    }
+    let mail = world.mails_to("dana@whitfield.example").await.remove(0);
+    insta::assert_snapshot!("mail_principal_registered", shown(&mail));
+}
+
+#[tokio::test]
+async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_known_reads() {
+    let world = World::new().await;
+    for (portal, body, [number, _]) in principals() {
+        let unknown = register(
+            &world,
+            portal,
+            stranger(proving(&body, &[(number, "ZZ99999")])),
+        )
+        .await;
+        world.register(portal, body.clone()).await;
+        let second = register(&world, portal, stranger(body.clone())).await;
+        assert_eq!(
+            (second.status, second.problem()),
+            (403, "registration-refused")
+        );
+        assert_eq!(second.text, unknown.text);
+        // Not even with the principal's own user name, address, or password.
+        for pointer in ["/user_name", "/email", "/password"] {
+            let guessed = match pointer {
+                "/password" => with(body.clone(), pointer, "Other-River-58!"),
+                _ => with(
+                    stranger(body.clone()),
+                    pointer,
+                    body.pointer(pointer).unwrap().clone(),
+                ),
+            };
+            let refused = register(&world, portal, guessed).await;
+            assert_eq!(refused.text, unknown.text, "{portal} {pointer}");
+        }
+        let (_, signed_in) = world
+            .on(portal)
+            .sign_in("some.stranger", PASSWORD)
+            .await
+            .unwrap();
+        assert_eq!(signed_in.status, 401);
+        assert_eq!(world.mails_to("stranger@example.com").await, []);
+    }
+}
+
+#[tokio::test]
+async fn ag_05_every_administrator_invites_other_staff_and_nobody_else_does() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let ada = world.staff(&ruth, "Ada", "administrator").await;
+    let una = world.staff(&ruth, "Una", "user").await;
+    world.invited(&ruth, "Pia", "administrator").await;
+    let pia = world.sign_in("group", "pia.lind").await;
+
+    let person = |email: &str, role: &str| json!({ "first_name": "Kim", "last_name": "Lind", "email": email, "role": role });
+    for (client, name, roles) in [
+        (&ruth, "Ruth Okafor", ["administrator", "user"]),
+        (&ada, "Ada Lind", ["administrator", "user"]),
+    ] {
+        for role in roles {
+            let email = format!("{role}.of.{}@blueheron.example", &name[..3]);
+            let invited = client
+                .post("/invitations", person(&email, role))
+                .await
+                .unwrap();
+            assert_eq!(
+                (invited.status, invited.text_at("/role")),
+                (201, role),
+                "{}",
+                invited.text
+            );
+            let mail = world.last_mail_to(&email).await;
+            assert!(
+                mail.text.contains(&format!(
+                    "{name} invites you to join Blue Heron Manufacturing"
+                )),
+                "{}",
+                mail.text
+            );
+        }
+        // Nobody makes another principal.
+        let refused = client
+            .post(
+                "/invitations",
+                person("boss@blueheron.example", "principal"),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "not-allowed"),
+            "{}",
+            refused.text
+        );
+    }
+    let refused = una
+        .post(
+            "/invitations",
+            person("una.s.friend@blueheron.example", "user"),
+        )
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    let refused = pia
+        .post(
+            "/invitations",
+            person("pia.s.friend@blueheron.example", "user"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.text_at("/next_step")),
+        (403, "await_approval")
+    );
+    let refused = world
+        .on("group")
+        .post("/invitations", person("friend@blueheron.example", "user"))
+        .await
+        .unwrap();
+    assert_eq!((refused.status, refused.problem()), (401, "not-signed-in"));
+    for email in ["boss", "una.s.friend", "pia.s.friend", "friend"] {
+        assert_eq!(
+            world.mails_to(&format!("{email}@blueheron.example")).await,
+            []
+        );
+    }
+}
+
+#[tokio::test]
+async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_with_the_help_desk() {
+    let world = World::new().await;
+    for (portal, body, [number, fact]) in principals() {
+        let other_number = if portal == "agent" {
+            "AG10002"
+        } else {
+            "GR20002"
+        };
+        let tried = [
+            (
+                "the number is nobody's",
+                proving(&body, &[(number, "ZZ99999")]),
+            ),
+            (
+                "the number is another's",
+                proving(&body, &[(number, other_number)]),
+            ),
+            ("the digits are wrong", proving(&body, &[(fact, "0000")])),
+            (
+                "both are wrong",
+                proving(&body, &[(number, "ZZ99999"), (fact, "0000")]),
+            ),
+        ];
+        let mut texts = Vec::new();
+        for (what, tried) in tried {
+            let refused = register(&world, portal, tried).await;
+            assert_eq!(
+                (refused.status, refused.problem()),
+                (403, "registration-refused"),
+                "{what}: {}",
+                refused.text
+            );
+            assert_eq!(refused.fields(), Vec::<&str>::new(), "{what}");
+            texts.push(refused.text);
+        }
+        texts.dedup();
+        assert_eq!(texts.len(), 1, "one answer, whatever was wrong: {texts:#?}");
+        for name in [number, fact] {
+            assert!(
+                !texts[0].contains(name),
+                "the answer doesn't name a field: {}",
+                texts[0]
+            );
+        }
+        let described = world.on(portal).get("").await.unwrap();
+        let refused: Value = serde_json::from_str(&texts[0]).unwrap();
+        assert_eq!(refused["help_desk"], described.body["help_desk"]);
+        let detail = refused["detail"].as_str().unwrap();
+        for told in ["/help_desk/name", "/help_desk/phone"] {
+            assert!(detail.contains(described.text_at(told)), "{detail}");
+        }
+        // What matches succeeds, upper or lower case, after the refusals.
+        let right = register(
+            &world,
+            portal,
+            with(
+                body.clone(),
+                &format!("/proof/{number}"),
+                body["proof"][number].as_str().unwrap().to_lowercase(),
+            ),
+        )
+        .await;
+        assert_eq!(right.status, 201, "{}", right.text);
+    }
+}
+
+#[tokio::test]
+async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else() {
+    let world = World::new().await;
+    for (portal, body, fields) in principals() {
+        let described = world.on(portal).get("").await.unwrap();
+        assert_eq!(described.body["ways"].as_array().unwrap().len(), 1);
+        assert_eq!(described.body["ways"][0]["proof_fields"], json!(fields));
+        assert_eq!(described.body["ways"][0]["states_signing_power"], true);
+
+        let [number, fact] = fields.map(|f| format!("proof.{f}"));
+        let pointer = |field: &str| format!("/{}", field.replace('.', "/"));
+        let wrong = [
+            (without(body.clone(), &pointer(&number)), &number),
+            (without(body.clone(), &pointer(&fact)), &fact),
+            (with(body.clone(), &pointer(&fact), "482"), &fact),
+            (with(body.clone(), &pointer(&fact), "48210"), &fact),
+            (with(body.clone(), &pointer(&fact), "482x"), &fact),
+            (with(body.clone(), &pointer(&number), ""), &number),
+            (
+                with(body.clone(), "/proof/date_of_birth", "1980-01-31"),
+                &"proof.date_of_birth".to_owned(),
+            ),
+        ]
+        .map(|(body, field)| (body, field.clone()));
+        for (body, field) in wrong {
+            let refused = register(&world, portal, body).await;
+            assert_eq!(
+                (refused.status, refused.fields()),
+                (422, vec![field.as_str()]),
+                "{}",
+                refused.text
+            );
+        }
+        // The other portal's proof proves nothing here.
+        let [_, other] = principals().map(|(_, b, _)| b["proof"].clone());
+        if portal == "agent" {
+            let refused = register(&world, portal, with(body.clone(), "/proof", other)).await;
+            assert_eq!(refused.status, 422, "{}", refused.text);
+        }
+        world.register(portal, body).await;
+    }
+}
+
+/// An agent of the sample records.
+fn luis() -> Value {
+    json!({
+        "way": "agent", "proof": { "agent_id": "AG10002", "ssn_last4": "7310" },
+        "first_name": "Luis", "last_name": "Ortega", "email": "luis@ortega.example",
+        "user_name": "luis.ortega", "password": PASSWORD, "may_sign": true,
+    })
+}
+
+fn priya() -> Value {
+    json!({
+        "way": "agent", "proof": { "agent_id": "AG10003", "ssn_last4": "2954" },
+        "first_name": "Priya", "last_name": "Nair", "email": "priya@nair.example",
+        "user_name": "priya.nair", "password": PASSWORD, "may_sign": true,
+    })
+}
+
+/// The feed's row of an agent, with these agreements on file.
+async fn agreements_on_file(world: &World, who: &Value, agreements: &str) {
+    let text = |pointer: &str| who.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let (first, last) = (text("/first_name"), text("/last_name"));
+    let row = format!(
+        "agent_id,name,first_name,last_name,ssn_last4,manager,agreements,group_codes,category\n{},{first} {last},{first},{last},{},AG10001,{agreements},BH01;BH02,agent\n",
+        text("/proof/agent_id"),
+        text("/proof/ssn_last4"),
+    );
+    world.import(RecordKind::Agent, &row).await;
+}
+
+/// Everything protected, and what each answers.
+async fn protected(client: &Client) -> Vec<(u16, String)> {
+    let mut answers = Vec::new();
+    for path in ["/entitlements", "/users", "/invitations"] {
+        let answer = client.get(path).await.unwrap();
+        answers.push((answer.status, answer.text_at("/next_step").to_owned()));
+    }
+    let person = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@example.com" });
+    let answer = client.post("/invitations", person).await.unwrap();
+    // An invitation can be sent once; whether the door is open is what counts here.
+    let status = if matches!(answer.status, 201 | 409) {
+        200
+    } else {
+        answer.status
+    };
+    answers.push((status, answer.text_at("/next_step").to_owned()));
+    answers
+}
+
+#[tokio::test]
+async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing_protected_until_it_is_on_file()
+ {
+    let world = World::new().await;
+    let closed = vec![(403, "sign_agreement".to_owned()); 4];
+    let open = vec![(200, String::new()); 4];
+    for (who, what) in [
+        (luis(), "no agreement is on file"),
+        (priya(), "one of an older revision is on file"),
+    ] {
+        let registered = world.register("agent", who.clone()).await;
+        assert_eq!(registered.text_at("/next_step"), "sign_agreement", "{what}");
+        let client = world
+            .sign_in("agent", who["user_name"].as_str().unwrap())
+            .await;
+        assert_eq!(protected(&client).await, closed, "{what}");
+
+        // The profile says what to sign and where its form is.
+        let me = client.get("/me").await.unwrap();
+        assert_eq!(me.text_at("/next_step"), "sign_agreement");
+        let described = world.on("agent").get("").await.unwrap();
+        for field in ["id", "title", "revision", "form"] {
+            assert_eq!(
+                me.body["agreement"][field], described.body["agreements"][0][field],
+                "{field}"
+            );
+        }
+
+        // The feed changes something else: nothing opens.
+        agreements_on_file(&world, &who, "producer_agreement=2025-12").await;
+        assert_eq!(
+            protected(&client).await,
+            closed,
+            "{what}; an older revision came"
+        );
+
+        // The current one comes on file: open at the next request of the same session.
+        agreements_on_file(&world, &who, "producer_agreement=2026-01").await;
+        assert_eq!(
+            protected(&client).await,
+            open,
+            "{what}; the current one came"
+        );
+        let me = client.get("/me").await.unwrap();
+        assert_eq!(
+            (me.body.get("agreement"), me.body.get("next_step")),
+            (None, None),
+            "{}",
+            me.text
+        );
+    }
+
+    // Whose agreement is current sees everything at once.
+    let registered = world.register("agent", agent()).await;
+    assert_eq!(registered.body.get("next_step"), None);
+    let dana = world.sign_in("agent", "dana.whitfield").await;
+    assert_eq!(protected(&dana).await, open);
+
+    let mail = world.mails_to("luis@ortega.example").await.remove(0);
+    insta::assert_snapshot!("mail_registered_with_agreement", shown(&mail));
+}
+
+#[tokio::test]
+async fn ag_11_what_the_plan_no_longer_has_on_file_closes_the_door_again() {
+    let world = World::new().await;
+    let who = luis();
+    agreements_on_file(&world, &who, "producer_agreement=2026-01").await;
+    world.register("agent", who.clone()).await;
+    let client = world.sign_in("agent", "luis.ortega").await;
+    for (on_file, status) in [
+        ("producer_agreement=2024-01", 403),
+        ("producer_agreement=2027-05", 200),
+        ("", 403),
+        ("producer_agreement=2026-01", 200),
+        ("another_agreement=2026-01", 403),
+    ] {
+        agreements_on_file(&world, &who, on_file).await;
+        let answer = client.get("/entitlements").await.unwrap();
+        assert_eq!(answer.status, status, "on file: {on_file:?}");
+    }
+}

@@ -1,0 +1,569 @@
+//! Invitations from both ends: the administrator's list and the invited person's link.
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{PASSWORD, group_principal, with};
+use vestibule_tests::{World, token_in};
+
+/// The first moment at which an invitation sent when tests begin is over: fourteen days on, at
+/// midnight in Chicago.
+const OVER: &str = "2026-12-08T06:00:00Z";
+
+fn sam() -> Value {
+    json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" })
+}
+
+async fn look_up(world: &World, token: &str) -> Answer {
+    world
+        .on("group")
+        .post("/invitations/look-up", json!({ "token": token }))
+        .await
+        .unwrap()
+}
+
+async fn accept(world: &World, token: &str, email: &str, user_name: &str) -> Answer {
+    let body = World::acceptance(token, "Sam", email, user_name);
+    world
+        .on("group")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap()
+}
+
+/// What the administrator's list says: address, standing and how often it was sent.
+async fn listed(administrator: &Client) -> Value {
+    let list = administrator.get("/invitations").await.unwrap();
+    assert_eq!(list.status, 200, "{}", list.text);
+    let mut items = list.body["items"].as_array().unwrap().clone();
+    items.sort_by_key(|i| i["email"].as_str().map(str::to_owned));
+    items
+        .iter()
+        .map(|i| json!([i["email"], i["standing"], i["sent"]]))
+        .collect()
+}
+
+async fn id_of(administrator: &Client) -> String {
+    administrator
+        .get("/invitations")
+        .await
+        .unwrap()
+        .text_at("/items/0/id")
+        .to_owned()
+}
+
+/// Goes to a moment, at which every session has to be begun anew.
+async fn ruth_at(world: &World, moment: &str) -> Client {
+    let moment: Timestamp = moment.parse().unwrap();
+    world.pass(moment.duration_since(world.now()));
+    world.sign_in("group", "ruth.okafor").await
+}
+
+fn dead(answer: &Answer) -> (u16, &str) {
+    (answer.status, answer.problem())
+}
+
+#[tokio::test]
+async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to_what() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    assert_eq!(listed(&ruth).await, json!([]));
+    let invited = ruth.post("/invitations", sam()).await.unwrap();
+    assert_eq!(invited.status, 201, "{}", invited.text);
+    let token = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    world
+        .invite(&ruth, "Ada", "ada@blueheron.example", "administrator")
+        .await;
+    assert_eq!(
+        listed(&ruth).await,
+        json!([
+            ["ada@blueheron.example", "pending", 1],
+            ["sam@blueheron.example", "pending", 1]
+        ])
+    );
+
+    let id = invited.text_at("/id");
+    assert_eq!(
+        invited.headers["location"],
+        format!("/group/invitations/{id}")
+    );
+    let expected = json!({
+        "id": id, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user",
+        "standing": "pending", "sent_at": "2026-11-23T15:00:00Z", "sent": 1, "expires_at": OVER,
+    });
+    assert_eq!(invited.body, expected);
+    let list = ruth.get("/invitations").await.unwrap();
+    assert!(
+        list.body["items"].as_array().unwrap().contains(&expected),
+        "{}",
+        list.text
+    );
+
+    let shown = look_up(&world, &token).await;
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    let expected = json!({
+        "organisation": "Blue Heron Manufacturing", "inviter": "Ruth Okafor", "role": "Staff",
+        "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "expires_at": OVER,
+    });
+    assert_eq!(shown.body, expected);
+    assert_eq!(
+        look_up(&world, &token).await.text,
+        shown.text,
+        "looking uses nothing up"
+    );
+}
+
+#[tokio::test]
+async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitation_again() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let ada = world.staff(&ruth, "Ada", "administrator").await;
+    let old = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let before = listed(&ruth).await;
+    for (who, body) in [
+        (&ruth, sam()),
+        (&ada, with(sam(), "/email", "SAM@BlueHeron.example")),
+        (&ruth, with(sam(), "/role", "administrator")),
+    ] {
+        let refused = who.post("/invitations", body).await.unwrap();
+        assert_eq!(dead(&refused), (409, "already-invited"), "{}", refused.text);
+    }
+    assert_eq!(
+        world.mails_to("sam@blueheron.example").await.len(),
+        1,
+        "no second mail"
+    );
+    assert_eq!(listed(&ruth).await, before);
+    // A tag makes another address, and so another invitation.
+    let tagged = ruth
+        .post(
+            "/invitations",
+            with(sam(), "/email", "sam+work@blueheron.example"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(tagged.status, 201, "{}", tagged.text);
+
+    // Any administrator sends it again: one invitation, a new link, a new term.
+    world.pass_days(1);
+    let ada = world.sign_in("group", "ada.lind").await;
+    let list = ada.get("/invitations").await.unwrap();
+    let mine = list.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|i| i["email"] == "sam@blueheron.example")
+        .unwrap()
+        .clone();
+    let resent = ada
+        .post(
+            &format!("/invitations/{}/resend", mine["id"].as_str().unwrap()),
+            json!({}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (resent.status, &resent.body["sent"]),
+        (200, &json!(2)),
+        "{}",
+        resent.text
+    );
+    assert_eq!(resent.text_at("/sent_at"), "2026-11-24T15:00:00Z");
+    assert_eq!(resent.text_at("/expires_at"), "2026-12-09T06:00:00Z");
+    let mails = world.mails_to("sam@blueheron.example").await;
+    assert_eq!(mails.len(), 2);
+    let new = token_in(&mails[1]);
+    assert_eq!(
+        dead(&look_up(&world, &old).await),
+        (404, "invitation-unknown")
+    );
+    assert_eq!(look_up(&world, &new).await.status, 200);
+    let items = list.body["items"].as_array().unwrap().len();
+    assert_eq!(
+        ada.get("/invitations").await.unwrap().body["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        items,
+        "no duplicate"
+    );
+}
+
+#[tokio::test]
+async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let mail = world.last_mail_to("sam@blueheron.example").await;
+    assert!(
+        mail.text.contains("Monday, 7 December 2026"),
+        "the mail names the last day: {}",
+        mail.text
+    );
+
+    let ruth = ruth_at(&world, "2026-12-08T05:59:59Z").await;
+    assert_eq!(look_up(&world, &token).await.status, 200);
+    assert_eq!(listed(&ruth).await[0][1], "pending");
+    let refused = ruth.post("/invitations", sam()).await.unwrap();
+    assert_eq!(dead(&refused), (409, "already-invited"));
+
+    let ruth = ruth_at(&world, OVER).await;
+    for refused in [
+        look_up(&world, &token).await,
+        accept(&world, &token, "sam@blueheron.example", "sam.lind").await,
+    ] {
+        assert_eq!(
+            dead(&refused),
+            (410, "invitation-expired"),
+            "{}",
+            refused.text
+        );
+        assert_eq!(
+            refused.text_at("/detail"),
+            "This invitation has expired. Please ask the administrator who invited you to send it again."
+        );
+    }
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "expired", 1]])
+    );
+
+    // Sent again, it lives; the expired link stays dead.
+    let resent = ruth
+        .post(
+            &format!("/invitations/{}/resend", id_of(&ruth).await),
+            json!({}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (resent.status, resent.text_at("/standing")),
+        (200, "pending")
+    );
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "pending", 2]])
+    );
+    assert_eq!(
+        dead(&look_up(&world, &token).await),
+        (404, "invitation-unknown")
+    );
+    let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
+
+    // Expired once more, the person is invited anew, in place of the old invitation.
+    let ruth = ruth_at(&world, "2026-12-23T06:00:00Z").await;
+    assert_eq!(
+        dead(&look_up(&world, &new).await),
+        (410, "invitation-expired")
+    );
+    let anew = ruth
+        .post("/invitations", with(sam(), "/role", "administrator"))
+        .await
+        .unwrap();
+    assert_eq!(anew.status, 201, "{}", anew.text);
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "pending", 1]])
+    );
+    let newest = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    assert_eq!(
+        look_up(&world, &newest).await.text_at("/role"),
+        "Administrator"
+    );
+    let accepted = accept(&world, &newest, "sam@blueheron.example", "sam.lind").await;
+    assert_eq!(accepted.status, 201, "{}", accepted.text);
+}
+
+#[tokio::test]
+async fn ux_01_the_last_second_of_an_invitation_still_lets_its_person_in() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    ruth_at(&world, "2026-12-08T05:59:59Z").await;
+    let accepted = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
+    assert_eq!(
+        (accepted.status, accepted.text_at("/next_step")),
+        (201, "await_approval"),
+        "{}",
+        accepted.text
+    );
+}
+
+#[tokio::test]
+async fn ux_01_a_revoked_invitation_lets_nobody_in() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let path = format!("/invitations/{}", id_of(&ruth).await);
+    for _ in 0..2 {
+        let revoked = ruth.send(Method::DELETE, &path, None).await.unwrap();
+        assert_eq!(
+            revoked.status, 204,
+            "revoking twice is revoking: {}",
+            revoked.text
+        );
+    }
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "revoked", 1]])
+    );
+    for refused in [
+        look_up(&world, &token).await,
+        accept(&world, &token, "sam@blueheron.example", "sam.lind").await,
+    ] {
+        assert_eq!(
+            dead(&refused),
+            (410, "invitation-revoked"),
+            "{}",
+            refused.text
+        );
+        assert_eq!(
+            refused.text_at("/detail"),
+            "This invitation was withdrawn. Please ask the administrator who invited you."
+        );
+    }
+    let resent = ruth
+        .post(&format!("{path}/resend"), json!({}))
+        .await
+        .unwrap();
+    assert_eq!(
+        dead(&resent),
+        (409, "invitation-revoked"),
+        "a lost mail can't undo it"
+    );
+
+    // Inviting anew is a fresh decision, with a fresh link.
+    let anew = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    assert_eq!(
+        dead(&look_up(&world, &token).await),
+        (404, "invitation-unknown")
+    );
+    assert_eq!(
+        accept(&world, &anew, "sam@blueheron.example", "sam.lind")
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    for other in [
+        "kim@blueheron.example",
+        "sam+1@blueheron.example",
+        "sam@blueheron.example.com",
+        "sam@blueheron.exampl",
+    ] {
+        let refused = accept(&world, &token, other, "sam.lind").await;
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec!["email"]),
+            "{other}: {}",
+            refused.text
+        );
+        assert_eq!(
+            refused.body["errors"][0]["detail"],
+            "must be the address that the invitation was sent to"
+        );
+        assert!(
+            !refused.text.contains("sam@"),
+            "the answer doesn't tell the address: {}",
+            refused.text
+        );
+    }
+    // Nor on another portal that takes invitations.
+    for portal in ["agent", "employer", "member"] {
+        let elsewhere = world
+            .on(portal)
+            .post("/invitations/look-up", json!({ "token": token }))
+            .await
+            .unwrap();
+        assert_eq!(dead(&elsewhere), (404, "invitation-unknown"), "{portal}");
+    }
+    // Nothing of that used it up, and case is no other address.
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "pending", 1]])
+    );
+    let accepted = accept(&world, &token, "Sam@BlueHeron.example", "sam.lind").await;
+    assert_eq!(accepted.status, 201, "{}", accepted.text);
+}
+
+#[tokio::test]
+async fn ux_01_an_invitation_is_usable_once() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let names = ["sam.lind1", "sam.lind2", "sam.lind3", "sam.lind4"];
+    let answers = futures::future::join_all(
+        names.map(|name| accept(&world, &token, "sam@blueheron.example", name)),
+    )
+    .await;
+    let let_in: Vec<_> = names
+        .iter()
+        .zip(&answers)
+        .filter(|(_, a)| a.status == 201)
+        .map(|(n, _)| *n)
+        .collect();
+    assert_eq!(let_in.len(), 1, "{answers:#?}");
+    for refused in answers.iter().filter(|a| a.status != 201) {
+        assert!(
+            matches!(
+                dead(refused),
+                (404, "invitation-unknown") | (410, "invitation-used")
+            ),
+            "{}",
+            refused.text
+        );
+    }
+    let users = ruth.get("/users").await.unwrap();
+    assert_eq!(
+        users.body["items"].as_array().unwrap().len(),
+        2,
+        "{}",
+        users.text
+    );
+    assert_eq!(
+        world.mails_to("sam@blueheron.example").await.len(),
+        2,
+        "the invitation and one welcome"
+    );
+    assert_eq!(
+        listed(&ruth).await,
+        json!([["sam@blueheron.example", "accepted", 1]])
+    );
+
+    // Used, it is over for everybody; whoever lost the answer gets it again.
+    assert_eq!(
+        dead(&look_up(&world, &token).await),
+        (410, "invitation-used")
+    );
+    let again = accept(&world, &token, "sam@blueheron.example", let_in[0]).await;
+    let first = answers.iter().find(|a| a.status == 201).unwrap();
+    assert_eq!((again.status, &again.text), (201, &first.text));
+    let other = accept(&world, &token, "sam@blueheron.example", "sam.lind9").await;
+    assert_eq!(dead(&other), (410, "invitation-used"));
+    assert_eq!(
+        other.text_at("/detail"),
+        "This invitation has been used. Please sign in with the user name you chose."
+    );
+    let path = format!("/invitations/{}", id_of(&ruth).await);
+    let resent = ruth
+        .post(&format!("{path}/resend"), json!({}))
+        .await
+        .unwrap();
+    assert_eq!(dead(&resent), (409, "invitation-used"));
+    let revoked = ruth.send(Method::DELETE, &path, None).await.unwrap();
+    assert_eq!(
+        dead(&revoked),
+        (409, "invitation-used"),
+        "who is in is not shown out by revoking"
+    );
+}
+
+#[tokio::test]
+async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in_does() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    assert_eq!(
+        accept(&world, &token, "sam@blueheron.example", "sam.lind")
+            .await
+            .status,
+        201
+    );
+    let mut statuses = Vec::new();
+    for n in 0..12 {
+        let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
+        let body = with(body, "/password", format!("Guess-River-{n}!"));
+        let caller = world.on("group").from_source(&format!("192.0.2.{n}"));
+        statuses.push(
+            caller
+                .post("/invitations/accept", body)
+                .await
+                .unwrap()
+                .status,
+        );
+    }
+    assert_eq!(statuses, [[410; 10].as_slice(), &[429; 2]].concat());
+    let right = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
+    assert_eq!(
+        dead(&right),
+        (429, "too-many-attempts"),
+        "the right one is not looked at either"
+    );
+    let (_, signed_in) = world
+        .on("group")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(signed_in.status, 429, "they are the same guesses");
+}
+
+#[tokio::test]
+async fn ux_01_invitations_of_an_organisation_are_its_administrators_alone() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let una = world.staff(&ruth, "Una", "user").await;
+    world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let list = ruth.get("/invitations").await.unwrap();
+    let items = list.body["items"].as_array().unwrap();
+    let id = items
+        .iter()
+        .find(|i| i["email"] == "sam@blueheron.example")
+        .unwrap()["id"]
+        .as_str()
+        .unwrap();
+    let cedar = with(
+        group_principal(),
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
+    let cedar = with(
+        with(cedar, "/user_name", "cedar.baker"),
+        "/email",
+        "baker@cedarpine.example",
+    );
+    world.register("group", cedar).await;
+    let baker = world.sign_in("group", "cedar.baker").await;
+    assert_eq!(listed(&baker).await, json!([]));
+
+    for (client, status, problem) in [(&una, 403, "not-allowed"), (&baker, 404, "not-found")] {
+        let resent = client
+            .post(&format!("/invitations/{id}/resend"), json!({}))
+            .await
+            .unwrap();
+        assert_eq!(dead(&resent), (status, problem), "{}", resent.text);
+        let revoked = client
+            .send(Method::DELETE, &format!("/invitations/{id}"), None)
+            .await
+            .unwrap();
+        assert_eq!(dead(&revoked), (status, problem), "{}", revoked.text);
+    }
+    assert_eq!(una.get("/invitations").await.unwrap().status, 403);
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
+    // Each organisation invites whom it will: the same address twice, once each.
+    assert_eq!(baker.post("/invitations", sam()).await.unwrap().status, 201);
+}
