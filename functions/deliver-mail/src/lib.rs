@@ -145,7 +145,8 @@ impl Courier {
     /// # Errors
     /// [`Delayed`] when it has to be tried again.
     pub async fn deliver(&self, id: &MessageId) -> Result<bool, Delayed> {
-        let claimed = self.store.claim_message(id, Channel::Mail, self.clock.now()).await?;
+        let claimed_at = self.clock.now();
+        let claimed = self.store.claim_message(id, Channel::Mail, claimed_at).await?;
         let Some(Message::Mail(mail)) = claimed else { return Ok(false) };
         let Some(policy) = self.portals.get(mail.portal.as_str()) else {
             // Its portal is gone: nobody can be written to in its name.
@@ -160,7 +161,7 @@ impl Courier {
                 Ok(true)
             }
             Err(error) if error.is_temporary() => {
-                self.store.release_message(id).await?;
+                self.store.release_message(id, claimed_at).await?;
                 Err(Delayed::Ses(error))
             }
             Err(error) => {
