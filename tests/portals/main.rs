@@ -2,4 +2,6 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod faults;
 mod group;
+mod races;
