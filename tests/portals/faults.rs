@@ -525,7 +525,7 @@ async fn a_letter_that_was_printed_but_not_marked_is_printed_over_not_beside() {
     assert!(died.await.is_err());
     assert_eq!(meddler.disarm(), (1, Some("UpdateItem")));
     let (id, text) = taken.remove(0);
-    assert_eq!(waiting(&world, "letter").await, [id.clone()]);
+    assert_eq!(waiting(&world, "letter").await, std::slice::from_ref(&id));
 
     assert!(world.letters().await.is_empty(), "the dead printer's claim still stands");
     world.pass(SignedDuration::from_secs(60));

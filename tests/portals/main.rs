@@ -2,6 +2,7 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cost;
 mod faults;
 mod group;
 mod races;

@@ -4,6 +4,7 @@
 
 pub mod invariants;
 pub mod meddle;
+pub mod meter;
 pub mod people;
 
 use std::collections::HashMap;
