@@ -6,3 +6,4 @@ mod cost;
 mod faults;
 mod group;
 mod races;
+mod secrecy;
