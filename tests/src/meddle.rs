@@ -1,7 +1,6 @@
 //! What looks at, and meddles with, the calls to DynamoDB: an interceptor of the SDK's client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
@@ -11,7 +10,6 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
-use aws_smithy_types::retry::RetryConfig;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +27,11 @@ pub enum Fault {
 impl Fault {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Unsent, Self::AnswerLost, Self::Repeated, Self::Collides];
+
+    /// Whether a call can suffer it. To a read, all that can happen is that it fails.
+    fn befalls(self, operation: &str) -> bool {
+        self == Self::Unsent || matches!(operation, "UpdateItem" | "TransactWriteItems")
+    }
 }
 
 /// Meddles with one call, whichever it is told to.
@@ -60,13 +63,13 @@ impl Meddler {
         SharedInterceptor::new(self.clone())
     }
 
-    /// The n-th call from now on, counted from 0, will suffer this.
+    /// Of the calls from now on that can suffer this, the n-th will, counted from 0.
     pub fn arm(&self, n: usize, fault: Fault) {
         *self.lock() = State { armed: Some((n, fault)), ..State::default() };
     }
 
-    /// Lets calls be, and tells how many there were since it was armed, and the operation of the one
-    /// that suffered, if one did.
+    /// Lets calls be, and tells how many could have suffered since it was armed, and the operation of
+    /// the one that did, if one did.
     pub fn disarm(&self) -> (usize, Option<&'static str>) {
         let mut state = self.lock();
         state.armed = None;
@@ -84,17 +87,15 @@ impl Intercept for Meddler {
     }
 
     fn read_before_execution(&self, context: &BeforeSerializationInterceptorContextRef<'_>, cfg: &mut ConfigBag) -> Result<(), BoxError> {
-        // The SDK's own retries don't wait.
-        let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
-        cfg.interceptor_state().store_put(retries);
         let mut state = self.lock();
-        let call = state.calls;
-        state.calls += 1;
         let Some((n, fault)) = state.armed else { return Ok(()) };
         let operation = operation(context);
-        // Only writes collide.
-        let writes = matches!(operation, "UpdateItem" | "TransactWriteItems");
-        if n == call && (fault != Fault::Collides || writes) {
+        if !fault.befalls(operation) {
+            return Ok(());
+        }
+        let call = state.calls;
+        state.calls += 1;
+        if n == call {
             state.fired = Some(operation);
             cfg.interceptor_state().store_put(Doomed { fault, operation, sent: 0 });
         }
