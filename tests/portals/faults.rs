@@ -26,31 +26,62 @@ struct Journey {
 type Later<'w, T> = Pin<Box<dyn Future<Output = T> + 'w>>;
 
 /// Makes the journey with every fault in every call, once each, and then again without.
-async fn whatever_fails(kind: RecordKind, record: &str, prepare: fn(&World) -> Later<'_, Journey>, finished: fn(&World, Answer) -> Later<'_, ()>) {
+async fn whatever_fails(
+    kind: RecordKind,
+    record: &str,
+    prepare: fn(&World) -> Later<'_, Journey>,
+    finished: fn(&World, Answer) -> Later<'_, ()>,
+) {
     let runs = Fault::ALL.map(|fault| async move {
         for n in 0.. {
             let meddler = Meddler::default();
-            let world = World::empty(vestibule_local::Options { interceptors: vec![meddler.interceptor()], ..options() }).await;
+            let world = World::empty(vestibule_local::Options {
+                interceptors: vec![meddler.interceptor()],
+                ..options()
+            })
+            .await;
             world.import(kind, record).await;
             let journey = prepare(&world).await;
-            let run = async || journey.by.post(journey.path, journey.body.clone()).await.unwrap();
+            let run = async || {
+                journey
+                    .by
+                    .post(journey.path, journey.body.clone())
+                    .await
+                    .unwrap()
+            };
 
             meddler.arm(n, fault);
             let answer = run().await;
             let (calls, suffered) = meddler.disarm();
-            let what = format!("{fault:?} of call {n}, {suffered:?}: {} {}", answer.status, answer.text);
+            let what = format!(
+                "{fault:?} of call {n}, {suffered:?}: {} {}",
+                answer.status, answer.text
+            );
             let done = (200..300).contains(&answer.status);
             match (fault, suffered) {
                 (Fault::Unsent | Fault::AnswerLost, Some(_)) => {
-                    assert_eq!((answer.status, answer.problem()), (503, "unavailable"), "{what}");
+                    assert_eq!(
+                        (answer.status, answer.problem()),
+                        (503, "unavailable"),
+                        "{what}"
+                    );
                     assert!(answer.headers.contains_key("retry-after"), "{what}");
                 }
                 // What the SDK or the store can put right by itself, nobody notices.
                 (Fault::Repeated | Fault::Collides, _) | (_, None) => assert!(done, "{what}"),
             }
             invariants(&world).await;
-            let again = if suffered.is_some() { run().await } else { answer };
-            assert!((200..300).contains(&again.status), "again after {what}: {} {}", again.status, again.text);
+            let again = if suffered.is_some() {
+                run().await
+            } else {
+                answer
+            };
+            assert!(
+                (200..300).contains(&again.status),
+                "again after {what}: {} {}",
+                again.status,
+                again.text
+            );
             invariants(&world).await;
             finished(&world, again).await;
             // When nothing was left to suffer, every call has had its turn.
@@ -65,7 +96,12 @@ async fn whatever_fails(kind: RecordKind, record: &str, prepare: fn(&World) -> L
 
 /// How many mails with each subject an address has, once all has settled.
 async fn subjects(world: &World, address: &str) -> Vec<String> {
-    let mut subjects: Vec<_> = world.mails_to(address).await.into_iter().map(|m| m.subject).collect();
+    let mut subjects: Vec<_> = world
+        .mails_to(address)
+        .await
+        .into_iter()
+        .map(|m| m.subject)
+        .collect();
     subjects.sort();
     subjects
 }
@@ -76,7 +112,8 @@ async fn signs_in(world: &World, portal: &str, user_name: &str) -> Client {
     client
 }
 
-const GROUP: &str = "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
+const GROUP: &str =
+    "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
 const MEMBER: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
 100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US";
 const PROVIDER: &str = "provider_id,name,tax_id,category,participating,agreements,address_line1,city,region,postal_code,country
@@ -87,7 +124,15 @@ async fn a_group_registers_whatever_fails() {
     whatever_fails(
         RecordKind::Group,
         GROUP,
-        |world| Box::pin(async { Journey { by: world.on("group"), path: "/registrations", body: group_principal() } }),
+        |world| {
+            Box::pin(async {
+                Journey {
+                    by: world.on("group"),
+                    path: "/registrations",
+                    body: group_principal(),
+                }
+            })
+        },
         |world, _| {
             Box::pin(async {
                 signs_in(world, "group", "ruth.okafor").await;
@@ -95,7 +140,14 @@ async fn a_group_registers_whatever_fails() {
                 assert_eq!(mails.len(), 2, "{mails:?}");
                 assert_ne!(mails[0], mails[1]);
                 let all = Contents::of(world).await;
-                assert_eq!((all.accounts.len(), all.organisations.len(), all.done("register")), (1, 1, 1));
+                assert_eq!(
+                    (
+                        all.accounts.len(),
+                        all.organisations.len(),
+                        all.done("register")
+                    ),
+                    (1, 1, 1)
+                );
             })
         },
     )
@@ -107,17 +159,35 @@ async fn a_member_registers_whatever_fails() {
     whatever_fails(
         RecordKind::Member,
         MEMBER,
-        |world| Box::pin(async { Journey { by: world.on("member"), path: "/registrations", body: member() } }),
+        |world| {
+            Box::pin(async {
+                Journey {
+                    by: world.on("member"),
+                    path: "/registrations",
+                    body: member(),
+                }
+            })
+        },
         |world, _| {
             Box::pin(async {
                 let maria = signs_in(world, "member", "maria.alvarez").await;
                 assert_eq!(subjects(world, "maria@example.com").await.len(), 1);
                 let letters = world.letters().await;
                 assert_eq!(letters.len(), 1);
-                let opened = maria.post("/pin/activation", json!({ "pin": pin_in(&letters[0], 6) })).await.unwrap();
+                let opened = maria
+                    .post("/pin/activation", json!({ "pin": pin_in(&letters[0], 6) }))
+                    .await
+                    .unwrap();
                 assert_eq!(opened.status, 200, "{}", opened.text);
                 let all = invariants(world).await;
-                assert_eq!((all.accounts.len(), all.done("register"), all.done("activate_pin")), (1, 1, 1));
+                assert_eq!(
+                    (
+                        all.accounts.len(),
+                        all.done("register"),
+                        all.done("activate_pin")
+                    ),
+                    (1, 1, 1)
+                );
             })
         },
     )
@@ -129,7 +199,15 @@ async fn a_provider_registers_whatever_fails() {
     whatever_fails(
         RecordKind::Provider,
         PROVIDER,
-        |world| Box::pin(async { Journey { by: world.on("provider"), path: "/registrations", body: provider() } }),
+        |world| {
+            Box::pin(async {
+                Journey {
+                    by: world.on("provider"),
+                    path: "/registrations",
+                    body: provider(),
+                }
+            })
+        },
         |world, answer| {
             Box::pin(async move {
                 // The user name was made by the system: the second answer tells the first one's.
@@ -137,7 +215,14 @@ async fn a_provider_registers_whatever_fails() {
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 1);
                 assert_eq!(world.letters().await.len(), 1);
                 let all = Contents::of(world).await;
-                assert_eq!((all.accounts.len(), all.user_names.len(), all.done("register")), (1, 1, 1));
+                assert_eq!(
+                    (
+                        all.accounts.len(),
+                        all.user_names.len(),
+                        all.done("register")
+                    ),
+                    (1, 1, 1)
+                );
             })
         },
     )
@@ -152,9 +237,15 @@ async fn an_invitation_is_accepted_whatever_fails() {
         |world| {
             Box::pin(async {
                 let ruth = world.group_principal().await;
-                let token = world.invite(&ruth, "Sam", "sam@blueheron.example", "user").await;
+                let token = world
+                    .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+                    .await;
                 let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
-                Journey { by: world.on("group"), path: "/invitations/accept", body }
+                Journey {
+                    by: world.on("group"),
+                    path: "/invitations/accept",
+                    body,
+                }
             })
         },
         |world, _| {
@@ -180,7 +271,11 @@ async fn a_pin_is_entered_whatever_fails() {
             Box::pin(async {
                 let by = world.member().await;
                 let pin = pin_in(&world.last_letter().await, 6);
-                Journey { by, path: "/pin/activation", body: json!({ "pin": pin }) }
+                Journey {
+                    by,
+                    path: "/pin/activation",
+                    body: json!({ "pin": pin }),
+                }
             })
         },
         |world, answer| {
@@ -205,7 +300,11 @@ async fn a_pin_is_issued_anew_whatever_fails() {
             Box::pin(async {
                 let by = world.member().await;
                 world.letters().await;
-                Journey { by, path: "/pin/letter", body: json!({}) }
+                Journey {
+                    by,
+                    path: "/pin/letter",
+                    body: json!({}),
+                }
             })
         },
         |world, _| {
@@ -214,14 +313,25 @@ async fn a_pin_is_issued_anew_whatever_fails() {
                 let maria = signs_in(world, "member", "maria.alvarez").await;
                 let mut opened = 0;
                 for letter in world.letters().await {
-                    opened += usize::from(maria.post("/pin/activation", json!({ "pin": pin_in(&letter, 6) })).await.unwrap().status == 200);
+                    opened += usize::from(
+                        maria
+                            .post("/pin/activation", json!({ "pin": pin_in(&letter, 6) }))
+                            .await
+                            .unwrap()
+                            .status
+                            == 200,
+                    );
                     if opened > 0 {
                         break;
                     }
                 }
                 assert_eq!(opened, 1);
                 let all = invariants(world).await;
-                assert!((1..=2).contains(&all.done("reissue_pin")), "{}", all.done("reissue_pin"));
+                assert!(
+                    (1..=2).contains(&all.done("reissue_pin")),
+                    "{}",
+                    all.done("reissue_pin")
+                );
             })
         },
     )
@@ -261,8 +371,13 @@ async fn somebody_signs_in_whatever_fails() {
         |world| {
             Box::pin(async {
                 world.register("group", group_principal()).await;
-                let body = json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
-                Journey { by: world.on("group"), path: "/sessions", body }
+                let body =
+                    json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+                Journey {
+                    by: world.on("group"),
+                    path: "/sessions",
+                    body,
+                }
             })
         },
         |world, answer| {
@@ -279,10 +394,19 @@ async fn somebody_signs_in_whatever_fails() {
 
 #[tokio::test]
 async fn somebody_is_invited_whatever_fails() {
-    for fault in [Fault::Unsent, Fault::Repeated, Fault::Collides, Fault::AnswerLost] {
+    for fault in [
+        Fault::Unsent,
+        Fault::Repeated,
+        Fault::Collides,
+        Fault::AnswerLost,
+    ] {
         for n in 0.. {
             let meddler = Meddler::default();
-            let world = World::empty(vestibule_local::Options { interceptors: vec![meddler.interceptor()], ..options() }).await;
+            let world = World::empty(vestibule_local::Options {
+                interceptors: vec![meddler.interceptor()],
+                ..options()
+            })
+            .await;
             world.import(RecordKind::Group, GROUP).await;
             let ruth = world.group_principal().await;
             let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
@@ -293,12 +417,29 @@ async fn somebody_is_invited_whatever_fails() {
                 assert_eq!(first.status, 503, "{}", first.text);
                 let again = ruth.post("/invitations", body).await.unwrap();
                 // Where only the answer was lost, the invitation is on its way already.
-                assert!(again.status == 201 || again.problem() == "already-invited", "{}", again.text);
+                assert!(
+                    again.status == 201 || again.problem() == "already-invited",
+                    "{}",
+                    again.text
+                );
             }
             let mails = world.mails_to("sam@blueheron.example").await;
             assert_eq!(mails.len(), 1, "{fault:?} of call {n}");
-            let accepted = World::acceptance(&token_in(&mails[0]), "Sam", "sam@blueheron.example", "sam.lind");
-            assert_eq!(world.on("group").post("/invitations/accept", accepted).await.unwrap().status, 201);
+            let accepted = World::acceptance(
+                &token_in(&mails[0]),
+                "Sam",
+                "sam@blueheron.example",
+                "sam.lind",
+            );
+            assert_eq!(
+                world
+                    .on("group")
+                    .post("/invitations/accept", accepted)
+                    .await
+                    .unwrap()
+                    .status,
+                201
+            );
             invariants(&world).await;
             if n == calls {
                 break;
@@ -309,7 +450,11 @@ async fn somebody_is_invited_whatever_fails() {
 
 /// One registered member, whose welcome and letter still wait.
 async fn with_waiting_mail(meddler: &Meddler) -> World {
-    let world = World::empty(vestibule_local::Options { interceptors: vec![meddler.interceptor()], ..options() }).await;
+    let world = World::empty(vestibule_local::Options {
+        interceptors: vec![meddler.interceptor()],
+        ..options()
+    })
+    .await;
     world.import(RecordKind::Member, MEMBER).await;
     world.register("member", member()).await;
     world
@@ -333,7 +478,11 @@ async fn a_mail_leaves_once_whatever_fails_on_its_way() {
             let mails = world.instance.inbox.to("maria@example.com").len();
             // Only what falls between SES's answer and the mark sends twice; nothing sends never.
             let unmarked = suffered.is_some() && n == 1 && fault == Fault::Unsent;
-            assert_eq!(mails, if unmarked { 2 } else { 1 }, "{fault:?} of call {n}, {suffered:?}");
+            assert_eq!(
+                mails,
+                if unmarked { 2 } else { 1 },
+                "{fault:?} of call {n}, {suffered:?}"
+            );
             let all = invariants(&world).await;
             assert_eq!((all.pending("mail"), all.pending("letter")), (0, 0));
             if n == calls {
@@ -349,20 +498,30 @@ async fn a_letter_is_printed_once_whatever_fails_on_its_way() {
         for n in 0.. {
             let meddler = Meddler::default();
             let world = with_waiting_mail(&meddler).await;
-            world.instance.courier.handle(event_of(&world, "mail").await).await;
+            world
+                .instance
+                .courier
+                .handle(event_of(&world, "mail").await)
+                .await;
             meddler.arm(n, fault);
             let printed = world.instance.settle().await;
             let (calls, suffered) = meddler.disarm();
             let healed = suffered.is_none() || matches!(fault, Fault::Repeated | Fault::Collides);
             // A claim that was made, but whose answer the SDK had to ask for a second time, lapses.
-            assert!(printed.is_ok() || !healed, "{fault:?} of call {n}, {suffered:?}: {printed:?}");
+            assert!(
+                printed.is_ok() || !healed,
+                "{fault:?} of call {n}, {suffered:?}: {printed:?}"
+            );
             world.pass(SignedDuration::from_secs(60));
             let letters = world.letters().await;
             assert_eq!(letters.len(), 1, "{fault:?} of call {n}, {suffered:?}");
             let all = invariants(&world).await;
             assert_eq!((all.pending("mail"), all.pending("letter")), (0, 0));
             let maria = signs_in(&world, "member", "maria.alvarez").await;
-            let opened = maria.post("/pin/activation", json!({ "pin": pin_in(&letters[0], 6) })).await.unwrap();
+            let opened = maria
+                .post("/pin/activation", json!({ "pin": pin_in(&letters[0], 6) }))
+                .await
+                .unwrap();
             assert_eq!(opened.status, 200, "{}", opened.text);
             if n == calls {
                 break;
@@ -373,18 +532,36 @@ async fn a_letter_is_printed_once_whatever_fails_on_its_way() {
 
 /// The event that the table's stream would bring for what waits in a channel.
 async fn event_of(world: &World, channel: &str) -> StreamEvent {
-    let records = waiting(world, channel).await.into_iter().enumerate().map(|(i, id)| StreamRecord {
-        event_name: "INSERT".into(),
-        dynamodb: StreamChange { keys: StreamKeys { pk: StreamText { s: format!("X#{id}") } }, sequence_number: i.to_string() },
-    });
-    StreamEvent { records: records.collect() }
+    let records = waiting(world, channel)
+        .await
+        .into_iter()
+        .enumerate()
+        .map(|(i, id)| StreamRecord {
+            event_name: "INSERT".into(),
+            dynamodb: StreamChange {
+                keys: StreamKeys {
+                    pk: StreamText {
+                        s: format!("X#{id}"),
+                    },
+                },
+                sequence_number: i.to_string(),
+            },
+        });
+    StreamEvent {
+        records: records.collect(),
+    }
 }
 
 /// The ids of what waits in a channel.
 async fn waiting(world: &World, channel: &str) -> Vec<MessageId> {
     let all = Contents::of(world).await;
-    let of_channel = all.messages.iter().filter(|(_, m)| text(m, "/channel") == channel && text(m, "/state") == "pending");
-    of_channel.map(|(pk, _)| MessageId::parse(pk.trim_start_matches("X#")).unwrap()).collect()
+    let of_channel = all
+        .messages
+        .iter()
+        .filter(|(_, m)| text(m, "/channel") == channel && text(m, "/state") == "pending");
+    of_channel
+        .map(|(pk, _)| MessageId::parse(pk.trim_start_matches("X#")).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -397,7 +574,11 @@ async fn with_ses_down_registration_goes_on_and_every_mail_leaves_once_afterward
     world.instance.settle().await.unwrap();
     world.instance.deliver_pending().await.unwrap();
     assert!(world.instance.inbox.is_empty());
-    assert_eq!(invariants(&world).await.pending("mail"), 3, "nothing is lost");
+    assert_eq!(
+        invariants(&world).await.pending("mail"),
+        3,
+        "nothing is lost"
+    );
 
     // It was given back, not kept claimed: it leaves as soon as SES is there, without a minute's wait.
     world.instance.inbox.set_down(false);
@@ -417,9 +598,17 @@ async fn ses_that_fails_now_and_then_loses_and_doubles_nothing() {
     // More failures than the SDK tries by itself: one mail is delayed, the batch from there on is
     // reported to be brought again.
     world.instance.inbox.set_fail_next(3);
-    let answer = world.instance.courier.handle(event_of(&world, "mail").await).await;
+    let answer = world
+        .instance
+        .courier
+        .handle(event_of(&world, "mail").await)
+        .await;
     assert_eq!(answer.failures.len(), 1);
-    let answer = world.instance.courier.handle(event_of(&world, "mail").await).await;
+    let answer = world
+        .instance
+        .courier
+        .handle(event_of(&world, "mail").await)
+        .await;
     assert_eq!(answer.failures, []);
     assert_eq!(world.instance.inbox.len(), 3);
     assert_eq!(invariants(&world).await.pending("mail"), 0);
@@ -449,19 +638,37 @@ async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
     let world = with_waiting_mail(&Meddler::default()).await;
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
-    assert!(store.claim_message(&id, Channel::Mail, world.now()).await.unwrap().is_some());
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_some()
+    );
 
     // It died. For a minute nobody else takes the mail …
     world.pass(SignedDuration::from_secs(59));
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);
-    assert!(store.claim_message(&id, Channel::Mail, world.now()).await.unwrap().is_none());
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
     // … then the next to come does.
     world.pass(SignedDuration::from_secs(1));
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
     assert_eq!(world.instance.inbox.to("maria@example.com").len(), 1);
     world.pass_days(1);
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);
-    assert!(store.claim_message(&id, Channel::Mail, world.now()).await.unwrap().is_none());
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -470,23 +677,60 @@ async fn a_courier_that_comes_back_too_late_does_not_give_away_the_claim_of_anot
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
     let slow = world.now();
-    assert!(store.claim_message(&id, Channel::Mail, slow).await.unwrap().is_some());
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, slow)
+            .await
+            .unwrap()
+            .is_some()
+    );
     world.pass(SignedDuration::from_secs(61));
-    assert!(store.claim_message(&id, Channel::Mail, world.now()).await.unwrap().is_some());
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_some()
+    );
     // The first one's SES call fails only now; the second is still sending.
     store.release_message(&id, slow).await.unwrap();
-    assert!(store.claim_message(&id, Channel::Mail, world.now()).await.unwrap().is_none(), "a third would send it twice");
+    assert!(
+        store
+            .claim_message(&id, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_none(),
+        "a third would send it twice"
+    );
 }
 
 #[tokio::test]
 async fn a_message_leaves_only_by_its_own_way() {
     let world = with_waiting_mail(&Meddler::default()).await;
     let store = &world.instance.app.store;
-    let (mail, letter) = (waiting(&world, "mail").await.remove(0), waiting(&world, "letter").await.remove(0));
-    assert!(store.claim_message(&mail, Channel::Letter, world.now()).await.unwrap().is_none());
-    assert!(store.claim_message(&letter, Channel::Mail, world.now()).await.unwrap().is_none());
+    let (mail, letter) = (
+        waiting(&world, "mail").await.remove(0),
+        waiting(&world, "letter").await.remove(0),
+    );
+    assert!(
+        store
+            .claim_message(&mail, Channel::Letter, world.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .claim_message(&letter, Channel::Mail, world.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
     world.instance.settle().await.unwrap();
-    assert_eq!((world.instance.inbox.len(), world.instance.letters().len()), (1, 1));
+    assert_eq!(
+        (world.instance.inbox.len(), world.instance.letters().len()),
+        (1, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -508,7 +752,10 @@ async fn a_letter_is_printed_once_though_printing_runs_twice_and_at_once() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 2);
-    assert!(world.letters().await.is_empty(), "a later run finds nothing left");
+    assert!(
+        world.letters().await.is_empty(),
+        "a later run finds nothing left"
+    );
     invariants(&world).await;
 }
 
@@ -519,19 +766,32 @@ async fn a_letter_that_was_printed_but_not_marked_is_printed_over_not_beside() {
     let (app, now) = (&world.instance.app, world.now());
     // The folder takes the letter, and the printer dies before it can say so.
     let mut taken = Vec::new();
-    let died = vestibule_print_letters::print_pending(&app.store, &app.portals, now, 100, |letter, rendered| {
-        taken.push((letter.id.clone(), rendered.text.clone()));
-        meddler.arm(0, Fault::Unsent);
-        Ok(())
-    });
+    let died = vestibule_print_letters::print_pending(
+        &app.store,
+        &app.portals,
+        now,
+        100,
+        |letter, rendered| {
+            taken.push((letter.id.clone(), rendered.text.clone()));
+            meddler.arm(0, Fault::Unsent);
+            Ok(())
+        },
+    );
     assert!(died.await.is_err());
     assert_eq!(meddler.disarm(), (1, Some("UpdateItem")));
     let (id, text) = taken.remove(0);
     assert_eq!(waiting(&world, "letter").await, std::slice::from_ref(&id));
 
-    assert!(world.letters().await.is_empty(), "the dead printer's claim still stands");
+    assert!(
+        world.letters().await.is_empty(),
+        "the dead printer's claim still stands"
+    );
     world.pass(SignedDuration::from_secs(60));
-    assert_eq!(world.letters().await, [text], "the same letter under the same name");
+    assert_eq!(
+        world.letters().await,
+        [text],
+        "the same letter under the same name"
+    );
     world.pass_days(1);
     assert_eq!(world.letters().await.len(), 1);
     assert!(world.instance.letters()[0].name.ends_with(id.as_str()));
@@ -542,16 +802,30 @@ async fn a_letter_that_was_printed_but_not_marked_is_printed_over_not_beside() {
 async fn a_letter_that_cannot_be_written_is_given_back() {
     let world = with_waiting_mail(&Meddler::default()).await;
     let (app, now) = (&world.instance.app, world.now());
-    let full = vestibule_print_letters::print_pending(&app.store, &app.portals, now, 100, |_, _| Err(std::io::Error::other("the disk is full"))).await;
+    let full =
+        vestibule_print_letters::print_pending(&app.store, &app.portals, now, 100, |_, _| {
+            Err(std::io::Error::other("the disk is full"))
+        })
+        .await;
     assert!(full.is_err());
-    assert_eq!(world.letters().await.len(), 1, "at once, without a minute's wait");
+    assert_eq!(
+        world.letters().await.len(),
+        1,
+        "at once, without a minute's wait"
+    );
 }
 
 #[tokio::test]
 async fn a_mail_that_was_refused_for_good_is_not_tried_again() {
     let world = with_waiting_mail(&Meddler::default()).await;
     let id = waiting(&world, "mail").await.remove(0);
-    world.instance.app.store.close_message(&id, Ending::Refused, world.now()).await.unwrap();
+    world
+        .instance
+        .app
+        .store
+        .close_message(&id, Ending::Refused, world.now())
+        .await
+        .unwrap();
     world.instance.settle().await.unwrap();
     world.pass_days(1);
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);

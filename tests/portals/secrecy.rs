@@ -30,7 +30,10 @@ impl Secret {
         let (text, sought) = (text.to_lowercase(), self.text.to_lowercase());
         let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
         text.match_indices(&sought).any(|(at, _)| {
-            let (before, after) = (text[..at].chars().next_back(), text[at + sought.len()..].chars().next());
+            let (before, after) = (
+                text[..at].chars().next_back(),
+                text[at + sought.len()..].chars().next(),
+            );
             sought.len() >= 9 || (apart(before) && apart(after))
         })
     }
@@ -66,27 +69,50 @@ fn texts(value: &AttributeValue, into: &mut BTreeSet<String>) {
 }
 
 /// Which secrets stand in which texts.
-fn found(secrets: &BTreeSet<Secret>, texts: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<(&Secret, String)> {
+fn found(
+    secrets: &BTreeSet<Secret>,
+    texts: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Vec<(&Secret, String)> {
     let mut found = Vec::new();
     for text in texts {
         let text = text.as_ref();
-        found.extend(secrets.iter().filter(|s| s.is_in(text)).map(|s| (s, text.to_owned())));
+        found.extend(
+            secrets
+                .iter()
+                .filter(|s| s.is_in(text))
+                .map(|s| (s, text.to_owned())),
+        );
     }
     found
 }
 
 const PASSWORDS: [&str; 8] = [
-    "Zephyr-Anvil-41!", "Quartz-Lantern-52!", "Maroon-Bicycle-63!", "Velvet-Compass-74!",
-    "Copper-Orchard-85!", "Indigo-Sparrow-96!", "Walnut-Harvest-17!", "Saffron-Window-28!",
+    "Zephyr-Anvil-41!",
+    "Quartz-Lantern-52!",
+    "Maroon-Bicycle-63!",
+    "Velvet-Compass-74!",
+    "Copper-Orchard-85!",
+    "Indigo-Sparrow-96!",
+    "Walnut-Harvest-17!",
+    "Saffron-Window-28!",
 ];
 
 impl<'w> Journeys<'w> {
     fn new(world: &'w World) -> Self {
-        Self { world, secrets: BTreeSet::new(), persons: BTreeSet::new(), seen: BTreeSet::new(), problems: Vec::new() }
+        Self {
+            world,
+            secrets: BTreeSet::new(),
+            persons: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            problems: Vec::new(),
+        }
     }
 
     fn secret(&mut self, what: &'static str, text: &str) {
-        self.secrets.insert(Secret { what, text: text.to_owned() });
+        self.secrets.insert(Secret {
+            what,
+            text: text.to_owned(),
+        });
     }
 
     /// A token, and the part of it that no table may hold.
@@ -101,12 +127,18 @@ impl<'w> Journeys<'w> {
     }
 
     fn person(&mut self, names: &[&str]) {
-        self.persons.extend(names.iter().map(|n| Secret { what: "person", text: (*n).to_owned() }));
+        self.persons.extend(names.iter().map(|n| Secret {
+            what: "person",
+            text: (*n).to_owned(),
+        }));
     }
 
     /// Looks into the tables.
     async fn look(&mut self) {
-        for table in [&self.world.instance.tables.main, &self.world.instance.tables.audit] {
+        for table in [
+            &self.world.instance.tables.main,
+            &self.world.instance.tables.audit,
+        ] {
             for item in self.world.items(table).await {
                 texts(&AttributeValue::M(item), &mut self.seen);
             }
@@ -114,7 +146,14 @@ impl<'w> Journeys<'w> {
     }
 
     /// Makes a request that must end with this status.
-    async fn send(&mut self, by: &Client, method: Method, path: &str, body: Value, expected: u16) -> Answer {
+    async fn send(
+        &mut self,
+        by: &Client,
+        method: Method,
+        path: &str,
+        body: Value,
+        expected: u16,
+    ) -> Answer {
         let answer = by.send(method, path, Some(&body)).await.unwrap();
         assert_eq!(answer.status, expected, "{path}: {}", answer.text);
         if answer.status >= 400 {
@@ -135,7 +174,14 @@ impl<'w> Journeys<'w> {
             }
         }
         self.secret("password", password);
-        let answer = self.post(&self.world.on(portal), "/registrations", with(body, "/password", password), 201).await;
+        let answer = self
+            .post(
+                &self.world.on(portal),
+                "/registrations",
+                with(body, "/password", password),
+                201,
+            )
+            .await;
         self.look().await;
         let user_name = answer.text_at("/user_name").to_owned();
         self.person(&[&user_name]);
@@ -143,8 +189,19 @@ impl<'w> Journeys<'w> {
     }
 
     async fn sign_in(&mut self, portal: &str, user_name: &str, password: &str) -> Client {
-        self.post(&self.world.on(portal), "/sessions", json!({ "user_name": user_name, "password": "Entirely-Wrong-0!" }), 401).await;
-        let (client, answer) = self.world.on(portal).sign_in(user_name, password).await.unwrap();
+        self.post(
+            &self.world.on(portal),
+            "/sessions",
+            json!({ "user_name": user_name, "password": "Entirely-Wrong-0!" }),
+            401,
+        )
+        .await;
+        let (client, answer) = self
+            .world
+            .on(portal)
+            .sign_in(user_name, password)
+            .await
+            .unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         self.token("session token", answer.text_at("/token"));
         self.look().await;
@@ -163,45 +220,109 @@ impl<'w> Journeys<'w> {
     }
 
     async fn group(&mut self) {
-        self.person(&["Blue Heron", "Ada", "Lovelock", "ada@blueheron.example", "ada.lovelock"]);
-        for (what, text) in [("tax id", "001234567"), ("tax id", "4567"), ("address", "Kilnbrook")] {
+        self.person(&[
+            "Blue Heron",
+            "Ada",
+            "Lovelock",
+            "ada@blueheron.example",
+            "ada.lovelock",
+        ]);
+        for (what, text) in [
+            ("tax id", "001234567"),
+            ("tax id", "4567"),
+            ("address", "Kilnbrook"),
+        ] {
             self.secret(what, text);
         }
-        self.register("group", group_principal(), PASSWORDS[0]).await;
+        self.register("group", group_principal(), PASSWORDS[0])
+            .await;
         let ruth = self.sign_in("group", "ruth.okafor", PASSWORDS[0]).await;
         let body = json!({ "first_name": "Ada", "last_name": "Lovelock", "email": "ada@blueheron.example", "role": "administrator" });
         let invited = self.post(&ruth, "/invitations", body.clone(), 201).await;
         self.post(&ruth, "/invitations", body, 409).await;
         self.look().await;
         let old = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
-        self.post(&ruth, &format!("/invitations/{}/resend", invited.text_at("/id")), json!({}), 200).await;
+        self.post(
+            &ruth,
+            &format!("/invitations/{}/resend", invited.text_at("/id")),
+            json!({}),
+            200,
+        )
+        .await;
         self.look().await;
         let new = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
         self.token("invitation token", &old);
         self.token("invitation token", &new);
         self.secret("password", PASSWORDS[1]);
-        let accept = |token: &str| with(World::acceptance(token, "Ada", "ada@blueheron.example", "ada.lovelock"), "/password", PASSWORDS[1]);
+        let accept = |token: &str| {
+            with(
+                World::acceptance(token, "Ada", "ada@blueheron.example", "ada.lovelock"),
+                "/password",
+                PASSWORDS[1],
+            )
+        };
         let group = self.world.on("group");
-        self.post(&group, "/invitations/accept", accept(&old), 404).await;
-        self.post(&group, "/invitations/accept", with(accept(&new), "/email", "eve@blueheron.example"), 422).await;
-        let accepted = self.post(&group, "/invitations/accept", accept(&new), 201).await;
+        self.post(&group, "/invitations/accept", accept(&old), 404)
+            .await;
+        self.post(
+            &group,
+            "/invitations/accept",
+            with(accept(&new), "/email", "eve@blueheron.example"),
+            422,
+        )
+        .await;
+        let accepted = self
+            .post(&group, "/invitations/accept", accept(&new), 201)
+            .await;
         self.look().await;
         let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
-        self.post(&ruth, &path, json!({ "services": ["enrollment"] }), 200).await;
+        self.post(&ruth, &path, json!({ "services": ["enrollment"] }), 200)
+            .await;
         self.secret("password", PASSWORDS[2]);
         let change = json!({ "current_password": PASSWORDS[0], "new_password": PASSWORDS[2] });
-        self.send(&ruth, Method::PUT, "/sessions/current/password", change.clone(), 200).await;
-        self.send(&ruth, Method::PUT, "/sessions/current/password", change, 422).await;
+        self.send(
+            &ruth,
+            Method::PUT,
+            "/sessions/current/password",
+            change.clone(),
+            200,
+        )
+        .await;
+        self.send(
+            &ruth,
+            Method::PUT,
+            "/sessions/current/password",
+            change,
+            422,
+        )
+        .await;
     }
 
     async fn member(&mut self) {
-        for (what, text) in [("date of birth", "1979-04-12"), ("date of birth", "19790412"), ("address", "Heronmere")] {
+        for (what, text) in [
+            ("date of birth", "1979-04-12"),
+            ("date of birth", "19790412"),
+            ("address", "Heronmere"),
+        ] {
             self.secret(what, text);
         }
-        let answers = ["Persimmon Crescent Nine", "Sir Barksalot", "Upper Quillingham"];
+        let answers = [
+            "Persimmon Crescent Nine",
+            "Sir Barksalot",
+            "Upper Quillingham",
+        ];
         answers.iter().for_each(|a| self.answer_to(a));
-        let answers: Vec<_> = QUESTIONS.iter().zip(answers).map(|(q, a)| json!({ "question": q, "answer": a })).collect();
-        self.register("member", with(member(), "/security_answers", answers), PASSWORDS[3]).await;
+        let answers: Vec<_> = QUESTIONS
+            .iter()
+            .zip(answers)
+            .map(|(q, a)| json!({ "question": q, "answer": a }))
+            .collect();
+        self.register(
+            "member",
+            with(member(), "/security_answers", answers),
+            PASSWORDS[3],
+        )
+        .await;
         let maria = self.sign_in("member", "maria.alvarez", PASSWORDS[3]).await;
         let first = pin_in(&self.world.last_letter().await, 6);
         self.look().await;
@@ -211,28 +332,54 @@ impl<'w> Journeys<'w> {
         self.secret("PIN", &first);
         self.secret("PIN", &pin);
         self.secret("wrong PIN", &another(&pin));
-        self.post(&maria, "/pin/activation", json!({ "pin": another(&pin) }), 422).await;
-        self.post(&maria, "/pin/activation", json!({ "pin": pin }), 200).await;
+        self.post(
+            &maria,
+            "/pin/activation",
+            json!({ "pin": another(&pin) }),
+            422,
+        )
+        .await;
+        self.post(&maria, "/pin/activation", json!({ "pin": pin }), 200)
+            .await;
     }
 
     async fn provider(&mut self) {
         self.person(&["Lakeside", "Noor", "Petrakis", "noor@lakeside.example"]);
-        for (what, text) in [("tax id", "003456789"), ("address", "12 Harbor Lane"), ("address", "Willowmere")] {
+        for (what, text) in [
+            ("tax id", "003456789"),
+            ("address", "12 Harbor Lane"),
+            ("address", "Willowmere"),
+        ] {
             self.secret(what, text);
         }
         self.answer_to("A Turquoise Trabant");
-        let body = with(provider(), "/hint", json!({ "question": "What did I drive?", "answer": "A Turquoise Trabant" }));
+        let body = with(
+            provider(),
+            "/hint",
+            json!({ "question": "What did I drive?", "answer": "A Turquoise Trabant" }),
+        );
         let user_name = self.register("provider", body, PASSWORDS[4]).await;
         let helen = self.sign_in("provider", &user_name, PASSWORDS[4]).await;
-        let letter = self.world.letters().await.into_iter().find(|l| l.contains("Harbor Lane")).unwrap();
+        let letter = self
+            .world
+            .letters()
+            .await
+            .into_iter()
+            .find(|l| l.contains("Harbor Lane"))
+            .unwrap();
         let pin = pin_in(&letter, 4);
         // A year stands in every date.
         if !["2026", "2027"].contains(&pin.as_str()) {
             self.secret("PIN", &pin);
         }
-        self.post(&helen, "/pin/activation", json!({ "pin": pin }), 200).await;
+        self.post(&helen, "/pin/activation", json!({ "pin": pin }), 200)
+            .await;
         let body = json!({ "first_name": "Noor", "last_name": "Petrakis", "email": "noor@lakeside.example", "services": ["claims"] });
-        let noor = self.post(&helen, "/users", body, 201).await.text_at("/user_name").to_owned();
+        let noor = self
+            .post(&helen, "/users", body, 201)
+            .await
+            .text_at("/user_name")
+            .to_owned();
         self.person(&[&noor]);
         self.look().await;
         let code = code_in(&self.world.last_mail_to("noor@lakeside.example").await);
@@ -244,16 +391,38 @@ impl<'w> Journeys<'w> {
         let hint = json!({ "question": "Where is it?", "answer": "Under the Juniper" });
         let redemption = |code: &str| json!({ "user_name": noor, "registration_code": code, "password": PASSWORDS[5], "hint": hint });
         let providers = self.world.on("provider");
-        self.post(&providers, "/registration-codes/redemption", redemption(&another(&code)), 422).await;
-        self.post(&providers, "/registration-codes/redemption", redemption(&code), 200).await;
+        self.post(
+            &providers,
+            "/registration-codes/redemption",
+            redemption(&another(&code)),
+            422,
+        )
+        .await;
+        self.post(
+            &providers,
+            "/registration-codes/redemption",
+            redemption(&code),
+            200,
+        )
+        .await;
         self.sign_in("provider", &noor, PASSWORDS[5]).await;
     }
 
     async fn others(&mut self) {
-        for (what, text) in [("tax id", "004567890"), ("SSN", "4821"), ("address", "Ferrystone")] {
+        for (what, text) in [
+            ("tax id", "004567890"),
+            ("SSN", "4821"),
+            ("address", "Ferrystone"),
+        ] {
             self.secret(what, text);
         }
-        self.person(&["Riverbend", "Yara", "Castellan", "yara@riverbend.example", "yara.castellan"]);
+        self.person(&[
+            "Riverbend",
+            "Yara",
+            "Castellan",
+            "yara@riverbend.example",
+            "yara.castellan",
+        ]);
         self.register("agent", agent(), PASSWORDS[6]).await;
         self.sign_in("agent", "dana.whitfield", PASSWORDS[6]).await;
         self.register("practice", dental(), PASSWORDS[7]).await;
@@ -271,8 +440,19 @@ impl<'w> Journeys<'w> {
 
     /// Everything that can be wrong with a request, with a secret where it is wrong.
     async fn refusals(&mut self) {
-        let (group, people, practice) = (self.world.on("group"), self.world.on("member"), self.world.on("practice"));
-        for secret in ["Grackle-Nebula-55", "Pumpernickel", "987654321", "1961-08-30", "RC918273", "864213"] {
+        let (group, people, practice) = (
+            self.world.on("group"),
+            self.world.on("member"),
+            self.world.on("practice"),
+        );
+        for secret in [
+            "Grackle-Nebula-55",
+            "Pumpernickel",
+            "987654321",
+            "1961-08-30",
+            "RC918273",
+            "864213",
+        ] {
             self.secret("what was sent", secret);
             for body in [
                 with(member(), "/password", secret.repeat(30)),
@@ -282,7 +462,11 @@ impl<'w> Journeys<'w> {
                 with(member(), "/security_answers/0/answer", secret.repeat(30)),
                 with(member(), "/security_answers/0/question", secret),
                 with(member(), "/security_answers", secret),
-                with(member(), "/postal_address", json!({ "lines": [secret], "city": secret, "country": secret })),
+                with(
+                    member(),
+                    "/postal_address",
+                    json!({ "lines": [secret], "city": secret, "country": secret }),
+                ),
                 with(member(), "/postal_address", secret),
                 with(member(), "/may_sign", secret),
                 with(member(), "/proof", json!([secret])),
@@ -290,19 +474,47 @@ impl<'w> Journeys<'w> {
                 with(member(), "/way", secret),
                 with(member(), "/accepts", json!({ "terms": secret })),
                 with(member(), "/password", json!({ "is": secret })),
-                with(member(), "/hint", json!({ "question": secret, "answer": secret })),
+                with(
+                    member(),
+                    "/hint",
+                    json!({ "question": secret, "answer": secret }),
+                ),
             ] {
                 self.refuse(&people, "/registrations", body).await;
             }
             for (path, body) in [
-                ("/sessions", json!({ "user_name": "ruth.okafor", "password": secret })),
-                ("/sessions", json!({ "user_name": "ruth.okafor", "password": secret.repeat(30) })),
-                ("/sessions", json!({ "user_name": "ruth.okafor", "password": "x", "token_in": secret })),
-                ("/sessions", json!({ "user_name": secret.repeat(30), "password": secret })),
-                ("/invitations/look-up", json!({ "token": format!("vi.{secret}.{secret}") })),
-                ("/invitations/accept", World::acceptance(secret, "Sam", "sam@blueheron.example", "sam.lind")),
-                ("/registrations", with(group_principal(), "/proof/tax_id_last4", secret)),
-                ("/registrations", with(group_principal(), "/password", "short")),
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": secret }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": secret.repeat(30) }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": "x", "token_in": secret }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": secret.repeat(30), "password": secret }),
+                ),
+                (
+                    "/invitations/look-up",
+                    json!({ "token": format!("vi.{secret}.{secret}") }),
+                ),
+                (
+                    "/invitations/accept",
+                    World::acceptance(secret, "Sam", "sam@blueheron.example", "sam.lind"),
+                ),
+                (
+                    "/registrations",
+                    with(group_principal(), "/proof/tax_id_last4", secret),
+                ),
+                (
+                    "/registrations",
+                    with(group_principal(), "/password", "short"),
+                ),
                 ("/pin/activation", json!({ "pin": secret })),
             ] {
                 self.refuse(&group, path, body).await;
@@ -312,7 +524,10 @@ impl<'w> Journeys<'w> {
             self.refuse(&bearer, "/invitations", json!({})).await;
             // Not JSON at all, and not said to be.
             for kind in ["application/json", "text/plain"] {
-                let request = group.request(Method::POST, "/sessions").header("content-type", kind).body(format!("{{\"password\": \"{secret}\" oops"));
+                let request = group
+                    .request(Method::POST, "/sessions")
+                    .header("content-type", kind)
+                    .body(format!("{{\"password\": \"{secret}\" oops"));
                 let answer = vestibule_local::client::answer(request).await.unwrap();
                 assert!((400..500).contains(&answer.status));
                 self.problems.push(answer.text);
@@ -322,7 +537,12 @@ impl<'w> Journeys<'w> {
 
     async fn refuse(&mut self, by: &Client, path: &str, body: Value) {
         let answer = by.post(path, body).await.unwrap();
-        assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.text);
+        assert!(
+            (400..500).contains(&answer.status),
+            "{path}: {} {}",
+            answer.status,
+            answer.text
+        );
         self.problems.push(answer.text);
     }
 
@@ -339,7 +559,9 @@ async fn a_thief_of_the_tables_reads_no_secret() {
     // First nothing leaves, then everything does: looked at before and after.
     world.instance.inbox.set_down(true);
     let mut early = Journeys::new(&world);
-    early.register("group", group_principal(), PASSWORDS[0]).await;
+    early
+        .register("group", group_principal(), PASSWORDS[0])
+        .await;
     assert!(early.seen.iter().any(|t| t == "pending"));
     world.instance.settle().await.unwrap();
     early.look().await;
@@ -366,15 +588,35 @@ async fn what_lies_open_in_the_tables_is_found() {
         let planted = match i % 3 {
             0 => AttributeValue::S(secret.text.clone()),
             1 => AttributeValue::S(format!("it is \"{}\".", secret.text)),
-            _ => AttributeValue::M([("a".to_owned(), AttributeValue::L(vec![AttributeValue::S(secret.text.to_uppercase())]))].into()),
+            _ => AttributeValue::M(
+                [(
+                    "a".to_owned(),
+                    AttributeValue::L(vec![AttributeValue::S(secret.text.to_uppercase())]),
+                )]
+                .into(),
+            ),
         };
         let db = &world.instance.db;
-        let item = [("pk", AttributeValue::S("P".into())), ("sk", AttributeValue::S("P".into())), ("planted", planted)];
+        let item = [
+            ("pk", AttributeValue::S("P".into())),
+            ("sk", AttributeValue::S("P".into())),
+            ("planted", planted),
+        ];
         let item = item.map(|(k, v)| (k.to_owned(), v)).into();
-        db.put_item().table_name(&world.instance.tables.main).set_item(Some(item)).send().await.unwrap();
+        db.put_item()
+            .table_name(&world.instance.tables.main)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
         let mut again = Journeys::new(&world);
         again.look().await;
-        assert!(found(&journeys.secrets, &again.seen).iter().any(|(s, _)| *s == secret), "{secret:?}");
+        assert!(
+            found(&journeys.secrets, &again.seen)
+                .iter()
+                .any(|(s, _)| *s == secret),
+            "{secret:?}"
+        );
     }
 }
 
@@ -412,7 +654,11 @@ impl Log {
 
     fn lines(&self) -> Vec<String> {
         let bytes = self.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -421,15 +667,30 @@ async fn no_log_tells_a_secret_or_a_person() {
     let log = Log::default();
     let _taken = log.taken();
     let meddler = Meddler::default();
-    let world = World::with(Options { interceptors: vec![meddler.interceptor()], ..options() }).await;
+    let world = World::with(Options {
+        interceptors: vec![meddler.interceptor()],
+        ..options()
+    })
+    .await;
     let mut journeys = Journeys::new(&world);
     journeys.all().await;
     journeys.refusals().await;
     unreliable(&mut journeys, &meddler).await;
 
     let lines = log.lines();
-    for expected in ["status=201", "status=401", "status=422", "status=503", "a mail is delayed", "the store is unavailable"] {
-        assert!(lines.iter().any(|l| l.contains(expected)), "nothing was logged of {expected}, only:\n{}", lines.join("\n"));
+    for expected in [
+        "status=201",
+        "status=401",
+        "status=422",
+        "status=503",
+        "a mail is delayed",
+        "the store is unavailable",
+    ] {
+        assert!(
+            lines.iter().any(|l| l.contains(expected)),
+            "nothing was logged of {expected}, only:\n{}",
+            lines.join("\n")
+        );
     }
     let told = found(&journeys.secrets, &lines);
     assert!(told.is_empty(), "secrets in the log: {told:#?}");
@@ -437,7 +698,11 @@ async fn no_log_tells_a_secret_or_a_person() {
     assert!(told.is_empty(), "persons in the log: {told:#?}");
 
     // What would be told is found.
-    tracing::info!(who = "maria@example.com", "Alvarez entered {}", PASSWORDS[3]);
+    tracing::info!(
+        who = "maria@example.com",
+        "Alvarez entered {}",
+        PASSWORDS[3]
+    );
     assert_eq!(found(&journeys.secrets, log.lines()).len(), 1);
     assert!(found(&journeys.persons, log.lines()).len() >= 2);
 }
@@ -447,8 +712,16 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
     let world = journeys.world;
     let group = world.on("group").from_source("203.0.113.77");
     let number = |i: usize| {
-        let body = with(with(group_principal(), "/proof/group_number", "GR20002"), "/proof/tax_id_last4", "5678");
-        with(with(body, "/user_name", format!("baker.number{i}")), "/email", "baker@millrace.example")
+        let body = with(
+            with(group_principal(), "/proof/group_number", "GR20002"),
+            "/proof/tax_id_last4",
+            "5678",
+        );
+        with(
+            with(body, "/user_name", format!("baker.number{i}")),
+            "/email",
+            "baker@millrace.example",
+        )
     };
     journeys.secret("tax id", "5678");
     journeys.person(&["baker@millrace.example", "millrace", "Cedar"]);
@@ -457,8 +730,17 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
         for fault in [Fault::Unsent, Fault::AnswerLost] {
             meddler.arm(i, fault);
             let sign_in = json!({ "user_name": "maria.alvarez", "password": PASSWORDS[3] });
-            let answer = world.on("member").from_source("203.0.113.78").post("/sessions", sign_in).await.unwrap();
-            assert!(answer.status == 503 || meddler.disarm().1.is_none(), "{}", answer.text);
+            let answer = world
+                .on("member")
+                .from_source("203.0.113.78")
+                .post("/sessions", sign_in)
+                .await
+                .unwrap();
+            assert!(
+                answer.status == 503 || meddler.disarm().1.is_none(),
+                "{}",
+                answer.text
+            );
             journeys.problems.push(answer.text);
         }
         meddler.arm(i, Fault::Unsent);
@@ -469,8 +751,18 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
     }
     world.instance.inbox.set_down(true);
     let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
-    let late = with(with(with(dental(), "/proof", proof), "/way", "medical"), "/user_name", "late.comer");
-    journeys.register("practice", with(late, "/email", "late@comer.example"), PASSWORDS[0]).await;
+    let late = with(
+        with(with(dental(), "/proof", proof), "/way", "medical"),
+        "/user_name",
+        "late.comer",
+    );
+    journeys
+        .register(
+            "practice",
+            with(late, "/email", "late@comer.example"),
+            PASSWORDS[0],
+        )
+        .await;
     world.instance.settle().await.unwrap();
     world.instance.deliver_pending().await.unwrap();
     world.instance.inbox.set_down(false);

@@ -68,12 +68,18 @@ impl Contents {
 
     /// How many accounts there are on a portal.
     pub fn accounts_on(&self, portal: &str) -> usize {
-        self.accounts.values().filter(|a| text(a, "/portal") == portal).count()
+        self.accounts
+            .values()
+            .filter(|a| text(a, "/portal") == portal)
+            .count()
     }
 
     /// How often something was recorded as done.
     pub fn done(&self, action: &str) -> usize {
-        self.audit.iter().filter(|e| text(e, "/action") == action && text(e, "/outcome") == "done").count()
+        self.audit
+            .iter()
+            .filter(|e| text(e, "/action") == action && text(e, "/outcome") == "done")
+            .count()
     }
 
     /// The messages of a channel that wait to leave.
@@ -87,9 +93,9 @@ impl Contents {
     }
 
     fn recorded(&self, actions: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
-        self.audit
-            .iter()
-            .any(|e| actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e))
+        self.audit.iter().any(|e| {
+            actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e)
+        })
     }
 }
 
@@ -105,7 +111,11 @@ pub async fn invariants(world: &World) -> Contents {
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
-    assert!(faults.is_empty(), "the tables are not consistent:\n{}", faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "the tables are not consistent:\n{}",
+        faults.join("\n")
+    );
     all
 }
 
@@ -113,30 +123,57 @@ pub async fn invariants(world: &World) -> Contents {
 fn markers(all: &Contents, faults: &mut Vec<String>) {
     for (pk, marker) in &all.user_names {
         let mut parts = pk.splitn(3, '#').skip(1);
-        let (portal, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let bears = |a: &Value| text(a, "/user_name").to_lowercase() == name && text(a, "/status") != "deleted";
-        if !all.account(portal, text(marker, "/account")).is_some_and(bears) {
+        let (portal, name) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let bears = |a: &Value| {
+            text(a, "/user_name").to_lowercase() == name && text(a, "/status") != "deleted"
+        };
+        if !all
+            .account(portal, text(marker, "/account"))
+            .is_some_and(bears)
+        {
             faults.push(format!("{pk} belongs to no account of that name"));
         }
     }
     for (pk, marker) in &all.emails {
         let mut parts = pk.splitn(3, '#').skip(1);
-        let (realm, address) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (realm, address) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
         let bears = |a: &&Value| {
-            text(a, "/id") == text(marker, "/account") && text(a, "/email_realm") == realm && text(a, "/email").to_lowercase() == address
+            text(a, "/id") == text(marker, "/account")
+                && text(a, "/email_realm") == realm
+                && text(a, "/email").to_lowercase() == address
         };
-        if !all.accounts.values().any(|a| bears(&a) && text(a, "/status") != "deleted") {
+        if !all
+            .accounts
+            .values()
+            .any(|a| bears(&a) && text(a, "/status") != "deleted")
+        {
             faults.push(format!("{pk} belongs to no account with that address"));
         }
     }
-    for (pk, account) in all.accounts.iter().filter(|(_, a)| text(a, "/status") != "deleted") {
-        let name = format!("N#{}#{}", text(account, "/portal"), text(account, "/user_name").to_lowercase());
+    for (pk, account) in all
+        .accounts
+        .iter()
+        .filter(|(_, a)| text(a, "/status") != "deleted")
+    {
+        let name = format!(
+            "N#{}#{}",
+            text(account, "/portal"),
+            text(account, "/user_name").to_lowercase()
+        );
         if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
             faults.push(format!("{pk} doesn't hold {name}"));
         }
         let realm = text(account, "/email_realm");
         let address = format!("E#{realm}#{}", text(account, "/email").to_lowercase());
-        if !realm.is_empty() && all.emails.get(&address).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
+        if !realm.is_empty()
+            && all.emails.get(&address).map(|m| text(m, "/account")) != Some(text(account, "/id"))
+        {
             faults.push(format!("{pk} doesn't hold {address}"));
         }
     }
@@ -146,15 +183,30 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
 fn claims(all: &Contents, faults: &mut Vec<String>) {
     for record in &all.records {
         for (name, owner) in record.as_object().into_iter().flatten() {
-            let Some(portal) = name.strip_prefix("claim#") else { continue };
+            let Some(portal) = name.strip_prefix("claim#") else {
+                continue;
+            };
             let with_it = |a: &Value| memberships(a).any(|m| m.get("record") == record.get("key"));
-            if !all.account(portal, owner.as_str().unwrap_or_default()).is_some_and(with_it) {
-                faults.push(format!("{} is claimed on {portal} by nobody who registered with it", text(record, "/pk")));
+            if !all
+                .account(portal, owner.as_str().unwrap_or_default())
+                .is_some_and(with_it)
+            {
+                faults.push(format!(
+                    "{} is claimed on {portal} by nobody who registered with it",
+                    text(record, "/pk")
+                ));
             }
         }
     }
-    for (pk, account) in all.accounts.iter().filter(|(_, a)| text(a, "/status") != "deleted") {
-        for wanted in memberships(account).filter_map(|m| m.get("record")).filter(|r| !r.is_null()) {
+    for (pk, account) in all
+        .accounts
+        .iter()
+        .filter(|(_, a)| text(a, "/status") != "deleted")
+    {
+        for wanted in memberships(account)
+            .filter_map(|m| m.get("record"))
+            .filter(|r| !r.is_null())
+        {
             let claim = format!("claim#{}", text(account, "/portal"));
             let record = all.records.iter().find(|r| r.get("key") == Some(wanted));
             if record.and_then(|r| r.get(&claim)) != account.get("id") {
@@ -169,7 +221,9 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     let mut expected = BTreeMap::new();
     for account in all.accounts.values() {
         for membership in memberships(account) {
-            let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else { continue };
+            let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else {
+                continue;
+            };
             let administrator = text(membership, "/role") != "user";
             let class = if administrator { "M#A#" } else { "M#U#" };
             let (portal, id) = (text(account, "/portal"), text(account, "/id"));
@@ -189,8 +243,13 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
             expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
-            if !all.organisations.contains_key(&format!("O#{portal}#{organisation}")) {
-                faults.push(format!("an account belongs to the organisation {organisation} that doesn't exist"));
+            if !all
+                .organisations
+                .contains_key(&format!("O#{portal}#{organisation}"))
+            {
+                faults.push(format!(
+                    "an account belongs to the organisation {organisation} that doesn't exist"
+                ));
             }
         }
     }
@@ -201,13 +260,20 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             row["last_sign_in_at"] = Value::Null;
         }
         if account.as_ref() != Some(&row) {
-            faults.push(format!("{key} is not as its account:\n  {row}\n  {account:?}"));
+            faults.push(format!(
+                "{key} is not as its account:\n  {row}\n  {account:?}"
+            ));
         }
     }
     faults.extend(expected.keys().map(|key| format!("{key} is missing")));
     for (pk, organisation) in &all.organisations {
-        let first = all.account(text(organisation, "/portal"), text(organisation, "/registered_by"));
-        if !first.is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record"))) {
+        let first = all.account(
+            text(organisation, "/portal"),
+            text(organisation, "/registered_by"),
+        );
+        if !first
+            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")))
+        {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }
@@ -215,8 +281,15 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         let by = text(invitation, "/state/account");
         let organisation = invitation.get("organisation");
         let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
-        if text(invitation, "/state/state") == "accepted" && !all.account(text(invitation, "/portal"), by).is_some_and(joined) {
-            faults.push(format!("{} was accepted by nobody", text(invitation, "/sk")));
+        if text(invitation, "/state/state") == "accepted"
+            && !all
+                .account(text(invitation, "/portal"), by)
+                .is_some_and(joined)
+        {
+            faults.push(format!(
+                "{} was accepted by nobody",
+                text(invitation, "/sk")
+            ));
         }
     }
 }
@@ -235,10 +308,18 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
         if signed_in.is_some() && !all.recorded(&["sign_in"], at_that_moment) {
             faults.push(format!("the last sign-in of {pk} is not recorded"));
         }
-        let opened = memberships(account).any(|m| text(m, "/gate/gate") == "open" && m.get("record").is_some_and(|r| !r.is_null()));
-        let pin_was_due = all.messages.values().any(|m| text(m, "/channel") == "letter" && text(m, "/portal") == text(account, "/portal"));
+        let opened = memberships(account).any(|m| {
+            text(m, "/gate/gate") == "open" && m.get("record").is_some_and(|r| !r.is_null())
+        });
+        let pin_was_due = all.messages.values().any(|m| {
+            text(m, "/channel") == "letter" && text(m, "/portal") == text(account, "/portal")
+        });
         let alone = all.accounts_on(text(account, "/portal")) == 1;
-        if opened && pin_was_due && alone && !all.recorded(&["activate_pin"], |e| text(e, "/object") == id) {
+        if opened
+            && pin_was_due
+            && alone
+            && !all.recorded(&["activate_pin"], |e| text(e, "/object") == id)
+        {
             faults.push(format!("the activation of {pk} is not recorded"));
         }
     }
@@ -247,8 +328,12 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
         if all.account(text(session, "/portal"), id).is_none() {
             faults.push(format!("a session of {id}, who doesn't exist"));
         }
-        if !all.recorded(&["sign_in"], |e| text(e, "/object") == id && e.get("at") == session.get("began_at")) {
-            faults.push(format!("a session of {id} was begun by no recorded sign-in"));
+        if !all.recorded(&["sign_in"], |e| {
+            text(e, "/object") == id && e.get("at") == session.get("began_at")
+        }) {
+            faults.push(format!(
+                "a session of {id} was begun by no recorded sign-in"
+            ));
         }
     }
     for invitation in &all.invitations {
@@ -270,7 +355,9 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
         let has = |name: &str| message.get(name).is_some();
         let fits = match text(message, "/state") {
             "pending" => has("payload") && has("pending"),
-            "sent" | "refused" => !has("payload") && !has("pending") && !has("claimed_until") && has("expires"),
+            "sent" | "refused" => {
+                !has("payload") && !has("pending") && !has("claimed_until") && has("expires")
+            }
             _ => false,
         };
         if !fits {
@@ -279,20 +366,32 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
     }
     for (pk, account) in &all.accounts {
         for issue in memberships(account).filter_map(|m| m.pointer("/gate/issue")) {
-            if !all.messages.contains_key(&format!("X#{}", text(issue, "/carried_by"))) {
-                faults.push(format!("{pk} waits for a PIN or code that no message carries"));
+            if !all
+                .messages
+                .contains_key(&format!("X#{}", text(issue, "/carried_by")))
+            {
+                faults.push(format!(
+                    "{pk} waits for a PIN or code that no message carries"
+                ));
             }
         }
     }
 }
 
 fn memberships(account: &Value) -> impl Iterator<Item = &Value> {
-    account.get("memberships").and_then(Value::as_array).into_iter().flatten()
+    account
+        .get("memberships")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// A text by JSON pointer; empty if it isn't there.
 pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// An attribute as JSON.
@@ -304,7 +403,11 @@ pub fn plain(value: &AttributeValue) -> Value {
         AttributeValue::B(b) => json!(format!("{:?}", b.as_ref())),
         AttributeValue::Ss(list) => json!(list),
         AttributeValue::L(list) => list.iter().map(plain).collect(),
-        AttributeValue::M(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), plain(v))).collect::<Map<_, _>>()),
+        AttributeValue::M(map) => Value::Object(
+            map.iter()
+                .map(|(k, v)| (k.clone(), plain(v)))
+                .collect::<Map<_, _>>(),
+        ),
         _ => Value::Null,
     }
 }

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextMut,
 };
 use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -26,7 +27,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Unsent, Self::AnswerLost, Self::Repeated, Self::Collides];
+    pub const ALL: [Self; 4] = [
+        Self::Unsent,
+        Self::AnswerLost,
+        Self::Repeated,
+        Self::Collides,
+    ];
 
     /// Whether a call can suffer it. To a read, all that can happen is that it fails.
     fn befalls(self, operation: &str) -> bool {
@@ -65,7 +71,10 @@ impl Meddler {
 
     /// Of the calls from now on that can suffer this, the n-th will, counted from 0.
     pub fn arm(&self, n: usize, fault: Fault) {
-        *self.lock() = State { armed: Some((n, fault)), ..State::default() };
+        *self.lock() = State {
+            armed: Some((n, fault)),
+            ..State::default()
+        };
     }
 
     /// Lets calls be, and tells how many could have suffered since it was armed, and the operation of
@@ -86,9 +95,15 @@ impl Intercept for Meddler {
         "Meddler"
     }
 
-    fn read_before_execution(&self, context: &BeforeSerializationInterceptorContextRef<'_>, cfg: &mut ConfigBag) -> Result<(), BoxError> {
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         let mut state = self.lock();
-        let Some((n, fault)) = state.armed else { return Ok(()) };
+        let Some((n, fault)) = state.armed else {
+            return Ok(());
+        };
         let operation = operation(context);
         if !fault.befalls(operation) {
             return Ok(());
@@ -97,21 +112,38 @@ impl Intercept for Meddler {
         state.calls += 1;
         if n == call {
             state.fired = Some(operation);
-            cfg.interceptor_state().store_put(Doomed { fault, operation, sent: 0 });
+            cfg.interceptor_state().store_put(Doomed {
+                fault,
+                operation,
+                sent: 0,
+            });
         }
         Ok(())
     }
 
-    fn modify_before_transmit(&self, context: &mut BeforeTransmitInterceptorContextMut<'_>, _: &RuntimeComponents, cfg: &mut ConfigBag) -> Result<(), BoxError> {
-        let Some(doomed) = cfg.load::<Doomed>().cloned() else { return Ok(()) };
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(doomed) = cfg.load::<Doomed>().cloned() else {
+            return Ok(());
+        };
         if doomed.fault == Fault::Unsent {
             return Err("the network is gone".into());
         }
         if doomed.fault == Fault::Collides && doomed.sent == 0 {
             // DynamoDB knows no such operation, and so does nothing.
-            context.request_mut().headers_mut().insert("x-amz-target", "DynamoDB_20120810.Nothing");
+            context
+                .request_mut()
+                .headers_mut()
+                .insert("x-amz-target", "DynamoDB_20120810.Nothing");
         }
-        cfg.interceptor_state().store_put(Doomed { sent: doomed.sent + 1, ..doomed });
+        cfg.interceptor_state().store_put(Doomed {
+            sent: doomed.sent + 1,
+            ..doomed
+        });
         Ok(())
     }
 
@@ -121,15 +153,23 @@ impl Intercept for Meddler {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(doomed) = cfg.load::<Doomed>() else { return Ok(()) };
+        let Some(doomed) = cfg.load::<Doomed>() else {
+            return Ok(());
+        };
         let (status, body) = match (doomed.fault, doomed.sent) {
             (Fault::AnswerLost, _) => return Err("the answer is lost".into()),
-            (Fault::Repeated, 1) => (500, r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#),
+            (Fault::Repeated, 1) => (
+                500,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#,
+            ),
             (Fault::Collides, 1) if doomed.operation == "TransactWriteItems" => (
                 400,
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"","CancellationReasons":[{"Code":"TransactionConflict"}]}"#,
             ),
-            (Fault::Collides, 1) => (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":""}"#),
+            (Fault::Collides, 1) => (
+                400,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":""}"#,
+            ),
             _ => return Ok(()),
         };
         let response = context.response_mut();
@@ -147,13 +187,22 @@ pub fn operation(context: &BeforeSerializationInterceptorContextRef<'_>) -> &'st
     let input = context.input();
     if input.downcast_ref::<op::get_item::GetItemInput>().is_some() {
         "GetItem"
-    } else if input.downcast_ref::<op::batch_get_item::BatchGetItemInput>().is_some() {
+    } else if input
+        .downcast_ref::<op::batch_get_item::BatchGetItemInput>()
+        .is_some()
+    {
         "BatchGetItem"
     } else if input.downcast_ref::<op::query::QueryInput>().is_some() {
         "Query"
-    } else if input.downcast_ref::<op::update_item::UpdateItemInput>().is_some() {
+    } else if input
+        .downcast_ref::<op::update_item::UpdateItemInput>()
+        .is_some()
+    {
         "UpdateItem"
-    } else if input.downcast_ref::<op::transact_write_items::TransactWriteItemsInput>().is_some() {
+    } else if input
+        .downcast_ref::<op::transact_write_items::TransactWriteItemsInput>()
+        .is_some()
+    {
         "TransactWriteItems"
     } else if input.downcast_ref::<op::put_item::PutItemInput>().is_some() {
         "PutItem"

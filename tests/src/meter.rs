@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::operation as op;
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeSerializationInterceptorContextMut, BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef, Output,
+    BeforeSerializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
+    FinalizerInterceptorContextRef, Output,
 };
 use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -40,15 +41,30 @@ impl fmt::Display for Cost {
             .calls
             .iter()
             .map(|(operation, n)| {
-                let times = if *n > 1 { format!("{n} ") } else { String::new() };
-                let items = if *operation == "TransactWriteItems" { format!("({})", self.items) } else { String::new() };
+                let times = if *n > 1 {
+                    format!("{n} ")
+                } else {
+                    String::new()
+                };
+                let items = if *operation == "TransactWriteItems" {
+                    format!("({})", self.items)
+                } else {
+                    String::new()
+                };
                 format!("{times}{operation}{items}")
             })
             .collect();
         if self.refused > 0 {
             calls.push(format!("{} of them refused", self.refused));
         }
-        write!(f, "{} | {} | {} | {}", calls.join(", "), self.trips, self.reads, self.writes)
+        write!(
+            f,
+            "{} | {} | {} | {}",
+            calls.join(", "),
+            self.trips,
+            self.reads,
+            self.writes
+        )
     }
 }
 
@@ -92,10 +108,17 @@ impl Intercept for Meter {
         "Meter"
     }
 
-    fn read_before_execution(&self, context: &BeforeSerializationInterceptorContextRef<'_>, cfg: &mut ConfigBag) -> Result<(), BoxError> {
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         let mut state = self.lock();
         *state.cost.calls.entry(operation(context)).or_default() += 1;
-        if let Some(input) = context.input().downcast_ref::<op::transact_write_items::TransactWriteItemsInput>() {
+        if let Some(input) = context
+            .input()
+            .downcast_ref::<op::transact_write_items::TransactWriteItemsInput>()
+        {
             state.cost.items += input.transact_items().len();
         }
         // It begins after what has ended, and beside what is still under way.
@@ -121,13 +144,20 @@ impl Intercept for Meter {
             input.return_consumed_capacity = wanted;
         } else if let Some(input) = input.downcast_mut::<op::update_item::UpdateItemInput>() {
             input.return_consumed_capacity = wanted;
-        } else if let Some(input) = input.downcast_mut::<op::transact_write_items::TransactWriteItemsInput>() {
+        } else if let Some(input) =
+            input.downcast_mut::<op::transact_write_items::TransactWriteItemsInput>()
+        {
             input.return_consumed_capacity = wanted;
         }
         Ok(())
     }
 
-    fn read_after_execution(&self, context: &FinalizerInterceptorContextRef<'_>, _: &RuntimeComponents, cfg: &mut ConfigBag) -> Result<(), BoxError> {
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         let mut state = self.lock();
         let place = cfg.load::<Place>().map_or(0, |p| p.0);
         state.chain = state.chain.max(place);
@@ -155,7 +185,9 @@ fn consumed(output: &Output) -> (f64, f64) {
         (output.consumed_capacity().map_or(0.0, units), 0.0)
     } else if let Some(output) = output.downcast_ref::<op::update_item::UpdateItemOutput>() {
         (0.0, output.consumed_capacity().map_or(0.0, units))
-    } else if let Some(output) = output.downcast_ref::<op::transact_write_items::TransactWriteItemsOutput>() {
+    } else if let Some(output) =
+        output.downcast_ref::<op::transact_write_items::TransactWriteItemsOutput>()
+    {
         (0.0, all(output.consumed_capacity()))
     } else {
         (0.0, 0.0)

@@ -9,7 +9,12 @@ use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryA
 
 /// The same client, which tries such writes again.
 pub(crate) fn retried(db: &Client) -> Client {
-    Client::from_conf(db.config().to_builder().retry_classifier(Collisions).build())
+    Client::from_conf(
+        db.config()
+            .to_builder()
+            .retry_classifier(Collisions)
+            .build(),
+    )
 }
 
 #[derive(Debug)]
