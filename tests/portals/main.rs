@@ -4,7 +4,9 @@
 
 mod agent;
 mod bad_input;
+mod cost;
 mod eighth_portal;
+mod faults;
 mod group;
 mod invitations;
 mod managing;
@@ -14,7 +16,9 @@ mod permissions;
 mod practice;
 mod profile;
 mod provider;
+mod races;
 mod recovery;
 mod refusals;
 mod restart;
+mod secrecy;
 mod sessions;

@@ -3,8 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
 
 pub mod inside;
+pub mod invariants;
+pub mod meddle;
+pub mod meter;
 pub mod people;
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
@@ -131,26 +137,35 @@ impl World {
         self.letters().await.pop().expect("no letter was printed")
     }
 
-    /// All items of both tables, as text: what a thief of the tables would hold.
-    pub async fn dump(&self) -> Vec<String> {
+    /// All items of a table.
+    pub async fn items(&self, table: &str) -> Vec<Item> {
         let mut items = Vec::new();
-        for table in [&self.instance.tables.main, &self.instance.tables.audit] {
-            let mut start = None;
-            loop {
-                let got = self.instance.db.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
-                items.extend(got.items.unwrap_or_default().iter().map(|i| {
-                    let sorted: std::collections::BTreeMap<_, _> = i.iter().collect();
-                    format!("{sorted:?}")
-                }));
-                start = got.last_evaluated_key;
-                if start.is_none() {
-                    break;
-                }
+        let mut start = None;
+        loop {
+            let got = self.instance.db.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
+            items.extend(got.items.unwrap_or_default());
+            start = got.last_evaluated_key;
+            if start.is_none() {
+                return items;
             }
         }
-        items
+    }
+
+    /// All items of both tables, as text: what a thief of the tables would hold.
+    pub async fn dump(&self) -> Vec<String> {
+        let mut dumped = Vec::new();
+        for table in [&self.instance.tables.main, &self.instance.tables.audit] {
+            dumped.extend(self.items(table).await.iter().map(|i| {
+                let sorted: std::collections::BTreeMap<_, _> = i.iter().collect();
+                format!("{sorted:?}")
+            }));
+        }
+        dumped
     }
 }
+
+/// An item, as it lies in a table.
+pub type Item = HashMap<String, AttributeValue>;
 
 /// The token of an invitation's link.
 pub fn token_in(mail: &ReceivedMail) -> String {

@@ -102,11 +102,12 @@ pub(crate) async fn redeem_code(
     if of_source.allowed.is_none() {
         return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", &policy));
     }
-    let mut rng = app.rng();
+    // Before anything is compared, the password too: else it could be guessed here without end.
     if of_code.allowed.is_none() {
         let detail = format!("This code was entered wrongly too often and can no longer be used. {}", ask_for_new_code(&policy));
         return Err(code_problem("code-dead", "Code no longer usable", detail, &policy));
     }
+    let mut rng = app.rng();
     if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
         return Ok(Json(done));
     }
@@ -122,7 +123,12 @@ pub(crate) async fn redeem_code(
         Ok(decision) => {
             match app.store.commit(decision, &mut rng).await {
                 Ok(()) => {}
-                Err(CommitError::Stale) => return Err(Problem::conflict()),
+                // Perhaps the same person pressing twice.
+                Err(CommitError::Stale) => {
+                    let now = app.store.account_by_user_name(&policy.portal, &user_name.key()).await?;
+                    let now = now.filter(|a| a.status == Status::Active);
+                    return already_redeemed(&app, now.as_ref(), &password).await.map(Json).ok_or_else(Problem::conflict);
+                }
                 Err(other) => return Err(other.into()),
             }
             Ok(Json(redeemed(&user_name)))

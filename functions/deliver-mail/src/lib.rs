@@ -148,7 +148,8 @@ impl Courier {
     /// # Errors
     /// [`Delayed`] when it has to be tried again.
     pub async fn deliver(&self, id: &MessageId) -> Result<bool, Delayed> {
-        let mail = match self.store.claim_message(id, Channel::Mail, self.clock.now()).await? {
+        let claimed_at = self.clock.now();
+        let mail = match self.store.claim_message(id, Channel::Mail, claimed_at).await? {
             Some(Message::Mail(mail)) => mail,
             Some(Message::Recovery(request)) => {
                 self.recover(&request).await?;
@@ -170,7 +171,7 @@ impl Courier {
                 Ok(true)
             }
             Err(error) if error.is_temporary() => {
-                self.store.release_message(id).await?;
+                self.store.release_message(id, claimed_at).await?;
                 Err(Delayed::Ses(error))
             }
             Err(error) => {

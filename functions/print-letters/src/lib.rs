@@ -47,7 +47,7 @@ pub async fn print_pending(
             continue;
         };
         if let Err(error) = write(&letter, &letters::render(&letter, policy)) {
-            store.release_message(&id).await?;
+            store.release_message(&id, now).await?;
             return Err(error.into());
         }
         store.close_message(&id, Ending::Sent, now).await?;

@@ -44,6 +44,9 @@ pub(crate) struct AcceptRequest {
     hint: Option<QuestionAnswerFields>,
 }
 
+/// How often an acceptance that ran into a change of the invitation looks again.
+const LOOKS: usize = 3;
+
 /// Registers an invited person. The administrator who invited them is told by e-mail and, where the
 /// portal asks for it, approves them; until then they have no access.
 ///
@@ -78,17 +81,21 @@ pub(crate) async fn accept_invitation(
     let parsed = (|| Some((name?, email?, user_name?, password?, answers?, hint?)))();
     let (name, email, user_name, password, answers, hint) = fields.finish(parsed)?;
 
-    let (token, invitation) = find(&app, &policy, &request.token).await?;
-    if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest())
-        && let Some(owner) = same_person(&app, account, &user_name, &password, &policy, &origin).await?
-    {
-        return Ok(created(&owner, &policy, &origin));
-    }
-    // Nothing is hashed for a link that can't be used.
-    invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
-    let hash = credentials::hash(&password, &app, &mut rng).await;
     let mut id = Account::natural_id(&policy.portal, &user_name.key());
-    loop {
+    let mut hash = None;
+    for _ in 0..LOOKS {
+        let (token, invitation) = find(&app, &policy, &request.token).await?;
+        if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest())
+            && let Some(owner) = same_person(&app, account, &user_name, &password, &policy, &origin).await?
+        {
+            return Ok(created(&owner, &policy, &origin));
+        }
+        // Nothing is hashed for a link that can't be used.
+        invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+        let hash = match &hash {
+            Some(hash) => hash,
+            None => hash.insert(credentials::hash(&password, &app, &mut rng).await),
+        };
         let applicant = Applicant {
             user_name: user_name.clone(),
             name: name.clone(),
@@ -102,18 +109,16 @@ pub(crate) async fn accept_invitation(
         };
         let Registered { account, decision } =
             invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng).map_err(|refusal| problem(refusal, &policy))?;
-        return match app.store.commit(decision, &mut rng).await {
-            Ok(()) => Ok(created(&account, &policy, &origin)),
-            Err(CommitError::Taken(Unique::AccountId)) => {
-                id = AccountId::random(&mut rng);
-                continue;
-            }
-            Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
-            // The link was used, withdrawn or sent again at the same moment.
-            Err(CommitError::Stale) => Err(problem(invite::Refusal::Unknown, &policy)),
-            Err(other) => Err(other.into()),
-        };
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => return Ok(created(&account, &policy, &origin)),
+            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
+            Err(CommitError::Taken(unique)) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            // The link was used, withdrawn or sent again at the same moment: look which.
+            Err(CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
     }
+    Err(Problem::conflict())
 }
 
 /// The account that was made with the invitation, if its owner has lost the answer and asks again

@@ -14,7 +14,7 @@ use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::ids::{AccountId, OrganisationId};
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
-use vestibule_domain::record::{Proof, RecordKey};
+use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, UserName};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
@@ -156,9 +156,11 @@ pub(crate) async fn register(
                 id = AccountId::random(&mut rng);
                 continue;
             }
-            Err(CommitError::Taken(Unique::Record)) => {
-                Err(refused(&app, &Refusal::AlreadyRegistered, &policy, &origin, &mut rng).await?)
-            }
+            // Somebody was first a moment ago, and it may be the same person pressing twice.
+            Err(CommitError::Taken(Unique::Record)) => match owner_now(&app, matched, &policy).await? {
+                Some(owner) => again(&app, &owner, &parsed, &policy, &origin, &mut rng).await,
+                None => Err(refused(&app, &Refusal::AlreadyRegistered, &policy, &origin, &mut rng).await?),
+            },
             Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
             Err(other) => Err(other.into()),
         };
@@ -168,6 +170,16 @@ pub(crate) async fn register(
 /// A fresh PIN with its code.
 fn fresh_pin(app: &App, digits: u32, rng: &mut rand::rngs::StdRng) -> FreshCode {
     FreshCode::random("", digits, rng, |id, digits| app.keyring().mac(Purpose::Pin, id.as_str(), digits))
+}
+
+/// The account that has registered with the record meanwhile.
+async fn owner_now(app: &App, matched: Option<&PlanRecord>, policy: &Policy) -> Result<Option<Account>, Problem> {
+    let Some(matched) = matched else { return Ok(None) };
+    let record = app.store.plan_record(&matched.key).await?;
+    match record.and_then(|mut r| r.claims.remove(&policy.portal)) {
+        Some(owner) => Ok(app.store.account(&policy.portal, &owner).await?),
+        None => Ok(None),
+    }
 }
 
 /// The record is registered already. Whoever registered it may have lost the answer and asks again:

@@ -1,10 +1,14 @@
 //! The AWS SDK's clients, as the functions use them, pointed at this machine.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use aws_smithy_types::retry::RetryConfig;
 
-/// The SDK's settings for a service at `endpoint`: the credentials are none that work anywhere else.
+/// The SDK's settings for a service at `endpoint`: the credentials are none that work anywhere else,
+/// and what failed is tried again without the wait that a far and busy service wants.
 pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "vestibule-local");
     SdkConfig::builder()
@@ -12,6 +16,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)))
         .build()
 }
 

@@ -24,6 +24,7 @@
 //! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
 
 pub mod attempts;
+mod collisions;
 mod commit;
 mod item;
 mod keys;
@@ -87,9 +88,9 @@ impl Unavailable {
 }
 
 impl Store {
-    /// A store in these tables.
+    /// A store in these tables. Its single writes that run into a transaction are tried again.
     pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>) -> Self {
-        Self { db, tables, keyring }
+        Self { db: collisions::retried(&db), tables, keyring }
     }
 
     /// The keys under which secrets are kept.

@@ -133,18 +133,20 @@ impl Store {
         }
     }
 
-    /// Gives a claimed message back, so that it can be tried again at once.
+    /// Gives a message back that was claimed at `claimed_at`, so that it can be tried again at once.
+    /// Where that claim has lapsed and another has taken the message, it stays with the other.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn release_message(&self, id: &MessageId) -> Result<(), Unavailable> {
+    pub async fn release_message(&self, id: &MessageId, claimed_at: Timestamp) -> Result<(), Unavailable> {
         let released = self
             .db
             .update_item()
             .table_name(&self.tables.main)
             .set_key(Some(keys::message(id).into_item()))
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("claimed_until = :mine")
             .update_expression("REMOVE claimed_until")
+            .expression_attribute_values(":mine", AttributeValue::N((claimed_at + CLAIM).as_millisecond().to_string()))
             .send()
             .await;
         match released {

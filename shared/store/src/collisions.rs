@@ -1,0 +1,37 @@
+//! A single write that meets a transaction on the same item is refused by DynamoDB with
+//! `TransactionConflictException`, and the SDK doesn't try it again by itself. Two sign-ins at once
+//! are enough: one counts its guess while the other clears the counter.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+
+/// The same client, which tries such writes again.
+pub(crate) fn retried(db: &Client) -> Client {
+    Client::from_conf(
+        db.config()
+            .to_builder()
+            .retry_classifier(Collisions)
+            .build(),
+    )
+}
+
+#[derive(Debug)]
+struct Collisions;
+
+impl ClassifyRetry for Collisions {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err);
+        let error = error.and_then(|e| e.as_operation_error()?.downcast_ref::<UpdateItemError>());
+        if error.is_some_and(UpdateItemError::is_transaction_conflict_exception) {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "writes that run into a transaction"
+    }
+}

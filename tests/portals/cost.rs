@@ -1,0 +1,521 @@
+//! What each flow costs in DynamoDB: calls, round trips, units. A change that costs more shows in
+//! the snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::Options;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::meter::{Cost, Meter};
+use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider, with};
+use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
+
+/// A system with its meter, and the bill so far.
+struct Bill {
+    world: World,
+    meter: Meter,
+    lines: Vec<(String, Cost)>,
+}
+
+impl Bill {
+    async fn new() -> Self {
+        let meter = Meter::default();
+        let world = World::with(Options {
+            interceptors: vec![meter.interceptor()],
+            ..options()
+        })
+        .await;
+        Self {
+            world,
+            meter,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Makes a request and puts what it cost on the bill.
+    async fn request(
+        &mut self,
+        flow: &str,
+        by: &Client,
+        (method, path): (Method, &str),
+        body: Value,
+        expected: u16,
+    ) -> Answer {
+        self.meter.read();
+        let body = Some(&body).filter(|b| !b.is_null());
+        let answer = by.send(method, path, body).await.unwrap();
+        let cost = self.meter.read();
+        assert_eq!(answer.status, expected, "{flow}: {}", answer.text);
+        self.lines.push((flow.to_owned(), cost));
+        answer
+    }
+
+    async fn post(
+        &mut self,
+        flow: &str,
+        by: &Client,
+        path: &str,
+        body: Value,
+        expected: u16,
+    ) -> Answer {
+        self.request(flow, by, (Method::POST, path), body, expected)
+            .await
+    }
+
+    async fn get(&mut self, flow: &str, by: &Client, path: &str) -> Answer {
+        self.request(flow, by, (Method::GET, path), Value::Null, 200)
+            .await
+    }
+
+    fn cost(&self, flow: &str) -> &Cost {
+        let line = self.lines.iter().find(|(name, _)| name == flow);
+        &line
+            .unwrap_or_else(|| panic!("{flow} is not on the bill"))
+            .1
+    }
+
+    /// Checks that a flow made exactly these calls, in so many round trips.
+    #[track_caller]
+    fn is<const N: usize>(&self, flow: &str, trips: usize, calls: [(&'static str, usize); N]) {
+        let cost = self.cost(flow);
+        assert_eq!(
+            (cost.trips, &cost.calls),
+            (trips, &BTreeMap::from(calls)),
+            "{flow}"
+        );
+    }
+
+    fn table(&self) -> String {
+        let mut table = "flow | calls (items of transactions) | round trips | read units | write units\n--- | --- | --- | --- | ---\n".to_owned();
+        for (flow, cost) in &self.lines {
+            writeln!(table, "{flow} | {cost}").unwrap();
+        }
+        table
+    }
+}
+
+#[tokio::test]
+async fn every_flow_costs_what_it_cost_before() {
+    let mut bill = Bill::new().await;
+    registrations(&mut bill).await;
+    invitations(&mut bill).await;
+    pins(&mut bill).await;
+    codes_and_users(&mut bill).await;
+    sessions(&mut bill).await;
+    insta::assert_snapshot!("cost_of_every_flow", bill.table());
+
+    // Signing in is one read and one transaction, beside the two counters of guesses.
+    bill.is(
+        "sign in",
+        2,
+        [
+            ("BatchGetItem", 1),
+            ("TransactWriteItems", 1),
+            ("UpdateItem", 2),
+        ],
+    );
+    bill.is(
+        "sign in: wrong password",
+        2,
+        [
+            ("BatchGetItem", 1),
+            ("TransactWriteItems", 1),
+            ("UpdateItem", 2),
+        ],
+    );
+    bill.is(
+        "sign in: unknown name",
+        2,
+        [
+            ("BatchGetItem", 1),
+            ("TransactWriteItems", 1),
+            ("UpdateItem", 2),
+        ],
+    );
+    assert_eq!(
+        bill.cost("sign in: wrong password").writes,
+        bill.cost("sign in: unknown name").writes
+    );
+    // A request by somebody signed in is one read of session and account.
+    bill.is("a request: entitlements", 1, [("BatchGetItem", 1)]);
+    assert_eq!(bill.cost("a request: entitlements").reads, 2.0);
+    // A page of users is one query, however many they are.
+    bill.is("list 50 users", 2, [("BatchGetItem", 1), ("Query", 1)]);
+    // A refusal costs the same whether nothing matches or somebody was first.
+    let (unmatched, taken) = (
+        bill.cost("register: refused, no match"),
+        bill.cost("register: refused, registered already"),
+    );
+    assert_eq!(
+        (&unmatched.calls, unmatched.trips, unmatched.writes),
+        (&taken.calls, taken.trips, taken.writes)
+    );
+    // What is wrong in itself costs nothing.
+    assert_eq!(bill.cost("register: fields not valid"), &Cost::default());
+}
+
+async fn registrations(bill: &mut Bill) {
+    let (group, people, providers) = (
+        bill.world.on("group"),
+        bill.world.on("member"),
+        bill.world.on("provider"),
+    );
+    bill.post(
+        "register: fields not valid",
+        &group,
+        "/registrations",
+        with(group_principal(), "/email", "nobody"),
+        422,
+    )
+    .await;
+    let wrong = with(group_principal(), "/proof/tax_id_last4", "0000");
+    bill.post(
+        "register: refused, no match",
+        &group,
+        "/registrations",
+        wrong,
+        403,
+    )
+    .await;
+    bill.post(
+        "register: group",
+        &group,
+        "/registrations",
+        group_principal(),
+        201,
+    )
+    .await;
+    bill.post(
+        "register: the same again",
+        &group,
+        "/registrations",
+        group_principal(),
+        201,
+    )
+    .await;
+    let other = with(
+        with(group_principal(), "/user_name", "some.body"),
+        "/email",
+        "some@body.example",
+    );
+    bill.post(
+        "register: refused, registered already",
+        &group,
+        "/registrations",
+        other,
+        403,
+    )
+    .await;
+    bill.post("register: member", &people, "/registrations", member(), 201)
+        .await;
+    bill.post(
+        "register: provider",
+        &providers,
+        "/registrations",
+        provider(),
+        201,
+    )
+    .await;
+}
+
+async fn invitations(bill: &mut Bill) {
+    let ruth = bill.world.sign_in("group", "ruth.okafor").await;
+    let group = bill.world.on("group");
+    let whom = |first: &str, email: &str| json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
+    let invited = bill
+        .post(
+            "invite",
+            &ruth,
+            "/invitations",
+            whom("Sam", "sam@blueheron.example"),
+            201,
+        )
+        .await;
+    let path = format!("/invitations/{}", invited.text_at("/id"));
+    bill.post(
+        "invite: the same address again",
+        &ruth,
+        "/invitations",
+        whom("Sam", "sam@blueheron.example"),
+        409,
+    )
+    .await;
+    bill.get("list invitations", &ruth, "/invitations").await;
+    bill.post(
+        "resend an invitation",
+        &ruth,
+        &format!("{path}/resend"),
+        json!({}),
+        200,
+    )
+    .await;
+    let token = token_in(&bill.world.last_mail_to("sam@blueheron.example").await);
+    bill.post(
+        "look up an invitation",
+        &group,
+        "/invitations/look-up",
+        json!({ "token": token }),
+        200,
+    )
+    .await;
+    let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
+    let accepted = bill
+        .post(
+            "accept an invitation",
+            &group,
+            "/invitations/accept",
+            acceptance,
+            201,
+        )
+        .await;
+    let other = ruth
+        .post("/invitations", whom("Kim", "kim@blueheron.example"))
+        .await
+        .unwrap();
+    let path = format!("/invitations/{}", other.text_at("/id"));
+    bill.request(
+        "revoke an invitation",
+        &ruth,
+        (Method::DELETE, &path),
+        Value::Null,
+        204,
+    )
+    .await;
+    let path = format!("/users/{}", accepted.text_at("/user_id"));
+    let services = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
+    bill.post(
+        "approve a user",
+        &ruth,
+        &format!("{path}/approval"),
+        services,
+        200,
+    )
+    .await;
+    bill.get("show a user", &ruth, &path).await;
+    bill.get("me, with administrators", &ruth, "/me").await;
+}
+
+async fn pins(bill: &mut Bill) {
+    let maria = bill.world.sign_in("member", "maria.alvarez").await;
+    bill.get("status of the letter", &maria, "/pin/letter")
+        .await;
+    bill.post("issue a new PIN", &maria, "/pin/letter", json!({}), 201)
+        .await;
+
+    // Of her two letters the one printed last counts.
+    let letters = bill.world.letters().await;
+    let pin = letters
+        .iter()
+        .rfind(|l| l.contains("Maria Alvarez"))
+        .map(|l| pin_in(l, 6))
+        .unwrap();
+    bill.post(
+        "enter a PIN: wrong",
+        &maria,
+        "/pin/activation",
+        json!({ "pin": another(&pin) }),
+        422,
+    )
+    .await;
+    bill.post(
+        "enter a PIN",
+        &maria,
+        "/pin/activation",
+        json!({ "pin": pin }),
+        200,
+    )
+    .await;
+    bill.post(
+        "enter a PIN: open already",
+        &maria,
+        "/pin/activation",
+        json!({ "pin": pin }),
+        200,
+    )
+    .await;
+    bill.get("me, without an organisation", &maria, "/me").await;
+}
+
+async fn codes_and_users(bill: &mut Bill) {
+    let letters = bill.world.letters().await;
+    let pin = letters
+        .iter()
+        .find(|l| l.contains("Helen Brandt"))
+        .map(|l| pin_in(l, 4))
+        .unwrap();
+    let (providers, body) = (
+        bill.world.on("provider"),
+        json!({ "password": PASSWORD, "token_in": "body" }),
+    );
+    let again = providers.post("/registrations", provider()).await.unwrap();
+    let user_name = again.text_at("/user_name").to_owned();
+    let signed_in = providers
+        .post("/sessions", with(body, "/user_name", user_name))
+        .await
+        .unwrap();
+    let helen = providers.with_token(signed_in.text_at("/token"));
+    bill.post(
+        "enter a PIN: of an organisation",
+        &helen,
+        "/pin/activation",
+        json!({ "pin": pin }),
+        200,
+    )
+    .await;
+
+    let user = |first: &str, email: String| json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims"] });
+    let sam = bill
+        .post(
+            "add a user",
+            &helen,
+            "/users",
+            user("Sam", "sam@lakeside.example".into()),
+            201,
+        )
+        .await;
+    let code = code_in(&bill.world.last_mail_to("sam@lakeside.example").await);
+    let redemption = |code: &str| json!({ "user_name": sam.text_at("/user_name"), "registration_code": code, "password": PASSWORD, "hint": hint() });
+    bill.post(
+        "redeem a code: wrong",
+        &providers,
+        "/registration-codes/redemption",
+        redemption(&another(&code)),
+        422,
+    )
+    .await;
+    bill.post(
+        "redeem a code",
+        &providers,
+        "/registration-codes/redemption",
+        redemption(&code),
+        200,
+    )
+    .await;
+    bill.post(
+        "redeem a code: the same again",
+        &providers,
+        "/registration-codes/redemption",
+        redemption(&code),
+        200,
+    )
+    .await;
+    for i in 2..50 {
+        let added = helen
+            .post("/users", user("Kim", format!("kim{i}@lakeside.example")))
+            .await
+            .unwrap();
+        assert_eq!(added.status, 201, "{}", added.text);
+    }
+    let listed = bill.get("list 50 users", &helen, "/users").await;
+    assert_eq!(listed.body["items"].as_array().map(Vec::len), Some(50));
+}
+
+async fn sessions(bill: &mut Bill) {
+    let group = bill.world.on("group");
+    let body = |user_name: &str, password: &str| json!({ "user_name": user_name, "password": password, "token_in": "body" });
+    let ruth = bill
+        .post(
+            "sign in",
+            &group,
+            "/sessions",
+            body("ruth.okafor", PASSWORD),
+            201,
+        )
+        .await;
+    let ruth = group.with_token(ruth.text_at("/token"));
+    bill.post(
+        "sign in: wrong password",
+        &group,
+        "/sessions",
+        body("ruth.okafor", "Wrong-Guess-1"),
+        401,
+    )
+    .await;
+    bill.post(
+        "sign in: unknown name",
+        &group,
+        "/sessions",
+        body("nobody.there", PASSWORD),
+        401,
+    )
+    .await;
+    for _ in 0..9 {
+        group
+            .post("/sessions", body("nobody.there", PASSWORD))
+            .await
+            .unwrap();
+    }
+    bill.post(
+        "sign in: too many guesses",
+        &group,
+        "/sessions",
+        body("nobody.there", PASSWORD),
+        429,
+    )
+    .await;
+    bill.get("a request: entitlements", &ruth, "/entitlements")
+        .await;
+    bill.get("a request: the session", &ruth, "/sessions/current")
+        .await;
+    bill.world.pass(SignedDuration::from_mins(5));
+    bill.get("a request: after five minutes", &ruth, "/entitlements")
+        .await;
+    bill.request(
+        "a request: not signed in",
+        &group,
+        (Method::GET, "/me"),
+        Value::Null,
+        401,
+    )
+    .await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "Another-Lake-77!" });
+    bill.request(
+        "change the password",
+        &ruth,
+        (Method::PUT, "/sessions/current/password"),
+        change,
+        200,
+    )
+    .await;
+    bill.request(
+        "sign out",
+        &ruth,
+        (Method::DELETE, "/sessions/current"),
+        Value::Null,
+        204,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn every_message_costs_what_it_cost_before() {
+    let mut bill = Bill::new().await;
+    bill.world.register("member", member()).await;
+    bill.meter.read();
+    bill.world.instance.deliver_pending().await.unwrap();
+    bill.lines
+        .push(("look for mails and deliver one".into(), bill.meter.read()));
+    bill.world.instance.deliver_pending().await.unwrap();
+    bill.lines
+        .push(("look for mails: none".into(), bill.meter.read()));
+    // The stream tells of the mail, which has gone, and of the letter, which isn't the courier's.
+    bill.world.instance.settle().await.unwrap();
+    bill.lines.push((
+        "two events, and look for letters and print one".into(),
+        bill.meter.read(),
+    ));
+    bill.world.instance.settle().await.unwrap();
+    bill.lines
+        .push(("look for letters: none".into(), bill.meter.read()));
+    bill.world.register("group", group_principal()).await;
+    bill.meter.read();
+    bill.world.instance.settle().await.unwrap();
+    bill.lines.push((
+        "two events with a mail each, and look for letters: none".into(),
+        bill.meter.read(),
+    ));
+    insta::assert_snapshot!("cost_of_every_message", bill.table());
+}

@@ -1,0 +1,780 @@
+//! What must not be read by whom it isn't for: by a thief of the tables, by who sees the logs, by
+//! who makes a request that is refused.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+use vestibule_domain::text::comparable;
+use vestibule_local::Options;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
+use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
+
+/// A text that must not be found, and how it would be recognised.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Secret {
+    what: &'static str,
+    text: String,
+}
+
+impl Secret {
+    /// Whether it stands in a text: as a word of its own where it is so short that it could stand
+    /// in random letters by chance.
+    fn is_in(&self, text: &str) -> bool {
+        let (text, sought) = (text.to_lowercase(), self.text.to_lowercase());
+        let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+        text.match_indices(&sought).any(|(at, _)| {
+            let (before, after) = (
+                text[..at].chars().next_back(),
+                text[at + sought.len()..].chars().next(),
+            );
+            sought.len() >= 9 || (apart(before) && apart(after))
+        })
+    }
+}
+
+/// The journeys of all portals' people, what they kept secret, and what was seen on the way.
+struct Journeys<'w> {
+    world: &'w World,
+    /// What nobody may find in the tables, the logs, or a problem.
+    secrets: BTreeSet<Secret>,
+    /// What nobody may find in the logs.
+    persons: BTreeSet<Secret>,
+    /// Every text of every item, each time somebody looked.
+    seen: BTreeSet<String>,
+    /// The bodies of all problems.
+    problems: Vec<String>,
+}
+
+/// All texts of an attribute, names of fields included.
+fn texts(value: &AttributeValue, into: &mut BTreeSet<String>) {
+    match value {
+        AttributeValue::S(s) | AttributeValue::N(s) => drop(into.insert(s.clone())),
+        AttributeValue::B(b) => drop(into.insert(String::from_utf8_lossy(b.as_ref()).into_owned())),
+        AttributeValue::Ss(list) | AttributeValue::Ns(list) => into.extend(list.iter().cloned()),
+        AttributeValue::L(list) => list.iter().for_each(|v| texts(v, into)),
+        AttributeValue::M(map) => map.iter().for_each(|(name, v)| {
+            into.insert(name.clone());
+            texts(v, into);
+        }),
+        AttributeValue::Bool(_) | AttributeValue::Null(_) => {}
+        other => panic!("an attribute of a kind that is not looked into: {other:?}"),
+    }
+}
+
+/// Which secrets stand in which texts.
+fn found(
+    secrets: &BTreeSet<Secret>,
+    texts: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Vec<(&Secret, String)> {
+    let mut found = Vec::new();
+    for text in texts {
+        let text = text.as_ref();
+        found.extend(
+            secrets
+                .iter()
+                .filter(|s| s.is_in(text))
+                .map(|s| (s, text.to_owned())),
+        );
+    }
+    found
+}
+
+const PASSWORDS: [&str; 8] = [
+    "Zephyr-Anvil-41!",
+    "Quartz-Lantern-52!",
+    "Maroon-Bicycle-63!",
+    "Velvet-Compass-74!",
+    "Copper-Orchard-85!",
+    "Indigo-Sparrow-96!",
+    "Walnut-Harvest-17!",
+    "Saffron-Window-28!",
+];
+
+impl<'w> Journeys<'w> {
+    fn new(world: &'w World) -> Self {
+        Self {
+            world,
+            secrets: BTreeSet::new(),
+            persons: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn secret(&mut self, what: &'static str, text: &str) {
+        self.secrets.insert(Secret {
+            what,
+            text: text.to_owned(),
+        });
+    }
+
+    /// A token, and the part of it that no table may hold.
+    fn token(&mut self, what: &'static str, token: &str) {
+        self.secret(what, token);
+        self.secret(what, token.rsplit_once('.').unwrap().1);
+    }
+
+    fn answer_to(&mut self, text: &str) {
+        self.secret("answer", text);
+        self.secret("answer, comparable", comparable(text).as_str());
+    }
+
+    fn person(&mut self, names: &[&str]) {
+        self.persons.extend(names.iter().map(|n| Secret {
+            what: "person",
+            text: (*n).to_owned(),
+        }));
+    }
+
+    /// Looks into the tables.
+    async fn look(&mut self) {
+        for table in [
+            &self.world.instance.tables.main,
+            &self.world.instance.tables.audit,
+        ] {
+            for item in self.world.items(table).await {
+                texts(&AttributeValue::M(item), &mut self.seen);
+            }
+        }
+    }
+
+    /// Makes a request that must end with this status.
+    async fn send(
+        &mut self,
+        by: &Client,
+        method: Method,
+        path: &str,
+        body: Value,
+        expected: u16,
+    ) -> Answer {
+        let answer = by.send(method, path, Some(&body)).await.unwrap();
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text);
+        if answer.status >= 400 {
+            self.problems.push(answer.text.clone());
+        }
+        answer
+    }
+
+    async fn post(&mut self, by: &Client, path: &str, body: Value, expected: u16) -> Answer {
+        self.send(by, Method::POST, path, body, expected).await
+    }
+
+    /// Registers with a password of one's own; what others do is look before mail leaves and after.
+    async fn register(&mut self, portal: &str, body: Value, password: &str) -> String {
+        for field in ["/first_name", "/last_name", "/email", "/user_name"] {
+            if let Some(text) = body.pointer(field).and_then(Value::as_str) {
+                self.person(&[text]);
+            }
+        }
+        self.secret("password", password);
+        let answer = self
+            .post(
+                &self.world.on(portal),
+                "/registrations",
+                with(body, "/password", password),
+                201,
+            )
+            .await;
+        self.look().await;
+        let user_name = answer.text_at("/user_name").to_owned();
+        self.person(&[&user_name]);
+        user_name
+    }
+
+    async fn sign_in(&mut self, portal: &str, user_name: &str, password: &str) -> Client {
+        self.post(
+            &self.world.on(portal),
+            "/sessions",
+            json!({ "user_name": user_name, "password": "Entirely-Wrong-0!" }),
+            401,
+        )
+        .await;
+        let (client, answer) = self
+            .world
+            .on(portal)
+            .sign_in(user_name, password)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        self.token("session token", answer.text_at("/token"));
+        self.look().await;
+        client
+    }
+
+    async fn all(&mut self) {
+        self.secret("wrong password", "Entirely-Wrong-0!");
+        self.group().await;
+        self.member().await;
+        self.provider().await;
+        self.others().await;
+        self.world.instance.settle().await.unwrap();
+        self.world.instance.deliver_pending().await.unwrap();
+        self.look().await;
+    }
+
+    async fn group(&mut self) {
+        self.person(&[
+            "Blue Heron",
+            "Ada",
+            "Lovelock",
+            "ada@blueheron.example",
+            "ada.lovelock",
+        ]);
+        for (what, text) in [
+            ("tax id", "001234567"),
+            ("tax id", "4567"),
+            ("address", "Kilnbrook"),
+        ] {
+            self.secret(what, text);
+        }
+        self.register("group", group_principal(), PASSWORDS[0])
+            .await;
+        let ruth = self.sign_in("group", "ruth.okafor", PASSWORDS[0]).await;
+        let body = json!({ "first_name": "Ada", "last_name": "Lovelock", "email": "ada@blueheron.example", "role": "administrator" });
+        let invited = self.post(&ruth, "/invitations", body.clone(), 201).await;
+        self.post(&ruth, "/invitations", body, 409).await;
+        self.look().await;
+        let old = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
+        self.post(
+            &ruth,
+            &format!("/invitations/{}/resend", invited.text_at("/id")),
+            json!({}),
+            200,
+        )
+        .await;
+        self.look().await;
+        let new = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
+        self.token("invitation token", &old);
+        self.token("invitation token", &new);
+        self.secret("password", PASSWORDS[1]);
+        let accept = |token: &str| {
+            with(
+                World::acceptance(token, "Ada", "ada@blueheron.example", "ada.lovelock"),
+                "/password",
+                PASSWORDS[1],
+            )
+        };
+        let group = self.world.on("group");
+        self.post(&group, "/invitations/accept", accept(&old), 404)
+            .await;
+        self.post(
+            &group,
+            "/invitations/accept",
+            with(accept(&new), "/email", "eve@blueheron.example"),
+            422,
+        )
+        .await;
+        let accepted = self
+            .post(&group, "/invitations/accept", accept(&new), 201)
+            .await;
+        self.look().await;
+        let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
+        self.post(&ruth, &path, json!({ "services": ["enrollment"] }), 200)
+            .await;
+        self.secret("password", PASSWORDS[2]);
+        let change = json!({ "current_password": PASSWORDS[0], "new_password": PASSWORDS[2] });
+        self.send(
+            &ruth,
+            Method::PUT,
+            "/sessions/current/password",
+            change.clone(),
+            200,
+        )
+        .await;
+        self.send(
+            &ruth,
+            Method::PUT,
+            "/sessions/current/password",
+            change,
+            422,
+        )
+        .await;
+    }
+
+    async fn member(&mut self) {
+        for (what, text) in [
+            ("date of birth", "1979-04-12"),
+            ("date of birth", "19790412"),
+            ("address", "Heronmere"),
+        ] {
+            self.secret(what, text);
+        }
+        let answers = [
+            "Persimmon Crescent Nine",
+            "Sir Barksalot",
+            "Upper Quillingham",
+        ];
+        answers.iter().for_each(|a| self.answer_to(a));
+        let answers: Vec<_> = QUESTIONS
+            .iter()
+            .zip(answers)
+            .map(|(q, a)| json!({ "question": q, "answer": a }))
+            .collect();
+        self.register(
+            "member",
+            with(member(), "/security_answers", answers),
+            PASSWORDS[3],
+        )
+        .await;
+        let maria = self.sign_in("member", "maria.alvarez", PASSWORDS[3]).await;
+        let first = pin_in(&self.world.last_letter().await, 6);
+        self.look().await;
+        self.post(&maria, "/pin/letter", json!({}), 201).await;
+        self.look().await;
+        let pin = pin_in(&self.world.last_letter().await, 6);
+        self.secret("PIN", &first);
+        self.secret("PIN", &pin);
+        self.secret("wrong PIN", &another(&pin));
+        self.post(
+            &maria,
+            "/pin/activation",
+            json!({ "pin": another(&pin) }),
+            422,
+        )
+        .await;
+        self.post(&maria, "/pin/activation", json!({ "pin": pin }), 200)
+            .await;
+    }
+
+    async fn provider(&mut self) {
+        self.person(&["Lakeside", "Noor", "Petrakis", "noor@lakeside.example"]);
+        for (what, text) in [
+            ("tax id", "003456789"),
+            ("address", "12 Harbor Lane"),
+            ("address", "Willowmere"),
+        ] {
+            self.secret(what, text);
+        }
+        self.answer_to("A Turquoise Trabant");
+        let body = with(
+            provider(),
+            "/hint",
+            json!({ "question": "What did I drive?", "answer": "A Turquoise Trabant" }),
+        );
+        let user_name = self.register("provider", body, PASSWORDS[4]).await;
+        let helen = self.sign_in("provider", &user_name, PASSWORDS[4]).await;
+        let letter = self
+            .world
+            .letters()
+            .await
+            .into_iter()
+            .find(|l| l.contains("Harbor Lane"))
+            .unwrap();
+        let pin = pin_in(&letter, 4);
+        // A year stands in every date.
+        if !["2026", "2027"].contains(&pin.as_str()) {
+            self.secret("PIN", &pin);
+        }
+        self.post(&helen, "/pin/activation", json!({ "pin": pin }), 200)
+            .await;
+        let body = json!({ "first_name": "Noor", "last_name": "Petrakis", "email": "noor@lakeside.example", "services": ["claims"] });
+        let noor = self
+            .post(&helen, "/users", body, 201)
+            .await
+            .text_at("/user_name")
+            .to_owned();
+        self.person(&[&noor]);
+        self.look().await;
+        let code = code_in(&self.world.last_mail_to("noor@lakeside.example").await);
+        self.secret("registration code", &code);
+        self.secret("registration code", &code[2..]);
+        self.secret("wrong code", &another(&code));
+        self.secret("password", PASSWORDS[5]);
+        self.answer_to("Under the Juniper");
+        let hint = json!({ "question": "Where is it?", "answer": "Under the Juniper" });
+        let redemption = |code: &str| json!({ "user_name": noor, "registration_code": code, "password": PASSWORDS[5], "hint": hint });
+        let providers = self.world.on("provider");
+        self.post(
+            &providers,
+            "/registration-codes/redemption",
+            redemption(&another(&code)),
+            422,
+        )
+        .await;
+        self.post(
+            &providers,
+            "/registration-codes/redemption",
+            redemption(&code),
+            200,
+        )
+        .await;
+        self.sign_in("provider", &noor, PASSWORDS[5]).await;
+    }
+
+    async fn others(&mut self) {
+        for (what, text) in [
+            ("tax id", "004567890"),
+            ("SSN", "4821"),
+            ("address", "Ferrystone"),
+        ] {
+            self.secret(what, text);
+        }
+        self.person(&[
+            "Riverbend",
+            "Yara",
+            "Castellan",
+            "yara@riverbend.example",
+            "yara.castellan",
+        ]);
+        self.register("agent", agent(), PASSWORDS[6]).await;
+        self.sign_in("agent", "dana.whitfield", PASSWORDS[6]).await;
+        self.register("practice", dental(), PASSWORDS[7]).await;
+        let omar = self.sign_in("practice", "omar.haddad", PASSWORDS[7]).await;
+        let initial = "Initial-Password-39!";
+        self.secret("initial password", initial);
+        let body = json!({
+            "first_name": "Yara", "last_name": "Castellan", "email": "yara@riverbend.example",
+            "user_name": "yara.castellan", "initial_password": initial, "services": ["claims"],
+        });
+        self.post(&omar, "/users", body.clone(), 201).await;
+        self.post(&omar, "/users", body, 409).await;
+        self.sign_in("practice", "yara.castellan", initial).await;
+    }
+
+    /// Everything that can be wrong with a request, with a secret where it is wrong.
+    async fn refusals(&mut self) {
+        let (group, people, practice) = (
+            self.world.on("group"),
+            self.world.on("member"),
+            self.world.on("practice"),
+        );
+        for secret in [
+            "Grackle-Nebula-55",
+            "Pumpernickel",
+            "987654321",
+            "1961-08-30",
+            "RC918273",
+            "864213",
+        ] {
+            self.secret("what was sent", secret);
+            for body in [
+                with(member(), "/password", secret.repeat(30)),
+                with(member(), "/proof/date_of_birth", format!("{secret}x")),
+                with(member(), "/proof/subscriber_last_name", secret),
+                with(member(), "/proof/enrollee_id", format!("{secret}x")),
+                with(member(), "/security_answers/0/answer", secret.repeat(30)),
+                with(member(), "/security_answers/0/question", secret),
+                with(member(), "/security_answers", secret),
+                with(
+                    member(),
+                    "/postal_address",
+                    json!({ "lines": [secret], "city": secret, "country": secret }),
+                ),
+                with(member(), "/postal_address", secret),
+                with(member(), "/may_sign", secret),
+                with(member(), "/proof", json!([secret])),
+                with(member(), "/proof/ssn_last4", secret),
+                with(member(), "/way", secret),
+                with(member(), "/accepts", json!({ "terms": secret })),
+                with(member(), "/password", json!({ "is": secret })),
+                with(
+                    member(),
+                    "/hint",
+                    json!({ "question": secret, "answer": secret }),
+                ),
+            ] {
+                self.refuse(&people, "/registrations", body).await;
+            }
+            for (path, body) in [
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": secret }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": secret.repeat(30) }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": "ruth.okafor", "password": "x", "token_in": secret }),
+                ),
+                (
+                    "/sessions",
+                    json!({ "user_name": secret.repeat(30), "password": secret }),
+                ),
+                (
+                    "/invitations/look-up",
+                    json!({ "token": format!("vi.{secret}.{secret}") }),
+                ),
+                (
+                    "/invitations/accept",
+                    World::acceptance(secret, "Sam", "sam@blueheron.example", "sam.lind"),
+                ),
+                (
+                    "/registrations",
+                    with(group_principal(), "/proof/tax_id_last4", secret),
+                ),
+                (
+                    "/registrations",
+                    with(group_principal(), "/password", "short"),
+                ),
+                ("/pin/activation", json!({ "pin": secret })),
+            ] {
+                self.refuse(&group, path, body).await;
+                self.refuse(&practice, path, json!([secret])).await;
+            }
+            let bearer = self.world.on("group").with_token(secret);
+            self.refuse(&bearer, "/invitations", json!({})).await;
+            // Not JSON at all, and not said to be.
+            for kind in ["application/json", "text/plain"] {
+                let request = group
+                    .request(Method::POST, "/sessions")
+                    .header("content-type", kind)
+                    .body(format!("{{\"password\": \"{secret}\" oops"));
+                let answer = vestibule_local::client::answer(request).await.unwrap();
+                assert!((400..500).contains(&answer.status));
+                self.problems.push(answer.text);
+            }
+        }
+    }
+
+    async fn refuse(&mut self, by: &Client, path: &str, body: Value) {
+        let answer = by.post(path, body).await.unwrap();
+        assert!(
+            (400..500).contains(&answer.status),
+            "{path}: {} {}",
+            answer.status,
+            answer.text
+        );
+        self.problems.push(answer.text);
+    }
+
+    /// Checks what was seen in the tables.
+    fn check_tables(&self) {
+        let clear = found(&self.secrets, &self.seen);
+        assert!(clear.is_empty(), "in the tables in clear: {clear:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_thief_of_the_tables_reads_no_secret() {
+    let world = World::new().await;
+    // First nothing leaves, then everything does: looked at before and after.
+    world.instance.inbox.set_down(true);
+    let mut early = Journeys::new(&world);
+    early
+        .register("group", group_principal(), PASSWORDS[0])
+        .await;
+    assert!(early.seen.iter().any(|t| t == "pending"));
+    world.instance.settle().await.unwrap();
+    early.look().await;
+    early.check_tables();
+    world.instance.inbox.set_down(false);
+
+    let world = World::new().await;
+    let mut journeys = Journeys::new(&world);
+    journeys.all().await;
+    assert!(journeys.secrets.len() > 40, "{}", journeys.secrets.len());
+    assert!(journeys.seen.len() > 500, "{}", journeys.seen.len());
+    journeys.check_tables();
+}
+
+#[tokio::test]
+async fn what_lies_open_in_the_tables_is_found() {
+    let world = World::new().await;
+    let mut journeys = Journeys::new(&world);
+    journeys.member().await;
+    journeys.check_tables();
+    let secrets: Vec<_> = journeys.secrets.iter().cloned().collect();
+    for (i, secret) in secrets.iter().enumerate() {
+        // Whole, in a sentence, in a list in a map.
+        let planted = match i % 3 {
+            0 => AttributeValue::S(secret.text.clone()),
+            1 => AttributeValue::S(format!("it is \"{}\".", secret.text)),
+            _ => AttributeValue::M(
+                [(
+                    "a".to_owned(),
+                    AttributeValue::L(vec![AttributeValue::S(secret.text.to_uppercase())]),
+                )]
+                .into(),
+            ),
+        };
+        let db = &world.instance.db;
+        let item = [
+            ("pk", AttributeValue::S("P".into())),
+            ("sk", AttributeValue::S("P".into())),
+            ("planted", planted),
+        ];
+        let item = item.map(|(k, v)| (k.to_owned(), v)).into();
+        db.put_item()
+            .table_name(&world.instance.tables.main)
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
+        let mut again = Journeys::new(&world);
+        again.look().await;
+        assert!(
+            found(&journeys.secrets, &again.seen)
+                .iter()
+                .any(|(s, _)| *s == secret),
+            "{secret:?}"
+        );
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Takes everything of this system, and of others what is logged in operation, on this thread
+    /// for as long as what it returns lives.
+    fn taken(&self) -> (tracing::Dispatch, tracing::subscriber::DefaultGuard) {
+        // With a single subscriber, tracing asks only the thread that comes first by a line of code
+        // whether anybody listens, and that may be another test's; with two it asks both.
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("info,vestibule=trace"))
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || log.clone())
+            .finish();
+        (second, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn no_log_tells_a_secret_or_a_person() {
+    let log = Log::default();
+    let _taken = log.taken();
+    let meddler = Meddler::default();
+    let world = World::with(Options {
+        interceptors: vec![meddler.interceptor()],
+        ..options()
+    })
+    .await;
+    let mut journeys = Journeys::new(&world);
+    journeys.all().await;
+    journeys.refusals().await;
+    unreliable(&mut journeys, &meddler).await;
+
+    let lines = log.lines();
+    for expected in [
+        "status=201",
+        "status=401",
+        "status=422",
+        "status=503",
+        "a mail is delayed",
+        "the store is unavailable",
+    ] {
+        assert!(
+            lines.iter().any(|l| l.contains(expected)),
+            "nothing was logged of {expected}, only:\n{}",
+            lines.join("\n")
+        );
+    }
+    let told = found(&journeys.secrets, &lines);
+    assert!(told.is_empty(), "secrets in the log: {told:#?}");
+    let told = found(&journeys.persons, &lines);
+    assert!(told.is_empty(), "persons in the log: {told:#?}");
+
+    // What would be told is found.
+    tracing::info!(
+        who = "maria@example.com",
+        "Alvarez entered {}",
+        PASSWORDS[3]
+    );
+    assert_eq!(found(&journeys.secrets, log.lines()).len(), 1);
+    assert!(found(&journeys.persons, log.lines()).len() >= 2);
+}
+
+/// SES is down, DynamoDB fails at every call: all of it is logged.
+async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
+    let world = journeys.world;
+    let group = world.on("group").from_source("203.0.113.77");
+    let number = |i: usize| {
+        let body = with(
+            with(group_principal(), "/proof/group_number", "GR20002"),
+            "/proof/tax_id_last4",
+            "5678",
+        );
+        with(
+            with(body, "/user_name", format!("baker.number{i}")),
+            "/email",
+            "baker@millrace.example",
+        )
+    };
+    journeys.secret("tax id", "5678");
+    journeys.person(&["baker@millrace.example", "millrace", "Cedar"]);
+    for i in 0..4 {
+        journeys.person(&[&format!("baker.number{i}")]);
+        for fault in [Fault::Unsent, Fault::AnswerLost] {
+            meddler.arm(i, fault);
+            let sign_in = json!({ "user_name": "maria.alvarez", "password": PASSWORDS[3] });
+            let answer = world
+                .on("member")
+                .from_source("203.0.113.78")
+                .post("/sessions", sign_in)
+                .await
+                .unwrap();
+            assert!(
+                answer.status == 503 || meddler.disarm().1.is_none(),
+                "{}",
+                answer.text
+            );
+            journeys.problems.push(answer.text);
+        }
+        meddler.arm(i, Fault::Unsent);
+        let answer = group.post("/registrations", number(i)).await.unwrap();
+        assert!([503, 429].contains(&answer.status), "{}", answer.text);
+        journeys.problems.push(answer.text);
+        meddler.disarm();
+    }
+    world.instance.inbox.set_down(true);
+    let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
+    let late = with(
+        with(with(dental(), "/proof", proof), "/way", "medical"),
+        "/user_name",
+        "late.comer",
+    );
+    journeys
+        .register(
+            "practice",
+            with(late, "/email", "late@comer.example"),
+            PASSWORDS[0],
+        )
+        .await;
+    world.instance.settle().await.unwrap();
+    world.instance.deliver_pending().await.unwrap();
+    world.instance.inbox.set_down(false);
+}
+
+#[tokio::test]
+async fn no_refusal_echoes_what_was_sent_in_confidence() {
+    let world = World::new().await;
+    let mut journeys = Journeys::new(&world);
+    journeys.all().await;
+    journeys.refusals().await;
+    assert!(journeys.problems.len() > 150, "{}", journeys.problems.len());
+    let echoed = found(&journeys.secrets, &journeys.problems);
+    assert!(echoed.is_empty(), "echoed: {echoed:#?}");
+}

@@ -1,0 +1,413 @@
+//! What must be true of the tables at any moment, whatever was interrupted, repeated or raced.
+//!
+//! The items are looked at as they lie, not through the store, so that a mistake of the store's
+//! own reading can't hide one of its writing.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Map, Value, json};
+
+use crate::World;
+
+/// Everything in the tables, sorted by what it is.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// `A#portal#id` → account.
+    pub accounts: BTreeMap<String, Value>,
+    /// Sessions.
+    pub sessions: Vec<Value>,
+    /// `N#portal#name` → marker.
+    pub user_names: BTreeMap<String, Value>,
+    /// `E#realm#address` → marker.
+    pub emails: BTreeMap<String, Value>,
+    /// `O#portal#id` → organisation.
+    pub organisations: BTreeMap<String, Value>,
+    /// `O#portal#id/M#…` → the row of a user.
+    pub rows: BTreeMap<String, Value>,
+    /// Invitations.
+    pub invitations: Vec<Value>,
+    /// Plan records.
+    pub records: Vec<Value>,
+    /// `X#id` → message.
+    pub messages: BTreeMap<String, Value>,
+    /// The audit trail.
+    pub audit: Vec<Value>,
+}
+
+impl Contents {
+    /// Reads both tables.
+    ///
+    /// # Panics
+    /// When an item is of no known kind.
+    pub async fn of(world: &World) -> Self {
+        let mut all = Self::default();
+        for item in world.items(&world.instance.tables.main).await {
+            let item = plain(&AttributeValue::M(item));
+            let (pk, sk) = (text(&item, "/pk").to_owned(), text(&item, "/sk").to_owned());
+            match (pk.split('#').next(), sk.split('#').next()) {
+                (Some("A"), Some("A")) => drop(all.accounts.insert(pk, item)),
+                (Some("A"), Some("S")) => all.sessions.push(item),
+                (Some("N"), _) => drop(all.user_names.insert(pk, item)),
+                (Some("E"), _) => drop(all.emails.insert(pk, item)),
+                (Some("O"), Some("O")) => drop(all.organisations.insert(pk, item)),
+                (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
+                (Some("O"), Some("I")) => all.invitations.push(item),
+                (Some("R"), _) => all.records.push(item),
+                (Some("X"), _) => drop(all.messages.insert(pk, item)),
+                // The keyring, counters of guesses.
+                (Some("K" | "G"), _) => {}
+                _ => panic!("an item of no known kind: {pk} {sk}"),
+            }
+        }
+        for item in world.items(&world.instance.tables.audit).await {
+            all.audit.push(plain(&AttributeValue::M(item)));
+        }
+        all
+    }
+
+    /// How many accounts there are on a portal.
+    pub fn accounts_on(&self, portal: &str) -> usize {
+        self.accounts
+            .values()
+            .filter(|a| text(a, "/portal") == portal)
+            .count()
+    }
+
+    /// How often something was recorded as done.
+    pub fn done(&self, action: &str) -> usize {
+        self.audit
+            .iter()
+            .filter(|e| text(e, "/action") == action && text(e, "/outcome") == "done")
+            .count()
+    }
+
+    /// The messages of a channel that wait to leave.
+    pub fn pending(&self, channel: &str) -> usize {
+        let waits = |m: &&Value| text(m, "/state") == "pending" && text(m, "/channel") == channel;
+        self.messages.values().filter(waits).count()
+    }
+
+    fn account(&self, portal: &str, id: &str) -> Option<&Value> {
+        self.accounts.get(&format!("A#{portal}#{id}"))
+    }
+
+    fn recorded(&self, actions: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
+        self.audit.iter().any(|e| {
+            actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e)
+        })
+    }
+}
+
+/// Checks the structure of everything in the tables, and returns it for further questions.
+///
+/// # Panics
+/// When something has lost its counterpart.
+pub async fn invariants(world: &World) -> Contents {
+    let all = Contents::of(world).await;
+    let mut faults = Vec::new();
+    markers(&all, &mut faults);
+    claims(&all, &mut faults);
+    rows(&all, &mut faults);
+    records_of_what_was_done(&all, &mut faults);
+    outbox(&all, &mut faults);
+    assert!(
+        faults.is_empty(),
+        "the tables are not consistent:\n{}",
+        faults.join("\n")
+    );
+    all
+}
+
+/// User names and addresses belong to the accounts that bear them, both ways.
+fn markers(all: &Contents, faults: &mut Vec<String>) {
+    for (pk, marker) in &all.user_names {
+        let mut parts = pk.splitn(3, '#').skip(1);
+        let (portal, name) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let bears = |a: &Value| {
+            text(a, "/user_name").to_lowercase() == name && text(a, "/status") != "deleted"
+        };
+        if !all
+            .account(portal, text(marker, "/account"))
+            .is_some_and(bears)
+        {
+            faults.push(format!("{pk} belongs to no account of that name"));
+        }
+    }
+    for (pk, marker) in &all.emails {
+        let mut parts = pk.splitn(3, '#').skip(1);
+        let (realm, address) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let bears = |a: &&Value| {
+            text(a, "/id") == text(marker, "/account")
+                && text(a, "/email_realm") == realm
+                && text(a, "/email").to_lowercase() == address
+        };
+        if !all
+            .accounts
+            .values()
+            .any(|a| bears(&a) && text(a, "/status") != "deleted")
+        {
+            faults.push(format!("{pk} belongs to no account with that address"));
+        }
+    }
+    for (pk, account) in all
+        .accounts
+        .iter()
+        .filter(|(_, a)| text(a, "/status") != "deleted")
+    {
+        let name = format!(
+            "N#{}#{}",
+            text(account, "/portal"),
+            text(account, "/user_name").to_lowercase()
+        );
+        if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
+            faults.push(format!("{pk} doesn't hold {name}"));
+        }
+        let realm = text(account, "/email_realm");
+        let address = format!("E#{realm}#{}", text(account, "/email").to_lowercase());
+        if !realm.is_empty()
+            && all.emails.get(&address).map(|m| text(m, "/account")) != Some(text(account, "/id"))
+        {
+            faults.push(format!("{pk} doesn't hold {address}"));
+        }
+    }
+}
+
+/// A record is claimed by the account that registered with it, both ways.
+fn claims(all: &Contents, faults: &mut Vec<String>) {
+    for record in &all.records {
+        for (name, owner) in record.as_object().into_iter().flatten() {
+            let Some(portal) = name.strip_prefix("claim#") else {
+                continue;
+            };
+            let with_it = |a: &Value| memberships(a).any(|m| m.get("record") == record.get("key"));
+            if !all
+                .account(portal, owner.as_str().unwrap_or_default())
+                .is_some_and(with_it)
+            {
+                faults.push(format!(
+                    "{} is claimed on {portal} by nobody who registered with it",
+                    text(record, "/pk")
+                ));
+            }
+        }
+    }
+    for (pk, account) in all
+        .accounts
+        .iter()
+        .filter(|(_, a)| text(a, "/status") != "deleted")
+    {
+        for wanted in memberships(account)
+            .filter_map(|m| m.get("record"))
+            .filter(|r| !r.is_null())
+        {
+            let claim = format!("claim#{}", text(account, "/portal"));
+            let record = all.records.iter().find(|r| r.get("key") == Some(wanted));
+            if record.and_then(|r| r.get(&claim)) != account.get("id") {
+                faults.push(format!("{pk} has no claim on its record {wanted}"));
+            }
+        }
+    }
+}
+
+/// Organisations list exactly their users, as those are.
+fn rows(all: &Contents, faults: &mut Vec<String>) {
+    let mut expected = BTreeMap::new();
+    for account in all.accounts.values() {
+        for membership in memberships(account) {
+            let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else {
+                continue;
+            };
+            let administrator = text(membership, "/role") != "user";
+            let class = if administrator { "M#A#" } else { "M#U#" };
+            let (portal, id) = (text(account, "/portal"), text(account, "/id"));
+            let registration = match text(membership, "/gate/gate") {
+                "open" => "registered",
+                "approval" => "awaiting_approval",
+                _ => "pending",
+            };
+            let mut row = json!({
+                "account": id, "registration": registration,
+                "pk": format!("O#{portal}#{organisation}"), "sk": format!("{class}{id}"),
+            });
+            for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
+                row[field] = account.get(field).cloned().unwrap_or(Value::Null);
+            }
+            for field in ["role", "services", "group_codes", "since"] {
+                row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
+            }
+            expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
+            if !all
+                .organisations
+                .contains_key(&format!("O#{portal}#{organisation}"))
+            {
+                faults.push(format!(
+                    "an account belongs to the organisation {organisation} that doesn't exist"
+                ));
+            }
+        }
+    }
+    for (key, row) in &all.rows {
+        let account = expected.remove(key);
+        let mut row = row.clone();
+        if row.get("last_sign_in_at").is_none() {
+            row["last_sign_in_at"] = Value::Null;
+        }
+        if account.as_ref() != Some(&row) {
+            faults.push(format!(
+                "{key} is not as its account:\n  {row}\n  {account:?}"
+            ));
+        }
+    }
+    faults.extend(expected.keys().map(|key| format!("{key} is missing")));
+    for (pk, organisation) in &all.organisations {
+        let first = all.account(
+            text(organisation, "/portal"),
+            text(organisation, "/registered_by"),
+        );
+        if !first
+            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")))
+        {
+            faults.push(format!("{pk} was registered by nobody"));
+        }
+    }
+    for invitation in &all.invitations {
+        let by = text(invitation, "/state/account");
+        let organisation = invitation.get("organisation");
+        let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
+        if text(invitation, "/state/state") == "accepted"
+            && !all
+                .account(text(invitation, "/portal"), by)
+                .is_some_and(joined)
+        {
+            faults.push(format!(
+                "{} was accepted by nobody",
+                text(invitation, "/sk")
+            ));
+        }
+    }
+}
+
+/// No change without its entry on the audit trail.
+fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
+    for (pk, account) in &all.accounts {
+        let id = text(account, "/id");
+        let made = all.recorded(&["register", "add_user"], |e| text(e, "/object") == id)
+            || all.recorded(&["accept_invitation"], |e| text(e, "/actor/id") == id);
+        if !made {
+            faults.push(format!("the making of {pk} is not recorded"));
+        }
+        let signed_in = account.get("last_sign_in_at");
+        let at_that_moment = |e: &Value| text(e, "/object") == id && e.get("at") == signed_in;
+        if signed_in.is_some() && !all.recorded(&["sign_in"], at_that_moment) {
+            faults.push(format!("the last sign-in of {pk} is not recorded"));
+        }
+        let opened = memberships(account).any(|m| {
+            text(m, "/gate/gate") == "open" && m.get("record").is_some_and(|r| !r.is_null())
+        });
+        let pin_was_due = all.messages.values().any(|m| {
+            text(m, "/channel") == "letter" && text(m, "/portal") == text(account, "/portal")
+        });
+        let alone = all.accounts_on(text(account, "/portal")) == 1;
+        if opened
+            && pin_was_due
+            && alone
+            && !all.recorded(&["activate_pin"], |e| text(e, "/object") == id)
+        {
+            faults.push(format!("the activation of {pk} is not recorded"));
+        }
+    }
+    for session in &all.sessions {
+        let id = text(session, "/account");
+        if all.account(text(session, "/portal"), id).is_none() {
+            faults.push(format!("a session of {id}, who doesn't exist"));
+        }
+        if !all.recorded(&["sign_in"], |e| {
+            text(e, "/object") == id && e.get("at") == session.get("began_at")
+        }) {
+            faults.push(format!(
+                "a session of {id} was begun by no recorded sign-in"
+            ));
+        }
+    }
+    for invitation in &all.invitations {
+        let id = text(invitation, "/id");
+        if !all.recorded(&["invite"], |e| text(e, "/object") == id) {
+            faults.push(format!("the invitation {id} is not recorded"));
+        }
+        let accepted = text(invitation, "/state/state") == "accepted";
+        if accepted && !all.recorded(&["accept_invitation"], |e| text(e, "/object") == id) {
+            faults.push(format!("the acceptance of {id} is not recorded"));
+        }
+    }
+}
+
+/// What waits can be sent, what has gone says nothing any more, and every PIN or code that is
+/// waited for was put into a message.
+fn outbox(all: &Contents, faults: &mut Vec<String>) {
+    for (pk, message) in &all.messages {
+        let has = |name: &str| message.get(name).is_some();
+        let fits = match text(message, "/state") {
+            "pending" => has("payload") && has("pending"),
+            "sent" | "refused" => {
+                !has("payload") && !has("pending") && !has("claimed_until") && has("expires")
+            }
+            _ => false,
+        };
+        if !fits {
+            faults.push(format!("{pk} is neither waiting nor gone: {message}"));
+        }
+    }
+    for (pk, account) in &all.accounts {
+        for issue in memberships(account).filter_map(|m| m.pointer("/gate/issue")) {
+            if !all
+                .messages
+                .contains_key(&format!("X#{}", text(issue, "/carried_by")))
+            {
+                faults.push(format!(
+                    "{pk} waits for a PIN or code that no message carries"
+                ));
+            }
+        }
+    }
+}
+
+fn memberships(account: &Value) -> impl Iterator<Item = &Value> {
+    account
+        .get("memberships")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// A text by JSON pointer; empty if it isn't there.
+pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// An attribute as JSON.
+pub fn plain(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(s) => json!(s),
+        AttributeValue::N(n) => serde_json::from_str(n).unwrap_or_else(|_| json!(n)),
+        AttributeValue::Bool(b) => json!(b),
+        AttributeValue::B(b) => json!(format!("{:?}", b.as_ref())),
+        AttributeValue::Ss(list) => json!(list),
+        AttributeValue::L(list) => list.iter().map(plain).collect(),
+        AttributeValue::M(map) => Value::Object(
+            map.iter()
+                .map(|(k, v)| (k.clone(), plain(v)))
+                .collect::<Map<_, _>>(),
+        ),
+        _ => Value::Null,
+    }
+}

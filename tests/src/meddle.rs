@@ -1,0 +1,212 @@
+//! What looks at, and meddles with, the calls to DynamoDB: an interceptor of the SDK's client.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextMut,
+};
+use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It isn't sent.
+    Unsent,
+    /// It is done, but its answer doesn't arrive; the SDK gives up.
+    AnswerLost,
+    /// It is done, and because its answer didn't arrive, the SDK sends it a second time.
+    Repeated,
+    /// Another transaction is under way on its items; it isn't done. The next try goes through.
+    Collides,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Unsent,
+        Self::AnswerLost,
+        Self::Repeated,
+        Self::Collides,
+    ];
+
+    /// Whether a call can suffer it. To a read, all that can happen is that it fails.
+    fn befalls(self, operation: &str) -> bool {
+        self == Self::Unsent || matches!(operation, "UpdateItem" | "TransactWriteItems")
+    }
+}
+
+/// Meddles with one call, whichever it is told to.
+#[derive(Debug, Clone, Default)]
+pub struct Meddler(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    armed: Option<(usize, Fault)>,
+    calls: usize,
+    fired: Option<&'static str>,
+}
+
+/// Which call this is, and how often it was sent; kept with the call.
+#[derive(Debug, Clone)]
+struct Doomed {
+    fault: Fault,
+    operation: &'static str,
+    sent: usize,
+}
+
+impl Storable for Doomed {
+    type Storer = StoreReplace<Self>;
+}
+
+impl Meddler {
+    /// For the options of a system.
+    pub fn interceptor(&self) -> SharedInterceptor {
+        SharedInterceptor::new(self.clone())
+    }
+
+    /// Of the calls from now on that can suffer this, the n-th will, counted from 0.
+    pub fn arm(&self, n: usize, fault: Fault) {
+        *self.lock() = State {
+            armed: Some((n, fault)),
+            ..State::default()
+        };
+    }
+
+    /// Lets calls be, and tells how many could have suffered since it was armed, and the operation of
+    /// the one that did, if one did.
+    pub fn disarm(&self) -> (usize, Option<&'static str>) {
+        let mut state = self.lock();
+        state.armed = None;
+        (state.calls, state.fired.take())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Intercept for Meddler {
+    fn name(&self) -> &'static str {
+        "Meddler"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let mut state = self.lock();
+        let Some((n, fault)) = state.armed else {
+            return Ok(());
+        };
+        let operation = operation(context);
+        if !fault.befalls(operation) {
+            return Ok(());
+        }
+        let call = state.calls;
+        state.calls += 1;
+        if n == call {
+            state.fired = Some(operation);
+            cfg.interceptor_state().store_put(Doomed {
+                fault,
+                operation,
+                sent: 0,
+            });
+        }
+        Ok(())
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(doomed) = cfg.load::<Doomed>().cloned() else {
+            return Ok(());
+        };
+        if doomed.fault == Fault::Unsent {
+            return Err("the network is gone".into());
+        }
+        if doomed.fault == Fault::Collides && doomed.sent == 0 {
+            // DynamoDB knows no such operation, and so does nothing.
+            context
+                .request_mut()
+                .headers_mut()
+                .insert("x-amz-target", "DynamoDB_20120810.Nothing");
+        }
+        cfg.interceptor_state().store_put(Doomed {
+            sent: doomed.sent + 1,
+            ..doomed
+        });
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(doomed) = cfg.load::<Doomed>() else {
+            return Ok(());
+        };
+        let (status, body) = match (doomed.fault, doomed.sent) {
+            (Fault::AnswerLost, _) => return Err("the answer is lost".into()),
+            (Fault::Repeated, 1) => (
+                500,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#,
+            ),
+            (Fault::Collides, 1) if doomed.operation == "TransactWriteItems" => (
+                400,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"","CancellationReasons":[{"Code":"TransactionConflict"}]}"#,
+            ),
+            (Fault::Collides, 1) => (
+                400,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":""}"#,
+            ),
+            _ => return Ok(()),
+        };
+        let response = context.response_mut();
+        *response.status_mut() = status.try_into()?;
+        *response.body_mut() = SdkBody::from(body);
+        response.headers_mut().remove("content-length");
+        response.headers_mut().remove("x-amz-crc32");
+        Ok(())
+    }
+}
+
+/// The name of the operation that an input belongs to.
+pub fn operation(context: &BeforeSerializationInterceptorContextRef<'_>) -> &'static str {
+    use aws_sdk_dynamodb::operation as op;
+    let input = context.input();
+    if input.downcast_ref::<op::get_item::GetItemInput>().is_some() {
+        "GetItem"
+    } else if input
+        .downcast_ref::<op::batch_get_item::BatchGetItemInput>()
+        .is_some()
+    {
+        "BatchGetItem"
+    } else if input.downcast_ref::<op::query::QueryInput>().is_some() {
+        "Query"
+    } else if input
+        .downcast_ref::<op::update_item::UpdateItemInput>()
+        .is_some()
+    {
+        "UpdateItem"
+    } else if input
+        .downcast_ref::<op::transact_write_items::TransactWriteItemsInput>()
+        .is_some()
+    {
+        "TransactWriteItems"
+    } else if input.downcast_ref::<op::put_item::PutItemInput>().is_some() {
+        "PutItem"
+    } else {
+        "another"
+    }
+}
