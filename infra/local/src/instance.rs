@@ -1,10 +1,11 @@
 //! One running system: the embedded DynamoDB, the stand-ins for SES and KMS, and the API.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::response::Response;
 use dynoxide::Database;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::Courier;
 use vestibule_domain::letter::Letter;
@@ -29,7 +30,7 @@ use vestibule_store::{Store, Tables, keyring, tables};
 use crate::standins::kms::{self, LocalKms};
 use crate::standins::ses::{self, Inbox};
 use crate::streams::Stream;
-use crate::{aws, sample_records};
+use crate::{aws, folder, sample_records};
 
 /// Why an instance can't start, in words.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -101,6 +102,8 @@ pub struct PrintedLetter {
     pub name: String,
     /// As text.
     pub text: String,
+    /// As a page of paper.
+    pub html: String,
 }
 
 /// The routes of all functions.
@@ -121,23 +124,31 @@ impl Instance {
     /// What is wrong, and what to do about it.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let portals = Arc::new(Portals::read(&options.portals)?);
-        let lock = options.data.as_deref().map(lock).transpose()?;
+        let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let endpoint = match &options.dynamodb_endpoint {
             Some(endpoint) => endpoint.clone(),
             None => embedded(options.data.as_deref()).await?,
         };
         let plain = aws::dynamodb(&endpoint, &[]);
+        if options.dynamodb_endpoint.is_some() {
+            reach(&endpoint).await?;
+        }
         tables::create(&plain, &options.tables).await.map_err(|e| {
             format!("DynamoDB at {endpoint} can't be used: {e}")
         })?;
         let inbox = match &options.data {
-            Some(folder) => Inbox::with_file(folder.join("inbox.jsonl"))?,
+            Some(folder) => Inbox::with_file(folder.join(folder::INBOX))?,
             None => Inbox::new(),
         };
         let kms = LocalKms::new(master_key(options.data.as_deref())?, StdRng::try_from_rng(&mut SysRng)?);
         let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
         let ses = aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
-        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await?);
+        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
+            format!(
+                "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
+                options.tables.main, options.tables.audit
+            )
+        })?);
         let app = App {
             portals: Arc::clone(&portals),
             store: Store::new(aws::dynamodb(&endpoint, &options.interceptors), options.tables.clone(), Arc::clone(&keyring)),
@@ -154,7 +165,7 @@ impl Instance {
         let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
         let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
         let letters = match &options.data {
-            Some(folder) => Letters::Folder(folder.join("letters")),
+            Some(folder) => Letters::Folder(folder.join(folder::LETTERS)),
             None => Letters::Memory(Arc::default()),
         };
         Ok(Self { app, inbox, courier, db: plain, tables: options.tables, letters, stream: Mutex::new(stream), _lock: lock })
@@ -165,20 +176,31 @@ impl Instance {
         vestibule_http::serve(api(), self.app.clone()).layer(middleware::from_fn(note_source))
     }
 
-    /// Loads the sample plan records.
+    /// Loads the sample plan records; `progress` hears how many have been saved so far.
     ///
     /// # Errors
     /// When a record can't be saved.
-    pub async fn load_sample_records(&self) -> Result<Summary, StartError> {
+    pub async fn load_sample_records(&self, progress: impl Fn(u64)) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
         let mut total = Summary::default();
         for kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
-            let summary = vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {}).await?;
+            let before = total.saved;
+            let summary =
+                vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| progress(before + s.saved)).await?;
             total.saved += summary.saved;
             total.rejects.extend(summary.rejects);
         }
         Ok(total)
+    }
+
+    /// Imports a feed of the sample plan's records, as the nightly import does.
+    ///
+    /// # Errors
+    /// When the feed can't be read, or a record can't be saved.
+    pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
+        let plan = Slug::parse(sample_records::PLAN)?;
+        Ok(vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {}).await?)
     }
 
     /// Brings what was written since the last time to where it goes: mails to SES, letters to the
@@ -234,7 +256,7 @@ impl Letters {
             Self::Memory(list) => {
                 let mut list = list.lock().map_err(|_| std::io::Error::other("the letters are locked"))?;
                 list.retain(|l| l.name != name);
-                list.push(PrintedLetter { name, text: rendered.text.clone() });
+                list.push(PrintedLetter { name, text: rendered.text.clone(), html: rendered.html.clone() });
                 Ok(())
             }
         }
@@ -249,7 +271,8 @@ impl Letters {
                     .filter_map(|entry| {
                         let path = entry.ok()?.path();
                         let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
-                        Some(PrintedLetter { name, text: fs::read_to_string(&path).ok()? })
+                        let html = fs::read_to_string(path.with_extension("html")).unwrap_or_default();
+                        Some(PrintedLetter { name, text: fs::read_to_string(&path).ok()?, html })
                     })
                     .collect();
                 letters.sort_by(|a, b| a.name.cmp(&b.name));
@@ -260,26 +283,30 @@ impl Letters {
     }
 }
 
-/// Takes the folder for this instance alone.
-fn lock(folder: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(folder).map_err(|e| format!("the folder {} can't be made: {e}", folder.display()))?;
-    let file = File::create(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(format!(
-            "another portal is running on {}; stop it, or start this one with --data ANOTHER-FOLDER",
-            folder.display()
+/// Makes sure that something listens at an endpoint, before the SDK tries and tries again.
+async fn reach(endpoint: &str) -> Result<(), StartError> {
+    let ask = "give --dynamodb-endpoint an address such as http://127.0.0.1:8000";
+    let uri: http::Uri = endpoint.parse().map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
+    let host = uri.host().ok_or_else(|| format!("{endpoint} is no address, as it names no host; {ask}"))?;
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let reached = tokio::time::timeout(REACH_WITHIN, TcpStream::connect((host.trim_matches(['[', ']']), port))).await;
+    match reached.unwrap_or_else(|late| Err(late.into())) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "DynamoDB can't be reached at {endpoint} ({error}). Start it there, correct --dynamodb-endpoint, or leave that out to use the embedded one"
         )
         .into()),
-        Err(TryLockError::Error(e)) => Err(e.into()),
     }
 }
+
+/// How long reaching another DynamoDB may take.
+const REACH_WITHIN: Duration = Duration::from_secs(5);
 
 /// The stand-in's own key: kept beside the data that it guards, which is fine on a developer's
 /// machine and nowhere else.
 fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
     let fresh: [u8; 32] = StdRng::try_from_rng(&mut SysRng)?.random();
-    let Some(path) = folder.map(|f| f.join("kms.key")) else {
+    let Some(path) = folder.map(|f| f.join(folder::KMS_KEY)) else {
         return Ok(fresh);
     };
     if path.exists() {
@@ -294,7 +321,7 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 
 /// Serves the embedded DynamoDB on loopback and returns its address.
 async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
-    let database = match folder.map(|f| f.join("dynamodb.sqlite")) {
+    let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(path.to_str().ok_or("the data folder's name is not valid UTF-8")?),
         None => Database::memory(),
     };
