@@ -28,7 +28,7 @@ const CONTENTS: [&str; 7] =
 /// # Errors
 /// When it can't be made, holds something else, or another instance uses it.
 pub fn lock(folder: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(folder)
+    make(folder)
         .map_err(|e| format!("the folder {} can't be made: {e}. Choose another with --data DIR", folder.display()))?;
     if !is_ours(folder) && fs::read_dir(folder)?.next().is_some() {
         return Err(format!(
@@ -48,6 +48,15 @@ pub fn lock(folder: &Path) -> Result<File, StartError> {
         .into()),
         Err(TryLockError::Error(e)) => Err(e.into()),
     }
+}
+
+/// Makes the folder, for its owner alone: it holds PINs and the key.
+fn make(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Whether the folder was made by an instance.

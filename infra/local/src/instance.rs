@@ -215,6 +215,20 @@ impl Instance {
         Ok(())
     }
 
+    /// The same, but looks for letters only when something was written: cheap enough to be done all
+    /// the time.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn follow(&self) -> Result<(), StartError> {
+        let event = self.stream.lock().await.next().await?;
+        if !event.records.is_empty() {
+            self.courier.handle(event).await;
+            self.print_letters().await?;
+        }
+        Ok(())
+    }
+
     /// Sends what the stream has not brought, as the clockwork does now and then.
     ///
     /// # Errors
@@ -230,7 +244,7 @@ impl Instance {
         Ok(vestibule_print_letters::print_pending(&self.app.store, &self.app.portals, now, 100, write).await?)
     }
 
-    /// The letters that were printed, in the order of their names, which begin with their day.
+    /// The letters that were printed, in the order of printing.
     pub fn letters(&self) -> Vec<PrintedLetter> {
         self.letters.all()
     }
@@ -265,18 +279,20 @@ impl Letters {
     fn all(&self) -> Vec<PrintedLetter> {
         match self {
             Self::Folder(folder) => {
-                let mut letters: Vec<_> = fs::read_dir(folder)
+                let mut printed: Vec<_> = fs::read_dir(folder)
                     .into_iter()
                     .flatten()
                     .filter_map(|entry| {
-                        let path = entry.ok()?.path();
+                        let entry = entry.ok()?;
+                        let path = entry.path();
                         let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
                         let html = fs::read_to_string(path.with_extension("html")).unwrap_or_default();
-                        Some(PrintedLetter { name, text: fs::read_to_string(&path).ok()?, html })
+                        let at = entry.metadata().and_then(|m| m.modified()).ok();
+                        Some((at, PrintedLetter { name, text: fs::read_to_string(&path).ok()?, html }))
                     })
                     .collect();
-                letters.sort_by(|a, b| a.name.cmp(&b.name));
-                letters
+                printed.sort_by(|(a_at, a), (b_at, b)| a_at.cmp(b_at).then_with(|| a.name.cmp(&b.name)));
+                printed.into_iter().map(|(_, letter)| letter).collect()
             }
             Self::Memory(list) => list.lock().map(|l| l.clone()).unwrap_or_default(),
         }

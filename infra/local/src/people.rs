@@ -33,7 +33,7 @@ pub struct Person {
     pub name: String,
     /// What they are, and for whom.
     pub who: String,
-    /// What to try as them.
+    /// What to try as them; code stands between backticks.
     pub to_try: String,
     /// The letter that holds their PIN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,19 +130,19 @@ impl Maker<'_> {
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
         self.add(
             ("ruth.okafor", "Ruth Okafor", "Principal of Blue Heron Manufacturing"),
-            "List the people (GET /group/users), approve Nora Lind (POST /group/users/{id}/approval), invite a backup (POST /group/invitations).",
+            "List the people (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`), invite a backup (`POST /group/invitations`).",
         );
         let sam = self.invited(&administrator, "Sam", "sam.lind").await?;
         let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
         self.post(&administrator, &format!("/users/{sam}/approval"), approval).await?;
         self.add(
             ("sam.lind", "Sam Lind", "Staff of Blue Heron Manufacturing, approved"),
-            "See what was assigned (GET /group/entitlements) and who administers (GET /group/me).",
+            "See what was assigned (`GET /group/entitlements`) and who administers (`GET /group/me`).",
         );
         self.invited(&administrator, "Nora", "nora.lind").await?;
         self.add(
             ("nora.lind", "Nora Lind", "Staff of Blue Heron Manufacturing, not approved yet"),
-            "Sign in: the next step is await_approval, and GET /group/entitlements is refused until Ruth approves.",
+            "Sign in: the next step is `await_approval`, and `GET /group/entitlements` is refused until Ruth approves.",
         );
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Maker<'_> {
         let (letter, _) = self.letter().await?;
         self.add(
             ("maria.alvarez", "Maria Alvarez", "Member whose PIN letter has been printed"),
-            "Sign in: the next step is enter_pin. Enter the letter's PIN (POST /member/pin/activation), or lose the letter and have a new PIN issued (POST /member/pin/letter).",
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /member/pin/activation`), or lose the letter and have a new PIN issued (`POST /member/pin/letter`).",
         )
         .letter = Some(letter);
 
@@ -189,7 +189,7 @@ impl Maker<'_> {
         let (_, pin) = self.letter().await?;
         let signed_in = self.sign_in("grace.kim", PASSWORD).await?;
         self.post(&signed_in, "/pin/activation", json!({ "pin": pin })).await?;
-        self.add(("grace.kim", "Grace Kim", "Member with full access"), "Everything is open: GET /member/entitlements.");
+        self.add(("grace.kim", "Grace Kim", "Member with full access"), "Everything is open: `GET /member/entitlements`.");
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl Maker<'_> {
         self.post(&administrator, "/pin/activation", json!({ "pin": pin })).await?;
         self.add(
             (&user_name, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
-            "List the users (GET /provider/users), add one (POST /provider/users) and find the registration code in the inbox.",
+            "List the users (`GET /provider/users`), add one (`POST /provider/users`) and find the registration code in the inbox.",
         );
 
         let (user_name, _, code) = self.added(&administrator, "Ben").await?;
@@ -228,12 +228,12 @@ impl Maker<'_> {
             "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
         });
         self.post(&self.client, "/registration-codes/redemption", redemption).await?;
-        self.add((&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"), "See what was assigned: GET /provider/entitlements.");
+        self.add((&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"), "See what was assigned: `GET /provider/entitlements`.");
 
         let (user_name, mail, _) = self.added(&administrator, "Carla").await?;
         let carla = self.add(
             (&user_name, "Carla Lind", "Staff of Lakeside Family Medicine, still pending"),
-            "Take the code of her mail and choose a password: POST /provider/registration-codes/redemption.",
+            "Take the code of her mail and choose a password: `POST /provider/registration-codes/redemption`.",
         );
         carla.password = None;
         carla.mail = Some(mail);
@@ -244,7 +244,7 @@ impl Maker<'_> {
         let (letter, _) = self.letter().await?;
         self.add(
             (&user_name, "Joan Petrov", "Primary user of Mercy Street Hospital, whose PIN letter has been printed"),
-            "Sign in: the next step is enter_pin. Enter the letter's PIN (POST /provider/pin/activation). A lost letter is for the help desk: POST /provider/pin/letter is refused.",
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /provider/pin/activation`). A lost letter is for the help desk: `POST /provider/pin/letter` is refused.",
         )
         .letter = Some(letter);
         Ok(())
@@ -272,7 +272,7 @@ impl Maker<'_> {
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
         self.add(
             ("pat.novak", "Pat Novak", "Office manager of Lakeside Family Medicine"),
-            "Make a staff account with an initial password: POST /practice/users.",
+            "Make a staff account with an initial password: `POST /practice/users`.",
         );
         let toni = json!({
             "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
@@ -281,7 +281,7 @@ impl Maker<'_> {
         self.post(&manager, "/users", toni).await?;
         self.add(
             ("toni.lind", "Toni Lind", "Staff of Lakeside Family Medicine with an initial password"),
-            "Sign in: the next step is change_password (PUT /practice/sessions/current/password).",
+            "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",
         )
         .password = Some(INITIAL_PASSWORD.into());
         let omar = json!({
@@ -292,7 +292,7 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", omar).await?;
         self.add(
             ("omar.haddad", "Omar Haddad", "Provider of Riverbend Dental"),
-            "Everything is open at once: GET /practice/entitlements shows the dental services.",
+            "Everything is open at once: `GET /practice/entitlements` shows the dental services.",
         );
         Ok(())
     }
@@ -301,12 +301,12 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", agent("agent", "AG10001", "4821", "Dana", "Whitfield", "dana@whitfield.example")).await?;
         self.add(
             ("dana.whitfield", "Dana Whitfield", "Managing agent, current agreement on file"),
-            "Everything is open: GET /agent/entitlements.",
+            "Everything is open: `GET /agent/entitlements`.",
         );
         self.post(&self.client, "/registrations", agent("agent", "AG10002", "7310", "Luis", "Ortega", "luis@ortega.example")).await?;
         self.add(
             ("luis.ortega", "Luis Ortega", "Agent without a signed agreement"),
-            "Sign in: the next step is sign_agreement, GET /agent/me names the form, and GET /agent/entitlements is refused.",
+            "Sign in: the next step is `sign_agreement`, `GET /agent/me` names the form, and `GET /agent/entitlements` is refused.",
         );
         Ok(())
     }
@@ -315,7 +315,7 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", agent("producer", "AG10001", "4821", "Dana", "Whitfield", "dana@whitfield.example")).await?;
         self.add(
             ("dana.whitfield", "Dana Whitfield", "Primary producer"),
-            "Invite a sub-user (POST /producer/invitations), and see when each last signed in (GET /producer/users).",
+            "Invite a sub-user (`POST /producer/invitations`), and see when each last signed in (`GET /producer/users`).",
         );
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", lena).await?;
         self.add(
             ("lena.fischer", "Lena Fischer", "Delegated administrator of Blue Heron Manufacturing"),
-            "Invite somebody (POST /employer/invitations), and list the users (GET /employer/users).",
+            "Invite somebody (`POST /employer/invitations`), and list the users (`GET /employer/users`).",
         );
         Ok(())
     }

@@ -18,10 +18,10 @@ use crate::people::People;
 use crate::{Instance, StartError, folder, sample_records};
 
 /// How often mails and letters are brought to where they go.
-const SETTLE_EVERY: Duration = Duration::from_millis(200);
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 /// How often what the stream has not brought is looked for.
-const DELIVER_EVERY: Duration = Duration::from_secs(5);
+const CATCH_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// How the system is served.
 #[derive(Debug, Clone)]
@@ -108,15 +108,18 @@ async fn stopped() {
 
 /// Brings mails and letters to where they go, as on AWS the stream and the clockwork do.
 async fn clockwork(instance: Arc<Instance>) {
-    let mut settle = tokio::time::interval(SETTLE_EVERY);
-    let mut deliver = tokio::time::interval(DELIVER_EVERY);
-    for interval in [&mut settle, &mut deliver] {
+    let mut follow = tokio::time::interval(FOLLOW_EVERY);
+    let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
+    for interval in [&mut follow, &mut catch_up] {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
         let done = tokio::select! {
-            _ = settle.tick() => instance.settle().await,
-            _ = deliver.tick() => instance.deliver_pending().await.map(drop),
+            _ = follow.tick() => instance.follow().await,
+            _ = catch_up.tick() => match instance.deliver_pending().await {
+                Ok(_) => instance.settle().await,
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = done {
             tracing::warn!(%error, "mails and letters are delayed");
@@ -176,7 +179,7 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
 }
 
 fn to_try(person: &crate::people::Person) -> String {
-    let mut text = person.to_try.clone();
+    let mut text = person.to_try.replace('`', "");
     if let Some(letter) = &person.letter {
         text.push_str(&format!(" Letter: /letters/{letter}"));
     }

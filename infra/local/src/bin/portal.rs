@@ -1,11 +1,12 @@
 //! `cargo portal`: the whole system on one machine.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{Options, StartError, folder, openapi};
@@ -127,7 +128,7 @@ fn in_source_tree(path: &str) -> PathBuf {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, serve, log } = Cli::parse();
-    tracing_subscriber::fmt().with_max_level(log).with_writer(io::stderr).init();
+    log_to_stderr(log);
     match run(command.unwrap_or(Command::Serve(serve))).await {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has heard enough.
@@ -139,6 +140,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs to stderr. The embedded DynamoDB warns of every condition that an item doesn't meet, which is
+/// how races are lost cleanly, so only its errors are of interest.
+fn log_to_stderr(level: LevelFilter) {
+    let embedded = if level > LevelFilter::INFO { level } else { level.min(LevelFilter::ERROR) };
+    let filter = Targets::new().with_default(level).with_target("dynoxide", embedded);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 async fn run(command: Command) -> Result<(), StartError> {

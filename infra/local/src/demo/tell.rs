@@ -1,7 +1,6 @@
 //! Tells steps: sends the real request, prints it with its answer and with the mails and letters it
 //! caused, and compares.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -23,6 +22,9 @@ const POST: Style = AnsiColor::Magenta.on_default();
 
 /// The longest JSON that is shown on one line.
 const ONE_LINE: usize = 92;
+
+/// What stands between a mail and its footer.
+const FOOTER: &str = "----------";
 
 /// Fields that are not shown, in requests and answers.
 const SECRET: [&str; 6] = ["password", "initial_password", "current_password", "new_password", "answer", "token"];
@@ -180,8 +182,8 @@ impl<'a, W: Write> Teller<'a, W> {
         let mails = self.instance.inbox.all();
         for mail in mails.iter().skip(self.told_mails) {
             self.mail(mail)?;
+            self.told_mails += 1;
         }
-        self.told_mails = mails.len();
         let letters = self.instance.letters();
         for letter in letters.iter().skip(self.told_letters) {
             self.letter(letter)?;
@@ -192,6 +194,11 @@ impl<'a, W: Write> Teller<'a, W> {
 
     fn mail(&mut self, mail: &ReceivedMail) -> io::Result<()> {
         let ReceivedMail { from, to, subject, text, .. } = mail;
+        // The help desk stands below every mail; it is shown once.
+        let text = match text.split_once(FOOTER) {
+            Some((text, _)) if self.told_mails > 0 => format!("{text}[and the help desk, as above]"),
+            _ => text.clone(),
+        };
         let whole = format!("From:    {from}\nTo:      {}\nSubject: {subject}\n\n{text}", to.join(", "));
         self.boxed("E-mail", &whole)
     }
@@ -211,11 +218,7 @@ impl<'a, W: Write> Teller<'a, W> {
     fn json(&mut self, value: &Value) -> io::Result<()> {
         let mut value = value.clone();
         mask(&mut value);
-        let mut shown = spaced(&value);
-        if shown.chars().count() > ONE_LINE {
-            shown = serde_json::to_string_pretty(&value)?;
-        }
-        for line in shown.lines() {
+        for line in laid_out(&value, 0).lines() {
             writeln!(self.out, "     {QUIET}{line}{QUIET:#}")?;
         }
         Ok(())
@@ -239,17 +242,48 @@ fn mask(value: &mut Value) {
     }
 }
 
+/// JSON in lines that are filled as far as they go; what doesn't fit on one is laid out by itself.
+fn laid_out(value: &Value, indent: usize) -> String {
+    let line = spaced(value);
+    if indent + line.chars().count() <= ONE_LINE {
+        return line;
+    }
+    let inner = indent + 2;
+    let parts: Vec<_> = match value {
+        Value::Object(fields) => {
+            let laid = |(name, value): (&String, &Value)| {
+                let name = Value::from(name.as_str()).to_string();
+                format!("{name}: {}", laid_out(value, inner))
+            };
+            fields.iter().map(laid).collect()
+        }
+        Value::Array(items) => items.iter().map(|item| laid_out(item, inner)).collect(),
+        _ => return line,
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for (i, part) in parts.iter().enumerate() {
+        let part = if i + 1 < parts.len() { format!("{part},") } else { part.clone() };
+        match lines.last_mut() {
+            Some(line) if !line.contains('\n') && inner + line.chars().count() + 1 + part.chars().count() <= ONE_LINE => {
+                line.push(' ');
+                line.push_str(&part);
+            }
+            _ => lines.push(part),
+        }
+    }
+    let (open, close) = if value.is_array() { ('[', ']') } else { ('{', '}') };
+    let between = format!("\n{:inner$}", "");
+    format!("{open}{between}{}\n{:indent$}{close}", lines.join(&between), "")
+}
+
 /// JSON on one line, with spaces that make it easier to read.
 fn spaced(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(", ");
     match value {
         Value::Object(fields) if !fields.is_empty() => {
-            let mut text = String::from("{ ");
             let fields = fields.iter().map(|(name, value)| format!("{}: {}", Value::from(name.as_str()), spaced(value)));
-            let _ = write!(text, "{} }}", joined(fields.collect()));
-            text
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
         }
-        Value::Array(items) => format!("[{}]", joined(items.iter().map(spaced).collect())),
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }

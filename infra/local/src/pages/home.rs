@@ -40,6 +40,11 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
     respond(StatusCode::OK, &page)
 }
 
+/// The pieces of a text, and whether each is code, which stands between backticks.
+fn pieces(text: &str) -> Vec<(bool, &str)> {
+    text.split('`').enumerate().map(|(i, piece)| (i % 2 == 1, piece)).collect()
+}
+
 /// A portal, in a few words.
 struct PortalCard {
     name: String,
@@ -49,19 +54,27 @@ struct PortalCard {
     staff: Option<String>,
 }
 
-/// A way to register, in a few words.
+/// Ways to register that ask for the same, in a few words.
 struct WayLine {
-    title: String,
+    titles: Vec<String>,
     proof: String,
 }
 
 impl PortalCard {
     fn of(policy: &Policy) -> Self {
+        let mut ways: Vec<WayLine> = Vec::new();
+        for way in &policy.ways {
+            let proof = proof(way);
+            match ways.iter_mut().find(|line| line.proof == proof) {
+                Some(line) => line.titles.push(way.title.to_string()),
+                None => ways.push(WayLine { titles: vec![way.title.to_string()], proof }),
+            }
+        }
         Self {
             name: policy.portal.to_string(),
             title: policy.title.to_string(),
             phone: policy.help_desk.phone.to_string(),
-            ways: policy.ways.iter().map(|way| WayLine { title: way.title.to_string(), proof: proof(way) }).collect(),
+            ways,
             staff: policy.staff.as_ref().map(staff),
         }
     }
@@ -109,7 +122,7 @@ struct Example {
 
 /// A JSON body between single quotes; it holds none itself.
 fn data(body: &Value) -> String {
-    format!("-H 'content-type: application/json' -d '{}'", body.to_string().replace('\'', "\\u0027"))
+    format!("\\\n  -H 'content-type: application/json' \\\n  -d '{}'", body.to_string().replace('\'', "\\u0027"))
 }
 
 /// Commands that work as they are, for the people and portals that there are.
@@ -120,7 +133,7 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
         let password = person.password.as_deref().unwrap_or_default();
         let body = json!({ "user_name": person.user_name, "password": password, "token_in": "body" });
         format!(
-            "TOKEN=$(curl -s {base}/{}/sessions {} | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
+            "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
             person.portal,
             data(&body)
         )
