@@ -17,7 +17,7 @@ pub const KMS_KEY: &str = "kms.key";
 /// The sample people; written last, when the first start is done.
 pub const PEOPLE: &str = "people.json";
 /// Held by the instance that uses the folder.
-const LOCK: &str = "lock";
+const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
 const CONTENTS: [&str; 7] =

@@ -303,8 +303,10 @@ impl Letters {
 async fn reach(endpoint: &str) -> Result<(), StartError> {
     let ask = "give --dynamodb-endpoint an address such as http://127.0.0.1:8000";
     let uri: http::Uri = endpoint.parse().map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
-    let host = uri.host().ok_or_else(|| format!("{endpoint} is no address, as it names no host; {ask}"))?;
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return Err(format!("{endpoint} is no address with http:// or https://; {ask}").into());
+    };
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
     let reached = tokio::time::timeout(REACH_WITHIN, TcpStream::connect((host.trim_matches(['[', ']']), port))).await;
     match reached.unwrap_or_else(|late| Err(late.into())) {
         Ok(_) => Ok(()),

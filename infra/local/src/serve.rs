@@ -23,6 +23,9 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// How often what the stream has not brought is looked for.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(5);
 
+/// How long requests may take to finish when the system stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+
 /// How the system is served.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -68,7 +71,11 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     if let Some(sample) = ready {
         let clockwork = tokio::spawn(clockwork(Arc::clone(&instance)));
         announce(&base, people.get_or_init(|| sample), out)?;
-        served.await??;
+        tokio::select! {
+            served = served => served??,
+            // Whoever still waits for an answer then gets none.
+            () = async { stopped().await; tokio::time::sleep(FINISH_WITHIN).await } => {}
+        }
         clockwork.abort();
     }
     writeln!(out, "Stopped. Everything is kept in {}", data.display())?;
@@ -171,7 +178,7 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
         }
     }
     for missing in &people.missing {
-        writeln!(out, "\nSome sample people could not be made, because this portal's policy asks for something else: {missing}")?;
+        writeln!(out, "\nSome sample people could not be made, perhaps because this portal's policy asks for something else: {missing}")?;
     }
     writeln!(out, "\n{STRONG}Vestibule runs at{STRONG:#} {ADDRESS}{base}/{ADDRESS:#}   inbox {base}/inbox   letters {base}/letters   API {base}/api")?;
     writeln!(out, "Ctrl-C stops it.")?;
