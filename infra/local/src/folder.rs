@@ -20,16 +20,27 @@ pub const PEOPLE: &str = "people.json";
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 7] =
-    [DATABASE, "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", INBOX, LETTERS, KMS_KEY, PEOPLE];
+const CONTENTS: [&str; 7] = [
+    DATABASE,
+    "dynamodb.sqlite-wal",
+    "dynamodb.sqlite-shm",
+    INBOX,
+    LETTERS,
+    KMS_KEY,
+    PEOPLE,
+];
 
 /// Takes the folder for one instance alone, and makes it if it isn't there.
 ///
 /// # Errors
 /// When it can't be made, holds something else, or another instance uses it.
 pub fn lock(folder: &Path) -> Result<File, StartError> {
-    make(folder)
-        .map_err(|e| format!("the folder {} can't be made: {e}. Choose another with --data DIR", folder.display()))?;
+    make(folder).map_err(|e| {
+        format!(
+            "the folder {} can't be made: {e}. Choose another with --data DIR",
+            folder.display()
+        )
+    })?;
     if !is_ours(folder) && fs::read_dir(folder)?.next().is_some() {
         return Err(format!(
             "the folder {} holds something else than the data of a portal, so nothing was written to it. Choose a new or empty folder with --data DIR",
@@ -37,8 +48,12 @@ pub fn lock(folder: &Path) -> Result<File, StartError> {
         )
         .into());
     }
-    let file = File::create(folder.join(LOCK))
-        .map_err(|e| format!("the folder {} can't be written to: {e}. Choose another with --data DIR", folder.display()))?;
+    let file = File::create(folder.join(LOCK)).map_err(|e| {
+        format!(
+            "the folder {} can't be written to: {e}. Choose another with --data DIR",
+            folder.display()
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(format!(
@@ -78,7 +93,11 @@ pub fn clear(folder: &Path) -> io::Result<Vec<&'static str>> {
     let mut removed = Vec::new();
     for name in CONTENTS {
         let path = folder.join(name);
-        let gone = if name == LETTERS { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let gone = if name == LETTERS {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         match gone {
             Ok(()) => removed.push(name),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -115,7 +134,8 @@ pub fn reset(folder: &Path) -> Result<Option<Removed>, StartError> {
     }
     let held = lock(folder)?;
     let cleared = clear(folder);
-    let names = cleared.map_err(|e| format!("the folder {} can't be cleared: {e}", folder.display()))?;
+    let names =
+        cleared.map_err(|e| format!("the folder {} can't be cleared: {e}", folder.display()))?;
     drop(held);
     fs::remove_file(folder.join(LOCK))?;
     let whole = fs::remove_dir(folder).is_ok();

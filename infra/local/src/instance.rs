@@ -64,7 +64,10 @@ impl Options {
             clock: Clock::System,
             hashing: HashParameters::default(),
             interceptors: Vec::new(),
-            tables: Tables { main: "vestibule".into(), audit: "vestibule-audit".into() },
+            tables: Tables {
+                main: "vestibule".into(),
+                audit: "vestibule-audit".into(),
+            },
         }
     }
 }
@@ -133,16 +136,20 @@ impl Instance {
         if options.dynamodb_endpoint.is_some() {
             reach(&endpoint).await?;
         }
-        tables::create(&plain, &options.tables).await.map_err(|e| {
-            format!("DynamoDB at {endpoint} can't be used: {e}")
-        })?;
+        tables::create(&plain, &options.tables)
+            .await
+            .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
         let inbox = match &options.data {
             Some(folder) => Inbox::with_file(folder.join(folder::INBOX))?,
             None => Inbox::new(),
         };
-        let kms = LocalKms::new(master_key(options.data.as_deref())?, StdRng::try_from_rng(&mut SysRng)?);
+        let kms = LocalKms::new(
+            master_key(options.data.as_deref())?,
+            StdRng::try_from_rng(&mut SysRng)?,
+        );
         let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
-        let ses = aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let ses =
+            aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
         let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
             format!(
                 "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
@@ -151,7 +158,11 @@ impl Instance {
         })?);
         let app = App {
             portals: Arc::clone(&portals),
-            store: Store::new(aws::dynamodb(&endpoint, &options.interceptors), options.tables.clone(), Arc::clone(&keyring)),
+            store: Store::new(
+                aws::dynamodb(&endpoint, &options.interceptors),
+                options.tables.clone(),
+                Arc::clone(&keyring),
+            ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
         };
@@ -168,7 +179,16 @@ impl Instance {
             Some(folder) => Letters::Folder(folder.join(folder::LETTERS)),
             None => Letters::Memory(Arc::default()),
         };
-        Ok(Self { app, inbox, courier, db: plain, tables: options.tables, letters, stream: Mutex::new(stream), _lock: lock })
+        Ok(Self {
+            app,
+            inbox,
+            courier,
+            db: plain,
+            tables: options.tables,
+            letters,
+            stream: Mutex::new(stream),
+            _lock: lock,
+        })
     }
 
     /// The API, as the functions together serve it.
@@ -187,7 +207,10 @@ impl Instance {
             let feed = sample_records::committed(kind);
             let before = total.saved;
             let summary =
-                vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| progress(before + s.saved)).await?;
+                vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| {
+                    progress(before + s.saved)
+                })
+                .await?;
             total.saved += summary.saved;
             total.rejects.extend(summary.rejects);
         }
@@ -200,7 +223,10 @@ impl Instance {
     /// When the feed can't be read, or a record can't be saved.
     pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
-        Ok(vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {}).await?)
+        Ok(
+            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {})
+                .await?,
+        )
     }
 
     /// Brings what was written since the last time to where it goes: mails to SES, letters to the
@@ -241,7 +267,14 @@ impl Instance {
         let now = self.app.clock.now();
         let letters = self.letters.clone();
         let write = |letter: &Letter, rendered: &RenderedLetter| letters.keep(letter, rendered);
-        Ok(vestibule_print_letters::print_pending(&self.app.store, &self.app.portals, now, 100, write).await?)
+        Ok(vestibule_print_letters::print_pending(
+            &self.app.store,
+            &self.app.portals,
+            now,
+            100,
+            write,
+        )
+        .await?)
     }
 
     /// The letters that were printed, in the order of printing.
@@ -268,9 +301,15 @@ impl Letters {
                 fs::write(folder.join(format!("{name}.txt")), &rendered.text)
             }
             Self::Memory(list) => {
-                let mut list = list.lock().map_err(|_| std::io::Error::other("the letters are locked"))?;
+                let mut list = list
+                    .lock()
+                    .map_err(|_| std::io::Error::other("the letters are locked"))?;
                 list.retain(|l| l.name != name);
-                list.push(PrintedLetter { name, text: rendered.text.clone(), html: rendered.html.clone() });
+                list.push(PrintedLetter {
+                    name,
+                    text: rendered.text.clone(),
+                    html: rendered.html.clone(),
+                });
                 Ok(())
             }
         }
@@ -286,12 +325,22 @@ impl Letters {
                         let entry = entry.ok()?;
                         let path = entry.path();
                         let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
-                        let html = fs::read_to_string(path.with_extension("html")).unwrap_or_default();
+                        let html =
+                            fs::read_to_string(path.with_extension("html")).unwrap_or_default();
                         let at = entry.metadata().and_then(|m| m.modified()).ok();
-                        Some((at, PrintedLetter { name, text: fs::read_to_string(&path).ok()?, html }))
+                        Some((
+                            at,
+                            PrintedLetter {
+                                name,
+                                text: fs::read_to_string(&path).ok()?,
+                                html,
+                            },
+                        ))
                     })
                     .collect();
-                printed.sort_by(|(a_at, a), (b_at, b)| a_at.cmp(b_at).then_with(|| a.name.cmp(&b.name)));
+                printed.sort_by(|(a_at, a), (b_at, b)| {
+                    a_at.cmp(b_at).then_with(|| a.name.cmp(&b.name))
+                });
                 printed.into_iter().map(|(_, letter)| letter).collect()
             }
             Self::Memory(list) => list.lock().map(|l| l.clone()).unwrap_or_default(),
@@ -302,12 +351,20 @@ impl Letters {
 /// Makes sure that something listens at an endpoint, before the SDK tries and tries again.
 async fn reach(endpoint: &str) -> Result<(), StartError> {
     let ask = "give --dynamodb-endpoint an address such as http://127.0.0.1:8000";
-    let uri: http::Uri = endpoint.parse().map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
+    let uri: http::Uri = endpoint
+        .parse()
+        .map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
     let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
         return Err(format!("{endpoint} is no address with http:// or https://; {ask}").into());
     };
-    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-    let reached = tokio::time::timeout(REACH_WITHIN, TcpStream::connect((host.trim_matches(['[', ']']), port))).await;
+    let port = uri
+        .port_u16()
+        .unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let reached = tokio::time::timeout(
+        REACH_WITHIN,
+        TcpStream::connect((host.trim_matches(['[', ']']), port)),
+    )
+    .await;
     match reached.unwrap_or_else(|late| Err(late.into())) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!(
@@ -329,7 +386,13 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
     };
     if path.exists() {
         let bytes = fs::read(&path)?;
-        return bytes.try_into().map_err(|_| format!("{} is damaged; `cargo portal reset` starts anew", path.display()).into());
+        return bytes.try_into().map_err(|_| {
+            format!(
+                "{} is damaged; `cargo portal reset` starts anew",
+                path.display()
+            )
+            .into()
+        });
     }
     let mut file = File::create_new(&path)?;
     file.write_all(&fresh)?;
@@ -340,7 +403,10 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 /// Serves the embedded DynamoDB on loopback and returns its address.
 async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
-        Some(path) => Database::new(path.to_str().ok_or("the data folder's name is not valid UTF-8")?),
+        Some(path) => Database::new(
+            path.to_str()
+                .ok_or("the data folder's name is not valid UTF-8")?,
+        ),
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
@@ -374,8 +440,15 @@ pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
 /// On one machine, `x-forwarded-for` says from where a request comes, so that several places can be
 /// played; without it, the peer's address does. On AWS only the gateway says it.
 async fn note_source(mut request: Request, next: Next) -> Response {
-    let told = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip().to_string());
+    let told = request
+        .headers()
+        .get("x-forwarded-for")
+        .and_then(|v| v.to_str().ok())
+        .map(str::to_owned);
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|c| c.0.ip().to_string());
     if let Some(source) = told.or(peer) {
         request.extensions_mut().insert(Source(source));
     }

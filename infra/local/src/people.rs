@@ -62,7 +62,13 @@ impl People {
         match std::fs::read(file) {
             Ok(text) => {
                 let read = serde_json::from_slice(&text);
-                read.map(Some).map_err(|e| format!("{} can't be read: {e}. `cargo portal reset` starts anew", file.display()).into())
+                read.map(Some).map_err(|e| {
+                    format!(
+                        "{} can't be read: {e}. `cargo portal reset` starts anew",
+                        file.display()
+                    )
+                    .into()
+                })
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(format!("{} can't be read: {e}", file.display()).into()),
@@ -83,11 +89,18 @@ impl People {
     /// another than the one that comes with the source, is noted, and the others go on.
     pub async fn make(instance: &Instance, base: &str) -> Self {
         let mut made = Self::default();
-        for portal in ["group", "member", "provider", "practice", "agent", "producer", "employer"] {
+        for portal in [
+            "group", "member", "provider", "practice", "agent", "producer", "employer",
+        ] {
             if instance.app.portals.get(portal).is_none() {
                 continue;
             }
-            let mut maker = Maker { instance, portal, client: Client::new(base, portal).from_source(SOURCE), people: Vec::new() };
+            let mut maker = Maker {
+                instance,
+                portal,
+                client: Client::new(base, portal).from_source(SOURCE),
+                people: Vec::new(),
+            };
             let result = match portal {
                 "group" => maker.group().await,
                 "member" => maker.members().await,
@@ -107,7 +120,9 @@ impl People {
 
     /// The sample person of a portal with this name.
     pub fn find(&self, portal: &str, name: &str) -> Option<&Person> {
-        self.people.iter().find(|p| p.portal == portal && p.name == name)
+        self.people
+            .iter()
+            .find(|p| p.portal == portal && p.name == name)
     }
 }
 
@@ -134,7 +149,8 @@ impl Maker<'_> {
         );
         let sam = self.invited(&administrator, "Sam", "sam.lind").await?;
         let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
-        self.post(&administrator, &format!("/users/{sam}/approval"), approval).await?;
+        self.post(&administrator, &format!("/users/{sam}/approval"), approval)
+            .await?;
         self.add(
             ("sam.lind", "Sam Lind", "Staff of Blue Heron Manufacturing, approved"),
             "See what was assigned (`GET /group/entitlements`) and who administers (`GET /group/me`).",
@@ -148,18 +164,29 @@ impl Maker<'_> {
     }
 
     /// Invites somebody to Blue Heron Manufacturing, who registers; returns their id.
-    async fn invited(&self, administrator: &Client, first: &str, user_name: &str) -> Result<String, StartError> {
+    async fn invited(
+        &self,
+        administrator: &Client,
+        first: &str,
+        user_name: &str,
+    ) -> Result<String, StartError> {
         let email = format!("{}@blueheron.example", first.to_lowercase());
-        let invitation = json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
+        let invitation =
+            json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
         self.post(administrator, "/invitations", invitation).await?;
         self.instance.settle().await?;
         let mails = self.instance.inbox.to(&email);
-        let token = mails.last().and_then(post::link_token).ok_or_else(|| format!("no invitation reached {email}"))?;
+        let token = mails
+            .last()
+            .and_then(post::link_token)
+            .ok_or_else(|| format!("no invitation reached {email}"))?;
         let acceptance = json!({
             "token": token, "first_name": first, "last_name": "Lind", "email": email,
             "user_name": user_name, "password": PASSWORD,
         });
-        let answer = self.post(&self.client, "/invitations/accept", acceptance).await?;
+        let answer = self
+            .post(&self.client, "/invitations/accept", acceptance)
+            .await?;
         Ok(answer.text_at("/user_id").to_owned())
     }
 
@@ -188,22 +215,50 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", grace).await?;
         let (_, pin) = self.letter().await?;
         let signed_in = self.sign_in("grace.kim", PASSWORD).await?;
-        self.post(&signed_in, "/pin/activation", json!({ "pin": pin })).await?;
-        self.add(("grace.kim", "Grace Kim", "Member with full access"), "Everything is open: `GET /member/entitlements`.");
+        self.post(&signed_in, "/pin/activation", json!({ "pin": pin }))
+            .await?;
+        self.add(
+            ("grace.kim", "Grace Kim", "Member with full access"),
+            "Everything is open: `GET /member/entitlements`.",
+        );
         Ok(())
     }
 
     /// Answers to the first security questions that the portal offers.
     fn questions(&self) -> Value {
-        let asked = self.instance.app.portals.get(self.portal).and_then(|p| p.security_questions.clone());
+        let asked = self
+            .instance
+            .app
+            .portals
+            .get(self.portal)
+            .and_then(|p| p.security_questions.clone());
         let Some(asked) = asked else { return json!([]) };
-        let answers = ["Maple Street School", "Biscuit", "Lake Geneva", "Robin", "Whitcombe", "Beetle"];
-        let pairs = asked.questions.iter().zip(answers).take(asked.asked.get() as usize);
-        pairs.map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer })).collect()
+        let answers = [
+            "Maple Street School",
+            "Biscuit",
+            "Lake Geneva",
+            "Robin",
+            "Whitcombe",
+            "Beetle",
+        ];
+        let pairs = asked
+            .questions
+            .iter()
+            .zip(answers)
+            .take(asked.asked.get() as usize);
+        pairs
+            .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
+            .collect()
     }
 
     async fn providers(&mut self) -> Result<(), StartError> {
-        let registration = |way: &str, id: &str, tax_id: &str, first: &str, last: &str, email: &str, street: &str| {
+        let registration = |way: &str,
+                            id: &str,
+                            tax_id: &str,
+                            first: &str,
+                            last: &str,
+                            email: &str,
+                            street: &str| {
             json!({
                 "way": way, "proof": { "provider_id": id, "tax_id": tax_id },
                 "first_name": first, "last_name": last, "email": email, "password": PASSWORD,
@@ -211,12 +266,21 @@ impl Maker<'_> {
                 "postal_address": { "lines": [street], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
             })
         };
-        let helen = registration("practice", "PV30001", "003456789", "Helen", "Brandt", "helen@lakeside.example", "12 Harbor Lane");
+        let helen = registration(
+            "practice",
+            "PV30001",
+            "003456789",
+            "Helen",
+            "Brandt",
+            "helen@lakeside.example",
+            "12 Harbor Lane",
+        );
         let answer = self.post(&self.client, "/registrations", helen).await?;
         let user_name = answer.text_at("/user_name").to_owned();
         let (_, pin) = self.letter().await?;
         let administrator = self.sign_in(&user_name, PASSWORD).await?;
-        self.post(&administrator, "/pin/activation", json!({ "pin": pin })).await?;
+        self.post(&administrator, "/pin/activation", json!({ "pin": pin }))
+            .await?;
         self.add(
             (&user_name, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
             "List the users (`GET /provider/users`), add one (`POST /provider/users`) and find the registration code in the inbox.",
@@ -227,8 +291,12 @@ impl Maker<'_> {
             "user_name": user_name, "registration_code": code, "password": PASSWORD,
             "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
         });
-        self.post(&self.client, "/registration-codes/redemption", redemption).await?;
-        self.add((&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"), "See what was assigned: `GET /provider/entitlements`.");
+        self.post(&self.client, "/registration-codes/redemption", redemption)
+            .await?;
+        self.add(
+            (&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"),
+            "See what was assigned: `GET /provider/entitlements`.",
+        );
 
         let (user_name, mail, _) = self.added(&administrator, "Carla").await?;
         let carla = self.add(
@@ -238,7 +306,15 @@ impl Maker<'_> {
         carla.password = None;
         carla.mail = Some(mail);
 
-        let joan = registration("facility", "PV30006", "008901234", "Joan", "Petrov", "joan@mercystreet.example", "9 Orchard Row");
+        let joan = registration(
+            "facility",
+            "PV30006",
+            "008901234",
+            "Joan",
+            "Petrov",
+            "joan@mercystreet.example",
+            "9 Orchard Row",
+        );
         let answer = self.post(&self.client, "/registrations", joan).await?;
         let user_name = answer.text_at("/user_name").to_owned();
         let (letter, _) = self.letter().await?;
@@ -251,13 +327,19 @@ impl Maker<'_> {
     }
 
     /// Adds a user to Lakeside Family Medicine; returns user name, place of the mail, and code.
-    async fn added(&self, administrator: &Client, first: &str) -> Result<(String, usize, String), StartError> {
+    async fn added(
+        &self,
+        administrator: &Client,
+        first: &str,
+    ) -> Result<(String, usize, String), StartError> {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let user = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims", "eligibility"] });
         let answer = self.post(administrator, "/users", user).await?;
         self.instance.settle().await?;
         let mails = self.instance.inbox.to(&email);
-        let found = mails.last().and_then(|m| Some((m.at_index, post::registration_code(m)?.to_owned())));
+        let found = mails
+            .last()
+            .and_then(|m| Some((m.at_index, post::registration_code(m)?.to_owned())));
         let (mail, code) = found.ok_or_else(|| format!("no registration code reached {email}"))?;
         Ok((answer.text_at("/user_name").to_owned(), mail, code))
     }
@@ -271,7 +353,11 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", pat).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
         self.add(
-            ("pat.novak", "Pat Novak", "Office manager of Lakeside Family Medicine"),
+            (
+                "pat.novak",
+                "Pat Novak",
+                "Office manager of Lakeside Family Medicine",
+            ),
             "Make a staff account with an initial password: `POST /practice/users`.",
         );
         let toni = json!({
@@ -298,12 +384,40 @@ impl Maker<'_> {
     }
 
     async fn agents(&mut self) -> Result<(), StartError> {
-        self.post(&self.client, "/registrations", agent("agent", "AG10001", "4821", "Dana", "Whitfield", "dana@whitfield.example")).await?;
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "agent",
+                "AG10001",
+                "4821",
+                "Dana",
+                "Whitfield",
+                "dana@whitfield.example",
+            ),
+        )
+        .await?;
         self.add(
-            ("dana.whitfield", "Dana Whitfield", "Managing agent, current agreement on file"),
+            (
+                "dana.whitfield",
+                "Dana Whitfield",
+                "Managing agent, current agreement on file",
+            ),
             "Everything is open: `GET /agent/entitlements`.",
         );
-        self.post(&self.client, "/registrations", agent("agent", "AG10002", "7310", "Luis", "Ortega", "luis@ortega.example")).await?;
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "agent",
+                "AG10002",
+                "7310",
+                "Luis",
+                "Ortega",
+                "luis@ortega.example",
+            ),
+        )
+        .await?;
         self.add(
             ("luis.ortega", "Luis Ortega", "Agent without a signed agreement"),
             "Sign in: the next step is `sign_agreement`, `GET /agent/me` names the form, and `GET /agent/entitlements` is refused.",
@@ -312,7 +426,19 @@ impl Maker<'_> {
     }
 
     async fn producer(&mut self) -> Result<(), StartError> {
-        self.post(&self.client, "/registrations", agent("producer", "AG10001", "4821", "Dana", "Whitfield", "dana@whitfield.example")).await?;
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "producer",
+                "AG10001",
+                "4821",
+                "Dana",
+                "Whitfield",
+                "dana@whitfield.example",
+            ),
+        )
+        .await?;
         self.add(
             ("dana.whitfield", "Dana Whitfield", "Primary producer"),
             "Invite a sub-user (`POST /producer/invitations`), and see when each last signed in (`GET /producer/users`).",
@@ -336,12 +462,23 @@ impl Maker<'_> {
 
     /// Prints what waits; returns the name and the PIN of the letter that is new.
     async fn letter(&self) -> Result<(String, String), StartError> {
-        let known: Vec<_> = self.instance.letters().into_iter().map(|l| l.name).collect();
+        let known: Vec<_> = self
+            .instance
+            .letters()
+            .into_iter()
+            .map(|l| l.name)
+            .collect();
         self.instance.settle().await?;
         let letters = self.instance.letters();
         let fresh = letters.iter().find(|l| !known.contains(&l.name));
         let found = fresh.and_then(|l| Some((l.name.clone(), post::pin(&l.text)?.to_owned())));
-        found.ok_or_else(|| format!("no letter with a PIN was printed for the {} portal", self.portal).into())
+        found.ok_or_else(|| {
+            format!(
+                "no letter with a PIN was printed for the {} portal",
+                self.portal
+            )
+            .into()
+        })
     }
 
     async fn sign_in(&self, user_name: &str, password: &str) -> Result<Client, StartError> {
@@ -360,12 +497,20 @@ impl Maker<'_> {
             return Ok(answer);
         }
         let reasons: Vec<_> = answer.fields().iter().map(ToString::to_string).collect();
-        let fields = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        let fields = if reasons.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", reasons.join(", "))
+        };
         Err(format!(
             "{method} /{}{path} answered {}: {}{fields}",
             self.portal,
             answer.status,
-            if answer.text_at("/detail").is_empty() { &answer.text } else { answer.text_at("/detail") },
+            if answer.text_at("/detail").is_empty() {
+                &answer.text
+            } else {
+                answer.text_at("/detail")
+            },
         )
         .into())
     }

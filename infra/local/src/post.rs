@@ -9,15 +9,25 @@ pub fn link_token(mail: &ReceivedMail) -> Option<&str> {
 
 /// The registration code in a mail: `RC` and six digits.
 pub fn registration_code(mail: &ReceivedMail) -> Option<&str> {
-    let words = mail.text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let words = mail
+        .text
+        .split_whitespace()
+        .map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
     let mut codes = words.filter(|w| {
-        w.len() == 8 && w.strip_prefix("RC").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+        w.len() == 8
+            && w.strip_prefix("RC")
+                .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
     });
     codes.next()
 }
 
 /// The PIN of a letter: the indented line that is nothing but digits.
 pub fn pin(letter: &str) -> Option<&str> {
-    let indented = letter.lines().filter(|line| line.starts_with(' ')).map(str::trim);
-    indented.into_iter().find(|line| line.len() >= 4 && line.bytes().all(|b| b.is_ascii_digit()))
+    let indented = letter
+        .lines()
+        .filter(|line| line.starts_with(' '))
+        .map(str::trim);
+    indented
+        .into_iter()
+        .find(|line| line.len() >= 4 && line.bytes().all(|b| b.is_ascii_digit()))
 }

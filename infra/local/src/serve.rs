@@ -44,7 +44,12 @@ pub struct Settings {
 /// # Errors
 /// What keeps it from starting, and what to do about it.
 pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), StartError> {
-    let Settings { port, data, portals, dynamodb_endpoint } = settings;
+    let Settings {
+        port,
+        data,
+        portals,
+        dynamodb_endpoint,
+    } = settings;
     let policies = Portals::read(&portals)
         .map_err(|e| format!("a portal's policy can't be used: {e}. Correct it and start again; docs/portals.md explains every field"))?;
     pages::check_names(&policies)?;
@@ -55,10 +60,19 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         let _held = folder::lock(&data)?;
         folder::clear(&data)?;
     }
-    let options = Options { data: Some(data.clone()), portals, dynamodb_endpoint, ..Options::in_memory() };
+    let options = Options {
+        data: Some(data.clone()),
+        portals,
+        dynamodb_endpoint,
+        ..Options::in_memory()
+    };
     let instance = Arc::new(Instance::start(options).await?);
     let people = Arc::new(OnceLock::new());
-    let site = Site { instance: Arc::clone(&instance), base: base.clone(), people: Arc::clone(&people) };
+    let site = Site {
+        instance: Arc::clone(&instance),
+        base: base.clone(),
+        people: Arc::clone(&people),
+    };
     let router = instance.router().merge(pages::router(site));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stopped());
@@ -135,23 +149,36 @@ async fn clockwork(instance: Arc<Instance>) {
 }
 
 /// The sample people: those of an earlier start, or, at the first, new ones with the sample records.
-async fn sample_people(instance: &Instance, data: &std::path::Path, base: &str, out: &mut impl Write) -> Result<People, StartError> {
+async fn sample_people(
+    instance: &Instance,
+    data: &std::path::Path,
+    base: &str,
+    out: &mut impl Write,
+) -> Result<People, StartError> {
     let file = data.join(folder::PEOPLE);
     if let Some(people) = People::read(&file)? {
         return Ok(people);
     }
-    let rows = RecordKind::ALL.into_iter().map(|kind| sample_records::committed(kind).lines().count() as u64 - 1);
+    let rows = RecordKind::ALL
+        .into_iter()
+        .map(|kind| sample_records::committed(kind).lines().count() as u64 - 1);
     let total = rows.sum();
     if io::stderr().is_terminal() {
-        let style = ProgressStyle::with_template("Loading sample plan records {bar:32} {pos}/{len}")?;
+        let style =
+            ProgressStyle::with_template("Loading sample plan records {bar:32} {pos}/{len}")?;
         let bar = ProgressBar::new(total).with_style(style);
-        instance.load_sample_records(|saved| bar.set_position(saved)).await?;
+        instance
+            .load_sample_records(|saved| bar.set_position(saved))
+            .await?;
         bar.finish_and_clear();
     } else {
         writeln!(out, "Loading {total} sample plan records")?;
         instance.load_sample_records(|_| {}).await?;
     }
-    writeln!(out, "Loaded {total} sample plan records; now registering sample people")?;
+    writeln!(
+        out,
+        "Loaded {total} sample plan records; now registering sample people"
+    )?;
     let people = People::make(instance, base).await;
     people.write(&file)?;
     Ok(people)
@@ -161,26 +188,54 @@ async fn sample_people(instance: &Instance, data: &std::path::Path, base: &str, 
 fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()> {
     const STRONG: Style = Style::new().bold();
     const ADDRESS: Style = AnsiColor::Cyan.on_default().bold();
-    let shown = |p: &crate::people::Person| p.password.clone().unwrap_or_else(|| "(none yet)".into());
+    let shown =
+        |p: &crate::people::Person| p.password.clone().unwrap_or_else(|| "(none yet)".into());
     let width = |heading: &str, of: &dyn Fn(&crate::people::Person) -> usize| {
-        people.people.iter().map(of).max().unwrap_or(0).max(heading.len())
+        people
+            .people
+            .iter()
+            .map(of)
+            .max()
+            .unwrap_or(0)
+            .max(heading.len())
     };
     let portal = width("Portal", &|p| p.portal.len());
     let name = width("User name", &|p| p.user_name.len());
     let password = width("Password", &|p| shown(p).len());
-    writeln!(out, "\n{STRONG}{:portal$}  {:name$}  {:password$}  What to try{STRONG:#}", "Portal", "User name", "Password")?;
+    writeln!(
+        out,
+        "\n{STRONG}{:portal$}  {:name$}  {:password$}  What to try{STRONG:#}",
+        "Portal", "User name", "Password"
+    )?;
     for person in &people.people {
         let mut lines = wrapped(&format!("{}. {}", person.who, to_try(person)), 76).into_iter();
         let first = lines.next().unwrap_or_default();
-        writeln!(out, "{:portal$}  {:name$}  {:password$}  {first}", person.portal, person.user_name, shown(person))?;
+        writeln!(
+            out,
+            "{:portal$}  {:name$}  {:password$}  {first}",
+            person.portal,
+            person.user_name,
+            shown(person)
+        )?;
         for line in lines {
-            writeln!(out, "{:indent$}{line}", "", indent = portal + name + password + 6)?;
+            writeln!(
+                out,
+                "{:indent$}{line}",
+                "",
+                indent = portal + name + password + 6
+            )?;
         }
     }
     for missing in &people.missing {
-        writeln!(out, "\nSome sample people could not be made, perhaps because this portal's policy asks for something else: {missing}")?;
+        writeln!(
+            out,
+            "\nSome sample people could not be made, perhaps because this portal's policy asks for something else: {missing}"
+        )?;
     }
-    writeln!(out, "\n{STRONG}Vestibule runs at{STRONG:#} {ADDRESS}{base}/{ADDRESS:#}   inbox {base}/inbox   letters {base}/letters   API {base}/api")?;
+    writeln!(
+        out,
+        "\n{STRONG}Vestibule runs at{STRONG:#} {ADDRESS}{base}/{ADDRESS:#}   inbox {base}/inbox   letters {base}/letters   API {base}/api"
+    )?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()
 }

@@ -30,7 +30,10 @@ fn refused(arguments: &[&str]) -> String {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-    assert!(said.starts_with("error: ") && !said.contains("panicked"), "{said}");
+    assert!(
+        said.starts_with("error: ") && !said.contains("panicked"),
+        "{said}"
+    );
     said
 }
 
@@ -53,19 +56,35 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut announced = String::new();
-        for line in lines.by_ref() {
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut running = Self {
+            child,
+            base: String::new(),
+            lines,
+            announced: String::new(),
+        };
+        running.wait_for_address();
+        running
+    }
+
+    fn wait_for_address(&mut self) {
+        for line in self.lines.by_ref() {
             let line = line.unwrap();
-            announced += &format!("{line}\n");
+            self.announced += &format!("{line}\n");
             if let Some((_, rest)) = line.split_once("Vestibule runs at ") {
-                let base = rest.split_whitespace().next().unwrap().trim_end_matches('/').to_owned();
-                return Self { child, base, lines, announced };
+                let address = rest.split_whitespace().next().unwrap();
+                self.base = address.trim_end_matches('/').to_owned();
+                return;
             }
         }
         let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        panic!("it did not start:\n{announced}{said}");
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        panic!("it did not start:\n{}{said}", self.announced);
     }
 
     fn at(&self, path: &str) -> String {
@@ -97,7 +116,10 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: &Value, token: &str) -> Value {
-        let request = reqwest::Client::new().post(self.at(path)).json(body).bearer_auth(token);
+        let request = reqwest::Client::new()
+            .post(self.at(path))
+            .json(body)
+            .bearer_auth(token);
         let response = request.send().await.unwrap();
         let (status, text) = (response.status(), response.text().await.unwrap());
         assert!(status.is_success(), "{path}: {status} {text}");
@@ -113,10 +135,16 @@ impl Running {
     /// Asks it to stop, as a service manager does; returns what it said.
     #[cfg(unix)]
     fn stop(mut self) -> String {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        let asked = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         assert!(asked.success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        self.lines.by_ref().map(|line| line.unwrap() + "\n").collect()
+        self.lines
+            .by_ref()
+            .map(|line| line.unwrap() + "\n")
+            .collect()
     }
 }
 
@@ -157,7 +185,11 @@ fn change(policies: &TempDir, name: &str, from: &str, to: &str) {
 fn the_demonstration_tells_every_journey_and_ends_well() {
     let output = run(&["demo"]);
     let told = stdout(&output);
-    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{told}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for journey in ["Group: ", "Member: ", "Provider: ", "Practice: ", "Agent: "] {
         assert!(told.lines().any(|l| l.starts_with(journey)), "{journey}");
     }
@@ -174,7 +206,10 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         assert!(told.contains(part), "{part}");
     }
     assert!(!told.contains(PASSWORD), "passwords are masked");
-    assert!(!told.contains('\x1b'), "there are no colours where there is no terminal");
+    assert!(
+        !told.contains('\x1b'),
+        "there are no colours where there is no terminal"
+    );
 }
 
 #[test]
@@ -182,7 +217,10 @@ fn the_demonstration_tells_one_journey_alone() {
     let output = run(&["demo", "--only", "practice"]);
     let told = stdout(&output);
     assert!(output.status.success());
-    assert!(told.contains("Practice: ") && !told.contains("Group: ") && told.contains("1 journey,"), "{told}");
+    assert!(
+        told.contains("Practice: ") && !told.contains("Group: ") && told.contains("1 journey,"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -192,21 +230,30 @@ fn the_demonstration_fails_where_a_portal_does_otherwise() {
     let output = run(&["demo", "--only", "group", "--portals", text(changed.path())]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("expected: \"await_approval\"") && said.contains("journey:  Group"), "{said}");
+    assert!(
+        said.contains("expected: \"await_approval\"") && said.contains("journey:  Group"),
+        "{said}"
+    );
 }
 
 #[test]
 fn help_shows_examples() {
     for (command, example) in [
         (&["--help"][..], "cargo portal --port 0"),
-        (&["serve", "--help"], "cargo portal serve --portals my-portals"),
+        (
+            &["serve", "--help"],
+            "cargo portal serve --portals my-portals",
+        ),
         (&["demo", "--help"], "cargo portal demo --only group"),
         (&["reset", "--help"], "cargo portal reset --data"),
         (&["openapi", "--help"], "cargo portal openapi >"),
     ] {
         let output = run(command);
         let help = stdout(&output);
-        assert!(output.status.success() && help.contains("Examples:") && help.contains(example), "{help}");
+        assert!(
+            output.status.success() && help.contains("Examples:") && help.contains(example),
+            "{help}"
+        );
     }
 }
 
@@ -222,7 +269,10 @@ fn a_taken_port_is_told_with_another_to_take() {
     let port = taken.local_addr().unwrap().port().to_string();
     let data = folder();
     let said = refused(&["--port", &port, "--data", text(data.path())]);
-    assert!(said.contains(&format!("port {port} on this machine is taken")), "{said}");
+    assert!(
+        said.contains(&format!("port {port} on this machine is taken")),
+        "{said}"
+    );
     assert!(said.contains("cargo portal --port"), "{said}");
 }
 
@@ -230,8 +280,18 @@ fn a_taken_port_is_told_with_another_to_take() {
 fn a_wrong_policy_is_told_with_file_line_and_field() {
     let (data, changed) = (folder(), policies(&["group"]));
     change(&changed, "group", "hours = 8\n", "hours = 25\n");
-    let said = refused(&["--port", "0", "--data", text(data.path()), "--portals", text(changed.path())]);
-    assert!(said.contains("group.toml:") && said.contains("session.hours: must be"), "{said}");
+    let said = refused(&[
+        "--port",
+        "0",
+        "--data",
+        text(data.path()),
+        "--portals",
+        text(changed.path()),
+    ]);
+    assert!(
+        said.contains("group.toml:") && said.contains("session.hours: must be"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -240,7 +300,14 @@ fn a_portal_with_the_name_of_a_page_is_refused() {
         let (data, policies) = (folder(), policies(&["group"]));
         let renamed = policies.path().join(format!("{name}.toml"));
         fs::rename(policies.path().join("group.toml"), renamed).unwrap();
-        let said = refused(&["--port", "0", "--data", text(data.path()), "--portals", text(policies.path())]);
+        let said = refused(&[
+            "--port",
+            "0",
+            "--data",
+            text(data.path()),
+            "--portals",
+            text(policies.path()),
+        ]);
         assert!(said.contains(&format!("can't be named {name:?}")), "{said}");
     }
 }
@@ -248,10 +315,23 @@ fn a_portal_with_the_name_of_a_page_is_refused() {
 #[test]
 fn an_unreachable_dynamodb_is_told() {
     let data = folder();
-    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let free = TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let nobody = format!("http://{free}");
-    for (endpoint, expected) in [(nobody.as_str(), "can't be reached"), ("localhost:8000", "is no address")] {
-        let said = refused(&["--port", "0", "--data", text(data.path()), "--dynamodb-endpoint", endpoint]);
+    for (endpoint, expected) in [
+        (nobody.as_str(), "can't be reached"),
+        ("localhost:8000", "is no address"),
+    ] {
+        let said = refused(&[
+            "--port",
+            "0",
+            "--data",
+            text(data.path()),
+            "--dynamodb-endpoint",
+            endpoint,
+        ]);
         assert!(said.contains(endpoint) && said.contains(expected), "{said}");
         assert!(said.contains("--dynamodb-endpoint"), "{said}");
     }
@@ -272,8 +352,18 @@ fn a_folder_that_holds_something_else_is_left_alone() {
 async fn pages_show_what_runs_here() {
     let data = folder();
     let running = Running::start(data.path(), &[]);
-    for part in ["ruth.okafor", PASSWORD, "What to try", "/inbox", "First-Visit-21!"] {
-        assert!(running.announced.contains(part), "{part} in {}", running.announced);
+    for part in [
+        "ruth.okafor",
+        PASSWORD,
+        "What to try",
+        "/inbox",
+        "First-Visit-21!",
+    ] {
+        assert!(
+            running.announced.contains(part),
+            "{part} in {}",
+            running.announced
+        );
     }
 
     let home = running.page("/").await;
@@ -291,33 +381,67 @@ async fn pages_show_what_runs_here() {
     }
     assert!(!home.contains("could not be made"));
     let inbox = running.page("/inbox").await;
-    assert!(inbox.contains("Your invitation to Harborlight for Groups") && inbox.contains("sam@blueheron.example"));
+    assert!(
+        inbox.contains("Your invitation to Harborlight for Groups")
+            && inbox.contains("sam@blueheron.example")
+    );
     let mail = running.page("/inbox/0").await;
-    assert!(mail.contains("sandbox=\"allow-same-origin\"") && mail.contains("Welcome to Harborlight"));
+    assert!(
+        mail.contains("sandbox=\"allow-same-origin\"") && mail.contains("Welcome to Harborlight")
+    );
     assert_eq!(running.get("/inbox/9999").await.0, 404);
     assert_eq!(running.get("/inbox/-1").await.0, 404);
 
     let letters = running.page("/letters").await;
-    assert!(letters.contains("Your PIN for Harborlight for Members") && letters.contains("Maria Alvarez"));
+    assert!(
+        letters.contains("Your PIN for Harborlight for Members")
+            && letters.contains("Maria Alvarez")
+    );
     let (_, rest) = letters.split_once("<a href=\"/letters/").unwrap();
     let name = rest.split('"').next().unwrap();
-    assert!(running.page(&format!("/letters/{name}")).await.contains("Your PIN"));
+    assert!(
+        running
+            .page(&format!("/letters/{name}"))
+            .await
+            .contains("Your PIN")
+    );
     assert_eq!(running.get("/letters/..%2Fkms.key").await.0, 404);
 
     let reference = running.page("/api").await;
-    assert!(reference.contains("/api/scalar.js") && !reference.contains("https://"), "{reference}");
+    assert!(
+        reference.contains("/api/scalar.js") && !reference.contains("https://"),
+        "{reference}"
+    );
     assert!(running.page("/api/scalar.js").await.len() > 100_000);
-    assert!(running.page("/api/reference.js").await.contains("/openapi.json"));
+    assert!(
+        running
+            .page("/api/reference.js")
+            .await
+            .contains("/openapi.json")
+    );
     let document: Value = serde_json::from_str(&running.page("/openapi.json").await).unwrap();
     assert!(document["paths"]["/{portal}"].is_object());
 
     // The API's own routes are beside the pages, and answer what no route does.
-    assert!(running.page("/group").await.contains("\"portal\":\"group\""));
+    assert!(
+        running
+            .page("/group")
+            .await
+            .contains("\"portal\":\"group\"")
+    );
     let (status, problem) = running.get("/nothing/here/at/all").await;
-    assert!(status == 404 && problem.contains("urn:vestibule:problem:not-found"), "{problem}");
+    assert!(
+        status == 404 && problem.contains("urn:vestibule:problem:not-found"),
+        "{problem}"
+    );
     let response = reqwest::get(running.at("/")).await.unwrap();
-    let policy = response.headers()["content-security-policy"].to_str().unwrap();
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+    let policy = response.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("script-src 'self'"),
+        "{policy}"
+    );
 }
 
 #[tokio::test]
@@ -352,7 +476,10 @@ async fn a_hostile_name_is_nothing_but_text() {
     let newest: usize = rest.split('"').next().unwrap().parse().unwrap();
 
     let letters = running.page("/letters").await;
-    let names = letters.split("<a href=\"/letters/").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let names = letters
+        .split("<a href=\"/letters/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap());
     let mut pages = vec!["/".to_owned(), "/inbox".to_owned(), "/letters".to_owned()];
     pages.extend((newest - 3..=newest).map(|n| format!("/inbox/{n}")));
     pages.extend(names.map(|name| format!("/letters/{name}")));
@@ -376,20 +503,39 @@ async fn the_first_page_s_examples_work_as_they_are() {
     let running = Running::start(data.path(), &[]);
     let home = running.page("/").await;
     let parts = home.split("<pre tabindex=\"0\"><code>").skip(1);
-    let commands: Vec<_> = parts.map(|part| unescaped(part.split("</code>").next().unwrap())).collect();
-    let expected = ["\"portal\":\"group\"", "nora.lind", "ivy@blueheron.example", "\"entitlements\"", "diego.alvarez"];
+    let commands: Vec<_> = parts
+        .map(|part| unescaped(part.split("</code>").next().unwrap()))
+        .collect();
+    let expected = [
+        "\"portal\":\"group\"",
+        "nora.lind",
+        "ivy@blueheron.example",
+        "\"entitlements\"",
+        "diego.alvarez",
+    ];
     assert_eq!(commands.len(), expected.len());
     for (command, expected) in commands.iter().zip(expected) {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
         let answer = stdout(&output);
-        assert!(output.status.success() && answer.contains(expected), "{command}\n{answer}");
+        assert!(
+            output.status.success() && answer.contains(expected),
+            "{command}\n{answer}"
+        );
     }
 }
 
 /// Text as a reader copies it from a page.
 fn unescaped(html: &str) -> String {
-    let pairs = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
-    pairs.iter().fold(html.to_owned(), |text, (from, to)| text.replace(from, to))
+    let pairs = [
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#38;", "&"),
+    ];
+    pairs
+        .iter()
+        .fold(html.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 #[cfg(unix)]
@@ -399,7 +545,10 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     let data = parent.path().join("data");
     let first = Running::start(&data, &[]);
     let said = refused(&["--port", "0", "--data", text(&data)]);
-    assert!(said.contains("another portal is running on the folder") && said.contains("--data"), "{said}");
+    assert!(
+        said.contains("another portal is running on the folder") && said.contains("--data"),
+        "{said}"
+    );
     let said = refused(&["reset", "--data", text(&data)]);
     assert!(said.contains("another portal is running"), "{said}");
     let provider = provider_in(&first.announced);
@@ -407,10 +556,21 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     assert!(first.stop().contains("Stopped."));
 
     let second = Running::start(&data, &[]);
-    assert!(!second.announced.contains("Loading"), "{}", second.announced);
+    assert!(
+        !second.announced.contains("Loading"),
+        "{}",
+        second.announced
+    );
     assert_eq!(provider_in(&second.announced), provider);
     assert!(second.page("/").await.contains(&provider));
-    assert_eq!(second.page("/inbox").await.matches("href=\"/inbox/").count(), mails);
+    assert_eq!(
+        second
+            .page("/inbox")
+            .await
+            .matches("href=\"/inbox/")
+            .count(),
+        mails
+    );
     second.sign_in("provider", &provider).await;
     // A sudden end loses nothing either.
     drop(second);
@@ -422,8 +582,14 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     fs::write(&mine, "mine").unwrap();
     let output = run(&["reset", "--data", text(&data)]);
     let told = stdout(&output);
-    assert!(output.status.success() && told.contains("dynamodb.sqlite") && told.contains("people.json"), "{told}");
-    assert!(told.contains("stays") && mine.exists() && fs::read_dir(&data).unwrap().count() == 1, "{told}");
+    assert!(
+        output.status.success() && told.contains("dynamodb.sqlite") && told.contains("people.json"),
+        "{told}"
+    );
+    assert!(
+        told.contains("stays") && mine.exists() && fs::read_dir(&data).unwrap().count() == 1,
+        "{told}"
+    );
     fs::remove_dir_all(&data).unwrap();
     let told = stdout(&run(&["reset", "--data", text(&data)]));
     assert!(told.contains("There is no data folder"), "{told}");
@@ -432,7 +598,10 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
 /// The user name of the first provider in the printed table.
 #[cfg(unix)]
 fn provider_in(announced: &str) -> String {
-    let line = announced.lines().find(|l| l.starts_with("provider")).unwrap();
+    let line = announced
+        .lines()
+        .find(|l| l.starts_with("provider"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
@@ -445,18 +614,32 @@ fn a_first_start_that_broke_off_begins_again() {
     fs::remove_file(data.join("people.json")).unwrap();
     let again = Running::start(&data, &[]);
     assert!(again.announced.contains("Loading"), "{}", again.announced);
-    assert!(!again.announced.contains("could not be made"), "{}", again.announced);
+    assert!(
+        !again.announced.contains("could not be made"),
+        "{}",
+        again.announced
+    );
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
+    tokio::spawn(dynoxide::server::serve_on(
+        listener,
+        dynoxide::Database::memory().unwrap(),
+    ));
     let (parent, portals) = (folder(), policies(&["agent"]));
     let data = parent.path().join("data");
-    let more = ["--dynamodb-endpoint", &endpoint, "--portals", text(portals.path())];
+    let more = [
+        "--dynamodb-endpoint",
+        &endpoint,
+        "--portals",
+        text(portals.path()),
+    ];
 
     let first = Running::start(&data, &more);
     assert!(first.page("/").await.contains("luis.ortega"));
@@ -467,6 +650,16 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
     drop(again);
 
     let other = parent.path().join("other");
-    let said = refused(&["--port", "0", "--data", text(&other), "--dynamodb-endpoint", &endpoint]);
-    assert!(said.contains("use the folder with which the table was made"), "{said}");
+    let said = refused(&[
+        "--port",
+        "0",
+        "--data",
+        text(&other),
+        "--dynamodb-endpoint",
+        &endpoint,
+    ]);
+    assert!(
+        said.contains("use the folder with which the table was made"),
+        "{said}"
+    );
 }

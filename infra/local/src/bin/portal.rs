@@ -14,7 +14,12 @@ use vestibule_local::{Options, StartError, folder, openapi};
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
 #[derive(Parser)]
-#[command(name = "cargo portal", bin_name = "cargo portal", version, args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    name = "cargo portal",
+    bin_name = "cargo portal",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   cargo portal                        serve on http://127.0.0.1:8600, data in .vestibule
   cargo portal --port 0               the same on a free port
@@ -22,7 +27,8 @@ Examples:
   cargo portal demo                   watch the main journeys
   cargo portal reset                  remove the data and start anew
 
-The first page of the running system tells as whom to sign in and what to try.")]
+The first page of the running system tells as whom to sign in and what to try."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -115,27 +121,43 @@ struct PortalsArgument {
 
 impl PortalsArgument {
     fn folder(self) -> PathBuf {
-        self.portals.unwrap_or_else(|| in_source_tree("infra/portals"))
+        self.portals
+            .unwrap_or_else(|| in_source_tree("infra/portals"))
     }
 }
 
 /// A path in the source tree that this was built from; where that is gone, in the folder one is in.
 fn in_source_tree(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().map_or_else(|_| PathBuf::from(path), |root| root.join(path))
+    root.canonicalize()
+        .map_or_else(|_| PathBuf::from(path), |root| root.join(path))
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { command, serve, log } = Cli::parse();
+    let Cli {
+        command,
+        serve,
+        log,
+    } = Cli::parse();
     log_to_stderr(log);
     match run(command.unwrap_or(Command::Serve(serve))).await {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has heard enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let text = error.to_string();
-            let dot = if text.ends_with(['.', '\n']) || text.contains('\n') { "" } else { "." };
+            let dot = if text.ends_with(['.', '\n']) || text.contains('\n') {
+                ""
+            } else {
+                "."
+            };
             let _ = writeln!(io::stderr(), "error: {text}{dot}");
             ExitCode::FAILURE
         }
@@ -145,23 +167,55 @@ async fn main() -> ExitCode {
 /// Logs to stderr. The embedded DynamoDB warns of every condition that an item doesn't meet, which is
 /// how races are lost cleanly, so only its errors are of interest.
 fn log_to_stderr(level: LevelFilter) {
-    let embedded = if level > LevelFilter::INFO { level } else { level.min(LevelFilter::ERROR) };
-    let filter = Targets::new().with_default(level).with_target("dynoxide", embedded);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    let embedded = if level > LevelFilter::INFO {
+        level
+    } else {
+        level.min(LevelFilter::ERROR)
+    };
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target("dynoxide", embedded);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .init();
 }
 
 async fn run(command: Command) -> Result<(), StartError> {
     let mut out = anstream::stdout();
     match command {
-        Command::Serve(ServeArguments { port, data, portals, dynamodb_endpoint }) => {
-            let settings = Settings { port, data: data.folder(), portals: portals.folder(), dynamodb_endpoint };
+        Command::Serve(ServeArguments {
+            port,
+            data,
+            portals,
+            dynamodb_endpoint,
+        }) => {
+            let settings = Settings {
+                port,
+                data: data.folder(),
+                portals: portals.folder(),
+                dynamodb_endpoint,
+            };
             serve(settings, &mut out).await
         }
         Command::Reset { data } => reset(&data.folder(), &mut out),
         Command::Demo { only, portals } => {
-            let journeys = if only.is_empty() { Journey::value_variants() } else { &only };
-            demo::run(Options { portals: portals.folder(), ..Options::in_memory() }, journeys, &mut out).await
+            let journeys = if only.is_empty() {
+                Journey::value_variants()
+            } else {
+                &only
+            };
+            demo::run(
+                Options {
+                    portals: portals.folder(),
+                    ..Options::in_memory()
+                },
+                journeys,
+                &mut out,
+            )
+            .await
         }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
@@ -170,14 +224,31 @@ async fn run(command: Command) -> Result<(), StartError> {
 fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {
     let shown = data.display();
     match folder::reset(data)? {
-        None => writeln!(out, "There is no data folder {shown}; the next start makes one.")?,
+        None => writeln!(
+            out,
+            "There is no data folder {shown}; the next start makes one."
+        )?,
         Some(removed) => {
             let names = removed.names.join(", ");
-            writeln!(out, "Removed from {shown}: {}.", if names.is_empty() { "nothing but its lock" } else { &names })?;
+            writeln!(
+                out,
+                "Removed from {shown}: {}.",
+                if names.is_empty() {
+                    "nothing but its lock"
+                } else {
+                    &names
+                }
+            )?;
             if removed.whole {
-                writeln!(out, "Removed the folder itself. The next start makes everything anew.")?;
+                writeln!(
+                    out,
+                    "Removed the folder itself. The next start makes everything anew."
+                )?;
             } else {
-                writeln!(out, "The folder itself stays, because it holds something that isn't a portal's.")?;
+                writeln!(
+                    out,
+                    "The folder itself stays, because it holds something that isn't a portal's."
+                )?;
             }
         }
     }

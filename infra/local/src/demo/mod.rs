@@ -36,7 +36,9 @@ impl Journey {
             Self::Group => "Group: an employer, its principal and a backup",
             Self::Member => "Member: the PIN letter, a dependant, and a letter that is lost",
             Self::Provider => "Provider: the primary user's PIN, a colleague's registration code",
-            Self::Practice => "Practice: a dental practice and its staff; who is referred to customer care",
+            Self::Practice => {
+                "Practice: a dental practice and its staff; who is referred to customer care"
+            }
             Self::Agent => "Agent: with the current agreement, and without",
         }
     }
@@ -57,8 +59,16 @@ pub struct Differs {
 
 impl fmt::Display for Differs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { journey, what, expected, got } = self;
-        write!(f, "the demonstration stops, because something is not as it should be.\n  journey:  {journey}\n  step:     {what}\n  expected: {expected}\n  got:      {got}")
+        let Self {
+            journey,
+            what,
+            expected,
+            got,
+        } = self;
+        write!(
+            f,
+            "the demonstration stops, because something is not as it should be.\n  journey:  {journey}\n  step:     {what}\n  expected: {expected}\n  got:      {got}"
+        )
     }
 }
 
@@ -69,9 +79,17 @@ impl std::error::Error for Differs {}
 /// # Errors
 /// When the system can't be started, [`Differs`] when it doesn't do what it should, and the error of
 /// `out` when nobody listens any more.
-pub async fn run(options: Options, journeys: &[Journey], out: &mut impl Write) -> Result<(), StartError> {
+pub async fn run(
+    options: Options,
+    journeys: &[Journey],
+    out: &mut impl Write,
+) -> Result<(), StartError> {
     let now = options.clock.now();
-    let instance = Instance::start(Options { clock: Clock::at(now), ..options }).await?;
+    let instance = Instance::start(Options {
+        clock: Clock::at(now),
+        ..options
+    })
+    .await?;
     instance.load_sample_records(|_| {}).await?;
     let base = serve_at_free_port(instance.router()).await?;
     let mut teller = Teller::new(&instance, &base, out);

@@ -27,7 +27,14 @@ const ONE_LINE: usize = 92;
 const FOOTER: &str = "----------";
 
 /// Fields that are not shown, in requests and answers.
-const SECRET: [&str; 6] = ["password", "initial_password", "current_password", "new_password", "answer", "token"];
+const SECRET: [&str; 6] = [
+    "password",
+    "initial_password",
+    "current_password",
+    "new_password",
+    "answer",
+    "token",
+];
 
 /// Tells the steps of journeys.
 pub(super) struct Teller<'a, W> {
@@ -51,7 +58,15 @@ pub(super) struct Call<'a> {
 
 impl<'a, W: Write> Teller<'a, W> {
     pub fn new(instance: &'a Instance, base: &'a str, out: &'a mut W) -> Self {
-        Self { instance, base, out, journey: "", step: 0, told_mails: 0, told_letters: 0 }
+        Self {
+            instance,
+            base,
+            out,
+            journey: "",
+            step: 0,
+            told_mails: 0,
+            told_letters: 0,
+        }
     }
 
     /// A caller on a portal who isn't signed in.
@@ -79,7 +94,11 @@ impl<'a, W: Write> Teller<'a, W> {
 
     pub fn begin(&mut self, title: &'static str) -> io::Result<()> {
         (self.journey, self.step) = (title, 0);
-        writeln!(self.out, "\n{TITLE}{}\n{title}\n{0}{TITLE:#}", "═".repeat(title.chars().count()))
+        writeln!(
+            self.out,
+            "\n{TITLE}{}\n{title}\n{0}{TITLE:#}",
+            "═".repeat(title.chars().count())
+        )
     }
 
     /// Says what comes next.
@@ -96,7 +115,13 @@ impl<'a, W: Write> Teller<'a, W> {
     /// Sends a request, and tells it with its answer and what it caused. The status must be the one
     /// expected.
     pub async fn call(&mut self, call: Call<'_>, expected: u16) -> Result<Answer, StartError> {
-        let Call { client, portal, method, path, body } = call;
+        let Call {
+            client,
+            portal,
+            method,
+            path,
+            body,
+        } = call;
         let what = format!("{method} /{portal}{path}");
         writeln!(self.out, "   {STEP}{what}{STEP:#}")?;
         if let Some(body) = &body {
@@ -111,7 +136,11 @@ impl<'a, W: Write> Teller<'a, W> {
             body => self.json(body)?,
         }
         if answer.status != expected {
-            return Err(self.differs(what, format!("status {expected}"), format!("status {} with {}", answer.status, answer.text)));
+            return Err(self.differs(
+                what,
+                format!("status {expected}"),
+                format!("status {} with {}", answer.status, answer.text),
+            ));
         }
         self.instance.settle().await?;
         self.tell_post()?;
@@ -119,10 +148,23 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Signs somebody in, and checks the next step that the session carries; empty: none.
-    pub async fn sign_in(&mut self, portal: &'static str, user_name: &str, password: &str, next_step: &str) -> Result<Client, StartError> {
+    pub async fn sign_in(
+        &mut self,
+        portal: &'static str,
+        user_name: &str,
+        password: &str,
+        next_step: &str,
+    ) -> Result<Client, StartError> {
         let client = self.on(portal);
-        let body = serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
-        let call = Call { client: &client, portal, method: Method::POST, path: "/sessions", body: Some(body) };
+        let body =
+            serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
+        let call = Call {
+            client: &client,
+            portal,
+            method: Method::POST,
+            path: "/sessions",
+            body: Some(body),
+        };
         let answer = self.call(call, 201).await?;
         self.expect(&answer, "/next_step", next_step)?;
         Ok(client.with_token(answer.text_at("/token")))
@@ -134,7 +176,11 @@ impl<'a, W: Write> Teller<'a, W> {
         if got == expected {
             return Ok(());
         }
-        Err(self.differs(format!("the answer's {pointer}"), format!("{expected:?}"), format!("{got:?} in {}", answer.text)))
+        Err(self.differs(
+            format!("the answer's {pointer}"),
+            format!("{expected:?}"),
+            format!("{got:?} in {}", answer.text),
+        ))
     }
 
     /// Checks that an answer says something somewhere.
@@ -142,20 +188,31 @@ impl<'a, W: Write> Teller<'a, W> {
         if answer.text.contains(expected) {
             return Ok(());
         }
-        Err(self.differs("the answer".into(), format!("something with {expected:?}"), answer.text.clone()))
+        Err(self.differs(
+            "the answer".into(),
+            format!("something with {expected:?}"),
+            answer.text.clone(),
+        ))
     }
 
     /// The last mail to an address; there must be one.
     pub fn mail_to(&self, address: &str) -> Result<ReceivedMail, StartError> {
         let mail = self.instance.inbox.to(address).pop();
-        mail.ok_or_else(|| self.differs("the inbox".into(), format!("a mail to {address}"), "none".into()))
+        mail.ok_or_else(|| {
+            self.differs(
+                "the inbox".into(),
+                format!("a mail to {address}"),
+                "none".into(),
+            )
+        })
     }
 
     /// The token in the last mail to an address.
     pub fn token_for(&self, address: &str) -> Result<String, StartError> {
         let mail = self.mail_to(address)?;
         let token = post::link_token(&mail).map(str::to_owned);
-        token.ok_or_else(|| self.differs("the mail".into(), "a link with a token".into(), mail.text))
+        token
+            .ok_or_else(|| self.differs("the mail".into(), "a link with a token".into(), mail.text))
     }
 
     /// The code in the last mail to an address.
@@ -168,13 +225,28 @@ impl<'a, W: Write> Teller<'a, W> {
     /// The PIN of the last letter.
     pub fn pin(&self) -> Result<String, StartError> {
         let letter = self.instance.letters().pop();
-        let pin = letter.as_ref().and_then(|l| post::pin(&l.text)).map(str::to_owned);
-        pin.ok_or_else(|| self.differs("the letters".into(), "one with a PIN".into(), format!("{letter:?}")))
+        let pin = letter
+            .as_ref()
+            .and_then(|l| post::pin(&l.text))
+            .map(str::to_owned);
+        pin.ok_or_else(|| {
+            self.differs(
+                "the letters".into(),
+                "one with a PIN".into(),
+                format!("{letter:?}"),
+            )
+        })
     }
 
     pub fn differs(&self, what: String, expected: String, got: String) -> StartError {
         let what = format!("{}, {what}", self.step);
-        Differs { journey: self.journey, what, expected, got }.into()
+        Differs {
+            journey: self.journey,
+            what,
+            expected,
+            got,
+        }
+        .into()
     }
 
     /// Tells the mails and letters that are new.
@@ -193,13 +265,24 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     fn mail(&mut self, mail: &ReceivedMail) -> io::Result<()> {
-        let ReceivedMail { from, to, subject, text, .. } = mail;
+        let ReceivedMail {
+            from,
+            to,
+            subject,
+            text,
+            ..
+        } = mail;
         // The help desk stands below every mail; it is shown once.
         let text = match text.split_once(FOOTER) {
-            Some((text, _)) if self.told_mails > 0 => format!("{text}[and the help desk, as above]"),
+            Some((text, _)) if self.told_mails > 0 => {
+                format!("{text}[and the help desk, as above]")
+            }
             _ => text.clone(),
         };
-        let whole = format!("From:    {from}\nTo:      {}\nSubject: {subject}\n\n{text}", to.join(", "));
+        let whole = format!(
+            "From:    {from}\nTo:      {}\nSubject: {subject}\n\n{text}",
+            to.join(", ")
+        );
         self.boxed("E-mail", &whole)
     }
 
@@ -262,28 +345,48 @@ fn laid_out(value: &Value, indent: usize) -> String {
     };
     let mut lines: Vec<String> = Vec::new();
     for (i, part) in parts.iter().enumerate() {
-        let part = if i + 1 < parts.len() { format!("{part},") } else { part.clone() };
+        let part = if i + 1 < parts.len() {
+            format!("{part},")
+        } else {
+            part.clone()
+        };
         match lines.last_mut() {
-            Some(line) if !line.contains('\n') && inner + line.chars().count() + 1 + part.chars().count() <= ONE_LINE => {
+            Some(line)
+                if !line.contains('\n')
+                    && inner + line.chars().count() + 1 + part.chars().count() <= ONE_LINE =>
+            {
                 line.push(' ');
                 line.push_str(&part);
             }
             _ => lines.push(part),
         }
     }
-    let (open, close) = if value.is_array() { ('[', ']') } else { ('{', '}') };
+    let (open, close) = if value.is_array() {
+        ('[', ']')
+    } else {
+        ('{', '}')
+    };
     let between = format!("\n{:inner$}", "");
-    format!("{open}{between}{}\n{:indent$}{close}", lines.join(&between), "")
+    format!(
+        "{open}{between}{}\n{:indent$}{close}",
+        lines.join(&between),
+        ""
+    )
 }
 
 /// JSON on one line, with spaces that make it easier to read.
 fn spaced(value: &Value) -> String {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
-            let fields = fields.iter().map(|(name, value)| format!("{}: {}", Value::from(name.as_str()), spaced(value)));
+            let fields = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", Value::from(name.as_str()), spaced(value)));
             format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(spaced).collect::<Vec<_>>().join(", ")
+        ),
         other => other.to_string(),
     }
 }

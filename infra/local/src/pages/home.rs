@@ -34,15 +34,24 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
         letters: site.instance.letters().len(),
         people,
         examples: examples(&site.base, people, &site.instance),
-        portals: portals.iter().map(|policy| PortalCard::of(policy)).collect(),
-        records: FREE_RECORDS.iter().filter(|r| portals.get(r.portal).is_some()).collect(),
+        portals: portals
+            .iter()
+            .map(|policy| PortalCard::of(policy))
+            .collect(),
+        records: FREE_RECORDS
+            .iter()
+            .filter(|r| portals.get(r.portal).is_some())
+            .collect(),
     };
     respond(StatusCode::OK, &page)
 }
 
 /// The pieces of a text, and whether each is code, which stands between backticks.
 fn pieces(text: &str) -> Vec<(bool, &str)> {
-    text.split('`').enumerate().map(|(i, piece)| (i % 2 == 1, piece)).collect()
+    text.split('`')
+        .enumerate()
+        .map(|(i, piece)| (i % 2 == 1, piece))
+        .collect()
 }
 
 /// A portal, in a few words.
@@ -67,7 +76,10 @@ impl PortalCard {
             let proof = proof(way);
             match ways.iter_mut().find(|line| line.proof == proof) {
                 Some(line) => line.titles.push(way.title.to_string()),
-                None => ways.push(WayLine { titles: vec![way.title.to_string()], proof }),
+                None => ways.push(WayLine {
+                    titles: vec![way.title.to_string()],
+                    proof,
+                }),
             }
         }
         Self {
@@ -83,12 +95,18 @@ impl PortalCard {
 /// What a way of registering asks for: "agent id and last four digits of the SSN; then a PIN by letter".
 fn proof(way: &Way) -> String {
     let facts = way.prove.iter().map(|fact| words(fact.as_str()));
-    let asked: Vec<_> = std::iter::once(words(way.records.number_field())).chain(facts).collect();
+    let asked: Vec<_> = std::iter::once(words(way.records.number_field()))
+        .chain(facts)
+        .collect();
     let listed = match asked.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
         all => all.join(", "),
     };
-    let pin = if way.pin { "; then the PIN of a letter" } else { "" };
+    let pin = if way.pin {
+        "; then the PIN of a letter"
+    } else {
+        ""
+    };
     let mut text = format!("Registers with {listed}{pin}.");
     if way.states_signing_power {
         text.push_str(" States that they may sign.");
@@ -107,10 +125,16 @@ fn words(field: &str) -> String {
 fn staff(policy: &StaffPolicy) -> String {
     let join = match policy.join_by {
         JoinBy::Invitation => "An administrator invites them by e-mail",
-        JoinBy::RegistrationCode => "An administrator adds them; a registration code comes by e-mail",
+        JoinBy::RegistrationCode => {
+            "An administrator adds them; a registration code comes by e-mail"
+        }
         JoinBy::InitialPassword => "An administrator makes their accounts with an initial password",
     };
-    let approval = if policy.approval { ", and approves them" } else { "" };
+    let approval = if policy.approval {
+        ", and approves them"
+    } else {
+        ""
+    };
     format!("{join}{approval}.")
 }
 
@@ -122,7 +146,10 @@ struct Example {
 
 /// A JSON body between single quotes; it holds none itself.
 fn data(body: &Value) -> String {
-    format!("\\\n  -H 'content-type: application/json' \\\n  -d '{}'", body.to_string().replace('\'', "\\u0027"))
+    format!(
+        "\\\n  -H 'content-type: application/json' \\\n  -d '{}'",
+        body.to_string().replace('\'', "\\u0027")
+    )
 }
 
 /// Commands that work as they are, for the people and portals that there are.
@@ -131,7 +158,8 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     let mut add = |title, command| examples.push(Example { title, command });
     let sign_in = |person: &Person| {
         let password = person.password.as_deref().unwrap_or_default();
-        let body = json!({ "user_name": person.user_name, "password": password, "token_in": "body" });
+        let body =
+            json!({ "user_name": person.user_name, "password": password, "token_in": "body" });
         format!(
             "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
             person.portal,
@@ -140,19 +168,36 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     };
     let bearer = "-H \"authorization: Bearer $TOKEN\"";
     if let Some(portal) = instance.app.portals.iter().next() {
-        let portal = people.find("group", "Ruth Okafor").map_or(portal.portal.as_str(), |p| p.portal.as_str());
-        add("What a portal asks for, as a frontend learns it", format!("curl -s {base}/{portal}"));
+        let portal = people
+            .find("group", "Ruth Okafor")
+            .map_or(portal.portal.as_str(), |p| p.portal.as_str());
+        add(
+            "What a portal asks for, as a frontend learns it",
+            format!("curl -s {base}/{portal}"),
+        );
     }
     if let Some(ruth) = people.find("group", "Ruth Okafor") {
         let title = "Sign in as the principal of an employer, and list its people";
-        add(title, format!("{}\ncurl -s {base}/group/users {bearer}", sign_in(ruth)));
+        add(
+            title,
+            format!("{}\ncurl -s {base}/group/users {bearer}", sign_in(ruth)),
+        );
         let ivy = json!({ "first_name": "Ivy", "last_name": "Chen", "email": "ivy@blueheron.example", "role": "administrator" });
         let title = "Invite a backup administrator; the link is in the inbox";
-        add(title, format!("{}\ncurl -s {base}/group/invitations {bearer} {}", sign_in(ruth), data(&ivy)));
+        add(
+            title,
+            format!(
+                "{}\ncurl -s {base}/group/invitations {bearer} {}",
+                sign_in(ruth),
+                data(&ivy)
+            ),
+        );
     }
     if let Some(maria) = people.find("member", "Maria Alvarez") {
         let letters = instance.letters();
-        let letter = letters.iter().find(|l| Some(&l.name) == maria.letter.as_ref());
+        let letter = letters
+            .iter()
+            .find(|l| Some(&l.name) == maria.letter.as_ref());
         if let Some(pin) = letter.and_then(|l| post::pin(&l.text)) {
             let entered = data(&json!({ "pin": pin }));
             let title = "Sign in as a member, see where the letter is, and enter its PIN";
@@ -162,12 +207,23 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             );
             add(title, command);
         }
-        let questions = instance.app.portals.get("member").and_then(|p| p.security_questions.as_ref());
+        let questions = instance
+            .app
+            .portals
+            .get("member")
+            .and_then(|p| p.security_questions.as_ref());
         let asked = questions.map(|q| q.questions.iter().take(q.asked.get() as usize));
         let answers: Value = asked
             .into_iter()
             .flatten()
-            .zip(["Maple Street", "Biscuit", "Lake Geneva", "Robin", "Whitcombe", "Beetle"])
+            .zip([
+                "Maple Street",
+                "Biscuit",
+                "Lake Geneva",
+                "Robin",
+                "Whitcombe",
+                "Beetle",
+            ])
             .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
             .collect();
         let diego = json!({
@@ -177,7 +233,10 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             "user_name": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
         });
         let title = "Register a member’s dependant; the PIN letter is printed";
-        add(title, format!("curl -s {base}/member/registrations {}", data(&diego)));
+        add(
+            title,
+            format!("curl -s {base}/member/registrations {}", data(&diego)),
+        );
     }
     examples
 }
@@ -196,14 +255,22 @@ const FREE_RECORDS: [FreeRecord; 9] = [
         portal: "member",
         way: "member",
         who: "Annika Müller, subscriber in Berlin",
-        proof: &[("enrollee_id", "100200303"), ("subscriber_last_name", "Müller"), ("date_of_birth", "1990-07-21")],
+        proof: &[
+            ("enrollee_id", "100200303"),
+            ("subscriber_last_name", "Müller"),
+            ("date_of_birth", "1990-07-21"),
+        ],
         then: "A PIN letter abroad, which takes longer.",
     },
     FreeRecord {
         portal: "member",
         way: "member",
         who: "Ethan Kim, dependant",
-        proof: &[("enrollee_id", "100200304"), ("subscriber_last_name", "Kim"), ("date_of_birth", "2007-05-05")],
+        proof: &[
+            ("enrollee_id", "100200304"),
+            ("subscriber_last_name", "Kim"),
+            ("date_of_birth", "2007-05-05"),
+        ],
         then: "His twin Olivia has the same proof; the first name decides.",
     },
     FreeRecord {

@@ -58,8 +58,14 @@ pub fn router(site: Site) -> Router {
         .route("/letters/{name}", get(letter))
         .route("/api", get(reference))
         .route("/api/scalar.js", get(scalar))
-        .route("/api/reference.js", get(async || script(include_str!("reference.js"))))
-        .route("/api/page.js", get(async || script(include_str!("page.js"))))
+        .route(
+            "/api/reference.js",
+            get(async || script(include_str!("reference.js"))),
+        )
+        .route(
+            "/api/page.js",
+            get(async || script(include_str!("page.js"))),
+        )
         .route("/openapi.json", get(document))
         .with_state(site)
 }
@@ -77,7 +83,15 @@ async fn inbox(State(site): State<Site>) -> Response {
     let mut items = site.instance.inbox.all();
     items.reverse();
     let letters = site.instance.letters().len();
-    page(StatusCode::OK, &InboxPage { here: "/inbox", mails: items.len(), letters, items })
+    page(
+        StatusCode::OK,
+        &InboxPage {
+            here: "/inbox",
+            mails: items.len(),
+            letters,
+            items,
+        },
+    )
 }
 
 #[derive(Template)]
@@ -95,7 +109,15 @@ async fn mail(State(site): State<Site>, Path(number): Path<String>) -> Response 
     match number.parse().ok().filter(|n: &usize| *n < mails) {
         Some(number) => {
             let mail = all.swap_remove(number);
-            page(StatusCode::OK, &MailPage { here: "/inbox", mails, letters, mail })
+            page(
+                StatusCode::OK,
+                &MailPage {
+                    here: "/inbox",
+                    mails,
+                    letters,
+                    mail,
+                },
+            )
         }
         None => missing("mail", "/inbox", mails, letters),
     }
@@ -120,7 +142,11 @@ impl LetterLine {
             }
             subject = line;
         }
-        Self { subject: subject.to_owned(), to: to.to_owned(), name: letter.name }
+        Self {
+            subject: subject.to_owned(),
+            to: to.to_owned(),
+            name: letter.name,
+        }
     }
 }
 
@@ -135,10 +161,28 @@ struct LettersPage {
 }
 
 async fn letters(State(site): State<Site>) -> Response {
-    let items: Vec<_> = site.instance.letters().into_iter().rev().map(LetterLine::of).collect();
-    let folder = site.instance.letters_folder().map(|f| f.display().to_string());
+    let items: Vec<_> = site
+        .instance
+        .letters()
+        .into_iter()
+        .rev()
+        .map(LetterLine::of)
+        .collect();
+    let folder = site
+        .instance
+        .letters_folder()
+        .map(|f| f.display().to_string());
     let mails = site.instance.inbox.len();
-    page(StatusCode::OK, &LettersPage { here: "/letters", mails, letters: items.len(), folder, items })
+    page(
+        StatusCode::OK,
+        &LettersPage {
+            here: "/letters",
+            mails,
+            letters: items.len(),
+            folder,
+            items,
+        },
+    )
 }
 
 #[derive(Template)]
@@ -154,7 +198,15 @@ async fn letter(State(site): State<Site>, Path(name): Path<String>) -> Response 
     let all = site.instance.letters();
     let (mails, letters) = (site.instance.inbox.len(), all.len());
     match all.into_iter().find(|l| l.name == name) {
-        Some(letter) => page(StatusCode::OK, &LetterPage { here: "/letters", mails, letters, letter }),
+        Some(letter) => page(
+            StatusCode::OK,
+            &LetterPage {
+                here: "/letters",
+                mails,
+                letters,
+                letter,
+            },
+        ),
         None => missing("letter", "/letters", mails, letters),
     }
 }
@@ -169,7 +221,15 @@ struct MissingPage {
 }
 
 fn missing(what: &'static str, here: &'static str, mails: usize, letters: usize) -> Response {
-    page(StatusCode::NOT_FOUND, &MissingPage { what, here, mails, letters })
+    page(
+        StatusCode::NOT_FOUND,
+        &MissingPage {
+            what,
+            here,
+            mails,
+            letters,
+        },
+    )
 }
 
 #[derive(Template)]
@@ -182,9 +242,14 @@ async fn reference() -> Response {
 
 async fn scalar() -> Response {
     match scalar_api_reference::get_asset_with_mime("scalar.js") {
-        Some((_, code)) => {
-            ([(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "max-age=86400")], code).into_response()
-        }
+        Some((_, code)) => (
+            [
+                (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+                (CACHE_CONTROL, "max-age=86400"),
+            ],
+            code,
+        )
+            .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -194,7 +259,11 @@ fn script(code: &'static str) -> Response {
 }
 
 async fn document() -> Response {
-    ([(CONTENT_TYPE, "application/json")], crate::openapi::openapi()).into_response()
+    (
+        [(CONTENT_TYPE, "application/json")],
+        crate::openapi::openapi(),
+    )
+        .into_response()
 }
 
 /// Our own scripts and styles, and nothing from elsewhere. Mails are shown in a frame that holds to
