@@ -85,6 +85,8 @@ pub struct Instance {
     pub db: aws_sdk_dynamodb::Client,
     /// The names of its tables.
     pub tables: Tables,
+    /// Whether its tables were empty when it started.
+    pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
     /// Held as long as the instance lives, so that a second one can't use the same folder.
@@ -139,6 +141,13 @@ impl Instance {
         tables::create(&plain, &options.tables)
             .await
             .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
+        let first = plain
+            .scan()
+            .table_name(&options.tables.main)
+            .limit(1)
+            .send()
+            .await?;
+        let fresh = first.items().is_empty();
         let inbox = match &options.data {
             Some(folder) => Inbox::with_file(folder.join(folder::INBOX))?,
             None => Inbox::new(),
@@ -185,6 +194,7 @@ impl Instance {
             courier,
             db: plain,
             tables: options.tables,
+            fresh,
             letters,
             stream: Mutex::new(stream),
             _lock: lock,

@@ -156,7 +156,9 @@ async fn sample_people(
     out: &mut impl Write,
 ) -> Result<People, StartError> {
     let file = data.join(folder::PEOPLE);
-    if let Some(people) = People::read(&file)? {
+    // A DynamoDB that forgets, such as DynamoDB Local in memory, has to be told of everybody again.
+    let made = People::read(&file)?.filter(|_| !instance.fresh);
+    if let Some(people) = made {
         return Ok(people);
     }
     let rows = RecordKind::ALL

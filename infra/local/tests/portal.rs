@@ -621,17 +621,22 @@ fn a_first_start_that_broke_off_begins_again() {
     );
 }
 
+/// A DynamoDB in this process; returns its address.
 #[cfg(unix)]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
+async fn dynamodb() -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
         .await
         .unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(dynoxide::server::serve_on(
-        listener,
-        dynoxide::Database::memory().unwrap(),
-    ));
+    let database = dynoxide::Database::memory().unwrap();
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    endpoint
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
+    let endpoint = dynamodb().await;
     let (parent, portals) = (folder(), policies(&["agent"]));
     let data = parent.path().join("data");
     let more = [
@@ -647,7 +652,17 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
     first.stop();
     let again = Running::start(&data, &more);
     again.sign_in("agent", "dana.whitfield").await;
-    drop(again);
+    again.stop();
+
+    // Another that knows nobody is told of everybody again.
+    let empty = dynamodb().await;
+    let portals = text(portals.path());
+    let anew = Running::start(
+        &data,
+        &["--dynamodb-endpoint", &empty, "--portals", portals],
+    );
+    anew.sign_in("agent", "dana.whitfield").await;
+    drop(anew);
 
     let other = parent.path().join("other");
     let said = refused(&[
