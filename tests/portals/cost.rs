@@ -119,18 +119,20 @@ async fn every_flow_costs_what_it_cost_before() {
     );
     bill.is(
         "sign in: wrong password",
-        2,
+        3,
         [
             ("BatchGetItem", 1),
+            ("GetItem", 1),
             ("TransactWriteItems", 1),
             ("UpdateItem", 2),
         ],
     );
     bill.is(
         "sign in: unknown name",
-        2,
+        3,
         [
             ("BatchGetItem", 1),
+            ("GetItem", 1),
             ("TransactWriteItems", 1),
             ("UpdateItem", 2),
         ],

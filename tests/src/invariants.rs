@@ -27,6 +27,8 @@ pub struct Contents {
     pub rows: BTreeMap<String, Value>,
     /// Invitations.
     pub invitations: Vec<Value>,
+    /// `C#portal#address/account` → what finds an account by its address.
+    pub contacts: BTreeMap<String, Value>,
     /// Plan records.
     pub records: Vec<Value>,
     /// `X#id` → message.
@@ -53,6 +55,9 @@ impl Contents {
                 (Some("O"), Some("O")) => drop(all.organisations.insert(pk, item)),
                 (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
+                (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
+                // That somebody was removed: it outlives them.
+                (Some("O"), Some("F")) => {}
                 (Some("R"), _) => all.records.push(item),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, counters of guesses.
@@ -121,6 +126,10 @@ pub async fn invariants(world: &World) -> Contents {
 
 /// User names and addresses belong to the accounts that bear them, both ways.
 fn markers(all: &Contents, faults: &mut Vec<String>) {
+    let living = all.accounts.values().filter(|a| text(a, "/status") != "deleted").count();
+    if all.contacts.len() != living {
+        faults.push(format!("{} addresses for {living} accounts", all.contacts.len()));
+    }
     for (pk, marker) in &all.user_names {
         let mut parts = pk.splitn(3, '#').skip(1);
         let (portal, name) = (
@@ -166,6 +175,15 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             text(account, "/portal"),
             text(account, "/user_name").to_lowercase()
         );
+        let contact = format!(
+            "C#{}#{}/{}",
+            text(account, "/portal"),
+            text(account, "/email").to_ascii_lowercase(),
+            text(account, "/id")
+        );
+        if !all.contacts.contains_key(&contact) {
+            faults.push(format!("{pk} is not found as {contact}"));
+        }
         if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
             faults.push(format!("{pk} doesn't hold {name}"));
         }

@@ -20,7 +20,10 @@ pub struct Answer {
 impl Answer {
     /// A text field of the body, by JSON pointer such as `/user_id`; empty if it isn't there.
     pub fn text_at(&self, pointer: &str) -> &str {
-        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.body
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// The kind of problem that the body is, without its prefix; empty if it is none.
@@ -31,7 +34,11 @@ impl Answer {
     /// The fields that a problem names.
     pub fn fields(&self) -> Vec<&str> {
         let errors = self.body.get("errors").and_then(Value::as_array);
-        errors.into_iter().flatten().filter_map(|e| e.get("field")?.as_str()).collect()
+        errors
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.get("field")?.as_str())
+            .collect()
     }
 }
 
@@ -51,32 +58,53 @@ pub type ClientError = reqwest::Error;
 impl Client {
     /// A caller who isn't signed in.
     pub fn new(base: &str, portal: &str) -> Self {
-        Self { http: reqwest::Client::new(), base: base.to_owned(), portal: portal.to_owned(), token: None, source: None }
+        Self {
+            http: reqwest::Client::new(),
+            base: base.to_owned(),
+            portal: portal.to_owned(),
+            token: None,
+            source: None,
+        }
     }
 
     /// The same caller with a session's token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The same caller from another address.
     #[must_use]
     pub fn from_source(&self, source: &str) -> Self {
-        Self { source: Some(source.to_owned()), ..self.clone() }
+        Self {
+            source: Some(source.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The same caller on another portal, not signed in.
     #[must_use]
     pub fn on(&self, portal: &str) -> Self {
-        Self { portal: portal.to_owned(), token: None, ..self.clone() }
+        Self {
+            portal: portal.to_owned(),
+            token: None,
+            ..self.clone()
+        }
     }
 
     /// Sends a request; `path` is below the portal.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, ClientError> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ClientError> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
@@ -86,7 +114,9 @@ impl Client {
 
     /// A request to be completed by hand.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let mut request = self.http.request(method, format!("{}/{}{path}", self.base, self.portal));
+        let mut request = self
+            .http
+            .request(method, format!("{}/{}{path}", self.base, self.portal));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -116,8 +146,13 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn sign_in(&self, user_name: &str, password: &str) -> Result<(Self, Answer), ClientError> {
-        let body = serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
+    pub async fn sign_in(
+        &self,
+        user_name: &str,
+        password: &str,
+    ) -> Result<(Self, Answer), ClientError> {
+        let body =
+            serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
         let answer = self.post("/sessions", body).await?;
         Ok((self.with_token(answer.text_at("/token")), answer))
     }
@@ -133,5 +168,10 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, ClientEr
     let headers = response.headers().clone();
     let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Answer { status, headers, body, text })
+    Ok(Answer {
+        status,
+        headers,
+        body,
+        text,
+    })
 }

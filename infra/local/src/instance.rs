@@ -1,10 +1,11 @@
 //! One running system: the embedded DynamoDB, the stand-ins for SES and KMS, and the API.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::response::Response;
 use dynoxide::Database;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::Courier;
 use vestibule_domain::letter::Letter;
@@ -29,7 +30,7 @@ use vestibule_store::{Store, Tables, keyring, tables};
 use crate::standins::kms::{self, LocalKms};
 use crate::standins::ses::{self, Inbox};
 use crate::streams::Stream;
-use crate::{aws, sample_records};
+use crate::{aws, folder, sample_records};
 
 /// Why an instance can't start, in words.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -63,7 +64,10 @@ impl Options {
             clock: Clock::System,
             hashing: HashParameters::default(),
             interceptors: Vec::new(),
-            tables: Tables { main: "vestibule".into(), audit: "vestibule-audit".into() },
+            tables: Tables {
+                main: "vestibule".into(),
+                audit: "vestibule-audit".into(),
+            },
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct Instance {
     pub db: aws_sdk_dynamodb::Client,
     /// The names of its tables.
     pub tables: Tables,
+    /// Whether its tables were empty when it started.
+    pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
     /// Held as long as the instance lives, so that a second one can't use the same folder.
@@ -101,6 +107,8 @@ pub struct PrintedLetter {
     pub name: String,
     /// As text.
     pub text: String,
+    /// As a page of paper.
+    pub html: String,
 }
 
 /// The routes of all functions.
@@ -122,26 +130,49 @@ impl Instance {
     /// What is wrong, and what to do about it.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let portals = Arc::new(Portals::read(&options.portals)?);
-        let lock = options.data.as_deref().map(lock).transpose()?;
+        let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let endpoint = match &options.dynamodb_endpoint {
             Some(endpoint) => endpoint.clone(),
             None => embedded(options.data.as_deref()).await?,
         };
         let plain = aws::dynamodb(&endpoint, &[]);
-        tables::create(&plain, &options.tables).await.map_err(|e| {
-            format!("DynamoDB at {endpoint} can't be used: {e}")
-        })?;
+        if options.dynamodb_endpoint.is_some() {
+            reach(&endpoint).await?;
+        }
+        tables::create(&plain, &options.tables)
+            .await
+            .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
+        let first = plain
+            .scan()
+            .table_name(&options.tables.main)
+            .limit(1)
+            .send()
+            .await?;
+        let fresh = first.items().is_empty();
         let inbox = match &options.data {
-            Some(folder) => Inbox::with_file(folder.join("inbox.jsonl"))?,
+            Some(folder) => Inbox::with_file(folder.join(folder::INBOX))?,
             None => Inbox::new(),
         };
-        let kms = LocalKms::new(master_key(options.data.as_deref())?, StdRng::try_from_rng(&mut SysRng)?);
+        let kms = LocalKms::new(
+            master_key(options.data.as_deref())?,
+            StdRng::try_from_rng(&mut SysRng)?,
+        );
         let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
-        let ses = aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
-        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await?);
+        let ses =
+            aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
+            format!(
+                "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
+                options.tables.main, options.tables.audit
+            )
+        })?);
         let app = App {
             portals: Arc::clone(&portals),
-            store: Store::new(aws::dynamodb(&endpoint, &options.interceptors), options.tables.clone(), Arc::clone(&keyring)),
+            store: Store::new(
+                aws::dynamodb(&endpoint, &options.interceptors),
+                options.tables.clone(),
+                Arc::clone(&keyring),
+            ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
         };
@@ -155,10 +186,20 @@ impl Instance {
         let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
         let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
         let letters = match &options.data {
-            Some(folder) => Letters::Folder(folder.join("letters")),
+            Some(folder) => Letters::Folder(folder.join(folder::LETTERS)),
             None => Letters::Memory(Arc::default()),
         };
-        Ok(Self { app, inbox, courier, db: plain, tables: options.tables, letters, stream: Mutex::new(stream), _lock: lock })
+        Ok(Self {
+            app,
+            inbox,
+            courier,
+            db: plain,
+            tables: options.tables,
+            fresh,
+            letters,
+            stream: Mutex::new(stream),
+            _lock: lock,
+        })
     }
 
     /// The API, as the functions together serve it.
@@ -166,20 +207,37 @@ impl Instance {
         vestibule_http::serve(api(), self.app.clone()).layer(middleware::from_fn(note_source))
     }
 
-    /// Loads the sample plan records.
+    /// Loads the sample plan records; `progress` hears how many have been saved so far.
     ///
     /// # Errors
     /// When a record can't be saved.
-    pub async fn load_sample_records(&self) -> Result<Summary, StartError> {
+    pub async fn load_sample_records(&self, progress: impl Fn(u64)) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
         let mut total = Summary::default();
         for kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
-            let summary = vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {}).await?;
+            let before = total.saved;
+            let summary =
+                vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| {
+                    progress(before + s.saved)
+                })
+                .await?;
             total.saved += summary.saved;
             total.rejects.extend(summary.rejects);
         }
         Ok(total)
+    }
+
+    /// Imports a feed of the sample plan's records, as the nightly import does.
+    ///
+    /// # Errors
+    /// When the feed can't be read, or a record can't be saved.
+    pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
+        let plan = Slug::parse(sample_records::PLAN)?;
+        Ok(
+            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {})
+                .await?,
+        )
     }
 
     /// Brings what was written since the last time to where it goes: mails to SES, letters to the
@@ -191,6 +249,20 @@ impl Instance {
         let event = self.stream.lock().await.next().await?;
         self.courier.handle(event).await;
         self.print_letters().await?;
+        Ok(())
+    }
+
+    /// The same, but looks for letters only when something was written: cheap enough to be done all
+    /// the time.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn follow(&self) -> Result<(), StartError> {
+        let event = self.stream.lock().await.next().await?;
+        if !event.records.is_empty() {
+            self.courier.handle(event).await;
+            self.print_letters().await?;
+        }
         Ok(())
     }
 
@@ -206,10 +278,17 @@ impl Instance {
         let now = self.app.clock.now();
         let letters = self.letters.clone();
         let write = |letter: &Letter, rendered: &RenderedLetter| letters.keep(letter, rendered);
-        Ok(vestibule_print_letters::print_pending(&self.app.store, &self.app.portals, now, 100, write).await?)
+        Ok(vestibule_print_letters::print_pending(
+            &self.app.store,
+            &self.app.portals,
+            now,
+            100,
+            write,
+        )
+        .await?)
     }
 
-    /// The letters that were printed, in the order of their names, which begin with their day.
+    /// The letters that were printed, in the order of printing.
     pub fn letters(&self) -> Vec<PrintedLetter> {
         self.letters.all()
     }
@@ -233,9 +312,15 @@ impl Letters {
                 fs::write(folder.join(format!("{name}.txt")), &rendered.text)
             }
             Self::Memory(list) => {
-                let mut list = list.lock().map_err(|_| std::io::Error::other("the letters are locked"))?;
+                let mut list = list
+                    .lock()
+                    .map_err(|_| std::io::Error::other("the letters are locked"))?;
                 list.retain(|l| l.name != name);
-                list.push(PrintedLetter { name, text: rendered.text.clone() });
+                list.push(PrintedLetter {
+                    name,
+                    text: rendered.text.clone(),
+                    html: rendered.html.clone(),
+                });
                 Ok(())
             }
         }
@@ -244,48 +329,81 @@ impl Letters {
     fn all(&self) -> Vec<PrintedLetter> {
         match self {
             Self::Folder(folder) => {
-                let mut letters: Vec<_> = fs::read_dir(folder)
+                let mut printed: Vec<_> = fs::read_dir(folder)
                     .into_iter()
                     .flatten()
                     .filter_map(|entry| {
-                        let path = entry.ok()?.path();
+                        let entry = entry.ok()?;
+                        let path = entry.path();
                         let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
-                        Some(PrintedLetter { name, text: fs::read_to_string(&path).ok()? })
+                        let html =
+                            fs::read_to_string(path.with_extension("html")).unwrap_or_default();
+                        let at = entry.metadata().and_then(|m| m.modified()).ok();
+                        Some((
+                            at,
+                            PrintedLetter {
+                                name,
+                                text: fs::read_to_string(&path).ok()?,
+                                html,
+                            },
+                        ))
                     })
                     .collect();
-                letters.sort_by(|a, b| a.name.cmp(&b.name));
-                letters
+                printed.sort_by(|(a_at, a), (b_at, b)| {
+                    a_at.cmp(b_at).then_with(|| a.name.cmp(&b.name))
+                });
+                printed.into_iter().map(|(_, letter)| letter).collect()
             }
             Self::Memory(list) => list.lock().map(|l| l.clone()).unwrap_or_default(),
         }
     }
 }
 
-/// Takes the folder for this instance alone.
-fn lock(folder: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(folder).map_err(|e| format!("the folder {} can't be made: {e}", folder.display()))?;
-    let file = File::create(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(format!(
-            "another portal is running on {}; stop it, or start this one with --data ANOTHER-FOLDER",
-            folder.display()
+/// Makes sure that something listens at an endpoint, before the SDK tries and tries again.
+async fn reach(endpoint: &str) -> Result<(), StartError> {
+    let ask = "give --dynamodb-endpoint an address such as http://127.0.0.1:8000";
+    let uri: http::Uri = endpoint
+        .parse()
+        .map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
+    let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return Err(format!("{endpoint} is no address with http:// or https://; {ask}").into());
+    };
+    let port = uri
+        .port_u16()
+        .unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let reached = tokio::time::timeout(
+        REACH_WITHIN,
+        TcpStream::connect((host.trim_matches(['[', ']']), port)),
+    )
+    .await;
+    match reached.unwrap_or_else(|late| Err(late.into())) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "DynamoDB can't be reached at {endpoint} ({error}). Start it there, correct --dynamodb-endpoint, or leave that out to use the embedded one"
         )
         .into()),
-        Err(TryLockError::Error(e)) => Err(e.into()),
     }
 }
+
+/// How long reaching another DynamoDB may take.
+const REACH_WITHIN: Duration = Duration::from_secs(5);
 
 /// The stand-in's own key: kept beside the data that it guards, which is fine on a developer's
 /// machine and nowhere else.
 fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
     let fresh: [u8; 32] = StdRng::try_from_rng(&mut SysRng)?.random();
-    let Some(path) = folder.map(|f| f.join("kms.key")) else {
+    let Some(path) = folder.map(|f| f.join(folder::KMS_KEY)) else {
         return Ok(fresh);
     };
     if path.exists() {
         let bytes = fs::read(&path)?;
-        return bytes.try_into().map_err(|_| format!("{} is damaged; `cargo portal reset` starts anew", path.display()).into());
+        return bytes.try_into().map_err(|_| {
+            format!(
+                "{} is damaged; `cargo portal reset` starts anew",
+                path.display()
+            )
+            .into()
+        });
     }
     let mut file = File::create_new(&path)?;
     file.write_all(&fresh)?;
@@ -295,8 +413,11 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 
 /// Serves the embedded DynamoDB on loopback and returns its address.
 async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
-    let database = match folder.map(|f| f.join("dynamodb.sqlite")) {
-        Some(path) => Database::new(path.to_str().ok_or("the data folder's name is not valid UTF-8")?),
+    let database = match folder.map(|f| f.join(folder::DATABASE)) {
+        Some(path) => Database::new(
+            path.to_str()
+                .ok_or("the data folder's name is not valid UTF-8")?,
+        ),
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
@@ -330,8 +451,15 @@ pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
 /// On one machine, `x-forwarded-for` says from where a request comes, so that several places can be
 /// played; without it, the peer's address does. On AWS only the gateway says it.
 async fn note_source(mut request: Request, next: Next) -> Response {
-    let told = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip().to_string());
+    let told = request
+        .headers()
+        .get("x-forwarded-for")
+        .and_then(|v| v.to_str().ok())
+        .map(str::to_owned);
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|c| c.0.ip().to_string());
     if let Some(source) = told.or(peer) {
         request.extensions_mut().insert(Source(source));
     }

@@ -3,9 +3,15 @@
 
 pub mod aws;
 pub mod client;
+pub mod demo;
+pub mod folder;
 pub mod instance;
 pub mod openapi;
+pub mod pages;
+pub mod people;
+pub mod post;
 pub mod sample_records;
+pub mod serve;
 pub mod standins;
 pub mod streams;
 

@@ -26,7 +26,10 @@ impl Stream {
             .and_then(|t| t.latest_stream_arn)
             .ok_or_else(|| format!("the table {table} has no stream"))?;
         let stream = client.describe_stream().stream_arn(&arn).send().await?;
-        let shards = stream.stream_description.and_then(|d| d.shards).unwrap_or_default();
+        let shards = stream
+            .stream_description
+            .and_then(|d| d.shards)
+            .unwrap_or_default();
         let mut iterators = Vec::new();
         for id in shards.into_iter().filter_map(|s| s.shard_id) {
             let iterator = client
@@ -49,7 +52,12 @@ impl Stream {
         let mut records = Vec::new();
         for slot in &mut self.iterators {
             while let Some(iterator) = slot.take() {
-                let got = self.client.get_records().shard_iterator(&iterator).send().await?;
+                let got = self
+                    .client
+                    .get_records()
+                    .shard_iterator(&iterator)
+                    .send()
+                    .await?;
                 let batch = got.records.unwrap_or_default();
                 let more = !batch.is_empty();
                 records.extend(batch.into_iter().filter_map(translate));
@@ -74,7 +82,11 @@ fn translate(record: aws_sdk_dynamodbstreams::types::Record) -> Option<StreamRec
         }
         .to_owned(),
         dynamodb: StreamChange {
-            keys: StreamKeys { pk: StreamText { s: pk.as_s().ok()?.clone() } },
+            keys: StreamKeys {
+                pk: StreamText {
+                    s: pk.as_s().ok()?.clone(),
+                },
+            },
             sequence_number: change.sequence_number.unwrap_or_default(),
         },
     })

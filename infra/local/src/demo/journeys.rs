@@ -1,0 +1,450 @@
+//! The journeys themselves.
+
+use std::io::Write;
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+
+use super::tell::{Call, Teller};
+use crate::StartError;
+use crate::client::Client;
+use crate::people::PASSWORD;
+use crate::sample_records;
+
+type Told = Result<(), StartError>;
+
+fn get<'a>(client: &'a Client, portal: &'static str, path: &'a str) -> Call<'a> {
+    Call {
+        client,
+        portal,
+        method: Method::GET,
+        path,
+        body: None,
+    }
+}
+
+fn post<'a>(client: &'a Client, portal: &'static str, path: &'a str, body: Value) -> Call<'a> {
+    Call {
+        client,
+        portal,
+        method: Method::POST,
+        path,
+        body: Some(body),
+    }
+}
+
+pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const GROUP: &str = "group";
+    let visitor = tell.on(GROUP);
+    let ruth = json!({
+        "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
+        "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+    });
+
+    tell.step("With the wrong tax id, Ruth is refused; which field was wrong is not said, but who can help is")?;
+    let mut wrong = ruth.clone();
+    wrong["proof"]["tax_id_last4"] = "0000".into();
+    let answer = tell
+        .call(post(&visitor, GROUP, "/registrations", wrong), 403)
+        .await?;
+    tell.says(&answer, "(312) 555-0120")?;
+
+    tell.step(
+        "With the right one she becomes the principal, and is asked at once to invite a backup",
+    )?;
+    let answer = tell
+        .call(post(&visitor, GROUP, "/registrations", ruth), 201)
+        .await?;
+    tell.expect(&answer, "/notices/0", "invite_backup")?;
+
+    tell.step("She signs in and invites Sam as an administrator")?;
+    let ruth = tell.sign_in(GROUP, "ruth.okafor", PASSWORD, "").await?;
+    let invitation = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "administrator" });
+    let answer = tell
+        .call(post(&ruth, GROUP, "/invitations", invitation), 201)
+        .await?;
+    let lost = tell.token_for("sam@blueheron.example")?;
+
+    tell.step("Sam loses the mail; Ruth sends the invitation again")?;
+    let again = format!("/invitations/{}/resend", answer.text_at("/id"));
+    tell.call(post(&ruth, GROUP, &again, json!({})), 200)
+        .await?;
+    let token = tell.token_for("sam@blueheron.example")?;
+
+    tell.step("The older link has stopped working")?;
+    let acceptance = |token: &str| {
+        json!({
+            "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
+            "user_name": "sam.lind", "password": PASSWORD,
+        })
+    };
+    tell.call(
+        post(&visitor, GROUP, "/invitations/accept", acceptance(&lost)),
+        404,
+    )
+    .await?;
+
+    tell.step("Through the newer one Sam registers, and Ruth is told by e-mail")?;
+    let answer = tell
+        .call(
+            post(&visitor, GROUP, "/invitations/accept", acceptance(&token)),
+            201,
+        )
+        .await?;
+    tell.mail_to("ruth@blueheron.example")?;
+    let id = answer.text_at("/user_id").to_owned();
+
+    tell.step("Before approval Sam can sign in, and has no access")?;
+    let sam = tell
+        .sign_in(GROUP, "sam.lind", PASSWORD, "await_approval")
+        .await?;
+    tell.call(get(&sam, GROUP, "/entitlements"), 403).await?;
+
+    tell.step("Ruth approves Sam, and assigns services and group codes")?;
+    let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
+    tell.call(
+        post(&ruth, GROUP, &format!("/users/{id}/approval"), approval),
+        200,
+    )
+    .await?;
+
+    tell.step("In the session that is already open, Sam has exactly what was assigned")?;
+    let answer = tell.call(get(&sam, GROUP, "/entitlements"), 200).await?;
+    tell.says(&answer, "BH01")?;
+
+    tell.step("Sam's profile lists the administrators of the organisation")?;
+    let answer = tell.call(get(&sam, GROUP, "/me"), 200).await?;
+    tell.says(&answer, "ruth@blueheron.example")
+}
+
+pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const MEMBER: &str = "member";
+    let visitor = tell.on(MEMBER);
+    let registration = |first: &str, born: &str, user_name: &str| {
+        json!({
+            "way": "member",
+            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": born },
+            "first_name": first, "last_name": "Alvarez", "email": format!("{}@alvarez.example", first.to_lowercase()),
+            "user_name": user_name, "password": PASSWORD,
+            "security_answers": [
+                { "question": "What was the name of the first street you lived on?", "answer": "Maple Street" },
+                { "question": "What was the name of your first pet?", "answer": "Biscuit" },
+                { "question": "In which town did your parents meet?", "answer": "Lake Geneva" },
+            ],
+        })
+    };
+
+    tell.step("Maria registers with the subscriber's last name, the enrollee id and her date of birth; a letter with a PIN goes out")?;
+    tell.call(
+        post(
+            &visitor,
+            MEMBER,
+            "/registrations",
+            registration("Maria", "1979-04-12", "maria.alvarez"),
+        ),
+        201,
+    )
+    .await?;
+    let lost = tell.pin()?;
+
+    tell.step("She can sign in, but until the PIN is entered nothing protected is shown")?;
+    let maria = tell
+        .sign_in(MEMBER, "maria.alvarez", PASSWORD, "enter_pin")
+        .await?;
+    let answer = tell.call(get(&maria, MEMBER, "/entitlements"), 403).await?;
+    tell.expect(&answer, "/next_step", "enter_pin")?;
+
+    tell.step("She sees when the letter was issued and by when it should arrive")?;
+    let answer = tell.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
+    tell.expect(&answer, "/status", "posted")?;
+
+    tell.step("Her son Diego, a dependant, registers with the same id and his own date of birth")?;
+    tell.call(
+        post(
+            &visitor,
+            MEMBER,
+            "/registrations",
+            registration("Diego", "2006-09-30", "diego.alvarez"),
+        ),
+        201,
+    )
+    .await?;
+
+    tell.step(
+        "Twelve days later the letter is overdue, and she is told to have her address checked",
+    )?;
+    tell.instance
+        .app
+        .clock
+        .advance(SignedDuration::from_hours(12 * 24));
+    let maria = tell
+        .sign_in(MEMBER, "maria.alvarez", PASSWORD, "enter_pin")
+        .await?;
+    let answer = tell.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
+    tell.expect(&answer, "/status", "overdue")?;
+
+    tell.step("The letter is lost: she has a new PIN issued, and a new letter goes out")?;
+    let call = Call {
+        client: &maria,
+        portal: MEMBER,
+        method: Method::POST,
+        path: "/pin/letter",
+        body: None,
+    };
+    tell.call(call, 201).await?;
+    let pin = tell.pin()?;
+
+    if lost != pin {
+        tell.step("When the first letter turns up after all, its PIN is dead")?;
+        let answer = tell
+            .call(
+                post(&maria, MEMBER, "/pin/activation", json!({ "pin": lost })),
+                422,
+            )
+            .await?;
+        tell.says(&answer, "pin-wrong")?;
+    }
+
+    tell.step("The new PIN opens the account at once")?;
+    tell.call(
+        post(&maria, MEMBER, "/pin/activation", json!({ "pin": pin })),
+        200,
+    )
+    .await?;
+    let answer = tell.call(get(&maria, MEMBER, "/entitlements"), 200).await?;
+    tell.says(&answer, "claims")
+}
+
+pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const PROVIDER: &str = "provider";
+    let visitor = tell.on(PROVIDER);
+    let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
+
+    tell.step("Helen registers Lakeside Family Medicine and says where its PIN letter shall go; the system makes her user name")?;
+    let helen = json!({
+        "way": "practice", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
+        "password": PASSWORD, "hint": hint,
+        "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
+    });
+    let answer = tell
+        .call(post(&visitor, PROVIDER, "/registrations", helen), 201)
+        .await?;
+    let user_name = answer.text_at("/user_name").to_owned();
+    let pin = tell.pin()?;
+
+    tell.step("The first sign-in leads to the PIN page; neither secure information nor the users are open before")?;
+    let helen = tell
+        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .await?;
+    tell.call(get(&helen, PROVIDER, "/users"), 403).await?;
+
+    tell.step("A lost letter is for the help desk on this portal, not for the user")?;
+    let call = Call {
+        client: &helen,
+        portal: PROVIDER,
+        method: Method::POST,
+        path: "/pin/letter",
+        body: None,
+    };
+    let answer = tell.call(call, 403).await?;
+    tell.says(&answer, "ask-help-desk")?;
+
+    tell.step(
+        "The four digits of the letter activate the account at once, and are never asked again",
+    )?;
+    tell.call(
+        post(&helen, PROVIDER, "/pin/activation", json!({ "pin": pin })),
+        200,
+    )
+    .await?;
+
+    tell.step("Helen adds Ben, who gets a registration code by e-mail")?;
+    let ben = json!({ "first_name": "Ben", "last_name": "Lind", "email": "ben@lakeside.example", "services": ["claims"] });
+    let answer = tell
+        .call(post(&helen, PROVIDER, "/users", ben), 201)
+        .await?;
+    tell.expect(&answer, "/registration", "pending")?;
+    let user_name = answer.text_at("/user_name").to_owned();
+    let code = tell.code_for("ben@lakeside.example")?;
+
+    tell.step("A wrong code is refused")?;
+    let redemption = |code: &str| json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint });
+    let other = if code == "RC000000" {
+        "RC000001"
+    } else {
+        "RC000000"
+    };
+    tell.call(
+        post(
+            &visitor,
+            PROVIDER,
+            "/registration-codes/redemption",
+            redemption(other),
+        ),
+        422,
+    )
+    .await?;
+
+    tell.step("With the right one, and a password of his own, he is registered")?;
+    let answer = tell
+        .call(
+            post(
+                &visitor,
+                PROVIDER,
+                "/registration-codes/redemption",
+                redemption(&code),
+            ),
+            200,
+        )
+        .await?;
+    tell.expect(&answer, "/registration", "registered")?;
+
+    tell.step("He signs in and has what Helen assigned")?;
+    let ben = tell.sign_in(PROVIDER, &user_name, PASSWORD, "").await?;
+    let answer = tell.call(get(&ben, PROVIDER, "/entitlements"), 200).await?;
+    tell.expect(&answer, "/services/0", "claims")?;
+
+    tell.step("Helen lists the users of the practice")?;
+    let answer = tell.call(get(&helen, PROVIDER, "/users"), 200).await?;
+    tell.says(&answer, "ben@lakeside.example")
+}
+
+pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const PRACTICE: &str = "practice";
+    const INITIAL: &str = "First-Visit-21!";
+    let visitor = tell.on(PRACTICE);
+
+    tell.step("Summit Orthopedics doesn't participate, and is referred to customer care")?;
+    let iris = json!({
+        "way": "medical", "proof": { "provider_id": "PV30004", "tax_id": "006789012" },
+        "first_name": "Iris", "last_name": "Quinn", "email": "iris@summit.example",
+        "user_name": "iris.quinn", "password": PASSWORD,
+    });
+    let answer = tell
+        .call(post(&visitor, PRACTICE, "/registrations", iris), 403)
+        .await?;
+    tell.says(&answer, "not-open")?;
+    tell.says(&answer, "Customer Care")?;
+
+    tell.step("Oakview Dental Studio doesn't participate either; a dental provider registers all the same, with the ids of its letter")?;
+    let noa = json!({
+        "way": "dental", "proof": { "provider_id": "PV30003", "tax_id": "005678901" },
+        "first_name": "Noa", "last_name": "Stern", "email": "noa@oakview.example",
+        "user_name": "noa.stern", "password": PASSWORD,
+    });
+    tell.call(post(&visitor, PRACTICE, "/registrations", noa), 201)
+        .await?;
+
+    tell.step("Everything is open to Noa at once")?;
+    let noa = tell.sign_in(PRACTICE, "noa.stern", PASSWORD, "").await?;
+    let answer = tell.call(get(&noa, PRACTICE, "/entitlements"), 200).await?;
+    tell.says(&answer, "predeterminations")?;
+
+    tell.step("Noa makes a staff account for Kim, with a user name and an initial password")?;
+    let kim = json!({
+        "first_name": "Kim", "last_name": "Lind", "email": "kim@oakview.example",
+        "user_name": "kim.lind", "initial_password": INITIAL, "services": ["eligibility"],
+    });
+    tell.call(post(&noa, PRACTICE, "/users", kim), 201).await?;
+
+    tell.step("At the first sign-in Kim has to choose another password before anything else")?;
+    let kim = tell
+        .sign_in(PRACTICE, "kim.lind", INITIAL, "change_password")
+        .await?;
+    tell.call(get(&kim, PRACTICE, "/entitlements"), 403).await?;
+    let change = json!({ "current_password": INITIAL, "new_password": PASSWORD });
+    let call = Call {
+        client: &kim,
+        portal: PRACTICE,
+        method: Method::PUT,
+        path: "/sessions/current/password",
+        body: Some(change),
+    };
+    tell.call(call, 200).await?;
+
+    tell.step("Then the session goes on, with what was assigned")?;
+    let answer = tell.call(get(&kim, PRACTICE, "/entitlements"), 200).await?;
+    tell.expect(&answer, "/services/0", "eligibility")
+}
+
+pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const AGENT: &str = "agent";
+    let visitor = tell.on(AGENT);
+    let registration = |id: &str, ssn_last4: &str, first: &str, last: &str| {
+        let user_name = format!("{}.{}", first.to_lowercase(), last.to_lowercase());
+        json!({
+            "way": "agent", "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
+            "first_name": first, "last_name": last, "email": format!("{user_name}@agency.example"),
+            "user_name": user_name, "password": PASSWORD, "may_sign": true,
+        })
+    };
+
+    tell.step(
+        "Dana's signed agreement is on file: she registers, signs in, and everything is open",
+    )?;
+    tell.call(
+        post(
+            &visitor,
+            AGENT,
+            "/registrations",
+            registration("AG10001", "4821", "Dana", "Whitfield"),
+        ),
+        201,
+    )
+    .await?;
+    let dana = tell.sign_in(AGENT, "dana.whitfield", PASSWORD, "").await?;
+    tell.call(get(&dana, AGENT, "/entitlements"), 200).await?;
+
+    tell.step("Luis's is missing: he registers all the same, and signs in")?;
+    tell.call(
+        post(
+            &visitor,
+            AGENT,
+            "/registrations",
+            registration("AG10002", "7310", "Luis", "Ortega"),
+        ),
+        201,
+    )
+    .await?;
+    let luis = tell
+        .sign_in(AGENT, "luis.ortega", PASSWORD, "sign_agreement")
+        .await?;
+
+    tell.step("He sees which agreement to sign and where its form is, and nothing protected")?;
+    let answer = tell.call(get(&luis, AGENT, "/me"), 200).await?;
+    tell.expect(&answer, "/agreement/id", "producer_agreement")?;
+    tell.call(get(&luis, AGENT, "/entitlements"), 403).await?;
+
+    tell.step("He signs, and the plan files it; the nightly feed brings his changed row")?;
+    let feed = sample_records::committed(RecordKind::Agent);
+    let row = feed
+        .lines()
+        .find(|l| l.starts_with("AG10002,"))
+        .unwrap_or_default();
+    let row = row.replace(",AG10001,,", ",AG10001,producer_agreement=2026-01,");
+    tell.note(&row)?;
+    let header = feed.lines().next().unwrap_or_default();
+    let summary = tell
+        .instance
+        .import(RecordKind::Agent, &format!("{header}\n{row}\n"))
+        .await?;
+    tell.note(&format!(
+        "→ {} record saved, {} account changed",
+        summary.saved, summary.accounts
+    ))?;
+    if (summary.saved, summary.accounts) != (1, 1) {
+        return Err(tell.differs(
+            "the import".into(),
+            "1 record and 1 account".into(),
+            format!("{summary:?}"),
+        ));
+    }
+
+    tell.step("At the next request, in the session that is open, everything is open")?;
+    tell.call(get(&luis, AGENT, "/entitlements"), 200).await?;
+    Ok(())
+}

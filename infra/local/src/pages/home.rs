@@ -1,0 +1,325 @@
+//! The first page: what runs here, as whom to sign in, and what to try.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+use vestibule_domain::policy::{JoinBy, Policy, StaffPolicy, Way};
+
+use super::{Site, page as respond};
+use crate::Instance;
+use crate::people::{PASSWORD, People, Person};
+use crate::post;
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage<'a> {
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+    people: &'a People,
+    examples: Vec<Example>,
+    portals: Vec<PortalCard>,
+    records: Vec<&'static FreeRecord>,
+}
+
+pub(super) async fn page(State(site): State<Site>) -> Response {
+    let nobody = People::default();
+    let people = site.people.get().unwrap_or(&nobody);
+    let portals = &site.instance.app.portals;
+    let page = HomePage {
+        here: "/",
+        mails: site.instance.inbox.len(),
+        letters: site.instance.letters().len(),
+        people,
+        examples: examples(&site.base, people, &site.instance),
+        portals: portals
+            .iter()
+            .map(|policy| PortalCard::of(policy))
+            .collect(),
+        records: FREE_RECORDS
+            .iter()
+            .filter(|r| portals.get(r.portal).is_some())
+            .collect(),
+    };
+    respond(StatusCode::OK, &page)
+}
+
+/// The pieces of a text, and whether each is code, which stands between backticks.
+fn pieces(text: &str) -> Vec<(bool, &str)> {
+    text.split('`')
+        .enumerate()
+        .map(|(i, piece)| (i % 2 == 1, piece))
+        .collect()
+}
+
+/// A portal, in a few words.
+struct PortalCard {
+    name: String,
+    title: String,
+    phone: String,
+    ways: Vec<WayLine>,
+    staff: Option<String>,
+}
+
+/// Ways to register that ask for the same, in a few words.
+struct WayLine {
+    titles: Vec<String>,
+    proof: String,
+}
+
+impl PortalCard {
+    fn of(policy: &Policy) -> Self {
+        let mut ways: Vec<WayLine> = Vec::new();
+        for way in &policy.ways {
+            let proof = proof(way);
+            match ways.iter_mut().find(|line| line.proof == proof) {
+                Some(line) => line.titles.push(way.title.to_string()),
+                None => ways.push(WayLine {
+                    titles: vec![way.title.to_string()],
+                    proof,
+                }),
+            }
+        }
+        Self {
+            name: policy.portal.to_string(),
+            title: policy.title.to_string(),
+            phone: policy.help_desk.phone.to_string(),
+            ways,
+            staff: policy.staff.as_ref().map(staff),
+        }
+    }
+}
+
+/// What a way of registering asks for: "agent id and last four digits of the SSN; then a PIN by letter".
+fn proof(way: &Way) -> String {
+    let facts = way.prove.iter().map(|fact| words(fact.as_str()));
+    let asked: Vec<_> = std::iter::once(words(way.records.number_field()))
+        .chain(facts)
+        .collect();
+    let listed = match asked.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        all => all.join(", "),
+    };
+    let pin = if way.pin {
+        "; then the PIN of a letter"
+    } else {
+        ""
+    };
+    let mut text = format!("Registers with {listed}{pin}.");
+    if way.states_signing_power {
+        text.push_str(" States that they may sign.");
+    }
+    text
+}
+
+fn words(field: &str) -> String {
+    match field {
+        "ssn_last4" => "last four digits of the SSN".to_owned(),
+        "tax_id_last4" => "last four digits of the tax id".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+fn staff(policy: &StaffPolicy) -> String {
+    let join = match policy.join_by {
+        JoinBy::Invitation => "An administrator invites them by e-mail",
+        JoinBy::RegistrationCode => {
+            "An administrator adds them; a registration code comes by e-mail"
+        }
+        JoinBy::InitialPassword => "An administrator makes their accounts with an initial password",
+    };
+    let approval = if policy.approval {
+        ", and approves them"
+    } else {
+        ""
+    };
+    format!("{join}{approval}.")
+}
+
+/// Commands to copy.
+struct Example {
+    title: &'static str,
+    command: String,
+}
+
+/// A JSON body between single quotes; it holds none itself.
+fn data(body: &Value) -> String {
+    format!(
+        "\\\n  -H 'content-type: application/json' \\\n  -d '{}'",
+        body.to_string().replace('\'', "\\u0027")
+    )
+}
+
+/// Commands that work as they are, for the people and portals that there are.
+fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut add = |title, command| examples.push(Example { title, command });
+    let sign_in = |person: &Person| {
+        let password = person.password.as_deref().unwrap_or_default();
+        let body =
+            json!({ "user_name": person.user_name, "password": password, "token_in": "body" });
+        format!(
+            "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
+            person.portal,
+            data(&body)
+        )
+    };
+    let bearer = "-H \"authorization: Bearer $TOKEN\"";
+    if let Some(portal) = instance.app.portals.iter().next() {
+        let portal = people
+            .find("group", "Ruth Okafor")
+            .map_or(portal.portal.as_str(), |p| p.portal.as_str());
+        add(
+            "What a portal asks for, as a frontend learns it",
+            format!("curl -s {base}/{portal}"),
+        );
+    }
+    if let Some(ruth) = people.find("group", "Ruth Okafor") {
+        let title = "Sign in as the principal of an employer, and list its people";
+        add(
+            title,
+            format!("{}\ncurl -s {base}/group/users {bearer}", sign_in(ruth)),
+        );
+        let ivy = json!({ "first_name": "Ivy", "last_name": "Chen", "email": "ivy@blueheron.example", "role": "administrator" });
+        let title = "Invite a backup administrator; the link is in the inbox";
+        add(
+            title,
+            format!(
+                "{}\ncurl -s {base}/group/invitations {bearer} {}",
+                sign_in(ruth),
+                data(&ivy)
+            ),
+        );
+    }
+    if let Some(maria) = people.find("member", "Maria Alvarez") {
+        let letters = instance.letters();
+        let letter = letters
+            .iter()
+            .find(|l| Some(&l.name) == maria.letter.as_ref());
+        if let Some(pin) = letter.and_then(|l| post::pin(&l.text)) {
+            let entered = data(&json!({ "pin": pin }));
+            let title = "Sign in as a member, see where the letter is, and enter its PIN";
+            let command = format!(
+                "{}\ncurl -s {base}/member/pin/letter {bearer}\ncurl -s {base}/member/pin/activation {bearer} {entered}",
+                sign_in(maria)
+            );
+            add(title, command);
+        }
+        let questions = instance
+            .app
+            .portals
+            .get("member")
+            .and_then(|p| p.security_questions.as_ref());
+        let asked = questions.map(|q| q.questions.iter().take(q.asked.get() as usize));
+        let answers: Value = asked
+            .into_iter()
+            .flatten()
+            .zip([
+                "Maple Street",
+                "Biscuit",
+                "Lake Geneva",
+                "Robin",
+                "Whitcombe",
+                "Beetle",
+            ])
+            .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
+            .collect();
+        let diego = json!({
+            "way": "member",
+            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
+            "first_name": "Diego", "last_name": "Alvarez", "email": "diego@alvarez.example",
+            "user_name": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
+        });
+        let title = "Register a member’s dependant; the PIN letter is printed";
+        add(
+            title,
+            format!("curl -s {base}/member/registrations {}", data(&diego)),
+        );
+    }
+    examples
+}
+
+/// A sample record that no sample person has claimed.
+struct FreeRecord {
+    portal: &'static str,
+    way: &'static str,
+    who: &'static str,
+    proof: &'static [(&'static str, &'static str)],
+    then: &'static str,
+}
+
+const FREE_RECORDS: [FreeRecord; 9] = [
+    FreeRecord {
+        portal: "member",
+        way: "member",
+        who: "Annika Müller, subscriber in Berlin",
+        proof: &[
+            ("enrollee_id", "100200303"),
+            ("subscriber_last_name", "Müller"),
+            ("date_of_birth", "1990-07-21"),
+        ],
+        then: "A PIN letter abroad, which takes longer.",
+    },
+    FreeRecord {
+        portal: "member",
+        way: "member",
+        who: "Ethan Kim, dependant",
+        proof: &[
+            ("enrollee_id", "100200304"),
+            ("subscriber_last_name", "Kim"),
+            ("date_of_birth", "2007-05-05"),
+        ],
+        then: "His twin Olivia has the same proof; the first name decides.",
+    },
+    FreeRecord {
+        portal: "group",
+        way: "group",
+        who: "Cedar & Pine Bakery",
+        proof: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
+        then: "The principal is asked for a backup.",
+    },
+    FreeRecord {
+        portal: "agent",
+        way: "agent",
+        who: "Priya Nair",
+        proof: &[("agent_id", "AG10003"), ("ssn_last4", "2954")],
+        then: "Registers, and sees nothing protected: her agreement is of an older revision.",
+    },
+    FreeRecord {
+        portal: "provider",
+        way: "billing_agency",
+        who: "Clearwater Billing Services",
+        proof: &[("provider_id", "PV30005"), ("tax_id", "007890123")],
+        then: "The PIN letter waits for the signed agreement.",
+    },
+    FreeRecord {
+        portal: "practice",
+        way: "medical",
+        who: "Summit Orthopedics, not participating",
+        proof: &[("provider_id", "PV30004"), ("tax_id", "006789012")],
+        then: "Is referred to customer care.",
+    },
+    FreeRecord {
+        portal: "practice",
+        way: "dental",
+        who: "Oakview Dental Studio, not participating",
+        proof: &[("provider_id", "PV30003"), ("tax_id", "005678901")],
+        then: "Registers all the same.",
+    },
+    FreeRecord {
+        portal: "producer",
+        way: "producer",
+        who: "Luis Ortega",
+        proof: &[("agent_id", "AG10002"), ("ssn_last4", "7310")],
+        then: "Becomes a primary producer.",
+    },
+    FreeRecord {
+        portal: "employer",
+        way: "employer",
+        who: "Cedar & Pine Bakery",
+        proof: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
+        then: "Becomes a delegated administrator.",
+    },
+];

@@ -1,0 +1,298 @@
+//! The pages of `cargo portal`: what runs here, the inbox, the letters, the API reference.
+
+mod home;
+
+use std::sync::{Arc, OnceLock};
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use vestibule_http::Portals;
+
+use crate::instance::PrintedLetter;
+use crate::people::People;
+use crate::standins::ses::ReceivedMail;
+use crate::{Instance, StartError};
+
+/// Names that pages have taken, and no portal can have on one machine.
+const TAKEN: [&str; 3] = ["inbox", "letters", "api"];
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The system.
+    pub instance: Arc<Instance>,
+    /// Its address, as a reader would type it.
+    pub base: String,
+    /// The sample people, once they are made.
+    pub people: Arc<OnceLock<People>>,
+}
+
+/// Refuses portals whose names are those of pages.
+///
+/// # Errors
+/// Which portal to rename.
+pub fn check_names(portals: &Portals) -> Result<(), StartError> {
+    match TAKEN.iter().find(|name| portals.get(name).is_some()) {
+        Some(name) => Err(format!(
+            "a portal can't be named {name:?} here, because /{name} is a page of `cargo portal`. Rename its policy file {name}.toml"
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// The pages.
+pub fn router(site: Site) -> Router {
+    Router::new()
+        .route("/", get(home::page))
+        .route("/inbox", get(inbox))
+        .route("/inbox/{number}", get(mail))
+        .route("/letters", get(letters))
+        .route("/letters/{name}", get(letter))
+        .route("/api", get(reference))
+        .route("/api/scalar.js", get(scalar))
+        .route(
+            "/api/reference.js",
+            get(async || script(include_str!("reference.js"))),
+        )
+        .route(
+            "/api/page.js",
+            get(async || script(include_str!("page.js"))),
+        )
+        .route("/openapi.json", get(document))
+        .with_state(site)
+}
+
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct InboxPage {
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+    items: Vec<ReceivedMail>,
+}
+
+async fn inbox(State(site): State<Site>) -> Response {
+    let mut items = site.instance.inbox.all();
+    items.reverse();
+    let letters = site.instance.letters().len();
+    page(
+        StatusCode::OK,
+        &InboxPage {
+            here: "/inbox",
+            mails: items.len(),
+            letters,
+            items,
+        },
+    )
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct MailPage {
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+    mail: ReceivedMail,
+}
+
+async fn mail(State(site): State<Site>, Path(number): Path<String>) -> Response {
+    let mut all = site.instance.inbox.all();
+    let (mails, letters) = (all.len(), site.instance.letters().len());
+    match number.parse().ok().filter(|n: &usize| *n < mails) {
+        Some(number) => {
+            let mail = all.swap_remove(number);
+            page(
+                StatusCode::OK,
+                &MailPage {
+                    here: "/inbox",
+                    mails,
+                    letters,
+                    mail,
+                },
+            )
+        }
+        None => missing("mail", "/inbox", mails, letters),
+    }
+}
+
+/// A letter in the list.
+struct LetterLine {
+    name: String,
+    subject: String,
+    to: String,
+}
+
+impl LetterLine {
+    /// Finds, in the text of a letter, the greeting and the subject above it.
+    fn of(letter: PrintedLetter) -> Self {
+        let mut subject = "Letter";
+        let mut to = "";
+        for line in letter.text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            if let Some(name) = line.strip_prefix("Dear ") {
+                to = name.trim_end_matches(',');
+                break;
+            }
+            subject = line;
+        }
+        Self {
+            subject: subject.to_owned(),
+            to: to.to_owned(),
+            name: letter.name,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "letters.html")]
+struct LettersPage {
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+    folder: Option<String>,
+    items: Vec<LetterLine>,
+}
+
+async fn letters(State(site): State<Site>) -> Response {
+    let items: Vec<_> = site
+        .instance
+        .letters()
+        .into_iter()
+        .rev()
+        .map(LetterLine::of)
+        .collect();
+    let folder = site
+        .instance
+        .letters_folder()
+        .map(|f| f.display().to_string());
+    let mails = site.instance.inbox.len();
+    page(
+        StatusCode::OK,
+        &LettersPage {
+            here: "/letters",
+            mails,
+            letters: items.len(),
+            folder,
+            items,
+        },
+    )
+}
+
+#[derive(Template)]
+#[template(path = "letter.html")]
+struct LetterPage {
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+    letter: PrintedLetter,
+}
+
+async fn letter(State(site): State<Site>, Path(name): Path<String>) -> Response {
+    let all = site.instance.letters();
+    let (mails, letters) = (site.instance.inbox.len(), all.len());
+    match all.into_iter().find(|l| l.name == name) {
+        Some(letter) => page(
+            StatusCode::OK,
+            &LetterPage {
+                here: "/letters",
+                mails,
+                letters,
+                letter,
+            },
+        ),
+        None => missing("letter", "/letters", mails, letters),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "missing.html")]
+struct MissingPage {
+    what: &'static str,
+    here: &'static str,
+    mails: usize,
+    letters: usize,
+}
+
+fn missing(what: &'static str, here: &'static str, mails: usize, letters: usize) -> Response {
+    page(
+        StatusCode::NOT_FOUND,
+        &MissingPage {
+            what,
+            here,
+            mails,
+            letters,
+        },
+    )
+}
+
+#[derive(Template)]
+#[template(path = "api.html")]
+struct ReferencePage;
+
+async fn reference() -> Response {
+    respond(StatusCode::OK, &ReferencePage, REFERENCE_POLICY)
+}
+
+async fn scalar() -> Response {
+    match scalar_api_reference::get_asset_with_mime("scalar.js") {
+        Some((_, code)) => (
+            [
+                (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+                (CACHE_CONTROL, "max-age=86400"),
+            ],
+            code,
+        )
+            .into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn script(code: &'static str) -> Response {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], code).into_response()
+}
+
+async fn document() -> Response {
+    (
+        [(CONTENT_TYPE, "application/json")],
+        crate::openapi::openapi(),
+    )
+        .into_response()
+}
+
+/// Our own scripts and styles, and nothing from elsewhere. Mails are shown in a frame that holds to
+/// this too.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The reference makes its styles as it goes.
+const REFERENCE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; \
+     img-src 'self' data: blob:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
+
+fn page(status: StatusCode, template: &impl Template) -> Response {
+    respond(status, template, PAGE_POLICY)
+}
+
+fn respond(status: StatusCode, template: &impl Template, policy: &'static str) -> Response {
+    let headers: [(HeaderName, &str); 5] = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, policy),
+    ];
+    match template.render() {
+        Ok(html) => (status, headers, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page can't be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

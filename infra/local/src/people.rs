@@ -1,0 +1,542 @@
+//! Sample people: made at the first start through the API itself, as their portals would make them,
+//! so that there is somebody to sign in as.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::{Instance, StartError, post};
+
+/// What all sample people have chosen.
+pub const PASSWORD: &str = "Quiet-River-58!";
+
+/// What an administrator has set for somebody who has not signed in yet.
+const INITIAL_PASSWORD: &str = "First-Visit-21!";
+
+/// From where sample people come in, so that their requests don't use up anybody's tries
+/// (an address for documentation, RFC 5737).
+const SOURCE: &str = "192.0.2.10";
+
+/// Somebody to sign in as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The portal.
+    pub portal: String,
+    /// The user name.
+    pub user_name: String,
+    /// The password; none yet where the person has still to choose one.
+    pub password: Option<String>,
+    /// Given and family name.
+    pub name: String,
+    /// What they are, and for whom.
+    pub who: String,
+    /// What to try as them; code stands between backticks.
+    pub to_try: String,
+    /// The letter that holds their PIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter: Option<String>,
+    /// The place in the inbox of the mail that holds their code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<usize>,
+}
+
+/// The sample people, and what kept others from being made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct People {
+    /// The sample people, by portal.
+    pub people: Vec<Person>,
+    /// Why the people of a portal could not be made: its policy asks for something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+impl People {
+    /// Those that an earlier start has made; none before the first.
+    ///
+    /// # Errors
+    /// When the file is there and can't be read.
+    pub fn read(file: &Path) -> Result<Option<Self>, StartError> {
+        match std::fs::read(file) {
+            Ok(text) => {
+                let read = serde_json::from_slice(&text);
+                read.map(Some).map_err(|e| {
+                    format!(
+                        "{} can't be read: {e}. `cargo portal reset` starts anew",
+                        file.display()
+                    )
+                    .into()
+                })
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(format!("{} can't be read: {e}", file.display()).into()),
+        }
+    }
+
+    /// Keeps them for the next start: the whole file or nothing.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn write(&self, file: &Path) -> Result<(), StartError> {
+        let whole = file.with_extension("json.new");
+        std::fs::write(&whole, serde_json::to_string_pretty(self)? + "\n")?;
+        Ok(std::fs::rename(whole, file)?)
+    }
+
+    /// Makes the people of each portal that there is. What one portal refuses, because its policy is
+    /// another than the one that comes with the source, is noted, and the others go on.
+    pub async fn make(instance: &Instance, base: &str) -> Self {
+        let mut made = Self::default();
+        for portal in [
+            "group", "member", "provider", "practice", "agent", "producer", "employer",
+        ] {
+            if instance.app.portals.get(portal).is_none() {
+                continue;
+            }
+            let mut maker = Maker {
+                instance,
+                portal,
+                client: Client::new(base, portal).from_source(SOURCE),
+                people: Vec::new(),
+            };
+            let result = match portal {
+                "group" => maker.group().await,
+                "member" => maker.members().await,
+                "provider" => maker.providers().await,
+                "practice" => maker.practices().await,
+                "agent" => maker.agents().await,
+                "producer" => maker.producer().await,
+                _ => maker.employer().await,
+            };
+            made.people.append(&mut maker.people);
+            if let Err(error) = result {
+                made.missing.push(error.to_string());
+            }
+        }
+        made
+    }
+
+    /// The sample person of a portal with this name.
+    pub fn find(&self, portal: &str, name: &str) -> Option<&Person> {
+        self.people
+            .iter()
+            .find(|p| p.portal == portal && p.name == name)
+    }
+}
+
+/// Makes the people of one portal.
+struct Maker<'a> {
+    instance: &'a Instance,
+    portal: &'static str,
+    client: Client,
+    people: Vec<Person>,
+}
+
+impl Maker<'_> {
+    async fn group(&mut self) -> Result<(), StartError> {
+        let ruth = json!({
+            "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+            "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
+            "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+        });
+        self.post(&self.client, "/registrations", ruth).await?;
+        let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
+        self.add(
+            ("ruth.okafor", "Ruth Okafor", "Principal of Blue Heron Manufacturing"),
+            "List the people (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`), invite a backup (`POST /group/invitations`).",
+        );
+        let sam = self.invited(&administrator, "Sam", "sam.lind").await?;
+        let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
+        self.post(&administrator, &format!("/users/{sam}/approval"), approval)
+            .await?;
+        self.add(
+            ("sam.lind", "Sam Lind", "Staff of Blue Heron Manufacturing, approved"),
+            "See what was assigned (`GET /group/entitlements`) and who administers (`GET /group/me`).",
+        );
+        self.invited(&administrator, "Nora", "nora.lind").await?;
+        self.add(
+            ("nora.lind", "Nora Lind", "Staff of Blue Heron Manufacturing, not approved yet"),
+            "Sign in: the next step is `await_approval`, and `GET /group/entitlements` is refused until Ruth approves.",
+        );
+        Ok(())
+    }
+
+    /// Invites somebody to Blue Heron Manufacturing, who registers; returns their id.
+    async fn invited(
+        &self,
+        administrator: &Client,
+        first: &str,
+        user_name: &str,
+    ) -> Result<String, StartError> {
+        let email = format!("{}@blueheron.example", first.to_lowercase());
+        let invitation =
+            json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
+        self.post(administrator, "/invitations", invitation).await?;
+        self.instance.settle().await?;
+        let mails = self.instance.inbox.to(&email);
+        let token = mails
+            .last()
+            .and_then(post::link_token)
+            .ok_or_else(|| format!("no invitation reached {email}"))?;
+        let acceptance = json!({
+            "token": token, "first_name": first, "last_name": "Lind", "email": email,
+            "user_name": user_name, "password": PASSWORD,
+        });
+        let answer = self
+            .post(&self.client, "/invitations/accept", acceptance)
+            .await?;
+        Ok(answer.text_at("/user_id").to_owned())
+    }
+
+    async fn members(&mut self) -> Result<(), StartError> {
+        let questions = self.questions();
+        let maria = json!({
+            "way": "member",
+            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
+            "first_name": "Maria", "last_name": "Alvarez", "email": "maria@alvarez.example",
+            "user_name": "maria.alvarez", "password": PASSWORD, "security_answers": questions,
+        });
+        self.post(&self.client, "/registrations", maria).await?;
+        let (letter, _) = self.letter().await?;
+        self.add(
+            ("maria.alvarez", "Maria Alvarez", "Member whose PIN letter has been printed"),
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /member/pin/activation`), or lose the letter and have a new PIN issued (`POST /member/pin/letter`).",
+        )
+        .letter = Some(letter);
+
+        let grace = json!({
+            "way": "member",
+            "proof": { "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" },
+            "first_name": "Grace", "last_name": "Kim", "email": "grace@kim.example",
+            "user_name": "grace.kim", "password": PASSWORD, "security_answers": self.questions(),
+        });
+        self.post(&self.client, "/registrations", grace).await?;
+        let (_, pin) = self.letter().await?;
+        let signed_in = self.sign_in("grace.kim", PASSWORD).await?;
+        self.post(&signed_in, "/pin/activation", json!({ "pin": pin }))
+            .await?;
+        self.add(
+            ("grace.kim", "Grace Kim", "Member with full access"),
+            "Everything is open: `GET /member/entitlements`.",
+        );
+        Ok(())
+    }
+
+    /// Answers to the first security questions that the portal offers.
+    fn questions(&self) -> Value {
+        let asked = self
+            .instance
+            .app
+            .portals
+            .get(self.portal)
+            .and_then(|p| p.security_questions.clone());
+        let Some(asked) = asked else { return json!([]) };
+        let answers = [
+            "Maple Street School",
+            "Biscuit",
+            "Lake Geneva",
+            "Robin",
+            "Whitcombe",
+            "Beetle",
+        ];
+        let pairs = asked
+            .questions
+            .iter()
+            .zip(answers)
+            .take(asked.asked.get() as usize);
+        pairs
+            .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
+            .collect()
+    }
+
+    async fn providers(&mut self) -> Result<(), StartError> {
+        let registration = |way: &str,
+                            id: &str,
+                            tax_id: &str,
+                            first: &str,
+                            last: &str,
+                            email: &str,
+                            street: &str| {
+            json!({
+                "way": way, "proof": { "provider_id": id, "tax_id": tax_id },
+                "first_name": first, "last_name": last, "email": email, "password": PASSWORD,
+                "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
+                "postal_address": { "lines": [street], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
+            })
+        };
+        let helen = registration(
+            "practice",
+            "PV30001",
+            "003456789",
+            "Helen",
+            "Brandt",
+            "helen@lakeside.example",
+            "12 Harbor Lane",
+        );
+        let answer = self.post(&self.client, "/registrations", helen).await?;
+        let user_name = answer.text_at("/user_name").to_owned();
+        let (_, pin) = self.letter().await?;
+        let administrator = self.sign_in(&user_name, PASSWORD).await?;
+        self.post(&administrator, "/pin/activation", json!({ "pin": pin }))
+            .await?;
+        self.add(
+            (&user_name, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
+            "List the users (`GET /provider/users`), add one (`POST /provider/users`) and find the registration code in the inbox.",
+        );
+
+        let (user_name, _, code) = self.added(&administrator, "Ben").await?;
+        let redemption = json!({
+            "user_name": user_name, "registration_code": code, "password": PASSWORD,
+            "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
+        });
+        self.post(&self.client, "/registration-codes/redemption", redemption)
+            .await?;
+        self.add(
+            (&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"),
+            "See what was assigned: `GET /provider/entitlements`.",
+        );
+
+        let (user_name, mail, _) = self.added(&administrator, "Carla").await?;
+        let carla = self.add(
+            (&user_name, "Carla Lind", "Staff of Lakeside Family Medicine, still pending"),
+            "Take the code of her mail and choose a password: `POST /provider/registration-codes/redemption`.",
+        );
+        carla.password = None;
+        carla.mail = Some(mail);
+
+        let joan = registration(
+            "facility",
+            "PV30006",
+            "008901234",
+            "Joan",
+            "Petrov",
+            "joan@mercystreet.example",
+            "9 Orchard Row",
+        );
+        let answer = self.post(&self.client, "/registrations", joan).await?;
+        let user_name = answer.text_at("/user_name").to_owned();
+        let (letter, _) = self.letter().await?;
+        self.add(
+            (&user_name, "Joan Petrov", "Primary user of Mercy Street Hospital, whose PIN letter has been printed"),
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /provider/pin/activation`). A lost letter is for the help desk: `POST /provider/pin/letter` is refused.",
+        )
+        .letter = Some(letter);
+        Ok(())
+    }
+
+    /// Adds a user to Lakeside Family Medicine; returns user name, place of the mail, and code.
+    async fn added(
+        &self,
+        administrator: &Client,
+        first: &str,
+    ) -> Result<(String, usize, String), StartError> {
+        let email = format!("{}@lakeside.example", first.to_lowercase());
+        let user = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims", "eligibility"] });
+        let answer = self.post(administrator, "/users", user).await?;
+        self.instance.settle().await?;
+        let mails = self.instance.inbox.to(&email);
+        let found = mails
+            .last()
+            .and_then(|m| Some((m.at_index, post::registration_code(m)?.to_owned())));
+        let (mail, code) = found.ok_or_else(|| format!("no registration code reached {email}"))?;
+        Ok((answer.text_at("/user_name").to_owned(), mail, code))
+    }
+
+    async fn practices(&mut self) -> Result<(), StartError> {
+        let pat = json!({
+            "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+            "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
+            "user_name": "pat.novak", "password": PASSWORD,
+        });
+        self.post(&self.client, "/registrations", pat).await?;
+        let manager = self.sign_in("pat.novak", PASSWORD).await?;
+        self.add(
+            (
+                "pat.novak",
+                "Pat Novak",
+                "Office manager of Lakeside Family Medicine",
+            ),
+            "Make a staff account with an initial password: `POST /practice/users`.",
+        );
+        let toni = json!({
+            "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
+            "user_name": "toni.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
+        });
+        self.post(&manager, "/users", toni).await?;
+        self.add(
+            ("toni.lind", "Toni Lind", "Staff of Lakeside Family Medicine with an initial password"),
+            "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",
+        )
+        .password = Some(INITIAL_PASSWORD.into());
+        let omar = json!({
+            "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
+            "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
+            "user_name": "omar.haddad", "password": PASSWORD,
+        });
+        self.post(&self.client, "/registrations", omar).await?;
+        self.add(
+            ("omar.haddad", "Omar Haddad", "Provider of Riverbend Dental"),
+            "Everything is open at once: `GET /practice/entitlements` shows the dental services.",
+        );
+        Ok(())
+    }
+
+    async fn agents(&mut self) -> Result<(), StartError> {
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "agent",
+                "AG10001",
+                "4821",
+                "Dana",
+                "Whitfield",
+                "dana@whitfield.example",
+            ),
+        )
+        .await?;
+        self.add(
+            (
+                "dana.whitfield",
+                "Dana Whitfield",
+                "Managing agent, current agreement on file",
+            ),
+            "Everything is open: `GET /agent/entitlements`.",
+        );
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "agent",
+                "AG10002",
+                "7310",
+                "Luis",
+                "Ortega",
+                "luis@ortega.example",
+            ),
+        )
+        .await?;
+        self.add(
+            ("luis.ortega", "Luis Ortega", "Agent without a signed agreement"),
+            "Sign in: the next step is `sign_agreement`, `GET /agent/me` names the form, and `GET /agent/entitlements` is refused.",
+        );
+        Ok(())
+    }
+
+    async fn producer(&mut self) -> Result<(), StartError> {
+        self.post(
+            &self.client,
+            "/registrations",
+            agent(
+                "producer",
+                "AG10001",
+                "4821",
+                "Dana",
+                "Whitfield",
+                "dana@whitfield.example",
+            ),
+        )
+        .await?;
+        self.add(
+            ("dana.whitfield", "Dana Whitfield", "Primary producer"),
+            "Invite a sub-user (`POST /producer/invitations`), and see when each last signed in (`GET /producer/users`).",
+        );
+        Ok(())
+    }
+
+    async fn employer(&mut self) -> Result<(), StartError> {
+        let lena = json!({
+            "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+            "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
+            "user_name": "lena.fischer", "password": PASSWORD,
+        });
+        self.post(&self.client, "/registrations", lena).await?;
+        self.add(
+            ("lena.fischer", "Lena Fischer", "Delegated administrator of Blue Heron Manufacturing"),
+            "Invite somebody (`POST /employer/invitations`), and list the users (`GET /employer/users`).",
+        );
+        Ok(())
+    }
+
+    /// Prints what waits; returns the name and the PIN of the letter that is new.
+    async fn letter(&self) -> Result<(String, String), StartError> {
+        let known: Vec<_> = self
+            .instance
+            .letters()
+            .into_iter()
+            .map(|l| l.name)
+            .collect();
+        self.instance.settle().await?;
+        let letters = self.instance.letters();
+        let fresh = letters.iter().find(|l| !known.contains(&l.name));
+        let found = fresh.and_then(|l| Some((l.name.clone(), post::pin(&l.text)?.to_owned())));
+        found.ok_or_else(|| {
+            format!(
+                "no letter with a PIN was printed for the {} portal",
+                self.portal
+            )
+            .into()
+        })
+    }
+
+    async fn sign_in(&self, user_name: &str, password: &str) -> Result<Client, StartError> {
+        let (signed_in, answer) = self.client.sign_in(user_name, password).await?;
+        self.accepted(answer, "POST", "/sessions")?;
+        Ok(signed_in)
+    }
+
+    async fn post(&self, client: &Client, path: &str, body: Value) -> Result<Answer, StartError> {
+        let answer = client.send(Method::POST, path, Some(&body)).await?;
+        self.accepted(answer, "POST", path)
+    }
+
+    fn accepted(&self, answer: Answer, method: &str, path: &str) -> Result<Answer, StartError> {
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let reasons: Vec<_> = answer.fields().iter().map(ToString::to_string).collect();
+        let fields = if reasons.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", reasons.join(", "))
+        };
+        Err(format!(
+            "{method} /{}{path} answered {}: {}{fields}",
+            self.portal,
+            answer.status,
+            if answer.text_at("/detail").is_empty() {
+                &answer.text
+            } else {
+                answer.text_at("/detail")
+            },
+        )
+        .into())
+    }
+
+    fn add(&mut self, (user_name, name, who): (&str, &str, &str), to_try: &str) -> &mut Person {
+        let person = Person {
+            portal: self.portal.to_owned(),
+            user_name: user_name.to_owned(),
+            password: Some(PASSWORD.to_owned()),
+            name: name.to_owned(),
+            who: who.to_owned(),
+            to_try: to_try.to_owned(),
+            letter: None,
+            mail: None,
+        };
+        self.people.push(person);
+        let last = self.people.len() - 1;
+        &mut self.people[last]
+    }
+}
+
+/// The registration of an agent.
+fn agent(way: &str, id: &str, ssn_last4: &str, first: &str, last: &str, email: &str) -> Value {
+    json!({
+        "way": way, "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
+        "first_name": first, "last_name": last, "email": email,
+        "user_name": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "may_sign": true,
+    })
+}
