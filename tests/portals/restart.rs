@@ -243,7 +243,7 @@ fn a_second_system_on_the_same_folder_is_refused_in_words() {
     life.live(async |world| {
         let refused = Instance::start(options.clone()).await.unwrap_err().to_string();
         let expected = format!(
-            "another portal is running on {}; stop it, or start this one with --data ANOTHER-FOLDER",
+            "another portal is running on the folder {}. Stop that one first, or use another folder with --data DIR",
             folder.path().display()
         );
         assert_eq!(refused, expected);
@@ -263,6 +263,7 @@ fn a_second_system_on_the_same_folder_is_refused_in_words() {
 #[test]
 fn a_damaged_key_stops_the_start_in_words() {
     let folder = TempDir::new().unwrap();
+    Life::first(&kept_in(folder.path())).end();
     std::fs::write(folder.path().join("kms.key"), b"half a key").unwrap();
     let runtime = Runtime::new().unwrap();
     let refused = runtime

@@ -257,6 +257,13 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
             }
+            let lower = |pointer: &str| text(account, pointer).to_lowercase();
+            row["search"] = json!([
+                lower("/user_name"),
+                lower("/name/first"),
+                lower("/name/last"),
+                lower("/email"),
+            ]);
             for field in ["role", "services", "group_codes", "since"] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
