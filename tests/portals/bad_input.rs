@@ -14,9 +14,10 @@ use serde_json::{Map, Value, json};
 use vestibule_local::client::{Answer, Client, answer};
 use vestibule_local::openapi::openapi;
 use vestibule_tests::people::{
-    PASSWORD, agent, dental, group_principal, hint, member, provider, with, without,
+    PASSWORD, agent, dental, group_principal, hint, member, provider, security_answers, with,
+    without,
 };
-use vestibule_tests::{World, pin_in};
+use vestibule_tests::{World, pin_in, token_in};
 
 use crate::openapi::{operations, resolve};
 
@@ -81,7 +82,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let lee = world
         .invite(&ruth, "Lee", "lee@blueheron.example", "user")
         .await;
-    let (helen, _) = world.provider().await;
+    let (helen, helens_name) = world.provider().await;
     let (added, code) = world.added_by(&helen, "Ivy").await;
     let maria = world.member().await;
     let letters = world.letters().await;
@@ -94,6 +95,31 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         world.register("practice", dental()).await;
         world.sign_in("practice", "omar.haddad").await
     };
+    // Who is managed, who confirms another address, and who has forgotten their password.
+    world.staff(&ruth, "Tess", "user").await;
+    let tess = ruth
+        .get("/users?query=tess.lind")
+        .await
+        .unwrap()
+        .text_at("/items/0/id")
+        .to_owned();
+    let body = json!({ "email": "ruth@other.example", "password": PASSWORD });
+    let asked = ruth
+        .send(Method::PUT, "/me/email", Some(&body))
+        .await
+        .unwrap();
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
+    let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
+    let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
+    let publication = helen
+        .get("")
+        .await
+        .unwrap()
+        .text_at("/publications/0/id")
+        .to_owned();
+    let forgetful = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
+
     let on = |portal: &str| world.on(portal);
     let small_group = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     let dependant = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
@@ -126,6 +152,10 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     };
     let post =
         |client: &Client, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
+    let of_tess = |route: &str, body: Value| Endpoint {
+        path: route.replace("{id}", &tess),
+        ..one(Method::PUT, &ruth, route, body, &[])
+    };
     vec![
         post(
             &on("group"),
@@ -197,7 +227,97 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({ "current_password": PASSWORD, "new_password": "Other-Brook-63!" }),
             &[],
         ),
+        of_tess(
+            "/users/{id}/access",
+            json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"] }),
+        ),
+        of_tess("/users/{id}/status", json!({ "status": "active" })),
+        one(
+            Method::PATCH,
+            &helen,
+            "/me",
+            json!({
+                "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "subscriptions": [publication],
+                "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
+            }),
+            &[],
+        ),
+        one(
+            Method::PUT,
+            &omar,
+            "/me/email",
+            json!({ "email": "omar@other.example", "password": PASSWORD }),
+            &[],
+        ),
+        one(
+            Method::POST,
+            &on("group"),
+            "/email-confirmations",
+            json!({ "token": confirmation }),
+            &["token"],
+        ),
+        post(
+            &ruth,
+            "/feedback",
+            json!({ "text": "The list of users is slow." }),
+        ),
+        post(
+            &on("group"),
+            "/password-resets",
+            json!({ "user_name": "ruth.okafor" }),
+        ),
+        post(
+            &on("group"),
+            "/user-name-reminders",
+            json!({ "email": "ruth@blueheron.example" }),
+        ),
+        post(&on("member"), "/user-name-recoveries", forgetful.clone()),
+        post(
+            &on("member"),
+            "/user-name-recoveries/answers",
+            with(forgetful, "/security_answers", security_answers()),
+        ),
+        one(
+            Method::POST,
+            &on("provider"),
+            "/password-resets/look-up",
+            json!({ "token": reset_helen }),
+            &["token"],
+        ),
+        // The sessions of who has a new password are over, so these come last.
+        one(
+            Method::POST,
+            &on("group"),
+            "/password-resets/redemption",
+            json!({ "token": reset_tess, "new_password": "Other-Brook-63!" }),
+            &["token"],
+        ),
+        one(
+            Method::POST,
+            &on("provider"),
+            "/password-resets/redemption",
+            json!({ "token": reset_helen, "hint_answer": "A green Beetle", "new_password": "Other-Brook-63!" }),
+            &["token"],
+        ),
+        post(
+            &on("member"),
+            "/password-resets/redemption",
+            json!({ "user_name": "maria.alvarez", "security_answers": security_answers(), "new_password": "Other-Brook-63!" }),
+        ),
     ]
+}
+
+/// The token of a reset link: the request is looked into by the first delivery and answered by the
+/// second.
+async fn reset_token(world: &World, portal: &str, user_name: &str, address: &str) -> String {
+    let asked = world
+        .on(portal)
+        .post("/password-resets", json!({ "user_name": user_name }))
+        .await
+        .unwrap();
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    world.mails_to(address).await;
+    token_in(&world.last_mail_to(address).await)
 }
 
 /// The answer is a small problem of the caller's making.
@@ -538,9 +658,11 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
                 ("very long in wide letters", "\u{1f512}".repeat(15_000)),
                 ("too long for a body", "x".repeat(100_000)),
             ];
-            // A password is whatever its owner's keyboard makes.
+            // A password is whatever its owner's keyboard makes, and feedback is prose.
             if is_password {
                 texts.remove(1);
+            } else if route.ends_with("/feedback") {
+                texts.remove(3);
             } else {
                 for c in [
                     "\u{202e}", "\u{2066}", "\u{200b}", "\u{200d}", "\u{feff}", "\u{ad}",
@@ -857,6 +979,13 @@ async fn a_query_is_read_strictly() {
             format!("cursor={of_users}&cursor={of_users}"),
             "cursor",
         ),
+        ("/users", "role=king".to_owned(), "role"),
+        ("/users", "role=".to_owned(), "role"),
+        ("/users", "registration=maybe".to_owned(), "registration"),
+        ("/users", "status=asleep".to_owned(), "status"),
+        ("/users", "idle_since=yesterday".to_owned(), "idle_since"),
+        ("/users", "idle_since=2026-13-01".to_owned(), "idle_since"),
+        ("/users", format!("query={huge}"), "query"),
         ("/invitations", format!("cursor={of_users}"), "cursor"),
         ("/invitations", "cursor=garbage".to_owned(), "cursor"),
     ] {
@@ -895,14 +1024,33 @@ async fn what_is_not_there_is_a_problem_too() {
         "'%20OR%201=1",
         "{id}",
     ] {
-        for (method, path) in [
-            (Method::GET, format!("/users/{id}")),
-            (Method::POST, format!("/users/{id}/approval")),
-            (Method::POST, format!("/invitations/{id}/resend")),
-            (Method::DELETE, format!("/invitations/{id}")),
+        let nothing = json!({ "services": [], "group_codes": [] });
+        for (method, path, body) in [
+            (Method::GET, format!("/users/{id}"), None),
+            (Method::DELETE, format!("/users/{id}"), None),
+            (
+                Method::POST,
+                format!("/users/{id}/approval"),
+                Some(nothing.clone()),
+            ),
+            (
+                Method::PUT,
+                format!("/users/{id}/access"),
+                Some(with(nothing.clone(), "/role", "user")),
+            ),
+            (
+                Method::PUT,
+                format!("/users/{id}/status"),
+                Some(json!({ "status": "active" })),
+            ),
+            (
+                Method::POST,
+                format!("/invitations/{id}/resend"),
+                Some(nothing),
+            ),
+            (Method::DELETE, format!("/invitations/{id}"), None),
+            (Method::DELETE, format!("/sessions/{id}"), None),
         ] {
-            let body =
-                (method == Method::POST).then(|| json!({ "services": [], "group_codes": [] }));
             let told = ruth
                 .send(method.clone(), &path, body.as_ref())
                 .await

@@ -239,7 +239,10 @@ fn no_two_schemas_are_one() {
         let shape = schema["properties"].to_string();
         if schema["properties"].is_object() {
             let twin = shapes.insert(shape, name);
-            let known = [("AgreementDescription", "AgreementAnswer")];
+            let known = [
+                ("AgreementDescription", "AgreementAnswer"),
+                ("LinkFields", "LinkAnswer"),
+            ];
             assert!(
                 twin.is_none() || known.contains(&(name, twin.unwrap())),
                 "{name} has the fields of {twin:?}"
@@ -249,9 +252,60 @@ fn no_two_schemas_are_one() {
     // Nothing is described that nothing uses.
     let text = openapi();
     for name in schemas.keys() {
-        assert!(
-            text.contains(&format!("\"#/components/schemas/{name}\"")),
-            "{name} is used"
-        );
+        // The items of a list are written out in the list's own schema.
+        let used = ["", "Listed_"]
+            .iter()
+            .any(|of| text.contains(&format!("\"#/components/schemas/{of}{name}\"")));
+        assert!(used, "{name} is used");
     }
+}
+
+/// The kinds of problems that a source text makes: a text in lower case with a title after it.
+fn kinds_in(source: &str) -> BTreeSet<String> {
+    let in_one_line = source.split_whitespace().collect::<Vec<_>>().join(" ");
+    let texts: Vec<_> = in_one_line.split("\", \"").collect();
+    let mut kinds = BTreeSet::new();
+    for pair in texts.windows(2) {
+        let kind = pair[0].rsplit('"').next().unwrap();
+        let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if is_kind && pair[1].starts_with(|c: char| c.is_ascii_uppercase()) {
+            kinds.insert(kind.to_owned());
+        }
+    }
+    kinds
+}
+
+/// All sources below a folder.
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_problem_is_in_the_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut texts = Vec::new();
+    sources(&root.join("functions"), &mut texts);
+    sources(&root.join("shared/http/src"), &mut texts);
+    let made: BTreeSet<_> = texts.iter().flat_map(|text| kinds_in(text)).collect();
+    for known in ["pin-wrong", "not-found", "was-deleted", "unavailable"] {
+        assert!(made.contains(known), "{known} is found in {made:?}");
+    }
+
+    // The first column of the table of problems.
+    let guide = std::fs::read_to_string(root.join("docs/api.md")).unwrap();
+    let (_, table) = guide.split_once("| `type`: `urn:vestibule:problem:`").unwrap();
+    let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
+    let told: BTreeSet<_> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(told, made, "the guide and the sources know the same kinds");
 }

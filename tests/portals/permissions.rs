@@ -6,7 +6,7 @@
 //! step. All roles are of the first organisation, unless their name says otherwise.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use reqwest::Method;
@@ -24,17 +24,38 @@ const OTHER: &str = "of another organisation";
 const ELSEWHERE: &str = "of another portal";
 const WHOSE: [&str; 3] = [OWN, OTHER, ELSEWHERE];
 
+const USER: &str = "a user of the first organisation";
+const DISABLED: &str = "a disabled user of the first organisation";
+const ADMINISTRATOR: &str = "an administrator of the first organisation";
+const PRINCIPAL: &str = "the principal of the first organisation";
+const ONESELF: &str = "oneself";
+const RAISED: &str = "a user of the first organisation, made an administrator";
+const CROWNED: &str = "a user of the first organisation, made a principal";
+const LOWERED: &str = "an administrator of the first organisation, made a user";
+
+const ONES_OWN: &str = "one's own";
+const COLLEAGUES: &str = "somebody else's of the first organisation";
+
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 22] = [
+const ROUTES: [(&str, &str, &[&str]); 38] = [
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
     ("GET", "/{portal}/sessions/current", &[""]),
     ("GET", "/{portal}/pin/letter", &[""]),
     ("GET", "/{portal}/invitations", &[""]),
-    ("GET", "/{portal}/users", &[""]),
+    ("GET", "/{portal}/sessions", &[""]),
+    ("GET", "/{portal}/users", &["", "by last sign-in"]),
+    ("GET", "/{portal}/users.csv", &[""]),
     ("GET", "/{portal}/users/{id}", &WHOSE),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
+    ("POST", "/{portal}/password-resets", &["an unknown name"]),
+    ("POST", "/{portal}/password-resets/look-up", &["an unknown link"]),
+    ("POST", "/{portal}/password-resets/redemption", &["an unknown name or link"]),
+    ("POST", "/{portal}/user-name-reminders", &["an unknown address"]),
+    ("POST", "/{portal}/user-name-recoveries", &["an unknown number"]),
+    ("POST", "/{portal}/user-name-recoveries/answers", &["an unknown number"]),
+    ("POST", "/{portal}/email-confirmations", &["an unknown link"]),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -60,8 +81,49 @@ const ROUTES: [(&str, &str, &[&str]); 22] = [
         &["a user", "an administrator", "a principal"],
     ),
     ("POST", "/{portal}/users/{id}/approval", &WHOSE),
+    (
+        "PUT",
+        "/{portal}/users/{id}/access",
+        &[
+            USER,
+            RAISED,
+            CROWNED,
+            ADMINISTRATOR,
+            LOWERED,
+            PRINCIPAL,
+            ONESELF,
+            OTHER,
+            ELSEWHERE,
+        ],
+    ),
+    (
+        "PUT",
+        "/{portal}/users/{id}/status",
+        &[
+            USER,
+            DISABLED,
+            ADMINISTRATOR,
+            PRINCIPAL,
+            ONESELF,
+            OTHER,
+            ELSEWHERE,
+        ],
+    ),
+    (
+        "DELETE",
+        "/{portal}/users/{id}",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    ("PATCH", "/{portal}/me", &[""]),
+    ("PUT", "/{portal}/me/email", &[""]),
+    ("POST", "/{portal}/feedback", &[""]),
     ("POST", "/{portal}/pin/activation", &["a wrong PIN"]),
     ("POST", "/{portal}/pin/letter", &[""]),
+    (
+        "DELETE",
+        "/{portal}/sessions/{id}",
+        &[ONES_OWN, COLLEAGUES, OTHER, ELSEWHERE],
+    ),
     ("PUT", "/{portal}/sessions/current/password", &[""]),
     ("DELETE", "/{portal}/sessions/current", &[""]),
 ];
@@ -105,11 +167,17 @@ struct Site {
     portal: &'static str,
     /// Who can make what others try to get at, where people are invited.
     first: Option<Client>,
+    /// Who stands highest in the first organisation, where there is one.
+    principal: Option<Client>,
     actors: Vec<Actor>,
     /// A user of the first organisation, of another, and of another portal.
     users: [String; 3],
     /// An invitation of another organisation, and of another portal.
     invitations: [String; 2],
+    /// A session of somebody of another organisation, and of another portal.
+    sessions: [String; 2],
+    /// Users of the first organisation whom nobody has done anything to yet.
+    victims: RefCell<BTreeMap<&'static str, String>>,
     pending: RefCell<Option<String>>,
     invitation: RefCell<Option<String>>,
     count: Cell<u32>,
@@ -166,13 +234,93 @@ impl Site {
         id
     }
 
+    /// Somebody of the first organisation whom nobody has done anything to yet.
+    async fn victim(&self, what: &'static str) -> String {
+        let Some(principal) = &self.principal else {
+            return self.users[0].clone();
+        };
+        if what == PRINCIPAL {
+            return id_of(principal).await;
+        }
+        let there = self.victims.borrow().get(what).cloned();
+        if let Some(id) = there {
+            return id;
+        }
+        let n = self.next();
+        let administers = [ADMINISTRATOR, LOWERED].contains(&what);
+        let role = if administers { "administrator" } else { "user" };
+        let id = if self.first.is_some() {
+            let name = format!("victim{n}");
+            let id = accepted(&self.world, self.portal, principal, &name, role).await;
+            let path = format!("/users/{id}/approval");
+            let approved = principal.post(&path, json!({ "services": [] })).await.unwrap();
+            assert_eq!(approved.status, 200, "{}", approved.text);
+            id
+        } else {
+            let mut body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("victim{n}@example.com"), "role": role });
+            if self.portal == "practice" {
+                body["user_name"] = format!("victim{n}").into();
+                body["initial_password"] = PASSWORD.into();
+            }
+            let added = principal.post("/users", body).await.unwrap();
+            assert_eq!(added.status, 201, "{}", added.text);
+            added.text_at("/id").to_owned()
+        };
+        if what == DISABLED {
+            let body = json!({ "status": "disabled" });
+            let path = format!("/users/{id}/status");
+            let disabled = principal.send(Method::PUT, &path, Some(&body)).await.unwrap();
+            assert_eq!(disabled.status, 200, "{}", disabled.text);
+        }
+        self.victims.borrow_mut().insert(what, id.clone());
+        id
+    }
+
+    /// The user that an administrator tries to do something to.
+    async fn target(&self, actor: &Actor, what: &'static str) -> String {
+        match what {
+            OTHER => self.users[1].clone(),
+            ELSEWHERE => self.users[2].clone(),
+            ONESELF => {
+                let me = actor.client.get("/me").await.unwrap();
+                match me.status {
+                    200 => me.text_at("/id").to_owned(),
+                    _ => NOBODYS.to_owned(),
+                }
+            }
+            _ => self.victim(what).await,
+        }
+    }
+
+    /// A session that somebody tries to end.
+    async fn session(&self, actor: &Actor, what: &str) -> String {
+        match what {
+            OTHER => self.sessions[0].clone(),
+            ELSEWHERE => self.sessions[1].clone(),
+            _ => {
+                let owner = if what == ONES_OWN {
+                    Some(actor)
+                } else {
+                    self.actors.iter().rfind(|a| {
+                        a.role != actor.role && !a.role.contains("another") && a.role != "nobody"
+                    })
+                };
+                let n = self.next();
+                match owner {
+                    Some(owner) => further_session(&owner.client, &owner.password, n).await,
+                    None => NOBODYS.to_owned(),
+                }
+            }
+        }
+    }
+
     /// What is sent: the path below the portal, and a body.
     async fn request(
         &self,
         actor: &Actor,
         method: &str,
         route: &str,
-        what: &str,
+        what: &'static str,
     ) -> (String, Option<Value>) {
         let n = self.next();
         let below = route.strip_prefix("/{portal}").unwrap();
@@ -193,6 +341,75 @@ impl Site {
                 plain(),
                 Some(json!({ "user_name": format!("nobody{n}"), "password": PASSWORD })),
             ),
+            ("POST", "/password-resets") => (
+                plain(),
+                Some(json!({ "user_name": format!("nobody{n}") })),
+            ),
+            ("POST", "/password-resets/look-up") => {
+                (plain(), Some(json!({ "token": "vr.unknown.link" })))
+            }
+            ("POST", "/password-resets/redemption") => {
+                let token = format!("vr.{n:026}.{}", "A".repeat(43));
+                let mut body = json!({ "token": token, "new_password": PASSWORD });
+                match self.portal {
+                    "member" => {
+                        body["security_answers"] = member()["security_answers"].clone();
+                        body["user_name"] = format!("nobody{n}").into();
+                        body.as_object_mut().unwrap().remove("token");
+                    }
+                    "provider" => body["hint_answer"] = "A green Beetle".into(),
+                    _ => {}
+                }
+                (plain(), Some(body))
+            }
+            ("POST", "/user-name-reminders") => (
+                plain(),
+                Some(json!({ "email": format!("nobody{n}@example.com") })),
+            ),
+            ("POST", "/user-name-recoveries" | "/user-name-recoveries/answers") => {
+                let full = unknown_number(self.portal, n);
+                let mut body = json!({ "way": full["way"], "proof": full["proof"], "first_name": "No" });
+                if below.ends_with("/answers") {
+                    body["security_answers"] = match self.portal {
+                        "member" => member()["security_answers"].clone(),
+                        _ => json!([]),
+                    };
+                }
+                (plain(), Some(body))
+            }
+            ("POST", "/email-confirmations") => {
+                (plain(), Some(json!({ "token": "ve.unknown.link" })))
+            }
+            ("PATCH", "/me") => (
+                plain(),
+                Some(json!({ "first_name": "Some", "last_name": "Body" })),
+            ),
+            ("PUT", "/me/email") => (
+                plain(),
+                Some(json!({ "email": format!("other{n}@example.com"), "password": actor.password })),
+            ),
+            ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
+            ("GET", "/users") if !what.is_empty() => {
+                ("/users?idle_since=2026-01-01T00:00:00Z".to_owned(), None)
+            }
+            ("PUT", "/users/{id}/access") => {
+                let role = match what {
+                    ADMINISTRATOR | RAISED => "administrator",
+                    CROWNED => "principal",
+                    PRINCIPAL if self.portal == "employer" => "administrator",
+                    PRINCIPAL => "principal",
+                    _ => "user",
+                };
+                let body = json!({ "role": role, "services": [] });
+                (with_id(self.target(actor, what).await), Some(body))
+            }
+            ("PUT", "/users/{id}/status") => {
+                let status = if what == DISABLED { "active" } else { "disabled" };
+                let body = json!({ "status": status });
+                (with_id(self.target(actor, what).await), Some(body))
+            }
+            ("DELETE", "/users/{id}") => (with_id(self.target(actor, what).await), None),
+            ("DELETE", "/sessions/{id}") => (with_id(self.session(actor, what).await), None),
             ("POST", "/registrations") => (plain(), Some(unknown_number(self.portal, n))),
             ("POST", "/invitations/look-up") => {
                 (plain(), Some(json!({ "token": "vi.unknown.link" })))
@@ -286,6 +503,11 @@ impl Site {
                         match route {
                             "/{portal}/users/{id}/approval" => drop(self.pending.take()),
                             "/{portal}/invitations/{id}" => drop(self.invitation.take()),
+                            "/{portal}/users/{id}"
+                            | "/{portal}/users/{id}/access"
+                            | "/{portal}/users/{id}/status" => {
+                                drop(self.victims.borrow_mut().remove(what));
+                            }
                             _ => {}
                         }
                     }
@@ -316,13 +538,13 @@ impl Site {
         // BL-17: nothing of another organisation or portal is to be had.
         let outside = actor.role.contains("another");
         let strange = match what {
-            OWN => outside,
             OTHER => !outside,
-            ELSEWHERE => true,
-            _ => false,
+            // Nobody acts on themselves, and nobody ends another's session.
+            ELSEWHERE | ONESELF | COLLEAGUES => true,
+            _ => what.contains(OWN) && outside,
         };
         assert!(
-            !strange || (400..405).contains(&answer.status),
+            !strange || (400..410).contains(&answer.status),
             "{what}: {cell}"
         );
     }
@@ -462,8 +684,24 @@ async fn id_of(client: &Client) -> String {
     client.get("/me").await.unwrap().text_at("/id").to_owned()
 }
 
-/// Somebody of another portal, who brings their session here, with their id and an invitation of theirs.
-async fn stranger(world: &World, portal: &str) -> (Client, String, String) {
+/// The id of a further session of somebody, begun now.
+async fn further_session(client: &Client, password: &str, n: u32) -> String {
+    let me = client.get("/me").await.unwrap();
+    if me.status != 200 {
+        return NOBODYS.to_owned();
+    }
+    let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
+    let (further, answer) = from.sign_in(me.text_at("/user_name"), password).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let list = further.get("/sessions").await.unwrap();
+    let items = list.body["items"].as_array().unwrap();
+    let current = items.iter().find(|s| s["current"] == true).unwrap();
+    current["id"].as_str().unwrap().to_owned()
+}
+
+/// Somebody of another portal, who brings their session here, with their id, and an invitation and
+/// a session of theirs.
+async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     let there = if portal == "group" { "agent" } else { "group" };
     let body = if there == "agent" {
         agent()
@@ -477,8 +715,10 @@ async fn stranger(world: &World, portal: &str) -> (Client, String, String) {
         .await
         .unwrap();
     let invitation = invited(&client, 1_000).await;
+    let session = further_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(answer.text_at("/token"));
-    (here, registered.text_at("/user_id").to_owned(), invitation)
+    let id = registered.text_at("/user_id").to_owned();
+    (here, [id, invitation, session])
 }
 
 /// A portal whose people come in by invitation: `first` and `second` register an organisation each.
@@ -498,7 +738,7 @@ async fn by_invitation(
     };
     let one = principal(&first).await;
     let two = principal(&second).await;
-    let (stranger, strange_user, strange_invitation) = stranger(&world, portal).await;
+    let (stranger, [strange_user, strange_invitation, strange_session]) = stranger(&world, portal).await;
     let mut actors = vec![Actor::new("nobody", world.on(portal))];
     accepted(&world, portal, &one, "waiting.person", "user").await;
     actors.push(Actor::new(
@@ -535,16 +775,23 @@ async fn by_invitation(
         strange_user,
     ];
     let invitations = [invited(&two, 2_000).await, strange_invitation];
+    let sessions = [
+        further_session(&two, PASSWORD, 2_000).await,
+        strange_session,
+    ];
     actors.push(Actor::new(role, one.clone()));
     actors.push(Actor::new("administrator of another", two));
     actors.push(Actor::new("of another portal", stranger));
     Site {
         world,
         portal,
-        first: Some(one),
+        first: Some(one.clone()),
+        principal: Some(one),
         actors,
         users,
         invitations,
+        sessions,
+        victims: RefCell::default(),
         pending: RefCell::default(),
         invitation: RefCell::default(),
         count: Cell::new(3_000),
@@ -556,19 +803,27 @@ async fn without_invitations(
     world: World,
     portal: &'static str,
     mut actors: Vec<Actor>,
+    principal: Option<&Client>,
     users: [&Client; 2],
 ) -> Site {
-    let (stranger, strange_user, strange_invitation) = stranger(&world, portal).await;
+    let (stranger, [strange_user, strange_invitation, strange_session]) = stranger(&world, portal).await;
     actors.insert(0, Actor::new("nobody", world.on(portal)));
     actors.push(Actor::new("of another portal", stranger));
+    let sessions = [
+        further_session(users[1], PASSWORD, 2_000).await,
+        strange_session,
+    ];
     let users = [id_of(users[0]).await, id_of(users[1]).await, strange_user];
     Site {
         world,
         portal,
         first: None,
+        principal: principal.cloned(),
         actors,
         users,
         invitations: [NOBODYS.to_owned(), strange_invitation],
+        sessions,
+        victims: RefCell::default(),
         pending: RefCell::default(),
         invitation: RefCell::default(),
         count: Cell::new(3_000),
@@ -687,14 +942,14 @@ async fn member_portal() {
     let actors = vec![
         Actor {
             pin: another(&waited_for),
-            ..Actor::new("member without PIN", diego.clone())
+            ..Actor::new("another member, without PIN", diego.clone())
         },
         Actor {
             pin: another(&pin),
             ..Actor::new("member", maria.clone())
         },
     ];
-    let site = without_invitations(world, "member", actors, [&maria, &diego]).await;
+    let site = without_invitations(world, "member", actors, None, [&maria, &diego]).await;
     insta::assert_snapshot!(site.grid().await);
 }
 
@@ -767,7 +1022,7 @@ async fn provider_portal() {
         four("principal", &helen),
         four("principal of another", &second),
     ];
-    let site = without_invitations(world, "provider", actors, [&user, &second]).await;
+    let site = without_invitations(world, "provider", actors, Some(&helen), [&user, &second]).await;
     insta::assert_snapshot!(site.grid().await);
 }
 
@@ -833,6 +1088,6 @@ async fn practice_portal() {
         Actor::new("provider", omar.clone()),
         Actor::new("office manager of another", manager.clone()),
     ];
-    let site = without_invitations(world, "practice", actors, [&user, &manager]).await;
+    let site = without_invitations(world, "practice", actors, Some(&omar), [&user, &manager]).await;
     insta::assert_snapshot!(site.grid().await);
 }

@@ -862,9 +862,11 @@ async fn bl_16_the_system_makes_the_user_name_and_nobody_chooses_one() {
 const NOBODY: &str = "0123456789abcdefghjkmnpqrs";
 
 /// The routes with an id of which it is known what they answer; all others are compared all the same.
-const KNOWN: [&str; 4] = [
+const KNOWN: [&str; 6] = [
     "/users/{id}",
+    "/users/{id}/access",
     "/users/{id}/approval",
+    "/users/{id}/status",
     "/invitations/{id}",
     "/invitations/{id}/resend",
 ];
@@ -874,7 +876,8 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
     let api = vestibule_local::api();
     let mut routes = Vec::new();
     for (path, item) in &api.get_openapi().paths.paths {
-        if !path.contains("{id}") {
+        // A session is its owner's alone, whoever else is in the organisation.
+        if !path.contains("{id}") || path.contains("/sessions/") {
             continue;
         }
         let operations = [
@@ -891,6 +894,8 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
                 .as_ref()
                 .map(|_| match path.as_str() {
                     "/{portal}/users/{id}/approval" => json!({ "services": [] }),
+                    "/{portal}/users/{id}/access" => json!({ "role": "user", "services": [] }),
+                    "/{portal}/users/{id}/status" => json!({ "status": "disabled" }),
                     _ => json!({}),
                 });
             routes.push((method, path.replace("/{portal}", ""), body));
@@ -1122,4 +1127,35 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn bl_17_a_session_is_ended_by_its_owner_alone() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    assert_eq!(
+        redeem(&world, redemption(&user_name, &code)).await.status,
+        200
+    );
+    let sam = world.sign_in("provider", &user_name).await;
+    let ruth = world.group_principal().await;
+    let maria = world.member().await;
+    let end = async |client: &Client, id: &str| {
+        client
+            .send(Method::DELETE, &format!("/sessions/{id}"), None)
+            .await
+            .unwrap()
+    };
+    let sessions = sam.get("/sessions").await.unwrap();
+    let id = sessions.text_at("/items/0/id").to_owned();
+    for client in [&helen, &ruth, &maria] {
+        let unknown = end(client, NOBODY).await;
+        let answer = end(client, &id).await;
+        assert_eq!((unknown.status, unknown.problem()), (404, "not-found"));
+        assert_eq!((answer.status, &answer.text), (404, &unknown.text));
+    }
+    assert_eq!(sam.get("/sessions").await.unwrap().body, sessions.body);
+    assert_eq!(end(&sam, &id).await.status, 204);
+    assert_eq!(sam.get("/me").await.unwrap().status, 401);
 }

@@ -15,7 +15,7 @@ use vestibule_store::CommitError;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmationRequest {
-    /// The token.
+    /// The token of the link that was mailed to the new address.
     token: String,
 }
 

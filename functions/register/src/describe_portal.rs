@@ -25,6 +25,12 @@ pub(crate) struct PortalDescription {
     security_questions: Vec<String>,
     /// Whether a hint question is asked for.
     hint_question: bool,
+    /// What is asked for of who has forgotten the password, all of it: `email`, `security_answers`,
+    /// `hint_question`.
+    forgot_password: Vec<&'static str>,
+    /// What a forgotten user name takes: `email` where it is mailed, `security_answers` where it is
+    /// shown for them.
+    forgot_user_name: Vec<&'static str>,
     /// The ways to register.
     ways: Vec<WayDescription>,
     /// The digits of a PIN; absent where there are no PIN letters.
@@ -119,6 +125,8 @@ fn describe(policy: &Policy) -> PortalDescription {
         security_questions_asked: policy.security_questions.as_ref().map_or(0, |q| q.asked.get()),
         security_questions: policy.security_questions.iter().flat_map(|q| &q.questions).map(ToString::to_string).collect(),
         hint_question: policy.hint_question,
+        forgot_password: policy.recovery.forgot_password.iter().map(|m| m.as_str()).collect(),
+        forgot_user_name: policy.recovery.forgot_user_name.iter().map(|m| m.as_str()).collect(),
         ways: policy
             .ways
             .iter()

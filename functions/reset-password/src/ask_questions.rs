@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
+use vestibule_domain::text::NamePart;
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, proof};
 
@@ -70,8 +71,9 @@ pub(crate) async fn find(
         return Err(Problem::invalid_field("way", "must be one of the portal's ways to register"));
     };
     let mut fields = Fields::default();
+    let named = fields.take("first_name", NamePart::parse(first_name));
     let parsed = proof::parse(given, way, first_name, policy, &mut fields);
-    let (record, proof) = fields.finish(parsed)?;
+    let (record, proof) = fields.finish(parsed.filter(|_| named.is_some()))?;
     proof::count(app, &record, "remember", origin, policy).await?;
     let subject = format!("{}/{}", record.kind.as_str(), record.number);
     let records = app.store.plan_records(&record).await?;

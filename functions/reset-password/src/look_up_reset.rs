@@ -19,7 +19,7 @@ use crate::names;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResetLinkRequest {
-    /// The token.
+    /// The token of the latest link.
     token: String,
 }
 
