@@ -17,7 +17,12 @@ async fn delete(client: &Client, path: &str) -> Answer {
 /// The id of a user found by the beginning of a name.
 async fn find(client: &Client, query: &str) -> String {
     let found = client.get(&format!("/users?query={query}")).await.unwrap();
-    assert_eq!(found.body["items"].as_array().map(Vec::len), Some(1), "{}", found.text);
+    assert_eq!(
+        found.body["items"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        found.text
+    );
     found.text_at("/items/0/id").to_owned()
 }
 
@@ -38,16 +43,31 @@ async fn ag_09_an_administrator_finds_a_user_by_user_name_and_deletes_them_at_on
 
     // At once, on the open session too; and as if there had never been such a name.
     assert_eq!(sam.get("/entitlements").await.unwrap().status, 401);
-    let (_, refused) = world.on("group").sign_in("sam.lind", PASSWORD).await.unwrap();
+    let (_, refused) = world
+        .on("group")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
     assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
     let gone = ruth.get(&format!("/users/{id}")).await.unwrap();
-    let never = ruth.get(&format!("/users/{}", "0".repeat(26))).await.unwrap();
+    let never = ruth
+        .get(&format!("/users/{}", "0".repeat(26)))
+        .await
+        .unwrap();
     assert_eq!((gone.status, gone.text), (404, never.text));
     let left = ruth.get("/users").await.unwrap();
-    let names: Vec<_> = left.body["items"].as_array().unwrap().iter().map(|u| u["user_name"].as_str().unwrap()).collect();
+    let names: Vec<_> = left.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| u["user_name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["ruth.okafor", "tess.lind"]);
     let told = world.last_mail_to("sam@blueheron.example").await;
-    assert_eq!(told.subject, "Your access has ended on Harborlight for Groups");
+    assert_eq!(
+        told.subject,
+        "Your access has ended on Harborlight for Groups"
+    );
 }
 
 #[tokio::test]
@@ -61,23 +81,42 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
 
     // Not reactivated by anybody.
     for status in ["active", "disabled"] {
-        let refused = put(&ruth, &format!("/users/{id}/status"), json!({ "status": status })).await;
+        let refused = put(
+            &ruth,
+            &format!("/users/{id}/status"),
+            json!({ "status": status }),
+        )
+        .await;
         assert_eq!(refused.status, 404, "{}", refused.text);
     }
     // Not invited again by an administrator, but by a principal.
-    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "Sam@blueheron.example" });
+    let body =
+        json!({ "first_name": "Sam", "last_name": "Lind", "email": "Sam@blueheron.example" });
     let refused = tess.post("/invitations", body.clone()).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (409, "was-deleted"), "{}", refused.text);
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "was-deleted"),
+        "{}",
+        refused.text
+    );
     assert!(refused.text.contains("(312) 555-0120"), "{}", refused.text);
     assert_eq!(ruth.post("/invitations", body).await.unwrap().status, 201);
 
     // And registers anew, as somebody else to the system.
     let token = token_in(&world.last_mail_to("Sam@blueheron.example").await);
     let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
-    let anew = world.on("group").post("/invitations/accept", acceptance).await.unwrap();
+    let anew = world
+        .on("group")
+        .post("/invitations/accept", acceptance)
+        .await
+        .unwrap();
     assert_eq!(anew.status, 201, "{}", anew.text);
     assert_ne!(anew.text_at("/user_id"), id);
-    let (sam, signed_in) = world.on("group").sign_in("sam.lind", PASSWORD).await.unwrap();
+    let (sam, signed_in) = world
+        .on("group")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
     assert_eq!(signed_in.text_at("/next_step"), "await_approval");
     assert_eq!(sam.get("/entitlements").await.unwrap().status, 403);
 }
@@ -90,23 +129,57 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     let redemption = json!({
         "user_name": kim, "registration_code": code, "password": PASSWORD, "hint": vestibule_tests::people::hint(),
     });
-    let redeemed = world.on("provider").post("/registration-codes/redemption", redemption).await.unwrap();
+    let redeemed = world
+        .on("provider")
+        .post("/registration-codes/redemption", redemption)
+        .await
+        .unwrap();
     assert_eq!(redeemed.status, 200, "{}", redeemed.text);
     let session = world.sign_in("provider", &kim).await;
-    assert_eq!(session.get("/users").await.unwrap().status, 403, "a user manages nobody");
+    assert_eq!(
+        session.get("/users").await.unwrap().status,
+        403,
+        "a user manages nobody"
+    );
 
     let id = find(&helen, &kim).await;
-    let edited = put(&helen, &format!("/users/{id}/access"), access("administrator", &["claims", "eligibility"])).await;
-    assert_eq!((edited.status, edited.text_at("/role")), (200, "administrator"), "{}", edited.text);
+    let edited = put(
+        &helen,
+        &format!("/users/{id}/access"),
+        access("administrator", &["claims", "eligibility"]),
+    )
+    .await;
+    assert_eq!(
+        (edited.status, edited.text_at("/role")),
+        (200, "administrator"),
+        "{}",
+        edited.text
+    );
     // From the next request on, in the open session.
     let list = session.get("/users").await.unwrap();
-    let roles: Vec<_> = list.body["items"].as_array().unwrap().iter().map(|u| (u["user_name"].as_str().unwrap(), u["role"].as_str().unwrap())).collect();
-    let mut expected = vec![(user_name.as_str(), "principal"), (kim.as_str(), "administrator")];
+    let roles: Vec<_> = list.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| {
+            (
+                u["user_name"].as_str().unwrap(),
+                u["role"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let mut expected = vec![
+        (user_name.as_str(), "principal"),
+        (kim.as_str(), "administrator"),
+    ];
     let mut listed = roles.clone();
     expected.sort_unstable();
     listed.sort_unstable();
     assert_eq!(listed, expected);
-    assert_eq!(session.get("/entitlements").await.unwrap().body["services"], json!(["claims", "eligibility"]));
+    assert_eq!(
+        session.get("/entitlements").await.unwrap().body["services"],
+        json!(["claims", "eligibility"])
+    );
 
     let body = json!({ "first_name": "Lou", "last_name": "Lind", "email": "lou@lakeside.example", "services": ["claims"] });
     let added = session.post("/users", body).await.unwrap();
@@ -114,22 +187,52 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     code_in(&world.last_mail_to("lou@lakeside.example").await);
     let lou = added.text_at("/id").to_owned();
     assert_eq!(delete(&session, &format!("/users/{lou}")).await.status, 204);
-    assert_eq!(helen.get("/users").await.unwrap().body["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        helen.get("/users").await.unwrap().body["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
 
     // Never the one above, and never oneself.
     let top = find(&session, &user_name).await;
     for refused in [
         delete(&session, &format!("/users/{top}")).await,
-        put(&session, &format!("/users/{top}/status"), json!({ "status": "disabled" })).await,
-        put(&session, &format!("/users/{top}/access"), access("user", &[])).await,
+        put(
+            &session,
+            &format!("/users/{top}/status"),
+            json!({ "status": "disabled" }),
+        )
+        .await,
+        put(
+            &session,
+            &format!("/users/{top}/access"),
+            access("user", &[]),
+        )
+        .await,
     ] {
-        assert_eq!((refused.status, refused.problem()), (403, "not-allowed"), "{}", refused.text);
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "not-allowed"),
+            "{}",
+            refused.text
+        );
     }
     for refused in [
         delete(&session, &format!("/users/{id}")).await,
-        put(&session, &format!("/users/{id}/access"), access("principal", &[])).await,
+        put(
+            &session,
+            &format!("/users/{id}/access"),
+            access("principal", &[]),
+        )
+        .await,
     ] {
-        assert_eq!((refused.status, refused.problem()), (409, "yourself"), "{}", refused.text);
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (409, "yourself"),
+            "{}",
+            refused.text
+        );
     }
 }
 
@@ -144,40 +247,91 @@ async fn ba_06_a_disabled_user_reads_why_and_is_reinstated_by_an_administrator()
         async move { put(&ruth, &path, json!({ "status": status })).await }
     };
     let disabled = set("disabled").await;
-    assert_eq!((disabled.status, disabled.text_at("/status")), (200, "disabled"));
-    assert_eq!(set("disabled").await.status, 200, "disabling twice is disabling");
+    assert_eq!(
+        (disabled.status, disabled.text_at("/status")),
+        (200, "disabled")
+    );
+    assert_eq!(
+        set("disabled").await.status,
+        200,
+        "disabling twice is disabling"
+    );
     assert_eq!(sam.get("/me").await.unwrap().status, 401);
-    let (_, refused) = world.on("group").sign_in("sam.lind", PASSWORD).await.unwrap();
+    let (_, refused) = world
+        .on("group")
+        .sign_in("sam.lind", PASSWORD)
+        .await
+        .unwrap();
     assert_eq!(
         (refused.status, refused.text_at("/detail")),
-        (403, "This user ID no longer has access to the system. Please contact your security administrator for more information."),
+        (
+            403,
+            "This user ID no longer has access to the system. Please contact your security administrator for more information."
+        ),
     );
-    let (_, refused) = world.on("group").sign_in("sam.lind", "Wrong-River-58!").await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"), "only the right password reads it");
+    let (_, refused) = world
+        .on("group")
+        .sign_in("sam.lind", "Wrong-River-58!")
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (401, "sign-in-failed"),
+        "only the right password reads it"
+    );
 
     assert_eq!(set("active").await.text_at("/status"), "active");
-    assert_eq!(sam.get("/me").await.unwrap().status, 401, "the old session stays over");
+    assert_eq!(
+        sam.get("/me").await.unwrap().status,
+        401,
+        "the old session stays over"
+    );
     let sam = world.sign_in("group", "sam.lind").await;
     assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
-    let subjects: Vec<_> = world.mails_to("sam@blueheron.example").await.into_iter().map(|m| m.subject).collect();
-    assert!(subjects.contains(&"Your access is disabled on Harborlight for Groups".to_owned()), "{subjects:?}");
-    assert!(subjects.contains(&"Your access is back on Harborlight for Groups".to_owned()), "{subjects:?}");
+    let subjects: Vec<_> = world
+        .mails_to("sam@blueheron.example")
+        .await
+        .into_iter()
+        .map(|m| m.subject)
+        .collect();
+    assert!(
+        subjects.contains(&"Your access is disabled on Harborlight for Groups".to_owned()),
+        "{subjects:?}"
+    );
+    assert!(
+        subjects.contains(&"Your access is back on Harborlight for Groups".to_owned()),
+        "{subjects:?}"
+    );
 }
 
 /// The first person of a portal where people are invited, and somebody invited who has registered.
-async fn first_and_invited(world: &World, portal: &str, proof: Value, (first, last): (&str, &str)) -> Client {
+async fn first_and_invited(
+    world: &World,
+    portal: &str,
+    proof: Value,
+    (first, last): (&str, &str),
+) -> Client {
     let body = json!({
         "way": portal, "proof": proof, "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
         "user_name": "dana.whitfield", "password": PASSWORD, "may_sign": true,
     });
     world.register(portal, body).await;
     let dana = world.sign_in(portal, "dana.whitfield").await;
-    let invitation = json!({ "first_name": first, "last_name": last, "email": "sam@whitfield.example" });
+    let invitation =
+        json!({ "first_name": first, "last_name": last, "email": "sam@whitfield.example" });
     let invited = dana.post("/invitations", invitation).await.unwrap();
     assert_eq!(invited.status, 201, "{}", invited.text);
     let token = token_in(&world.last_mail_to("sam@whitfield.example").await);
-    let accept = with(World::acceptance(&token, first, "sam@whitfield.example", "sam.lind"), "/last_name", last);
-    let accepted = world.on(portal).post("/invitations/accept", accept).await.unwrap();
+    let accept = with(
+        World::acceptance(&token, first, "sam@whitfield.example", "sam.lind"),
+        "/last_name",
+        last,
+    );
+    let accepted = world
+        .on(portal)
+        .post("/invitations/accept", accept)
+        .await
+        .unwrap();
     assert_eq!(accepted.status, 201, "{}", accepted.text);
     dana
 }
@@ -188,7 +342,11 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     let proof = json!({ "agent_id": "AG10001", "ssn_last4": "4821" });
     let dana = first_and_invited(&world, "producer", proof, ("Sam", "Lind")).await;
     let before = dana.get("/users?query=sam").await.unwrap();
-    assert_eq!(before.body["items"][0].get("last_sign_in_at"), None, "never signed in");
+    assert_eq!(
+        before.body["items"][0].get("last_sign_in_at"),
+        None,
+        "never signed in"
+    );
     world.pass_days(3);
     let signed_in_at = world.now().to_string();
     world.sign_in("producer", "sam.lind").await;
@@ -198,8 +356,20 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     // Who idles is found by it.
     world.pass_days(2);
     let dana = world.sign_in("producer", "dana.whitfield").await;
-    let idle = dana.get(&format!("/users?idle_since={}", world.now() - jiff::SignedDuration::from_hours(24))).await.unwrap();
-    assert_eq!((idle.body["items"].as_array().map(Vec::len), idle.text_at("/items/0/user_name")), (Some(1), "sam.lind"));
+    let idle = dana
+        .get(&format!(
+            "/users?idle_since={}",
+            world.now() - jiff::SignedDuration::from_hours(24)
+        ))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            idle.body["items"].as_array().map(Vec::len),
+            idle.text_at("/items/0/user_name")
+        ),
+        (Some(1), "sam.lind")
+    );
 }
 
 #[tokio::test]
@@ -214,12 +384,21 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
 
     let csv = dana.get("/users.csv").await.unwrap();
     assert_eq!(csv.status, 200, "{}", csv.text);
-    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8; header=present");
+    assert_eq!(
+        csv.headers["content-type"],
+        "text/csv; charset=utf-8; header=present"
+    );
     let lines: Vec<_> = csv.text.split("\r\n").collect();
     assert_eq!(lines.len(), 4, "{}", csv.text);
-    assert_eq!(lines[0], "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at");
+    assert_eq!(
+        lines[0],
+        "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at"
+    );
     let sam = lines.iter().find(|l| l.starts_with("sam.lind")).unwrap();
-    assert!(sam.starts_with("sam.lind,'=Sam,\"Li, nd\",sam@whitfield.example,"), "{sam}");
+    assert!(
+        sam.starts_with("sam.lind,'=Sam,\"Li, nd\",sam@whitfield.example,"),
+        "{sam}"
+    );
     assert!(sam.ends_with(&signed_in_at), "{sam}");
 }
 
@@ -251,7 +430,10 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
     for filter in ["", "&query=lind"] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = ruth.get(&format!("/users?limit=2{filter}{cursor}")).await.unwrap();
+            let page = ruth
+                .get(&format!("/users?limit=2{filter}{cursor}"))
+                .await
+                .unwrap();
             let items = page.body["items"].as_array().unwrap();
             assert!(items.len() <= 2);
             seen.extend(items.iter().map(|u| u["id"].as_str().unwrap().to_owned()));
@@ -261,7 +443,10 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
             }
         }
         let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
-        assert_eq!((seen.len(), distinct.len()), if filter.is_empty() { (6, 6) } else { (5, 5) });
+        assert_eq!(
+            (seen.len(), distinct.len()),
+            if filter.is_empty() { (6, 6) } else { (5, 5) }
+        );
     }
 }
 
@@ -271,12 +456,25 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
     let (ruth_id, tess_id) = (find(&ruth, "ruth").await, find(&ruth, "tess").await);
-    let refused = put(&tess, &format!("/users/{tess_id}/access"), access("principal", &[])).await;
+    let refused = put(
+        &tess,
+        &format!("/users/{tess_id}/access"),
+        access("principal", &[]),
+    )
+    .await;
     assert_eq!((refused.status, refused.problem()), (409, "yourself"));
-    let made = put(&ruth, &format!("/users/{tess_id}/access"), access("principal", &[])).await;
+    let made = put(
+        &ruth,
+        &format!("/users/{tess_id}/access"),
+        access("principal", &[]),
+    )
+    .await;
     if made.status == 403 {
         // Nobody makes principals on this portal: then the one there is can't be removed at all.
-        assert_eq!(delete(&tess, &format!("/users/{ruth_id}")).await.status, 403);
+        assert_eq!(
+            delete(&tess, &format!("/users/{ruth_id}")).await.status,
+            403
+        );
         return;
     }
     assert_eq!(made.status, 200, "{}", made.text);
@@ -286,7 +484,10 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
     )
     .await;
     let statuses = [one.status, other.status];
-    assert!(statuses.contains(&204) && !statuses.iter().all(|s| *s == 204), "{statuses:?}");
+    assert!(
+        statuses.contains(&204) && !statuses.iter().all(|s| *s == 204),
+        "{statuses:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,17 +499,39 @@ async fn administrators_who_change_one_user_at_once_leave_one_whole_change() {
     let id = find(&ruth, "sam").await;
     for _ in 0..5 {
         let (one, other) = futures::future::join(
-            put(&ruth, &format!("/users/{id}/access"), access("user", &["billing"])),
-            put(&tess, &format!("/users/{id}/access"), access("user", &["reports", "enrollment"])),
+            put(
+                &ruth,
+                &format!("/users/{id}/access"),
+                access("user", &["billing"]),
+            ),
+            put(
+                &tess,
+                &format!("/users/{id}/access"),
+                access("user", &["reports", "enrollment"]),
+            ),
         )
         .await;
-        assert!([one.status, other.status].iter().all(|s| [200, 409].contains(s)), "{} {}", one.text, other.text);
+        assert!(
+            [one.status, other.status]
+                .iter()
+                .all(|s| [200, 409].contains(s)),
+            "{} {}",
+            one.text,
+            other.text
+        );
         let services = sam.get("/entitlements").await.unwrap().body["services"].clone();
-        assert!(services == json!(["billing"]) || services == json!(["enrollment", "reports"]), "{services}");
+        assert!(
+            services == json!(["billing"]) || services == json!(["enrollment", "reports"]),
+            "{services}"
+        );
     }
     // Deleted while edited: gone, and not brought back by the edit.
     let (edited, deleted) = futures::future::join(
-        put(&tess, &format!("/users/{id}/access"), access("user", &["billing"])),
+        put(
+            &tess,
+            &format!("/users/{id}/access"),
+            access("user", &["billing"]),
+        ),
         delete(&ruth, &format!("/users/{id}")),
     )
     .await;

@@ -300,7 +300,9 @@ fn every_kind_of_problem_is_in_the_guide() {
 
     // The first column of the table of problems.
     let guide = std::fs::read_to_string(root.join("docs/api.md")).unwrap();
-    let (_, table) = guide.split_once("| `type`: `urn:vestibule:problem:`").unwrap();
+    let (_, table) = guide
+        .split_once("| `type`: `urn:vestibule:problem:`")
+        .unwrap();
     let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
     let told: BTreeSet<_> = rows
         .filter_map(|row| row.split('|').nth(1))

@@ -50,12 +50,36 @@ const ROUTES: [(&str, &str, &[&str]); 38] = [
     ("GET", "/{portal}/users/{id}", &WHOSE),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
     ("POST", "/{portal}/password-resets", &["an unknown name"]),
-    ("POST", "/{portal}/password-resets/look-up", &["an unknown link"]),
-    ("POST", "/{portal}/password-resets/redemption", &["an unknown name or link"]),
-    ("POST", "/{portal}/user-name-reminders", &["an unknown address"]),
-    ("POST", "/{portal}/user-name-recoveries", &["an unknown number"]),
-    ("POST", "/{portal}/user-name-recoveries/answers", &["an unknown number"]),
-    ("POST", "/{portal}/email-confirmations", &["an unknown link"]),
+    (
+        "POST",
+        "/{portal}/password-resets/look-up",
+        &["an unknown link"],
+    ),
+    (
+        "POST",
+        "/{portal}/password-resets/redemption",
+        &["an unknown name or link"],
+    ),
+    (
+        "POST",
+        "/{portal}/user-name-reminders",
+        &["an unknown address"],
+    ),
+    (
+        "POST",
+        "/{portal}/user-name-recoveries",
+        &["an unknown number"],
+    ),
+    (
+        "POST",
+        "/{portal}/user-name-recoveries/answers",
+        &["an unknown number"],
+    ),
+    (
+        "POST",
+        "/{portal}/email-confirmations",
+        &["an unknown link"],
+    ),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -253,7 +277,10 @@ impl Site {
             let name = format!("victim{n}");
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
             let path = format!("/users/{id}/approval");
-            let approved = principal.post(&path, json!({ "services": [] })).await.unwrap();
+            let approved = principal
+                .post(&path, json!({ "services": [] }))
+                .await
+                .unwrap();
             assert_eq!(approved.status, 200, "{}", approved.text);
             id
         } else {
@@ -269,7 +296,10 @@ impl Site {
         if what == DISABLED {
             let body = json!({ "status": "disabled" });
             let path = format!("/users/{id}/status");
-            let disabled = principal.send(Method::PUT, &path, Some(&body)).await.unwrap();
+            let disabled = principal
+                .send(Method::PUT, &path, Some(&body))
+                .await
+                .unwrap();
             assert_eq!(disabled.status, 200, "{}", disabled.text);
         }
         self.victims.borrow_mut().insert(what, id.clone());
@@ -341,10 +371,9 @@ impl Site {
                 plain(),
                 Some(json!({ "user_name": format!("nobody{n}"), "password": PASSWORD })),
             ),
-            ("POST", "/password-resets") => (
-                plain(),
-                Some(json!({ "user_name": format!("nobody{n}") })),
-            ),
+            ("POST", "/password-resets") => {
+                (plain(), Some(json!({ "user_name": format!("nobody{n}") })))
+            }
             ("POST", "/password-resets/look-up") => {
                 (plain(), Some(json!({ "token": "vr.unknown.link" })))
             }
@@ -368,7 +397,8 @@ impl Site {
             ),
             ("POST", "/user-name-recoveries" | "/user-name-recoveries/answers") => {
                 let full = unknown_number(self.portal, n);
-                let mut body = json!({ "way": full["way"], "proof": full["proof"], "first_name": "No" });
+                let mut body =
+                    json!({ "way": full["way"], "proof": full["proof"], "first_name": "No" });
                 if below.ends_with("/answers") {
                     body["security_answers"] = match self.portal {
                         "member" => member()["security_answers"].clone(),
@@ -386,7 +416,9 @@ impl Site {
             ),
             ("PUT", "/me/email") => (
                 plain(),
-                Some(json!({ "email": format!("other{n}@example.com"), "password": actor.password })),
+                Some(
+                    json!({ "email": format!("other{n}@example.com"), "password": actor.password }),
+                ),
             ),
             ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
             ("GET", "/users") if !what.is_empty() => {
@@ -404,7 +436,11 @@ impl Site {
                 (with_id(self.target(actor, what).await), Some(body))
             }
             ("PUT", "/users/{id}/status") => {
-                let status = if what == DISABLED { "active" } else { "disabled" };
+                let status = if what == DISABLED {
+                    "active"
+                } else {
+                    "disabled"
+                };
                 let body = json!({ "status": status });
                 (with_id(self.target(actor, what).await), Some(body))
             }
@@ -691,7 +727,10 @@ async fn further_session(client: &Client, password: &str, n: u32) -> String {
         return NOBODYS.to_owned();
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
-    let (further, answer) = from.sign_in(me.text_at("/user_name"), password).await.unwrap();
+    let (further, answer) = from
+        .sign_in(me.text_at("/user_name"), password)
+        .await
+        .unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
     let list = further.get("/sessions").await.unwrap();
     let items = list.body["items"].as_array().unwrap();
@@ -738,7 +777,8 @@ async fn by_invitation(
     };
     let one = principal(&first).await;
     let two = principal(&second).await;
-    let (stranger, [strange_user, strange_invitation, strange_session]) = stranger(&world, portal).await;
+    let (stranger, [strange_user, strange_invitation, strange_session]) =
+        stranger(&world, portal).await;
     let mut actors = vec![Actor::new("nobody", world.on(portal))];
     accepted(&world, portal, &one, "waiting.person", "user").await;
     actors.push(Actor::new(
@@ -806,7 +846,8 @@ async fn without_invitations(
     principal: Option<&Client>,
     users: [&Client; 2],
 ) -> Site {
-    let (stranger, [strange_user, strange_invitation, strange_session]) = stranger(&world, portal).await;
+    let (stranger, [strange_user, strange_invitation, strange_session]) =
+        stranger(&world, portal).await;
     actors.insert(0, Actor::new("nobody", world.on(portal)));
     actors.push(Actor::new("of another portal", stranger));
     let sessions = [

@@ -7,27 +7,57 @@ use vestibule_tests::people::{self, PASSWORD};
 use vestibule_tests::{World, pin_in, token_in};
 
 async fn patch(client: &Client, body: Value) -> Answer {
-    client.send(Method::PATCH, "/me", Some(&body)).await.unwrap()
+    client
+        .send(Method::PATCH, "/me", Some(&body))
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let sent = ruth.post("/feedback", json!({ "text": "The list is slow.\n\nOtherwise: fine & <b>good</b>." })).await.unwrap();
+    let sent = ruth
+        .post(
+            "/feedback",
+            json!({ "text": "The list is slow.\n\nOtherwise: fine & <b>good</b>." }),
+        )
+        .await
+        .unwrap();
     assert_eq!(sent.status, 202, "{}", sent.text);
     let desk = ruth.get("").await.unwrap();
     assert_eq!(desk.status, 200);
     world.instance.settle().await.unwrap();
-    let mail = world.instance.inbox.all().into_iter().find(|m| m.subject == "Feedback about Harborlight for Groups").expect("feedback went out");
-    assert!(mail.text.contains("The list is slow.") && mail.text.contains("ruth@blueheron.example"), "{}", mail.text);
+    let mail = world
+        .instance
+        .inbox
+        .all()
+        .into_iter()
+        .find(|m| m.subject == "Feedback about Harborlight for Groups")
+        .expect("feedback went out");
+    assert!(
+        mail.text.contains("The list is slow.") && mail.text.contains("ruth@blueheron.example"),
+        "{}",
+        mail.text
+    );
     assert!(!mail.html.unwrap().contains("<b>good</b>"));
 
     for (text, status) in [("", 422), ("  \n ", 422), ("\u{0}", 422)] {
-        let refused = ruth.post("/feedback", json!({ "text": text })).await.unwrap();
+        let refused = ruth
+            .post("/feedback", json!({ "text": text }))
+            .await
+            .unwrap();
         assert_eq!((refused.status, refused.fields()), (status, vec!["text"]));
     }
-    assert_eq!(world.on("group").post("/feedback", json!({ "text": "hello" })).await.unwrap().status, 401);
+    assert_eq!(
+        world
+            .on("group")
+            .post("/feedback", json!({ "text": "hello" }))
+            .await
+            .unwrap()
+            .status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -42,25 +72,55 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
     let changed = patch(&helen, body).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     let me = helen.get("/me").await.unwrap();
-    assert_eq!((me.text_at("/first_name"), me.text_at("/last_name")), ("Héléna", "Brandt-Ruiz"));
+    assert_eq!(
+        (me.text_at("/first_name"), me.text_at("/last_name")),
+        ("Héléna", "Brandt-Ruiz")
+    );
     assert_eq!(me.text_at("/hint_question"), "Where did I learn to swim?");
-    assert_eq!(me.body["links"], json!([{ "title": "Journal", "address": "https://journal.example/today" }]));
+    assert_eq!(
+        me.body["links"],
+        json!([{ "title": "Journal", "address": "https://journal.example/today" }])
+    );
     assert!(!me.text.contains("Bled"));
     // What administrators see follows.
-    assert_eq!(helen.get("/users").await.unwrap().text_at("/items/0/last_name"), "Brandt-Ruiz");
+    assert_eq!(
+        helen
+            .get("/users")
+            .await
+            .unwrap()
+            .text_at("/items/0/last_name"),
+        "Brandt-Ruiz"
+    );
 
     for (body, field) in [
         (json!({ "user_name": "other.name" }), "user_name"),
         (json!({ "first_name": "Only" }), "last_name"),
         (json!({ "first_name": "", "last_name": "X" }), "first_name"),
-        (json!({ "links": [{ "title": "x", "address": "javascript:alert(1)" }] }), "links[0].address"),
-        (json!({ "subscriptions": ["no_such_paper"] }), "subscriptions"),
-        (json!({ "hint": { "question": "?", "answer": " - " } }), "hint.answer"),
+        (
+            json!({ "links": [{ "title": "x", "address": "javascript:alert(1)" }] }),
+            "links[0].address",
+        ),
+        (
+            json!({ "subscriptions": ["no_such_paper"] }),
+            "subscriptions",
+        ),
+        (
+            json!({ "hint": { "question": "?", "answer": " - " } }),
+            "hint.answer",
+        ),
     ] {
         let refused = patch(&helen, body).await;
-        assert_eq!((refused.status, refused.fields()), (422, vec![field]), "{}", refused.text);
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec![field]),
+            "{}",
+            refused.text
+        );
     }
-    assert_eq!(helen.get("/me").await.unwrap().text_at("/user_name"), user_name);
+    assert_eq!(
+        helen.get("/me").await.unwrap().text_at("/user_name"),
+        user_name
+    );
 }
 
 #[tokio::test]
@@ -69,38 +129,89 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
     let (helen, _) = world.provider().await;
     let ask = |email: &'static str, password: &'static str| {
         let helen = helen.clone();
-        async move { helen.send(Method::PUT, "/me/email", Some(&json!({ "email": email, "password": password }))).await.unwrap() }
+        async move {
+            helen
+                .send(
+                    Method::PUT,
+                    "/me/email",
+                    Some(&json!({ "email": email, "password": password })),
+                )
+                .await
+                .unwrap()
+        }
     };
     let refused = ask("helen@new.example", "Wrong-River-58!").await;
     assert_eq!((refused.status, refused.fields()), (422, vec!["password"]));
     assert_eq!(ask("helen@new.example", PASSWORD).await.status, 202);
 
     let told = world.last_mail_to("helen@lakeside.example").await;
-    assert_eq!(told.subject, "A new e-mail address was asked for on Harborlight for Providers");
+    assert_eq!(
+        told.subject,
+        "A new e-mail address was asked for on Harborlight for Providers"
+    );
     let token = token_in(&world.last_mail_to("helen@new.example").await);
     let me = helen.get("/me").await.unwrap();
-    assert_eq!((me.text_at("/email"), me.text_at("/unconfirmed_email")), ("helen@lakeside.example", "helen@new.example"));
+    assert_eq!(
+        (me.text_at("/email"), me.text_at("/unconfirmed_email")),
+        ("helen@lakeside.example", "helen@new.example")
+    );
 
     let confirm = |token: String| {
         let anyone = world.on("provider");
-        async move { anyone.post("/email-confirmations", json!({ "token": token })).await.unwrap() }
+        async move {
+            anyone
+                .post("/email-confirmations", json!({ "token": token }))
+                .await
+                .unwrap()
+        }
     };
     assert_eq!(confirm(token.clone()).await.status, 204);
     let me = helen.get("/me").await.unwrap();
-    assert_eq!((me.text_at("/email"), me.text_at("/unconfirmed_email")), ("helen@new.example", ""));
+    assert_eq!(
+        (me.text_at("/email"), me.text_at("/unconfirmed_email")),
+        ("helen@new.example", "")
+    );
     let told = world.last_mail_to("helen@lakeside.example").await;
-    assert_eq!(told.subject, "Your e-mail address was changed on Harborlight for Providers");
+    assert_eq!(
+        told.subject,
+        "Your e-mail address was changed on Harborlight for Providers"
+    );
     let again = confirm(token).await;
-    assert_eq!((again.status, again.problem()), (410, "email-link-unusable"));
+    assert_eq!(
+        (again.status, again.problem()),
+        (410, "email-link-unusable")
+    );
 
     // The forgotten user name is found under the new address, and no longer under the old one.
     for address in ["helen@new.example", "helen@lakeside.example"] {
-        assert_eq!(world.on("provider").post("/user-name-reminders", json!({ "email": address })).await.unwrap().status, 202);
+        assert_eq!(
+            world
+                .on("provider")
+                .post("/user-name-reminders", json!({ "email": address }))
+                .await
+                .unwrap()
+                .status,
+            202
+        );
     }
     world.instance.settle().await.unwrap();
     world.instance.settle().await.unwrap();
-    let reminders = |address: &str| world.instance.inbox.to(address).iter().filter(|m| m.subject.starts_with("Your user name")).count();
-    assert_eq!((reminders("helen@new.example"), reminders("helen@lakeside.example")), (1, 0));
+    let reminders = |address: &str| {
+        world
+            .instance
+            .inbox
+            .to(address)
+            .iter()
+            .filter(|m| m.subject.starts_with("Your user name"))
+            .count()
+    };
+    assert_eq!(
+        (
+            reminders("helen@new.example"),
+            reminders("helen@lakeside.example")
+        ),
+        (1, 0)
+    );
 
     // Both sides of the last day, and only the latest link.
     assert_eq!(ask("helen@third.example", PASSWORD).await.status, 202);
@@ -116,16 +227,43 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
 async fn bl_13_e_news_can_be_chosen_only_after_activation() {
     let world = World::new().await;
     let registered = world.register("provider", people::provider()).await;
-    let helen = world.sign_in("provider", registered.text_at("/user_name")).await;
-    let publication = helen.get("").await.unwrap().text_at("/publications/0/id").to_owned();
+    let helen = world
+        .sign_in("provider", registered.text_at("/user_name"))
+        .await;
+    let publication = helen
+        .get("")
+        .await
+        .unwrap()
+        .text_at("/publications/0/id")
+        .to_owned();
     let refused = patch(&helen, json!({ "subscriptions": [publication] })).await;
-    assert_eq!((refused.status, refused.text_at("/next_step")), (403, "enter_pin"), "{}", refused.text);
+    assert_eq!(
+        (refused.status, refused.text_at("/next_step")),
+        (403, "enter_pin"),
+        "{}",
+        refused.text
+    );
 
     let pin = pin_in(&world.last_letter().await, 4);
-    assert_eq!(helen.post("/pin/activation", json!({ "pin": pin })).await.unwrap().status, 200);
+    assert_eq!(
+        helen
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     let chosen = patch(&helen, json!({ "subscriptions": [publication] })).await;
-    assert_eq!((chosen.status, &chosen.body["subscriptions"]), (200, &json!([publication])), "{}", chosen.text);
-    assert_eq!(patch(&helen, json!({ "subscriptions": [] })).await.body["subscriptions"], json!([]));
+    assert_eq!(
+        (chosen.status, &chosen.body["subscriptions"]),
+        (200, &json!([publication])),
+        "{}",
+        chosen.text
+    );
+    assert_eq!(
+        patch(&helen, json!({ "subscriptions": [] })).await.body["subscriptions"],
+        json!([])
+    );
 }
 
 #[tokio::test]
@@ -133,32 +271,84 @@ async fn ux_05_a_user_sees_their_sessions_ends_any_and_a_new_password_ends_the_o
     let world = World::new().await;
     world.group_principal().await;
     let at = |place: &str| world.on("group").from_source(place);
-    let (home, _) = at("203.0.113.7").sign_in("ruth.okafor", PASSWORD).await.unwrap();
-    let (office, _) = at("198.51.100.9").sign_in("ruth.okafor", PASSWORD).await.unwrap();
+    let (home, _) = at("203.0.113.7")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    let (office, _) = at("198.51.100.9")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
     let list = home.get("/sessions").await.unwrap();
     let items = list.body["items"].as_array().unwrap();
     assert_eq!(items.len(), 3, "{}", list.text);
     let of = |place: &str| items.iter().find(|s| s["source"] == place).unwrap();
-    assert_eq!((of("203.0.113.7")["current"].as_bool(), of("198.51.100.9")["current"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(
+        (
+            of("203.0.113.7")["current"].as_bool(),
+            of("198.51.100.9")["current"].as_bool()
+        ),
+        (Some(true), Some(false))
+    );
 
     let id = of("198.51.100.9")["id"].as_str().unwrap();
-    let ended = home.send(Method::DELETE, &format!("/sessions/{id}"), None).await.unwrap();
+    let ended = home
+        .send(Method::DELETE, &format!("/sessions/{id}"), None)
+        .await
+        .unwrap();
     assert_eq!(ended.status, 204, "{}", ended.text);
-    assert_eq!((office.get("/me").await.unwrap().status, home.get("/me").await.unwrap().status), (401, 200));
-    let again = home.send(Method::DELETE, &format!("/sessions/{id}"), None).await.unwrap();
+    assert_eq!(
+        (
+            office.get("/me").await.unwrap().status,
+            home.get("/me").await.unwrap().status
+        ),
+        (401, 200)
+    );
+    let again = home
+        .send(Method::DELETE, &format!("/sessions/{id}"), None)
+        .await
+        .unwrap();
     assert_eq!(again.status, 404);
 
-    let (phone, _) = at("192.0.2.44").sign_in("ruth.okafor", PASSWORD).await.unwrap();
+    let (phone, _) = at("192.0.2.44")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
     let body = json!({ "current_password": PASSWORD, "new_password": "Amber-Kettle-73!" });
-    let changed = home.send(Method::PUT, "/sessions/current/password", Some(&body)).await.unwrap();
+    let changed = home
+        .send(Method::PUT, "/sessions/current/password", Some(&body))
+        .await
+        .unwrap();
     assert_eq!(changed.status, 200, "{}", changed.text);
-    assert_eq!((phone.get("/me").await.unwrap().status, home.get("/me").await.unwrap().status), (401, 200));
-    assert_eq!(home.get("/sessions").await.unwrap().body["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (
+            phone.get("/me").await.unwrap().status,
+            home.get("/me").await.unwrap().status
+        ),
+        (401, 200)
+    );
+    assert_eq!(
+        home.get("/sessions").await.unwrap().body["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
 
     // Somebody else's session can't be ended.
     let sam = world.staff(&home, "Sam", "user").await;
-    let mine = home.get("/sessions").await.unwrap().text_at("/items/0/id").to_owned();
-    assert_eq!(sam.send(Method::DELETE, &format!("/sessions/{mine}"), None).await.unwrap().status, 404);
+    let mine = home
+        .get("/sessions")
+        .await
+        .unwrap()
+        .text_at("/items/0/id")
+        .to_owned();
+    assert_eq!(
+        sam.send(Method::DELETE, &format!("/sessions/{mine}"), None)
+            .await
+            .unwrap()
+            .status,
+        404
+    );
     assert_eq!(home.get("/me").await.unwrap().status, 200);
 }
 
@@ -173,19 +363,63 @@ async fn ag_02_a_password_is_changed_every_90_days_and_an_expired_one_reaches_on
     world.pass(jiff::SignedDuration::from_secs(1));
     // Over in the open session too.
     let refused = ruth.get("/entitlements").await.unwrap();
-    assert_eq!((refused.status, refused.text_at("/next_step")), (403, "change_password"));
-    let (ruth, signed_in) = world.on("group").sign_in("ruth.okafor", PASSWORD).await.unwrap();
-    assert_eq!((signed_in.status, signed_in.text_at("/next_step")), (201, "change_password"));
+    assert_eq!(
+        (refused.status, refused.text_at("/next_step")),
+        (403, "change_password")
+    );
+    let (ruth, signed_in) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(
+        (signed_in.status, signed_in.text_at("/next_step")),
+        (201, "change_password")
+    );
     for path in ["/entitlements", "/users", "/invitations"] {
-        assert_eq!(ruth.get(path).await.unwrap().text_at("/next_step"), "change_password", "{path}");
+        assert_eq!(
+            ruth.get(path).await.unwrap().text_at("/next_step"),
+            "change_password",
+            "{path}"
+        );
     }
-    let change = |current: &str, new: &str| json!({ "current_password": current, "new_password": new });
-    let refused = ruth.send(Method::PUT, "/sessions/current/password", Some(&change(PASSWORD, PASSWORD))).await.unwrap();
-    assert_eq!((refused.status, refused.fields()), (422, vec!["new_password"]));
-    let changed = ruth.send(Method::PUT, "/sessions/current/password", Some(&change(PASSWORD, "Amber-Kettle-73!"))).await.unwrap();
-    assert_eq!((changed.status, changed.text_at("/next_step")), (200, ""), "{}", changed.text);
+    let change =
+        |current: &str, new: &str| json!({ "current_password": current, "new_password": new });
+    let refused = ruth
+        .send(
+            Method::PUT,
+            "/sessions/current/password",
+            Some(&change(PASSWORD, PASSWORD)),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["new_password"])
+    );
+    let changed = ruth
+        .send(
+            Method::PUT,
+            "/sessions/current/password",
+            Some(&change(PASSWORD, "Amber-Kettle-73!")),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (changed.status, changed.text_at("/next_step")),
+        (200, ""),
+        "{}",
+        changed.text
+    );
     assert_eq!(ruth.get("/entitlements").await.unwrap().status, 200);
     // And at any time.
-    let changed = ruth.send(Method::PUT, "/sessions/current/password", Some(&change("Amber-Kettle-73!", "Slate-Garden-19!"))).await.unwrap();
+    let changed = ruth
+        .send(
+            Method::PUT,
+            "/sessions/current/password",
+            Some(&change("Amber-Kettle-73!", "Slate-Garden-19!")),
+        )
+        .await
+        .unwrap();
     assert_eq!(changed.status, 200, "{}", changed.text);
 }

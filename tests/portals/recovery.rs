@@ -9,11 +9,17 @@ use vestibule_tests::{World, token_in};
 const NEW: &str = "Amber-Kettle-73!";
 
 async fn redeem(client: &Client, body: Value) -> Answer {
-    client.post("/password-resets/redemption", body).await.unwrap()
+    client
+        .post("/password-resets/redemption", body)
+        .await
+        .unwrap()
 }
 
 async fn ask(client: &Client, user_name: &str) -> Answer {
-    client.post("/password-resets", json!({ "user_name": user_name })).await.unwrap()
+    client
+        .post("/password-resets", json!({ "user_name": user_name }))
+        .await
+        .unwrap()
 }
 
 fn by_answers(answers: Value) -> Value {
@@ -28,15 +34,30 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
 
     let asked = ask(&anyone, "maria.alvarez").await;
     assert_eq!(asked.status, 202, "{}", asked.text);
-    assert_eq!(asked.body, json!({ "prove_with": ["security_answers"], "questions": QUESTIONS }));
+    assert_eq!(
+        asked.body,
+        json!({ "prove_with": ["security_answers"], "questions": QUESTIONS })
+    );
 
     // One wrong answer of three, or an answer to the wrong question: not confirmed.
-    for (i, wrong) in ["Elm Street School", "Bisquit", "Lake Como"].iter().enumerate() {
+    for (i, wrong) in ["Elm Street School", "Bisquit", "Lake Como"]
+        .iter()
+        .enumerate()
+    {
         let mut answers = security_answers();
         answers[i]["answer"] = json!(wrong);
         let refused = redeem(&anyone, by_answers(answers)).await;
-        assert_eq!((refused.status, refused.problem()), (403, "recovery-refused"), "{}", refused.text);
-        assert!(refused.text_at("/detail").contains("(312) 555-0130"), "{}", refused.text);
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "recovery-refused"),
+            "{}",
+            refused.text
+        );
+        assert!(
+            refused.text_at("/detail").contains("(312) 555-0130"),
+            "{}",
+            refused.text
+        );
     }
     let mut swapped = security_answers();
     swapped[0]["answer"] = json!("Biscuit");
@@ -48,13 +69,21 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     answers.as_array_mut().unwrap().reverse();
     answers[2]["answer"] = json!("  maple-street SCHOOL ");
     let done = redeem(&anyone, by_answers(answers)).await;
-    assert_eq!((done.status, done.text_at("/user_name")), (200, "maria.alvarez"), "{}", done.text);
+    assert_eq!(
+        (done.status, done.text_at("/user_name")),
+        (200, "maria.alvarez"),
+        "{}",
+        done.text
+    );
     assert_eq!(session.get("/me").await.unwrap().status, 401);
     let (_, old) = anyone.sign_in("maria.alvarez", PASSWORD).await.unwrap();
     let (_, new) = anyone.sign_in("maria.alvarez", NEW).await.unwrap();
     assert_eq!((old.status, new.status), (401, 201));
     let told = world.last_mail_to("maria@example.com").await;
-    assert_eq!(told.subject, "Your password on Harborlight for Members was changed");
+    assert_eq!(
+        told.subject,
+        "Your password on Harborlight for Members was changed"
+    );
 }
 
 #[tokio::test]
@@ -64,18 +93,37 @@ async fn me_05_who_forgot_the_user_name_reads_it_after_proof_and_answers() {
     let anyone = world.on("member");
     let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
 
-    let asked = anyone.post("/user-name-recoveries", who.clone()).await.unwrap();
-    assert_eq!((asked.status, &asked.body), (200, &json!({ "questions": QUESTIONS })), "{}", asked.text);
-    let answer = |who: &Value, answers: Value| anyone.post("/user-name-recoveries/answers", with(who.clone(), "/security_answers", answers));
+    let asked = anyone
+        .post("/user-name-recoveries", who.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        (asked.status, &asked.body),
+        (200, &json!({ "questions": QUESTIONS })),
+        "{}",
+        asked.text
+    );
+    let answer = |who: &Value, answers: Value| {
+        anyone.post(
+            "/user-name-recoveries/answers",
+            with(who.clone(), "/security_answers", answers),
+        )
+    };
     let mut wrong = security_answers();
     wrong[1]["answer"] = json!("Rex");
     let refused = answer(&who, wrong).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (403, "recovery-refused"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "recovery-refused")
+    );
     let stranger = with(who.clone(), "/proof/date_of_birth", "1979-04-13");
     let unknown = answer(&stranger, security_answers()).await.unwrap();
     assert_eq!((unknown.status, &unknown.text), (403, &refused.text));
     let told = answer(&who, security_answers()).await.unwrap();
-    assert_eq!((told.status, &told.body), (200, &json!({ "user_name": "maria.alvarez" })));
+    assert_eq!(
+        (told.status, &told.body),
+        (200, &json!({ "user_name": "maria.alvarez" }))
+    );
 }
 
 #[tokio::test]
@@ -84,35 +132,64 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     let (session, user_name) = world.provider().await;
     let anyone = world.on("provider");
     let asked = ask(&anyone, &user_name).await;
-    assert_eq!((asked.status, &asked.body), (202, &json!({ "prove_with": ["email", "hint_question"] })), "{}", asked.text);
+    assert_eq!(
+        (asked.status, &asked.body),
+        (202, &json!({ "prove_with": ["email", "hint_question"] })),
+        "{}",
+        asked.text
+    );
     // Looked into by the first delivery, mailed by the second.
     world.mails_to("helen@lakeside.example").await;
     let mail = world.last_mail_to("helen@lakeside.example").await;
     let token = token_in(&mail);
     insta::assert_snapshot!(mail.text.replace(&token, "[token]"));
 
-    let looked_up = anyone.post("/password-resets/look-up", json!({ "token": token })).await.unwrap();
-    assert_eq!(looked_up.body, json!({ "prove_with": ["email", "hint_question"], "hint_question": "What was my first car?" }));
+    let looked_up = anyone
+        .post("/password-resets/look-up", json!({ "token": token }))
+        .await
+        .unwrap();
+    assert_eq!(
+        looked_up.body,
+        json!({ "prove_with": ["email", "hint_question"], "hint_question": "What was my first car?" })
+    );
     let body = json!({ "token": token, "hint_answer": "a GREEN beetle", "new_password": NEW });
 
     // Neither the link alone nor the answer alone is enough.
     let refused = redeem(&anyone, without(body.clone(), "/hint_answer")).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["hint_answer"]));
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["hint_answer"])
+    );
     let refused = redeem(&anyone, without(body.clone(), "/token")).await;
     assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
     let refused = redeem(&anyone, with(body.clone(), "/hint_answer", "A red Beetle")).await;
-    assert_eq!((refused.status, refused.problem()), (403, "recovery-refused"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "recovery-refused")
+    );
 
     let done = redeem(&anyone, body.clone()).await;
-    assert_eq!((done.status, done.text_at("/user_name")), (200, user_name.as_str()), "{}", done.text);
-    assert_eq!(session.get("/me").await.unwrap().status, 401, "the other sessions are over");
+    assert_eq!(
+        (done.status, done.text_at("/user_name")),
+        (200, user_name.as_str()),
+        "{}",
+        done.text
+    );
+    assert_eq!(
+        session.get("/me").await.unwrap().status,
+        401,
+        "the other sessions are over"
+    );
     let (_, new) = anyone.sign_in(&user_name, NEW).await.unwrap();
     assert_eq!(new.status, 201);
 
     // Used once.
     let again = redeem(&anyone, with(body, "/new_password", "Other-Kettle-91!")).await;
     assert_eq!((again.status, again.problem()), (403, "recovery-refused"));
-    let gone = anyone.post("/password-resets/look-up", json!({ "token": token })).await.unwrap();
+    let gone = anyone
+        .post("/password-resets/look-up", json!({ "token": token }))
+        .await
+        .unwrap();
     assert_eq!((gone.status, gone.problem()), (410, "reset-link-unusable"));
 }
 
@@ -122,15 +199,31 @@ async fn bl_15_a_forgotten_user_name_is_mailed_to_the_address_on_record() {
     let (_, user_name) = world.provider().await;
     let anyone = world.on("provider");
     let before = world.mails_to("helen@lakeside.example").await.len();
-    let known = anyone.post("/user-name-reminders", json!({ "email": "Helen@Lakeside.example" })).await.unwrap();
-    let unknown = anyone.post("/user-name-reminders", json!({ "email": "nobody@lakeside.example" })).await.unwrap();
+    let known = anyone
+        .post(
+            "/user-name-reminders",
+            json!({ "email": "Helen@Lakeside.example" }),
+        )
+        .await
+        .unwrap();
+    let unknown = anyone
+        .post(
+            "/user-name-reminders",
+            json!({ "email": "nobody@lakeside.example" }),
+        )
+        .await
+        .unwrap();
     assert_eq!((known.status, &known.text), (202, &unknown.text));
     assert_eq!(unknown.status, 202);
     // Looked into by the first delivery, mailed by the second.
     world.mails_to("helen@lakeside.example").await;
     let mails = world.mails_to("helen@lakeside.example").await;
     assert_eq!(mails.len(), before + 1);
-    assert!(mails[before].text.contains(&user_name), "{}", mails[before].text);
+    assert!(
+        mails[before].text.contains(&user_name),
+        "{}",
+        mails[before].text
+    );
     assert_eq!(world.mails_to("nobody@lakeside.example").await.len(), 0);
 }
 
@@ -146,7 +239,11 @@ async fn ex_07_everyone_can_use_forgot_password() {
         world.register(portal, body.clone()).await;
         let user_name = body["user_name"].as_str().unwrap();
         let token = reset_token(&world, portal, user_name, address).await;
-        let done = redeem(&world.on(portal), json!({ "token": token, "new_password": NEW })).await;
+        let done = redeem(
+            &world.on(portal),
+            json!({ "token": token, "new_password": NEW }),
+        )
+        .await;
         assert_eq!(done.status, 200, "{portal}: {}", done.text);
         let (_, back) = world.on(portal).sign_in(user_name, NEW).await.unwrap();
         assert_eq!(back.status, 201, "{portal}: {}", back.text);
@@ -171,28 +268,79 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
     let first = token("ruth.okafor").await;
     let second = token("ruth.okafor").await;
     assert_ne!(first, second);
-    assert_eq!(redeem(&anyone, body(&first)).await.problem(), "recovery-refused");
+    assert_eq!(
+        redeem(&anyone, body(&first)).await.problem(),
+        "recovery-refused"
+    );
 
     // Thirty minutes to the second.
     world.pass(SignedDuration::from_mins(30) - SignedDuration::from_secs(1));
-    assert_eq!(anyone.post("/password-resets/look-up", json!({ "token": second })).await.unwrap().status, 200);
+    assert_eq!(
+        anyone
+            .post("/password-resets/look-up", json!({ "token": second }))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     world.pass(SignedDuration::from_secs(1));
-    assert_eq!(anyone.post("/password-resets/look-up", json!({ "token": second })).await.unwrap().status, 410);
-    assert_eq!(redeem(&anyone, body(&second)).await.problem(), "recovery-refused");
+    assert_eq!(
+        anyone
+            .post("/password-resets/look-up", json!({ "token": second }))
+            .await
+            .unwrap()
+            .status,
+        410
+    );
+    assert_eq!(
+        redeem(&anyone, body(&second)).await.problem(),
+        "recovery-refused"
+    );
 
     // A token for one purpose does nothing for another.
     let third = token("ruth.okafor").await;
     let ruth = world.sign_in("group", "ruth.okafor").await;
-    let invitation = world.invite(&ruth, "Sam", "sam@blueheron.example", "user").await;
-    assert_eq!(anyone.with_token(&third).get("/me").await.unwrap().status, 401);
-    assert_eq!(anyone.with_token(&third.replacen("vr.", "vs.", 1)).get("/me").await.unwrap().status, 401);
+    let invitation = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    assert_eq!(
+        anyone.with_token(&third).get("/me").await.unwrap().status,
+        401
+    );
+    assert_eq!(
+        anyone
+            .with_token(&third.replacen("vr.", "vs.", 1))
+            .get("/me")
+            .await
+            .unwrap()
+            .status,
+        401
+    );
     let accept = World::acceptance(&third, "Sam", "sam@blueheron.example", "sam.lind");
-    assert_eq!(anyone.post("/invitations/accept", accept).await.unwrap().problem(), "invitation-unknown");
-    assert_eq!(redeem(&anyone, body(&invitation)).await.problem(), "recovery-refused");
-    assert_eq!(redeem(&anyone, body(&invitation.replacen("vi.", "vr.", 1))).await.problem(), "recovery-refused");
+    assert_eq!(
+        anyone
+            .post("/invitations/accept", accept)
+            .await
+            .unwrap()
+            .problem(),
+        "invitation-unknown"
+    );
+    assert_eq!(
+        redeem(&anyone, body(&invitation)).await.problem(),
+        "recovery-refused"
+    );
+    assert_eq!(
+        redeem(&anyone, body(&invitation.replacen("vi.", "vr.", 1)))
+            .await
+            .problem(),
+        "recovery-refused"
+    );
 
     // On another portal it finds nobody.
-    assert_eq!(redeem(&world.on("agent"), body(&third)).await.problem(), "recovery-refused");
+    assert_eq!(
+        redeem(&world.on("agent"), body(&third)).await.problem(),
+        "recovery-refused"
+    );
     assert_eq!(redeem(&anyone, body(&third)).await.status, 200);
 }
 
@@ -203,15 +351,39 @@ async fn ux_10_a_new_password_is_none_of_the_former_ones() {
     let anyone = world.on("group");
     let token = reset_token(&world, "group", "ruth.okafor", "ruth@blueheron.example").await;
     let refused = redeem(&anyone, json!({ "token": token, "new_password": PASSWORD })).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["new_password"]), "{}", refused.text);
-    assert!(refused.text.contains("not used here before"), "{}", refused.text);
-    assert_eq!(redeem(&anyone, json!({ "token": token, "new_password": NEW })).await.status, 200);
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["new_password"]),
+        "{}",
+        refused.text
+    );
+    assert!(
+        refused.text.contains("not used here before"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(
+        redeem(&anyone, json!({ "token": token, "new_password": NEW }))
+            .await
+            .status,
+        200
+    );
 
     let (ruth, _) = anyone.sign_in("ruth.okafor", NEW).await.unwrap();
     for former in [PASSWORD, NEW] {
         let body = json!({ "current_password": NEW, "new_password": former });
-        let refused = ruth.send(reqwest::Method::PUT, "/sessions/current/password", Some(&body)).await.unwrap();
-        assert_eq!((refused.status, refused.fields()), (422, vec!["new_password"]));
+        let refused = ruth
+            .send(
+                reqwest::Method::PUT,
+                "/sessions/current/password",
+                Some(&body),
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec!["new_password"])
+        );
     }
 }
 
@@ -221,19 +393,32 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
     world.group_principal().await;
     world.member().await;
     let group = world.on("group");
-    let (known, unknown) = (ask(&group, "ruth.okafor").await, ask(&group, "no.such.name").await);
+    let (known, unknown) = (
+        ask(&group, "ruth.okafor").await,
+        ask(&group, "no.such.name").await,
+    );
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
 
     // On the member portal every name has questions, and always the same ones.
     let member = world.on("member");
-    let (known, unknown, once_more) =
-        (ask(&member, "maria.alvarez").await, ask(&member, "no.such.name").await, ask(&member, "no.such.name").await);
+    let (known, unknown, once_more) = (
+        ask(&member, "maria.alvarez").await,
+        ask(&member, "no.such.name").await,
+        ask(&member, "no.such.name").await,
+    );
     assert_eq!(unknown.body, once_more.body);
-    assert_eq!(known.body["questions"].as_array().map(Vec::len), unknown.body["questions"].as_array().map(Vec::len));
+    assert_eq!(
+        known.body["questions"].as_array().map(Vec::len),
+        unknown.body["questions"].as_array().map(Vec::len)
+    );
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
     let known = redeem(&member, by_answers(answers.clone())).await;
-    let unknown = redeem(&member, with(by_answers(answers), "/user_name", "no.such.name")).await;
+    let unknown = redeem(
+        &member,
+        with(by_answers(answers), "/user_name", "no.such.name"),
+    )
+    .await;
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
 }
 
@@ -245,11 +430,29 @@ async fn guesses_of_security_answers_are_counted_before_they_are_looked_at() {
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
     let guesses = (0..40).map(|_| redeem(&anyone, by_answers(answers.clone())));
-    let statuses: Vec<u16> = futures::future::join_all(guesses).await.iter().map(|a| a.status).collect();
-    assert_eq!(statuses.iter().filter(|s| **s == 403).count(), 10, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|s| **s == 429).count(), 30, "{statuses:?}");
+    let statuses: Vec<u16> = futures::future::join_all(guesses)
+        .await
+        .iter()
+        .map(|a| a.status)
+        .collect();
+    assert_eq!(
+        statuses.iter().filter(|s| **s == 403).count(),
+        10,
+        "{statuses:?}"
+    );
+    assert_eq!(
+        statuses.iter().filter(|s| **s == 429).count(),
+        30,
+        "{statuses:?}"
+    );
     let right = redeem(&anyone, by_answers(security_answers())).await;
-    assert_eq!(right.status, 429, "the right answers, too, wait for the next window");
+    assert_eq!(
+        right.status, 429,
+        "the right answers, too, wait for the next window"
+    );
     world.pass(SignedDuration::from_mins(15));
-    assert_eq!(redeem(&anyone, by_answers(security_answers())).await.status, 200);
+    assert_eq!(
+        redeem(&anyone, by_answers(security_answers())).await.status,
+        200
+    );
 }

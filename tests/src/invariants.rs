@@ -126,9 +126,16 @@ pub async fn invariants(world: &World) -> Contents {
 
 /// User names and addresses belong to the accounts that bear them, both ways.
 fn markers(all: &Contents, faults: &mut Vec<String>) {
-    let living = all.accounts.values().filter(|a| text(a, "/status") != "deleted").count();
+    let living = all
+        .accounts
+        .values()
+        .filter(|a| text(a, "/status") != "deleted")
+        .count();
     if all.contacts.len() != living {
-        faults.push(format!("{} addresses for {living} accounts", all.contacts.len()));
+        faults.push(format!(
+            "{} addresses for {living} accounts",
+            all.contacts.len()
+        ));
     }
     for (pk, marker) in &all.user_names {
         let mut parts = pk.splitn(3, '#').skip(1);

@@ -1,6 +1,10 @@
 //! The harness of the end-to-end tests: one system a test, the clock in hand, people who register,
 //! and what they find in their mail.
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test may panic"
+)]
 
 pub mod inside;
 pub mod invariants;
@@ -47,9 +51,16 @@ pub fn options() -> Options {
     let own: u64 = StdRng::try_from_rng(&mut SysRng).unwrap().random();
     Options {
         clock: Clock::at(START.parse().unwrap()),
-        hashing: HashParameters { memory_kib: 64, passes: 1, lanes: 1 },
+        hashing: HashParameters {
+            memory_kib: 64,
+            passes: 1,
+            lanes: 1,
+        },
         dynamodb_endpoint: endpoint,
-        tables: Tables { main: format!("vestibule-{own:x}"), audit: format!("vestibule-{own:x}-audit") },
+        tables: Tables {
+            main: format!("vestibule-{own:x}"),
+            audit: format!("vestibule-{own:x}-audit"),
+        },
         ..Options::in_memory()
     }
 }
@@ -81,9 +92,15 @@ impl World {
     /// Imports a feed; every row of it must be right.
     pub async fn import(&self, kind: RecordKind, feed: &str) {
         let plan = Slug::parse(sample_records::PLAN).unwrap();
-        let summary = vestibule_import_records::import(&self.instance.app, &plan, kind, feed.as_bytes(), |_| {})
-            .await
-            .unwrap();
+        let summary = vestibule_import_records::import(
+            &self.instance.app,
+            &plan,
+            kind,
+            feed.as_bytes(),
+            |_| {},
+        )
+        .await
+        .unwrap();
         assert_eq!(summary.rejects, [], "the feed of a test must be right");
     }
 
@@ -109,7 +126,10 @@ impl World {
 
     /// Lets time pass until a moment that is still to come.
     pub fn wait_until(&self, moment: &str) {
-        let wait = moment.parse::<Timestamp>().unwrap().duration_since(self.now());
+        let wait = moment
+            .parse::<Timestamp>()
+            .unwrap()
+            .duration_since(self.now());
         assert!(!wait.is_negative(), "{moment} is over");
         self.pass(wait);
     }
@@ -123,13 +143,20 @@ impl World {
     /// The last mail that went to an address; there must be one.
     pub async fn last_mail_to(&self, address: &str) -> ReceivedMail {
         let mails = self.mails_to(address).await;
-        mails.into_iter().next_back().unwrap_or_else(|| panic!("no mail went to {address}"))
+        mails
+            .into_iter()
+            .next_back()
+            .unwrap_or_else(|| panic!("no mail went to {address}"))
     }
 
     /// Brings letters to the folder and returns their texts, in the order of printing.
     pub async fn letters(&self) -> Vec<String> {
         self.instance.settle().await.unwrap();
-        self.instance.letters().into_iter().map(|l| l.text).collect()
+        self.instance
+            .letters()
+            .into_iter()
+            .map(|l| l.text)
+            .collect()
     }
 
     /// The text of the last letter; there must be one.
@@ -142,7 +169,15 @@ impl World {
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let got = self.instance.db.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
+            let got = self
+                .instance
+                .db
+                .scan()
+                .table_name(table)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .unwrap();
             items.extend(got.items.unwrap_or_default());
             start = got.last_evaluated_key;
             if start.is_none() {
@@ -169,7 +204,10 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// The token of an invitation's link.
 pub fn token_in(mail: &ReceivedMail) -> String {
-    let (_, rest) = mail.text.split_once("#token=").expect("the mail has no link");
+    let (_, rest) = mail
+        .text
+        .split_once("#token=")
+        .expect("the mail has no link");
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
@@ -186,14 +224,25 @@ pub fn pin_in(letter: &str, digits: usize) -> String {
 
 /// The registration code of a mail.
 pub fn code_in(mail: &ReceivedMail) -> String {
-    let found = mail.text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
-    let mut codes = found.filter(|w| w.len() == 8 && w.starts_with("RC") && w[2..].chars().all(|c| c.is_ascii_digit()));
-    codes.next().expect("the mail has no registration code").to_owned()
+    let found = mail
+        .text
+        .split_whitespace()
+        .map(|w| w.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let mut codes = found.filter(|w| {
+        w.len() == 8 && w.starts_with("RC") && w[2..].chars().all(|c| c.is_ascii_digit())
+    });
+    codes
+        .next()
+        .expect("the mail has no registration code")
+        .to_owned()
 }
 
 /// A mail as a snapshot shows it: subject and text, with what is random named instead of shown.
 pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
-    masked(&format!("Subject: {}\n\n{}", mail.subject, mail.text), random)
+    masked(
+        &format!("Subject: {}\n\n{}", mail.subject, mail.text),
+        random,
+    )
 }
 
 /// A text with each of the random parts, none of which may be missing, replaced by its name.
@@ -207,12 +256,20 @@ pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
 /// The status of a problem with a single field, that field, and what is wrong with it.
 pub fn fault(answer: &Answer) -> (u16, &str, &str) {
     assert!(answer.fields().len() < 2, "{}", answer.text);
-    (answer.status, answer.text_at("/errors/0/field"), answer.text_at("/errors/0/detail"))
+    (
+        answer.status,
+        answer.text_at("/errors/0/field"),
+        answer.text_at("/errors/0/detail"),
+    )
 }
 
 /// Another code of the same form.
 pub fn another(code: &str) -> String {
     let last = code.chars().next_back().unwrap();
-    let other = if last == '9' { '0' } else { char::from(last as u8 + 1) };
+    let other = if last == '9' {
+        '0'
+    } else {
+        char::from(last as u8 + 1)
+    };
     format!("{}{other}", &code[..code.len() - 1])
 }

@@ -92,15 +92,26 @@ pub fn everyone() -> [(&'static str, Value); 7] {
 /// A changed copy: `with(member(), "/email", "other@example.com")`.
 pub fn with(mut body: Value, pointer: &str, value: impl Into<Value>) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = if parent.is_empty() { &mut body } else { body.pointer_mut(parent).unwrap() };
-    parent.as_object_mut().unwrap().insert(name.to_owned(), value.into());
+    let parent = if parent.is_empty() {
+        &mut body
+    } else {
+        body.pointer_mut(parent).unwrap()
+    };
+    parent
+        .as_object_mut()
+        .unwrap()
+        .insert(name.to_owned(), value.into());
     body
 }
 
 /// A copy without a field.
 pub fn without(mut body: Value, pointer: &str) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    let parent = if parent.is_empty() { &mut body } else { body.pointer_mut(parent).unwrap() };
+    let parent = if parent.is_empty() {
+        &mut body
+    } else {
+        body.pointer_mut(parent).unwrap()
+    };
     parent.as_object_mut().unwrap().remove(name).unwrap();
     body
 }
@@ -127,8 +138,15 @@ impl World {
     }
 
     /// Invites somebody and returns the token of their link.
-    pub async fn invite(&self, administrator: &Client, first: &str, email: &str, role: &str) -> String {
-        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
+    pub async fn invite(
+        &self,
+        administrator: &Client,
+        first: &str,
+        email: &str,
+        role: &str,
+    ) -> String {
+        let body =
+            json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
         let answer = administrator.post("/invitations", body).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         token_in(&self.last_mail_to(email).await)
@@ -148,7 +166,11 @@ impl World {
         let token = self.invite(administrator, first, &email, role).await;
         let user_name = format!("{}.lind", first.to_lowercase());
         let body = Self::acceptance(&token, first, &email, &user_name);
-        let answer = self.on("group").post("/invitations/accept", body).await.unwrap();
+        let answer = self
+            .on("group")
+            .post("/invitations/accept", body)
+            .await
+            .unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.text_at("/user_id").to_owned()
     }
@@ -157,9 +179,13 @@ impl World {
     pub async fn staff(&self, administrator: &Client, first: &str, role: &str) -> Client {
         let id = self.invited(administrator, first, role).await;
         let body = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
-        let answer = administrator.post(&format!("/users/{id}/approval"), body).await.unwrap();
+        let answer = administrator
+            .post(&format!("/users/{id}/approval"), body)
+            .await
+            .unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
-        self.sign_in("group", &format!("{}.lind", first.to_lowercase())).await
+        self.sign_in("group", &format!("{}.lind", first.to_lowercase()))
+            .await
     }
 
     /// Maria Alvarez, registered and signed in, her PIN not entered yet.
@@ -174,7 +200,10 @@ impl World {
         let user_name = answer.text_at("/user_name").to_owned();
         let client = self.sign_in("provider", &user_name).await;
         let pin = pin_in(&self.last_letter().await, 4);
-        let answer = client.post("/pin/activation", json!({ "pin": pin })).await.unwrap();
+        let answer = client
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
         (client, user_name)
     }

@@ -58,7 +58,10 @@ pub(crate) async fn enter_pin(
     Body(request): Body<PinRequest>,
 ) -> Result<Json<ActivationAnswer>, Problem> {
     let policy = &caller.policy;
-    let pin_policy = policy.pin.as_ref().ok_or_else(|| Problem::not_found("PIN on this portal"))?;
+    let pin_policy = policy
+        .pin
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("PIN on this portal"))?;
     let mut fields = Fields::default();
     let digits = pin_policy.digits.get() as usize;
     let pin = fields.take("pin", text::digits(&request.pin, digits, digits));
@@ -72,49 +75,110 @@ pub(crate) async fn enter_pin(
         return answer(&caller);
     };
     let tries = pin_policy.tries.get();
-    let limit = Limit { tries, window_minutes: None };
-    let attempt = app.store.count_attempt(Guess::Pin, issue.id.as_str(), limit, caller.origin.at).await?;
+    let limit = Limit {
+        tries,
+        window_minutes: None,
+    };
+    let attempt = app
+        .store
+        .count_attempt(Guess::Pin, issue.id.as_str(), limit, caller.origin.at)
+        .await?;
     let Some(used) = attempt.allowed else {
-        let detail = format!("This PIN was entered wrongly too often and can no longer be used. {}", ask_for_new_pin(policy));
-        return Err(code_problem("pin-dead", "PIN no longer usable", detail, policy));
+        let detail = format!(
+            "This PIN was entered wrongly too often and can no longer be used. {}",
+            ask_for_new_pin(policy)
+        );
+        return Err(code_problem(
+            "pin-dead",
+            "PIN no longer usable",
+            detail,
+            policy,
+        ));
     };
     let mut rng = app.rng();
     let organisation = caller.session.organisation.as_ref();
-    let matches = |issue: &vestibule_domain::account::Issue| app.keyring().verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin);
-    let (account, decision) = match activate::enter_pin(&caller.account, organisation, matches, &caller.origin, &mut rng) {
+    let matches = |issue: &vestibule_domain::account::Issue| {
+        app.keyring()
+            .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
+    };
+    let (account, decision) = match activate::enter_pin(
+        &caller.account,
+        organisation,
+        matches,
+        &caller.origin,
+        &mut rng,
+    ) {
         Ok(opened) => opened,
-        Err(refusal) => return Err(refused(&app, &caller, refusal, tries.saturating_sub(used), &mut rng).await?),
+        Err(refusal) => {
+            return Err(
+                refused(&app, &caller, refusal, tries.saturating_sub(used), &mut rng).await?,
+            );
+        }
     };
     let account = match app.store.commit(decision, &mut rng).await {
         Ok(()) => account,
         // Entered twice at once, or reissued meanwhile: look at the account as it is now.
-        Err(CommitError::Stale) => app.store.account(&policy.portal, &caller.account.id).await?.ok_or_else(Problem::sign_in_first)?,
+        Err(CommitError::Stale) => app
+            .store
+            .account(&policy.portal, &caller.account.id)
+            .await?
+            .ok_or_else(Problem::sign_in_first)?,
         Err(other) => return Err(other.into()),
     };
     let next_step = account.next_step(account.membership(organisation), policy, caller.origin.at);
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());
     }
-    answer(&Caller { account, next_step, ..caller })
+    answer(&Caller {
+        account,
+        next_step,
+        ..caller
+    })
 }
 
 /// Records the refusal and words it.
-async fn refused(app: &App, caller: &Caller, refusal: Refusal, tries_left: u32, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
+async fn refused(
+    app: &App,
+    caller: &Caller,
+    refusal: Refusal,
+    tries_left: u32,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Problem, Problem> {
     let policy = &caller.policy;
-    let audit = AuditEvent::refused(&caller.origin, Actor::Account(caller.account.id.clone()), Action::ActivatePin, refusal.reason(), rng)
-        .on(caller.account.id.as_str())
-        .for_organisation(caller.session.organisation.as_ref());
+    let audit = AuditEvent::refused(
+        &caller.origin,
+        Actor::Account(caller.account.id.clone()),
+        Action::ActivatePin,
+        refusal.reason(),
+        rng,
+    )
+    .on(caller.account.id.as_str())
+    .for_organisation(caller.session.organisation.as_ref());
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Wrong => {
             let left = match tries_left {
-                0 => format!("That was the last try, and the PIN can no longer be used. {}", ask_for_new_pin(policy)),
+                0 => format!(
+                    "That was the last try, and the PIN can no longer be used. {}",
+                    ask_for_new_pin(policy)
+                ),
                 1 => "You can try once more.".to_owned(),
                 n => format!("You can try {n} more times."),
             };
-            code_problem("pin-wrong", "Wrong PIN", format!("This is not the PIN of your latest letter. {left}"), policy).with_field("pin", "is not right")
+            code_problem(
+                "pin-wrong",
+                "Wrong PIN",
+                format!("This is not the PIN of your latest letter. {left}"),
+                policy,
+            )
+            .with_field("pin", "is not right")
         }
-        Refusal::Expired => code_problem("pin-expired", "PIN expired", format!("This PIN has expired. {}", ask_for_new_pin(policy)), policy),
+        Refusal::Expired => code_problem(
+            "pin-expired",
+            "PIN expired",
+            format!("This PIN has expired. {}", ask_for_new_pin(policy)),
+            policy,
+        ),
         Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
     })
 }
@@ -122,7 +186,10 @@ async fn refused(app: &App, caller: &Caller, refusal: Refusal, tries_left: u32, 
 fn answer(caller: &Caller) -> Result<Json<ActivationAnswer>, Problem> {
     Ok(Json(ActivationAnswer {
         next_step: answer::step(caller.next_step),
-        entitlements: caller.membership().filter(|_| caller.next_step.is_none()).map(Entitlements::of),
+        entitlements: caller
+            .membership()
+            .filter(|_| caller.next_step.is_none())
+            .map(Entitlements::of),
     }))
 }
 

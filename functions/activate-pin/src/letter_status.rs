@@ -40,7 +40,9 @@ pub(crate) struct LetterAnswer {
         (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn letter_status(SignedIn(caller): SignedIn) -> Result<Json<LetterAnswer>, Problem> {
+pub(crate) async fn letter_status(
+    SignedIn(caller): SignedIn,
+) -> Result<Json<LetterAnswer>, Problem> {
     of(&caller).map(Json)
 }
 
@@ -56,20 +58,37 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
             arrives_from: None,
             arrives_by: None,
             usable_until: None,
-            advice: format!("Your letter is posted as soon as your signed agreement is on file. {} ({}) can tell you whether it has arrived.", desk.name, desk.phone),
+            advice: format!(
+                "Your letter is posted as soon as your signed agreement is on file. {} ({}) can tell you whether it has arrived.",
+                desk.name, desk.phone
+            ),
         });
     }
     let Some((issue, status)) = (match gate {
-        Some(Gate::Pin { issue }) => LetterStatus::of(issue, policy, caller.origin.at).map(|s| (issue, s)),
+        Some(Gate::Pin { issue }) => {
+            LetterStatus::of(issue, policy, caller.origin.at).map(|s| (issue, s))
+        }
         _ => None,
     }) else {
         return Err(Problem::not_found("letter on its way to you"));
     };
-    let by_user = policy.pin.as_ref().is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
+    let by_user = policy
+        .pin
+        .as_ref()
+        .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     let advice = match (status.overdue, by_user) {
-        (false, _) => format!("Your letter should arrive between {} and {}.", status.arrives_from, status.arrives_by),
-        (true, true) => format!("Your letter should have arrived by {}. Please check with {} ({}) that we have your right address, and have a new PIN issued.", status.arrives_by, desk.name, desk.phone),
-        (true, false) => format!("Your letter should have arrived by {}. Please check with {} ({}) that we have your right address; they can issue a new PIN.", status.arrives_by, desk.name, desk.phone),
+        (false, _) => format!(
+            "Your letter should arrive between {} and {}.",
+            status.arrives_from, status.arrives_by
+        ),
+        (true, true) => format!(
+            "Your letter should have arrived by {}. Please check with {} ({}) that we have your right address, and have a new PIN issued.",
+            status.arrives_by, desk.name, desk.phone
+        ),
+        (true, false) => format!(
+            "Your letter should have arrived by {}. Please check with {} ({}) that we have your right address; they can issue a new PIN.",
+            status.arrives_by, desk.name, desk.phone
+        ),
     };
     Ok(LetterAnswer {
         status: if status.overdue { "overdue" } else { "posted" },

@@ -67,84 +67,177 @@ pub(crate) async fn redeem_code(
     From(origin): From,
     Body(request): Body<RedemptionRequest>,
 ) -> Result<Json<RedemptionAnswer>, Problem> {
-    let code_policy = policy.registration_code.as_ref().ok_or_else(|| Problem::not_found("registration code on this portal"))?;
+    let code_policy = policy
+        .registration_code
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("registration code on this portal"))?;
     let mut fields = Fields::default();
     let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));
     let length = code_policy.prefix.as_str().len() + code_policy.digits.get() as usize;
     let code = if request.registration_code.trim().len() == length {
         Ok(upper(&request.registration_code))
     } else {
-        Err(Invalid(format!("must be {} and {} digits", code_policy.prefix, code_policy.digits.get())))
+        Err(Invalid(format!(
+            "must be {} and {} digits",
+            code_policy.prefix,
+            code_policy.digits.get()
+        )))
     };
     let code = fields.take("registration_code", code);
-    let password = credentials::new_password("password", &request.password, user_name.as_ref(), &policy, &mut fields);
+    let password = credentials::new_password(
+        "password",
+        &request.password,
+        user_name.as_ref(),
+        &policy,
+        &mut fields,
+    );
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
     let parsed = (|| Some((user_name?, code?, password?, answers?, hint?)))();
     let (user_name, code, password, answers, hint) = fields.finish(parsed)?;
 
-    let found = app.store.account_by_user_name(&policy.portal, &user_name.key()).await?;
+    let found = app
+        .store
+        .account_by_user_name(&policy.portal, &user_name.key())
+        .await?;
     let account = found.filter(|a| a.status == Status::Active);
     // A code has its tries whoever enters it; a name without a code has as many, and looks the same.
     let subject = account
         .as_ref()
         .and_then(|a| a.memberships.iter().find_map(code_issue))
-        .map_or_else(|| format!("{}/{}", policy.portal, user_name.key()), |issue| issue.id.to_string());
+        .map_or_else(
+            || format!("{}/{}", policy.portal, user_name.key()),
+            |issue| issue.id.to_string(),
+        );
     let source = format!("code/{}/{}", policy.portal, Source::of(&origin));
     let guesses = &policy.sign_in;
     let window_minutes = Some(guesses.window_minutes.get());
     let tries = code_policy.tries.get();
     let (of_code, of_source) = future::try_join(
-        app.store.count_attempt(Guess::RegistrationCode, &subject, Limit { tries, window_minutes: None }, origin.at),
-        app.store.count_attempt(Guess::Source, &source, Limit { tries: guesses.tries_per_source.get(), window_minutes }, origin.at),
+        app.store.count_attempt(
+            Guess::RegistrationCode,
+            &subject,
+            Limit {
+                tries,
+                window_minutes: None,
+            },
+            origin.at,
+        ),
+        app.store.count_attempt(
+            Guess::Source,
+            &source,
+            Limit {
+                tries: guesses.tries_per_source.get(),
+                window_minutes,
+            },
+            origin.at,
+        ),
     )
     .await?;
     if of_source.allowed.is_none() {
-        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", &policy));
+        return Err(Problem::too_many_attempts(
+            "There were too many attempts. Please try again later.",
+            &policy,
+        ));
     }
     // Before anything is compared, the password too: else it could be guessed here without end.
     if of_code.allowed.is_none() {
-        let detail = format!("This code was entered wrongly too often and can no longer be used. {}", ask_for_new_code(&policy));
-        return Err(code_problem("code-dead", "Code no longer usable", detail, &policy));
+        let detail = format!(
+            "This code was entered wrongly too often and can no longer be used. {}",
+            ask_for_new_code(&policy)
+        );
+        return Err(code_problem(
+            "code-dead",
+            "Code no longer usable",
+            detail,
+            &policy,
+        ));
     }
     let mut rng = app.rng();
     if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
         return Ok(Json(done));
     }
     let hash = credentials::hash(&password, &app, &mut rng).await;
-    let decided = account.as_ref().map_or(Err(Refusal::NotAwaited), |account| {
-        let organisation = account.memberships.iter().find(|m| code_issue(m).is_some()).and_then(|m| m.organisation.as_ref());
-        let matches = |issue: &Issue| app.keyring().verify(&issue.code, Purpose::RegistrationCode, issue.id.as_str(), &code);
-        let answers = answers.into_iter().map(|a| a.seal(&account.id, &app)).collect();
-        let hint = hint.map(|h| h.seal(&account.id, &app));
-        activate::redeem_code(account, organisation, matches, hash, (answers, hint), &origin, &mut rng)
-    });
+    let decided = account
+        .as_ref()
+        .map_or(Err(Refusal::NotAwaited), |account| {
+            let organisation = account
+                .memberships
+                .iter()
+                .find(|m| code_issue(m).is_some())
+                .and_then(|m| m.organisation.as_ref());
+            let matches = |issue: &Issue| {
+                app.keyring().verify(
+                    &issue.code,
+                    Purpose::RegistrationCode,
+                    issue.id.as_str(),
+                    &code,
+                )
+            };
+            let answers = answers
+                .into_iter()
+                .map(|a| a.seal(&account.id, &app))
+                .collect();
+            let hint = hint.map(|h| h.seal(&account.id, &app));
+            activate::redeem_code(
+                account,
+                organisation,
+                matches,
+                hash,
+                (answers, hint),
+                &origin,
+                &mut rng,
+            )
+        });
     match decided {
         Ok(decision) => {
             match app.store.commit(decision, &mut rng).await {
                 Ok(()) => {}
                 // Perhaps the same person pressing twice.
                 Err(CommitError::Stale) => {
-                    let now = app.store.account_by_user_name(&policy.portal, &user_name.key()).await?;
+                    let now = app
+                        .store
+                        .account_by_user_name(&policy.portal, &user_name.key())
+                        .await?;
                     let now = now.filter(|a| a.status == Status::Active);
-                    return already_redeemed(&app, now.as_ref(), &password).await.map(Json).ok_or_else(Problem::conflict);
+                    return already_redeemed(&app, now.as_ref(), &password)
+                        .await
+                        .map(Json)
+                        .ok_or_else(Problem::conflict);
                 }
                 Err(other) => return Err(other.into()),
             }
             Ok(Json(redeemed(&user_name)))
         }
         Err(refusal) => {
-            let audit = AuditEvent::refused(&origin, Actor::Unknown, Action::RedeemRegistrationCode, refusal.reason(), &mut rng);
+            let audit = AuditEvent::refused(
+                &origin,
+                Actor::Unknown,
+                Action::RedeemRegistrationCode,
+                refusal.reason(),
+                &mut rng,
+            );
             let audit = match &account {
                 Some(account) => audit.on(account.id.as_str()),
                 None => audit,
             };
-            app.store.commit(Decision::recording(audit), &mut rng).await?;
+            app.store
+                .commit(Decision::recording(audit), &mut rng)
+                .await?;
             Err(match refusal {
-                Refusal::Expired => code_problem("code-expired", "Code expired", format!("This code has expired. {}", ask_for_new_code(&policy)), &policy),
+                Refusal::Expired => code_problem(
+                    "code-expired",
+                    "Code expired",
+                    format!("This code has expired. {}", ask_for_new_code(&policy)),
+                    &policy,
+                ),
                 Refusal::Wrong | Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => {
-                    let detail = format!("User name and registration code don't belong together. Please compare them with your latest e-mail. {}", ask_for_new_code(&policy));
-                    code_problem("code-wrong", "Wrong code", detail, &policy).with_field("registration_code", "is not right")
+                    let detail = format!(
+                        "User name and registration code don't belong together. Please compare them with your latest e-mail. {}",
+                        ask_for_new_code(&policy)
+                    );
+                    code_problem("code-wrong", "Wrong code", detail, &policy)
+                        .with_field("registration_code", "is not right")
                 }
             })
         }
@@ -162,9 +255,17 @@ fn code_issue(membership: &Membership) -> Option<&Issue> {
 /// The same answer for who has redeemed the code, lost the answer and asks again with the same
 /// password; it is a guess at the password, and has been counted. Every other request does the same
 /// work and goes on.
-async fn already_redeemed(app: &App, account: Option<&Account>, password: &vestibule_domain::text::Sensitive) -> Option<RedemptionAnswer> {
+async fn already_redeemed(
+    app: &App,
+    account: Option<&Account>,
+    password: &vestibule_domain::text::Sensitive,
+) -> Option<RedemptionAnswer> {
     let hash = account
-        .filter(|a| a.memberships.iter().any(|m| m.gate == Gate::Open && m.way.is_none()))
+        .filter(|a| {
+            a.memberships
+                .iter()
+                .any(|m| m.gate == Gate::Open && m.way.is_none())
+        })
         .and_then(|a| a.password.as_ref())
         .map(|p| &p.hash);
     let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
@@ -172,5 +273,8 @@ async fn already_redeemed(app: &App, account: Option<&Account>, password: &vesti
 }
 
 fn redeemed(user_name: &UserName) -> RedemptionAnswer {
-    RedemptionAnswer { user_name: user_name.to_string(), registration: "registered" }
+    RedemptionAnswer {
+        user_name: user_name.to_string(),
+        registration: "registered",
+    }
 }

@@ -13,7 +13,10 @@ use vestibule_store::attempts::{Guess, Limit};
 use crate::letter_status::{self, LetterAnswer};
 
 /// How many letters one person can ask for in a day.
-const LETTERS_A_DAY: Limit = Limit { tries: 3, window_minutes: Some(1440) };
+const LETTERS_A_DAY: Limit = Limit {
+    tries: 3,
+    window_minutes: Some(1440),
+};
 
 /// Issues a new PIN: a new letter goes out, and the old PIN is dead at once.
 #[utoipa::path(
@@ -29,21 +32,42 @@ const LETTERS_A_DAY: Limit = Limit { tries: 3, window_minutes: Some(1440) };
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn reissue_pin(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<(StatusCode, Json<LetterAnswer>), Problem> {
+pub(crate) async fn reissue_pin(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+) -> Result<(StatusCode, Json<LetterAnswer>), Problem> {
     let policy = &caller.policy;
     let not_awaited = || Problem::not_found("PIN waited for");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
     if !pin.reissued_by.contains(&Reissuer::User) {
         return Err(problem(Refusal::NotYours, policy));
     }
-    let membership = caller.membership().filter(|m| matches!(m.gate, Gate::Pin { .. })).ok_or_else(not_awaited)?;
-    let counted = app.store.count_attempt(Guess::Reissue, caller.account.id.as_str(), LETTERS_A_DAY, caller.origin.at).await?;
+    let membership = caller
+        .membership()
+        .filter(|m| matches!(m.gate, Gate::Pin { .. }))
+        .ok_or_else(not_awaited)?;
+    let counted = app
+        .store
+        .count_attempt(
+            Guess::Reissue,
+            caller.account.id.as_str(),
+            LETTERS_A_DAY,
+            caller.origin.at,
+        )
+        .await?;
     if counted.allowed.is_none() {
-        return Err(Problem::too_many_attempts("Several letters are on their way to you already. Please wait for the latest one, or try again tomorrow.", policy));
+        return Err(Problem::too_many_attempts(
+            "Several letters are on their way to you already. Please wait for the latest one, or try again tomorrow.",
+            policy,
+        ));
     }
     let address = match (pin.address, &membership.record) {
         (LetterAddress::Designated, _) => caller.account.postal_address.clone(),
-        (LetterAddress::PlanRecords, Some(record)) => app.store.plan_record(record).await?.and_then(|r| r.data.address),
+        (LetterAddress::PlanRecords, Some(record)) => app
+            .store
+            .plan_record(record)
+            .await?
+            .and_then(|r| r.data.address),
         (LetterAddress::PlanRecords, None) => None,
     };
     let organisation = match &membership.organisation {
@@ -51,10 +75,21 @@ pub(crate) async fn reissue_pin(State(app): State<App>, SignedIn(caller): Signed
         None => None,
     };
     let mut rng = app.rng();
-    let fresh = FreshCode::random("", pin.digits.get(), &mut rng, |id, digits| app.keyring().mac(Purpose::Pin, id.as_str(), digits));
+    let fresh = FreshCode::random("", pin.digits.get(), &mut rng, |id, digits| {
+        app.keyring().mac(Purpose::Pin, id.as_str(), digits)
+    });
     let named = organisation.as_ref().map(|o| (&o.id, o.name.as_str()));
-    let (account, decision) = activate::reissue_pin(&caller.account, named, Reissuer::User, fresh, address, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
+    let (account, decision) = activate::reissue_pin(
+        &caller.account,
+        named,
+        Reissuer::User,
+        fresh,
+        address,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     let caller = Caller { account, ..caller };
     Ok((StatusCode::CREATED, Json(letter_status::of(&caller)?)))
@@ -64,13 +99,33 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let desk = &policy.help_desk;
     match refusal {
         Refusal::NotYours => {
-            let detail = format!("On this portal {} issues new PINs: {} ({}).", desk.name, desk.phone, desk.hours);
-            Problem::new(StatusCode::FORBIDDEN, "ask-help-desk", "Ask the help desk", detail).with_help(policy)
+            let detail = format!(
+                "On this portal {} issues new PINs: {} ({}).",
+                desk.name, desk.phone, desk.hours
+            );
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "ask-help-desk",
+                "Ask the help desk",
+                detail,
+            )
+            .with_help(policy)
         }
         Refusal::NoAddress => {
-            let detail = format!("We have no address to post a letter to. Please ask {}: {} ({}).", desk.name, desk.phone, desk.hours);
-            Problem::new(StatusCode::CONFLICT, "no-address", "No address on record", detail).with_help(policy)
+            let detail = format!(
+                "We have no address to post a letter to. Please ask {}: {} ({}).",
+                desk.name, desk.phone, desk.hours
+            );
+            Problem::new(
+                StatusCode::CONFLICT,
+                "no-address",
+                "No address on record",
+                detail,
+            )
+            .with_help(policy)
         }
-        Refusal::NotAwaited | Refusal::Wrong | Refusal::Expired => Problem::not_found("PIN waited for"),
+        Refusal::NotAwaited | Refusal::Wrong | Refusal::Expired => {
+            Problem::not_found("PIN waited for")
+        }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use aws_sdk_ses::Client;
 use serde::{Deserialize, Serialize};
-use vestibule_domain::ids::MessageId;
 use vestibule_domain::account::Account;
+use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::recover;
@@ -115,12 +115,18 @@ impl Courier {
     /// failure on, so the rest is left for then.
     pub async fn handle(&self, event: StreamEvent) -> BatchAnswer {
         for record in event.records {
-            let Some(id) = message_of_key(&record.dynamodb.keys.pk.s).filter(|_| record.event_name == "INSERT") else {
+            let Some(id) = message_of_key(&record.dynamodb.keys.pk.s)
+                .filter(|_| record.event_name == "INSERT")
+            else {
                 continue;
             };
             if let Err(delayed) = self.deliver(&id).await {
                 tracing::warn!(message = %id, cause = ?delayed, "a mail is delayed");
-                return BatchAnswer { failures: vec![BatchFailure { sequence_number: record.dynamodb.sequence_number }] };
+                return BatchAnswer {
+                    failures: vec![BatchFailure {
+                        sequence_number: record.dynamodb.sequence_number,
+                    }],
+                };
             }
         }
         BatchAnswer::default()
@@ -137,7 +143,9 @@ impl Courier {
             match self.deliver(&id).await {
                 Ok(true) => gone += 1,
                 Ok(false) => {}
-                Err(delayed) => tracing::warn!(message = %id, cause = ?delayed, "a mail is delayed"),
+                Err(delayed) => {
+                    tracing::warn!(message = %id, cause = ?delayed, "a mail is delayed")
+                }
             }
         }
         Ok(gone)
@@ -149,11 +157,17 @@ impl Courier {
     /// [`Delayed`] when it has to be tried again.
     pub async fn deliver(&self, id: &MessageId) -> Result<bool, Delayed> {
         let claimed_at = self.clock.now();
-        let mail = match self.store.claim_message(id, Channel::Mail, claimed_at).await? {
+        let mail = match self
+            .store
+            .claim_message(id, Channel::Mail, claimed_at)
+            .await?
+        {
             Some(Message::Mail(mail)) => mail,
             Some(Message::Recovery(request)) => {
                 self.recover(&request).await?;
-                self.store.close_message(id, Ending::Sent, self.clock.now()).await?;
+                self.store
+                    .close_message(id, Ending::Sent, self.clock.now())
+                    .await?;
                 return Ok(true);
             }
             Some(Message::Letter(_)) | None => return Ok(false),
@@ -161,13 +175,25 @@ impl Courier {
         let Some(policy) = self.portals.get(mail.portal.as_str()) else {
             // Its portal is gone: nobody can be written to in its name.
             tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
-            self.store.close_message(id, Ending::Refused, self.clock.now()).await?;
+            self.store
+                .close_message(id, Ending::Refused, self.clock.now())
+                .await?;
             return Ok(false);
         };
         let rendered = render(&mail, policy);
-        match send(&self.ses, policy, &mail.to, &rendered, self.configuration_set.as_deref()).await {
+        match send(
+            &self.ses,
+            policy,
+            &mail.to,
+            &rendered,
+            self.configuration_set.as_deref(),
+        )
+        .await
+        {
             Ok(_) => {
-                self.store.close_message(id, Ending::Sent, self.clock.now()).await?;
+                self.store
+                    .close_message(id, Ending::Sent, self.clock.now())
+                    .await?;
                 Ok(true)
             }
             Err(error) if error.is_temporary() => {
@@ -176,7 +202,9 @@ impl Courier {
             }
             Err(error) => {
                 tracing::error!(message = %id, %error, "SES refuses a mail for good");
-                self.store.close_message(id, Ending::Refused, self.clock.now()).await?;
+                self.store
+                    .close_message(id, Ending::Refused, self.clock.now())
+                    .await?;
                 Ok(false)
             }
         }
@@ -185,9 +213,16 @@ impl Courier {
     /// Looks into what somebody has forgotten, and mails the owners of the accounts that there are.
     async fn recover(&self, request: &RecoveryRequest) -> Result<(), Delayed> {
         let portal = &request.origin.portal;
-        let Some(policy) = self.portals.get(portal.as_str()) else { return Ok(()) };
+        let Some(policy) = self.portals.get(portal.as_str()) else {
+            return Ok(());
+        };
         let accounts = match &request.forgotten {
-            Forgotten::Password { user_name } => self.store.account_by_user_name(portal, user_name).await?.into_iter().collect(),
+            Forgotten::Password { user_name } => self
+                .store
+                .account_by_user_name(portal, user_name)
+                .await?
+                .into_iter()
+                .collect(),
             Forgotten::UserName { email } => self.store.accounts_by_email(portal, email).await?,
         };
         for account in accounts {
@@ -196,14 +231,25 @@ impl Courier {
         Ok(())
     }
 
-    async fn send_recovery(&self, request: &RecoveryRequest, mut account: Account, policy: &Policy) -> Result<(), Delayed> {
+    async fn send_recovery(
+        &self,
+        request: &RecoveryRequest,
+        mut account: Account,
+        policy: &Policy,
+    ) -> Result<(), Delayed> {
         for _ in 0..LOOKS {
             let mut rng = vestibule_http::app::rng();
             let decision = match &request.forgotten {
-                Forgotten::Password { .. } => recover::send_link(&account, policy, &request.origin, &mut rng),
-                Forgotten::UserName { .. } => recover::send_user_name(&account, &request.origin, &mut rng),
+                Forgotten::Password { .. } => {
+                    recover::send_link(&account, policy, &request.origin, &mut rng)
+                }
+                Forgotten::UserName { .. } => {
+                    recover::send_user_name(&account, &request.origin, &mut rng)
+                }
             };
-            let Some(decision) = decision else { return Ok(()) };
+            let Some(decision) = decision else {
+                return Ok(());
+            };
             match self.store.commit(decision, &mut rng).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Unavailable(cause)) => return Err(cause.into()),

@@ -13,7 +13,8 @@ async fn main() -> Result<(), StartError> {
         store: app.store,
         portals: app.portals,
         ses: aws_sdk_ses::Client::new(&aws),
-        configuration_set: settings::setting("SES_CONFIGURATION_SET", "the SES configuration set").ok(),
+        configuration_set: settings::setting("SES_CONFIGURATION_SET", "the SES configuration set")
+            .ok(),
         clock: app.clock,
     };
     let courier = &courier;

@@ -50,7 +50,13 @@ const LOOKS: usize = 3;
 ///
 /// # Errors
 /// [`ImportError`]; what was saved before stays, and the same feed can be imported again.
-pub async fn import(app: &App, plan: &Slug, kind: RecordKind, reader: impl Read, mut progress: impl FnMut(&Summary)) -> Result<Summary, ImportError> {
+pub async fn import(
+    app: &App,
+    plan: &Slug,
+    kind: RecordKind,
+    reader: impl Read,
+    mut progress: impl FnMut(&Summary),
+) -> Result<Summary, ImportError> {
     let mut feed = Feed::open(kind, plan, reader)?;
     let mut summary = Summary::default();
     loop {
@@ -67,7 +73,11 @@ pub async fn import(app: &App, plan: &Slug, kind: RecordKind, reader: impl Read,
         if batch.is_empty() {
             break;
         }
-        let results: Vec<_> = stream::iter(&batch).map(|record| save(app, record)).buffer_unordered(AT_A_TIME).collect().await;
+        let results: Vec<_> = stream::iter(&batch)
+            .map(|record| save(app, record))
+            .buffer_unordered(AT_A_TIME)
+            .collect()
+            .await;
         for result in results {
             summary.accounts += result?;
             summary.saved += 1;
@@ -94,18 +104,43 @@ async fn save(app: &App, record: &NewRecord) -> Result<u64, Unavailable> {
     Ok(changed)
 }
 
-async fn tell(app: &App, record: &NewRecord, portal: &PortalId, id: &AccountId) -> Result<bool, Unavailable> {
-    let Some(policy) = app.portals.get(portal.as_str()) else { return Ok(false) };
-    let origin = Origin { portal: portal.clone(), at: app.clock.now(), source: None };
+async fn tell(
+    app: &App,
+    record: &NewRecord,
+    portal: &PortalId,
+    id: &AccountId,
+) -> Result<bool, Unavailable> {
+    let Some(policy) = app.portals.get(portal.as_str()) else {
+        return Ok(false);
+    };
+    let origin = Origin {
+        portal: portal.clone(),
+        at: app.clock.now(),
+        source: None,
+    };
     for _ in 0..LOOKS {
-        let Some(account) = app.store.account(portal, id).await? else { return Ok(false) };
+        let Some(account) = app.store.account(portal, id).await? else {
+            return Ok(false);
+        };
         let mut rng = app.rng();
         let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
-        let fresh = FreshCode::random("", digits, &mut rng, |id, digits| app.keyring().mac(Purpose::Pin, id.as_str(), digits));
+        let fresh = FreshCode::random("", digits, &mut rng, |id, digits| {
+            app.keyring().mac(Purpose::Pin, id.as_str(), digits)
+        });
         let address = letter_address(policy, &record.data, account.postal_address.as_ref());
         let name = Some(record.data.name.clone());
-        let decision = activate::agreements_recorded(&account, &record.data.agreements, &record.key, (fresh, address, name), policy, &origin, &mut rng);
-        let Some(decision) = decision else { return Ok(false) };
+        let decision = activate::agreements_recorded(
+            &account,
+            &record.data.agreements,
+            &record.key,
+            (fresh, address, name),
+            policy,
+            &origin,
+            &mut rng,
+        );
+        let Some(decision) = decision else {
+            return Ok(false);
+        };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => return Ok(true),
             Err(CommitError::Unavailable(cause)) => return Err(cause),

@@ -53,7 +53,14 @@ pub(crate) async fn invite(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Body(request): Body<InvitationRequest>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<InvitationAnswer>), Problem> {
+) -> Result<
+    (
+        StatusCode,
+        [(HeaderName, String); 1],
+        Json<InvitationAnswer>,
+    ),
+    Problem,
+> {
     let policy = &caller.policy;
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
@@ -62,11 +69,22 @@ pub(crate) async fn invite(
 
     let mut rng = app.rng();
     let acting = caller.acting()?;
-    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = acting
+        .membership
+        .organisation
+        .as_ref()
+        .ok_or_else(|| Problem::not_allowed(policy))?;
     let id = Invitation::natural_id(organisation, &email);
-    let (found, existing, former) = app.store.invitation_state(&policy.portal, organisation, &email).await?;
+    let (found, existing, former) = app
+        .store
+        .invitation_state(&policy.portal, organisation, &email)
+        .await?;
     let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
-    let token = Token::random(TokenKind::Invitation, format!("{}.{id}", organisation.id), &mut rng);
+    let token = Token::random(
+        TokenKind::Invitation,
+        format!("{}.{id}", organisation.id),
+        &mut rng,
+    );
     let (invitation, decision) = rules::invite(
         acting,
         &organisation,
@@ -86,5 +104,9 @@ pub(crate) async fn invite(
         Err(other) => return Err(other.into()),
     }
     let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(InvitationAnswer::of(&invitation, caller.origin.at))))
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(InvitationAnswer::of(&invitation, caller.origin.at)),
+    ))
 }

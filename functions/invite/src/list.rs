@@ -48,7 +48,11 @@ pub(crate) async fn list(
         .invitations(&caller.policy.portal, organisation, after.as_ref(), 50)
         .await?;
     Ok(Json(Listed {
-        items: page.items.iter().map(|i| InvitationAnswer::of(i, caller.origin.at)).collect(),
+        items: page
+            .items
+            .iter()
+            .map(|i| InvitationAnswer::of(i, caller.origin.at))
+            .collect(),
         next_cursor: page.next,
     }))
 }

@@ -33,13 +33,29 @@ pub(crate) async fn resend(
     let acting = caller.acting()?;
     let policy = &caller.policy;
     // Before anything is looked up: who may not invite learns nothing from ids (BL-17).
-    let organisation = acting.allowed(Permission::AddUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = acting
+        .allowed(Permission::AddUsers, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    let found = app.store.invitation(&policy.portal, organisation, &id).await?;
+    let found = app
+        .store
+        .invitation(&policy.portal, organisation, &id)
+        .await?;
     let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-    let token = Token::random(TokenKind::Invitation, format!("{organisation}.{id}"), &mut rng);
-    let (invitation, decision) = invite::resend(acting, &invitation, &token, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
+    let token = Token::random(
+        TokenKind::Invitation,
+        format!("{organisation}.{id}"),
+        &mut rng,
+    );
+    let (invitation, decision) = invite::resend(
+        acting,
+        &invitation,
+        &token,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     Ok(Json(InvitationAnswer::of(&invitation, caller.origin.at)))
 }

@@ -32,11 +32,17 @@ pub(crate) async fn revoke(
     let acting = caller.acting()?;
     let policy = &caller.policy;
     // Before anything is looked up: who may not invite learns nothing from ids (BL-17).
-    let organisation = acting.allowed(Permission::AddUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = acting
+        .allowed(Permission::AddUsers, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    let found = app.store.invitation(&policy.portal, organisation, &id).await?;
+    let found = app
+        .store
+        .invitation(&policy.portal, organisation, &id)
+        .await?;
     let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-    let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng).map_err(|refusal| problem(refusal, policy))?;
+    let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
     if let Some(decision) = decision {
         app.store.commit(decision, &mut rng).await?;
     }

@@ -49,12 +49,25 @@ pub(crate) async fn access(
     Id(id): Id,
     Body(request): Body<AccessRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, Permission::EditUsers, &id).await?;
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::EditUsers, &id).await?;
     let policy = &caller.policy;
-    let to = Assignment { role: request.role, services: request.services, group_codes: request.group_codes };
+    let to = Assignment {
+        role: request.role,
+        services: request.services,
+        group_codes: request.group_codes,
+    };
     let mut rng = app.rng();
-    let (user, decision) = manage::assign(caller.acting()?, &organisation, &user, to, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
+    let (user, decision) = manage::assign(
+        caller.acting()?,
+        &organisation,
+        &user,
+        to,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     UserAnswer::after(&user, &organisation, &caller).map(Json)
 }

@@ -78,15 +78,26 @@ pub(crate) async fn add_user(
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let user_name = credentials::user_name(request.user_name.as_deref(), policy, &mut rng, &mut fields);
+    let user_name =
+        credentials::user_name(request.user_name.as_deref(), policy, &mut rng, &mut fields);
     let password = match (&request.initial_password, join_by) {
-        (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password("initial_password", given, user_name.as_ref(), policy, &mut fields)),
+        (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password(
+            "initial_password",
+            given,
+            user_name.as_ref(),
+            policy,
+            &mut fields,
+        )),
         (None, Some(JoinBy::InitialPassword)) => {
             fields.fault("initial_password", "is required");
             None
         }
         (given, _) => {
-            fields.unwanted("initial_password", given.is_some(), "is not set by administrators on this portal");
+            fields.unwanted(
+                "initial_password",
+                given.is_some(),
+                "is not set by administrators on this portal",
+            );
             Some(None)
         }
     };
@@ -94,7 +105,11 @@ pub(crate) async fn add_user(
     let (name, email, user_name, password) = fields.finish(parsed)?;
 
     let acting = caller.acting()?;
-    let organisation = acting.membership.organisation.as_ref().ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = acting
+        .membership
+        .organisation
+        .as_ref()
+        .ok_or_else(|| Problem::not_allowed(policy))?;
     let organisation = app
         .store
         .organisation(&policy.portal, organisation)
@@ -106,9 +121,16 @@ pub(crate) async fn add_user(
     };
     let mut id = Account::natural_id(&policy.portal, &user_name.key());
     loop {
-        let code = policy.registration_code.as_ref().filter(|_| join_by == Some(JoinBy::RegistrationCode)).map(|p| {
-            FreshCode::random(p.prefix.as_str(), p.digits.get(), &mut rng, |id, code| app.keyring().mac(Purpose::RegistrationCode, id.as_str(), code))
-        });
+        let code = policy
+            .registration_code
+            .as_ref()
+            .filter(|_| join_by == Some(JoinBy::RegistrationCode))
+            .map(|p| {
+                FreshCode::random(p.prefix.as_str(), p.digits.get(), &mut rng, |id, code| {
+                    app.keyring()
+                        .mac(Purpose::RegistrationCode, id.as_str(), code)
+                })
+            });
         let new = NewUser {
             applicant: Applicant {
                 id: id.clone(),
@@ -127,16 +149,23 @@ pub(crate) async fn add_user(
             code,
         };
         let Registered { account, decision } =
-            manage::add_user(acting, &organisation, new, policy, &caller.origin, &mut rng).map_err(|refusal| problem(refusal, policy))?;
+            manage::add_user(acting, &organisation, new, policy, &caller.origin, &mut rng)
+                .map_err(|refusal| problem(refusal, policy))?;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
                 let row = UserRow::of(&account, &organisation.id).ok_or_else(Problem::conflict)?;
                 let location = format!("/{}/users/{}", policy.portal, account.id);
                 let body = UserAnswer::of(row, acting.membership.role, policy);
-                return Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)));
+                return Ok((
+                    StatusCode::CREATED,
+                    [(header::LOCATION, location)],
+                    Json(body),
+                ));
             }
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            Err(CommitError::Taken(unique)) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            Err(CommitError::Taken(unique)) => {
+                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
+            }
             Err(other) => return Err(other.into()),
         }
     }

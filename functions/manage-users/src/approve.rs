@@ -46,7 +46,8 @@ pub(crate) async fn approve(
     Id(id): Id,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
     let (user, decision) = manage::approve(

@@ -56,14 +56,24 @@ struct UserAnswer {
 
 impl UserAnswer {
     /// The user as they are after a change.
-    fn after(user: &Account, organisation: &Organisation, caller: &Caller) -> Result<Self, Problem> {
+    fn after(
+        user: &Account,
+        organisation: &Organisation,
+        caller: &Caller,
+    ) -> Result<Self, Problem> {
         let row = UserRow::of(user, &organisation.id).ok_or_else(Problem::conflict)?;
-        Ok(Self::of(row, caller.acting()?.membership.role, &caller.policy))
+        Ok(Self::of(
+            row,
+            caller.acting()?.membership.role,
+            &caller.policy,
+        ))
     }
 
     /// What somebody in `viewer`'s role sees of a user.
     fn of(row: UserRow, viewer: Role, policy: &Policy) -> Self {
-        let last = row.last_sign_in_at.filter(|_| policy.allows(viewer, Permission::SeeLastSignIn));
+        let last = row
+            .last_sign_in_at
+            .filter(|_| policy.allows(viewer, Permission::SeeLastSignIn));
         Self {
             id: row.account.to_string(),
             user_name: row.user_name,
@@ -99,14 +109,29 @@ struct Target {
 impl Target {
     /// Fetches both for who has the permission; who hasn't learns nothing from ids (BL-17). Whether
     /// the user belongs to the organisation is for the rules.
-    async fn find(app: &App, caller: &Caller, permission: Permission, id: &str) -> Result<Self, Problem> {
+    async fn find(
+        app: &App,
+        caller: &Caller,
+        permission: Permission,
+        id: &str,
+    ) -> Result<Self, Problem> {
         let policy = &caller.policy;
-        let organisation = caller.acting()?.allowed(permission, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+        let organisation = caller
+            .acting()?
+            .allowed(permission, policy)
+            .ok_or_else(|| Problem::not_allowed(policy))?;
         let unknown = || problem(Refusal::Unknown, policy);
         let id = AccountId::parse(id).map_err(|_| unknown())?;
-        let (organisation, user) = app.store.organisation_with_account(&policy.portal, organisation, &id).await?;
-        let organisation = organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
-        Ok(Self { organisation, user: user.ok_or_else(unknown)? })
+        let (organisation, user) = app
+            .store
+            .organisation_with_account(&policy.portal, organisation, &id)
+            .await?;
+        let organisation =
+            organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        Ok(Self {
+            organisation,
+            user: user.ok_or_else(unknown)?,
+        })
     }
 }
 
@@ -116,13 +141,40 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
         Refusal::Unknown => Problem::not_found("user"),
-        Refusal::NotThisPortal => conflict("not-this-portal", "Not on this portal", "People come in by invitation on this portal; invite them instead."),
-        Refusal::NotAwaited => conflict("not-awaited", "Nothing to approve", "This user does not wait for approval; perhaps another administrator has approved them."),
-        Refusal::Yourself => conflict("yourself", "Not to yourself", "You cannot do this to yourself. Another administrator can."),
-        Refusal::LastPrincipal => conflict("last-principal", "The last principal", "The organisation would have no principal left. Make somebody else a principal first.").with_help(policy),
-        Refusal::SeveralOrganisations => conflict("several-organisations", "Works for several organisations", "This user works for other organisations too and cannot be disabled here. Remove them from your organisation instead."),
-        Refusal::NoSuchService(name) => Problem::invalid_field("services", &format!("{} is not on offer here", shown(&name))),
-        Refusal::NoSuchGroupCode(code) => Problem::invalid_field("group_codes", &format!("{} is not one of the organisation's", shown(&code))),
+        Refusal::NotThisPortal => conflict(
+            "not-this-portal",
+            "Not on this portal",
+            "People come in by invitation on this portal; invite them instead.",
+        ),
+        Refusal::NotAwaited => conflict(
+            "not-awaited",
+            "Nothing to approve",
+            "This user does not wait for approval; perhaps another administrator has approved them.",
+        ),
+        Refusal::Yourself => conflict(
+            "yourself",
+            "Not to yourself",
+            "You cannot do this to yourself. Another administrator can.",
+        ),
+        Refusal::LastPrincipal => conflict(
+            "last-principal",
+            "The last principal",
+            "The organisation would have no principal left. Make somebody else a principal first.",
+        )
+        .with_help(policy),
+        Refusal::SeveralOrganisations => conflict(
+            "several-organisations",
+            "Works for several organisations",
+            "This user works for other organisations too and cannot be disabled here. Remove them from your organisation instead.",
+        ),
+        Refusal::NoSuchService(name) => Problem::invalid_field(
+            "services",
+            &format!("{} is not on offer here", shown(&name)),
+        ),
+        Refusal::NoSuchGroupCode(code) => Problem::invalid_field(
+            "group_codes",
+            &format!("{} is not one of the organisation's", shown(&code)),
+        ),
     }
 }
 

@@ -69,14 +69,24 @@ pub(crate) async fn list(
     if !(1..=100).contains(&limit) {
         return Err(Problem::invalid_field("limit", "must be 1 to 100"));
     }
-    if query.query.as_ref().is_some_and(|q| q.chars().count() > 100) {
-        return Err(Problem::invalid_field("query", "must be at most 100 characters long"));
+    if query
+        .query
+        .as_ref()
+        .is_some_and(|q| q.chars().count() > 100)
+    {
+        return Err(Problem::invalid_field(
+            "query",
+            "must be at most 100 characters long",
+        ));
     }
     if query.idle_since.is_some() {
         allowed(&caller, Permission::SeeLastSignIn)?;
     }
     let filter = UserFilter {
-        query: query.query.map(|q| q.trim().to_owned()).filter(|q| !q.is_empty()),
+        query: query
+            .query
+            .map(|q| q.trim().to_owned())
+            .filter(|q| !q.is_empty()),
         role: query.role,
         registration: query.registration,
         status: query.status,
@@ -86,11 +96,21 @@ pub(crate) async fn list(
     let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
     let page = app
         .store
-        .users(&policy.portal, organisation, &filter, after.as_ref(), limit.into())
+        .users(
+            &policy.portal,
+            organisation,
+            &filter,
+            after.as_ref(),
+            limit.into(),
+        )
         .await?;
     let role = caller.acting()?.membership.role;
     Ok(Json(Listed {
-        items: page.items.into_iter().map(|row| UserAnswer::of(row, role, policy)).collect(),
+        items: page
+            .items
+            .into_iter()
+            .map(|row| UserAnswer::of(row, role, policy))
+            .collect(),
         next_cursor: page.next,
     }))
 }
@@ -115,27 +135,56 @@ fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganisationId, P
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn download(State(app): State<App>, Entitled(caller): Entitled) -> Result<Response, Problem> {
+pub(crate) async fn download(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+) -> Result<Response, Problem> {
     let organisation = allowed(&caller, Permission::DownloadUsers)?.clone();
-    let sees_last = caller.policy.allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
+    let sees_last = caller
+        .policy
+        .allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
     let policy = Arc::clone(&caller.policy);
     // One page at a time: the memory it takes doesn't grow with the organisation.
     let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<UsersCursor>>| {
         let (app, policy, organisation) = (app.clone(), Arc::clone(&policy), organisation.clone());
         async move {
-            let Some(cursor) = cursor else { return Ok(None) };
+            let Some(cursor) = cursor else {
+                return Ok(None);
+            };
             let page = app
                 .store
-                .users(&policy.portal, &organisation, &UserFilter::default(), cursor.as_ref(), ROWS_AT_A_TIME)
+                .users(
+                    &policy.portal,
+                    &organisation,
+                    &UserFilter::default(),
+                    cursor.as_ref(),
+                    ROWS_AT_A_TIME,
+                )
                 .await?;
-            let head = if cursor.is_none() { HEAD.to_owned() } else { String::new() };
-            let text = page.items.iter().fold(head, |text, row| text + &line(row, sees_last, &policy));
-            Ok::<_, Unavailable>(Some((text, page.next.and_then(|n| UsersCursor::parse(&n)).map(Some))))
+            let head = if cursor.is_none() {
+                HEAD.to_owned()
+            } else {
+                String::new()
+            };
+            let text = page
+                .items
+                .iter()
+                .fold(head, |text, row| text + &line(row, sees_last, &policy));
+            Ok::<_, Unavailable>(Some((
+                text,
+                page.next.and_then(|n| UsersCursor::parse(&n)).map(Some),
+            )))
         }
     });
     let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"users.csv\""),
+        (
+            header::CONTENT_TYPE,
+            "text/csv; charset=utf-8; header=present",
+        ),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"users.csv\"",
+        ),
     ];
     Ok((headers, Body::from_stream(pages)).into_response())
 }
@@ -145,7 +194,11 @@ const ROWS_AT_A_TIME: usize = 500;
 const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at\r\n";
 
 fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
-    let last = row.last_sign_in_at.filter(|_| sees_last).map(|at| at.to_string()).unwrap_or_default();
+    let last = row
+        .last_sign_in_at
+        .filter(|_| sees_last)
+        .map(|at| at.to_string())
+        .unwrap_or_default();
     let cells = [
         row.user_name.as_str(),
         row.name.first.as_str(),
@@ -166,8 +219,16 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
 /// where RFC 4180 asks for it.
 fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = if formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]

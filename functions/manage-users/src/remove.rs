@@ -23,12 +23,24 @@ use crate::{Target, problem};
         (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn remove(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<StatusCode, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, Permission::DeleteUsers, &id).await?;
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::DeleteUsers, &id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
-    let decision = manage::remove(caller.acting()?, &organisation, &user, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
+    let decision = manage::remove(
+        caller.acting()?,
+        &organisation,
+        &user,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,13 +23,23 @@ use crate::UserAnswer;
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn show(State(app): State<App>, Entitled(caller): Entitled, Id(id): Id) -> Result<Json<UserAnswer>, Problem> {
+pub(crate) async fn show(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<Json<UserAnswer>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting.allowed(Permission::ListUsers, policy).ok_or_else(|| Problem::not_allowed(policy))?;
+    let organisation = acting
+        .allowed(Permission::ListUsers, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
     let not_found = || Problem::not_found("user");
     let id = AccountId::parse(&id).map_err(|_| not_found())?;
-    let user = app.store.account(&policy.portal, &id).await?.ok_or_else(not_found)?;
+    let user = app
+        .store
+        .account(&policy.portal, &id)
+        .await?
+        .ok_or_else(not_found)?;
     let row = UserRow::of(&user, organisation).ok_or_else(not_found)?;
     Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
 }

@@ -51,12 +51,21 @@ pub(crate) async fn status(
     Id(id): Id,
     Body(request): Body<StatusRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } = Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
     let policy = &caller.policy;
     let disabled = request.status == WantedStatus::Disabled;
     let mut rng = app.rng();
-    let decided = manage::set_disabled(caller.acting()?, &organisation, &user, disabled, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
+    let decided = manage::set_disabled(
+        caller.acting()?,
+        &organisation,
+        &user,
+        disabled,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     let Some((user, decision)) = decided else {
         return UserAnswer::after(&user, &organisation, &caller).map(Json);
     };

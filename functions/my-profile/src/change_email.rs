@@ -43,24 +43,43 @@ pub(crate) async fn change_email(
     let (policy, account) = (&caller.policy, &caller.account);
     let mut fields = Fields::default();
     let email = fields.take("email", Email::parse(&request.email));
-    if email.as_ref().is_some_and(|e| e.as_str() == account.email.as_str()) {
+    if email
+        .as_ref()
+        .is_some_and(|e| e.as_str() == account.email.as_str())
+    {
         fields.fault("email", "is the address you have");
     }
     let password = fields.take("password", password::normalise(&request.password));
     let (email, password) = fields.finish(email.zip(password))?;
 
-    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let limit = Limit {
+        tries: policy.sign_in.tries.get(),
+        window_minutes: Some(policy.sign_in.window_minutes.get()),
+    };
     let subject = format!("{}/{}", policy.portal, account.user_name.key());
-    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, caller.origin.at).await?;
+    let attempt = app
+        .store
+        .count_attempt(Guess::Password, &subject, limit, caller.origin.at)
+        .await?;
     if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+        return Err(Problem::too_many_attempts(
+            "There were too many attempts. Please try again later.",
+            policy,
+        ));
     }
     let hash = account.password.as_ref().map(|p| &p.hash);
     if matches!(app.hasher.verify(&password, hash).await, Verified::Wrong) {
         return Err(Problem::invalid_field("password", "is not right"));
     }
     let mut rng = app.rng();
-    let decision = profile::ask_email_change(account, caller.session.organisation.as_ref(), email, policy, &caller.origin, &mut rng);
+    let decision = profile::ask_email_change(
+        account,
+        caller.session.organisation.as_ref(),
+        email,
+        policy,
+        &caller.origin,
+        &mut rng,
+    );
     app.store.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)
 }

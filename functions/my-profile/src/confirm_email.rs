@@ -44,12 +44,19 @@ pub(crate) async fn confirm_email(
     };
     let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;
     let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
-    let account = app.store.account(&policy.portal, &id).await?.ok_or_else(unusable)?;
+    let account = app
+        .store
+        .account(&policy.portal, &id)
+        .await?
+        .ok_or_else(unusable)?;
     let mut rng = app.rng();
-    let decision = profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
+    let decision =
+        profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
     match app.store.commit(decision, &mut rng).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+        Err(CommitError::Taken(unique)) => {
+            Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -61,7 +61,9 @@ pub(crate) async fn edit(
         (first, last) => {
             let first = fields.required("first_name", first.as_deref(), NamePart::parse);
             let last = fields.required("last_name", last.as_deref(), NamePart::parse);
-            changes.name = first.zip(last).map(|(first, last)| PersonName { first, last });
+            changes.name = first
+                .zip(last)
+                .map(|(first, last)| PersonName { first, last });
         }
     }
     if request.hint.is_some() {
@@ -70,9 +72,17 @@ pub(crate) async fn edit(
     }
     changes.bookmarks = request.links.map(|links| parse_links(links, &mut fields));
     if let Some(wanted) = request.subscriptions {
-        if let Some(unknown) = wanted.iter().find(|w| !policy.publications.iter().any(|p| p.id.as_str() == w.as_str())) {
+        if let Some(unknown) = wanted.iter().find(|w| {
+            !policy
+                .publications
+                .iter()
+                .any(|p| p.id.as_str() == w.as_str())
+        }) {
             let shown: String = unknown.chars().take(40).collect();
-            fields.fault("subscriptions", format!("{shown:?} is no publication of this portal"));
+            fields.fault(
+                "subscriptions",
+                format!("{shown:?} is no publication of this portal"),
+            );
         }
         changes.subscriptions = Some(wanted);
     }
@@ -82,7 +92,13 @@ pub(crate) async fn edit(
     }
     let mut rng = app.rng();
     let organisation = caller.session.organisation.as_ref();
-    let Some((account, decision)) = profile::edit(&caller.account, organisation, changes, &caller.origin, &mut rng) else {
+    let Some((account, decision)) = profile::edit(
+        &caller.account,
+        organisation,
+        changes,
+        &caller.origin,
+        &mut rng,
+    ) else {
         return show(&app, &caller).await.map(Json);
     };
     app.store.commit(decision, &mut rng).await?;
@@ -107,7 +123,10 @@ fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
     for (i, link) in links.into_iter().enumerate() {
         let title = fields.take(&format!("links[{i}].title"), NamePart::parse(&link.title));
         let address = fields.take(&format!("links[{i}].address"), parse_address(&link.address));
-        parsed.extend(title.zip(address).map(|(title, address)| Bookmark { title: title.to_string(), address }));
+        parsed.extend(title.zip(address).map(|(title, address)| Bookmark {
+            title: title.to_string(),
+            address,
+        }));
     }
     parsed
 }
@@ -116,9 +135,18 @@ fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
 fn parse_address(text: &str) -> Result<String, Invalid> {
     let text = text.trim();
     let web = text.starts_with("https://") || text.starts_with("http://");
-    if web && text.len() <= 500 && text.len() > 10 && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\".contains(&b)) {
+    if web
+        && text.len() <= 500
+        && text.len() > 10
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\"<>\\".contains(&b))
+    {
         Ok(text.to_owned())
     } else {
-        Err(Invalid("must be an address such as https://www.example.com, at most 500 characters long".into()))
+        Err(Invalid(
+            "must be an address such as https://www.example.com, at most 500 characters long"
+                .into(),
+        ))
     }
 }

@@ -17,7 +17,11 @@ use vestibule_http::{Entitled, Problem, ProblemBody};
         (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn entitlements(Entitled(caller): Entitled) -> Result<Json<Entitlements>, Problem> {
-    let membership = caller.membership().ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+pub(crate) async fn entitlements(
+    Entitled(caller): Entitled,
+) -> Result<Json<Entitlements>, Problem> {
+    let membership = caller
+        .membership()
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
     Ok(Json(Entitlements::of(membership)))
 }

@@ -9,7 +9,10 @@ use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 use vestibule_store::attempts::{Guess, Limit};
 
 /// How much feedback one person can send in a day.
-const A_DAY: Limit = Limit { tries: 10, window_minutes: Some(1440) };
+const A_DAY: Limit = Limit {
+    tries: 10,
+    window_minutes: Some(1440),
+};
 
 /// The most characters of a text.
 const LONGEST: usize = 4000;
@@ -36,23 +39,61 @@ pub(crate) struct FeedbackRequest {
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn feedback(State(app): State<App>, SignedIn(caller): SignedIn, Body(request): Body<FeedbackRequest>) -> Result<StatusCode, Problem> {
+pub(crate) async fn feedback(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<FeedbackRequest>,
+) -> Result<StatusCode, Problem> {
     let policy = &caller.policy;
     let text = request.text.trim();
     if text.is_empty() || text.chars().count() > LONGEST {
-        return Err(Problem::invalid_field("text", &format!("must be 1 to {LONGEST} characters long")));
+        return Err(Problem::invalid_field(
+            "text",
+            &format!("must be 1 to {LONGEST} characters long"),
+        ));
     }
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t') {
-        return Err(Problem::invalid_field("text", "must not contain control characters other than line breaks and tabs"));
+    if text
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t')
+    {
+        return Err(Problem::invalid_field(
+            "text",
+            "must not contain control characters other than line breaks and tabs",
+        ));
     }
-    let counted = app.store.count_attempt(Guess::Feedback, caller.account.id.as_str(), A_DAY, caller.origin.at).await?;
+    let counted = app
+        .store
+        .count_attempt(
+            Guess::Feedback,
+            caller.account.id.as_str(),
+            A_DAY,
+            caller.origin.at,
+        )
+        .await?;
     if counted.allowed.is_none() {
-        return Err(Problem::too_many_attempts("You have sent much feedback today, thank you. Please go on tomorrow, or call us.", policy));
+        return Err(Problem::too_many_attempts(
+            "You have sent much feedback today, thank you. Please go on tomorrow, or call us.",
+            policy,
+        ));
     }
     let mut rng = app.rng();
     let organisation = caller.session.organisation.as_ref();
-    let decision = profile::send_feedback(&caller.account, organisation, text.to_owned(), policy, &caller.origin, &mut rng).ok_or_else(|| {
-        Problem::new(StatusCode::CONFLICT, "no-feedback", "No address for feedback", "This portal takes feedback by telephone only.").with_help(policy)
+    let decision = profile::send_feedback(
+        &caller.account,
+        organisation,
+        text.to_owned(),
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "no-feedback",
+            "No address for feedback",
+            "This portal takes feedback by telephone only.",
+        )
+        .with_help(policy)
     })?;
     app.store.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)

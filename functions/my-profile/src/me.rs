@@ -95,7 +95,10 @@ pub(crate) struct AgreementAnswer {
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn me(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<ProfileAnswer>, Problem> {
+pub(crate) async fn me(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+) -> Result<Json<ProfileAnswer>, Problem> {
     show(&app, &caller).await.map(Json)
 }
 
@@ -104,8 +107,14 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
     let mut organisation = None;
-    if let Some((membership, id)) = caller.membership().and_then(|m| Some((m, m.organisation.as_ref()?))) {
-        let (found, administrators) = app.store.organisation_with_administrators(&policy.portal, id).await?;
+    if let Some((membership, id)) = caller
+        .membership()
+        .and_then(|m| Some((m, m.organisation.as_ref()?)))
+    {
+        let (found, administrators) = app
+            .store
+            .organisation_with_administrators(&policy.portal, id)
+            .await?;
         let found = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
         if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
             notices.push("invite_backup");
@@ -127,8 +136,13 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
                 .collect(),
         });
     }
-    let agreement = caller.membership().and_then(|m| account.missing_agreement(m, policy));
-    let expires = account.password.as_ref().and_then(|p| policy.password_expires_at(p.changed_at));
+    let agreement = caller
+        .membership()
+        .and_then(|m| account.missing_agreement(m, policy));
+    let expires = account
+        .password
+        .as_ref()
+        .and_then(|p| policy.password_expires_at(p.changed_at));
     Ok(ProfileAnswer {
         id: account.id.to_string(),
         user_name: account.user_name.to_string(),
@@ -147,7 +161,10 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         links: account
             .bookmarks
             .iter()
-            .map(|b| LinkAnswer { title: b.title.clone(), address: b.address.clone() })
+            .map(|b| LinkAnswer {
+                title: b.title.clone(),
+                address: b.address.clone(),
+            })
             .collect(),
         subscriptions: account.subscriptions.iter().cloned().collect(),
         hint_question: account.hint.as_ref().map(|h| h.question.clone()),

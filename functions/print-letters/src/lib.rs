@@ -38,7 +38,8 @@ pub async fn print_pending(
 ) -> Result<usize, PrintError> {
     let mut printed = 0;
     for id in store.pending_messages(Channel::Letter, limit).await? {
-        let Some(Message::Letter(letter)) = store.claim_message(&id, Channel::Letter, now).await? else {
+        let Some(Message::Letter(letter)) = store.claim_message(&id, Channel::Letter, now).await?
+        else {
             continue;
         };
         let Some(policy) = portals.get(letter.portal.as_str()) else {

@@ -74,8 +74,15 @@ pub(crate) async fn accept_invitation(
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let user_name = credentials::user_name(request.user_name.as_deref(), &policy, &mut rng, &mut fields);
-    let password = credentials::new_password("password", &request.password, user_name.as_ref(), &policy, &mut fields);
+    let user_name =
+        credentials::user_name(request.user_name.as_deref(), &policy, &mut rng, &mut fields);
+    let password = credentials::new_password(
+        "password",
+        &request.password,
+        user_name.as_ref(),
+        &policy,
+        &mut fields,
+    );
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
     let parsed = (|| Some((name?, email?, user_name?, password?, answers?, hint?)))();
@@ -85,13 +92,17 @@ pub(crate) async fn accept_invitation(
     let mut hash = None;
     for _ in 0..LOOKS {
         let (token, invitation) = find(&app, &policy, &request.token).await?;
-        if let (Standing::Accepted { account }, true) = (&invitation.state, invitation.token == token.digest())
-            && let Some(owner) = same_person(&app, account, &user_name, &password, &policy, &origin).await?
+        if let (Standing::Accepted { account }, true) =
+            (&invitation.state, invitation.token == token.digest())
+            && let Some(owner) =
+                same_person(&app, account, &user_name, &password, &policy, &origin).await?
         {
             return Ok(created(&owner, &policy, &origin));
         }
         // Nothing is hashed for a link that can't be used.
-        invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+        invitation
+            .usable(&token, origin.at)
+            .map_err(|refusal| problem(refusal, &policy))?;
         let hash = match &hash {
             Some(hash) => hash,
             None => hash.insert(credentials::hash(&password, &app, &mut rng).await),
@@ -108,11 +119,14 @@ pub(crate) async fn accept_invitation(
             id: id.clone(),
         };
         let Registered { account, decision } =
-            invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng).map_err(|refusal| problem(refusal, &policy))?;
+            invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
+                .map_err(|refusal| problem(refusal, &policy))?;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => return Ok(created(&account, &policy, &origin)),
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            Err(CommitError::Taken(unique)) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            Err(CommitError::Taken(unique)) => {
+                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
+            }
             // The link was used, withdrawn or sent again at the same moment: look which.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
@@ -135,11 +149,20 @@ async fn same_person(
     let Some(owner) = owner.filter(|o| o.user_name.key() == user_name.key()) else {
         return Ok(None);
     };
-    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let limit = Limit {
+        tries: policy.sign_in.tries.get(),
+        window_minutes: Some(policy.sign_in.window_minutes.get()),
+    };
     let subject = format!("{}/{}", policy.portal, user_name.key());
-    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, origin.at).await?;
+    let attempt = app
+        .store
+        .count_attempt(Guess::Password, &subject, limit, origin.at)
+        .await?;
     if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+        return Err(Problem::too_many_attempts(
+            "There were too many attempts. Please try again later.",
+            policy,
+        ));
     }
     let hash = owner.password.as_ref().map(|p| &p.hash);
     let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);

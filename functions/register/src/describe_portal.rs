@@ -102,9 +102,17 @@ pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalDescri
 }
 
 fn describe(policy: &Policy) -> PortalDescription {
-    let designated = policy.pin.as_ref().is_some_and(|p| p.address == LetterAddress::Designated);
+    let designated = policy
+        .pin
+        .as_ref()
+        .is_some_and(|p| p.address == LetterAddress::Designated);
     let offered = |list: &[Offered]| {
-        list.iter().map(|o| OfferedDescription { id: o.id.to_string(), title: o.title.to_string() }).collect()
+        list.iter()
+            .map(|o| OfferedDescription {
+                id: o.id.to_string(),
+                title: o.title.to_string(),
+            })
+            .collect()
     };
     PortalDescription {
         portal: policy.portal.to_string(),
@@ -121,12 +129,35 @@ fn describe(policy: &Policy) -> PortalDescription {
         },
         user_name_min_length: policy.user_name.min_length.get(),
         password_min_length: policy.password.min_length.get(),
-        password_must_hold: policy.password.must_hold.iter().map(|k| k.as_str().to_owned()).collect(),
-        security_questions_asked: policy.security_questions.as_ref().map_or(0, |q| q.asked.get()),
-        security_questions: policy.security_questions.iter().flat_map(|q| &q.questions).map(ToString::to_string).collect(),
+        password_must_hold: policy
+            .password
+            .must_hold
+            .iter()
+            .map(|k| k.as_str().to_owned())
+            .collect(),
+        security_questions_asked: policy
+            .security_questions
+            .as_ref()
+            .map_or(0, |q| q.asked.get()),
+        security_questions: policy
+            .security_questions
+            .iter()
+            .flat_map(|q| &q.questions)
+            .map(ToString::to_string)
+            .collect(),
         hint_question: policy.hint_question,
-        forgot_password: policy.recovery.forgot_password.iter().map(|m| m.as_str()).collect(),
-        forgot_user_name: policy.recovery.forgot_user_name.iter().map(|m| m.as_str()).collect(),
+        forgot_password: policy
+            .recovery
+            .forgot_password
+            .iter()
+            .map(|m| m.as_str())
+            .collect(),
+        forgot_user_name: policy
+            .recovery
+            .forgot_user_name
+            .iter()
+            .map(|m| m.as_str())
+            .collect(),
         ways: policy
             .ways
             .iter()

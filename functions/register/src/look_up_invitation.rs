@@ -59,7 +59,9 @@ pub(crate) async fn look_up_invitation(
     Body(request): Body<LookUpRequest>,
 ) -> Result<Json<InvitationLookUp>, Problem> {
     let (token, invitation) = find(&app, &policy, &request.token).await?;
-    invitation.usable(&token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
+    invitation
+        .usable(&token, origin.at)
+        .map_err(|refusal| problem(refusal, &policy))?;
     Ok(Json(InvitationLookUp {
         organisation: invitation.organisation_name,
         inviter: invitation.inviter,
@@ -72,13 +74,20 @@ pub(crate) async fn look_up_invitation(
 }
 
 /// The invitation that a token's locator finds; whether the token is its own is for the rules.
-pub(crate) async fn find(app: &App, policy: &Policy, token: &str) -> Result<(Token, Invitation), Problem> {
+pub(crate) async fn find(
+    app: &App,
+    policy: &Policy,
+    token: &str,
+) -> Result<(Token, Invitation), Problem> {
     let unknown = || problem(Refusal::Unknown, policy);
     let token = Token::parse(TokenKind::Invitation, token).ok_or_else(unknown)?;
     let (organisation, id) = token.locator().split_once('.').ok_or_else(unknown)?;
     let organisation = OrganisationId::parse(organisation).map_err(|_| unknown())?;
     let id = InvitationId::parse(id).map_err(|_| unknown())?;
-    let found = app.store.invitation(&policy.portal, &organisation, &id).await?;
+    let found = app
+        .store
+        .invitation(&policy.portal, &organisation, &id)
+        .await?;
     let invitation = found.ok_or_else(unknown)?;
     Ok((token, invitation))
 }
@@ -87,15 +96,41 @@ pub(crate) async fn find(app: &App, policy: &Policy, token: &str) -> Result<(Tok
 pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let ask = "Please ask the administrator who invited you to send it again.";
     let (status, kind, title, detail) = match refusal {
-        Refusal::Expired => (StatusCode::GONE, "invitation-expired", "Invitation expired", format!("This invitation has expired. {ask}")),
-        Refusal::AlreadyAccepted => (StatusCode::GONE, "invitation-used", "Invitation used", "This invitation has been used. Please sign in with the user name you chose.".into()),
-        Refusal::Revoked => (StatusCode::GONE, "invitation-revoked", "Invitation withdrawn", "This invitation was withdrawn. Please ask the administrator who invited you.".into()),
+        Refusal::Expired => (
+            StatusCode::GONE,
+            "invitation-expired",
+            "Invitation expired",
+            format!("This invitation has expired. {ask}"),
+        ),
+        Refusal::AlreadyAccepted => (
+            StatusCode::GONE,
+            "invitation-used",
+            "Invitation used",
+            "This invitation has been used. Please sign in with the user name you chose.".into(),
+        ),
+        Refusal::Revoked => (
+            StatusCode::GONE,
+            "invitation-revoked",
+            "Invitation withdrawn",
+            "This invitation was withdrawn. Please ask the administrator who invited you.".into(),
+        ),
         Refusal::OtherAddress => {
-            return Problem::invalid_field("email", "must be the address that the invitation was sent to").with_help(policy);
+            return Problem::invalid_field(
+                "email",
+                "must be the address that the invitation was sent to",
+            )
+            .with_help(policy);
         }
-        Refusal::Unknown | Refusal::NotAllowed | Refusal::NotThisPortal | Refusal::AlreadyInvited | Refusal::WasDeleted => {
-            (StatusCode::NOT_FOUND, "invitation-unknown", "No such invitation", format!("This link is not valid; perhaps a newer one was sent to you. {ask}"))
-        }
+        Refusal::Unknown
+        | Refusal::NotAllowed
+        | Refusal::NotThisPortal
+        | Refusal::AlreadyInvited
+        | Refusal::WasDeleted => (
+            StatusCode::NOT_FOUND,
+            "invitation-unknown",
+            "No such invitation",
+            format!("This link is not valid; perhaps a newer one was sent to you. {ask}"),
+        ),
     };
     Problem::new(status, kind, title, detail).with_help(policy)
 }

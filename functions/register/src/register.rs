@@ -8,7 +8,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::{Change, Decision};
 use vestibule_domain::account::Account;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
@@ -17,6 +16,7 @@ use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
 use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, UserName};
+use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof};
@@ -118,7 +118,10 @@ pub(crate) async fn register(
     if matched.is_none() || owner.is_some() {
         // Both refusals read one more item, so that they take the same time.
         let natural = Account::natural_id(&policy.portal, &parsed.user_name.key());
-        let owner = app.store.account(&policy.portal, owner.unwrap_or(&natural)).await?;
+        let owner = app
+            .store
+            .account(&policy.portal, owner.unwrap_or(&natural))
+            .await?;
         if let (Some(owner), true) = (owner, matched.is_some()) {
             return again(&app, &owner, &parsed, &policy, &origin, &mut rng).await;
         }
@@ -132,7 +135,12 @@ pub(crate) async fn register(
             email: parsed.email.clone(),
             password: Some(password.clone()),
             must_change_password: false,
-            security_answers: parsed.answers.iter().cloned().map(|a| a.seal(&id, &app)).collect(),
+            security_answers: parsed
+                .answers
+                .iter()
+                .cloned()
+                .map(|a| a.seal(&id, &app))
+                .collect(),
             hint: parsed.hint.clone().map(|a| a.seal(&id, &app)),
             accepts: parsed.accepts.clone(),
             id: id.clone(),
@@ -141,13 +149,20 @@ pub(crate) async fn register(
             way: parsed.way,
             applicant,
             designated_address: parsed.postal_address.clone(),
-            pin: policy.pin.as_ref().filter(|_| parsed.way.pin).map(|p| fresh_pin(&app, p.digits.get(), &mut rng)),
+            pin: policy
+                .pin
+                .as_ref()
+                .filter(|_| parsed.way.pin)
+                .map(|p| fresh_pin(&app, p.digits.get(), &mut rng)),
             organisation: OrganisationId::random(&mut rng),
         };
-        let Registered { account, decision } = match rules::register(matched, registration, &policy, &origin, &mut rng) {
-            Ok(registered) => registered,
-            Err(refusal) => return Err(refused(&app, &refusal, &policy, &origin, &mut rng).await?),
-        };
+        let Registered { account, decision } =
+            match rules::register(matched, registration, &policy, &origin, &mut rng) {
+                Ok(registered) => registered,
+                Err(refusal) => {
+                    return Err(refused(&app, &refusal, &policy, &origin, &mut rng).await?);
+                }
+            };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
         return match app.store.commit(decision, &mut rng).await {
             Ok(()) => Ok(created(&account, &policy, &origin)),
@@ -157,11 +172,22 @@ pub(crate) async fn register(
                 continue;
             }
             // Somebody was first a moment ago, and it may be the same person pressing twice.
-            Err(CommitError::Taken(Unique::Record)) => match owner_now(&app, matched, &policy).await? {
-                Some(owner) => again(&app, &owner, &parsed, &policy, &origin, &mut rng).await,
-                None => Err(refused(&app, &Refusal::AlreadyRegistered, &policy, &origin, &mut rng).await?),
-            },
-            Err(CommitError::Taken(unique)) => Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+            Err(CommitError::Taken(Unique::Record)) => {
+                match owner_now(&app, matched, &policy).await? {
+                    Some(owner) => again(&app, &owner, &parsed, &policy, &origin, &mut rng).await,
+                    None => Err(refused(
+                        &app,
+                        &Refusal::AlreadyRegistered,
+                        &policy,
+                        &origin,
+                        &mut rng,
+                    )
+                    .await?),
+                }
+            }
+            Err(CommitError::Taken(unique)) => {
+                Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
+            }
             Err(other) => Err(other.into()),
         };
     }
@@ -169,12 +195,20 @@ pub(crate) async fn register(
 
 /// A fresh PIN with its code.
 fn fresh_pin(app: &App, digits: u32, rng: &mut rand::rngs::StdRng) -> FreshCode {
-    FreshCode::random("", digits, rng, |id, digits| app.keyring().mac(Purpose::Pin, id.as_str(), digits))
+    FreshCode::random("", digits, rng, |id, digits| {
+        app.keyring().mac(Purpose::Pin, id.as_str(), digits)
+    })
 }
 
 /// The account that has registered with the record meanwhile.
-async fn owner_now(app: &App, matched: Option<&PlanRecord>, policy: &Policy) -> Result<Option<Account>, Problem> {
-    let Some(matched) = matched else { return Ok(None) };
+async fn owner_now(
+    app: &App,
+    matched: Option<&PlanRecord>,
+    policy: &Policy,
+) -> Result<Option<Account>, Problem> {
+    let Some(matched) = matched else {
+        return Ok(None);
+    };
     let record = app.store.plan_record(&matched.key).await?;
     match record.and_then(|mut r| r.claims.remove(&policy.portal)) {
         Some(owner) => Ok(app.store.account(&policy.portal, &owner).await?),
@@ -184,12 +218,26 @@ async fn owner_now(app: &App, matched: Option<&PlanRecord>, policy: &Policy) -> 
 
 /// The record is registered already. Whoever registered it may have lost the answer and asks again:
 /// the same password and address get the same answer. Everybody else is refused.
-async fn again(app: &App, owner: &Account, parsed: &Parsed<'_>, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Response, Problem> {
+async fn again(
+    app: &App,
+    owner: &Account,
+    parsed: &Parsed<'_>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Response, Problem> {
     let hash = owner.password.as_ref().map(|p| &p.hash);
-    let right = !matches!(app.hasher.verify(&parsed.password, hash).await, Verified::Wrong);
+    let right = !matches!(
+        app.hasher.verify(&parsed.password, hash).await,
+        Verified::Wrong
+    );
     let same_name = policy.user_name.chosen_by == vestibule_domain::policy::NamedBy::System
         || owner.user_name.key() == parsed.user_name.key();
-    if right && same_name && owner.email.key() == parsed.email.key() && owner.status == vestibule_domain::account::Status::Active {
+    if right
+        && same_name
+        && owner.email.key() == parsed.email.key()
+        && owner.status == vestibule_domain::account::Status::Active
+    {
         return Ok(created(owner, policy, origin));
     }
     Err(refused(app, &Refusal::AlreadyRegistered, policy, origin, rng).await?)
@@ -203,7 +251,8 @@ pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Re
     let body = RegistrationAnswer {
         user_id: account.id.to_string(),
         user_name: account.user_name.to_string(),
-        next_step: answer::step(account.next_step(membership, policy, origin.at)).map(str::to_owned),
+        next_step: answer::step(account.next_step(membership, policy, origin.at))
+            .map(str::to_owned),
         notices: notices.into_iter().collect(),
     };
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
@@ -214,45 +263,101 @@ pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Re
 }
 
 /// Records the refusal and words it.
-async fn refused(app: &App, refusal: &Refusal, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
-    let audit = AuditEvent::refused(origin, Actor::Unknown, Action::Register, refusal.reason(), rng);
+async fn refused(
+    app: &App,
+    refusal: &Refusal,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Problem, Problem> {
+    let audit = AuditEvent::refused(
+        origin,
+        Actor::Unknown,
+        Action::Register,
+        refusal.reason(),
+        rng,
+    );
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
-        Refusal::NotOpen(otherwise) => Problem::new(StatusCode::FORBIDDEN, "not-open", "Registration is not open to you here", otherwise.as_str()).with_help(policy),
+        Refusal::NotOpen(otherwise) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "not-open",
+            "Registration is not open to you here",
+            otherwise.as_str(),
+        )
+        .with_help(policy),
         Refusal::NotMatched | Refusal::AlreadyRegistered | Refusal::NoAddress => {
             let detail = format!(
                 "{} {} can help: {} ({}).",
-                policy.messages.registration_refused, policy.help_desk.name, policy.help_desk.phone, policy.help_desk.hours
+                policy.messages.registration_refused,
+                policy.help_desk.name,
+                policy.help_desk.phone,
+                policy.help_desk.hours
             );
-            Problem::new(StatusCode::FORBIDDEN, "registration-refused", "We could not register you", detail).with_help(policy)
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "registration-refused",
+                "We could not register you",
+                detail,
+            )
+            .with_help(policy)
         }
     })
 }
 
-fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::rngs::StdRng) -> Result<Parsed<'a>, Problem> {
+fn parse<'a>(
+    request: &RegistrationRequest,
+    policy: &'a Policy,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Parsed<'a>, Problem> {
     let mut fields = Fields::default();
     let Some(way) = policy.way(&request.way) else {
         let ways: Vec<_> = policy.ways.iter().map(|w| w.id.as_str()).collect();
-        return Err(Problem::invalid_field("way", &format!("must be one of: {}", ways.join(", "))));
+        return Err(Problem::invalid_field(
+            "way",
+            &format!("must be one of: {}", ways.join(", ")),
+        ));
     };
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
     let user_name = credentials::user_name(request.user_name.as_deref(), policy, rng, &mut fields);
-    let password = credentials::new_password("password", &request.password, user_name.as_ref(), policy, &mut fields);
+    let password = credentials::new_password(
+        "password",
+        &request.password,
+        user_name.as_ref(),
+        policy,
+        &mut fields,
+    );
     let answers = credentials::security_answers(&request.security_answers, policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields);
-    let proof = proof::parse(&request.proof, way, &request.first_name, policy, &mut fields);
+    let proof = proof::parse(
+        &request.proof,
+        way,
+        &request.first_name,
+        policy,
+        &mut fields,
+    );
     if way.states_signing_power && !request.may_sign {
-        fields.fault("may_sign", "must be true: only a person who may sign for the organisation can register it");
+        fields.fault(
+            "may_sign",
+            "must be true: only a person who may sign for the organisation can register it",
+        );
     }
-    let designates = way.pin && policy.pin.as_ref().is_some_and(|p| p.address == LetterAddress::Designated);
+    let designates = way.pin
+        && policy
+            .pin
+            .as_ref()
+            .is_some_and(|p| p.address == LetterAddress::Designated);
     let postal_address = match (&request.postal_address, designates) {
         (Some(given), true) => {
             let addressee = format!("{} {}", request.first_name.trim(), request.last_name.trim());
             credentials::postal_address(given, &addressee, &mut fields)
         }
         (None, true) => {
-            fields.fault("postal_address", "is required: the letter with your PIN goes there");
+            fields.fault(
+                "postal_address",
+                "is required: the letter with your PIN goes there",
+            );
             None
         }
         (given, false) => {
@@ -261,10 +366,19 @@ fn parse<'a>(request: &RegistrationRequest, policy: &'a Policy, rng: &mut rand::
         }
     };
     for (id, revision) in &request.accepts {
-        let current = policy.agreements.iter().find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
+        let current = policy
+            .agreements
+            .iter()
+            .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
         match current {
-            None => fields.fault(&format!("accepts.{}", id.chars().take(40).collect::<String>()), "is no agreement that can be accepted here"),
-            Some(a) if a.revision.as_str() != revision => fields.fault(&format!("accepts.{id}"), format!("must be the current revision, {}", a.revision)),
+            None => fields.fault(
+                &format!("accepts.{}", id.chars().take(40).collect::<String>()),
+                "is no agreement that can be accepted here",
+            ),
+            Some(a) if a.revision.as_str() != revision => fields.fault(
+                &format!("accepts.{id}"),
+                format!("must be the current revision, {}", a.revision),
+            ),
             Some(_) => {}
         }
     }

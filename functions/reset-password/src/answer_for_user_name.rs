@@ -58,17 +58,50 @@ pub(crate) async fn answer_for_user_name(
     let mut fields = Fields::default();
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let answers = fields.finish(answers)?;
-    let (_, account) = find(&app, &policy, &origin, (&request.way, &request.proof, &request.first_name)).await?;
+    let (_, account) = find(
+        &app,
+        &policy,
+        &origin,
+        (&request.way, &request.proof, &request.first_name),
+    )
+    .await?;
     let evidence = Evidence {
-        answers: answers.into_iter().map(credentials::ParsedAnswer::into_parts).collect(),
+        answers: answers
+            .into_iter()
+            .map(credentials::ParsedAnswer::into_parts)
+            .collect(),
         ..Evidence::default()
     };
     let mut rng = app.rng();
-    let proved = account.filter(|a| recover::may_read_user_name(a, &evidence, |stored, entered| credentials::is_answer(stored, entered, &a.id, &app)));
+    let proved = account.filter(|a| {
+        recover::may_read_user_name(a, &evidence, |stored, entered| {
+            credentials::is_answer(stored, entered, &a.id, &app)
+        })
+    });
     let audit = match &proved {
-        Some(account) => AuditEvent::done(&origin, Actor::Account(account.id.clone()), Action::RecoverUserName, &mut rng).on(account.id.as_str()),
-        None => AuditEvent::refused(&origin, Actor::Unknown, Action::RecoverUserName, "not_proved", &mut rng),
+        Some(account) => AuditEvent::done(
+            &origin,
+            Actor::Account(account.id.clone()),
+            Action::RecoverUserName,
+            &mut rng,
+        )
+        .on(account.id.as_str()),
+        None => AuditEvent::refused(
+            &origin,
+            Actor::Unknown,
+            Action::RecoverUserName,
+            "not_proved",
+            &mut rng,
+        ),
     };
-    app.store.commit(Decision::recording(audit), &mut rng).await?;
-    proved.map(|a| Json(UserNameAnswer { user_name: a.user_name.to_string() })).ok_or_else(|| refused(&policy))
+    app.store
+        .commit(Decision::recording(audit), &mut rng)
+        .await?;
+    proved
+        .map(|a| {
+            Json(UserNameAnswer {
+                user_name: a.user_name.to_string(),
+            })
+        })
+        .ok_or_else(|| refused(&policy))
 }

@@ -53,8 +53,16 @@ pub(crate) async fn ask_questions(
     From(origin): From,
     Body(request): Body<QuestionsRequest>,
 ) -> Result<Json<QuestionsAnswer>, Problem> {
-    let (subject, account) = find(&app, &policy, &origin, (&request.way, &request.proof, &request.first_name)).await?;
-    Ok(Json(QuestionsAnswer { questions: questions(&app, &policy, &subject, account.as_ref()) }))
+    let (subject, account) = find(
+        &app,
+        &policy,
+        &origin,
+        (&request.way, &request.proof, &request.first_name),
+    )
+    .await?;
+    Ok(Json(QuestionsAnswer {
+        questions: questions(&app, &policy, &subject, account.as_ref()),
+    }))
 }
 
 /// The account of who proves themselves by the plan's records. A wrong proof costs the same reads.
@@ -64,11 +72,18 @@ pub(crate) async fn find(
     origin: &Origin,
     (way, given, first_name): (&str, &BTreeMap<String, String>, &str),
 ) -> Result<(String, Option<Account>), Problem> {
-    if !policy.recovery.forgot_user_name.contains(&RecoveryMeans::SecurityAnswers) {
+    if !policy
+        .recovery
+        .forgot_user_name
+        .contains(&RecoveryMeans::SecurityAnswers)
+    {
         return Err(not_here(policy));
     }
     let Some(way) = policy.way(way) else {
-        return Err(Problem::invalid_field("way", "must be one of the portal's ways to register"));
+        return Err(Problem::invalid_field(
+            "way",
+            "must be one of the portal's ways to register",
+        ));
     };
     let mut fields = Fields::default();
     let named = fields.take("first_name", NamePart::parse(first_name));
@@ -79,6 +94,9 @@ pub(crate) async fn find(
     let records = app.store.plan_records(&record).await?;
     let owner = proof::find(app, &records, &proof).and_then(|r| r.claims.get(&policy.portal));
     let nobody = Account::natural_id(&policy.portal, &subject);
-    let account = app.store.account(&policy.portal, owner.unwrap_or(&nobody)).await?;
+    let account = app
+        .store
+        .account(&policy.portal, owner.unwrap_or(&nobody))
+        .await?;
     Ok((subject, account.filter(|_| owner.is_some())))
 }

@@ -65,7 +65,12 @@ pub(crate) async fn ask_reset(
         let account = app.store.account_by_user_name(&policy.portal, &key).await?;
         asked = questions(&app, &policy, &key, account.as_ref());
     }
-    let mut decision = Decision::recording(AuditEvent::done(&origin, Actor::Unknown, Action::AskPasswordReset, &mut rng));
+    let mut decision = Decision::recording(AuditEvent::done(
+        &origin,
+        Actor::Unknown,
+        Action::AskPasswordReset,
+        &mut rng,
+    ));
     if means.contains(&RecoveryMeans::Email) {
         decision = decision.send([Message::Recovery(RecoveryRequest {
             id: MessageId::random(&mut rng),
@@ -74,5 +79,11 @@ pub(crate) async fn ask_reset(
         })]);
     }
     app.store.commit(decision, &mut rng).await?;
-    Ok((StatusCode::ACCEPTED, Json(ResetInstructions { prove_with: names(means), questions: asked })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(ResetInstructions {
+            prove_with: names(means),
+            questions: asked,
+        }),
+    ))
 }

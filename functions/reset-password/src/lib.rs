@@ -35,18 +35,43 @@ pub fn api() -> Api {
 }
 
 /// Counts an attempt, for its subject and for the source, before anything is looked at.
-async fn count(app: &App, step: &str, subject: &str, origin: &Origin, policy: &Policy) -> Result<AttemptKey, Problem> {
+async fn count(
+    app: &App,
+    step: &str,
+    subject: &str,
+    origin: &Origin,
+    policy: &Policy,
+) -> Result<AttemptKey, Problem> {
     let limit = &policy.sign_in;
     let window_minutes = Some(limit.window_minutes.get());
     let subject = format!("{step}/{}/{subject}", policy.portal);
     let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
     let (of_subject, of_source) = future::try_join(
-        app.store.count_attempt(Guess::Recovery, &subject, Limit { tries: limit.tries.get(), window_minutes }, origin.at),
-        app.store.count_attempt(Guess::Source, &source, Limit { tries: limit.tries_per_source.get(), window_minutes }, origin.at),
+        app.store.count_attempt(
+            Guess::Recovery,
+            &subject,
+            Limit {
+                tries: limit.tries.get(),
+                window_minutes,
+            },
+            origin.at,
+        ),
+        app.store.count_attempt(
+            Guess::Source,
+            &source,
+            Limit {
+                tries: limit.tries_per_source.get(),
+                window_minutes,
+            },
+            origin.at,
+        ),
     )
     .await?;
     if of_subject.allowed.is_none() || of_source.allowed.is_none() {
-        let detail = format!("There were too many attempts. Please try again in {} minutes.", limit.window_minutes.get());
+        let detail = format!(
+            "There were too many attempts. Please try again in {} minutes.",
+            limit.window_minutes.get()
+        );
         return Err(Problem::too_many_attempts(detail, policy));
     }
     Ok(of_subject.key)
@@ -54,20 +79,33 @@ async fn count(app: &App, step: &str, subject: &str, origin: &Origin, policy: &P
 
 /// The questions of an account; for a name without one, questions that stay the same for it.
 fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account>) -> Vec<String> {
-    let Some(asked) = &policy.security_questions else { return Vec::new() };
+    let Some(asked) = &policy.security_questions else {
+        return Vec::new();
+    };
     if let Some(account) = account.filter(|a| !a.security_answers.is_empty()) {
-        return account.security_answers.iter().map(|a| a.question.clone()).collect();
+        return account
+            .security_answers
+            .iter()
+            .map(|a| a.question.clone())
+            .collect();
     }
     let mut all: Vec<_> = asked
         .questions
         .iter()
         .map(|q| {
-            let rank = app.keyring().mac(Purpose::SecurityAnswer, &format!("nobody/{}/{subject}", policy.portal), &Sensitive::new(q.as_str()));
+            let rank = app.keyring().mac(
+                Purpose::SecurityAnswer,
+                &format!("nobody/{}/{subject}", policy.portal),
+                &Sensitive::new(q.as_str()),
+            );
             (BASE64URL_NOPAD.encode(&rank.code), q.to_string())
         })
         .collect();
     all.sort();
-    all.into_iter().take(asked.asked.get() as usize).map(|(_, q)| q).collect()
+    all.into_iter()
+        .take(asked.asked.get() as usize)
+        .map(|(_, q)| q)
+        .collect()
 }
 
 /// That what was shown doesn't prove anything: the one refusal of every pathway.
@@ -77,12 +115,24 @@ fn refused(policy: &Policy) -> Problem {
         "This could not be confirmed. Please check what you entered, or ask for a new link. {} can help: {} ({}).",
         desk.name, desk.phone, desk.hours
     );
-    Problem::new(StatusCode::FORBIDDEN, "recovery-refused", "Not confirmed", detail).with_help(policy)
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "recovery-refused",
+        "Not confirmed",
+        detail,
+    )
+    .with_help(policy)
 }
 
 /// That the portal doesn't recover this way.
 fn not_here(policy: &Policy) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-this-portal", "Not on this portal", "This portal brings people back in another way; GET /{portal} tells which.").with_help(policy)
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-this-portal",
+        "Not on this portal",
+        "This portal brings people back in another way; GET /{portal} tells which.",
+    )
+    .with_help(policy)
 }
 
 /// The names of means, as they stand in the API.

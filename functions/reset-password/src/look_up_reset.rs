@@ -59,12 +59,18 @@ pub(crate) async fn look_up_reset(
             .with_help(&policy)
     };
     let token = Token::parse(TokenKind::Reset, &request.token).ok_or_else(unusable)?;
-    let account = account_of(&app, &policy, &token).await?.filter(|a| recover::link_works(a, &token, &origin)).ok_or_else(unusable)?;
+    let account = account_of(&app, &policy, &token)
+        .await?
+        .filter(|a| recover::link_works(a, &token, &origin))
+        .ok_or_else(unusable)?;
     let means = &policy.recovery.forgot_password;
     let asks = |m| means.contains(&m);
     Ok(Json(ResetLookUp {
         prove_with: names(means),
-        hint_question: account.hint.filter(|_| asks(RecoveryMeans::HintQuestion)).map(|h| h.question),
+        hint_question: account
+            .hint
+            .filter(|_| asks(RecoveryMeans::HintQuestion))
+            .map(|h| h.question),
         questions: account
             .security_answers
             .into_iter()
@@ -75,7 +81,11 @@ pub(crate) async fn look_up_reset(
 }
 
 /// The account that a token's locator finds; whether the token is its own is for the rules.
-pub(crate) async fn account_of(app: &App, policy: &Policy, token: &Token) -> Result<Option<Account>, Problem> {
+pub(crate) async fn account_of(
+    app: &App,
+    policy: &Policy,
+    token: &Token,
+) -> Result<Option<Account>, Problem> {
     match AccountId::parse(token.locator()) {
         Ok(id) => Ok(app.store.account(&policy.portal, &id).await?),
         Err(_) => Ok(None),

@@ -43,7 +43,11 @@ pub(crate) async fn remind_user_name(
     From(origin): From,
     Body(request): Body<ReminderRequest>,
 ) -> Result<StatusCode, Problem> {
-    if !policy.recovery.forgot_user_name.contains(&RecoveryMeans::Email) {
+    if !policy
+        .recovery
+        .forgot_user_name
+        .contains(&RecoveryMeans::Email)
+    {
         return Err(not_here(&policy));
     }
     let mut fields = Fields::default();
@@ -57,6 +61,8 @@ pub(crate) async fn remind_user_name(
         origin,
         forgotten: Forgotten::UserName { email },
     });
-    app.store.commit(Decision::recording(audit).send([noted]), &mut rng).await?;
+    app.store
+        .commit(Decision::recording(audit).send([noted]), &mut rng)
+        .await?;
     Ok(StatusCode::ACCEPTED)
 }

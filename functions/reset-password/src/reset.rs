@@ -66,29 +66,63 @@ pub(crate) async fn reset(
     let means = &policy.recovery.forgot_password;
     let by_link = means.contains(&RecoveryMeans::Email);
     let mut fields = Fields::default();
-    fields.unwanted("user_name", by_link && request.user_name.is_some(), "is not asked for on this portal: the link tells it");
-    fields.unwanted("token", !by_link && request.token.is_some(), "is not asked for on this portal");
+    fields.unwanted(
+        "user_name",
+        by_link && request.user_name.is_some(),
+        "is not asked for on this portal: the link tells it",
+    );
+    fields.unwanted(
+        "token",
+        !by_link && request.token.is_some(),
+        "is not asked for on this portal",
+    );
     if by_link && request.token.is_none() {
         fields.fault("token", "is required");
     }
-    let user_name = if by_link { None } else { fields.required("user_name", request.user_name.as_deref(), |t| UserName::parse(t.trim(), 1)) };
-    let hint = match (means.contains(&RecoveryMeans::HintQuestion), &request.hint_answer) {
+    let user_name = if by_link {
+        None
+    } else {
+        fields.required("user_name", request.user_name.as_deref(), |t| {
+            UserName::parse(t.trim(), 1)
+        })
+    };
+    let hint = match (
+        means.contains(&RecoveryMeans::HintQuestion),
+        &request.hint_answer,
+    ) {
         (true, given) => fields.required("hint_answer", given.as_deref(), parse_answer),
         (false, given) => {
-            fields.unwanted("hint_answer", given.is_some(), "is not asked for on this portal");
+            fields.unwanted(
+                "hint_answer",
+                given.is_some(),
+                "is not asked for on this portal",
+            );
             None
         }
     };
     let answers = if means.contains(&RecoveryMeans::SecurityAnswers) {
         credentials::security_answers(&request.security_answers, &policy, &mut fields)
     } else {
-        fields.unwanted("security_answers", !request.security_answers.is_empty(), "are not asked for on this portal");
+        fields.unwanted(
+            "security_answers",
+            !request.security_answers.is_empty(),
+            "are not asked for on this portal",
+        );
         Some(Vec::new())
     };
-    let password = credentials::new_password("new_password", &request.new_password, user_name.as_ref(), &policy, &mut fields);
+    let password = credentials::new_password(
+        "new_password",
+        &request.new_password,
+        user_name.as_ref(),
+        &policy,
+        &mut fields,
+    );
     let (answers, password) = fields.finish(answers.zip(password))?;
 
-    let token = request.token.as_deref().and_then(|t| Token::parse(TokenKind::Reset, t));
+    let token = request
+        .token
+        .as_deref()
+        .and_then(|t| Token::parse(TokenKind::Reset, t));
     let subject = match (&user_name, &token) {
         (Some(name), _) => name.key(),
         (None, Some(token)) => token.locator().to_owned(),
@@ -96,7 +130,11 @@ pub(crate) async fn reset(
     };
     let attempts = count(&app, "reset", &subject, &origin, &policy).await?;
     let account = match (&user_name, &token) {
-        (Some(name), _) => app.store.account_by_user_name(&policy.portal, &name.key()).await?,
+        (Some(name), _) => {
+            app.store
+                .account_by_user_name(&policy.portal, &name.key())
+                .await?
+        }
         (None, Some(token)) => account_of(&app, &policy, token).await?,
         (None, None) => None,
     };
@@ -104,24 +142,56 @@ pub(crate) async fn reset(
     let hash = credentials::hash(&password, &app, &mut rng).await;
     let evidence = Evidence {
         token,
-        answers: answers.into_iter().map(credentials::ParsedAnswer::into_parts).collect(),
+        answers: answers
+            .into_iter()
+            .map(credentials::ParsedAnswer::into_parts)
+            .collect(),
         hint,
     };
-    let verify = |stored: &_, entered: &_| account.as_ref().is_some_and(|a| credentials::is_answer(stored, entered, &a.id, &app));
-    let decision = recover::reset_password(account.as_ref(), &evidence, verify, hash, attempts, &policy, &origin, &mut rng);
+    let verify = |stored: &_, entered: &_| {
+        account
+            .as_ref()
+            .is_some_and(|a| credentials::is_answer(stored, entered, &a.id, &app))
+    };
+    let decision = recover::reset_password(
+        account.as_ref(),
+        &evidence,
+        verify,
+        hash,
+        attempts,
+        &policy,
+        &origin,
+        &mut rng,
+    );
     let (Some(account), Some(decision)) = (&account, decision) else {
-        let mut audit = AuditEvent::refused(&origin, Actor::Unknown, Action::ResetPassword, "not_proved", &mut rng);
+        let mut audit = AuditEvent::refused(
+            &origin,
+            Actor::Unknown,
+            Action::ResetPassword,
+            "not_proved",
+            &mut rng,
+        );
         audit.object = account.map(|a| a.id.to_string());
-        app.store.commit(Decision::recording(audit), &mut rng).await?;
+        app.store
+            .commit(Decision::recording(audit), &mut rng)
+            .await?;
         return Err(refused(&policy));
     };
     // Only who has proved who they are learns what is wrong with the password for this account.
     let mut fields = Fields::default();
-    credentials::new_password("new_password", &request.new_password, Some(&account.user_name), &policy, &mut fields);
+    credentials::new_password(
+        "new_password",
+        &request.new_password,
+        Some(&account.user_name),
+        &policy,
+        &mut fields,
+    );
     fields.finish(Some(()))?;
     credentials::not_used_before("new_password", &password, account, &app).await?;
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => Ok(Json(PasswordResetAnswer { user_name: account.user_name.to_string() })),
+        Ok(()) => Ok(Json(PasswordResetAnswer {
+            user_name: account.user_name.to_string(),
+        })),
         // The link was used, or the account changed, at the same moment.
         Err(CommitError::Stale) => Err(refused(&policy)),
         Err(other) => Err(other.into()),

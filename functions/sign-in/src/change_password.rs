@@ -45,26 +45,56 @@ pub(crate) async fn change_password(
 ) -> Result<Json<SessionAnswer>, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let mut fields = Fields::default();
-    let current = fields.take("current_password", vestibule_domain::password::normalise(&request.current_password));
-    let new = credentials::new_password("new_password", &request.new_password, Some(&account.user_name), policy, &mut fields);
+    let current = fields.take(
+        "current_password",
+        vestibule_domain::password::normalise(&request.current_password),
+    );
+    let new = credentials::new_password(
+        "new_password",
+        &request.new_password,
+        Some(&account.user_name),
+        policy,
+        &mut fields,
+    );
     let (current, new) = fields.finish(current.zip(new))?;
 
-    let limit = Limit { tries: policy.sign_in.tries.get(), window_minutes: Some(policy.sign_in.window_minutes.get()) };
+    let limit = Limit {
+        tries: policy.sign_in.tries.get(),
+        window_minutes: Some(policy.sign_in.window_minutes.get()),
+    };
     let subject = format!("{}/{}", policy.portal, account.user_name.key());
-    let attempt = app.store.count_attempt(Guess::Password, &subject, limit, caller.origin.at).await?;
+    let attempt = app
+        .store
+        .count_attempt(Guess::Password, &subject, limit, caller.origin.at)
+        .await?;
     if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts("There were too many attempts. Please try again later.", policy));
+        return Err(Problem::too_many_attempts(
+            "There were too many attempts. Please try again later.",
+            policy,
+        ));
     }
     let hash = account.password.as_ref().map(|p| &p.hash);
     if matches!(app.hasher.verify(&current, hash).await, Verified::Wrong) {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid", "The current password is not right.")
-            .with_field("current_password", "is not right"));
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-fields",
+            "Some fields are not valid",
+            "The current password is not right.",
+        )
+        .with_field("current_password", "is not right"));
     }
     credentials::not_used_before("new_password", &new, account, &app).await?;
     let mut rng = app.rng();
     let hash = credentials::hash(&new, &app, &mut rng).await;
-    let (account, session, decision) =
-        rules::change_password(account, &caller.session, hash, attempt.key, policy, &caller.origin, &mut rng);
+    let (account, session, decision) = rules::change_password(
+        account,
+        &caller.session,
+        hash,
+        attempt.key,
+        policy,
+        &caller.origin,
+        &mut rng,
+    );
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(session.organisation.as_ref());
     let next_step = account.next_step(membership, policy, caller.origin.at);

@@ -18,10 +18,25 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn end(State(app): State<App>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode, Problem> {
-    let sessions = app.store.sessions(&caller.policy.portal, &caller.account.id).await?;
-    let session = sessions.iter().find(|s| s.id == id).ok_or_else(|| Problem::not_found("session"))?;
+pub(crate) async fn end(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let sessions = app
+        .store
+        .sessions(&caller.policy.portal, &caller.account.id)
+        .await?;
+    let session = sessions
+        .iter()
+        .find(|s| s.id == id)
+        .ok_or_else(|| Problem::not_found("session"))?;
     let mut rng = app.rng();
-    app.store.commit(sign_in::sign_out(session, &caller.origin, &mut rng), &mut rng).await?;
+    app.store
+        .commit(
+            sign_in::sign_out(session, &caller.origin, &mut rng),
+            &mut rng,
+        )
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

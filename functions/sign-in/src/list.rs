@@ -34,8 +34,14 @@ pub(crate) struct OpenSession {
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn list(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<Listed<OpenSession>>, Problem> {
-    let mut sessions = app.store.sessions(&caller.policy.portal, &caller.account.id).await?;
+pub(crate) async fn list(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+) -> Result<Json<Listed<OpenSession>>, Problem> {
+    let mut sessions = app
+        .store
+        .sessions(&caller.policy.portal, &caller.account.id)
+        .await?;
     sessions.retain(|s| s.is_open(&caller.account, &caller.policy, caller.origin.at));
     sessions.sort_by(|a, b| b.began_at.cmp(&a.began_at));
     let items = sessions
@@ -49,5 +55,8 @@ pub(crate) async fn list(State(app): State<App>, SignedIn(caller): SignedIn) -> 
             id: s.id,
         })
         .collect();
-    Ok(Json(Listed { items, next_cursor: None }))
+    Ok(Json(Listed {
+        items,
+        next_cursor: None,
+    }))
 }

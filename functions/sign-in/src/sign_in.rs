@@ -88,25 +88,58 @@ pub(crate) async fn sign_in(
         let subject = format!("{}/{name}", policy.portal);
         let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
         let (of_name, of_source, account) = future::try_join3(
-            app.store.count_attempt(Guess::Password, &subject, Limit { tries: policy.sign_in.tries.get(), window_minutes }, origin.at),
-            app.store.count_attempt(Guess::Source, &source, Limit { tries: policy.sign_in.tries_per_source.get(), window_minutes }, origin.at),
+            app.store.count_attempt(
+                Guess::Password,
+                &subject,
+                Limit {
+                    tries: policy.sign_in.tries.get(),
+                    window_minutes,
+                },
+                origin.at,
+            ),
+            app.store.count_attempt(
+                Guess::Source,
+                &source,
+                Limit {
+                    tries: policy.sign_in.tries_per_source.get(),
+                    window_minutes,
+                },
+                origin.at,
+            ),
             look_up(&app, &policy, &name),
         )
         .await?;
         if of_name.allowed.is_none() || of_source.allowed.is_none() {
             read_as_often(&app, account.as_ref(), &policy, &name).await?;
-            let detail = format!("There were too many attempts to sign in. Please try again in {} minutes.", policy.sign_in.window_minutes.get());
+            let detail = format!(
+                "There were too many attempts to sign in. Please try again in {} minutes.",
+                policy.sign_in.window_minutes.get()
+            );
             return Err(Problem::too_many_attempts(detail, &policy));
         }
         let checked = check(&app, &password, account.as_ref(), &mut rng).await;
-        let signed_in = match rules::sign_in(account.as_ref(), checked, of_name.key, &policy, &origin, &mut rng) {
+        let signed_in = match rules::sign_in(
+            account.as_ref(),
+            checked,
+            of_name.key,
+            &policy,
+            &origin,
+            &mut rng,
+        ) {
             Ok(signed_in) => signed_in,
             Err(refusal) => {
                 read_as_often(&app, account.as_ref(), &policy, &name).await?;
-                return Err(refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?);
+                return Err(
+                    refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?,
+                );
             }
         };
-        let SignedIn { token, session, next_step, decision } = signed_in;
+        let SignedIn {
+            token,
+            session,
+            next_step,
+            decision,
+        } = signed_in;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
                 let answer = SessionAnswer::of(&session, next_step);
@@ -122,8 +155,14 @@ pub(crate) async fn sign_in(
 
 /// The account with this name; a text that can't be a user name is looked up all the same, under a
 /// name nobody has, so that it takes as long.
-async fn look_up(app: &App, policy: &Policy, name: &str) -> Result<Option<Account>, vestibule_store::Unavailable> {
-    app.store.account_by_user_name(&policy.portal, &key_of(name)).await
+async fn look_up(
+    app: &App,
+    policy: &Policy,
+    name: &str,
+) -> Result<Option<Account>, vestibule_store::Unavailable> {
+    app.store
+        .account_by_user_name(&policy.portal, &key_of(name))
+        .await
 }
 
 fn key_of(name: &str) -> String {
@@ -132,7 +171,12 @@ fn key_of(name: &str) -> String {
 
 /// An account whose name was given anew, or was another's before, has taken one read more to find:
 /// every other refusal takes it here (UX-09).
-async fn read_as_often(app: &App, account: Option<&Account>, policy: &Policy, name: &str) -> Result<(), vestibule_store::Unavailable> {
+async fn read_as_often(
+    app: &App,
+    account: Option<&Account>,
+    policy: &Policy,
+    name: &str,
+) -> Result<(), vestibule_store::Unavailable> {
     let natural = Account::natural_id(&policy.portal, &key_of(name));
     if account.is_none_or(|a| a.id == natural) {
         app.store.account(&policy.portal, &natural).await?;
@@ -141,28 +185,63 @@ async fn read_as_often(app: &App, account: Option<&Account>, policy: &Policy, na
 }
 
 /// Compares the password; an account without one costs the same work.
-async fn check(app: &App, password: &Sensitive, account: Option<&Account>, rng: &mut rand::rngs::StdRng) -> Checked {
+async fn check(
+    app: &App,
+    password: &Sensitive,
+    account: Option<&Account>,
+    rng: &mut rand::rngs::StdRng,
+) -> Checked {
     let hash = account.and_then(|a| a.password.as_ref()).map(|p| &p.hash);
     match app.hasher.verify(password, hash).await {
         Verified::Wrong => Checked::Wrong,
         Verified::Right { outdated: false } => Checked::Right { rehashed: None },
-        Verified::Right { outdated: true } => Checked::Right { rehashed: Some(credentials::hash(password, app, rng).await) },
+        Verified::Right { outdated: true } => Checked::Right {
+            rehashed: Some(credentials::hash(password, app, rng).await),
+        },
     }
 }
 
 /// Records the refusal and words it.
-async fn refused(app: &App, refusal: Refusal, account: Option<&Account>, policy: &Policy, origin: &Origin, rng: &mut rand::rngs::StdRng) -> Result<Problem, Problem> {
-    let mut audit = AuditEvent::refused(origin, Actor::Unknown, Action::SignIn, refusal.reason(), rng);
+async fn refused(
+    app: &App,
+    refusal: Refusal,
+    account: Option<&Account>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Problem, Problem> {
+    let mut audit = AuditEvent::refused(
+        origin,
+        Actor::Unknown,
+        Action::SignIn,
+        refusal.reason(),
+        rng,
+    );
     audit.object = account.map(|a| a.id.to_string());
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
-        Refusal::Failed => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-failed", "Login failed", policy.messages.login_failed.as_str()),
-        Refusal::Disabled => Problem::new(StatusCode::FORBIDDEN, "account-disabled", "Account disabled", policy.messages.account_disabled.as_str()),
+        Refusal::Failed => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "sign-in-failed",
+            "Login failed",
+            policy.messages.login_failed.as_str(),
+        ),
+        Refusal::Disabled => Problem::new(
+            StatusCode::FORBIDDEN,
+            "account-disabled",
+            "Account disabled",
+            policy.messages.account_disabled.as_str(),
+        ),
     }
     .with_help(policy))
 }
 
-fn begun(mut answer: SessionAnswer, token: Sensitive, token_in: TokenIn, policy: &Policy) -> Response {
+fn begun(
+    mut answer: SessionAnswer,
+    token: Sensitive,
+    token_in: TokenIn,
+    policy: &Policy,
+) -> Response {
     let location = format!("/{}/sessions/current", policy.portal);
     let cookie = match token_in {
         TokenIn::Body => {
@@ -170,9 +249,17 @@ fn begun(mut answer: SessionAnswer, token: Sensitive, token_in: TokenIn, policy:
             None
         }
         // No Max-Age: it is gone when the browser is closed (AG-14).
-        TokenIn::Cookie => Some(format!("{COOKIE}={}; Path=/; HttpOnly; Secure; SameSite=Strict", token.expose())),
+        TokenIn::Cookie => Some(format!(
+            "{COOKIE}={}; Path=/; HttpOnly; Secure; SameSite=Strict",
+            token.expose()
+        )),
     };
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Json(answer)).into_response();
+    let mut response = (
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(answer),
+    )
+        .into_response();
     if let Some(cookie) = cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

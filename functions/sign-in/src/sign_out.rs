@@ -17,7 +17,10 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn sign_out(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {
+pub(crate) async fn sign_out(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {
     let mut rng = app.rng();
     let decision = sign_in::sign_out(&caller.session, &caller.origin, &mut rng);
     app.store.commit(decision, &mut rng).await?;

@@ -29,7 +29,10 @@ const TAGS: [(&str, &str); 7] = [
         "activation",
         "PINs that come by letter, and registration codes that come by e-mail",
     ),
-    ("sessions", "Signing in and out; open sessions; choosing a new password"),
+    (
+        "sessions",
+        "Signing in and out; open sessions; choosing a new password",
+    ),
     (
         "recovery",
         "Getting back in: forgotten passwords and forgotten user names",

@@ -179,7 +179,9 @@ impl Membership {
         match self.gate {
             Gate::Open => Registration::Registered,
             Gate::Approval => Registration::AwaitingApproval,
-            Gate::Pin { .. } | Gate::PinLetterWithheld | Gate::RegistrationCode { .. } => Registration::Pending,
+            Gate::Pin { .. } | Gate::PinLetterWithheld | Gate::RegistrationCode { .. } => {
+                Registration::Pending
+            }
         }
     }
 }
@@ -289,18 +291,33 @@ impl Account {
 
     /// What it is in an organisation, or by itself.
     pub fn membership(&self, organisation: Option<&OrganisationId>) -> Option<&Membership> {
-        self.memberships.iter().find(|m| m.organisation.as_ref() == organisation)
+        self.memberships
+            .iter()
+            .find(|m| m.organisation.as_ref() == organisation)
     }
 
     /// The same, to be changed.
-    pub fn membership_mut(&mut self, organisation: Option<&OrganisationId>) -> Option<&mut Membership> {
-        self.memberships.iter_mut().find(|m| m.organisation.as_ref() == organisation)
+    pub fn membership_mut(
+        &mut self,
+        organisation: Option<&OrganisationId>,
+    ) -> Option<&mut Membership> {
+        self.memberships
+            .iter_mut()
+            .find(|m| m.organisation.as_ref() == organisation)
     }
 
     /// What a session that works for `organisation` has to do first; none: everything is open.
-    pub fn next_step(&self, membership: Option<&Membership>, policy: &Policy, now: Timestamp) -> Option<NextStep> {
+    pub fn next_step(
+        &self,
+        membership: Option<&Membership>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<NextStep> {
         let password_over = self.password.as_ref().is_some_and(|p| {
-            p.must_change || policy.password_expires_at(p.changed_at).is_some_and(|end| now >= end)
+            p.must_change
+                || policy
+                    .password_expires_at(p.changed_at)
+                    .is_some_and(|end| now >= end)
         });
         if password_over {
             return Some(NextStep::ChangePassword);
@@ -313,7 +330,9 @@ impl Account {
             Gate::Pin { .. } => Some(NextStep::EnterPin),
             Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
             Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
-            Gate::Open if self.missing_agreement(membership, policy).is_some() => Some(NextStep::SignAgreement),
+            Gate::Open if self.missing_agreement(membership, policy).is_some() => {
+                Some(NextStep::SignAgreement)
+            }
             Gate::Open => None,
         }
     }
@@ -321,17 +340,28 @@ impl Account {
     /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
     ///
     /// Revisions are compared as text, so that policies number them by date.
-    pub fn missing_agreement<'p>(&self, membership: &Membership, policy: &'p Policy) -> Option<&'p Agreement> {
+    pub fn missing_agreement<'p>(
+        &self,
+        membership: &Membership,
+        policy: &'p Policy,
+    ) -> Option<&'p Agreement> {
         policy.agreements.iter().find(|a| {
             a.applies_to(membership.way.as_deref(), membership.category.as_deref())
-                && self.agreements.get(a.id.as_str()).is_none_or(|on_file| on_file.as_str() < a.revision.as_str())
+                && self
+                    .agreements
+                    .get(a.id.as_str())
+                    .is_none_or(|on_file| on_file.as_str() < a.revision.as_str())
         })
     }
 
     /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
     pub fn set_password(&mut self, hash: PasswordHash, policy: &Policy, now: Timestamp) {
         let remembered = policy.password.remembered.map_or(0, |n| n.get() as usize);
-        let old = self.password.replace(Password { hash, changed_at: now, must_change: false });
+        let old = self.password.replace(Password {
+            hash,
+            changed_at: now,
+            must_change: false,
+        });
         self.former_passwords.splice(0..0, old.map(|p| p.hash));
         self.former_passwords.truncate(remembered);
         self.reset = None;
@@ -340,7 +370,10 @@ impl Account {
 
     /// The passwords that can't be chosen: the present one, and those the portal remembers (UX-10).
     pub fn used_passwords(&self) -> impl Iterator<Item = &PasswordHash> {
-        self.password.iter().map(|p| &p.hash).chain(&self.former_passwords)
+        self.password
+            .iter()
+            .map(|p| &p.hash)
+            .chain(&self.former_passwords)
     }
 
     /// Removes it for good. Its name and user name stay for who reads the audit trail; how to reach
@@ -379,12 +412,19 @@ impl Agreement {
 
 impl Policy {
     /// Whether somebody's PIN letter waits for an agreement that isn't on file (BL-10).
-    pub fn withholds_letter(&self, way: &Way, category: Option<&str>, on_file: &BTreeMap<String, String>) -> bool {
+    pub fn withholds_letter(
+        &self,
+        way: &Way,
+        category: Option<&str>,
+        on_file: &BTreeMap<String, String>,
+    ) -> bool {
         self.agreements.iter().any(|a| {
             a.withholds == Withholds::PinLetter
                 && a.recorded_by == RecordedBy::Plan
                 && a.applies_to(Some(way.id.as_str()), category)
-                && on_file.get(a.id.as_str()).is_none_or(|r| r.as_str() < a.revision.as_str())
+                && on_file
+                    .get(a.id.as_str())
+                    .is_none_or(|r| r.as_str() < a.revision.as_str())
         })
     }
 
@@ -394,7 +434,9 @@ impl Policy {
         if self.user_name.chosen_by != NamedBy::System {
             return None;
         }
-        let tail: String = (0..8).map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())])).collect();
+        let tail: String = (0..8)
+            .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
+            .collect();
         let prefix = self.user_name.prefix.as_ref()?;
         UserName::parse(&format!("{prefix}{tail}"), 1).ok()
     }
@@ -417,7 +459,11 @@ impl LetterStatus {
     /// The status of a letter; none on a portal without PIN letters.
     pub fn of(issue: &Issue, policy: &Policy, now: Timestamp) -> Option<Self> {
         let pin = policy.pin.as_ref()?;
-        let span = if issue.abroad { pin.arrives_abroad_in } else { pin.arrives_in };
+        let span = if issue.abroad {
+            pin.arrives_abroad_in
+        } else {
+            pin.arrives_in
+        };
         let issued_on = policy.date_of(issue.issued_at);
         let arrives_by = policy.business_day_after(issued_on, span.to);
         Some(Self {

@@ -29,9 +29,16 @@ pub struct FreshCode {
 
 impl FreshCode {
     /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
-    pub fn random(prefix: &str, count: u32, rng: &mut impl CryptoRng, seal: impl FnOnce(&IssueId, &Sensitive) -> Mac) -> Self {
+    pub fn random(
+        prefix: &str,
+        count: u32,
+        rng: &mut impl CryptoRng,
+        seal: impl FnOnce(&IssueId, &Sensitive) -> Mac,
+    ) -> Self {
         let id = IssueId::random(rng);
-        let digits: String = (0..count).map(|_| char::from(b'0' + rng.random_range(0..10u8))).collect();
+        let digits: String = (0..count)
+            .map(|_| char::from(b'0' + rng.random_range(0..10u8)))
+            .collect();
         let digits = Sensitive::new(format!("{prefix}{digits}"));
         let code = seal(&id, &digits);
         Self { id, digits, code }
@@ -113,7 +120,15 @@ pub fn enter_pin(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    open(account, organisation, Action::ActivatePin, matches, |_| {}, origin, rng)
+    open(
+        account,
+        organisation,
+        Action::ActivatePin,
+        matches,
+        |_| {},
+        origin,
+        rng,
+    )
 }
 
 /// Completes a registration with the code that was e-mailed, and sets what a new person needs to
@@ -131,10 +146,22 @@ pub fn redeem_code(
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
     let set = |account: &mut Account| {
-        account.password = Some(Password { hash: password, changed_at: origin.at, must_change: false });
+        account.password = Some(Password {
+            hash: password,
+            changed_at: origin.at,
+            must_change: false,
+        });
         (account.security_answers, account.hint) = answers;
     };
-    let (_, decision) = open(account, organisation, Action::RedeemRegistrationCode, matches, set, origin, rng)?;
+    let (_, decision) = open(
+        account,
+        organisation,
+        Action::RedeemRegistrationCode,
+        matches,
+        set,
+        origin,
+        rng,
+    )?;
     Ok(decision)
 }
 
@@ -148,9 +175,12 @@ fn open(
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     let mut after = account.clone();
-    let membership = after.membership_mut(organisation).ok_or(Refusal::NotAwaited)?;
+    let membership = after
+        .membership_mut(organisation)
+        .ok_or(Refusal::NotAwaited)?;
     let issue = match (&membership.gate, action) {
-        (Gate::Pin { issue }, Action::ActivatePin) | (Gate::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
+        (Gate::Pin { issue }, Action::ActivatePin)
+        | (Gate::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
         _ => return Err(Refusal::NotAwaited),
     };
     if !matches(issue) {
@@ -164,7 +194,10 @@ fn open(
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
         .for_organisation(organisation);
-    Ok((after.clone(), Decision::recording(audit).update(account, after)))
+    Ok((
+        after.clone(),
+        Decision::recording(audit).update(account, after),
+    ))
 }
 
 /// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).
@@ -191,20 +224,44 @@ pub fn reissue_pin(
     let Gate::Pin { issue: old } = &membership.gate else {
         return Err(Refusal::NotAwaited);
     };
-    if !policy.pin.as_ref().is_some_and(|p| p.reissued_by.contains(&by)) {
+    if !policy
+        .pin
+        .as_ref()
+        .is_some_and(|p| p.reissued_by.contains(&by))
+    {
         return Err(Refusal::NotYours);
     }
     let old_letter = old.carried_by.clone();
     let greeting = account.name.full();
     let name = organisation.map(|(_, name)| name.to_owned());
-    let (issue, letter) = post_pin(fresh, address.ok_or(Refusal::NoAddress)?, greeting, name, policy, origin.at, rng)
-        .ok_or(Refusal::NotAwaited)?;
+    let (issue, letter) = post_pin(
+        fresh,
+        address.ok_or(Refusal::NoAddress)?,
+        greeting,
+        name,
+        policy,
+        origin.at,
+        rng,
+    )
+    .ok_or(Refusal::NotAwaited)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
     membership.gate = Gate::Pin { issue };
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ReissuePin, rng)
-        .on(account.id.as_str())
-        .for_organisation(organisation.map(|(id, _)| id));
-    let notice = arrives_by.map(|arrives_by| mail(account, origin.at, MailText::PinReissued { arrives_by }, rng));
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::ReissuePin,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(organisation.map(|(id, _)| id));
+    let notice = arrives_by.map(|arrives_by| {
+        mail(
+            account,
+            origin.at,
+            MailText::PinReissued { arrives_by },
+            rng,
+        )
+    });
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::WithdrawLetter(old_letter))
@@ -227,20 +284,39 @@ pub fn agreements_recorded(
     rng: &mut impl Rng,
 ) -> Option<Decision> {
     let mut after = account.clone();
-    for agreement in policy.agreements.iter().filter(|a| a.recorded_by == RecordedBy::Plan) {
+    for agreement in policy
+        .agreements
+        .iter()
+        .filter(|a| a.recorded_by == RecordedBy::Plan)
+    {
         match on_file.get(agreement.id.as_str()) {
-            Some(revision) => after.agreements.insert(agreement.id.to_string(), revision.clone()),
+            Some(revision) => after
+                .agreements
+                .insert(agreement.id.to_string(), revision.clone()),
             None => after.agreements.remove(agreement.id.as_str()),
         };
     }
     let agreements = after.agreements.clone();
-    let membership = after.memberships.iter_mut().find(|m| m.record.as_ref() == Some(record))?;
+    let membership = after
+        .memberships
+        .iter_mut()
+        .find(|m| m.record.as_ref() == Some(record))?;
     let way = membership.way.as_deref().and_then(|w| policy.way(w));
     let released = membership.gate == Gate::PinLetterWithheld
-        && way.is_some_and(|w| !policy.withholds_letter(w, membership.category.as_deref(), &agreements));
+        && way.is_some_and(|w| {
+            !policy.withholds_letter(w, membership.category.as_deref(), &agreements)
+        });
     let mut letter = None;
     if released && let Some(address) = address {
-        let (issue, message) = post_pin(fresh, address, account.name.full(), organisation, policy, origin.at, rng)?;
+        let (issue, message) = post_pin(
+            fresh,
+            address,
+            account.name.full(),
+            organisation,
+            policy,
+            origin.at,
+            rng,
+        )?;
         membership.gate = Gate::Pin { issue };
         letter = Some(message);
     }
@@ -251,5 +327,9 @@ pub fn agreements_recorded(
     let audit = AuditEvent::done(origin, Actor::System, Action::RecordAgreement, rng)
         .on(account.id.as_str())
         .for_organisation(organisation.as_ref());
-    Some(Decision::recording(audit).update(account, after).send(letter))
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send(letter),
+    )
 }

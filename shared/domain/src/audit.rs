@@ -138,7 +138,13 @@ impl AuditEvent {
     }
 
     /// The same about something refused.
-    pub fn refused(origin: &Origin, actor: Actor, action: Action, reason: &str, rng: &mut impl Rng) -> Self {
+    pub fn refused(
+        origin: &Origin,
+        actor: Actor,
+        action: Action,
+        reason: &str,
+        rng: &mut impl Rng,
+    ) -> Self {
         Self {
             outcome: Outcome::Refused,
             reason: Some(reason.to_owned()),

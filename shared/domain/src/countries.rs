@@ -2,7 +2,10 @@
 
 /// What the country with this code is called; none where there is no such code.
 pub(crate) fn name(code: &str) -> Option<&'static str> {
-    NAMES.binary_search_by_key(&code, |(code, _)| code).ok().map(|i| NAMES[i].1)
+    NAMES
+        .binary_search_by_key(&code, |(code, _)| code)
+        .ok()
+        .map(|i| NAMES[i].1)
 }
 
 /// ISO 3166-1 alpha-2 codes and short names, by code.

@@ -93,7 +93,11 @@ pub struct Decision {
 impl Decision {
     /// A decision that so far only records something.
     pub const fn recording(audit: AuditEvent) -> Self {
-        Self { changes: Vec::new(), messages: Vec::new(), audit }
+        Self {
+            changes: Vec::new(),
+            messages: Vec::new(),
+            audit,
+        }
     }
 
     /// Adds a change.
@@ -113,6 +117,9 @@ impl Decision {
     /// Adds the change of an account as it was read.
     #[must_use]
     pub fn update(self, before: &Account, after: Account) -> Self {
-        self.change(Change::UpdateAccount { before: Box::new(before.clone()), after: Box::new(after) })
+        self.change(Change::UpdateAccount {
+            before: Box::new(before.clone()),
+            after: Box::new(after),
+        })
     }
 }

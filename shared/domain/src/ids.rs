@@ -126,7 +126,9 @@ impl PortalId {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let fits = (2..=24).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if fits {
             Ok(Self(text.to_owned()))
         } else {
@@ -179,7 +181,12 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in ["", "abc", "0123456789abcdefghjkmnpqru", "0123456789ABCDEFGHJKMNPQRS"] {
+        for text in [
+            "",
+            "abc",
+            "0123456789abcdefghjkmnpqru",
+            "0123456789ABCDEFGHJKMNPQRS",
+        ] {
             assert_eq!(AccountId::parse(text), Err(NotAnId), "{text}");
         }
     }

@@ -268,12 +268,16 @@ pub fn invite(
         expires_at: policy.valid_until(origin.at, valid_days.get()).1,
         state: State::Pending,
     };
-    let decision = Decision::recording(acting.audit(origin, Action::Invite, rng).on(invitation.id.as_str()))
-        .change(Change::SaveInvitation {
-            before: existing.cloned().map(Box::new),
-            after: Box::new(invitation.clone()),
-        })
-        .send([invitation.carry(token, policy, origin.at, rng)]);
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::Invite, rng)
+            .on(invitation.id.as_str()),
+    )
+    .change(Change::SaveInvitation {
+        before: existing.cloned().map(Box::new),
+        after: Box::new(invitation.clone()),
+    })
+    .send([invitation.carry(token, policy, origin.at, rng)]);
     Ok((invitation, decision))
 }
 
@@ -309,12 +313,16 @@ pub fn resend(
         expires_at: policy.valid_until(origin.at, valid_days.get()).1,
         ..invitation.clone()
     };
-    let decision = Decision::recording(acting.audit(origin, Action::ResendInvitation, rng).on(after.id.as_str()))
-        .change(Change::SaveInvitation {
-            before: Some(Box::new(invitation.clone())),
-            after: Box::new(after.clone()),
-        })
-        .send([after.carry(token, policy, origin.at, rng)]);
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::ResendInvitation, rng)
+            .on(after.id.as_str()),
+    )
+    .change(Change::SaveInvitation {
+        before: Some(Box::new(invitation.clone())),
+        after: Box::new(after.clone()),
+    })
+    .send([after.carry(token, policy, origin.at, rng)]);
     Ok((after, decision))
 }
 
@@ -336,12 +344,19 @@ pub fn revoke(
         State::Accepted { .. } => Err(Refusal::AlreadyAccepted),
         State::Revoked => Ok(None),
         State::Pending => {
-            let after = Invitation { state: State::Revoked, ..invitation.clone() };
-            let audit = acting.audit(origin, Action::RevokeInvitation, rng).on(after.id.as_str());
-            Ok(Some(Decision::recording(audit).change(Change::SaveInvitation {
-                before: Some(Box::new(invitation.clone())),
-                after: Box::new(after),
-            })))
+            let after = Invitation {
+                state: State::Revoked,
+                ..invitation.clone()
+            };
+            let audit = acting
+                .audit(origin, Action::RevokeInvitation, rng)
+                .on(after.id.as_str());
+            Ok(Some(Decision::recording(audit).change(
+                Change::SaveInvitation {
+                    before: Some(Box::new(invitation.clone())),
+                    after: Box::new(after),
+                },
+            )))
         }
     }
 }
@@ -378,7 +393,9 @@ pub fn accept(
     };
     let account = applicant.into_account(membership, policy, now);
     let accepted = Invitation {
-        state: State::Accepted { account: account.id.clone() },
+        state: State::Accepted {
+            account: account.id.clone(),
+        },
         ..invitation.clone()
     };
     let told = Message::Mail(Mail {
@@ -397,12 +414,21 @@ pub fn accept(
     let welcome = mail(
         &account,
         now,
-        MailText::Registered { user_name: account.user_name.to_string(), pin_letter_by: None, agreement: None },
+        MailText::Registered {
+            user_name: account.user_name.to_string(),
+            pin_letter_by: None,
+            agreement: None,
+        },
         rng,
     );
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::AcceptInvitation, rng)
-        .on(invitation.id.as_str())
-        .for_organisation(Some(&invitation.organisation));
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::AcceptInvitation,
+        rng,
+    )
+    .on(invitation.id.as_str())
+    .for_organisation(Some(&invitation.organisation));
     let decision = Decision::recording(audit)
         .change(Change::SaveInvitation {
             before: Some(Box::new(invitation.clone())),

@@ -89,18 +89,41 @@ pub fn approve(
     membership.services = services;
     membership.group_codes = group_codes;
     let titles = titles(membership, policy);
-    let notice = mail(user, origin.at, MailText::Approved { organisation: organisation.name.clone(), services: titles }, rng);
-    let decision = Decision::recording(acting.audit(origin, Action::ApproveUser, rng).on(user.id.as_str()))
-        .update(user, after.clone())
-        .send([notice]);
+    let notice = mail(
+        user,
+        origin.at,
+        MailText::Approved {
+            organisation: organisation.name.clone(),
+            services: titles,
+        },
+        rng,
+    );
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::ApproveUser, rng)
+            .on(user.id.as_str()),
+    )
+    .update(user, after.clone())
+    .send([notice]);
     Ok((after, decision))
 }
 
-fn check_offered(services: &BTreeSet<String>, group_codes: &BTreeSet<String>, organisation: &Organisation, policy: &Policy) -> Result<(), Refusal> {
-    if let Some(s) = services.iter().find(|s| !policy.services.iter().any(|o| o.id.as_str() == **s)) {
+fn check_offered(
+    services: &BTreeSet<String>,
+    group_codes: &BTreeSet<String>,
+    organisation: &Organisation,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    if let Some(s) = services
+        .iter()
+        .find(|s| !policy.services.iter().any(|o| o.id.as_str() == **s))
+    {
         return Err(Refusal::NoSuchService(s.clone()));
     }
-    if let Some(c) = group_codes.iter().find(|c| !organisation.group_codes.contains(*c)) {
+    if let Some(c) = group_codes
+        .iter()
+        .find(|c| !organisation.group_codes.contains(*c))
+    {
         return Err(Refusal::NoSuchGroupCode(c.clone()));
     }
     Ok(())
@@ -142,7 +165,13 @@ pub fn add_user(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
-    let NewUser { applicant, role, services, group_codes, code } = new;
+    let NewUser {
+        applicant,
+        role,
+        services,
+        group_codes,
+        code,
+    } = new;
     let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
     let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
     if !allowed || !policy.grants(acting.membership.role, role) {
@@ -164,12 +193,27 @@ pub fn add_user(
                 carried_by: message_id.clone(),
                 abroad: false,
             };
-            let says = MailText::RegistrationCode { organisation: name, user_name, code: fresh.digits, usable_until };
+            let says = MailText::RegistrationCode {
+                organisation: name,
+                user_name,
+                code: fresh.digits,
+                usable_until,
+            };
             (Gate::RegistrationCode { issue }, says)
         }
         (JoinBy::InitialPassword, None, _) => {
-            let gate = if staff.approval { Gate::Approval } else { Gate::Open };
-            (gate, MailText::AccountMade { organisation: name, user_name })
+            let gate = if staff.approval {
+                Gate::Approval
+            } else {
+                Gate::Open
+            };
+            (
+                gate,
+                MailText::AccountMade {
+                    organisation: name,
+                    user_name,
+                },
+            )
         }
         _ => return Err(Refusal::NotThisPortal),
     };
@@ -189,9 +233,13 @@ pub fn add_user(
     if let Message::Mail(mail) = &mut notice {
         mail.id = message_id;
     }
-    let decision = Decision::recording(acting.audit(origin, Action::AddUser, rng).on(account.id.as_str()))
-        .change(Change::CreateAccount(Box::new(account.clone())))
-        .send([notice]);
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::AddUser, rng)
+            .on(account.id.as_str()),
+    )
+    .change(Change::CreateAccount(Box::new(account.clone())))
+    .send([notice]);
     Ok(Registered { account, decision })
 }
 
@@ -233,31 +281,60 @@ fn reach<'u>(
 
 /// Whether the administrator may take away this user's access: other administrators' only with the
 /// permission to (EX-12).
-fn may_take_away(acting: Acting<'_>, membership: &Membership, policy: &Policy) -> Result<(), Refusal> {
-    let may = !membership.role.is_administrator() || policy.allows(acting.membership.role, Permission::DeleteAdministrators);
-    if may { Ok(()) } else { Err(Refusal::NotAllowed) }
+fn may_take_away(
+    acting: Acting<'_>,
+    membership: &Membership,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    let may = !membership.role.is_administrator()
+        || policy.allows(acting.membership.role, Permission::DeleteAdministrators);
+    if may {
+        Ok(())
+    } else {
+        Err(Refusal::NotAllowed)
+    }
 }
 
 /// The organisation with another set of principals, if that changes it.
-fn with_principals(organisation: &Organisation, user: &Account, role: Option<Role>) -> Result<Option<Change>, Refusal> {
+fn with_principals(
+    organisation: &Organisation,
+    user: &Account,
+    role: Option<Role>,
+) -> Result<Option<Change>, Refusal> {
     let mut after = organisation.clone();
     if role == Some(Role::Principal) {
         after.principals.insert(user.id.clone());
     } else if after.principals.remove(&user.id) && after.principals.is_empty() {
         return Err(Refusal::LastPrincipal);
     }
-    Ok((after != *organisation).then(|| Change::UpdateOrganisation {
-        before: Box::new(organisation.clone()),
-        after: Box::new(after),
-    }))
+    Ok(
+        (after != *organisation).then(|| Change::UpdateOrganisation {
+            before: Box::new(organisation.clone()),
+            after: Box::new(after),
+        }),
+    )
 }
 
 fn changed(decision: Decision, organisation: Option<Change>) -> Decision {
     organisation.into_iter().fold(decision, Decision::change)
 }
 
-fn notice(user: &Account, organisation: &Organisation, change: AccessChange, origin: &Origin, rng: &mut impl Rng) -> Message {
-    mail(user, origin.at, MailText::AccessChanged { organisation: organisation.name.clone(), change }, rng)
+fn notice(
+    user: &Account,
+    organisation: &Organisation,
+    change: AccessChange,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Message {
+    mail(
+        user,
+        origin.at,
+        MailText::AccessChanged {
+            organisation: organisation.name.clone(),
+            change,
+        },
+        rng,
+    )
 }
 
 /// Gives a user another role, services and group codes; it counts from the next request on (UX-04,
@@ -281,22 +358,40 @@ pub fn assign(
     }
     let giver = acting.membership.role;
     let regrades = to.role != current.role;
-    let may_regrade = policy.allows(giver, Permission::GrantRoles) && policy.grants(giver, to.role) && policy.grants(giver, current.role);
+    let may_regrade = policy.allows(giver, Permission::GrantRoles)
+        && policy.grants(giver, to.role)
+        && policy.grants(giver, current.role);
     if regrades && !may_regrade {
         return Err(Refusal::NotAllowed);
     }
+    if to.role.rank() < current.role.rank() {
+        // Else an administrator could be made a user first, and then be removed (EX-12).
+        may_take_away(acting, current, policy)?;
+    }
     check_offered(&to.services, &to.group_codes, organisation, policy)?;
-    let principals = if regrades { with_principals(organisation, user, Some(to.role))? } else { None };
+    let principals = if regrades {
+        with_principals(organisation, user, Some(to.role))?
+    } else {
+        None
+    };
     let mut after = user.clone();
     if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
         membership.role = to.role;
         membership.services = to.services;
         membership.group_codes = to.group_codes;
     }
-    let audit = acting.audit(origin, Action::AssignAccess, rng).on(user.id.as_str());
+    let audit = acting
+        .audit(origin, Action::AssignAccess, rng)
+        .on(user.id.as_str());
     let decision = changed(Decision::recording(audit), principals)
         .update(user, after.clone())
-        .send([notice(user, organisation, AccessChange::Assigned, origin, rng)]);
+        .send([notice(
+            user,
+            organisation,
+            AccessChange::Assigned,
+            origin,
+            rng,
+        )]);
     Ok((after, decision))
 }
 
@@ -320,9 +415,17 @@ pub fn set_disabled(
         return Err(Refusal::SeveralOrganisations);
     }
     let (status, action, change) = if disabled {
-        (Status::Disabled, Action::DisableUser, AccessChange::Disabled)
+        (
+            Status::Disabled,
+            Action::DisableUser,
+            AccessChange::Disabled,
+        )
     } else {
-        (Status::Active, Action::ReinstateUser, AccessChange::Reinstated)
+        (
+            Status::Active,
+            Action::ReinstateUser,
+            AccessChange::Reinstated,
+        )
     };
     if user.status == status {
         return Ok(None);
@@ -353,19 +456,29 @@ pub fn remove(
     may_take_away(acting, membership, policy)?;
     let principals = with_principals(organisation, user, None)?;
     let mut after = user.clone();
-    after.memberships.retain(|m| m.organisation.as_ref() != Some(&organisation.id));
+    after
+        .memberships
+        .retain(|m| m.organisation.as_ref() != Some(&organisation.id));
     if after.memberships.is_empty() {
         after.delete();
     } else {
         after.end_sessions();
     }
-    let audit = acting.audit(origin, Action::RemoveUser, rng).on(user.id.as_str());
+    let audit = acting
+        .audit(origin, Action::RemoveUser, rng)
+        .on(user.id.as_str());
     let decision = changed(Decision::recording(audit), principals)
         .update(user, after)
         .change(Change::NoteFormerUser {
             organisation: Box::new(organisation.clone()),
             email: user.email.clone(),
         })
-        .send([notice(user, organisation, AccessChange::Removed, origin, rng)]);
+        .send([notice(
+            user,
+            organisation,
+            AccessChange::Removed,
+            origin,
+            rng,
+        )]);
     Ok(decision)
 }

@@ -18,7 +18,9 @@ pub fn normalise(text: &str) -> Result<Sensitive, Invalid> {
         return Err(Invalid::new("must not be empty"));
     }
     if text.len() > LONGEST * 4 || text.chars().count() > LONGEST {
-        return Err(Invalid::new(format!("must be at most {LONGEST} characters long")));
+        return Err(Invalid::new(format!(
+            "must be at most {LONGEST} characters long"
+        )));
     }
     if text.chars().any(char::is_control) {
         return Err(Invalid::new("must not contain control characters"));
@@ -30,7 +32,11 @@ pub fn normalise(text: &str) -> Result<Sensitive, Invalid> {
 ///
 /// # Errors
 /// [`Invalid`] with every broken rule, in words.
-pub fn check(text: &str, user_name: Option<&str>, policy: &PasswordPolicy) -> Result<Sensitive, Invalid> {
+pub fn check(
+    text: &str,
+    user_name: Option<&str>,
+    policy: &PasswordPolicy,
+) -> Result<Sensitive, Invalid> {
     let password = normalise(text)?;
     let chars = || password.expose().chars();
     let mut faults = Vec::new();

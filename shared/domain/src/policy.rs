@@ -40,7 +40,9 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Bounded<MIN, MAX>
             fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Self::Value, E> {
                 match u32::try_from(n) {
                     Ok(n) if (MIN..=MAX).contains(&n) => Ok(Bounded(n)),
-                    _ => Err(E::custom(format!("must be a whole number from {MIN} to {MAX}, not {n}"))),
+                    _ => Err(E::custom(format!(
+                        "must be a whole number from {MIN} to {MAX}, not {n}"
+                    ))),
                 }
             }
         }
@@ -73,7 +75,10 @@ impl fmt::Display for Line {
 impl<'de> Deserialize<'de> for Line {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.trim().is_empty() || text.chars().any(char::is_control) || text.chars().count() > 500 {
+        if text.trim().is_empty()
+            || text.chars().any(char::is_control)
+            || text.chars().count() > 500
+        {
             return Err(serde::de::Error::custom(
                 "must be a text of one line, 1 to 500 characters",
             ));
@@ -139,11 +144,14 @@ impl fmt::Display for WebAddress {
 impl<'de> Deserialize<'de> for WebAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
         let fits = rest.is_some_and(|r| {
             !r.is_empty()
                 && !r.ends_with('/')
-                && r.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b))
+                && r.bytes()
+                    .all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b))
         });
         if fits {
             Ok(Self(text))
@@ -173,7 +181,9 @@ impl<'de> Deserialize<'de> for Day {
         };
         match text.parse() {
             Ok(date) if text.len() == 10 => Ok(Self(date)),
-            _ => Err(serde::de::Error::custom("must be a date such as 2027-01-31")),
+            _ => Err(serde::de::Error::custom(
+                "must be a date such as 2027-01-31",
+            )),
         }
     }
 }
@@ -216,7 +226,10 @@ pub enum Role {
 impl Role {
     /// Whether the role manages others; such users are an organisation's administrators (AG-15).
     pub const fn is_administrator(self) -> bool {
-        matches!(self, Self::Principal | Self::Administrator | Self::AlternativeAdministrator)
+        matches!(
+            self,
+            Self::Principal | Self::Administrator | Self::AlternativeAdministrator
+        )
     }
 
     /// How high it stands; nobody acts on who stands higher.
@@ -525,7 +538,9 @@ impl TryFrom<Vec<i64>> for BusinessDays {
     fn try_from(days: Vec<i64>) -> Result<Self, Self::Error> {
         let day = |n: i64| u8::try_from(n).ok().filter(|n| (1..=60).contains(n));
         match days.as_slice() {
-            [from, to] if from <= to => day(*from).zip(day(*to)).map(|(from, to)| Self { from, to }),
+            [from, to] if from <= to => {
+                day(*from).zip(day(*to)).map(|(from, to)| Self { from, to })
+            }
             _ => None,
         }
         .ok_or("must be two numbers of business days, 1 to 60, the earlier first")
@@ -759,18 +774,41 @@ enum CampaignKind {
 impl TryFrom<WrittenCampaign> for Campaign {
     type Error = &'static str;
     fn try_from(written: WrittenCampaign) -> Result<Self, Self::Error> {
-        let WrittenCampaign { kind, start, cutoff, transition_days, on, created_before } = written;
+        let WrittenCampaign {
+            kind,
+            start,
+            cutoff,
+            transition_days,
+            on,
+            created_before,
+        } = written;
         match (kind, start, cutoff, transition_days, on, created_before) {
-            (CampaignKind::ReRegistration, Some(Day(start)), Some(Day(cutoff)), Some(transition_days), None, None) => {
-                Ok(Self::ReRegistration { start, cutoff, transition_days })
-            }
-            (CampaignKind::ReleaseUserNames, None, None, None, Some(Day(on)), Some(Day(created_before))) => {
-                Ok(Self::ReleaseUserNames { on, created_before })
-            }
+            (
+                CampaignKind::ReRegistration,
+                Some(Day(start)),
+                Some(Day(cutoff)),
+                Some(transition_days),
+                None,
+                None,
+            ) => Ok(Self::ReRegistration {
+                start,
+                cutoff,
+                transition_days,
+            }),
+            (
+                CampaignKind::ReleaseUserNames,
+                None,
+                None,
+                None,
+                Some(Day(on)),
+                Some(Day(created_before)),
+            ) => Ok(Self::ReleaseUserNames { on, created_before }),
             (CampaignKind::ReRegistration, ..) => {
                 Err("re_registration takes exactly start, cutoff and transition_days")
             }
-            (CampaignKind::ReleaseUserNames, ..) => Err("release_user_names takes exactly on and created_before"),
+            (CampaignKind::ReleaseUserNames, ..) => {
+                Err("release_user_names takes exactly on and created_before")
+            }
         }
     }
 }
@@ -920,7 +958,9 @@ pub struct Policy {
 }
 
 /// Reads the roles by their names as texts, under which a fault can then be reported.
-fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Role, RolePolicy>, D::Error> {
+fn roles<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Role, RolePolicy>, D::Error> {
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     struct Name(Role);
     impl<'de> Deserialize<'de> for Name {
@@ -929,7 +969,10 @@ fn roles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Role, Ro
         }
     }
     let named = BTreeMap::<Name, RolePolicy>::deserialize(deserializer)?;
-    Ok(named.into_iter().map(|(name, policy)| (name.0, policy)).collect())
+    Ok(named
+        .into_iter()
+        .map(|(name, policy)| (name.0, policy))
+        .collect())
 }
 
 fn unnamed() -> PortalId {
@@ -985,19 +1028,34 @@ impl Policy {
     fn check(&self) -> Result<(), (String, String)> {
         let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
         if self.user_name.chosen_by == NamedBy::System && self.user_name.prefix.is_none() {
-            return no("user_name", "needs a prefix when the system makes the user names");
+            return no(
+                "user_name",
+                "needs a prefix when the system makes the user names",
+            );
         }
         if let Some(q) = &self.security_questions
             && q.questions.len() < q.asked.get() as usize
         {
-            return no("security_questions.questions", "has fewer questions than are asked");
+            return no(
+                "security_questions.questions",
+                "has fewer questions than are asked",
+            );
         }
-        if let Some(i) = self.origins.iter().position(|o| o.as_str().matches('/').count() != 2) {
-            return no(&format!("origins[{i}]"), "must be an origin such as https://agents.example.com, without a path");
+        if let Some(i) = self
+            .origins
+            .iter()
+            .position(|o| o.as_str().matches('/').count() != 2)
+        {
+            return no(
+                &format!("origins[{i}]"),
+                "must be an origin such as https://agents.example.com, without a path",
+            );
         }
         match self.password.max_age_days {
             Some(end) => check_warnings("password.warn_days", &self.password.warn_days, end)?,
-            None if !self.password.warn_days.is_empty() => return no("password.warn_days", "needs max_age_days"),
+            None if !self.password.warn_days.is_empty() => {
+                return no("password.warn_days", "needs max_age_days");
+            }
             None => {}
         }
         self.check_ways()?;
@@ -1006,23 +1064,40 @@ impl Policy {
         self.check_recovery()?;
         if let Some(i) = &self.inactivity {
             if i.delete_after_days <= i.disable_after_days {
-                return no("inactivity.delete_after_days", "must be more than disable_after_days");
+                return no(
+                    "inactivity.delete_after_days",
+                    "must be more than disable_after_days",
+                );
             }
             check_warnings("inactivity.warn_days", &i.warn_days, i.disable_after_days)?;
         }
         for (i, campaign) in self.campaigns.iter().enumerate() {
             match campaign {
                 Campaign::ReRegistration { start, cutoff, .. } if cutoff < start => {
-                    return no(&format!("campaign[{i}].cutoff"), "must not be before the start");
+                    return no(
+                        &format!("campaign[{i}].cutoff"),
+                        "must not be before the start",
+                    );
                 }
                 Campaign::ReleaseUserNames { on, created_before } if on < created_before => {
-                    return no(&format!("campaign[{i}].created_before"), "must not be after the day of the release");
+                    return no(
+                        &format!("campaign[{i}].created_before"),
+                        "must not be after the day of the release",
+                    );
                 }
                 _ => {}
             }
         }
-        if let Some(code) = self.group_codes.offered.iter().find(|c| crate::text::plan_number(c).as_ref() != Ok(c)) {
-            return no("group_codes.offered", &format!("{code:?} is no group code: 1 to 20 capital letters, digits and -"));
+        if let Some(code) = self
+            .group_codes
+            .offered
+            .iter()
+            .find(|c| crate::text::plan_number(c).as_ref() != Ok(c))
+        {
+            return no(
+                "group_codes.offered",
+                &format!("{code:?} is no group code: 1 to 20 capital letters, digits and -"),
+            );
         }
         unique("service", self.services.iter().map(|s| &s.id))?;
         unique("publication", self.publications.iter().map(|s| &s.id))?;
@@ -1040,20 +1115,33 @@ impl Policy {
                 return no(".prove", "must name at least one fact".into());
             }
             if let Some(fact) = way.prove.iter().find(|f| !way.records.has(**f)) {
-                return no(".prove", format!("records of this kind hold no {}", fact.as_str()));
+                return no(
+                    ".prove",
+                    format!("records of this kind hold no {}", fact.as_str()),
+                );
             }
             if (way.role == Role::Member) == way.organisation.is_some() {
-                return no(".organisation", "must be given for every role but member".into());
+                return no(
+                    ".organisation",
+                    "must be given for every role but member".into(),
+                );
             }
             if way.pin && self.pin.is_none() {
                 return no(".pin", "needs a [pin] section".into());
             }
-            let conditional = !way.only_for.categories.is_empty() || way.only_for.participating.is_some();
+            let conditional =
+                !way.only_for.categories.is_empty() || way.only_for.participating.is_some();
             if conditional != way.otherwise.is_some() {
-                return no(".otherwise", "must be given exactly where only_for is".into());
+                return no(
+                    ".otherwise",
+                    "must be given exactly where only_for is".into(),
+                );
             }
             if !self.roles.contains_key(&way.role) {
-                return no(".role", format!("has no [roles.{}] section", way.role.as_str()));
+                return no(
+                    ".role",
+                    format!("has no [roles.{}] section", way.role.as_str()),
+                );
             }
             let offered = |s: &Slug| self.services.iter().any(|o| o.id == *s);
             if let Some(service) = way.services.iter().flatten().find(|s| !offered(s)) {
@@ -1073,7 +1161,9 @@ impl Policy {
                 );
             }
         }
-        let Some(staff) = &self.staff else { return Ok(()) };
+        let Some(staff) = &self.staff else {
+            return Ok(());
+        };
         if staff.join_by == JoinBy::Invitation && staff.invitation_valid_days.is_none() {
             return no("staff.join_by", "invitations need invitation_valid_days");
         }
@@ -1084,10 +1174,16 @@ impl Policy {
             return no("staff.join_by", "needs a [registration_code] section");
         }
         if staff.join_by == JoinBy::RegistrationCode && staff.approval {
-            return no("staff.approval", "goes with invitations and initial passwords: a registration code is the approval");
+            return no(
+                "staff.approval",
+                "goes with invitations and initial passwords: a registration code is the approval",
+            );
         }
         if staff.join_by == JoinBy::RegistrationCode && self.user_name.chosen_by == NamedBy::User {
-            return no("staff.join_by", "registration codes go with user names made by the system");
+            return no(
+                "staff.join_by",
+                "registration codes go with user names made by the system",
+            );
         }
         if !self.roles.contains_key(&Role::User) {
             return no("staff", "needs a [roles.user] section");
@@ -1100,15 +1196,28 @@ impl Policy {
             let way = |s: &Slug| self.ways.iter().find(|w| w.id == *s);
             for id in &agreement.ways {
                 match way(id) {
-                    None => return Err((format!("agreement[{i}].ways"), format!("{id} is no [[way]]"))),
+                    None => {
+                        return Err((
+                            format!("agreement[{i}].ways"),
+                            format!("{id} is no [[way]]"),
+                        ));
+                    }
                     Some(w) if agreement.withholds == Withholds::PinLetter && !w.pin => {
-                        return Err((format!("agreement[{i}].ways"), format!("{id} has no PIN letter to withhold")));
+                        return Err((
+                            format!("agreement[{i}].ways"),
+                            format!("{id} has no PIN letter to withhold"),
+                        ));
                     }
                     Some(_) => {}
                 }
             }
-            if agreement.withholds == Withholds::PinLetter && agreement.recorded_by != RecordedBy::Plan {
-                return Err((format!("agreement[{i}].recorded_by"), "must be \"plan\" where the PIN letter waits for it".into()));
+            if agreement.withholds == Withholds::PinLetter
+                && agreement.recorded_by != RecordedBy::Plan
+            {
+                return Err((
+                    format!("agreement[{i}].recorded_by"),
+                    "must be \"plan\" where the PIN letter waits for it".into(),
+                ));
             }
         }
         Ok(())
@@ -1120,9 +1229,13 @@ impl Policy {
             ("recovery.forgot_user_name", &self.recovery.forgot_user_name),
         ] {
             if means.is_empty() {
-                return Err((field.into(), "must name at least one means: nobody gets in without proof".into()));
+                return Err((
+                    field.into(),
+                    "must name at least one means: nobody gets in without proof".into(),
+                ));
             }
-            if means.contains(&RecoveryMeans::SecurityAnswers) && self.security_questions.is_none() {
+            if means.contains(&RecoveryMeans::SecurityAnswers) && self.security_questions.is_none()
+            {
                 return Err((field.into(), "needs a [security_questions] section".into()));
             }
             if means.contains(&RecoveryMeans::HintQuestion) && !self.hint_question {
@@ -1149,17 +1262,23 @@ impl Policy {
 
     /// Whether a role has a permission here.
     pub fn allows(&self, role: Role, permission: Permission) -> bool {
-        self.roles.get(&role).is_some_and(|r| r.may.contains(&permission))
+        self.roles
+            .get(&role)
+            .is_some_and(|r| r.may.contains(&permission))
     }
 
     /// Whether a role may give another to somebody.
     pub fn grants(&self, giver: Role, given: Role) -> bool {
-        self.roles.get(&giver).is_some_and(|r| r.grants.contains(&given))
+        self.roles
+            .get(&giver)
+            .is_some_and(|r| r.grants.contains(&given))
     }
 
     /// What a role is called here.
     pub fn role_title(&self, role: Role) -> &str {
-        self.roles.get(&role).map_or(role.as_str(), |r| r.title.as_str())
+        self.roles
+            .get(&role)
+            .map_or(role.as_str(), |r| r.title.as_str())
     }
 
     /// The services on offer.
@@ -1178,7 +1297,9 @@ impl Policy {
     /// which that day is over.
     pub fn valid_until(&self, now: Timestamp, days: u32) -> (Date, Timestamp) {
         let last = self.today(now).saturating_add(i64::from(days).days());
-        let over = last.tomorrow().and_then(|d| d.to_zoned(self.time_zone.0.clone()));
+        let over = last
+            .tomorrow()
+            .and_then(|d| d.to_zoned(self.time_zone.0.clone()));
         (last, over.map_or(Timestamp::MAX, |z| z.timestamp()))
     }
 
@@ -1200,7 +1321,10 @@ impl Policy {
         let mut left = count;
         while left > 0 {
             day = day.saturating_add(1.day());
-            let weekend = matches!(day.weekday(), jiff::civil::Weekday::Saturday | jiff::civil::Weekday::Sunday);
+            let weekend = matches!(
+                day.weekday(),
+                jiff::civil::Weekday::Saturday | jiff::civil::Weekday::Sunday
+            );
             if !weekend && !holidays.contains(&day) {
                 left -= 1;
             }
@@ -1220,7 +1344,10 @@ fn check_warnings(field: &str, warn_days: &[Days], end: Days) -> Result<(), (Str
     if falling && warn_days.first().is_none_or(|first| *first < end) {
         Ok(())
     } else {
-        Err((field.to_owned(), format!("must be given most first, each less than {}", end.get())))
+        Err((
+            field.to_owned(),
+            format!("must be given most first, each less than {}", end.get()),
+        ))
     }
 }
 
@@ -1245,7 +1372,8 @@ fn span_of(text: &str, field: &str) -> Option<usize> {
             Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
             None => (part, None),
         };
-        let Some((key, value)) = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == name)) else {
+        let Some((key, value)) = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == name))
+        else {
             return found;
         };
         found = Some(key.span().start);

@@ -31,7 +31,13 @@ pub struct Changes {
 }
 
 /// Changes the profile. None where nothing is different.
-pub fn edit(account: &Account, organisation: Option<&OrganisationId>, changes: Changes, origin: &Origin, rng: &mut impl Rng) -> Option<(Account, Decision)> {
+pub fn edit(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    changes: Changes,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
     let mut after = account.clone();
     if let Some(name) = changes.name {
         after.name = name;
@@ -49,35 +55,71 @@ pub fn edit(account: &Account, organisation: Option<&OrganisationId>, changes: C
         return None;
     }
     let audit = own(account, organisation, Action::EditProfile, origin, rng);
-    Some((after.clone(), Decision::recording(audit).update(account, after)))
+    Some((
+        after.clone(),
+        Decision::recording(audit).update(account, after),
+    ))
 }
 
 /// Notes a new address and asks its owner to confirm it; the old address is told. A newer request
 /// takes the place of an older one.
-pub fn ask_email_change(account: &Account, organisation: Option<&OrganisationId>, email: Email, policy: &Policy, origin: &Origin, rng: &mut impl CryptoRng) -> Decision {
+pub fn ask_email_change(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    email: Email,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Decision {
     let token = Token::random(TokenKind::Email, account.id.to_string(), rng);
     let (usable_until, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
     let mut after = account.clone();
-    after.pending_email = Some(PendingEmail { email: email.clone(), token: token.digest(), expires_at });
+    after.pending_email = Some(PendingEmail {
+        email: email.clone(),
+        token: token.digest(),
+        expires_at,
+    });
     let confirm = Message::Mail(Mail {
         id: MessageId::random(rng),
         portal: account.portal.clone(),
         to: email,
         greeting: account.name.full(),
         at: origin.at,
-        says: MailText::ConfirmEmail { token: token.expose(), usable_until },
+        says: MailText::ConfirmEmail {
+            token: token.expose(),
+            usable_until,
+        },
     });
-    let told = mail(account, origin.at, MailText::EmailChange { confirmed: false }, rng);
-    Decision::recording(own(account, organisation, Action::AskEmailChange, origin, rng))
-        .update(account, after)
-        .send([confirm, told])
+    let told = mail(
+        account,
+        origin.at,
+        MailText::EmailChange { confirmed: false },
+        rng,
+    );
+    Decision::recording(own(
+        account,
+        organisation,
+        Action::AskEmailChange,
+        origin,
+        rng,
+    ))
+    .update(account, after)
+    .send([confirm, told])
 }
 
 /// Makes the confirmed address the account's; the old one is told. None where the token isn't that of
 /// the latest request, or too old.
-pub fn confirm_email(account: &Account, token: &Token, origin: &Origin, rng: &mut impl Rng) -> Option<Decision> {
+pub fn confirm_email(
+    account: &Account,
+    token: &Token,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
     let pending = account.pending_email.as_ref()?;
-    if account.status != crate::account::Status::Active || pending.token != token.digest() || origin.at >= pending.expires_at {
+    if account.status != crate::account::Status::Active
+        || pending.token != token.digest()
+        || origin.at >= pending.expires_at
+    {
         return None;
     }
     let mut after = account.clone();
@@ -86,12 +128,28 @@ pub fn confirm_email(account: &Account, token: &Token, origin: &Origin, rng: &mu
     // A reset link that went to the old address must not outlive it.
     after.reset = None;
     let audit = own(account, None, Action::ChangeEmail, origin, rng);
-    let told = mail(account, origin.at, MailText::EmailChange { confirmed: true }, rng);
-    Some(Decision::recording(audit).update(account, after).send([told]))
+    let told = mail(
+        account,
+        origin.at,
+        MailText::EmailChange { confirmed: true },
+        rng,
+    );
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send([told]),
+    )
 }
 
 /// Sends feedback to the help desk. None where the portal has no address for it.
-pub fn send_feedback(account: &Account, organisation: Option<&OrganisationId>, text: String, policy: &Policy, origin: &Origin, rng: &mut impl Rng) -> Option<Decision> {
+pub fn send_feedback(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    text: String,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
     let desk = policy.help_desk.email.as_ref()?;
     let feedback = Message::Mail(Mail {
         id: MessageId::random(rng),
@@ -105,10 +163,25 @@ pub fn send_feedback(account: &Account, organisation: Option<&OrganisationId>, t
             text,
         },
     });
-    Some(Decision::recording(own(account, organisation, Action::SendFeedback, origin, rng)).send([feedback]))
+    Some(
+        Decision::recording(own(
+            account,
+            organisation,
+            Action::SendFeedback,
+            origin,
+            rng,
+        ))
+        .send([feedback]),
+    )
 }
 
-fn own(account: &Account, organisation: Option<&OrganisationId>, action: Action, origin: &Origin, rng: &mut impl Rng) -> AuditEvent {
+fn own(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    action: Action,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> AuditEvent {
     AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
         .for_organisation(organisation)

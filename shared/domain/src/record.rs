@@ -95,9 +95,14 @@ impl RecordKind {
 
     /// Whether records of this kind hold a fact.
     pub const fn has(self, fact: Fact) -> bool {
-        use Fact::{DateOfBirth, FirstName, LastName, SsnLast4, SubscriberLastName, TaxId, TaxIdLast4};
+        use Fact::{
+            DateOfBirth, FirstName, LastName, SsnLast4, SubscriberLastName, TaxId, TaxIdLast4,
+        };
         match self {
-            Self::Member => matches!(fact, SubscriberLastName | FirstName | LastName | DateOfBirth),
+            Self::Member => matches!(
+                fact,
+                SubscriberLastName | FirstName | LastName | DateOfBirth
+            ),
             Self::Agent => matches!(fact, FirstName | LastName | SsnLast4),
             Self::Group | Self::Provider => matches!(fact, TaxId | TaxIdLast4),
         }
@@ -180,7 +185,14 @@ pub struct RecordKey {
 impl RecordKey {
     /// What a fact's code is bound to, so that no code can be moved to another record.
     pub fn context(&self, fact: Fact) -> String {
-        format!("{}/{}/{}/{}/{}", self.plan, self.kind.as_str(), self.number, self.person, fact.as_str())
+        format!(
+            "{}/{}/{}/{}/{}",
+            self.plan,
+            self.kind.as_str(),
+            self.number,
+            self.person,
+            fact.as_str()
+        )
     }
 }
 
@@ -238,28 +250,41 @@ pub struct Proof {
 
 impl PlanRecord {
     /// Whether each fact is as the record has it. All are compared, whatever the first says.
-    fn matches(&self, facts: &BTreeMap<Fact, Sensitive>, verify: &impl Fn(&Mac, &str, &Sensitive) -> bool) -> bool {
-        facts.iter().fold(!facts.is_empty(), |so_far, (fact, entered)| {
-            let same = self
-                .facts
-                .get(fact)
-                .is_some_and(|code| verify(code, &self.key.context(*fact), entered));
-            so_far & same
-        })
+    fn matches(
+        &self,
+        facts: &BTreeMap<Fact, Sensitive>,
+        verify: &impl Fn(&Mac, &str, &Sensitive) -> bool,
+    ) -> bool {
+        facts
+            .iter()
+            .fold(!facts.is_empty(), |so_far, (fact, entered)| {
+                let same = self
+                    .facts
+                    .get(fact)
+                    .is_some_and(|code| verify(code, &self.key.context(*fact), entered));
+                so_far & same
+            })
     }
 }
 
 /// The record that the proof is about, if what was entered matches one (AG-06, ME-01, ME-11).
 ///
 /// `verify` compares an entered fact with a stored code in a context.
-pub fn find<'a>(records: &'a [PlanRecord], proof: &Proof, verify: impl Fn(&Mac, &str, &Sensitive) -> bool) -> Option<&'a PlanRecord> {
-    let matching: Vec<_> = records.iter().filter(|r| r.matches(&proof.facts, &verify)).collect();
+pub fn find<'a>(
+    records: &'a [PlanRecord],
+    proof: &Proof,
+    verify: impl Fn(&Mac, &str, &Sensitive) -> bool,
+) -> Option<&'a PlanRecord> {
+    let matching: Vec<_> = records
+        .iter()
+        .filter(|r| r.matches(&proof.facts, &verify))
+        .collect();
     match matching.as_slice() {
         [one] => Some(one),
         several => several.iter().copied().find(|r| {
-            r.facts
-                .get(&Fact::FirstName)
-                .is_some_and(|code| verify(code, &r.key.context(Fact::FirstName), &proof.first_name))
+            r.facts.get(&Fact::FirstName).is_some_and(|code| {
+                verify(code, &r.key.context(Fact::FirstName), &proof.first_name)
+            })
         }),
     }
 }
@@ -272,7 +297,10 @@ impl RecordCondition {
                 .category
                 .as_ref()
                 .is_some_and(|c| self.categories.iter().any(|s| s.as_str() == c));
-        category && self.participating.is_none_or(|p| record.participating == Some(p))
+        category
+            && self
+                .participating
+                .is_none_or(|p| record.participating == Some(p))
     }
 }
 

@@ -44,24 +44,36 @@ impl Evidence {
                 _ => false,
             },
         };
-        means.iter().fold(!means.is_empty(), |so_far, m| so_far & proof(m))
+        means
+            .iter()
+            .fold(!means.is_empty(), |so_far, m| so_far & proof(m))
     }
 
     /// Whether the token is that of the account's latest link, and not too old.
     fn proves_link(&self, account: &Account, origin: &Origin) -> bool {
-        let (Some(link), Some(token)) = (&account.reset, &self.token) else { return false };
+        let (Some(link), Some(token)) = (&account.reset, &self.token) else {
+            return false;
+        };
         link.token == token.digest() && origin.at < link.expires_at
     }
 
     /// Whether each of the account's questions is answered rightly (ME-05: all must be right).
-    fn proves_answers(&self, account: &Account, verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool) -> bool {
+    fn proves_answers(
+        &self,
+        account: &Account,
+        verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+    ) -> bool {
         let answered = |stored: &QuestionAnswer| {
-            self.answers.iter().any(|(question, entered)| *question == stored.question && verify(stored, entered))
+            self.answers
+                .iter()
+                .any(|(question, entered)| *question == stored.question && verify(stored, entered))
         };
         account
             .security_answers
             .iter()
-            .fold(!account.security_answers.is_empty(), |so_far, stored| so_far & answered(stored))
+            .fold(!account.security_answers.is_empty(), |so_far, stored| {
+                so_far & answered(stored)
+            })
     }
 }
 
@@ -72,7 +84,12 @@ fn recoverable(account: &Account) -> bool {
 
 /// Sends the owner a link with which to set a new password; older links are dead. None where the
 /// account can't be recovered.
-pub fn send_link(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl CryptoRng) -> Option<Decision> {
+pub fn send_link(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Option<Decision> {
     if !recoverable(account) {
         return None;
     }
@@ -83,9 +100,22 @@ pub fn send_link(account: &Account, policy: &Policy, origin: &Origin, rng: &mut 
         token: token.digest(),
         expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
     });
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng).on(account.id.as_str());
-    let link = mail(account, origin.at, MailText::PasswordReset { token: token.expose(), minutes }, rng);
-    Some(Decision::recording(audit).update(account, after).send([link]))
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
+        .on(account.id.as_str());
+    let link = mail(
+        account,
+        origin.at,
+        MailText::PasswordReset {
+            token: token.expose(),
+            minutes,
+        },
+        rng,
+    );
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send([link]),
+    )
 }
 
 /// Sends the owner the user name. None where the account can't be recovered.
@@ -93,14 +123,25 @@ pub fn send_user_name(account: &Account, origin: &Origin, rng: &mut impl Rng) ->
     if !recoverable(account) {
         return None;
     }
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng).on(account.id.as_str());
-    let reminder = mail(account, origin.at, MailText::UserNameReminder { user_name: account.user_name.to_string() }, rng);
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng)
+        .on(account.id.as_str());
+    let reminder = mail(
+        account,
+        origin.at,
+        MailText::UserNameReminder {
+            user_name: account.user_name.to_string(),
+        },
+        rng,
+    );
     Some(Decision::recording(audit).send([reminder]))
 }
 
 /// Whether the link that a token comes from works, so that its page can go on.
 pub fn link_works(account: &Account, token: &Token, origin: &Origin) -> bool {
-    let evidence = Evidence { token: Some(token.clone()), ..Evidence::default() };
+    let evidence = Evidence {
+        token: Some(token.clone()),
+        ..Evidence::default()
+    };
     recoverable(account) && evidence.proves_link(account, origin)
 }
 
@@ -117,10 +158,18 @@ pub fn reset_password(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let account = account.filter(|a| recoverable(a) && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin))?;
+    let account = account.filter(|a| {
+        recoverable(a) && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
+    })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ResetPassword, rng).on(account.id.as_str());
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::ResetPassword,
+        rng,
+    )
+    .on(account.id.as_str());
     Some(
         Decision::recording(audit)
             .update(account, after)
@@ -131,6 +180,10 @@ pub fn reset_password(
 
 /// Whether somebody who proved who they are by the plan's records may read the user name, having
 /// answered all the security questions (ME-05).
-pub fn may_read_user_name(account: &Account, evidence: &Evidence, verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool) -> bool {
+pub fn may_read_user_name(
+    account: &Account,
+    evidence: &Evidence,
+    verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+) -> bool {
     recoverable(account) && evidence.proves_answers(account, &verify)
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rand::Rng;
 
-use crate::account::{Account, Gate, Issue, Membership, Password, PasswordHash, QuestionAnswer, Status};
+use crate::account::{
+    Account, Gate, Issue, Membership, Password, PasswordHash, QuestionAnswer, Status,
+};
 use crate::activate::{self, FreshCode};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
@@ -90,7 +92,12 @@ pub struct Registered {
 
 impl Applicant {
     /// The account of a new person, with one membership.
-    pub(crate) fn into_account(self, membership: Membership, policy: &Policy, now: Timestamp) -> Account {
+    pub(crate) fn into_account(
+        self,
+        membership: Membership,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Account {
         Account {
             id: self.id,
             portal: policy.portal.clone(),
@@ -123,7 +130,12 @@ impl Applicant {
 }
 
 /// A mail to an account's owner.
-pub(crate) fn mail(account: &Account, at: Timestamp, says: MailText, rng: &mut impl Rng) -> Message {
+pub(crate) fn mail(
+    account: &Account,
+    at: Timestamp,
+    says: MailText,
+    rng: &mut impl Rng,
+) -> Message {
     Message::Mail(Mail {
         id: MessageId::random(rng),
         portal: account.portal.clone(),
@@ -146,9 +158,20 @@ pub fn register(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let record = record.ok_or(Refusal::NotMatched)?;
-    let Registration { way, applicant, designated_address: designated, pin, organisation } = request;
+    let Registration {
+        way,
+        applicant,
+        designated_address: designated,
+        pin,
+        organisation,
+    } = request;
     if !way.only_for.holds_for(&record.data) {
-        return Err(Refusal::NotOpen(way.otherwise.as_ref().map(ToString::to_string).unwrap_or_default()));
+        return Err(Refusal::NotOpen(
+            way.otherwise
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ));
     }
     if record.claims.contains_key(&policy.portal) {
         return Err(Refusal::AlreadyRegistered);
@@ -163,21 +186,27 @@ pub fn register(
         registered_by: applicant.id.clone(),
         registered_at: now,
         version: 0,
-        principals: (way.role == Role::Principal).then(|| applicant.id.clone()).into_iter().collect(),
+        principals: (way.role == Role::Principal)
+            .then(|| applicant.id.clone())
+            .into_iter()
+            .collect(),
         group_codes: group_codes(&record.data, policy),
     });
     let mut agreements = record.data.agreements.clone();
     agreements.extend(applicant.accepts.clone());
     let (gate, letter) = if way.pin {
         let withheld = policy.withholds_letter(way, record.data.category.as_deref(), &agreements);
-        let address = letter_address(policy, &record.data, designated.as_ref()).ok_or(Refusal::NoAddress)?;
+        let address =
+            letter_address(policy, &record.data, designated.as_ref()).ok_or(Refusal::NoAddress)?;
         if withheld {
             (Gate::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
             let greeting = applicant.name.full();
             let name = organisation.as_ref().map(|o| o.name.clone());
-            let (issue, letter) = activate::post_pin(fresh, address, greeting, name, policy, now, rng).ok_or(Refusal::NoAddress)?;
+            let (issue, letter) =
+                activate::post_pin(fresh, address, greeting, name, policy, now, rng)
+                    .ok_or(Refusal::NoAddress)?;
             (Gate::Pin { issue }, Some(letter))
         }
     } else {
@@ -194,7 +223,10 @@ pub fn register(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        group_codes: organisation.as_ref().map(|o| o.group_codes.clone()).unwrap_or_default(),
+        group_codes: organisation
+            .as_ref()
+            .map(|o| o.group_codes.clone())
+            .unwrap_or_default(),
         since: now,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
@@ -204,18 +236,38 @@ pub fn register(
     account.agreements = agreements;
     account.postal_address = designated;
 
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::Register, rng)
-        .on(account.id.as_str())
-        .for_organisation(organisation.as_ref().map(|o| &o.id));
-    let mut messages = vec![mail(&account, now, registered_text(&account, policy, now), rng)];
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::Register,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(organisation.as_ref().map(|o| &o.id));
+    let mut messages = vec![mail(
+        &account,
+        now,
+        registered_text(&account, policy, now),
+        rng,
+    )];
     if let Some(o) = &organisation
         && asks_for_backup(way.role, policy)
     {
-        messages.push(mail(&account, now, MailText::BackupWanted { organisation: o.name.clone() }, rng));
+        messages.push(mail(
+            &account,
+            now,
+            MailText::BackupWanted {
+                organisation: o.name.clone(),
+            },
+            rng,
+        ));
     }
     messages.extend(letter);
     let mut decision = Decision::recording(audit)
-        .change(Change::ClaimRecord { record: record.key.clone(), account: Box::new(account.clone()) })
+        .change(Change::ClaimRecord {
+            record: record.key.clone(),
+            account: Box::new(account.clone()),
+        })
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send(messages);
     if let Some(organisation) = organisation {
@@ -239,7 +291,11 @@ fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeS
 }
 
 /// Where the PIN letter goes (ME-06, BL-03).
-pub fn letter_address(policy: &Policy, record: &RecordData, designated: Option<&PostalAddress>) -> Option<PostalAddress> {
+pub fn letter_address(
+    policy: &Policy,
+    record: &RecordData,
+    designated: Option<&PostalAddress>,
+) -> Option<PostalAddress> {
     match policy.pin.as_ref()?.address {
         LetterAddress::PlanRecords => record.address.clone(),
         LetterAddress::Designated => designated.cloned(),

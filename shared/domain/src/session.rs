@@ -49,7 +49,11 @@ impl TokenKind {
 impl Token {
     /// A new token for what the locator finds.
     pub fn random(kind: TokenKind, locator: String, rng: &mut impl CryptoRng) -> Self {
-        Self { locator, secret: rng.random(), kind }
+        Self {
+            locator,
+            secret: rng.random(),
+            kind,
+        }
     }
 
     /// Reads a token of one kind; any other text is none.
@@ -59,8 +63,16 @@ impl Token {
         }
         let rest = text.strip_prefix(kind.prefix())?.strip_prefix('.')?;
         let (locator, secret) = rest.rsplit_once('.')?;
-        let secret = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?.try_into().ok()?;
-        Some(Self { locator: locator.to_owned(), secret, kind })
+        let secret = BASE64URL_NOPAD
+            .decode(secret.as_bytes())
+            .ok()?
+            .try_into()
+            .ok()?;
+        Some(Self {
+            locator: locator.to_owned(),
+            secret,
+            kind,
+        })
     }
 
     /// Where to look.
@@ -71,7 +83,11 @@ impl Token {
     /// What is stored: SHA-256 over kind, locator and secret, base64url.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [self.kind.prefix().as_bytes(), self.locator.as_bytes(), &self.secret] {
+        for part in [
+            self.kind.prefix().as_bytes(),
+            self.locator.as_bytes(),
+            &self.secret,
+        ] {
             hash.update([0]);
             hash.update(part);
         }
@@ -80,7 +96,12 @@ impl Token {
 
     /// What its holder sends.
     pub fn expose(&self) -> Sensitive {
-        Sensitive::new(format!("{}.{}.{}", self.kind.prefix(), self.locator, BASE64URL_NOPAD.encode(&self.secret)))
+        Sensitive::new(format!(
+            "{}.{}.{}",
+            self.kind.prefix(),
+            self.locator,
+            BASE64URL_NOPAD.encode(&self.secret)
+        ))
     }
 }
 
@@ -113,17 +134,23 @@ impl Session {
         account.status == Status::Active
             && self.epoch == account.session_epoch
             && now < self.ends_at
-            && self.idle_limit(policy).is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)
+            && self
+                .idle_limit(policy)
+                .is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)
     }
 
     /// Whether its use should be noted, so that idleness is known to a thirtieth of the limit
     /// without a write on every request.
     pub fn wants_touch(&self, policy: &Policy, now: Timestamp) -> bool {
-        self.idle_limit(policy).is_some_and(|limit| now.duration_since(self.last_seen_at) >= limit / 30)
+        self.idle_limit(policy)
+            .is_some_and(|limit| now.duration_since(self.last_seen_at) >= limit / 30)
     }
 
     fn idle_limit(&self, policy: &Policy) -> Option<SignedDuration> {
-        policy.session.idle_minutes.map(|m| SignedDuration::from_mins(m.get().into()))
+        policy
+            .session
+            .idle_minutes
+            .map(|m| SignedDuration::from_mins(m.get().into()))
     }
 }
 
@@ -137,7 +164,10 @@ mod tests {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let token = Token::random(TokenKind::Session, "abc.def".into(), &mut rng);
         let text = token.expose();
-        assert_eq!(Token::parse(TokenKind::Session, text.expose()), Some(token.clone()));
+        assert_eq!(
+            Token::parse(TokenKind::Session, text.expose()),
+            Some(token.clone())
+        );
         assert_eq!(Token::parse(TokenKind::Invitation, text.expose()), None);
         let forged = text.expose().replacen("vs.", "vi.", 1);
         let other = Token::parse(TokenKind::Invitation, &forged).unwrap();
@@ -146,7 +176,15 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_none() {
-        for text in ["", "vs", "vs.", "vs..", "vs.a.b", "vs.a.AAAA", &"x".repeat(1000)] {
+        for text in [
+            "",
+            "vs",
+            "vs.",
+            "vs..",
+            "vs.a.b",
+            "vs.a.AAAA",
+            &"x".repeat(1000),
+        ] {
             assert_eq!(Token::parse(TokenKind::Session, text), None, "{text}");
         }
     }

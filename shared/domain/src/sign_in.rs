@@ -91,11 +91,20 @@ pub fn sign_in(
         ends_at: policy.session_ends_at(now),
         source: origin.source.clone(),
     };
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::SignIn, rng)
-        .on(account.id.as_str())
-        .for_organisation(session.organisation.as_ref());
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::SignIn,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(session.organisation.as_ref());
     let decision = Decision::recording(audit)
-        .change(Change::NoteSignIn { account: Box::new(account.clone()), at: now, rehashed })
+        .change(Change::NoteSignIn {
+            account: Box::new(account.clone()),
+            at: now,
+            rehashed,
+        })
         .change(Change::StartSession(session.clone()))
         .change(Change::ForgetAttempts(attempts));
     Ok(SignedIn {
@@ -108,9 +117,14 @@ pub fn sign_in(
 
 /// Ends a session.
 pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decision {
-    let audit = AuditEvent::done(origin, Actor::Account(session.account.clone()), Action::SignOut, rng)
-        .on(session.account.as_str())
-        .for_organisation(session.organisation.as_ref());
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(session.account.clone()),
+        Action::SignOut,
+        rng,
+    )
+    .on(session.account.as_str())
+    .for_organisation(session.organisation.as_ref());
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
@@ -128,10 +142,18 @@ pub fn change_password(
 ) -> (Account, Session, Decision) {
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
-    let session = Session { epoch: after.session_epoch, ..session.clone() };
-    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), Action::ChangePassword, rng)
-        .on(account.id.as_str())
-        .for_organisation(session.organisation.as_ref());
+    let session = Session {
+        epoch: after.session_epoch,
+        ..session.clone()
+    };
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::ChangePassword,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(session.organisation.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::StartSession(session.clone()))

@@ -60,17 +60,23 @@ impl<'de> Deserialize<'de> for Sensitive {
 /// Trims, refuses control and invisible characters, and bounds the length in characters.
 fn line(text: &str, longest: usize) -> Result<String, Invalid> {
     if text.len() > longest * 4 {
-        return Err(Invalid::new(format!("must be at most {longest} characters long")));
+        return Err(Invalid::new(format!(
+            "must be at most {longest} characters long"
+        )));
     }
     let text: String = text.trim().nfc().collect();
     if text.is_empty() {
         return Err(Invalid::new("must not be empty"));
     }
     if text.chars().any(is_unprintable) {
-        return Err(Invalid::new("must not contain control or invisible characters"));
+        return Err(Invalid::new(
+            "must not contain control or invisible characters",
+        ));
     }
     if text.chars().count() > longest {
-        return Err(Invalid::new(format!("must be at most {longest} characters long")));
+        return Err(Invalid::new(format!(
+            "must be at most {longest} characters long"
+        )));
     }
     Ok(text)
 }
@@ -230,7 +236,11 @@ impl Email {
     /// [`Invalid`] when it is no such address.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        let wrong = || Invalid::new("must be an e-mail address such as name@example.com, in plain ASCII letters");
+        let wrong = || {
+            Invalid::new(
+                "must be an e-mail address such as name@example.com, in plain ASCII letters",
+            )
+        };
         if text.len() > 254 {
             return Err(Invalid::new("must be at most 254 characters long"));
         }
@@ -244,14 +254,18 @@ impl Email {
             });
         let label_fits = |label: &str| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
         let labels: Vec<_> = domain.split('.').collect();
         let domain_fits = labels.len() >= 2
             && labels.iter().all(|l| label_fits(l))
-            && labels.last().is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic()));
+            && labels
+                .last()
+                .is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic()));
         if local_fits && domain_fits {
             Ok(Self(text.to_owned()))
         } else {
@@ -384,7 +398,12 @@ mod tests {
 
     #[test]
     fn names_compare_without_case_accents_and_punctuation() {
-        for (a, b) in [("O'Brien", "obrien"), ("Müller", "MULLER"), ("de la Cruz", "Delacruz"), ("Núñez-Díaz", "nunez diaz")] {
+        for (a, b) in [
+            ("O'Brien", "obrien"),
+            ("Müller", "MULLER"),
+            ("de la Cruz", "Delacruz"),
+            ("Núñez-Díaz", "nunez diaz"),
+        ] {
             assert_eq!(comparable(a), comparable(b), "{a} {b}");
         }
         assert_ne!(comparable("Meyer"), comparable("Meier"));
@@ -394,7 +413,14 @@ mod tests {
     fn user_names_that_look_alike_cannot_both_exist() {
         let taken = UserName::parse("paul.meyer", 7).unwrap();
         assert_eq!(UserName::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
-        for alike in ["pаul.meyer", "paul.meyer\u{200b}", "ｐaul.meyer", "paul meyer", "paul\nmeyer", ".paul.meyer"] {
+        for alike in [
+            "pаul.meyer",
+            "paul.meyer\u{200b}",
+            "ｐaul.meyer",
+            "paul meyer",
+            "paul\nmeyer",
+            ".paul.meyer",
+        ] {
             assert!(UserName::parse(alike, 7).is_err(), "{alike:?}");
         }
         assert!(UserName::parse("sixsix", 7).is_err());
@@ -403,20 +429,47 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["name@example.com", "name+tag@example.com", "o'neil@mail.example.co", "a@b.xn--p1ai"] {
+        for good in [
+            "name@example.com",
+            "name+tag@example.com",
+            "o'neil@mail.example.co",
+            "a@b.xn--p1ai",
+        ] {
             assert!(Email::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "name", "@example.com", "name@", "name@localhost", "a b@example.com", "näme@example.com", "name@exämple.com", "a@b@c.com\r\nBcc: x@y.com", "a..b@example.com", "name@-example.com", "name@example.123"] {
+        for bad in [
+            "",
+            "name",
+            "@example.com",
+            "name@",
+            "name@localhost",
+            "a b@example.com",
+            "näme@example.com",
+            "name@exämple.com",
+            "a@b@c.com\r\nBcc: x@y.com",
+            "a..b@example.com",
+            "name@-example.com",
+            "name@example.123",
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
-        assert_ne!(Email::parse("n+t@e.com").unwrap().key(), Email::parse("n@e.com").unwrap().key());
-        assert_eq!(Email::parse("N@E.com").unwrap().key(), Email::parse("n@e.COM").unwrap().key());
+        assert_ne!(
+            Email::parse("n+t@e.com").unwrap().key(),
+            Email::parse("n@e.com").unwrap().key()
+        );
+        assert_eq!(
+            Email::parse("N@E.com").unwrap().key(),
+            Email::parse("n@e.COM").unwrap().key()
+        );
     }
 
     #[test]
     fn what_must_not_be_seen_is_not_printed() {
         assert_eq!(format!("{:?}", Sensitive::new("1234")), "***");
-        assert_eq!(format!("{:?}", Email::parse("name@example.com").unwrap()), "Email(***)");
+        assert_eq!(
+            format!("{:?}", Email::parse("name@example.com").unwrap()),
+            "Email(***)"
+        );
     }
 
     proptest! {

@@ -28,7 +28,10 @@ impl Clock {
     }
 
     /// The moment it is, to the millisecond.
-    #[allow(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where the machine's clock is read"
+    )]
     pub fn now(&self) -> Timestamp {
         let milliseconds = match self {
             Self::System => Timestamp::now().as_millisecond(),

@@ -47,7 +47,10 @@ impl Caller {
     pub fn acting(&self) -> Result<Acting<'_>, Problem> {
         self.membership()
             .filter(|m| m.organisation.is_some())
-            .map(|membership| Acting { account: &self.account, membership })
+            .map(|membership| Acting {
+                account: &self.account,
+                membership,
+            })
             .ok_or_else(|| Problem::not_allowed(&self.policy))
     }
 }
@@ -76,7 +79,13 @@ impl FromRequestParts<App> for SignedIn {
         }
         let membership = account.membership(session.organisation.as_ref());
         let next_step = account.next_step(membership, &policy, origin.at);
-        Ok(Self(Caller { policy, account, session, next_step, origin }))
+        Ok(Self(Caller {
+            policy,
+            account,
+            session,
+            next_step,
+            origin,
+        }))
     }
 }
 

@@ -1,14 +1,16 @@
 //! What several ways in have in common: a name, a user name, a password, questions and answers.
 
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::password;
 use vestibule_domain::policy::{NamedBy, Policy};
-use vestibule_domain::text::{Answer, AddressLine, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, UserName};
+use vestibule_domain::text::{
+    AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, UserName,
+};
 use vestibule_secrets::{Purpose, Verified};
 
 use crate::request::only_from_object;
@@ -52,8 +54,15 @@ impl ParsedAnswer {
 
     /// Turns the answer into its code, bound to the account and the question.
     pub fn seal(self, account: &AccountId, app: &App) -> QuestionAnswer {
-        let answer = app.keyring().mac(Purpose::SecurityAnswer, &context(account, &self.question), &self.answer);
-        QuestionAnswer { question: self.question, answer }
+        let answer = app.keyring().mac(
+            Purpose::SecurityAnswer,
+            &context(account, &self.question),
+            &self.answer,
+        );
+        QuestionAnswer {
+            question: self.question,
+            answer,
+        }
     }
 }
 
@@ -63,8 +72,18 @@ fn context(account: &AccountId, question: &str) -> String {
 }
 
 /// Whether an entered answer is the stored one of an account.
-pub fn is_answer(stored: &QuestionAnswer, entered: &Sensitive, account: &AccountId, app: &App) -> bool {
-    app.keyring().verify(&stored.answer, Purpose::SecurityAnswer, &context(account, &stored.question), entered)
+pub fn is_answer(
+    stored: &QuestionAnswer,
+    entered: &Sensitive,
+    account: &AccountId,
+    app: &App,
+) -> bool {
+    app.keyring().verify(
+        &stored.answer,
+        Purpose::SecurityAnswer,
+        &context(account, &stored.question),
+        entered,
+    )
 }
 
 /// Reads an answer in the form in which answers are compared.
@@ -80,32 +99,53 @@ pub fn parse_answer(answer: &str) -> Result<Sensitive, Invalid> {
 }
 
 /// Reads the security answers: as many as the portal asks for, different questions, all answered (ME-04).
-pub fn security_answers(given: &[QuestionAnswerFields], policy: &Policy, fields: &mut Fields) -> Option<Vec<ParsedAnswer>> {
+pub fn security_answers(
+    given: &[QuestionAnswerFields],
+    policy: &Policy,
+    fields: &mut Fields,
+) -> Option<Vec<ParsedAnswer>> {
     let Some(asked) = &policy.security_questions else {
-        fields.unwanted("security_answers", !given.is_empty(), "are not asked for on this portal");
+        fields.unwanted(
+            "security_answers",
+            !given.is_empty(),
+            "are not asked for on this portal",
+        );
         return Some(Vec::new());
     };
     let count = asked.asked.get() as usize;
     if given.len() != count {
-        fields.fault("security_answers", format!("must be {count} questions with their answers"));
+        fields.fault(
+            "security_answers",
+            format!("must be {count} questions with their answers"),
+        );
         return None;
     }
     let mut parsed: Vec<ParsedAnswer> = Vec::new();
     for (i, entry) in given.iter().enumerate() {
         let at = |name: &str| format!("security_answers[{i}].{name}");
         if !asked.questions.iter().any(|q| q.as_str() == entry.question) {
-            fields.fault(&at("question"), "must be one of the questions that the portal offers");
+            fields.fault(
+                &at("question"),
+                "must be one of the questions that the portal offers",
+            );
         } else if parsed.iter().any(|p| p.question == entry.question) {
             fields.fault(&at("question"), "must not be asked twice");
         }
         let answer = fields.take(&at("answer"), parse_answer(&entry.answer));
-        parsed.extend(answer.map(|answer| ParsedAnswer { question: entry.question.clone(), answer }));
+        parsed.extend(answer.map(|answer| ParsedAnswer {
+            question: entry.question.clone(),
+            answer,
+        }));
     }
     (parsed.len() == count).then_some(parsed)
 }
 
 /// Reads the hint question and its answer, where the portal has one (BL-14).
-pub fn hint(given: Option<&QuestionAnswerFields>, policy: &Policy, fields: &mut Fields) -> Option<Option<ParsedAnswer>> {
+pub fn hint(
+    given: Option<&QuestionAnswerFields>,
+    policy: &Policy,
+    fields: &mut Fields,
+) -> Option<Option<ParsedAnswer>> {
     match (policy.hint_question, given) {
         (false, None) => Some(None),
         (false, Some(_)) => {
@@ -119,7 +159,10 @@ pub fn hint(given: Option<&QuestionAnswerFields>, policy: &Policy, fields: &mut 
         (true, Some(entry)) => {
             let question = fields.take("hint.question", Answer::parse(&entry.question));
             let answer = fields.take("hint.answer", parse_answer(&entry.answer));
-            Some(Some(ParsedAnswer { question: question?.as_str().to_owned(), answer: answer? }))
+            Some(Some(ParsedAnswer {
+                question: question?.as_str().to_owned(),
+                answer: answer?,
+            }))
         }
     }
 }
@@ -128,33 +171,67 @@ pub fn hint(given: Option<&QuestionAnswerFields>, policy: &Policy, fields: &mut 
 pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> {
     let first = fields.take("first_name", NamePart::parse(first));
     let last = fields.take("last_name", NamePart::parse(last));
-    Some(PersonName { first: first?, last: last? })
+    Some(PersonName {
+        first: first?,
+        last: last?,
+    })
 }
 
 /// Reads the user name, or makes one where the portal does (ME-02, BL-16).
-pub fn user_name(given: Option<&str>, policy: &Policy, rng: &mut StdRng, fields: &mut Fields) -> Option<UserName> {
+pub fn user_name(
+    given: Option<&str>,
+    policy: &Policy,
+    rng: &mut StdRng,
+    fields: &mut Fields,
+) -> Option<UserName> {
     match policy.user_name.chosen_by {
-        NamedBy::User => fields.required("user_name", given, |text| UserName::parse(text, policy.user_name.min_length.get() as usize)),
+        NamedBy::User => fields.required("user_name", given, |text| {
+            UserName::parse(text, policy.user_name.min_length.get() as usize)
+        }),
         NamedBy::System => {
-            fields.unwanted("user_name", given.is_some(), "is made by the system on this portal");
+            fields.unwanted(
+                "user_name",
+                given.is_some(),
+                "is made by the system on this portal",
+            );
             policy.make_user_name(rng)
         }
     }
 }
 
 /// Reads a new password against the portal's rules (ME-03).
-pub fn new_password(field: &str, given: &str, user_name: Option<&UserName>, policy: &Policy, fields: &mut Fields) -> Option<Sensitive> {
-    fields.take(field, password::check(given, user_name.map(UserName::as_str), &policy.password))
+pub fn new_password(
+    field: &str,
+    given: &str,
+    user_name: Option<&UserName>,
+    policy: &Policy,
+    fields: &mut Fields,
+) -> Option<Sensitive> {
+    fields.take(
+        field,
+        password::check(given, user_name.map(UserName::as_str), &policy.password),
+    )
 }
 
 /// Refuses a password that the account has, or had among those the portal remembers (UX-10).
 ///
 /// # Errors
 /// A problem that names the field.
-pub async fn not_used_before(field: &str, password: &Sensitive, account: &Account, app: &App) -> Result<(), Problem> {
+pub async fn not_used_before(
+    field: &str,
+    password: &Sensitive,
+    account: &Account,
+    app: &App,
+) -> Result<(), Problem> {
     for used in account.used_passwords() {
-        if !matches!(app.hasher.verify(password, Some(used)).await, Verified::Wrong) {
-            return Err(Problem::invalid_field(field, "must be one that you have not used here before"));
+        if !matches!(
+            app.hasher.verify(password, Some(used)).await,
+            Verified::Wrong
+        ) {
+            return Err(Problem::invalid_field(
+                field,
+                "must be one that you have not used here before",
+            ));
         }
     }
     Ok(())
@@ -184,17 +261,26 @@ pub struct PostalAddressFields {
 only_from_object!(PostalAddressFields);
 
 /// Reads a postal address.
-pub fn postal_address(given: &PostalAddressFields, addressee: &str, fields: &mut Fields) -> Option<PostalAddress> {
+pub fn postal_address(
+    given: &PostalAddressFields,
+    addressee: &str,
+    fields: &mut Fields,
+) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
     if !(1..=3).contains(&given.lines.len()) {
         fields.fault(&at("lines"), "must be one to three lines");
     }
     let mut lines = Vec::new();
     for (i, line) in given.lines.iter().take(3).enumerate() {
-        lines.extend(fields.take(&format!("postal_address.lines[{i}]"), AddressLine::parse(line)));
+        lines.extend(fields.take(
+            &format!("postal_address.lines[{i}]"),
+            AddressLine::parse(line),
+        ));
     }
     let city = fields.take(&at("city"), AddressLine::parse(&given.city));
-    let mut optional = |name: &str, text: Option<&String>| text.map(|t| fields.take(&at(name), AddressLine::parse(t)));
+    let mut optional = |name: &str, text: Option<&String>| {
+        text.map(|t| fields.take(&at(name), AddressLine::parse(t)))
+    };
     let region = optional("region", given.region.as_ref());
     let postal_code = optional("postal_code", given.postal_code.as_ref());
     let country = fields.take(&at("country"), Country::parse(&given.country));
@@ -213,10 +299,23 @@ pub fn postal_address(given: &PostalAddressFields, addressee: &str, fields: &mut
 /// The problem of a user name or address that somebody has already (ME-02, EX-08).
 pub fn taken(unique: vestibule_store::Unique) -> Option<Problem> {
     let (field, detail) = match unique {
-        vestibule_store::Unique::UserName => ("user_name", "is already taken; please choose another"),
-        vestibule_store::Unique::Email => ("email", "is already used by another account; please use another address"),
+        vestibule_store::Unique::UserName => {
+            ("user_name", "is already taken; please choose another")
+        }
+        vestibule_store::Unique::Email => (
+            "email",
+            "is already used by another account; please use another address",
+        ),
         vestibule_store::Unique::Record | vestibule_store::Unique::AccountId => return None,
     };
     let sentence = format!("The {} {detail}.", field.replace('_', " "));
-    Some(Problem::new(axum::http::StatusCode::CONFLICT, "already-taken", "Already taken", sentence).with_field(field, detail))
+    Some(
+        Problem::new(
+            axum::http::StatusCode::CONFLICT,
+            "already-taken",
+            "Already taken",
+            sentence,
+        )
+        .with_field(field, detail),
+    )
 }

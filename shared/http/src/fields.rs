@@ -11,11 +11,18 @@ pub struct Fields(Vec<FieldError>);
 impl Fields {
     /// Takes a parsed field, or notes what is wrong with it.
     pub fn take<T>(&mut self, field: &str, parsed: Result<T, Invalid>) -> Option<T> {
-        parsed.map_err(|fault| self.fault(field, fault.to_string())).ok()
+        parsed
+            .map_err(|fault| self.fault(field, fault.to_string()))
+            .ok()
     }
 
     /// Takes a field that must be there, and parses it.
-    pub fn required<T>(&mut self, field: &str, text: Option<&str>, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        field: &str,
+        text: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
         let Some(text) = text else {
             self.fault(field, "is required");
             return None;
@@ -25,7 +32,10 @@ impl Fields {
 
     /// Notes a fault.
     pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
-        self.0.push(FieldError { field: field.to_owned(), detail: detail.into() });
+        self.0.push(FieldError {
+            field: field.to_owned(),
+            detail: detail.into(),
+        });
     }
 
     /// Notes a fault where a field is given that has no place here.

@@ -44,7 +44,10 @@ impl Portals {
     /// # Errors
     /// [`PortalsError`]; a wrong policy is told with file, line and field.
     pub fn read(folder: &Path) -> Result<Self, PortalsError> {
-        let unreadable = |path: &Path, source| PortalsError::Unreadable { path: path.display().to_string(), source };
+        let unreadable = |path: &Path, source| PortalsError::Unreadable {
+            path: path.display().to_string(),
+            source,
+        };
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
             let path = entry.map_err(|e| unreadable(folder, e))?.path();
@@ -56,8 +59,14 @@ impl Portals {
         let mut portals = BTreeMap::new();
         for path in paths {
             let file = path.display().to_string();
-            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-            let portal = PortalId::parse(stem).map_err(|reason| PortalsError::Name { file: file.clone(), reason })?;
+            let stem = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .unwrap_or_default();
+            let portal = PortalId::parse(stem).map_err(|reason| PortalsError::Name {
+                file: file.clone(),
+                reason,
+            })?;
             let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
             let policy = Policy::parse(portal, &file, &text)?;
             portals.insert(policy.portal.to_string(), Arc::new(policy));

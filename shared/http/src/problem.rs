@@ -90,7 +90,10 @@ impl Problem {
     /// Names one field.
     #[must_use]
     pub fn with_field(self, field: &str, detail: &str) -> Self {
-        self.with_errors(vec![FieldError { field: field.into(), detail: detail.into() }])
+        self.with_errors(vec![FieldError {
+            field: field.into(),
+            detail: detail.into(),
+        }])
     }
 
     /// Names the help desk.
@@ -109,22 +112,41 @@ impl Problem {
         errors.truncate(MOST_ERRORS);
         let names: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         let detail = format!("Please correct: {}.", names.join(", "));
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid", detail).with_errors(errors)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-fields",
+            "Some fields are not valid",
+            detail,
+        )
+        .with_errors(errors)
     }
 
     /// One field is wrong.
     pub fn invalid_field(field: &str, detail: &str) -> Self {
-        Self::invalid(vec![FieldError { field: field.into(), detail: detail.into() }])
+        Self::invalid(vec![FieldError {
+            field: field.into(),
+            detail: detail.into(),
+        }])
     }
 
     /// There is no such thing here, or not for this caller: the same answer (BL-17).
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no such {what}."))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            format!("There is no such {what}."),
+        )
     }
 
     /// Nobody is signed in.
     pub fn sign_in_first() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in", "Your session is over or was never begun. Please sign in.")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "not-signed-in",
+            "Not signed in",
+            "Your session is over or was never begun. Please sign in.",
+        )
     }
 
     /// The caller is known and may not do this.
@@ -136,31 +158,61 @@ impl Problem {
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
             NextStep::ChangePassword => "Please choose a new password first.",
-            NextStep::ChooseOrganisation => "Please choose the organisation you are working for first.",
+            NextStep::ChooseOrganisation => {
+                "Please choose the organisation you are working for first."
+            }
             NextStep::EnterPin => "Please enter the PIN from your letter first.",
-            NextStep::EnterRegistrationCode => "Please enter the registration code from your e-mail first.",
-            NextStep::AwaitApproval => "An administrator of your organisation has to approve your registration first.",
-            NextStep::SignAgreement => "A signed agreement has to be on file first. You can download its form on the portal.",
+            NextStep::EnterRegistrationCode => {
+                "Please enter the registration code from your e-mail first."
+            }
+            NextStep::AwaitApproval => {
+                "An administrator of your organisation has to approve your registration first."
+            }
+            NextStep::SignAgreement => {
+                "A signed agreement has to be on file first. You can download its form on the portal."
+            }
         };
-        let mut problem = Self::new(StatusCode::FORBIDDEN, "next-step-required", "Something has to be done first", detail).with_help(policy);
+        let mut problem = Self::new(
+            StatusCode::FORBIDDEN,
+            "next-step-required",
+            "Something has to be done first",
+            detail,
+        )
+        .with_help(policy);
         problem.body.next_step = Some(step.as_str().to_owned());
         problem
     }
 
     /// Too many guesses.
     pub fn too_many_attempts(detail: impl Into<String>, policy: &Policy) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts", detail).with_help(policy)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "Too many attempts",
+            detail,
+        )
+        .with_help(policy)
     }
 
     /// Somebody else changed the same thing at the same time.
     pub fn conflict() -> Self {
-        Self::new(StatusCode::CONFLICT, "changed-meanwhile", "Changed meanwhile", "This was changed by somebody else at the same moment. Please look at it again and repeat what you wanted.")
+        Self::new(
+            StatusCode::CONFLICT,
+            "changed-meanwhile",
+            "Changed meanwhile",
+            "This was changed by somebody else at the same moment. Please look at it again and repeat what you wanted.",
+        )
     }
 
     /// Something unexpected: the caller learns nothing of it, the log everything.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "unexpected");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong", "Something went wrong on our side. Please try again.")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong",
+            "Something went wrong on our side. Please try again.",
+        )
     }
 
     /// The kind's name, without the prefix.
@@ -172,7 +224,12 @@ impl Problem {
 impl From<Unavailable> for Problem {
     fn from(cause: Unavailable) -> Self {
         tracing::error!(%cause, "the store is unavailable");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment", "The system is not available at the moment. Please try again in a minute.")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not available at the moment",
+            "The system is not available at the moment. Please try again in a minute.",
+        )
     }
 }
 
@@ -189,11 +246,14 @@ impl From<CommitError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
         }
         response
     }

@@ -14,33 +14,62 @@ use vestibule_store::attempts::{Guess, Limit};
 use crate::{App, Fields, Problem, Source};
 
 /// Reads a proof: exactly the number and the facts that the way of registering asks for.
-pub fn parse(given: &BTreeMap<String, String>, way: &Way, first_name: &str, policy: &Policy, fields: &mut Fields) -> Option<(RecordKey, Proof)> {
+pub fn parse(
+    given: &BTreeMap<String, String>,
+    way: &Way,
+    first_name: &str,
+    policy: &Policy,
+    fields: &mut Fields,
+) -> Option<(RecordKey, Proof)> {
     let number_field = way.records.number_field();
     for name in given.keys() {
         if name != number_field && !way.prove.iter().any(|f| f.as_str() == name) {
-            fields.fault(&format!("proof.{}", name.chars().take(40).collect::<String>()), "is not asked for here");
+            fields.fault(
+                &format!("proof.{}", name.chars().take(40).collect::<String>()),
+                "is not asked for here",
+            );
         }
     }
     let value = |name: &str| given.get(name).map(String::as_str);
-    let number = fields.required(&format!("proof.{number_field}"), value(number_field), |t| way.records.parse_number(t));
+    let number = fields.required(&format!("proof.{number_field}"), value(number_field), |t| {
+        way.records.parse_number(t)
+    });
     let mut facts = BTreeMap::new();
     for fact in &way.prove {
-        let read = fields.required(&format!("proof.{}", fact.as_str()), value(fact.as_str()), |t| fact.parse(t));
+        let read = fields.required(
+            &format!("proof.{}", fact.as_str()),
+            value(fact.as_str()),
+            |t| fact.parse(t),
+        );
         facts.extend(read.map(|r| (*fact, r)));
     }
     // The given name decides between twins; a wrong one is reported by its own field.
-    let first_name = NamePart::parse(first_name).ok().and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
+    let first_name = NamePart::parse(first_name)
+        .ok()
+        .and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
     let complete = facts.len() == way.prove.len();
     number.filter(|_| complete).map(|number| {
-        let key = RecordKey { plan: policy.plan.id.to_string(), kind: way.records, number, person: 0 };
-        (key, Proof { facts, first_name: first_name.unwrap_or_default() })
+        let key = RecordKey {
+            plan: policy.plan.id.to_string(),
+            kind: way.records,
+            number,
+            person: 0,
+        };
+        (
+            key,
+            Proof {
+                facts,
+                first_name: first_name.unwrap_or_default(),
+            },
+        )
     })
 }
 
 /// The record that a proof is about.
 pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&'a PlanRecord> {
     record::find(records, proof, |code, context, entered| {
-        app.keyring().verify(code, Purpose::RecordProof, context, entered)
+        app.keyring()
+            .verify(code, Purpose::RecordProof, context, entered)
     })
 }
 
@@ -49,18 +78,49 @@ pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&
 ///
 /// # Errors
 /// A problem when the tries are used up.
-pub async fn count(app: &App, record: &RecordKey, purpose: &str, origin: &Origin, policy: &Policy) -> Result<AttemptKey, Problem> {
+pub async fn count(
+    app: &App,
+    record: &RecordKey,
+    purpose: &str,
+    origin: &Origin,
+    policy: &Policy,
+) -> Result<AttemptKey, Problem> {
     let limit = &policy.registration;
     let window_minutes = Some(limit.window_minutes.get());
-    let subject = format!("{purpose}/{}/{}/{}/{}", policy.portal, record.plan, record.kind.as_str(), record.number);
+    let subject = format!(
+        "{purpose}/{}/{}/{}/{}",
+        policy.portal,
+        record.plan,
+        record.kind.as_str(),
+        record.number
+    );
     let source = format!("{purpose}/{}/{}", policy.portal, Source::of(origin));
     let (of_record, of_source) = future::try_join(
-        app.store.count_attempt(Guess::Proof, &subject, Limit { tries: limit.tries.get(), window_minutes }, origin.at),
-        app.store.count_attempt(Guess::Source, &source, Limit { tries: limit.tries_per_source.get(), window_minutes }, origin.at),
+        app.store.count_attempt(
+            Guess::Proof,
+            &subject,
+            Limit {
+                tries: limit.tries.get(),
+                window_minutes,
+            },
+            origin.at,
+        ),
+        app.store.count_attempt(
+            Guess::Source,
+            &source,
+            Limit {
+                tries: limit.tries_per_source.get(),
+                window_minutes,
+            },
+            origin.at,
+        ),
     )
     .await?;
     if of_record.allowed.is_none() || of_source.allowed.is_none() {
-        let detail = format!("There were too many attempts. Please try again in {} minutes.", limit.window_minutes.get());
+        let detail = format!(
+            "There were too many attempts. Please try again in {} minutes.",
+            limit.window_minutes.get()
+        );
         return Err(Problem::too_many_attempts(detail, policy));
     }
     Ok(of_record.key)

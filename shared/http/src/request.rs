@@ -30,7 +30,9 @@ impl FromRequestParts<App> for Portal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Problem::not_found("portal"))?;
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("portal"))?;
         let name = params.iter().find(|(k, _)| *k == "portal").map(|(_, v)| v);
         name.and_then(|n| app.portals.get(n))
             .map(|p| Self(Arc::clone(p)))
@@ -46,8 +48,13 @@ impl FromRequestParts<App> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Problem::not_found("resource"))?;
-        let id = params.iter().find(|(k, _)| *k == "id").map(|(_, v)| Self(v.to_owned()));
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("resource"))?;
+        let id = params
+            .iter()
+            .find(|(k, _)| *k == "id")
+            .map(|(_, v)| Self(v.to_owned()));
         id.ok_or_else(|| Problem::not_found("resource"))
     }
 }
@@ -62,7 +69,8 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        read.map(Self).map_err(|e| misfit(&e.path().to_string(), "(query)", &e.inner().to_string()))
+        read.map(Self)
+            .map_err(|e| misfit(&e.path().to_string(), "(query)", &e.inner().to_string()))
     }
 }
 
@@ -70,8 +78,12 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 ///
 /// # Errors
 /// A problem that names `cursor`.
-pub fn cursor<T>(given: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Problem> {
-    let wrong = || Problem::invalid_field("cursor", "must be the next_cursor of a page of this list");
+pub fn cursor<T>(
+    given: Option<&str>,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    let wrong =
+        || Problem::invalid_field("cursor", "must be the next_cursor of a page of this list");
     given.map(|text| parse(text).ok_or_else(wrong)).transpose()
 }
 
@@ -115,12 +127,30 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| v.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json"));
+            .is_some_and(|v| {
+                v.split(';')
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .eq_ignore_ascii_case("application/json")
+            });
         if !json {
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "Not JSON", "Please send the body as content-type: application/json.").with_field("content-type", "must be application/json"));
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                "Not JSON",
+                "Please send the body as content-type: application/json.",
+            )
+            .with_field("content-type", "must be application/json"));
         }
         let bytes = Bytes::from_request(request, app).await.map_err(|_| {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", format!("The body must be at most {LARGEST_BODY} bytes.")).with_field("(body)", "is too large")
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "Too large",
+                format!("The body must be at most {LARGEST_BODY} bytes."),
+            )
+            .with_field("(body)", "is too large")
         })?;
         read(&bytes).map(Self)
     }
@@ -144,7 +174,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 T::deserialize(MapAccessDeserializer::new(map))
             }
         }
-        deserializer.deserialize_map(Fields(PhantomData)).map(Object)
+        deserializer
+            .deserialize_map(Fields(PhantomData))
+            .map(Object)
     }
 }
 
@@ -162,7 +194,10 @@ macro_rules! only_from_object {
                         f.write_str("an object")
                     }
 
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        map: A,
+                    ) -> Result<$name, A::Error> {
                         <$name>::deserialize(serde::de::value::MapAccessDeserializer::new(map))
                     }
                 }
@@ -192,8 +227,18 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// serde's message in the words of this API, without the value that was sent.
 fn explain(path: &str, error: &serde_json::Error) -> Problem {
     if error.is_syntax() || error.is_eof() {
-        let at = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
-        return Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "Not valid JSON", format!("The body {at}.")).with_field("(body)", &at);
+        let at = format!(
+            "is not valid JSON at line {}, column {}",
+            error.line(),
+            error.column()
+        );
+        return Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid-json",
+            "Not valid JSON",
+            format!("The body {at}."),
+        )
+        .with_field("(body)", &at);
     }
     misfit(path, "(body)", &error.to_string())
 }
@@ -202,8 +247,20 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
 fn misfit(path: &str, whole: &str, message: &str) -> Problem {
     // A path holds the keys that were sent, which can be as long as the body.
     let path: &str = &path.chars().take(LONGEST_PATH).collect::<String>();
-    let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
-    let below = |name: &str| if path == "." { name.to_owned() } else if path.ends_with(name) { path.to_owned() } else { format!("{path}.{name}") };
+    let named = |start: &str| {
+        message
+            .strip_prefix(start)
+            .and_then(|rest| rest.split('`').next())
+    };
+    let below = |name: &str| {
+        if path == "." {
+            name.to_owned()
+        } else if path.ends_with(name) {
+            path.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     let here = if path == "." { whole } else { path };
     if let Some(name) = named("unknown field `") {
         let name: String = name.chars().take(60).collect();

@@ -20,12 +20,23 @@ pub type Api = OpenApiRouter<App>;
 /// The service of these routes.
 pub fn serve(api: Api, app: App) -> Router {
     let (routes, _) = api.split_for_parts();
-    let no_store = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let no_sniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let no_store = SetResponseHeaderLayer::overriding(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store"),
+    );
+    let no_sniff = SetResponseHeaderLayer::overriding(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     routes
         .fallback(async || Problem::not_found("resource"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", "This resource does not answer this method.")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "This resource does not answer this method.",
+            )
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(log))
@@ -38,7 +49,10 @@ pub fn serve(api: Api, app: App) -> Router {
 /// One line a request: which route, how it ended. Never the path itself, a query, or a body.
 async fn log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|p| p.as_str().to_owned());
     let response = next.run(request).await;
     tracing::info!(%method, route = route.as_deref().unwrap_or("none"), status = response.status().as_u16(), "answered");
     response
@@ -47,15 +61,29 @@ async fn log(request: Request, next: Next) -> Response {
 /// Browsers may call from the origins that the portal's own policy lists.
 fn cors(portals: Arc<Portals>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, parts| {
-        let portal = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
-        portals
-            .get(portal)
-            .is_some_and(|p| p.origins.iter().any(|o| o.as_str().as_bytes() == origin.as_bytes()))
+        let portal = parts
+            .uri
+            .path()
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        portals.get(portal).is_some_and(|p| {
+            p.origins
+                .iter()
+                .any(|o| o.as_str().as_bytes() == origin.as_bytes())
+        })
     });
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
         .expose_headers([header::LOCATION, HeaderName::from_static("retry-after")])
 }

@@ -23,9 +23,15 @@ pub struct Missing(&'static str, &'static str);
 ///
 /// # Errors
 /// [`Missing`] with the variable's name and what it is for.
-#[allow(clippy::disallowed_methods, reason = "the one place where settings are read")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where settings are read"
+)]
 pub fn setting(name: &'static str, meaning: &'static str) -> Result<String, Missing> {
-    std::env::var(name).ok().filter(|v| !v.is_empty()).ok_or(Missing(name, meaning))
+    std::env::var(name)
+        .ok()
+        .filter(|v| !v.is_empty())
+        .ok_or(Missing(name, meaning))
 }
 
 /// Why a function can't start.
@@ -42,7 +48,8 @@ pub async fn app() -> Result<App, StartError> {
         audit: setting("AUDIT_TABLE", "the name of the audit table")?,
     };
     let key_id = setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?;
-    let folder = setting("PORTALS_DIR", "the folder of policies").map_or_else(|_| PathBuf::from("portals"), PathBuf::from);
+    let folder = setting("PORTALS_DIR", "the folder of policies")
+        .map_or_else(|_| PathBuf::from("portals"), PathBuf::from);
     let portals = Portals::read(&folder)?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let db = aws_sdk_dynamodb::Client::new(&aws);

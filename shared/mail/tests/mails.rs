@@ -147,8 +147,14 @@ fn every_kind(
                 usable_until: day,
             },
         ),
-        ("email_change_asked", MailText::EmailChange { confirmed: false }),
-        ("email_change_confirmed", MailText::EmailChange { confirmed: true }),
+        (
+            "email_change_asked",
+            MailText::EmailChange { confirmed: false },
+        ),
+        (
+            "email_change_confirmed",
+            MailText::EmailChange { confirmed: true },
+        ),
         (
             "feedback",
             MailText::Feedback {

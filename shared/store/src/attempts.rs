@@ -71,7 +71,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`]; the guess must then not be looked at.
-    pub async fn count_attempt(&self, guess: Guess, subject: &str, limit: Limit, now: Timestamp) -> Result<Attempt, Unavailable> {
+    pub async fn count_attempt(
+        &self,
+        guess: Guess,
+        subject: &str,
+        limit: Limit,
+        now: Timestamp,
+    ) -> Result<Attempt, Unavailable> {
         let digest = self
             .keyring
             .mac(Purpose::Attempt, guess.as_str(), &Sensitive::new(subject));
@@ -103,14 +109,28 @@ impl Store {
         };
         match call.send().await {
             Ok(done) => {
-                let tries = done.attributes.as_ref().and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
+                let tries = done
+                    .attributes
+                    .as_ref()
+                    .and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
                 tries.map_or_else(
                     || Err(Unavailable::corrupt("a counter of guesses")),
-                    |n| Ok(Attempt { key: name, allowed: Some(n) }),
+                    |n| {
+                        Ok(Attempt {
+                            key: name,
+                            allowed: Some(n),
+                        })
+                    },
                 )
             }
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(Attempt { key: name, allowed: None })
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Attempt {
+                    key: name,
+                    allowed: None,
+                })
             }
             Err(e) => Err(Unavailable::call(e)),
         }

@@ -63,8 +63,15 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError`]; after [`CommitError::Taken`] and [`CommitError::Stale`] nothing was written.
-    pub async fn commit(&self, decision: Decision, rng: &mut impl CryptoRng) -> Result<(), CommitError> {
-        let mut writes = Writes { store: self, items: Vec::new() };
+    pub async fn commit(
+        &self,
+        decision: Decision,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), CommitError> {
+        let mut writes = Writes {
+            store: self,
+            items: Vec::new(),
+        };
         for change in &decision.changes {
             writes.change(change, rng)?;
         }
@@ -74,7 +81,12 @@ impl Store {
         writes.audit(&decision.audit)?;
         let (items, meanings): (Vec<_>, Vec<_>) = writes.items.into_iter().unzip();
         for round in 0.. {
-            let sent = self.db.transact_write_items().set_transact_items(Some(items.clone())).send().await;
+            let sent = self
+                .db
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .send()
+                .await;
             let Err(error) = sent else { return Ok(()) };
             if collided(&error) && round < CONFLICT_RETRIES {
                 tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -88,21 +100,30 @@ impl Store {
 
 fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
     match error.as_service_error()? {
-        TransactWriteItemsError::TransactionCanceledException(e) => {
-            Some(e.cancellation_reasons().iter().map(|r| r.code().unwrap_or("None")).collect())
-        }
+        TransactWriteItemsError::TransactionCanceledException(e) => Some(
+            e.cancellation_reasons()
+                .iter()
+                .map(|r| r.code().unwrap_or("None"))
+                .collect(),
+        ),
         _ => None,
     }
 }
 
 /// Whether another transaction on the same items was under way, and no condition failed.
 fn collided(error: &SdkError<TransactWriteItemsError>) -> bool {
-    reasons(error).is_some_and(|r| r.contains(&"TransactionConflict") && !r.contains(&"ConditionalCheckFailed"))
+    reasons(error).is_some_and(|r| {
+        r.contains(&"TransactionConflict") && !r.contains(&"ConditionalCheckFailed")
+    })
 }
 
 fn meaning(meanings: &[OnConflict], error: SdkError<TransactWriteItemsError>) -> CommitError {
     let failed = reasons(&error).and_then(|reasons| {
-        let mut failed = reasons.iter().zip(meanings).filter(|(r, _)| **r == "ConditionalCheckFailed").map(|(_, m)| *m);
+        let mut failed = reasons
+            .iter()
+            .zip(meanings)
+            .filter(|(r, _)| **r == "ConditionalCheckFailed")
+            .map(|(_, m)| *m);
         failed.next()
     });
     match failed {
@@ -118,39 +139,67 @@ impl Writes<'_> {
         match change {
             Change::CreateAccount(account) => self.create_account(account, rng),
             Change::UpdateAccount { before, after } => self.update_account(before, after, rng),
-            Change::NoteSignIn { account, at, rehashed } => self.note_sign_in(account, *at, rehashed.as_ref()),
+            Change::NoteSignIn {
+                account,
+                at,
+                rehashed,
+            } => self.note_sign_in(account, *at, rehashed.as_ref()),
             Change::CreateOrganisation(organisation) => {
                 let key = keys::organisation(&organisation.portal, &organisation.id);
                 self.put_new(item::write(key, organisation)?, None)
             }
             Change::UpdateOrganisation { before, after } => {
                 let key = keys::organisation(&after.portal, &after.id);
-                let next = Organisation { version: before.version + 1, ..(**after).clone() };
+                let next = Organisation {
+                    version: before.version + 1,
+                    ..(**after).clone()
+                };
                 let put = Put::builder()
                     .table_name(&self.store.tables.main)
                     .set_item(Some(item::write(key, &next)?))
                     .condition_expression("version = :version")
-                    .expression_attribute_values(":version", AttributeValue::N(before.version.to_string()));
+                    .expression_attribute_values(
+                        ":version",
+                        AttributeValue::N(before.version.to_string()),
+                    );
                 self.push_put(put, None)
             }
-            Change::NoteFormerUser { organisation, email } => {
-                self.put(keys::former_user(&organisation.portal, &organisation.id, email).into_item())
-            }
+            Change::NoteFormerUser {
+                organisation,
+                email,
+            } => self
+                .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
             Change::ClaimRecord { record, account } => self.claim_record(record, account),
-            Change::SaveInvitation { before, after } => self.save_invitation(before.as_deref(), after),
+            Change::SaveInvitation { before, after } => {
+                self.save_invitation(before.as_deref(), after)
+            }
             Change::StartSession(session) => {
                 let key = keys::session(&session.portal, &session.account, &session.id);
                 let mut row = item::write(key, session)?;
-                row.insert("expires".into(), AttributeValue::N(session.ends_at.as_second().to_string()));
+                row.insert(
+                    "expires".into(),
+                    AttributeValue::N(session.ends_at.as_second().to_string()),
+                );
                 self.put(row)
             }
-            Change::EndSession(session) => self.delete(keys::session(&session.portal, &session.account, &session.id)),
+            Change::EndSession(session) => self.delete(keys::session(
+                &session.portal,
+                &session.account,
+                &session.id,
+            )),
             Change::WithdrawLetter(id) => self.delete(keys::message(id)),
-            Change::ForgetAttempts(AttemptKey(pk)) => self.delete(Key { pk: pk.clone(), sk: "G".into() }),
+            Change::ForgetAttempts(AttemptKey(pk)) => self.delete(Key {
+                pk: pk.clone(),
+                sk: "G".into(),
+            }),
         }
     }
 
-    fn create_account(&mut self, account: &Account, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
+    fn create_account(
+        &mut self,
+        account: &Account,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Unavailable> {
         for (marker, unique) in markers(account) {
             self.put_marker(marker, unique, account)?;
         }
@@ -161,7 +210,12 @@ impl Writes<'_> {
     }
 
     /// The account if it is as it was read, with its markers and rows following it.
-    fn update_account(&mut self, before: &Account, after: &Account, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
+    fn update_account(
+        &mut self,
+        before: &Account,
+        after: &Account,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Unavailable> {
         let (old, new) = (markers(before), markers(after));
         for (marker, unique) in &new {
             if !old.iter().any(|(m, _)| m == marker) {
@@ -179,7 +233,10 @@ impl Writes<'_> {
                 self.put(keys::contact(after).into_item())?;
             }
         }
-        let next = Account { version: before.version + 1, ..after.clone() };
+        let next = Account {
+            version: before.version + 1,
+            ..after.clone()
+        };
         let put = Put::builder()
             .table_name(&self.store.tables.main)
             .set_item(Some(item::write_account(&next, &self.store.keyring, rng)?))
@@ -189,7 +246,9 @@ impl Writes<'_> {
             Some(at) => put
                 .condition_expression("version = :version AND last_sign_in_at = :last")
                 .expression_attribute_values(":last", AttributeValue::S(at.to_string())),
-            None => put.condition_expression("version = :version AND attribute_not_exists(last_sign_in_at)"),
+            None => put.condition_expression(
+                "version = :version AND attribute_not_exists(last_sign_in_at)",
+            ),
         };
         self.push_put(put, None)?;
         self.rows(Some(before), &next)
@@ -212,18 +271,28 @@ impl Writes<'_> {
         Ok(())
     }
 
-    fn note_sign_in(&mut self, account: &Account, at: Timestamp, rehashed: Option<&PasswordHash>) -> Result<(), Unavailable> {
+    fn note_sign_in(
+        &mut self,
+        account: &Account,
+        at: Timestamp,
+        rehashed: Option<&PasswordHash>,
+    ) -> Result<(), Unavailable> {
         let at = AttributeValue::S(at.to_string());
         let mut set = "SET last_sign_in_at = :at".to_owned();
         let mut update = Update::builder()
             .table_name(&self.store.tables.main)
-            .set_key(Some(keys::account(&account.portal, &account.id).into_item()))
+            .set_key(Some(
+                keys::account(&account.portal, &account.id).into_item(),
+            ))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(account.version.to_string()))
             .expression_attribute_values(":at", at.clone());
         if let Some(hash) = rehashed {
             set.push_str(", #password.#hash = :hash");
-            update = update.expression_attribute_names("#password", "password").expression_attribute_names("#hash", "hash").expression_attribute_values(":hash", AttributeValue::S(hash.as_str().to_owned()));
+            update = update
+                .expression_attribute_names("#password", "password")
+                .expression_attribute_names("#hash", "hash")
+                .expression_attribute_values(":hash", AttributeValue::S(hash.as_str().to_owned()));
         }
         self.push_update(update.update_expression(set), None)?;
         for (key, _) in UserRow::all_of(account) {
@@ -249,12 +318,19 @@ impl Writes<'_> {
         self.push_update(update, Some(Unique::Record))
     }
 
-    fn save_invitation(&mut self, before: Option<&Invitation>, after: &Invitation) -> Result<(), Unavailable> {
+    fn save_invitation(
+        &mut self,
+        before: Option<&Invitation>,
+        after: &Invitation,
+    ) -> Result<(), Unavailable> {
         let key = keys::invitation(&after.portal, &after.organisation, &after.id);
         let Some(before) = before else {
             return self.put_new(item::write(key, after)?, None);
         };
-        let next = Invitation { version: before.version + 1, ..after.clone() };
+        let next = Invitation {
+            version: before.version + 1,
+            ..after.clone()
+        };
         let put = Put::builder()
             .table_name(&self.store.tables.main)
             .set_item(Some(item::write(key, &next)?))
@@ -264,7 +340,12 @@ impl Writes<'_> {
     }
 
     /// A message goes into the outbox sealed: it may hold a PIN, a code or a link.
-    fn message(&mut self, message: &Message, at: Timestamp, rng: &mut impl CryptoRng) -> Result<(), Unavailable> {
+    fn message(
+        &mut self,
+        message: &Message,
+        at: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Unavailable> {
         let (channel, portal) = match message {
             Message::Mail(m) => ("mail", &m.portal),
             Message::Letter(l) => ("letter", &l.portal),
@@ -273,7 +354,10 @@ impl Writes<'_> {
         };
         let key = keys::message(message.id());
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(Unavailable::new)?);
-        let sealed = self.store.keyring.seal(Purpose::Outbox, &key.pk, &plain, rng);
+        let sealed = self
+            .store
+            .keyring
+            .seal(Purpose::Outbox, &key.pk, &plain, rng);
         let mut row = key.into_item();
         for (name, value) in [
             ("channel", channel.to_owned()),
@@ -298,7 +382,12 @@ impl Writes<'_> {
         self.push_put(put, None)
     }
 
-    fn put_marker(&mut self, key: Key, unique: Unique, account: &Account) -> Result<(), Unavailable> {
+    fn put_marker(
+        &mut self,
+        key: Key,
+        unique: Unique,
+        account: &Account,
+    ) -> Result<(), Unavailable> {
         let mut row = key.into_item();
         row.insert("account".into(), AttributeValue::S(account.id.to_string()));
         self.put_new(row, Some(unique))
@@ -313,7 +402,12 @@ impl Writes<'_> {
     }
 
     fn put(&mut self, row: item::Item) -> Result<(), Unavailable> {
-        self.push_put(Put::builder().table_name(&self.store.tables.main).set_item(Some(row)), None)
+        self.push_put(
+            Put::builder()
+                .table_name(&self.store.tables.main)
+                .set_item(Some(row)),
+            None,
+        )
     }
 
     fn delete(&mut self, key: Key) -> Result<(), Unavailable> {
@@ -322,19 +416,30 @@ impl Writes<'_> {
             .set_key(Some(key.into_item()))
             .build()
             .map_err(Unavailable::new)?;
-        self.items.push((TransactWriteItem::builder().delete(delete).build(), None));
+        self.items
+            .push((TransactWriteItem::builder().delete(delete).build(), None));
         Ok(())
     }
 
-    fn push_put(&mut self, put: aws_sdk_dynamodb::types::builders::PutBuilder, meaning: OnConflict) -> Result<(), Unavailable> {
+    fn push_put(
+        &mut self,
+        put: aws_sdk_dynamodb::types::builders::PutBuilder,
+        meaning: OnConflict,
+    ) -> Result<(), Unavailable> {
         let put = put.build().map_err(Unavailable::new)?;
-        self.items.push((TransactWriteItem::builder().put(put).build(), meaning));
+        self.items
+            .push((TransactWriteItem::builder().put(put).build(), meaning));
         Ok(())
     }
 
-    fn push_update(&mut self, update: aws_sdk_dynamodb::types::builders::UpdateBuilder, meaning: OnConflict) -> Result<(), Unavailable> {
+    fn push_update(
+        &mut self,
+        update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+        meaning: OnConflict,
+    ) -> Result<(), Unavailable> {
         let update = update.build().map_err(Unavailable::new)?;
-        self.items.push((TransactWriteItem::builder().update(update).build(), meaning));
+        self.items
+            .push((TransactWriteItem::builder().update(update).build(), meaning));
         Ok(())
     }
 }
@@ -345,7 +450,10 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
     if account.status == Status::Deleted {
         return Vec::new();
     }
-    let mut markers = vec![(keys::user_name(&account.portal, &account.user_name.key()), Unique::UserName)];
+    let mut markers = vec![(
+        keys::user_name(&account.portal, &account.user_name.key()),
+        Unique::UserName,
+    )];
     if let Some(realm) = &account.email_realm {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));
     }
@@ -356,5 +464,8 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
 fn audit_key(portal: &PortalId, event: &AuditEvent) -> Key {
     let day = event.at.strftime("%Y-%m-%d");
     let shard = event.id.as_str().as_bytes().last().map_or(0, |b| b % 16);
-    Key { pk: format!("{portal}#{day}#{shard:x}"), sk: format!("{}#{}", event.at, event.id) }
+    Key {
+        pk: format!("{portal}#{day}#{shard:x}"),
+        sk: format!("{}#{}", event.at, event.id),
+    }
 }

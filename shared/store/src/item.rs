@@ -31,17 +31,37 @@ pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Unavailable> {
 }
 
 /// Seals an address under the key of the item that holds it.
-pub(crate) fn seal_address(key: &Key, address: &PostalAddress, keyring: &Keyring, rng: &mut impl CryptoRng) -> Result<AttributeValue, Unavailable> {
+pub(crate) fn seal_address(
+    key: &Key,
+    address: &PostalAddress,
+    keyring: &Keyring,
+    rng: &mut impl CryptoRng,
+) -> Result<AttributeValue, Unavailable> {
     let plain = serde_json::to_vec(address).map_err(Unavailable::new)?;
-    let sealed = keyring.seal(Purpose::PostalAddress, &format!("{}/{}", key.pk, key.sk), &plain, rng);
+    let sealed = keyring.seal(
+        Purpose::PostalAddress,
+        &format!("{}/{}", key.pk, key.sk),
+        &plain,
+        rng,
+    );
     Ok(AttributeValue::S(sealed))
 }
 
 /// Opens what [`seal_address`] sealed.
-pub(crate) fn open_address(key: &Key, sealed: &AttributeValue, keyring: &Keyring) -> Result<PostalAddress, Unavailable> {
-    let sealed = sealed.as_s().map_err(|_| Unavailable::corrupt("a sealed address"))?;
+pub(crate) fn open_address(
+    key: &Key,
+    sealed: &AttributeValue,
+    keyring: &Keyring,
+) -> Result<PostalAddress, Unavailable> {
+    let sealed = sealed
+        .as_s()
+        .map_err(|_| Unavailable::corrupt("a sealed address"))?;
     let plain = keyring
-        .open(Purpose::PostalAddress, &format!("{}/{}", key.pk, key.sk), sealed)
+        .open(
+            Purpose::PostalAddress,
+            &format!("{}/{}", key.pk, key.sk),
+            sealed,
+        )
         .map_err(Unavailable::new)?;
     serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a postal address"))
 }
@@ -49,14 +69,24 @@ pub(crate) fn open_address(key: &Key, sealed: &AttributeValue, keyring: &Keyring
 const ADDRESS: &str = "postal_address";
 
 /// The item of an account.
-pub(crate) fn write_account(account: &Account, keyring: &Keyring, rng: &mut impl CryptoRng) -> Result<Item, Unavailable> {
+pub(crate) fn write_account(
+    account: &Account,
+    keyring: &Keyring,
+    rng: &mut impl CryptoRng,
+) -> Result<Item, Unavailable> {
     let key = keys::account(&account.portal, &account.id);
     let sealed = account
         .postal_address
         .as_ref()
         .map(|a| seal_address(&key, a, keyring, rng))
         .transpose()?;
-    let mut item = write(key, &Account { postal_address: None, ..account.clone() })?;
+    let mut item = write(
+        key,
+        &Account {
+            postal_address: None,
+            ..account.clone()
+        },
+    )?;
     item.extend(sealed.map(|s| (ADDRESS.to_owned(), s)));
     Ok(item)
 }

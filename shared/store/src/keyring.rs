@@ -12,33 +12,57 @@ use crate::{Tables, Unavailable, keys};
 ///
 /// # Errors
 /// [`Unavailable`] when DynamoDB or KMS doesn't answer.
-pub async fn load(db: &Client, tables: &Tables, client: &Kms, key_id: &str) -> Result<Keyring, Unavailable> {
+pub async fn load(
+    db: &Client,
+    tables: &Tables,
+    client: &Kms,
+    key_id: &str,
+) -> Result<Keyring, Unavailable> {
     if let Some(wrapped) = fetch(db, tables).await? {
-        return kms::unwrap(client, &wrapped).await.map_err(Unavailable::new);
+        return kms::unwrap(client, &wrapped)
+            .await
+            .map_err(Unavailable::new);
     }
-    let first = kms::generate(client, key_id, 1).await.map_err(Unavailable::new)?;
+    let first = kms::generate(client, key_id, 1)
+        .await
+        .map_err(Unavailable::new)?;
     let put = db
         .put_item()
         .table_name(&tables.main)
         .set_item(Some(keys::keyring().into_item()))
-        .item("keys", AttributeValue::L(vec![AttributeValue::M(
-            [
-                ("version".to_owned(), AttributeValue::N(first.version.to_string())),
-                ("blob".to_owned(), AttributeValue::B(Blob::new(first.blob.clone()))),
-            ]
-            .into(),
-        )]))
+        .item(
+            "keys",
+            AttributeValue::L(vec![AttributeValue::M(
+                [
+                    (
+                        "version".to_owned(),
+                        AttributeValue::N(first.version.to_string()),
+                    ),
+                    (
+                        "blob".to_owned(),
+                        AttributeValue::B(Blob::new(first.blob.clone())),
+                    ),
+                ]
+                .into(),
+            )]),
+        )
         .condition_expression("attribute_not_exists(pk)")
         .send()
         .await;
     match put {
         Ok(_) => {}
         // Another container was first: its keyring is the one.
-        Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
+        Err(e)
+            if e.as_service_error()
+                .is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
         Err(e) => return Err(Unavailable::call(e)),
     }
-    let wrapped = fetch(db, tables).await?.ok_or_else(|| Unavailable::corrupt("the keyring"))?;
-    kms::unwrap(client, &wrapped).await.map_err(Unavailable::new)
+    let wrapped = fetch(db, tables)
+        .await?
+        .ok_or_else(|| Unavailable::corrupt("the keyring"))?;
+    kms::unwrap(client, &wrapped)
+        .await
+        .map_err(Unavailable::new)
 }
 
 async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, Unavailable> {
@@ -50,7 +74,9 @@ async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, 
         .send()
         .await
         .map_err(Unavailable::call)?;
-    let Some(item) = got.item else { return Ok(None) };
+    let Some(item) = got.item else {
+        return Ok(None);
+    };
     let parse = |value: &AttributeValue| {
         let key = value.as_m().ok()?;
         Some(WrappedKey {
@@ -62,5 +88,7 @@ async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, 
         .get("keys")
         .and_then(|k| k.as_l().ok())
         .and_then(|list| list.iter().map(parse).collect());
-    wrapped.map(Some).ok_or_else(|| Unavailable::corrupt("the keyring"))
+    wrapped
+        .map(Some)
+        .ok_or_else(|| Unavailable::corrupt("the keyring"))
 }

@@ -38,7 +38,10 @@ pub(crate) fn account(portal: &PortalId, id: &AccountId) -> Key {
 }
 
 pub(crate) fn session(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
-    Key::new(format!("A#{portal}#{account}"), format!("{SESSIONS}{digest}"))
+    Key::new(
+        format!("A#{portal}#{account}"),
+        format!("{SESSIONS}{digest}"),
+    )
 }
 
 pub(crate) fn user_name(portal: &PortalId, key: &str) -> Key {
@@ -51,7 +54,10 @@ pub(crate) fn email(realm: &str, key: &str) -> Key {
 
 /// By which the accounts of an address are found, where it has forgotten their names.
 pub(crate) fn contact(account: &Account) -> Key {
-    Key::new(contacts(&account.portal, &account.email), account.id.as_str())
+    Key::new(
+        contacts(&account.portal, &account.email),
+        account.id.as_str(),
+    )
 }
 
 pub(crate) fn contacts(portal: &PortalId, email: &Email) -> String {
@@ -63,9 +69,21 @@ pub(crate) fn organisation(portal: &PortalId, id: &OrganisationId) -> Key {
 }
 
 /// A row by which an organisation lists its users: administrators first.
-pub(crate) fn membership(portal: &PortalId, organisation: &OrganisationId, account: &AccountId, membership: &Membership) -> Key {
-    let class = if membership.role.is_administrator() { ADMINISTRATORS } else { USERS };
-    Key::new(format!("O#{portal}#{organisation}"), format!("{class}{account}"))
+pub(crate) fn membership(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    account: &AccountId,
+    membership: &Membership,
+) -> Key {
+    let class = if membership.role.is_administrator() {
+        ADMINISTRATORS
+    } else {
+        USERS
+    };
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{class}{account}"),
+    )
 }
 
 pub(crate) const SESSIONS: &str = "S#";
@@ -76,11 +94,21 @@ pub(crate) const INVITATIONS: &str = "I#";
 
 /// That the owner of an address was removed from an organisation.
 pub(crate) fn former_user(portal: &PortalId, organisation: &OrganisationId, email: &Email) -> Key {
-    Key::new(format!("O#{portal}#{organisation}"), format!("F#{}", email.key()))
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("F#{}", email.key()),
+    )
 }
 
-pub(crate) fn invitation(portal: &PortalId, organisation: &OrganisationId, id: &InvitationId) -> Key {
-    Key::new(format!("O#{portal}#{organisation}"), format!("{INVITATIONS}{id}"))
+pub(crate) fn invitation(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    id: &InvitationId,
+) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{INVITATIONS}{id}"),
+    )
 }
 
 pub(crate) fn record(key: &RecordKey) -> Key {

@@ -27,8 +27,8 @@ pub mod attempts;
 mod collisions;
 mod commit;
 mod item;
-mod keys;
 pub mod keyring;
+mod keys;
 pub mod outbox;
 mod read;
 pub mod records;
@@ -90,7 +90,11 @@ impl Unavailable {
 impl Store {
     /// A store in these tables. Its single writes that run into a transaction are tried again.
     pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>) -> Self {
-        Self { db: collisions::retried(&db), tables, keyring }
+        Self {
+            db: collisions::retried(&db),
+            tables,
+            keyring,
+        }
     }
 
     /// The keys under which secrets are kept.

@@ -74,7 +74,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn claim_message(&self, id: &MessageId, channel: Channel, now: Timestamp) -> Result<Option<Message>, Unavailable> {
+    pub async fn claim_message(
+        &self,
+        id: &MessageId,
+        channel: Channel,
+        now: Timestamp,
+    ) -> Result<Option<Message>, Unavailable> {
         let claimed = self
             .db
             .update_item()
@@ -93,7 +98,12 @@ impl Store {
             .await;
         let item = match claimed {
             Ok(done) => done.attributes.unwrap_or_default(),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => return Ok(None),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                return Ok(None);
+            }
             Err(e) => return Err(Unavailable::call(e)),
         };
         let sealed = item
@@ -104,7 +114,8 @@ impl Store {
             .keyring
             .open(Purpose::Outbox, &keys::message(id).pk, sealed)
             .map_err(Unavailable::new)?;
-        let message = serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a message"))?;
+        let message =
+            serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a message"))?;
         Ok(Some(message))
     }
 
@@ -112,7 +123,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn close_message(&self, id: &MessageId, ending: Ending, now: Timestamp) -> Result<(), Unavailable> {
+    pub async fn close_message(
+        &self,
+        id: &MessageId,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
         let marked = self
             .db
             .update_item()
@@ -128,7 +144,12 @@ impl Store {
             .await;
         match marked {
             Ok(_) => Ok(()),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
             Err(e) => Err(Unavailable::call(e)),
         }
     }
@@ -138,7 +159,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn release_message(&self, id: &MessageId, claimed_at: Timestamp) -> Result<(), Unavailable> {
+    pub async fn release_message(
+        &self,
+        id: &MessageId,
+        claimed_at: Timestamp,
+    ) -> Result<(), Unavailable> {
         let released = self
             .db
             .update_item()
@@ -146,12 +171,20 @@ impl Store {
             .set_key(Some(keys::message(id).into_item()))
             .condition_expression("claimed_until = :mine")
             .update_expression("REMOVE claimed_until")
-            .expression_attribute_values(":mine", AttributeValue::N((claimed_at + CLAIM).as_millisecond().to_string()))
+            .expression_attribute_values(
+                ":mine",
+                AttributeValue::N((claimed_at + CLAIM).as_millisecond().to_string()),
+            )
             .send()
             .await;
         match released {
             Ok(_) => Ok(()),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
             Err(e) => Err(Unavailable::call(e)),
         }
     }
@@ -161,7 +194,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn pending_messages(&self, channel: Channel, limit: i32) -> Result<Vec<MessageId>, Unavailable> {
+    pub async fn pending_messages(
+        &self,
+        channel: Channel,
+        limit: i32,
+    ) -> Result<Vec<MessageId>, Unavailable> {
         let mut ids = Vec::new();
         for shard in 0..SHARDS {
             let got = self
@@ -170,7 +207,10 @@ impl Store {
                 .table_name(&self.tables.main)
                 .index_name(PENDING_INDEX)
                 .key_condition_expression("pending = :shard")
-                .expression_attribute_values(":shard", AttributeValue::S(format!("{}#{shard}", channel.as_str())))
+                .expression_attribute_values(
+                    ":shard",
+                    AttributeValue::S(format!("{}#{shard}", channel.as_str())),
+                )
                 .limit(limit)
                 .send()
                 .await

@@ -68,36 +68,40 @@ impl UserFilter {
             && self.role.is_none_or(|r| r == row.role)
             && self.registration.is_none_or(|r| r == row.registration)
             && self.status.is_none_or(|s| s == row.status)
-            && self.idle_since.is_none_or(|at| row.last_sign_in_at.is_none_or(|last| last < at))
+            && self
+                .idle_since
+                .is_none_or(|at| row.last_sign_in_at.is_none_or(|last| last < at))
     }
 }
 
 impl UserRow {
     /// The row of an account in an organisation; none where it doesn't belong to it (BL-17).
     pub fn of(account: &Account, organisation: &OrganisationId) -> Option<Self> {
-        account.membership(Some(organisation)).map(|m| Self::with(account, m))
+        account
+            .membership(Some(organisation))
+            .map(|m| Self::with(account, m))
     }
 
     fn with(account: &Account, m: &Membership) -> Self {
-            Self {
-                account: account.id.clone(),
-                user_name: account.user_name.to_string(),
-                name: account.name.clone(),
-                email: account.email.to_string(),
-                role: m.role,
-                registration: m.registration(),
-                status: account.status,
-                services: m.services.iter().cloned().collect(),
-                group_codes: m.group_codes.iter().cloned().collect(),
-                since: m.since,
-                last_sign_in_at: account.last_sign_in_at,
-                search: [
-                    account.user_name.key(),
-                    account.name.first.as_str().to_lowercase(),
-                    account.name.last.as_str().to_lowercase(),
-                    account.email.key(),
-                ],
-            }
+        Self {
+            account: account.id.clone(),
+            user_name: account.user_name.to_string(),
+            name: account.name.clone(),
+            email: account.email.to_string(),
+            role: m.role,
+            registration: m.registration(),
+            status: account.status,
+            services: m.services.iter().cloned().collect(),
+            group_codes: m.group_codes.iter().cloned().collect(),
+            since: m.since,
+            last_sign_in_at: account.last_sign_in_at,
+            search: [
+                account.user_name.key(),
+                account.name.first.as_str().to_lowercase(),
+                account.name.last.as_str().to_lowercase(),
+                account.email.key(),
+            ],
+        }
     }
 
     /// The rows of an account, one an organisation, with their keys.
@@ -181,8 +185,15 @@ impl Store {
                 .send()
                 .await
                 .map_err(Unavailable::call)?;
-            items.extend(got.responses.into_iter().flat_map(|mut r| r.remove(&self.tables.main)).flatten());
-            wanted = got.unprocessed_keys.and_then(|mut u| u.remove(&self.tables.main));
+            items.extend(
+                got.responses
+                    .into_iter()
+                    .flat_map(|mut r| r.remove(&self.tables.main))
+                    .flatten(),
+            );
+            wanted = got
+                .unprocessed_keys
+                .and_then(|mut u| u.remove(&self.tables.main));
             rounds += 1;
             if wanted.is_some() {
                 if rounds > 5 {
@@ -208,7 +219,13 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(&self, pk: String, prefix: &str, after: Option<String>, limit: i32) -> Result<(Vec<Item>, Option<String>), Unavailable> {
+    async fn page(
+        &self,
+        pk: String,
+        prefix: &str,
+        after: Option<String>,
+        limit: i32,
+    ) -> Result<(Vec<Item>, Option<String>), Unavailable> {
         let start = after.map(|sk| Key { pk: pk.clone(), sk }.into_item());
         let mut query = self
             .db
@@ -238,10 +255,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn account_by_user_name(&self, portal: &PortalId, key: &str) -> Result<Option<Account>, Unavailable> {
+    pub async fn account_by_user_name(
+        &self,
+        portal: &PortalId,
+        key: &str,
+    ) -> Result<Option<Account>, Unavailable> {
         let marker_key = keys::user_name(portal, key);
         let account_key = keys::account(portal, &Account::natural_id(portal, key));
-        let items = self.batch(vec![marker_key.clone(), account_key.clone()]).await?;
+        let items = self
+            .batch(vec![marker_key.clone(), account_key.clone()])
+            .await?;
         let (mut marker, mut account) = (None, None);
         for found in items {
             if marker_key.is_of(&found) {
@@ -256,7 +279,8 @@ impl Store {
         match account {
             Some(account) if account.id.as_str() == owner => Ok(Some(account)),
             _ => {
-                let owner = AccountId::parse(owner).map_err(|_| Unavailable::corrupt("a user name's marker"))?;
+                let owner = AccountId::parse(owner)
+                    .map_err(|_| Unavailable::corrupt("a user name's marker"))?;
                 self.account(portal, &owner).await
             }
         }
@@ -266,31 +290,52 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn account(&self, portal: &PortalId, id: &AccountId) -> Result<Option<Account>, Unavailable> {
+    pub async fn account(
+        &self,
+        portal: &PortalId,
+        id: &AccountId,
+    ) -> Result<Option<Account>, Unavailable> {
         let found = self.get(keys::account(portal, id)).await?;
-        found.map(|i| item::read_account(i, &self.keyring)).transpose()
+        found
+            .map(|i| item::read_account(i, &self.keyring))
+            .transpose()
     }
 
     /// The accounts on a portal that an address belongs to.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn accounts_by_email(&self, portal: &PortalId, email: &Email) -> Result<Vec<Account>, Unavailable> {
-        let (contacts, _) = self.page(keys::contacts(portal, email), "", None, MOST_CONTACTS).await?;
-        let ids = contacts.iter().filter_map(|c| AccountId::parse(c.get("sk")?.as_s().ok()?).ok());
+    pub async fn accounts_by_email(
+        &self,
+        portal: &PortalId,
+        email: &Email,
+    ) -> Result<Vec<Account>, Unavailable> {
+        let (contacts, _) = self
+            .page(keys::contacts(portal, email), "", None, MOST_CONTACTS)
+            .await?;
+        let ids = contacts
+            .iter()
+            .filter_map(|c| AccountId::parse(c.get("sk")?.as_s().ok()?).ok());
         let wanted: Vec<_> = ids.map(|id| keys::account(portal, &id)).collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let found = self.batch(wanted).await?;
-        found.into_iter().map(|i| item::read_account(i, &self.keyring)).collect()
+        found
+            .into_iter()
+            .map(|i| item::read_account(i, &self.keyring))
+            .collect()
     }
 
     /// The session that a token opens, with its account: one read a request.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn session(&self, portal: &PortalId, token: &Token) -> Result<Option<(Session, Account)>, Unavailable> {
+    pub async fn session(
+        &self,
+        portal: &PortalId,
+        token: &Token,
+    ) -> Result<Option<(Session, Account)>, Unavailable> {
         let Ok(id) = AccountId::parse(token.locator()) else {
             return Ok(None);
         };
@@ -312,7 +357,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn sessions(&self, portal: &PortalId, account: &AccountId) -> Result<Vec<Session>, Unavailable> {
+    pub async fn sessions(
+        &self,
+        portal: &PortalId,
+        account: &AccountId,
+    ) -> Result<Vec<Session>, Unavailable> {
         let pk = keys::account(portal, account).pk;
         let (items, _) = self.page(pk, keys::SESSIONS, None, MOST_SESSIONS).await?;
         items.into_iter().map(item::read).collect()
@@ -322,12 +371,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn touch_session(&self, session: &Session, now: Timestamp) -> Result<(), Unavailable> {
+    pub async fn touch_session(
+        &self,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
         let touched = self
             .db
             .update_item()
             .table_name(&self.tables.main)
-            .set_key(Some(keys::session(&session.portal, &session.account, &session.id).into_item()))
+            .set_key(Some(
+                keys::session(&session.portal, &session.account, &session.id).into_item(),
+            ))
             .condition_expression("attribute_exists(pk)")
             .update_expression("SET last_seen_at = :now")
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
@@ -335,7 +390,12 @@ impl Store {
             .await;
         match touched {
             Ok(_) => Ok(()),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
             Err(e) => Err(Unavailable::call(e)),
         }
     }
@@ -375,8 +435,15 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisation(&self, portal: &PortalId, id: &OrganisationId) -> Result<Option<Organisation>, Unavailable> {
-        self.get(keys::organisation(portal, id)).await?.map(item::read).transpose()
+    pub async fn organisation(
+        &self,
+        portal: &PortalId,
+        id: &OrganisationId,
+    ) -> Result<Option<Organisation>, Unavailable> {
+        self.get(keys::organisation(portal, id))
+            .await?
+            .map(item::read)
+            .transpose()
     }
 
     /// What an invitation to an address is decided on: the organisation, its invitation to the
@@ -392,8 +459,18 @@ impl Store {
     ) -> Result<(Option<Organisation>, Option<Invitation>, bool), Unavailable> {
         let organisation_key = keys::organisation(portal, organisation);
         let former_key = keys::former_user(portal, organisation, email);
-        let invitation_key = keys::invitation(portal, organisation, &Invitation::natural_id(organisation, email));
-        let items = self.batch(vec![organisation_key.clone(), former_key.clone(), invitation_key]).await?;
+        let invitation_key = keys::invitation(
+            portal,
+            organisation,
+            &Invitation::natural_id(organisation, email),
+        );
+        let items = self
+            .batch(vec![
+                organisation_key.clone(),
+                former_key.clone(),
+                invitation_key,
+            ])
+            .await?;
         let (mut organisation, mut invitation, mut former) = (None, None, false);
         for found in items {
             if organisation_key.is_of(&found) {
@@ -418,7 +495,12 @@ impl Store {
         account: &AccountId,
     ) -> Result<(Option<Organisation>, Option<Account>), Unavailable> {
         let organisation_key = keys::organisation(portal, organisation);
-        let items = self.batch(vec![organisation_key.clone(), keys::account(portal, account)]).await?;
+        let items = self
+            .batch(vec![
+                organisation_key.clone(),
+                keys::account(portal, account),
+            ])
+            .await?;
         let (mut organisation, mut account) = (None, None);
         for found in items {
             if organisation_key.is_of(&found) {
@@ -434,16 +516,37 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn invitation(&self, portal: &PortalId, organisation: &OrganisationId, id: &InvitationId) -> Result<Option<Invitation>, Unavailable> {
-        self.get(keys::invitation(portal, organisation, id)).await?.map(item::read).transpose()
+    pub async fn invitation(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        id: &InvitationId,
+    ) -> Result<Option<Invitation>, Unavailable> {
+        self.get(keys::invitation(portal, organisation, id))
+            .await?
+            .map(item::read)
+            .transpose()
     }
 
     /// A page of an organisation's invitations, whatever became of them.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn invitations(&self, portal: &PortalId, organisation: &OrganisationId, cursor: Option<&InvitationsCursor>, limit: u8) -> Result<Page<Invitation>, Unavailable> {
-        self.list(portal, organisation, keys::INVITATIONS, cursor.map(|c| c.0.clone()), limit).await
+    pub async fn invitations(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        cursor: Option<&InvitationsCursor>,
+        limit: u8,
+    ) -> Result<Page<Invitation>, Unavailable> {
+        self.list(
+            portal,
+            organisation,
+            keys::INVITATIONS,
+            cursor.map(|c| c.0.clone()),
+            limit,
+        )
+        .await
     }
 
     /// A page of an organisation's users that a filter holds for, administrators first. Without a
@@ -462,19 +565,37 @@ impl Store {
         let pk = keys::organisation(portal, organisation).pk;
         let mut after = cursor.map(|c| c.0.clone());
         let mut items = Vec::new();
-        let reads = if *filter == UserFilter::default() { limit } else { FILTERED_AT_A_TIME };
+        let reads = if *filter == UserFilter::default() {
+            limit
+        } else {
+            FILTERED_AT_A_TIME
+        };
         loop {
-            let (rows, next) = self.page(pk.clone(), keys::MEMBERS, after, i32::try_from(reads).unwrap_or(i32::MAX)).await?;
+            let (rows, next) = self
+                .page(
+                    pk.clone(),
+                    keys::MEMBERS,
+                    after,
+                    i32::try_from(reads).unwrap_or(i32::MAX),
+                )
+                .await?;
             let last = rows.len().saturating_sub(1);
             for (i, found) in rows.into_iter().enumerate() {
-                let sk = found.get("sk").and_then(|v| v.as_s().ok()).cloned().unwrap_or_default();
+                let sk = found
+                    .get("sk")
+                    .and_then(|v| v.as_s().ok())
+                    .cloned()
+                    .unwrap_or_default();
                 let row: UserRow = item::read(found)?;
                 if filter.holds_for(&row) {
                     items.push(row);
                 }
                 if items.len() == limit {
                     let more = i < last || next.is_some();
-                    return Ok(Page { items, next: more.then(|| BASE64URL_NOPAD.encode(sk.as_bytes())) });
+                    return Ok(Page {
+                        items,
+                        next: more.then(|| BASE64URL_NOPAD.encode(sk.as_bytes())),
+                    });
                 }
             }
             match next {
@@ -484,11 +605,21 @@ impl Store {
         }
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(&self, portal: &PortalId, organisation: &OrganisationId, prefix: &str, after: Option<String>, limit: u8) -> Result<Page<T>, Unavailable> {
+    async fn list<T: serde::de::DeserializeOwned>(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        prefix: &str,
+        after: Option<String>,
+        limit: u8,
+    ) -> Result<Page<T>, Unavailable> {
         let pk = keys::organisation(portal, organisation).pk;
         let (items, next) = self.page(pk, prefix, after, limit.into()).await?;
         Ok(Page {
-            items: items.into_iter().map(item::read).collect::<Result<_, _>>()?,
+            items: items
+                .into_iter()
+                .map(item::read)
+                .collect::<Result<_, _>>()?,
             next: next.map(|sk| BASE64URL_NOPAD.encode(sk.as_bytes())),
         })
     }
@@ -512,7 +643,11 @@ impl Store {
         for found in rows.0 {
             let row: UserRow = item::read(found)?;
             if row.status == Status::Active && row.registration == Registration::Registered {
-                administrators.push(Administrator { name: row.name, email: row.email, role: row.role });
+                administrators.push(Administrator {
+                    name: row.name,
+                    email: row.email,
+                    role: row.role,
+                });
             }
         }
         Ok((organisation, administrators))

@@ -21,7 +21,11 @@ const CLAIM: &str = "claim#";
 
 /// The record of an item.
 pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Unavailable> {
-    let mut field = |name: &str| found.remove(name).ok_or_else(|| Unavailable::corrupt("a plan record"));
+    let mut field = |name: &str| {
+        found
+            .remove(name)
+            .ok_or_else(|| Unavailable::corrupt("a plan record"))
+    };
     let corrupt = |_| Unavailable::corrupt("a plan record");
     let key: RecordKey = from_attribute_value(field("key")?).map_err(corrupt)?;
     let facts: BTreeMap<Fact, Mac> = from_attribute_value(field("facts")?).map_err(corrupt)?;
@@ -36,7 +40,12 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
             Some((portal, AccountId::parse(value.as_s().ok()?).ok()?))
         })
         .collect();
-    Ok(PlanRecord { key, facts, data, claims })
+    Ok(PlanRecord {
+        key,
+        facts,
+        data,
+        claims,
+    })
 }
 
 impl Store {
@@ -45,11 +54,21 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn save_record(&self, new: &NewRecord, rng: &mut impl CryptoRng) -> Result<Option<PlanRecord>, Unavailable> {
+    pub async fn save_record(
+        &self,
+        new: &NewRecord,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<PlanRecord>, Unavailable> {
         let facts: BTreeMap<Fact, Mac> = new
             .facts
             .iter()
-            .map(|(fact, value)| (*fact, self.keyring.mac(Purpose::RecordProof, &new.key.context(*fact), value)))
+            .map(|(fact, value)| {
+                (
+                    *fact,
+                    self.keyring
+                        .mac(Purpose::RecordProof, &new.key.context(*fact), value),
+                )
+            })
             .collect();
         let key = keys::record(&new.key);
         let sealed = new
@@ -58,7 +77,10 @@ impl Store {
             .as_ref()
             .map(|a| item::seal_address(&key, a, &self.keyring, rng))
             .transpose()?;
-        let data = RecordData { address: None, ..new.data.clone() };
+        let data = RecordData {
+            address: None,
+            ..new.data.clone()
+        };
         let set = "SET #key = :key, facts = :facts, #data = :data";
         let update = self
             .db
@@ -78,7 +100,10 @@ impl Store {
             None => update.update_expression(format!("{set} REMOVE address")),
         };
         let done = update.send().await.map_err(Unavailable::call)?;
-        done.attributes.filter(|a| a.contains_key("key")).map(|a| read(a, &self.keyring)).transpose()
+        done.attributes
+            .filter(|a| a.contains_key("key"))
+            .map(|a| read(a, &self.keyring))
+            .transpose()
     }
 }
 

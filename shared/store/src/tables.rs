@@ -44,7 +44,11 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .index_name(PENDING_INDEX)
         .key_schema(key("pending", KeyType::Hash)?)
         .key_schema(key("created_at", KeyType::Range)?)
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::KeysOnly)
+                .build(),
+        )
         .build()
         .map_err(Unavailable::new)?;
     let stream = StreamSpecification::builder()
@@ -75,7 +79,9 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
     for table in [main, audit] {
         match table.send().await {
             Ok(_) => {}
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_resource_in_use_exception()) => {}
             Err(e) => return Err(Unavailable::call(e)),
         }
     }

@@ -16,17 +16,23 @@ pub(super) fn content(organisation: &str, change: AccessChange, policy: &Policy)
         ),
         AccessChange::Disabled => (
             "Your access is disabled",
-            format!("An administrator of {organisation} has disabled your access to {portal}. You can no longer sign in."),
+            format!(
+                "An administrator of {organisation} has disabled your access to {portal}. You can no longer sign in."
+            ),
             false,
         ),
         AccessChange::Reinstated => (
             "Your access is back",
-            format!("An administrator of {organisation} has reinstated your access to {portal}. Sign in with your user name and password."),
+            format!(
+                "An administrator of {organisation} has reinstated your access to {portal}. Sign in with your user name and password."
+            ),
             true,
         ),
         AccessChange::Removed => (
             "Your access has ended",
-            format!("An administrator of {organisation} has removed you from its users on {portal}. You can no longer sign in for {organisation}."),
+            format!(
+                "An administrator of {organisation} has removed you from its users on {portal}. You can no longer sign in for {organisation}."
+            ),
             false,
         ),
     };
@@ -41,6 +47,9 @@ pub(super) fn content(organisation: &str, change: AccessChange, policy: &Policy)
     Content::new(
         format!("{subject} on {}", policy.title),
         blocks,
-        format!("your access to {} for {organisation} was changed", policy.title),
+        format!(
+            "your access to {} for {organisation} was changed",
+            policy.title
+        ),
     )
 }

@@ -11,10 +11,16 @@ pub(super) fn content(token: &Sensitive, usable_until: Date, policy: &Policy) ->
     Content::new(
         format!("Confirm your e-mail address for {}", policy.title),
         vec![
-            Block::text(format!("This address was given for an account on {}.", portal(policy))),
+            Block::text(format!(
+                "This address was given for an account on {}.",
+                portal(policy)
+            )),
             Block::link(
                 "Confirm the address",
-                &page(policy, &format!("/email-confirmation#token={}", token.expose())),
+                &page(
+                    policy,
+                    &format!("/email-confirmation#token={}", token.expose()),
+                ),
             ),
             Block::text(format!(
                 "The last day on which you can confirm it is {}. Until you do, mails go to the old address.",

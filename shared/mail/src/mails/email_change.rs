@@ -27,6 +27,9 @@ pub(super) fn content(confirmed: bool, policy: &Policy) -> Content {
                 help(&policy.help_desk)
             )),
         ],
-        format!("this was the e-mail address of your account on {}", policy.title),
+        format!(
+            "this was the e-mail address of your account on {}",
+            policy.title
+        ),
     )
 }

@@ -10,7 +10,11 @@ pub(super) fn content(user_name: &str, reply_to: &str, text: &str, policy: &Poli
         Block::text(format!("A user of {} has sent feedback.", portal(policy))),
         Block::facts([("User name", user_name), ("Reply to", reply_to)]),
     ];
-    blocks.extend(text.lines().filter(|l| !l.trim().is_empty()).map(Block::text));
+    blocks.extend(
+        text.lines()
+            .filter(|l| !l.trim().is_empty())
+            .map(Block::text),
+    );
     Content::new(
         format!("Feedback about {}", policy.title),
         blocks,

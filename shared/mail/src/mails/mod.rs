@@ -126,11 +126,23 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             user_name,
         } => account_made::content(organisation, user_name, policy),
         MailText::PinReissued { arrives_by } => pin_reissued::content(*arrives_by, policy),
-        MailText::AccessChanged { organisation, change } => access_changed::content(organisation, *change, policy),
-        MailText::ConfirmEmail { token, usable_until } => confirm_email::content(token, *usable_until, policy),
+        MailText::AccessChanged {
+            organisation,
+            change,
+        } => access_changed::content(organisation, *change, policy),
+        MailText::ConfirmEmail {
+            token,
+            usable_until,
+        } => confirm_email::content(token, *usable_until, policy),
         MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
-        MailText::Feedback { user_name, reply_to, text } => feedback::content(user_name, reply_to, text, policy),
-        MailText::PasswordReset { token, minutes } => password_reset::content(token, *minutes, policy),
+        MailText::Feedback {
+            user_name,
+            reply_to,
+            text,
+        } => feedback::content(user_name, reply_to, text, policy),
+        MailText::PasswordReset { token, minutes } => {
+            password_reset::content(token, *minutes, policy)
+        }
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
     }

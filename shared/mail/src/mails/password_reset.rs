@@ -14,7 +14,10 @@ pub(super) fn content(token: &Sensitive, minutes: u32, policy: &Policy) -> Conte
                 "Somebody, we hope it was you, asked for a new password for your account on {}.",
                 portal(policy)
             )),
-            Block::link("Choose a new password", &page(policy, &format!("/password-reset#token={}", token.expose()))),
+            Block::link(
+                "Choose a new password",
+                &page(policy, &format!("/password-reset#token={}", token.expose())),
+            ),
             Block::text(format!(
                 "The link can be used once, within {minutes} minutes. If you asked more than once, only the latest one works."
             )),

@@ -9,7 +9,10 @@ pub(super) fn content(user_name: &str, policy: &Policy) -> Content {
     Content::new(
         format!("Your user name on {}", policy.title),
         vec![
-            Block::text(format!("You asked for your user name on {}.", portal(policy))),
+            Block::text(format!(
+                "You asked for your user name on {}.",
+                portal(policy)
+            )),
             Block::facts([("User name", user_name)]),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
