@@ -37,7 +37,7 @@ pub(crate) struct OpenSession {
 pub(crate) async fn list(State(app): State<App>, SignedIn(caller): SignedIn) -> Result<Json<Listed<OpenSession>>, Problem> {
     let mut sessions = app.store.sessions(&caller.policy.portal, &caller.account.id).await?;
     sessions.retain(|s| s.is_open(&caller.account, &caller.policy, caller.origin.at));
-    sessions.sort_by(|a, b| b.began_at.cmp(&a.began_at));
+    sessions.sort_by_key(|s| std::cmp::Reverse(s.began_at));
     let items = sessions
         .into_iter()
         .map(|s| OpenSession {
