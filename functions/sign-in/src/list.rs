@@ -43,7 +43,7 @@ pub(crate) async fn list(
         .sessions(&caller.policy.portal, &caller.account.id)
         .await?;
     sessions.retain(|s| s.is_open(&caller.account, &caller.policy, caller.origin.at));
-    sessions.sort_by(|a, b| b.began_at.cmp(&a.began_at));
+    sessions.sort_by_key(|s| std::cmp::Reverse(s.began_at));
     let items = sessions
         .into_iter()
         .map(|s| OpenSession {
