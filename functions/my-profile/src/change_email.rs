@@ -7,9 +7,7 @@ use utoipa::ToSchema;
 use vestibule_domain::password;
 use vestibule_domain::profile;
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn};
-use vestibule_secrets::Verified;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses};
 
 /// The new address, and the password once more: an address that mails go to opens the account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,23 +50,8 @@ pub(crate) async fn change_email(
     let password = fields.take("password", password::normalise(&request.password));
     let (email, password) = fields.finish(email.zip(password))?;
 
-    let limit = Limit {
-        tries: policy.sign_in.tries.get(),
-        window_minutes: Some(policy.sign_in.window_minutes.get()),
-    };
-    let subject = format!("{}/{}", policy.portal, account.user_name.key());
-    let attempt = app
-        .store
-        .count_attempt(Guess::Password, &subject, limit, caller.origin.at)
-        .await?;
-    if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "There were too many attempts. Please try again later.",
-            policy,
-        ));
-    }
-    let hash = account.password.as_ref().map(|p| &p.hash);
-    if matches!(app.hasher.verify(&password, hash).await, Verified::Wrong) {
+    let right = guesses::is_password(&app, account, &password, policy, &caller.origin).await?;
+    if right.is_none() {
         return Err(Problem::invalid_field("password", "is not right"));
     }
     let mut rng = app.rng();

@@ -13,9 +13,7 @@ use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, Sensitive, UserName};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
-use vestibule_secrets::Verified;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
@@ -149,22 +147,6 @@ async fn same_person(
     let Some(owner) = owner.filter(|o| o.user_name.key() == user_name.key()) else {
         return Ok(None);
     };
-    let limit = Limit {
-        tries: policy.sign_in.tries.get(),
-        window_minutes: Some(policy.sign_in.window_minutes.get()),
-    };
-    let subject = format!("{}/{}", policy.portal, user_name.key());
-    let attempt = app
-        .store
-        .count_attempt(Guess::Password, &subject, limit, origin.at)
-        .await?;
-    if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "There were too many attempts. Please try again later.",
-            policy,
-        ));
-    }
-    let hash = owner.password.as_ref().map(|p| &p.hash);
-    let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
-    Ok(Some(owner).filter(|_| right))
+    let right = guesses::is_password(app, &owner, password, policy, origin).await?;
+    Ok(right.map(|_| owner))
 }

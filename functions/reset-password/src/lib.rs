@@ -12,16 +12,15 @@ mod reset;
 
 use axum::http::StatusCode;
 use data_encoding::BASE64URL_NOPAD;
-use futures::future;
 use utoipa_axum::routes;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::Sensitive;
-use vestibule_http::{Api, App, Problem, Source};
+use vestibule_http::{Api, App, Problem, guesses};
 use vestibule_secrets::Purpose;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::Guess;
 
 /// The routes of this function.
 pub fn api() -> Api {
@@ -42,39 +41,14 @@ async fn count(
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
-    let limit = &policy.sign_in;
-    let window_minutes = Some(limit.window_minutes.get());
-    let subject = format!("{step}/{}/{subject}", policy.portal);
-    let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
-    let (of_subject, of_source) = future::try_join(
-        app.store.count_attempt(
-            Guess::Recovery,
-            &subject,
-            Limit {
-                tries: limit.tries.get(),
-                window_minutes,
-            },
-            origin.at,
-        ),
-        app.store.count_attempt(
-            Guess::Source,
-            &source,
-            Limit {
-                tries: limit.tries_per_source.get(),
-                window_minutes,
-            },
-            origin.at,
-        ),
+    guesses::count(
+        app,
+        (Guess::Recovery, step, subject),
+        &policy.sign_in,
+        origin,
+        policy,
     )
-    .await?;
-    if of_subject.allowed.is_none() || of_source.allowed.is_none() {
-        let detail = format!(
-            "There were too many attempts. Please try again in {} minutes.",
-            limit.window_minutes.get()
-        );
-        return Err(Problem::too_many_attempts(detail, policy));
-    }
-    Ok(of_subject.key)
+    .await
 }
 
 /// The questions of an account; for a name without one, questions that stay the same for it.

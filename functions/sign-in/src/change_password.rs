@@ -8,9 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::credentials;
-use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn};
-use vestibule_secrets::Verified;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses};
 
 use crate::SessionAnswer;
 
@@ -58,23 +56,8 @@ pub(crate) async fn change_password(
     );
     let (current, new) = fields.finish(current.zip(new))?;
 
-    let limit = Limit {
-        tries: policy.sign_in.tries.get(),
-        window_minutes: Some(policy.sign_in.window_minutes.get()),
-    };
-    let subject = format!("{}/{}", policy.portal, account.user_name.key());
-    let attempt = app
-        .store
-        .count_attempt(Guess::Password, &subject, limit, caller.origin.at)
-        .await?;
-    if attempt.allowed.is_none() {
-        return Err(Problem::too_many_attempts(
-            "There were too many attempts. Please try again later.",
-            policy,
-        ));
-    }
-    let hash = account.password.as_ref().map(|p| &p.hash);
-    if matches!(app.hasher.verify(&current, hash).await, Verified::Wrong) {
+    let right = guesses::is_password(&app, account, &current, policy, &caller.origin).await?;
+    let Some(attempts) = right else {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-fields",
@@ -82,7 +65,7 @@ pub(crate) async fn change_password(
             "The current password is not right.",
         )
         .with_field("current_password", "is not right"));
-    }
+    };
     credentials::not_used_before("new_password", &new, account, &app).await?;
     let mut rng = app.rng();
     let hash = credentials::hash(&new, &app, &mut rng).await;
@@ -90,7 +73,7 @@ pub(crate) async fn change_password(
         account,
         &caller.session,
         hash,
-        attempt.key,
+        attempts,
         policy,
         &caller.origin,
         &mut rng,

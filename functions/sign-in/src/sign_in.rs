@@ -17,10 +17,10 @@ use vestibule_domain::text::{Sensitive, UserName};
 use vestibule_http::caller::COOKIE;
 use vestibule_http::credentials;
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source, guesses};
 use vestibule_secrets::Verified;
 use vestibule_store::CommitError;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::Guess;
 
 use crate::SessionAnswer;
 
@@ -84,28 +84,14 @@ pub(crate) async fn sign_in(
     for _ in 0..LOOKS {
         // Counting, for the name and for the source, and reading are one round trip; the password
         // is compared only if both counts allow it.
-        let window_minutes = Some(policy.sign_in.window_minutes.get());
-        let subject = format!("{}/{name}", policy.portal);
+        let (a_name, a_source) = guesses::limits(&policy.sign_in);
+        let subject = guesses::password_of(&policy, &name);
         let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
         let (of_name, of_source, account) = future::try_join3(
-            app.store.count_attempt(
-                Guess::Password,
-                &subject,
-                Limit {
-                    tries: policy.sign_in.tries.get(),
-                    window_minutes,
-                },
-                origin.at,
-            ),
-            app.store.count_attempt(
-                Guess::Source,
-                &source,
-                Limit {
-                    tries: policy.sign_in.tries_per_source.get(),
-                    window_minutes,
-                },
-                origin.at,
-            ),
+            app.store
+                .count_attempt(Guess::Password, &subject, a_name, origin.at),
+            app.store
+                .count_attempt(Guess::Source, &source, a_source, origin.at),
             look_up(&app, &policy, &name),
         )
         .await?;

@@ -70,6 +70,8 @@ pub enum Change {
     },
     /// A new session.
     StartSession(Session),
+    /// A session under its account's new epoch; it must still be there.
+    RenewSession(Session),
     /// The end of one.
     EndSession(Session),
     /// Takes a letter back that has not been printed yet.

@@ -156,7 +156,7 @@ pub fn change_password(
     .for_organisation(session.organisation.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .change(Change::StartSession(session.clone()))
+        .change(Change::RenewSession(session.clone()))
         .change(Change::ForgetAttempts(attempts))
         .send([mail(account, origin.at, MailText::PasswordChanged, rng)]);
     (after, session, decision)

@@ -6,6 +6,7 @@ pub mod app;
 pub mod caller;
 pub mod credentials;
 pub mod fields;
+pub mod guesses;
 pub mod portals;
 pub mod problem;
 pub mod proof;

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use futures::future;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, Way};
 use vestibule_domain::record::{self, Fact, PlanRecord, Proof, RecordKey};
 use vestibule_domain::text::NamePart;
 use vestibule_secrets::Purpose;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::Guess;
 
-use crate::{App, Fields, Problem, Source};
+use crate::{App, Fields, Problem, guesses};
 
 /// Reads a proof: exactly the number and the facts that the way of registering asks for.
 pub fn parse(
@@ -85,43 +84,13 @@ pub async fn count(
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
-    let limit = &policy.registration;
-    let window_minutes = Some(limit.window_minutes.get());
-    let subject = format!(
-        "{purpose}/{}/{}/{}/{}",
-        policy.portal,
-        record.plan,
-        record.kind.as_str(),
-        record.number
-    );
-    let source = format!("{purpose}/{}/{}", policy.portal, Source::of(origin));
-    let (of_record, of_source) = future::try_join(
-        app.store.count_attempt(
-            Guess::Proof,
-            &subject,
-            Limit {
-                tries: limit.tries.get(),
-                window_minutes,
-            },
-            origin.at,
-        ),
-        app.store.count_attempt(
-            Guess::Source,
-            &source,
-            Limit {
-                tries: limit.tries_per_source.get(),
-                window_minutes,
-            },
-            origin.at,
-        ),
+    let subject = format!("{}/{}/{}", record.plan, record.kind.as_str(), record.number);
+    guesses::count(
+        app,
+        (Guess::Proof, purpose, &subject),
+        &policy.registration,
+        origin,
+        policy,
     )
-    .await?;
-    if of_record.allowed.is_none() || of_source.allowed.is_none() {
-        let detail = format!(
-            "There were too many attempts. Please try again in {} minutes.",
-            limit.window_minutes.get()
-        );
-        return Err(Problem::too_many_attempts(detail, policy));
-    }
-    Ok(of_record.key)
+    .await
 }

@@ -13,6 +13,7 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::record::RecordKey;
+use vestibule_domain::session::Session;
 use vestibule_secrets::Purpose;
 
 use crate::keys::{self, Key};
@@ -173,14 +174,13 @@ impl Writes<'_> {
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
-            Change::StartSession(session) => {
-                let key = keys::session(&session.portal, &session.account, &session.id);
-                let mut row = item::write(key, session)?;
-                row.insert(
-                    "expires".into(),
-                    AttributeValue::N(session.ends_at.as_second().to_string()),
-                );
-                self.put(row)
+            Change::StartSession(session) => self.put(session_row(session)?),
+            Change::RenewSession(session) => {
+                let put = Put::builder()
+                    .table_name(&self.store.tables.main)
+                    .set_item(Some(session_row(session)?))
+                    .condition_expression("attribute_exists(pk)");
+                self.push_put(put, None)
             }
             Change::EndSession(session) => self.delete(keys::session(
                 &session.portal,
@@ -442,6 +442,15 @@ impl Writes<'_> {
             .push((TransactWriteItem::builder().update(update).build(), meaning));
         Ok(())
     }
+}
+
+/// The item of a session; DynamoDB drops it some time after its end.
+fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
+    let key = keys::session(&session.portal, &session.account, &session.id);
+    let mut row = item::write(key, session)?;
+    let end = session.ends_at.as_second().to_string();
+    row.insert("expires".into(), AttributeValue::N(end));
+    Ok(row)
 }
 
 /// What an account alone may have: its user name, and its address where a realm says so. A deleted

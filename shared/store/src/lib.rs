@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
@@ -74,6 +75,22 @@ impl Unavailable {
         match error.meta().extra("aws_request_id") {
             Some(id) => Self(format!("{kind} (request {id})")),
             None => Self(kind),
+        }
+    }
+
+    /// Takes a write whose condition doesn't hold for one that has nothing to do.
+    pub(crate) fn unless_conditional<T, R>(
+        result: Result<T, SdkError<UpdateItemError, R>>,
+    ) -> Result<(), Self> {
+        match result {
+            Ok(_) => Ok(()),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(e) => Err(Self::call(e)),
         }
     }
 

@@ -142,16 +142,7 @@ impl Store {
             .expression_attribute_values(":expires", AttributeValue::N((now + TRACE).as_second().to_string()))
             .send()
             .await;
-        match marked {
-            Ok(_) => Ok(()),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(e) => Err(Unavailable::call(e)),
-        }
+        Unavailable::unless_conditional(marked)
     }
 
     /// Gives a message back that was claimed at `claimed_at`, so that it can be tried again at once.
@@ -177,16 +168,7 @@ impl Store {
             )
             .send()
             .await;
-        match released {
-            Ok(_) => Ok(()),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(e) => Err(Unavailable::call(e)),
-        }
+        Unavailable::unless_conditional(released)
     }
 
     /// The messages of a channel that have not gone yet, oldest first in each shard, at most

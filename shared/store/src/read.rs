@@ -388,16 +388,7 @@ impl Store {
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .send()
             .await;
-        match touched {
-            Ok(_) => Ok(()),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(e) => Err(Unavailable::call(e)),
-        }
+        Unavailable::unless_conditional(touched)
     }
 
     /// All the persons' records under a number.

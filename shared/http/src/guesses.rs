@@ -1,0 +1,95 @@
+//! Guesses are counted before anything is compared: for what is guessed at, and for the source.
+
+use futures::future;
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::policy::{GuessPolicy, Policy};
+use vestibule_domain::text::Sensitive;
+use vestibule_secrets::Verified;
+use vestibule_store::attempts::{Guess, Limit};
+
+use crate::{App, Problem, Source};
+
+/// How often one subject may be guessed at, and how often one source may guess.
+pub const fn limits(policy: &GuessPolicy) -> (Limit, Limit) {
+    let window_minutes = Some(policy.window_minutes.get());
+    (
+        Limit {
+            tries: policy.tries.get(),
+            window_minutes,
+        },
+        Limit {
+            tries: policy.tries_per_source.get(),
+            window_minutes,
+        },
+    )
+}
+
+/// The counter's name of the password of a user name.
+pub fn password_of(policy: &Policy, user_name_key: &str) -> String {
+    format!("{}/{user_name_key}", policy.portal)
+}
+
+/// Counts one guess at `subject` in `step`, for the subject and for the source. Returns the
+/// subject's counter, to be cleared when the guess was right.
+///
+/// # Errors
+/// A problem when the tries of either are used up.
+pub async fn count(
+    app: &App,
+    (guess, step, subject): (Guess, &str, &str),
+    limit: &GuessPolicy,
+    origin: &Origin,
+    policy: &Policy,
+) -> Result<AttemptKey, Problem> {
+    let subject = format!("{step}/{}/{subject}", policy.portal);
+    let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
+    let (a_subject, a_source) = limits(limit);
+    let (of_subject, of_source) = future::try_join(
+        app.store
+            .count_attempt(guess, &subject, a_subject, origin.at),
+        app.store
+            .count_attempt(Guess::Source, &source, a_source, origin.at),
+    )
+    .await?;
+    if of_subject.allowed.is_none() || of_source.allowed.is_none() {
+        return Err(used_up(limit, policy));
+    }
+    Ok(of_subject.key)
+}
+
+/// Whether a password is the account's. The guess is counted with those at sign-in, so that nothing
+/// that asks for the password again is a way around them.
+///
+/// # Errors
+/// A problem when the tries are used up.
+pub async fn is_password(
+    app: &App,
+    account: &Account,
+    password: &Sensitive,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<Option<AttemptKey>, Problem> {
+    let subject = password_of(policy, &account.user_name.key());
+    let (limit, _) = limits(&policy.sign_in);
+    let attempt = app
+        .store
+        .count_attempt(Guess::Password, &subject, limit, origin.at)
+        .await?;
+    if attempt.allowed.is_none() {
+        return Err(used_up(&policy.sign_in, policy));
+    }
+    let hash = account.password.as_ref().map(|p| &p.hash);
+    let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
+    Ok(right.then_some(attempt.key))
+}
+
+/// That the tries are used up.
+pub fn used_up(limit: &GuessPolicy, policy: &Policy) -> Problem {
+    let detail = format!(
+        "There were too many attempts. Please try again in {} minutes.",
+        limit.window_minutes.get()
+    );
+    Problem::too_many_attempts(detail, policy)
+}
