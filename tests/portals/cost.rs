@@ -521,3 +521,186 @@ async fn every_message_costs_what_it_cost_before() {
     ));
     insta::assert_snapshot!("cost_of_every_message", bill.table());
 }
+
+#[tokio::test]
+async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
+    let mut bill = Bill::new().await;
+    getting_back_in(&mut bill).await;
+    managing_users(&mut bill).await;
+    ones_own_profile(&mut bill).await;
+    insta::assert_snapshot!("cost_of_flows_around", bill.table());
+
+    // Asking costs the same whether or not there is such an account: it is only noted.
+    let (known, unknown) = (
+        bill.cost("forgot the password: known name"),
+        bill.cost("forgot the password: unknown name"),
+    );
+    assert_eq!((known.trips, &known.calls), (unknown.trips, &unknown.calls));
+    let (known, unknown) = (
+        bill.cost("forgot the user name: known address"),
+        bill.cost("forgot the user name: unknown address"),
+    );
+    assert_eq!((known.trips, &known.calls), (unknown.trips, &unknown.calls));
+}
+
+async fn getting_back_in(bill: &mut Bill) {
+    bill.world.group_principal().await;
+    bill.world.member().await;
+    let (group, member) = (bill.world.on("group"), bill.world.on("member"));
+    let ask = |name: &str| json!({ "user_name": name });
+    bill.post(
+        "forgot the password: known name",
+        &group,
+        "/password-resets",
+        ask("ruth.okafor"),
+        202,
+    )
+    .await;
+    bill.world.mails_to("ruth@blueheron.example").await;
+    bill.meter.read();
+    let token = token_in(&bill.world.last_mail_to("ruth@blueheron.example").await);
+    bill.post(
+        "forgot the password: unknown name",
+        &group,
+        "/password-resets",
+        ask("nobody.there"),
+        202,
+    )
+    .await;
+    bill.post(
+        "look up a reset link",
+        &group,
+        "/password-resets/look-up",
+        json!({ "token": token }),
+        200,
+    )
+    .await;
+    let body = |token: &str| json!({ "token": token, "new_password": "Another-Lake-77!" });
+    bill.post(
+        "reset the password: wrong link",
+        &group,
+        "/password-resets/redemption",
+        body("vr.nobody.AAAA"),
+        403,
+    )
+    .await;
+    bill.post(
+        "reset the password",
+        &group,
+        "/password-resets/redemption",
+        body(&token),
+        200,
+    )
+    .await;
+    bill.post(
+        "forgot the password: questions",
+        &member,
+        "/password-resets",
+        ask("maria.alvarez"),
+        202,
+    )
+    .await;
+    let address = |email: &str| json!({ "email": email });
+    bill.post(
+        "forgot the user name: known address",
+        &group,
+        "/user-name-reminders",
+        address("ruth@blueheron.example"),
+        202,
+    )
+    .await;
+    bill.post(
+        "forgot the user name: unknown address",
+        &group,
+        "/user-name-reminders",
+        address("nobody@blueheron.example"),
+        202,
+    )
+    .await;
+}
+
+async fn managing_users(bill: &mut Bill) {
+    let (ruth, _) = bill
+        .world
+        .on("group")
+        .sign_in("ruth.okafor", "Another-Lake-77!")
+        .await
+        .unwrap();
+    let world = &bill.world;
+    world.staff(&ruth, "Sam", "user").await;
+    let list = ruth.get("/users?query=sam").await.unwrap();
+    let path = format!("/users/{}", list.text_at("/items/0/id"));
+    bill.get("search users", &ruth, "/users?query=sam").await;
+    bill.request(
+        "assign access",
+        &ruth,
+        (Method::PUT, &format!("{path}/access")),
+        json!({ "role": "user", "services": ["billing"], "group_codes": [] }),
+        200,
+    )
+    .await;
+    for (flow, status) in [
+        ("disable a user", "disabled"),
+        ("reinstate a user", "active"),
+    ] {
+        bill.request(
+            flow,
+            &ruth,
+            (Method::PUT, &format!("{path}/status")),
+            json!({ "status": status }),
+            200,
+        )
+        .await;
+    }
+    bill.request(
+        "remove a user",
+        &ruth,
+        (Method::DELETE, &path),
+        Value::Null,
+        204,
+    )
+    .await;
+}
+
+async fn ones_own_profile(bill: &mut Bill) {
+    let (ruth, _) = bill
+        .world
+        .on("group")
+        .sign_in("ruth.okafor", "Another-Lake-77!")
+        .await
+        .unwrap();
+    bill.get("list open sessions", &ruth, "/sessions").await;
+    bill.request(
+        "edit the profile",
+        &ruth,
+        (Method::PATCH, "/me"),
+        json!({ "first_name": "Ruth", "last_name": "Okafor-Hale" }),
+        200,
+    )
+    .await;
+    bill.request(
+        "ask for another address",
+        &ruth,
+        (Method::PUT, "/me/email"),
+        json!({ "email": "ruth@new.example", "password": "Another-Lake-77!" }),
+        202,
+    )
+    .await;
+    let token = token_in(&bill.world.last_mail_to("ruth@new.example").await);
+    bill.post(
+        "confirm another address",
+        &ruth,
+        "/email-confirmations",
+        json!({ "token": token }),
+        204,
+    )
+    .await;
+    bill.post(
+        "send feedback",
+        &ruth,
+        "/feedback",
+        json!({ "text": "It is fine." }),
+        202,
+    )
+    .await;
+}
