@@ -182,6 +182,8 @@ async fn sample_people(
         "Loaded {total} sample plan records; now registering sample people"
     )?;
     let people = People::make(instance, base).await;
+    // So that all their mails and letters are there when the people are announced.
+    instance.settle().await?;
     people.write(&file)?;
     Ok(people)
 }
