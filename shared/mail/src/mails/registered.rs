@@ -87,6 +87,8 @@ fn letter(by: Date, policy: &Policy) -> [Block; 2] {
 }
 
 /// What to do when a PIN letter doesn't come (ME-07, ME-08, BL-06), after "If …,".
+///
+/// The address itself is not shown before the PIN has proved that the letter reached its owner.
 pub(super) fn lost_letter(policy: &Policy) -> String {
     let help = help(&policy.help_desk);
     let by_user = policy
@@ -95,7 +97,7 @@ pub(super) fn lost_letter(policy: &Policy) -> String {
         .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     if by_user {
         format!(
-            "sign in, check your postal address, and ask for a new PIN. If the address is wrong, call {help}."
+            "call {help} to check the postal address that we have for you. Then sign in and ask for a new PIN."
         )
     } else {
         format!("call {help}. We check your postal address and issue a new PIN.")
