@@ -4,10 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::account::Gate;
-use vestibule_domain::activate::{self, FreshCode, Refusal};
+use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::policy::{LetterAddress, Policy, Reissuer};
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn};
-use vestibule_secrets::Purpose;
 use vestibule_store::attempts::{Guess, Limit};
 
 use crate::letter_status::{self, LetterAnswer};
@@ -75,9 +74,7 @@ pub(crate) async fn reissue_pin(
         None => None,
     };
     let mut rng = app.rng();
-    let fresh = FreshCode::random("", pin.digits.get(), &mut rng, |id, digits| {
-        app.keyring().mac(Purpose::Pin, id.as_str(), digits)
-    });
+    let fresh = app.fresh_pin(pin.digits.get(), &mut rng);
     let named = organisation.as_ref().map(|o| (&o.id, o.name.as_str()));
     let (account, decision) = activate::reissue_pin(
         &caller.account,

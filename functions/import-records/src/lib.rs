@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use futures::stream::{self, StreamExt};
-use vestibule_domain::activate::{self, FreshCode};
+use vestibule_domain::activate;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::feed::{Feed, FeedError, Reject};
 use vestibule_domain::ids::{AccountId, PortalId};
@@ -12,7 +12,6 @@ use vestibule_domain::policy::Slug;
 use vestibule_domain::record::{NewRecord, RecordKind};
 use vestibule_domain::register::letter_address;
 use vestibule_http::App;
-use vestibule_secrets::Purpose;
 use vestibule_store::{CommitError, Unavailable};
 
 /// What came of a feed.
@@ -124,9 +123,7 @@ async fn tell(
         };
         let mut rng = app.rng();
         let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
-        let fresh = FreshCode::random("", digits, &mut rng, |id, digits| {
-            app.keyring().mac(Purpose::Pin, id.as_str(), digits)
-        });
+        let fresh = app.fresh_pin(digits, &mut rng);
         let address = letter_address(policy, &record.data, account.postal_address.as_ref());
         let name = Some(record.data.name.clone());
         let decision = activate::agreements_recorded(

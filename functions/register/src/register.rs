@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::account::Account;
-use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::ids::{AccountId, OrganisationId};
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
@@ -20,7 +19,7 @@ use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof};
-use vestibule_secrets::{Purpose, Verified};
+use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
 /// A registration.
@@ -153,7 +152,7 @@ pub(crate) async fn register(
                 .pin
                 .as_ref()
                 .filter(|_| parsed.way.pin)
-                .map(|p| fresh_pin(&app, p.digits.get(), &mut rng)),
+                .map(|p| app.fresh_pin(p.digits.get(), &mut rng)),
             organisation: OrganisationId::random(&mut rng),
         };
         let Registered { account, decision } =
@@ -191,13 +190,6 @@ pub(crate) async fn register(
             Err(other) => Err(other.into()),
         };
     }
-}
-
-/// A fresh PIN with its code.
-fn fresh_pin(app: &App, digits: u32, rng: &mut rand::rngs::StdRng) -> FreshCode {
-    FreshCode::random("", digits, rng, |id, digits| {
-        app.keyring().mac(Purpose::Pin, id.as_str(), digits)
-    })
 }
 
 /// The account that has registered with the record meanwhile.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use vestibule_secrets::{Hasher, Keyring};
+use vestibule_domain::activate::FreshCode;
+use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::Store;
 
 use crate::Portals;
@@ -78,5 +79,12 @@ impl App {
     /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Keyring {
         self.store.keyring()
+    }
+
+    /// A fresh PIN of so many digits, with its code.
+    pub fn fresh_pin(&self, digits: u32, rng: &mut StdRng) -> FreshCode {
+        FreshCode::random("", digits, rng, |id, pin| {
+            self.keyring().mac(Purpose::Pin, id.as_str(), pin)
+        })
     }
 }
