@@ -12,6 +12,7 @@ mod invitations;
 mod managing;
 mod member;
 mod openapi;
+mod organisations;
 mod permissions;
 mod practice;
 mod profile;
