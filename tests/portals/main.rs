@@ -7,6 +7,7 @@ mod bad_input;
 mod cost;
 mod eighth_portal;
 mod faults;
+mod feeds;
 mod group;
 mod invitations;
 mod managing;
