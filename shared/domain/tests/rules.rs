@@ -394,6 +394,7 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         services: BTreeSet::new(),
         group_codes: BTreeSet::new(),
         since: at(NOW),
+        ends_on: None,
         way: way.map(str::to_owned),
         record: None,
         category: None,
