@@ -8,6 +8,7 @@ mod cost;
 mod eighth_portal;
 mod ends;
 mod faults;
+mod feeds;
 mod group;
 mod invitations;
 mod managing;
