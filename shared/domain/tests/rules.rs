@@ -779,6 +779,7 @@ fn invitation(token: &Token, state: State) -> Invitation {
         name,
         email: email.clone(),
         role: Role::User,
+        ends_on: None,
         invited_by: AccountId::from_bytes([4; 16]),
         inviter: "Ruth Okafor".into(),
         inviter_email: email,
