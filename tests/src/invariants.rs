@@ -31,6 +31,8 @@ pub struct Contents {
     pub contacts: BTreeMap<String, Value>,
     /// Plan records.
     pub records: Vec<Value>,
+    /// `M#plan#manager/R#agent` → what finds an agent by their managing agent.
+    pub managed: BTreeMap<String, Value>,
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
     /// The audit trail.
@@ -59,6 +61,7 @@ impl Contents {
                 // That somebody was removed: it outlives them.
                 (Some("O"), Some("F")) => {}
                 (Some("R"), _) => all.records.push(item),
+                (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, counters of guesses.
                 (Some("K" | "G"), _) => {}
@@ -113,6 +116,7 @@ pub async fn invariants(world: &World) -> Contents {
     let mut faults = Vec::new();
     markers(&all, &mut faults);
     claims(&all, &mut faults);
+    managers(&all, &mut faults);
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
@@ -252,6 +256,29 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                 faults.push(format!("{pk} has no claim on its record {wanted}"));
             }
         }
+    }
+}
+
+/// Managing agents find exactly the agents under them.
+fn managers(all: &Contents, faults: &mut Vec<String>) {
+    let mut left = all.managed.clone();
+    for record in all
+        .records
+        .iter()
+        .filter(|r| text(r, "/key/kind") == "agent")
+    {
+        let manager = text(record, "/data/manager");
+        if manager.is_empty() {
+            continue;
+        }
+        let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
+        let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
+        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+            faults.push(format!("{agent} is not found under {manager}"));
+        }
+    }
+    for row in left.into_keys() {
+        faults.push(format!("{row} is left over"));
     }
 }
 

@@ -121,6 +121,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy);
         }
+        Refusal::TooMany => return crate::register::too_many(policy),
         Refusal::Unknown
         | Refusal::NotAllowed
         | Refusal::NotThisPortal
