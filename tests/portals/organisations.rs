@@ -222,9 +222,8 @@ async fn bl_01_one_login_works_for_several_organisations() {
         "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" }, "may_sign": true,
         "postal_address": { "lines": ["9 Ferry Road"], "city": "Joliet", "region": "IL", "postal_code": "60432", "country": "US" },
     });
-    // What the way asks for is asked for again: the statement, and where the letter shall go.
+    // What the way asks for is asked for again: where the letter shall go.
     for (field, body) in [
-        ("may_sign", with(riverbend.clone(), "/may_sign", false)),
         (
             "postal_address",
             with(riverbend.clone(), "/postal_address", Value::Null),
@@ -327,6 +326,23 @@ async fn bl_01_one_login_works_for_several_organisations() {
     let all = invariants(&world).await;
     assert_eq!((all.accounts.len(), all.done("register_further")), (1, 1));
     assert_eq!(world.letters().await.len(), 2);
+}
+
+#[tokio::test]
+async fn bl_01_signing_power_is_stated_for_each_organisation() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let body =
+        json!({ "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" } });
+    let refused = attach(&ruth, &body).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["may_sign"]));
+    let answer = attach(&ruth, &with(body, "/may_sign", true)).await;
+    assert_eq!(
+        (answer.status, &answer.body["notices"]),
+        (201, &json!(["invite_backup"])),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]

@@ -100,6 +100,13 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
+    /// Whether an account was removed from an organisation. What it registered with stays used.
+    fn removed(&self, account: &str, organisation: &str) -> bool {
+        self.recorded(&["remove_user"], |e| {
+            text(e, "/object") == account && text(e, "/organisation") == organisation
+        })
+    }
+
     fn recorded(&self, actions: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
         self.audit.iter().any(|e| {
             actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e)
@@ -234,7 +241,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                         && m.get("organisation").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
-            if !all.account(portal, owner).is_some_and(with_it) {
+            if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
                 faults.push(format!(
                     "{pk} is claimed on {portal} by nobody who registered with it this way"
                 ));
@@ -346,9 +353,13 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organisation, "/portal"),
             text(organisation, "/registered_by"),
         );
-        if !first
-            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")))
-        {
+        let there = first
+            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")));
+        let (id, by) = (
+            text(organisation, "/id"),
+            text(organisation, "/registered_by"),
+        );
+        if !there && !all.removed(by, id) {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }

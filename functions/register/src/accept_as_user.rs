@@ -2,8 +2,6 @@
 //! the login they have (BL-01, UX-01).
 
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::invite::{self, Refusal, State as Standing};
 use vestibule_domain::register::Registered;
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
@@ -12,16 +10,8 @@ use vestibule_store::CommitError;
 use crate::further_organisation::{
     FurtherOrganisation, Place, place, still_there, with_a_good_password,
 };
-use crate::look_up_invitation::{find, problem};
+use crate::look_up_invitation::{LookUpRequest, find, problem};
 use crate::register::LOOKS;
-
-/// Which invitation.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AcceptAsUserRequest {
-    /// The token that the link carries after its `#`.
-    token: String,
-}
 
 /// Gives the caller a place in the organisation that invited them. The invitation must have been sent
 /// to the caller's address. The administrator who sent it is told and, where the portal asks for it,
@@ -32,7 +22,7 @@ pub(crate) struct AcceptAsUserRequest {
     post, path = "/{portal}/me/invitations", tag = "registration",
     operation_id = "accept_invitation_as_user",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = AcceptAsUserRequest,
+    request_body = LookUpRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 201, body = FurtherOrganisation, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organisations"))),
@@ -47,7 +37,7 @@ pub(crate) struct AcceptAsUserRequest {
 pub(crate) async fn accept_as_user(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<AcceptAsUserRequest>,
+    Body(request): Body<LookUpRequest>,
 ) -> Result<Place, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;

@@ -17,7 +17,7 @@ use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
 #[serde(deny_unknown_fields)]
 pub(crate) struct LookUpRequest {
     /// The token that the link carries after its `#`.
-    token: String,
+    pub token: String,
 }
 
 /// Whom an invitation is for, and what to.
