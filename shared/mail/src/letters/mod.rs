@@ -65,7 +65,11 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         dated: day(letter.dated),
         to: address::lines(&letter.to, home),
         greeting,
-        closing: ["Kind regards,", desk.name.as_str(), policy.plan.name.as_str()],
+        closing: [
+            "Kind regards,",
+            desk.name.as_str(),
+            policy.plan.name.as_str(),
+        ],
         footer: [
             "Questions? We are glad to help.".to_owned(),
             questions,

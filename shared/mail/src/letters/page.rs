@@ -91,7 +91,11 @@ pub enum Unprintable {
 }
 
 fn code_points(missing: &BTreeSet<char>) -> String {
-    let named: Vec<_> = missing.iter().take(10).map(|c| format!("U+{:04X}", u32::from(*c))).collect();
+    let named: Vec<_> = missing
+        .iter()
+        .take(10)
+        .map(|c| format!("U+{:04X}", u32::from(*c)))
+        .collect();
     named.join(" ")
 }
 
@@ -159,8 +163,16 @@ impl Layout<'_> {
             }
         }
         let page = fits?;
-        let missing: BTreeSet<char> = page.runs.iter().flat_map(|r| r.text.chars().filter(|c| !r.weight.has(*c))).collect();
-        if missing.is_empty() { Ok(page) } else { Err(Unprintable::NoGlyph(missing)) }
+        let missing: BTreeSet<char> = page
+            .runs
+            .iter()
+            .flat_map(|r| r.text.chars().filter(|c| !r.weight.has(*c)))
+            .collect();
+        if missing.is_empty() {
+            Ok(page)
+        } else {
+            Err(Unprintable::NoGlyph(missing))
+        }
     }
 
     /// The sender, the day, and the address.
@@ -168,23 +180,45 @@ impl Layout<'_> {
         let paper = self.paper;
         let mut y = 36.0;
         for (i, line) in self.from.iter().enumerate() {
-            let (weight, size) = if i == 0 { (Weight::Bold, 11.0) } else { (Weight::Regular, 8.5) };
+            let (weight, size) = if i == 0 {
+                (Weight::Bold, 11.0)
+            } else {
+                (Weight::Regular, 8.5)
+            };
             pen.run(paper.left, y, weight, size, one_line(line));
             y += size * LEADING;
         }
         let wide = Weight::Regular.width(&self.dated, 0.0) * 9.5;
-        pen.run(paper.width - paper.left - wide, 37.0, Weight::Regular, 9.5, self.dated.clone());
+        pen.run(
+            paper.width - paper.left - wide,
+            37.0,
+            Weight::Regular,
+            9.5,
+            self.dated.clone(),
+        );
 
-        let widest = self.to.iter().map(|l| Weight::Regular.width(l, 0.0)).fold(0.0, f32::max);
+        let widest = self
+            .to
+            .iter()
+            .map(|l| Weight::Regular.width(l, 0.0))
+            .fold(0.0, f32::max);
         let lines = self.to.len() as f32;
-        let size = (paper.address_width / widest.max(1.0)).min(paper.address_height / lines / ADDRESS_LEADING).min(10.0);
+        let size = (paper.address_width / widest.max(1.0))
+            .min(paper.address_height / lines / ADDRESS_LEADING)
+            .min(10.0);
         if size < SMALLEST_ADDRESS {
             return Err(Unprintable::TooLong);
         }
         let leading = size * ADDRESS_LEADING;
         let mut y = paper.address_bottom - lines * leading;
         if paper.sender_in_window {
-            pen.run(paper.left, paper.address_bottom - paper.address_height - 12.0, Weight::Regular, 6.0, one_line(&self.from.join(" · ")));
+            pen.run(
+                paper.left,
+                paper.address_bottom - paper.address_height - 12.0,
+                Weight::Regular,
+                6.0,
+                one_line(&self.from.join(" · ")),
+            );
         }
         for line in &self.to {
             pen.run(paper.left, y, Weight::Regular, size, line.clone());
@@ -197,7 +231,13 @@ impl Layout<'_> {
     fn body(&self, pen: &mut Pen, size: f32) -> f32 {
         let gap = size * 0.75;
         let left = self.paper.left;
-        let mut y = pen.paragraph(left, self.paper.body_top, Weight::Bold, size + 2.5, &self.content.subject) + gap;
+        let mut y = pen.paragraph(
+            left,
+            self.paper.body_top,
+            Weight::Bold,
+            size + 2.5,
+            &self.content.subject,
+        ) + gap;
         y = pen.paragraph(left, y, Weight::Regular, size, &self.greeting) + gap;
         for block in &self.content.blocks {
             y = match block {
@@ -207,7 +247,10 @@ impl Layout<'_> {
                     pen.paragraph(left + 18.0, y, Weight::Regular, size, item)
                 }),
                 Block::Facts(facts) => {
-                    let widest = facts.iter().map(|(name, _)| Weight::Regular.width(name, 0.0)).fold(0.0, f32::max);
+                    let widest = facts
+                        .iter()
+                        .map(|(name, _)| Weight::Regular.width(name, 0.0))
+                        .fold(0.0, f32::max);
                     facts.iter().fold(y, |y, (name, value)| {
                         pen.run(left, y, Weight::Regular, size, one_line(name));
                         pen.paragraph(left + widest * size + 14.0, y, Weight::Regular, size, value)
@@ -231,11 +274,24 @@ impl Layout<'_> {
     fn footer(&self, pen: &mut Pen) -> f32 {
         const SIZE: f32 = 8.5;
         let paper = self.paper;
-        let weight = |i| if i == 0 { Weight::Bold } else { Weight::Regular };
-        let lines: Vec<_> = self.footer.iter().enumerate().map(|(i, text)| (weight(i), pen.lines(paper.left, weight(i), SIZE, text))).collect();
+        let weight = |i| {
+            if i == 0 {
+                Weight::Bold
+            } else {
+                Weight::Regular
+            }
+        };
+        let lines: Vec<_> = self
+            .footer
+            .iter()
+            .enumerate()
+            .map(|(i, text)| (weight(i), pen.lines(paper.left, weight(i), SIZE, text)))
+            .collect();
         let count: usize = lines.iter().map(|(_, l)| l.len()).sum();
         let top = paper.height - 43.0 - count as f32 * SIZE * LEADING;
-        pen.page.frames.push([paper.left, top - 6.0, paper.width - paper.left, top - 6.0]);
+        pen.page
+            .frames
+            .push([paper.left, top - 6.0, paper.width - paper.left, top - 6.0]);
         let mut y = top;
         for (weight, lines) in lines {
             for line in lines {
@@ -262,14 +318,26 @@ struct Pen {
 impl Pen {
     fn on(paper: &Paper) -> Self {
         Self {
-            page: Page { width: paper.width, height: paper.height, runs: Vec::new(), frames: Vec::new() },
+            page: Page {
+                width: paper.width,
+                height: paper.height,
+                runs: Vec::new(),
+                frames: Vec::new(),
+            },
             right: paper.width - paper.left,
         }
     }
 
     /// A text whose line begins at `top`.
     fn run(&mut self, x: f32, top: f32, weight: Weight, size: f32, text: String) {
-        self.page.runs.push(Run { x, y: top + size * ASCENT, size, weight, spacing: 0.0, text });
+        self.page.runs.push(Run {
+            x,
+            y: top + size * ASCENT,
+            size,
+            weight,
+            spacing: 0.0,
+            text,
+        });
     }
 
     /// A text from `x` to the right margin, in as many lines as it needs; returns where it ends.
@@ -289,13 +357,17 @@ impl Pen {
         let mut used = 0.0;
         for word in text.split(' ').filter(|w| !w.is_empty()) {
             let wide = weight.width(word, 0.0);
-            let space = if used > 0.0 { weight.width(" ", 0.0) } else { 0.0 };
+            let space = if used > 0.0 {
+                weight.width(" ", 0.0)
+            } else {
+                0.0
+            };
             if used > 0.0 && used + space + wide > room {
                 lines.push(String::new());
                 used = 0.0;
             } else if used > 0.0 {
                 used += space;
-                lines.last_mut().map_or((), |l| l.push(' '));
+                push(&mut lines, ' ');
             }
             for c in word.chars() {
                 let wide = weight.width(c.encode_utf8(&mut [0; 4]), 0.0);
@@ -304,7 +376,7 @@ impl Pen {
                     used = 0.0;
                 }
                 used += wide;
-                lines.last_mut().map_or((), |l| l.push(c));
+                push(&mut lines, c);
             }
         }
         lines
@@ -318,10 +390,53 @@ impl Pen {
         let wide = (Weight::Bold.width(code, SPACING) - SPACING) * SIZE;
         let wide = wide.max(Weight::Regular.width(label, 0.0) * 9.0);
         let bottom = top + 50.0;
-        self.page.frames.push([x, top + 2.0, x + wide + 2.0 * PADDING, bottom]);
-        self.run(x + PADDING, top + 7.0, Weight::Regular, 9.0, label.to_owned());
-        self.page.runs.push(Run { x: x + PADDING, y: top + 42.0, size: SIZE, weight: Weight::Bold, spacing: SPACING, text: code.to_owned() });
+        self.page
+            .frames
+            .push([x, top + 2.0, x + wide + 2.0 * PADDING, bottom]);
+        self.run(
+            x + PADDING,
+            top + 7.0,
+            Weight::Regular,
+            9.0,
+            label.to_owned(),
+        );
+        self.page.runs.push(Run {
+            x: x + PADDING,
+            y: top + 42.0,
+            size: SIZE,
+            weight: Weight::Bold,
+            spacing: SPACING,
+            text: code.to_owned(),
+        });
         bottom + 3.0
+    }
+}
+
+fn push(lines: &mut [String], c: char) {
+    if let Some(line) = lines.last_mut() {
+        line.push(c);
+    }
+}
+
+impl Page {
+    /// What stands on it, line by line, for who looks at a letter without printing it. A code is
+    /// moved in.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut last: Option<&Run> = None;
+        for run in &self.runs {
+            let apart = last.is_some_and(|l| !(0.0..l.size * 1.6).contains(&(run.y - l.y)));
+            if apart {
+                text.push('\n');
+            }
+            if run.spacing > 0.0 {
+                text.push_str("    ");
+            }
+            text.push_str(&run.text);
+            text.push('\n');
+            last = Some(run);
+        }
+        text
     }
 }
 
@@ -339,10 +454,20 @@ pub fn pdf(pages: &[Page]) -> Result<Vec<u8>, PdfError> {
         for run in &page.runs {
             let glyphs = run.weight.glyphs(&run.text, run.spacing);
             let font = run.weight.font().ok_or(PdfError)?;
-            surface.draw_glyphs(Point::from_xy(run.x, run.y), &glyphs, font, &run.text, run.size, false);
+            surface.draw_glyphs(
+                Point::from_xy(run.x, run.y),
+                &glyphs,
+                font,
+                &run.text,
+                run.size,
+                false,
+            );
         }
         surface.set_fill(None);
-        surface.set_stroke(Some(Stroke { width: 0.75, ..Stroke::default() }));
+        surface.set_stroke(Some(Stroke {
+            width: 0.75,
+            ..Stroke::default()
+        }));
         for frame in &page.frames {
             surface.draw_path(&outline(*frame).ok_or(PdfError)?);
         }
