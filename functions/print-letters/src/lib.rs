@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
@@ -156,13 +156,11 @@ impl Printer {
         batch: &Batch,
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<(usize, usize), PrintError> {
-        let claims: Vec<(MessageId, LetterClaim)> = stream::iter(&batch.letters)
-            .map(async |id| {
-                Ok::<_, Unavailable>((id.clone(), self.store.claim_letter(batch, id).await?))
-            })
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let mut claims = Vec::with_capacity(batch.letters.len());
+        for ids in batch.letters.chunks(AT_ONCE) {
+            let claimed = ids.iter().map(|id| self.store.claim_letter(batch, id));
+            claims.extend(ids.iter().cloned().zip(try_join_all(claimed).await?));
+        }
         let complete = claims.iter().any(|(_, c)| *c == LetterClaim::Closed);
         let outcomes: Vec<_> = claims
             .into_iter()
@@ -172,19 +170,17 @@ impl Printer {
             self.print(batch, &outcomes, show).await?;
         }
         let now = self.clock.now();
-        stream::iter(&outcomes)
-            .map(Ok::<_, Unavailable>)
-            .try_for_each_concurrent(AT_ONCE, async |outcome| {
+        for outcomes in outcomes.chunks(AT_ONCE) {
+            let closed = outcomes.iter().map(|outcome| {
                 let ending = if outcome.page.is_ok() {
                     Ending::Sent
                 } else {
                     Ending::Refused
                 };
-                self.store
-                    .close_letter(batch, &outcome.id, ending, now)
-                    .await
-            })
-            .await?;
+                self.store.close_letter(batch, &outcome.id, ending, now)
+            });
+            try_join_all(closed).await?;
+        }
         self.store.close_batch(batch).await?;
         let problems = outcomes.iter().filter(|o| o.page.is_err()).count();
         Ok((outcomes.len() - problems, problems))

@@ -141,8 +141,8 @@ impl Store {
             .update_item()
             .table_name(&self.tables.main)
             .set_key(Some(key.clone().into_item()))
-            .condition_expression("#state = :pending AND channel = :letter AND (attribute_not_exists(batch) OR batch = :batch)")
-            .update_expression("SET batch = :batch")
+            .condition_expression("#state = :pending AND channel = :letter AND (attribute_not_exists(printed_in) OR printed_in = :batch)")
+            .update_expression("SET printed_in = :batch")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
             .expression_attribute_values(":letter", AttributeValue::S(Channel::Letter.as_str().into()))
@@ -171,7 +171,9 @@ impl Store {
                     .send()
                     .await
                     .map_err(Unavailable::call)?;
-                let printed_in = got.item.and_then(|i| i.get("batch")?.as_s().ok().cloned());
+                let printed_in = got
+                    .item
+                    .and_then(|i| i.get("printed_in")?.as_s().ok().cloned());
                 Ok(if printed_in == Some(batch.id()) {
                     LetterClaim::Closed
                 } else {
@@ -198,7 +200,7 @@ impl Store {
             .update_item()
             .table_name(&self.tables.main)
             .set_key(Some(keys::message(id).into_item()))
-            .condition_expression("#state = :pending AND batch = :batch")
+            .condition_expression("#state = :pending AND printed_in = :batch")
             .update_expression(
                 "SET #state = :ending, closed_at = :at, expires = :expires REMOVE payload, pending",
             )

@@ -440,7 +440,7 @@ impl Writes<'_> {
         let delete = Delete::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(key.into_item()))
-            .condition_expression("attribute_not_exists(batch) OR #state <> :pending")
+            .condition_expression("attribute_not_exists(printed_in) OR #state <> :pending")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
             .build()
