@@ -15,6 +15,7 @@ mod letters;
 mod managing;
 mod member;
 mod openapi;
+mod organisations;
 mod permissions;
 mod practice;
 mod profile;
