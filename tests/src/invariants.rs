@@ -63,8 +63,8 @@ impl Contents {
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, counters of guesses.
-                (Some("K" | "G"), _) => {}
+                // The keyring, counters of guesses, the batch of letters.
+                (Some("K" | "G" | "L"), _) => {}
                 _ => panic!("an item of no known kind: {pk} {sk}"),
             }
         }
