@@ -4,11 +4,12 @@ use jiff::Timestamp;
 
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
-use crate::ids::MessageId;
+use crate::ids::{MessageId, OrganisationId, PortalId};
 use crate::invite::Invitation;
 use crate::message::Message;
 use crate::organisation::Organisation;
 use crate::record::RecordKey;
+use crate::review::Removed;
 use crate::session::Session;
 use crate::text::Email;
 
@@ -53,6 +54,17 @@ pub enum Change {
         organisation: Box<Organisation>,
         /// The address.
         email: Email,
+    },
+    /// Notes that somebody who was in a review of access was removed (EX-11).
+    NoteRemovedInReview {
+        /// The portal.
+        portal: PortalId,
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The review.
+        started_at: Timestamp,
+        /// Who.
+        removed: Box<Removed>,
     },
     /// Ties a plan record to the one account that registers with it on this portal.
     ClaimRecord {

@@ -431,6 +431,7 @@ pub fn accept(
         group_codes: Default::default(),
         since: now,
         ends_on: invitation.ends_on,
+        confirmed: None,
         way: None,
         record: None,
         category: None,

@@ -16,6 +16,7 @@ use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{LetterAddress, Policy, Role, Way};
 use crate::record::{PlanRecord, RecordData};
+use crate::review;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// The person who registers: all of it parsed, secrets already turned into hashes and codes.
@@ -191,6 +192,8 @@ pub fn register(
             .into_iter()
             .collect(),
         group_codes: group_codes(&record.data, policy),
+        review: None,
+        next_review_due_on: review::next_due_on(policy, now),
     });
     let mut agreements = record.data.agreements.clone();
     agreements.extend(applicant.accepts.clone());
@@ -229,6 +232,7 @@ pub fn register(
             .unwrap_or_default(),
         since: now,
         ends_on: None,
+        confirmed: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),
