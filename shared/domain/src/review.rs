@@ -97,11 +97,12 @@ pub enum Answer<'a> {
 
 /// Where an account stands in the organisation's latest review.
 ///
-/// Principals and who registered the organisation aren't in it: they answer for it, and there may
-/// be nobody to confirm them.
+/// Principals aren't in it, nor, where there is none, who registered the organisation: they answer
+/// for it, and there may be nobody to confirm them.
 pub fn answer<'a>(organisation: &Organisation, reviewed: Reviewed<'a>) -> Answer<'a> {
-    let answers_for_it =
-        reviewed.role == Role::Principal || *reviewed.account == organisation.registered_by;
+    let first =
+        organisation.principals.is_empty() && *reviewed.account == organisation.registered_by;
+    let answers_for_it = first || reviewed.role == Role::Principal;
     match &organisation.review {
         Some(review) if !answers_for_it && reviewed.since <= review.started_at => reviewed
             .confirmed
