@@ -326,7 +326,7 @@ pub fn reissue_code(
     acting: Acting<'_>,
     organisation: &Organisation,
     user: &Account,
-    fresh: FreshCode,
+    fresh: Option<FreshCode>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -343,7 +343,7 @@ pub fn reissue_code(
     check_end(current.ends_on, current.role, policy, origin)?;
     let id = MessageId::random(rng);
     let (gate, says) = issue_code(
-        fresh,
+        fresh.ok_or(Refusal::NoCodeAwaited)?,
         (organisation.name.clone(), user.user_name.to_string()),
         id.clone(),
         current.ends_on,
