@@ -594,6 +594,7 @@ async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     getting_back_in(&mut bill).await;
     managing_users(&mut bill).await;
+    reviewing(&mut bill).await;
     ones_own_profile(&mut bill).await;
     insta::assert_snapshot!("cost_of_flows_around", bill.table());
 
@@ -719,12 +720,61 @@ async fn managing_users(bill: &mut Bill) {
         )
         .await;
     }
+    bill.post(
+        "send a reset link to a user",
+        &ruth,
+        &format!("{path}/password-reset"),
+        json!({}),
+        202,
+    )
+    .await;
+    bill.post(
+        "send a user name to a user",
+        &ruth,
+        &format!("{path}/user-name-reminder"),
+        json!({}),
+        202,
+    )
+    .await;
     bill.request(
         "remove a user",
         &ruth,
         (Method::DELETE, &path),
         Value::Null,
         204,
+    )
+    .await;
+}
+
+/// A review of access, with one of the staff to answer for.
+async fn reviewing(bill: &mut Bill) {
+    bill.world.register("practice", dental()).await;
+    let omar = bill.world.sign_in("practice", "omar.haddad").await;
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": PASSWORD });
+    let ann = omar.post("/users", body).await.unwrap();
+    bill.post("begin a review", &omar, "/access-reviews", Value::Null, 201)
+        .await;
+    bill.get("show a review", &omar, "/access-reviews/current")
+        .await;
+    let path = format!("/access-reviews/current/users/{}", ann.text_at("/id"));
+    for (flow, answer) in [
+        ("confirm in a review", "confirmed"),
+        ("remove in a review", "removed"),
+    ] {
+        let body = json!({ "answer": answer });
+        bill.request(flow, &omar, (Method::PUT, &path), body, 200)
+            .await;
+    }
+    let (helen, _) = bill.world.provider().await;
+    let (kim, _) = bill.world.added_by(&helen, "Kim").await;
+    let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+    let path = format!("/users/{}/registration-code", list.text_at("/items/0/id"));
+    bill.post(
+        "send a registration code again",
+        &helen,
+        &path,
+        json!({}),
+        202,
     )
     .await;
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod bad_input;
+mod bulk;
 mod cost;
 mod eighth_portal;
 mod ends;
@@ -23,6 +24,8 @@ mod provider;
 mod races;
 mod recovery;
 mod refusals;
+mod reissue;
 mod restart;
+mod reviews;
 mod secrecy;
 mod sessions;

@@ -37,7 +37,7 @@ const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organisation";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 44] = [
+const ROUTES: &[(&str, &str, &[&str])] = &[
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
@@ -145,6 +145,30 @@ const ROUTES: [(&str, &str, &[&str]); 44] = [
     (
         "DELETE",
         "/{portal}/users/{id}",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/registration-code",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/password-reset",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/user-name-reminder",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    ("POST", "/{portal}/invitations.csv", &["no file"]),
+    ("POST", "/{portal}/users.csv", &["no file"]),
+    ("POST", "/{portal}/access-reviews", &[""]),
+    ("GET", "/{portal}/access-reviews/current", &[""]),
+    (
+        "PUT",
+        "/{portal}/access-reviews/current/users/{id}",
         &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
     ),
     ("PATCH", "/{portal}/me", &[""]),
@@ -479,6 +503,17 @@ impl Site {
                 let body = json!({ "status": status });
                 (with_id(self.target(actor, what).await), Some(body))
             }
+            (
+                "POST",
+                "/users/{id}/registration-code"
+                | "/users/{id}/password-reset"
+                | "/users/{id}/user-name-reminder",
+            ) => (with_id(self.target(actor, what).await), None),
+            ("POST", "/access-reviews" | "/invitations.csv" | "/users.csv") => (plain(), None),
+            ("PUT", "/access-reviews/current/users/{id}") => (
+                with_id(self.target(actor, what).await),
+                Some(json!({ "answer": "confirmed" })),
+            ),
             ("DELETE", "/users/{id}") => (with_id(self.target(actor, what).await), None),
             ("DELETE", "/sessions/{id}") => (with_id(self.session(actor, what).await), None),
             ("POST", "/registrations") => (plain(), Some(unknown_number(self.portal, n))),

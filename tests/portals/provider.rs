@@ -896,6 +896,9 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
                     "/{portal}/users/{id}/approval" => json!({ "services": [] }),
                     "/{portal}/users/{id}/access" => json!({ "role": "user", "services": [] }),
                     "/{portal}/users/{id}/status" => json!({ "status": "disabled" }),
+                    "/{portal}/access-reviews/current/users/{id}" => {
+                        json!({ "answer": "removed" })
+                    }
                     _ => json!({}),
                 });
             routes.push((method, path.replace("/{portal}", ""), body));

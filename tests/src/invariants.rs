@@ -59,7 +59,7 @@ impl Contents {
                 (Some("O"), Some("I")) => all.invitations.push(item),
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
                 // That somebody was removed: it outlives them.
-                (Some("O"), Some("F")) => {}
+                (Some("O"), Some("F" | "V")) => {}
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
@@ -319,7 +319,14 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 lower("/name/last"),
                 lower("/email"),
             ]);
-            for field in ["role", "services", "group_codes", "since", "ends_on"] {
+            for field in [
+                "role",
+                "services",
+                "group_codes",
+                "since",
+                "ends_on",
+                "confirmed",
+            ] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
             expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
@@ -336,7 +343,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for (key, row) in &all.rows {
         let account = expected.remove(key);
         let mut row = row.clone();
-        for optional in ["last_sign_in_at", "ends_on"] {
+        for optional in ["last_sign_in_at", "ends_on", "confirmed"] {
             if row.get(optional).is_none() {
                 row[optional] = Value::Null;
             }

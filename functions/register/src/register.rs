@@ -337,7 +337,7 @@ fn parse<'a>(
     let password = credentials::new_password(
         "password",
         &request.password,
-        user_name.as_ref(),
+        (user_name.as_ref(), name.as_ref()),
         policy,
         &mut fields,
     );

@@ -113,7 +113,7 @@ pub(crate) async fn reset(
     let password = credentials::new_password(
         "new_password",
         &request.new_password,
-        user_name.as_ref(),
+        (user_name.as_ref(), None),
         &policy,
         &mut fields,
     );
@@ -182,7 +182,7 @@ pub(crate) async fn reset(
     credentials::new_password(
         "new_password",
         &request.new_password,
-        Some(&account.user_name),
+        (Some(&account.user_name), Some(&account.name)),
         &policy,
         &mut fields,
     );

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
+use crate::review::Confirmation;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// A password's Argon2id hash in PHC string format.
@@ -167,6 +168,8 @@ pub struct Membership {
     pub since: Timestamp,
     /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
     pub ends_on: Option<Date>,
+    /// When a manager last confirmed it in a review of access (EX-11).
+    pub confirmed: Option<Confirmation>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
     /// The plan record they registered with.
@@ -194,6 +197,7 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             since: now,
+            confirmed: None,
             ends_on: None,
             way: None,
             record: None,

@@ -34,6 +34,12 @@ pub enum Action {
     ReinstateUser,
     /// An administrator removed a user from the organisation.
     RemoveUser,
+    /// A registration code was issued anew and sent.
+    ReissueRegistrationCode,
+    /// A review of access began.
+    StartAccessReview,
+    /// A manager confirmed somebody's access in a review.
+    ConfirmAccess,
     /// Somebody signed in, or tried to.
     SignIn,
     /// Somebody signed out.

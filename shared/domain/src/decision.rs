@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::organisation::Organisation;
 use crate::policy::Slug;
 use crate::record::RecordKey;
+use crate::review::Removed;
 use crate::session::Session;
 use crate::text::Email;
 
@@ -54,6 +55,17 @@ pub enum Change {
         organisation: Box<Organisation>,
         /// The address.
         email: Email,
+    },
+    /// Notes that somebody who was in a review of access was removed (EX-11).
+    NoteRemovedInReview {
+        /// The portal.
+        portal: PortalId,
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The review.
+        started_at: Timestamp,
+        /// Who.
+        removed: Box<Removed>,
     },
     /// Ties a plan record on a portal to what is made of it, and a way of registering to the one
     /// account that uses it.

@@ -22,6 +22,7 @@ pub mod profile;
 pub mod record;
 pub mod recover;
 pub mod register;
+pub mod review;
 pub mod session;
 pub mod sign_in;
 pub mod text;

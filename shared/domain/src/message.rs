@@ -170,6 +170,13 @@ pub enum MailText {
         /// What became of it.
         change: AccessChange,
     },
+    /// To managers who are asked to review who has access (EX-11).
+    AccessReview {
+        /// The organisation.
+        organisation: String,
+        /// The last day for the answers.
+        answer_by: Date,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To whose security or hint questions have changed (UX-06).
@@ -201,6 +208,8 @@ pub enum MailText {
         token: Sensitive,
         /// For how many minutes it can be used.
         minutes: u32,
+        /// The organisation whose administrator asked for it; none where it was the owner (BL-14).
+        asked_by: Option<String>,
     },
     /// To who asked for the user name.
     UserNameReminder {

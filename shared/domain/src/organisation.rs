@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::record::RecordKey;
+use crate::review::Review;
 
 /// An organisation that registered on a portal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,4 +33,8 @@ pub struct Organisation {
     pub principals: BTreeSet<AccountId>,
     /// The group codes that can be assigned to its people.
     pub group_codes: BTreeSet<String>,
+    /// The latest review of access, if there was one (EX-11).
+    pub review: Option<Review>,
+    /// When the next one is due; none on portals without.
+    pub next_review_due_on: Option<Date>,
 }

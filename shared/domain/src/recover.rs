@@ -8,7 +8,7 @@ use rand::{CryptoRng, Rng};
 use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::message::MailText;
+use crate::message::{MailText, Message};
 use crate::policy::{Policy, RecoveryMeans};
 use crate::register::mail;
 use crate::session::{Token, TokenKind};
@@ -90,6 +90,25 @@ pub fn send_link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<Decision> {
+    let (after, link) = link(account, None, policy, origin, rng)?;
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
+        .on(account.id.as_str());
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send([link]),
+    )
+}
+
+/// A fresh link in place of any older one, on its way to the owner's own address, whoever asked for
+/// it. None where the account can't be recovered.
+pub(crate) fn link(
+    account: &Account,
+    asked_by: Option<String>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Option<(Account, Message)> {
     if !recoverable(account, policy, origin) {
         return None;
     }
@@ -100,22 +119,12 @@ pub fn send_link(
         token: token.digest(),
         expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
     });
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
-        .on(account.id.as_str());
-    let link = mail(
-        account,
-        origin.at,
-        MailText::PasswordReset {
-            token: token.expose(),
-            minutes,
-        },
-        rng,
-    );
-    Some(
-        Decision::recording(audit)
-            .update(account, after)
-            .send([link]),
-    )
+    let says = MailText::PasswordReset {
+        token: token.expose(),
+        minutes,
+        asked_by,
+    };
+    Some((after, mail(account, origin.at, says, rng)))
 }
 
 /// Sends the owner the user name. None where the account can't be recovered.
@@ -125,20 +134,25 @@ pub fn send_user_name(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    if !recoverable(account, policy, origin) {
-        return None;
-    }
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng)
         .on(account.id.as_str());
-    let reminder = mail(
-        account,
-        origin.at,
-        MailText::UserNameReminder {
-            user_name: account.user_name.to_string(),
-        },
-        rng,
-    );
+    let reminder = reminder(account, policy, origin, rng)?;
     Some(Decision::recording(audit).send([reminder]))
+}
+
+/// The user name, on its way to the owner's own address. None where the account can't be recovered.
+pub(crate) fn reminder(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Message> {
+    recoverable(account, policy, origin).then(|| {
+        let says = MailText::UserNameReminder {
+            user_name: account.user_name.to_string(),
+        };
+        mail(account, origin.at, says, rng)
+    })
 }
 
 /// Whether the link that a token comes from works, so that its page can go on.

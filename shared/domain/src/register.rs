@@ -17,6 +17,7 @@ use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{LetterAddress, Policy, Role, Way};
 use crate::record::{PlanRecord, RecordData};
+use crate::review;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// The person who registers: all of it parsed, secrets already turned into hashes and codes.
@@ -229,6 +230,8 @@ fn admit(
                 version: 0,
                 principals: principal.then(|| id.clone()).into_iter().collect(),
                 group_codes: group_codes(&record.data, policy),
+                review: None,
+                next_review_due_on: review::next_due_on(policy, now),
             };
             let claims = Claims::New(Some(new.id.clone()));
             let change = Change::CreateOrganisation(new.clone());
@@ -270,6 +273,7 @@ fn admit(
         group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
         ends_on: None,
+        confirmed: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),

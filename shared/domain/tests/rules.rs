@@ -395,6 +395,7 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         group_codes: BTreeSet::new(),
         since: at(NOW),
         ends_on: None,
+        confirmed: None,
         way: way.map(str::to_owned),
         record: None,
         category: None,

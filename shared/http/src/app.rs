@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use vestibule_domain::activate::FreshCode;
+use vestibule_domain::policy::RegistrationCodePolicy;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::Store;
 
@@ -79,6 +80,23 @@ impl App {
     /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Keyring {
         self.store.keyring()
+    }
+
+    /// A fresh registration code, with its code in the table (BL-08).
+    pub fn fresh_registration_code(
+        &self,
+        rules: &RegistrationCodePolicy,
+        rng: &mut StdRng,
+    ) -> FreshCode {
+        FreshCode::random(
+            rules.prefix.as_str(),
+            rules.digits.get(),
+            rng,
+            |id, code| {
+                self.keyring()
+                    .mac(Purpose::RegistrationCode, id.as_str(), code)
+            },
+        )
     }
 
     /// A fresh PIN of so many digits, with its code.

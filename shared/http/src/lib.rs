@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod bulk;
 pub mod caller;
 pub mod credentials;
 pub mod fields;

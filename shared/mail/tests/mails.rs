@@ -122,6 +122,21 @@ fn every_kind(
             },
         ),
         (
+            "access_review",
+            MailText::AccessReview {
+                organisation: "Blue Heron Manufacturing".into(),
+                answer_by: day,
+            },
+        ),
+        (
+            "password_reset_by_administrator",
+            MailText::PasswordReset {
+                token: Sensitive::new(secret),
+                minutes: 30,
+                asked_by: Some("Blue Heron Manufacturing".into()),
+            },
+        ),
+        (
             "access_removed",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),

@@ -196,6 +196,16 @@ impl Writes<'_> {
                 email,
             } => self
                 .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
+            Change::NoteRemovedInReview {
+                portal,
+                organisation,
+                started_at,
+                removed,
+            } => {
+                let account = &removed.account;
+                let key = keys::removed_in_review(portal, organisation, *started_at, account);
+                self.put(item::write(key, removed)?)
+            }
             Change::ClaimRecord {
                 record,
                 portal,

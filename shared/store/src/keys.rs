@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
 use vestibule_domain::record::RecordKey;
@@ -98,6 +99,23 @@ pub(crate) fn former_user(portal: &PortalId, organisation: &OrganisationId, emai
         format!("O#{portal}#{organisation}"),
         format!("F#{}", email.key()),
     )
+}
+
+/// The trace of somebody who was removed while in the review that began at a moment.
+pub(crate) fn removed_in_review(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    started_at: Timestamp,
+    account: &AccountId,
+) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{}{account}", removed_in(started_at)),
+    )
+}
+
+pub(crate) fn removed_in(started_at: Timestamp) -> String {
+    format!("V#{started_at}#")
 }
 
 pub(crate) fn invitation(

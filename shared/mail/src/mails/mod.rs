@@ -1,6 +1,7 @@
 //! What each mail says, one file a mail, and how it is laid out.
 
 mod access_changed;
+mod access_review;
 mod account_made;
 mod approved;
 mod backup_wanted;
@@ -146,6 +147,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             change,
         } => access_changed::content(organisation, *change, policy),
+        MailText::AccessReview {
+            organisation,
+            answer_by,
+        } => access_review::content(organisation, *answer_by, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,
@@ -156,9 +161,11 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             reply_to,
             text,
         } => feedback::content(user_name, reply_to, text, policy),
-        MailText::PasswordReset { token, minutes } => {
-            password_reset::content(token, *minutes, policy)
-        }
+        MailText::PasswordReset {
+            token,
+            minutes,
+            asked_by,
+        } => password_reset::content(token, *minutes, asked_by.as_deref(), policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),

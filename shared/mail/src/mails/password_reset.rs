@@ -6,14 +6,25 @@ use vestibule_domain::text::Sensitive;
 use crate::content::{Block, Content};
 use crate::words::{help, page, portal};
 
-pub(super) fn content(token: &Sensitive, minutes: u32, policy: &Policy) -> Content {
+pub(super) fn content(
+    token: &Sensitive,
+    minutes: u32,
+    asked_by: Option<&str>,
+    policy: &Policy,
+) -> Content {
+    let portal = portal(policy);
+    let who = match asked_by {
+        Some(organisation) => format!(
+            "An administrator of {organisation} asked for a new password for your account on {portal}. They do not get to see this link."
+        ),
+        None => format!(
+            "Somebody, we hope it was you, asked for a new password for your account on {portal}."
+        ),
+    };
     Content::new(
         format!("Choose a new password on {}", policy.title),
         vec![
-            Block::text(format!(
-                "Somebody, we hope it was you, asked for a new password for your account on {}.",
-                portal(policy)
-            )),
+            Block::text(who),
             Block::link(
                 "Choose a new password",
                 &page(policy, &format!("/password-reset#token={}", token.expose())),
