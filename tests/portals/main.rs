@@ -8,6 +8,7 @@ mod cost;
 mod eighth_portal;
 mod faults;
 mod group;
+mod help_desk;
 mod invitations;
 mod managing;
 mod member;

@@ -9,14 +9,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::Account;
-use vestibule_domain::activate::FreshCode;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::{self, NewUser};
 use vestibule_domain::policy::{JoinBy, Role};
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::Email;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
-use vestibule_secrets::Purpose;
 use vestibule_store::{CommitError, Unique, UserRow};
 
 use crate::{UserAnswer, problem};
@@ -121,16 +119,10 @@ pub(crate) async fn add_user(
     };
     let mut id = Account::natural_id(&policy.portal, &user_name.key());
     loop {
-        let code = policy
-            .registration_code
-            .as_ref()
-            .filter(|_| join_by == Some(JoinBy::RegistrationCode))
-            .map(|p| {
-                FreshCode::random(p.prefix.as_str(), p.digits.get(), &mut rng, |id, code| {
-                    app.keyring()
-                        .mac(Purpose::RegistrationCode, id.as_str(), code)
-                })
-            });
+        let code = match join_by {
+            Some(JoinBy::RegistrationCode) => app.fresh_registration_code(policy, &mut rng),
+            _ => None,
+        };
         let new = NewUser {
             applicant: Applicant {
                 id: id.clone(),

@@ -270,6 +270,58 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
+/// Sends a new registration code in place of the one that is waited for; the old one is dead at once
+/// (BL-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn reissue_code(
+    account: &Account,
+    organisation: (&OrganisationId, &str),
+    by: Reissuer,
+    fresh: FreshCode,
+    policy: &Policy,
+    audit: AuditEvent,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let (id, name) = organisation;
+    let now = audit.at;
+    let rules = policy
+        .registration_code
+        .as_ref()
+        .ok_or(Refusal::NotAwaited)?;
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(Some(id))
+        .filter(|m| matches!(m.gate, Gate::RegistrationCode { .. }))
+        .ok_or(Refusal::NotAwaited)?;
+    if !rules.reissued_by.contains(&by) {
+        return Err(Refusal::NotYours);
+    }
+    let (usable_until, expires_at) = policy.valid_until(now, rules.valid_days.get());
+    let says = MailText::RegistrationCode {
+        organisation: name.to_owned(),
+        user_name: account.user_name.to_string(),
+        code: fresh.digits,
+        usable_until,
+    };
+    let carrier = mail(account, now, says, rng);
+    membership.gate = Gate::RegistrationCode {
+        issue: Issue {
+            id: fresh.id,
+            code: fresh.code,
+            issued_at: now,
+            expires_at,
+            carried_by: carrier.id().clone(),
+            abroad: false,
+        },
+    };
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([carrier]);
+    Ok((after, decision))
+}
+
 /// Notes which agreements the plan has on file now, as its records say, and posts the PIN letter that
 /// waited for one (AG-11, BL-10). None where nothing changes.
 ///

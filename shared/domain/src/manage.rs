@@ -296,7 +296,7 @@ fn may_take_away(
 }
 
 /// The organisation with another set of principals, if that changes it.
-fn with_principals(
+pub(crate) fn with_principals(
     organisation: &Organisation,
     user: &Account,
     role: Option<Role>,
@@ -315,7 +315,7 @@ fn with_principals(
     )
 }
 
-fn changed(decision: Decision, organisation: Option<Change>) -> Decision {
+pub(crate) fn changed(decision: Decision, organisation: Option<Change>) -> Decision {
     organisation.into_iter().fold(decision, Decision::change)
 }
 

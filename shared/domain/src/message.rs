@@ -157,6 +157,11 @@ pub enum MailText {
         /// What became of it.
         change: AccessChange,
     },
+    /// To whose account the help desk has changed (UX-12).
+    HelpDeskActed {
+        /// What it did.
+        act: HelpDeskAct,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To the new address, which its owner has to confirm (BL-12).
@@ -186,11 +191,40 @@ pub enum MailText {
         token: Sensitive,
         /// For how many minutes it can be used.
         minutes: u32,
+        /// Whether the help desk has asked for it (BL-14).
+        by_help_desk: bool,
     },
     /// To who asked for the user name.
     UserNameReminder {
         /// The user name.
         user_name: String,
+    },
+}
+
+/// What the help desk has done to somebody's account. What it says to itself isn't in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelpDeskAct {
+    /// Cleared the counts of wrong guesses.
+    Unlocked,
+    /// Reinstated it (BA-06).
+    Reinstated,
+    /// Gave it another user name (ME-09).
+    Renamed {
+        /// The user name now.
+        user_name: String,
+    },
+    /// Chose other e-news (BL-13).
+    SubscriptionsChanged {
+        /// The titles of what is subscribed to now.
+        titles: Vec<String>,
+    },
+    /// Removed the person from an organisation, or deleted the account (EX-12).
+    Removed {
+        /// The organisation; none where the person belonged to none.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
     },
 }
 

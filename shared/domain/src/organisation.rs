@@ -19,8 +19,8 @@ pub struct Organisation {
     pub kind: String,
     /// What the plan calls it.
     pub name: String,
-    /// The plan record it registered with.
-    pub record: RecordKey,
+    /// The plan record it registered with; none for the plan's own help desk.
+    pub record: Option<RecordKey>,
     /// Who registered it first (AG-03).
     pub registered_by: AccountId,
     /// When.

@@ -90,11 +90,46 @@ pub fn send_link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<Decision> {
+    link(account, TokenKind::Reset, policy, origin, rng)
+}
+
+/// The same for the help desk, which knows whom it speaks to: its link needs nothing besides, and
+/// works where the portal asks for security answers that the owner has forgotten too (BL-14).
+pub(crate) fn send_vouched_link(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Option<Decision> {
+    link(account, TokenKind::VouchedReset, policy, origin, rng)
+}
+
+/// What has to be shown to set a new password, all of it: what the portal asks for, or the help
+/// desk's link alone.
+pub fn means_for(token: Option<&Token>, policy: &Policy) -> BTreeSet<RecoveryMeans> {
+    match token.map(Token::kind) {
+        Some(TokenKind::VouchedReset) => BTreeSet::from([RecoveryMeans::Email]),
+        _ => policy.recovery.forgot_password.clone(),
+    }
+}
+
+/// Reads the token of a reset link, whoever it was asked for by.
+pub fn parse_link(text: &str) -> Option<Token> {
+    Token::parse(TokenKind::Reset, text).or_else(|| Token::parse(TokenKind::VouchedReset, text))
+}
+
+fn link(
+    account: &Account,
+    kind: TokenKind,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Option<Decision> {
     if !recoverable(account) {
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
-    let token = Token::random(TokenKind::Reset, account.id.to_string(), rng);
+    let token = Token::random(kind, account.id.to_string(), rng);
     let mut after = account.clone();
     after.reset = Some(ResetLink {
         token: token.digest(),
@@ -108,6 +143,7 @@ pub fn send_link(
         MailText::PasswordReset {
             token: token.expose(),
             minutes,
+            by_help_desk: kind == TokenKind::VouchedReset,
         },
         rng,
     );
@@ -158,9 +194,9 @@ pub fn reset_password(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let account = account.filter(|a| {
-        recoverable(a) && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
-    })?;
+    let means = means_for(evidence.token.as_ref(), policy);
+    let account =
+        account.filter(|a| recoverable(a) && evidence.proves(&means, a, &verify, origin))?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
     let audit = AuditEvent::done(

@@ -182,7 +182,7 @@ pub fn register(
         portal: policy.portal.clone(),
         kind: kind.to_string(),
         name: record.data.name.clone(),
-        record: record.key.clone(),
+        record: Some(record.key.clone()),
         registered_by: applicant.id.clone(),
         registered_at: now,
         version: 0,

@@ -17,6 +17,7 @@
 //! | an organisation's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
+//! | the help desk's view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, BatchGetItem twice | 1 an item |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |

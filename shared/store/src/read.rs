@@ -167,7 +167,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
@@ -435,6 +435,23 @@ impl Store {
             .await?
             .map(item::read)
             .transpose()
+    }
+
+    /// Several organisations, in one call; those that there are.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisations(
+        &self,
+        portal: &PortalId,
+        ids: impl Iterator<Item = &OrganisationId>,
+    ) -> Result<Vec<Organisation>, Unavailable> {
+        let wanted: Vec<_> = ids.map(|id| keys::organisation(portal, id)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.batch(wanted).await?;
+        found.into_iter().map(item::read).collect()
     }
 
     /// What an invitation to an address is decided on: the organisation, its invitation to the

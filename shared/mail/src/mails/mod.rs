@@ -7,6 +7,7 @@ mod backup_wanted;
 mod confirm_email;
 mod email_change;
 mod feedback;
+mod help_desk_acted;
 mod invitation;
 mod invited_person_registered;
 mod password_changed;
@@ -140,9 +141,12 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             reply_to,
             text,
         } => feedback::content(user_name, reply_to, text, policy),
-        MailText::PasswordReset { token, minutes } => {
-            password_reset::content(token, *minutes, policy)
-        }
+        MailText::PasswordReset {
+            token,
+            minutes,
+            by_help_desk,
+        } => password_reset::content(token, *minutes, *by_help_desk, policy),
+        MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
     }

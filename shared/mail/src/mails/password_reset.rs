@@ -6,14 +6,28 @@ use vestibule_domain::text::Sensitive;
 use crate::content::{Block, Content};
 use crate::words::{help, page, portal};
 
-pub(super) fn content(token: &Sensitive, minutes: u32, policy: &Policy) -> Content {
+pub(super) fn content(
+    token: &Sensitive,
+    minutes: u32,
+    by_help_desk: bool,
+    policy: &Policy,
+) -> Content {
+    let asked = if by_help_desk {
+        format!(
+            "{} has started the way to a new password for your account on {}.",
+            policy.help_desk.name,
+            portal(policy)
+        )
+    } else {
+        format!(
+            "Somebody, we hope it was you, asked for a new password for your account on {}.",
+            portal(policy)
+        )
+    };
     Content::new(
         format!("Choose a new password on {}", policy.title),
         vec![
-            Block::text(format!(
-                "Somebody, we hope it was you, asked for a new password for your account on {}.",
-                portal(policy)
-            )),
+            Block::text(asked),
             Block::link(
                 "Choose a new password",
                 &page(policy, &format!("/password-reset#token={}", token.expose())),
