@@ -60,9 +60,7 @@ pub(crate) async fn reissue_pin(
             policy,
         ));
     }
-    let address = app
-        .letter_address(&caller.account, membership, policy)
-        .await?;
+    let address = app.letter_address(membership, policy).await?;
     let organisation = match &membership.organisation {
         Some(id) => app.store.organisation(&policy.portal, id).await?,
         None => None,

@@ -1,7 +1,7 @@
 //! What every act has in common: who may, on which account, why; and deciding anew when the account
 //! changed meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -18,7 +18,7 @@ use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::{PostalAddress, Reason};
 use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses};
-use vestibule_store::CommitError;
+use vestibule_store::{CommitError, UserFilter};
 
 use crate::AccountAnswer;
 
@@ -102,6 +102,17 @@ pub(crate) fn why(
     Some((reason?, named?))
 }
 
+/// What else an act looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Nothing but the account and its organisations.
+    Nothing,
+    /// Where letters would go.
+    Addresses,
+    /// Who else is in its organisations.
+    Colleagues,
+}
+
 /// An account with what is needed to decide about it.
 pub(crate) struct Case<'a> {
     pub app: &'a App,
@@ -114,6 +125,8 @@ pub(crate) struct Case<'a> {
     pub origin: Origin,
     locked: bool,
     addresses: BTreeMap<Option<OrganisationId>, PostalAddress>,
+    /// The organisations that have other users too.
+    shared: BTreeSet<OrganisationId>,
 }
 
 impl<'a> Case<'a> {
@@ -154,25 +167,40 @@ impl<'a> Case<'a> {
             origin,
             locked,
             addresses: BTreeMap::new(),
+            shared: BTreeSet::new(),
         })
     }
 
-    /// Looks up where the letters would go that the account waits for.
-    async fn with_addresses(mut self) -> Result<Self, Problem> {
-        let waiting = self
-            .account
-            .memberships
-            .iter()
-            .filter(|m| matches!(m.gate, Gate::Pin { .. } | Gate::PinLetterWithheld));
-        for membership in waiting {
-            let address = self
-                .app
-                .letter_address(&self.account, membership, self.policy)
-                .await?;
-            self.addresses
-                .extend(address.map(|a| (membership.organisation.clone(), a)));
+    /// Looks up what else an act wants.
+    async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
+        for membership in &self.account.memberships {
+            let waits = matches!(membership.gate, Gate::Pin { .. } | Gate::PinLetterWithheld);
+            if wants == Wants::Addresses && waits {
+                let address = self.app.letter_address(membership, self.policy).await?;
+                self.addresses
+                    .extend(address.map(|a| (membership.organisation.clone(), a)));
+            }
+            if let Some(id) = membership
+                .organisation
+                .as_ref()
+                .filter(|_| wants == Wants::Colleagues)
+            {
+                let page = self
+                    .app
+                    .store
+                    .users(&self.policy.portal, id, &UserFilter::default(), None, 2)
+                    .await?;
+                if page.items.iter().any(|u| u.account != self.account.id) {
+                    self.shared.insert(id.clone());
+                }
+            }
         }
         Ok(self)
+    }
+
+    /// Whether the account is an organisation's only user.
+    pub fn alone(&self, organisation: &OrganisationId) -> bool {
+        !self.shared.contains(organisation)
     }
 
     /// Where a letter that a membership waits for would go.
@@ -199,6 +227,7 @@ pub(crate) async fn act(
     caller: &Caller,
     path: &AccountPath,
     reason: &Reason,
+    wants: Wants,
     mut decide: impl FnMut(&Case<'_>, Staff<'_>, &mut StdRng) -> Result<(Account, Decision), Refusal>,
 ) -> Result<AccountAnswer, Problem> {
     let staff = Staff {
@@ -209,7 +238,7 @@ pub(crate) async fn act(
     for _ in 0..LOOKS {
         let case = Case::open(app, caller, Permission::ActOnAccounts, path)
             .await?
-            .with_addresses()
+            .with(wants)
             .await?;
         let (after, decision) =
             decide(&case, staff, &mut rng).map_err(|refusal| problem(refusal, case.policy))?;
@@ -291,10 +320,27 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             let detail = format!("must be publications of the portal: {}", offered.join(", "));
             Problem::invalid_field("subscriptions", &detail)
         }
+        Refusal::NoRecord => conflict(
+            "no-record",
+            "No plan record",
+            "This account did not register with a plan record.",
+        ),
+        Refusal::NoSuchAgreement => {
+            Problem::invalid_field("agreement", "must be an agreement that the plan records")
+        }
+        Refusal::OtherRevision => Problem::invalid_field(
+            "revision",
+            "must be the current revision; an older one has to be signed anew",
+        ),
+        Refusal::OthersThere => conflict(
+            "others-there",
+            "Others are there",
+            "Others came into the organisation after this registration. Remove them first.",
+        ),
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "The last principal",
-            "The organisation would have no principal left. It needs another one first.",
+            "The organisation would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
         ),
         Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
             "invitation-used",

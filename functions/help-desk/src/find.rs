@@ -181,7 +181,8 @@ async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Pr
                     person: 0,
                 };
                 let records = app.store.plan_records(&key).await?;
-                ids.extend(records.iter().filter_map(|r| r.claims.get(portal).cloned()));
+                let claims = records.iter().filter_map(|r| r.claims.get(portal));
+                ids.extend(claims.flat_map(|c| c.by.values().cloned()));
             }
             let accounts = ids
                 .iter()

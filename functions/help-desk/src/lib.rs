@@ -3,7 +3,9 @@
 //! is on the audit trail of the account's portal.
 
 mod case;
+mod detach_record;
 mod find;
+mod record_agreement;
 mod reinstate;
 mod reissue_code;
 mod reissue_pin;
@@ -18,7 +20,7 @@ mod unlock;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
-use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Registration, Status};
+use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Policy;
 use vestibule_http::{Api, answer};
@@ -37,6 +39,8 @@ pub fn api() -> Api {
         .routes(routes!(rename::rename))
         .routes(routes!(subscribe::subscribe))
         .routes(routes!(remove::remove))
+        .routes(routes!(record_agreement::record_agreement))
+        .routes(routes!(detach_record::detach_record))
 }
 
 /// An account, as the help desk sees it: what helps to serve its owner, and neither a secret nor what
@@ -141,7 +145,6 @@ impl LetterOfAccount {
 impl MembershipAnswer {
     fn of(
         membership: &Membership,
-        account: &Account,
         organisations: &[Organisation],
         policy: &Policy,
         now: jiff::Timestamp,
@@ -158,16 +161,12 @@ impl MembershipAnswer {
                 .find(|o| Some(&o.id) == id)
                 .map(|o| o.name.clone()),
             role: membership.role.as_str(),
-            registration: match membership.registration() {
-                Registration::Pending => "pending",
-                Registration::AwaitingApproval => "awaiting_approval",
-                Registration::Registered => "registered",
-            },
+            registration: membership.registration().as_str(),
             since: answer::moment(membership.since),
             letter: LetterOfAccount::of(membership, policy, now),
             registration_code_until: code,
-            missing_agreement: account
-                .missing_agreement(membership, policy)
+            missing_agreement: membership
+                .missing_agreement(policy)
                 .map(|a| a.id.to_string()),
         }
     }
@@ -205,7 +204,7 @@ impl AccountAnswer {
             memberships: account
                 .memberships
                 .iter()
-                .map(|m| MembershipAnswer::of(m, account, organisations, policy, now))
+                .map(|m| MembershipAnswer::of(m, organisations, policy, now))
                 .collect(),
         }
     }

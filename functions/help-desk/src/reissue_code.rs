@@ -10,7 +10,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// A registration code to be sent anew.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,21 +52,28 @@ pub(crate) async fn reissue_code(
         &mut fields,
     );
     let (reason, organisation) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        let fresh = app
-            .fresh_registration_code(case.policy, rng)
-            .ok_or(Refusal::NotThisPortal)?;
-        help_desk::reissue_code(
-            staff,
-            &case.account,
-            organisation.as_ref(),
-            &case.organisations,
-            fresh,
-            case.policy,
-            &case.origin,
-            rng,
-        )
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            let fresh = app
+                .fresh_registration_code(case.policy, rng)
+                .ok_or(Refusal::NotThisPortal)?;
+            help_desk::reissue_code(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                fresh,
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
     .await
     .map(Json)
 }

@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// A PIN letter to be posted anew.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,21 +51,28 @@ pub(crate) async fn reissue_pin(
         &mut fields,
     );
     let (reason, organisation) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
-        let fresh = app.fresh_pin(digits, rng);
-        help_desk::reissue_pin(
-            staff,
-            &case.account,
-            organisation.as_ref(),
-            &case.organisations,
-            fresh,
-            |membership| case.address(membership),
-            case.policy,
-            &case.origin,
-            rng,
-        )
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Addresses,
+        |case, staff, rng| {
+            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+            let fresh = app.fresh_pin(digits, rng);
+            help_desk::reissue_pin(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                fresh,
+                |membership| case.address(membership),
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
     .await
     .map(Json)
 }

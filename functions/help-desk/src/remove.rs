@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// Somebody to be removed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,16 +51,23 @@ pub(crate) async fn remove(
         &mut fields,
     );
     let (reason, organisation) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        help_desk::remove(
-            staff,
-            &case.account,
-            organisation.as_ref(),
-            &case.organisations,
-            &case.origin,
-            rng,
-        )
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            help_desk::remove(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                &case.origin,
+                rng,
+            )
+        },
+    )
     .await
     .map(Json)
 }

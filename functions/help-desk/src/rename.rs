@@ -10,7 +10,7 @@ use vestibule_domain::text::UserName;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// Another user name.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,17 +50,24 @@ pub(crate) async fn rename(
     let user_name = fields.take("user_name", UserName::parse(&request.user_name, shortest));
     let why = why(&request.reason, None, &mut fields);
     let ((reason, _), user_name) = fields.finish(why.zip(user_name))?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        let user_name = user_name.clone();
-        help_desk::rename(
-            staff,
-            &case.account,
-            user_name,
-            case.policy,
-            &case.origin,
-            rng,
-        )
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            let user_name = user_name.clone();
+            help_desk::rename(
+                staff,
+                &case.account,
+                user_name,
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
     .await
     .map(Json)
 }

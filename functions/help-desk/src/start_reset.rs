@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// A reset of the password to be started.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,9 +45,16 @@ pub(crate) async fn start_reset(
     let mut fields = Fields::default();
     let why = why(&request.reason, None, &mut fields);
     let (reason, _) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        help_desk::start_reset(staff, &case.account, case.policy, &case.origin, rng)
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            help_desk::start_reset(staff, &case.account, case.policy, &case.origin, rng)
+        },
+    )
     .await
     .map(Json)
 }

@@ -11,7 +11,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// The e-news, exactly these.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -49,17 +49,24 @@ pub(crate) async fn subscribe(
     let mut fields = Fields::default();
     let why = why(&request.reason, None, &mut fields);
     let (reason, _) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        let subscriptions = request.subscriptions.clone();
-        help_desk::subscribe(
-            staff,
-            &case.account,
-            subscriptions,
-            case.policy,
-            &case.origin,
-            rng,
-        )
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            let subscriptions = request.subscriptions.clone();
+            help_desk::subscribe(
+                staff,
+                &case.account,
+                subscriptions,
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
     .await
     .map(Json)
 }

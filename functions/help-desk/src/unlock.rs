@@ -9,7 +9,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, guesses};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, act, allowed, why};
+use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// An account to be unlocked.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,10 +45,17 @@ pub(crate) async fn unlock(
     let mut fields = Fields::default();
     let why = why(&request.reason, None, &mut fields);
     let (reason, _) = fields.finish(why)?;
-    act(&app, &caller, &path, &reason, |case, staff, rng| {
-        let counters = guesses::of_account(&app, &case.account, case.policy, case.origin.at);
-        help_desk::unlock(staff, &case.account, counters, &case.origin, rng)
-    })
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            let counters = guesses::of_account(&app, &case.account, case.policy, case.origin.at);
+            help_desk::unlock(staff, &case.account, counters, &case.origin, rng)
+        },
+    )
     .await
     .map(Json)
 }

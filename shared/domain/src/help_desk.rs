@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use rand::{CryptoRng, Rng};
 use sha2::{Digest, Sha256};
 
-use crate::account::{Account, Gate, Membership, Registration, Status};
-use crate::activate::{self, FreshCode};
+use crate::account::{Account, Gate, LetterStatus, Membership, Registration, Status};
+use crate::activate::{self, FreshCode, WithheldLetter};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::ids::{AccountId, OrganisationId, PortalId};
@@ -18,9 +18,9 @@ use crate::invite::{self, Invitation};
 use crate::manage;
 use crate::message::{HelpDeskAct, MailText};
 use crate::organisation::Organisation;
-use crate::policy::{NamedBy, Policy, Reissuer, Role};
+use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
 use crate::recover;
-use crate::register::{Applicant, Registered, mail};
+use crate::register::{self, Applicant, Registered, mail};
 use crate::session::Token;
 use crate::text::{PostalAddress, Reason, UserName};
 
@@ -60,6 +60,14 @@ pub enum Refusal {
     NoSuchPublication,
     /// The organisation would have no principal left.
     LastPrincipal,
+    /// The same, and others are in it.
+    OthersThere,
+    /// The account registered with no plan record there.
+    NoRecord,
+    /// The plan records no such agreement.
+    NoSuchAgreement,
+    /// What was signed isn't the current revision.
+    OtherRevision,
     /// The invitation can't be sent again.
     Invitation(invite::Refusal),
 }
@@ -384,8 +392,8 @@ pub fn subscribe(
 }
 
 /// Removes somebody from an organisation, whatever they are there, or deletes a member's account; who
-/// belongs to no other organisation is deleted for good (EX-12). The last principal stays, as no
-/// organisation is without one.
+/// belongs to no other organisation is deleted for good (EX-12). The way in which they registered with
+/// the plan's record is free again. The last principal stays, as no organisation is without one.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -401,29 +409,17 @@ pub fn remove(
         return Err(Refusal::Deleted);
     }
     let membership = choose(account, named, |_| true, Refusal::NotInOrganisation)?;
-    let organisation = membership
-        .organisation
-        .as_ref()
-        .and_then(|id| organisations.iter().find(|o| o.id == *id));
-    let mut after = account.clone();
-    after
-        .memberships
-        .retain(|m| m.organisation != membership.organisation);
-    let deleted = after.memberships.is_empty();
-    if deleted {
-        after.delete();
-    } else {
-        after.end_sessions();
-    }
-    let audit = staff
-        .audit(origin, Action::RemoveUser, rng)
-        .on(account.id.as_str())
-        .for_organisation(membership.organisation.as_ref());
+    let organisation = of(membership, organisations);
+    let (after, deleted) = without(account, membership);
     let act = HelpDeskAct::Removed {
         organisation: organisation.map(|o| o.name.clone()),
         deleted,
     };
     let told = tell(account, act, origin, rng);
+    let audit = staff
+        .audit(origin, Action::RemoveUser, rng)
+        .on(account.id.as_str())
+        .for_organisation(membership.organisation.as_ref());
     let mut decision = Decision::recording(audit).update(account, after.clone());
     if let Some(organisation) = organisation {
         let principals = manage::with_principals(organisation, account, None)
@@ -433,7 +429,168 @@ pub fn remove(
             email: account.email.clone(),
         });
     }
+    let decision = match release(account, membership, organisation.is_none()) {
+        Some(release) => decision.change(release),
+        None => decision,
+    };
     Ok((after, decision.send([told])))
+}
+
+fn of<'o>(membership: &Membership, organisations: &'o [Organisation]) -> Option<&'o Organisation> {
+    let id = membership.organisation.as_ref()?;
+    organisations.iter().find(|o| o.id == *id)
+}
+
+/// The account without a membership, and whether that has deleted it.
+fn without(account: &Account, membership: &Membership) -> (Account, bool) {
+    let mut after = account.clone();
+    after
+        .memberships
+        .retain(|m| m.organisation != membership.organisation);
+    let deleted = after.memberships.is_empty();
+    if deleted {
+        after.delete();
+    }
+    (after, deleted)
+}
+
+/// Frees the way in which somebody registered with a plan record; none where they didn't.
+fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Change> {
+    Some(Change::ReleaseRecord {
+        record: membership.record.clone()?,
+        portal: account.portal.clone(),
+        way: membership.way.clone()?,
+        account: account.id.clone(),
+        whole,
+    })
+}
+
+/// Undoes a registration that was matched with somebody else's plan record: the account loses what it
+/// opened, and is deleted where it opened nothing else; the record can be registered with again. An
+/// organisation that has nobody left ends with it. `alone` says whether the account is its only user.
+///
+/// # Errors
+/// [`Refusal`]; [`Refusal::OthersThere`] where the organisation would be without a principal while
+/// others are in it: they came in on the strength of the mistake, and have to be removed first.
+#[allow(clippy::too_many_arguments)]
+pub fn detach_record(
+    staff: Staff<'_>,
+    account: &Account,
+    named: Option<&OrganisationId>,
+    organisations: &[Organisation],
+    alone: impl FnOnce(&OrganisationId) -> bool,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    if account.status == Status::Deleted {
+        return Err(Refusal::Deleted);
+    }
+    let registered = |m: &Membership| m.record.is_some() && m.way.is_some();
+    let membership = choose(account, named, registered, Refusal::NoRecord)?;
+    let organisation = of(membership, organisations);
+    let ends = organisation.is_none_or(|o| alone(&o.id));
+    let principals = match organisation {
+        None => None,
+        Some(before) if ends => {
+            let mut after = before.clone();
+            after.principals.clear();
+            after.ended_at = Some(origin.at);
+            Some(Change::UpdateOrganisation {
+                before: Box::new(before.clone()),
+                after: Box::new(after),
+            })
+        }
+        Some(organisation) => manage::with_principals(organisation, account, None)
+            .map_err(|_| Refusal::OthersThere)?,
+    };
+    let (after, deleted) = without(account, membership);
+    let act = HelpDeskAct::RecordDetached {
+        organisation: organisation.map(|o| o.name.clone()),
+        deleted,
+    };
+    let told = tell(account, act, origin, rng);
+    let audit = staff
+        .audit(origin, Action::DetachRecord, rng)
+        .on(account.id.as_str())
+        .for_organisation(membership.organisation.as_ref());
+    let decision = Decision::recording(audit).update(account, after.clone());
+    let decision = match release(account, membership, ends) {
+        Some(release) => manage::changed(decision, principals).change(release),
+        None => return Err(Refusal::NoRecord),
+    };
+    let decision = match &membership.gate {
+        Gate::Pin { issue } => decision.change(Change::WithdrawLetter(issue.carried_by.clone())),
+        _ => decision,
+    };
+    Ok((after, decision.send([told])))
+}
+
+/// Records an agreement that the plan has received signed, before the plan's own feed tells of it; the
+/// PIN letter that waited for it is posted (AG-11, BL-10).
+///
+/// # Errors
+/// [`Refusal`].
+#[allow(clippy::too_many_arguments)]
+pub fn record_agreement(
+    staff: Staff<'_>,
+    account: &Account,
+    named: Option<&OrganisationId>,
+    organisations: &[Organisation],
+    (id, revision): (&str, &str),
+    fresh: FreshCode,
+    address: impl FnOnce(&Membership) -> Option<PostalAddress>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    alive(account)?;
+    let agreement = policy
+        .agreements
+        .iter()
+        .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::Plan)
+        .ok_or(Refusal::NoSuchAgreement)?;
+    if agreement.revision.as_str() != revision {
+        return Err(Refusal::OtherRevision);
+    }
+    let asked = |m: &Membership| agreement.is_asked_of(m);
+    let membership = choose(account, named, asked, Refusal::NotAwaited)?;
+    if agreement.is_current(&membership.agreements) {
+        return Err(Refusal::NotAwaited);
+    }
+    let address = address(membership);
+    if membership.gate == Gate::PinLetterWithheld && address.is_none() {
+        return Err(Refusal::NoAddress);
+    }
+    let letter = WithheldLetter {
+        fresh,
+        address,
+        organisation: of(membership, organisations).map(|o| o.name.clone()),
+    };
+    let by = Actor::HelpDesk(staff.account.clone());
+    let organisation = membership.organisation.as_ref();
+    let (after, decision) = activate::record_agreement(
+        account,
+        organisation,
+        (agreement, revision),
+        letter,
+        by,
+        policy,
+        origin,
+        rng,
+    )
+    .ok_or(Refusal::NotAwaited)?;
+    let letter_by = after
+        .membership(organisation)
+        .filter(|m| m.gate != membership.gate)
+        .and_then(register::pin_issue)
+        .and_then(|issue| LetterStatus::of(issue, policy, origin.at))
+        .map(|s| s.arrives_by);
+    let act = HelpDeskAct::AgreementRecorded {
+        title: agreement.title.to_string(),
+        letter_by,
+    };
+    let told = tell(account, act, origin, rng);
+    Ok((after, staff.sign(decision).send([told])))
 }
 
 /// Sends an invitation of the account's organisation again; the older link is dead (AG-01).
@@ -501,20 +658,16 @@ pub fn first_staff(
         registered_by: applicant.id.clone(),
         registered_at: origin.at,
         version: 0,
+        ended_at: None,
         principals: BTreeSet::from([applicant.id.clone()]),
         group_codes: BTreeSet::new(),
     };
-    let membership = Membership {
-        organisation: Some(organisation.id.clone()),
-        role: Role::Principal,
-        gate: Gate::Open,
-        services: BTreeSet::new(),
-        group_codes: BTreeSet::new(),
-        since: origin.at,
-        way: None,
-        record: None,
-        category: None,
-    };
+    let membership = Membership::joined(
+        organisation.id.clone(),
+        Role::Principal,
+        Gate::Open,
+        origin.at,
+    );
     let account = applicant.into_account(membership, policy, origin.at);
     let welcome = MailText::AccountMade {
         organisation: organisation.name.clone(),

@@ -219,6 +219,20 @@ pub enum HelpDeskAct {
         /// The titles of what is subscribed to now.
         titles: Vec<String>,
     },
+    /// Recorded that an agreement is signed (AG-11, BL-10).
+    AgreementRecorded {
+        /// The agreement's title.
+        title: String,
+        /// By when the PIN letter that waited for it should arrive.
+        letter_by: Option<Date>,
+    },
+    /// Undid a registration that was matched with somebody else's plan record.
+    RecordDetached {
+        /// The organisation; none of a member.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
     /// Removed the person from an organisation, or deleted the account (EX-12).
     Removed {
         /// The organisation; none where the person belonged to none.

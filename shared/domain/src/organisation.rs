@@ -27,7 +27,9 @@ pub struct Organisation {
     pub registered_at: Timestamp,
     /// Counts its changes; every write is conditional on it.
     pub version: u64,
-    /// Its principals. It never loses the last one.
+    /// When the help desk ended it: its record had been matched by mistake, and is free again.
+    pub ended_at: Option<Timestamp>,
+    /// Its principals. It never loses the last one, but at its end.
     pub principals: BTreeSet<AccountId>,
     /// The group codes that can be assigned to its people.
     pub group_codes: BTreeSet<String>,

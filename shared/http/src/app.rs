@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use vestibule_domain::account::{Account, Membership};
+use vestibule_domain::account::Membership;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::policy::{LetterAddress, Policy};
 use vestibule_domain::text::PostalAddress;
@@ -90,12 +90,11 @@ impl App {
     /// [`Unavailable`].
     pub async fn letter_address(
         &self,
-        account: &Account,
         membership: &Membership,
         policy: &Policy,
     ) -> Result<Option<PostalAddress>, Unavailable> {
         match (policy.pin.as_ref().map(|p| p.address), &membership.record) {
-            (Some(LetterAddress::Designated), _) => Ok(account.postal_address.clone()),
+            (Some(LetterAddress::Designated), _) => Ok(membership.postal_address.clone()),
             (Some(LetterAddress::PlanRecords), Some(record)) => {
                 let record = self.store.plan_record(record).await?;
                 Ok(record.and_then(|r| r.data.address))

@@ -437,16 +437,19 @@ impl Store {
             .transpose()
     }
 
-    /// Several organisations, in one call; those that there are.
+    /// Several organisations, in no order: one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn organisations(
         &self,
         portal: &PortalId,
-        ids: impl Iterator<Item = &OrganisationId>,
+        ids: impl IntoIterator<Item = &OrganisationId>,
     ) -> Result<Vec<Organisation>, Unavailable> {
-        let wanted: Vec<_> = ids.map(|id| keys::organisation(portal, id)).collect();
+        let wanted: Vec<_> = ids
+            .into_iter()
+            .map(|id| keys::organisation(portal, id))
+            .collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }

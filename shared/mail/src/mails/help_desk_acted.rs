@@ -4,7 +4,7 @@ use vestibule_domain::message::HelpDeskAct;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, page, portal};
+use crate::words::{day, help, page, portal};
 
 pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
     let portal = portal(policy);
@@ -47,6 +47,33 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             )),
             false,
         ),
+        HelpDeskAct::AgreementRecorded { title, letter_by } => (
+            "Your agreement is on file",
+            format!("{desk} has recorded your signed {title} for {portal}."),
+            letter_by.map(|by| ("Your PIN letter should arrive by", day(by))),
+            true,
+        ),
+        HelpDeskAct::RecordDetached {
+            organisation,
+            deleted,
+        } => {
+            let of = organisation
+                .as_ref()
+                .map_or_else(String::new, |o| format!(" for {o}"));
+            let now = if *deleted {
+                "Your account is deleted, and you can no longer sign in there."
+            } else {
+                "What it opened to you is closed."
+            };
+            (
+                "Your registration was undone",
+                format!(
+                    "{desk} has undone your registration{of} on {portal}, because it was matched with a record that is not yours. {now} You can register with your own data."
+                ),
+                None,
+                false,
+            )
+        }
         HelpDeskAct::Removed {
             organisation,
             deleted,
