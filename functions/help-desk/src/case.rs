@@ -303,7 +303,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::NoPassword => conflict(
             "no-password",
             "No password yet",
-            "This account has no password yet: its registration code sets one. Send the code again.",
+            "This account has no password yet: its registration code sets one. Send the code again. Or its access is over, and an administrator would have to extend it.",
         ),
         Refusal::NameFixed => conflict(
             "name-fixed",

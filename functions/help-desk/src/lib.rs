@@ -92,6 +92,9 @@ struct MembershipAnswer {
     /// `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
     since: String,
+    /// The last day of the access, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_on: Option<String>,
     /// The PIN letter that is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     letter: Option<LetterOfAccount>,
@@ -163,6 +166,7 @@ impl MembershipAnswer {
             role: membership.role.as_str(),
             registration: membership.registration().as_str(),
             since: answer::moment(membership.since),
+            ends_on: membership.ends_on.map(|d| d.to_string()),
             letter: LetterOfAccount::of(membership, policy, now),
             registration_code_until: code,
             missing_agreement: membership

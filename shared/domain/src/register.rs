@@ -266,6 +266,7 @@ fn admit(
             .collect(),
         group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
+        ends_on: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),

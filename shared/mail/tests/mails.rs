@@ -8,7 +8,7 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{AccessChange, Mail, MailText};
+use vestibule_domain::message::{AccessChange, HelpDeskAct, Mail, MailText};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -87,6 +87,7 @@ fn every_kind(
                     .iter()
                     .map(|s| s.title.to_string())
                     .collect(),
+                ends_on: None,
             },
         ),
         (
@@ -94,6 +95,7 @@ fn every_kind(
             MailText::Approved {
                 organisation: organisation.clone(),
                 services: vec![],
+                ends_on: Some(day),
             },
         ),
         (
@@ -116,7 +118,7 @@ fn every_kind(
             "access_assigned",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),
-                change: AccessChange::Assigned,
+                change: AccessChange::Assigned { ends_on: Some(day) },
             },
         ),
         (
@@ -169,6 +171,15 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
+                by_help_desk: false,
+            },
+        ),
+        (
+            "password_reset_by_help_desk",
+            MailText::PasswordReset {
+                token: Sensitive::new("vh.abc.def"),
+                minutes: 30,
+                by_help_desk: true,
             },
         ),
         (
@@ -178,6 +189,58 @@ fn every_kind(
             },
         ),
     ];
+    let organisation = || Some("Blue Heron Manufacturing".to_owned());
+    kinds.extend(
+        [
+            ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            ("help_desk_reinstated", HelpDeskAct::Reinstated),
+            (
+                "help_desk_renamed",
+                HelpDeskAct::Renamed {
+                    user_name: "grace.murray".into(),
+                },
+            ),
+            (
+                "help_desk_subscribed",
+                HelpDeskAct::SubscriptionsChanged {
+                    titles: vec!["Provider News".into()],
+                },
+            ),
+            (
+                "help_desk_unsubscribed",
+                HelpDeskAct::SubscriptionsChanged { titles: vec![] },
+            ),
+            (
+                "help_desk_recorded_agreement",
+                HelpDeskAct::AgreementRecorded {
+                    title: "Signatory Agreement".into(),
+                    letter_by: Some(day),
+                },
+            ),
+            (
+                "help_desk_removed",
+                HelpDeskAct::Removed {
+                    organisation: organisation(),
+                    deleted: false,
+                },
+            ),
+            (
+                "help_desk_deleted",
+                HelpDeskAct::Removed {
+                    organisation: None,
+                    deleted: true,
+                },
+            ),
+            (
+                "help_desk_detached",
+                HelpDeskAct::RecordDetached {
+                    organisation: organisation(),
+                    deleted: true,
+                },
+            ),
+        ]
+        .map(|(kind, act)| (kind, MailText::HelpDeskActed { act })),
+    );
     let agreement = policy
         .agreements
         .first()
