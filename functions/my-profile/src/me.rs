@@ -134,8 +134,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     let mut organisation = None;
     let current = caller.session.organisation.as_ref();
     let others = account
-        .memberships
-        .iter()
+        .running_memberships(policy.today(caller.origin.at))
         .filter_map(|m| m.organisation.as_ref())
         .filter(|o| Some(*o) != current);
     let mut belongs = app.store.organisations(&policy.portal, others).await?;

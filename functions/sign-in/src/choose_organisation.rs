@@ -54,8 +54,8 @@ pub(crate) async fn choose_organisation(
     let wanted = OrganisationId::parse(&request.organisation_id)
         .map_err(|e| Problem::invalid_field("organisation_id", &e.to_string()))?;
     let mut rng = app.rng();
-    let chosen =
-        rules::choose_organisation(account, &caller.session, &wanted, &caller.origin, &mut rng);
+    let (session, origin) = (&caller.session, &caller.origin);
+    let chosen = rules::choose_organisation(account, session, &wanted, policy, origin, &mut rng);
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organisation"))?;
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));

@@ -120,15 +120,18 @@ pub fn sign_in(
 }
 
 /// Lets a session go on for another organisation of its owner (BL-01). None where the account doesn't
-/// belong to that one.
+/// belong to that one, or not any more.
 pub fn choose_organisation(
     account: &Account,
     session: &Session,
     organisation: &OrganisationId,
+    policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Session, Decision)> {
-    account.membership(Some(organisation))?;
+    account
+        .membership(Some(organisation))
+        .filter(|m| !m.is_over(policy.today(origin.at)))?;
     let session = Session {
         organisation: Some(organisation.clone()),
         last_seen_at: origin.at,

@@ -13,6 +13,7 @@ mod invited_person_registered;
 mod password_changed;
 mod password_reset;
 mod pin_reissued;
+mod questions_changed;
 mod registered;
 mod registration_code;
 mod user_name_reminder;
@@ -151,6 +152,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+        MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }
 
