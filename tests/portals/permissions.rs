@@ -290,7 +290,11 @@ impl Site {
                 .clone()
                 .unwrap_or_else(|| NOBODYS.to_owned());
         };
-        let id = invited(first, self.next()).await;
+        let role = match self.portal {
+            "help-desk" => "help_desk_reader",
+            _ => "user",
+        };
+        let id = invited(first, self.next(), role).await;
         *self.invitation.borrow_mut() = Some(id.clone());
         id
     }
@@ -789,8 +793,8 @@ fn fit(portal: &str, body: &mut Value) {
 }
 
 /// Invites somebody; the invitation's id.
-async fn invited(administrator: &Client, n: u32) -> String {
-    let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com") });
+async fn invited(administrator: &Client, n: u32, role: &str) -> String {
+    let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com"), "role": role });
     let answer = administrator.post("/invitations", body).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
     answer.text_at("/id").to_owned()
@@ -875,7 +879,7 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
         .sign_in(registered.text_at("/user_name"), PASSWORD)
         .await
         .unwrap();
-    let invitation = invited(&client, 1_000).await;
+    let invitation = invited(&client, 1_000, "user").await;
     let session = further_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(answer.text_at("/token"));
     let id = registered.text_at("/user_id").to_owned();
@@ -936,7 +940,7 @@ async fn by_invitation(
         id_of(&two).await,
         strange_user,
     ];
-    let invitations = [invited(&two, 2_000).await, strange_invitation];
+    let invitations = [invited(&two, 2_000, "user").await, strange_invitation];
     let sessions = [
         further_session(&two, PASSWORD, 2_000).await,
         strange_session,

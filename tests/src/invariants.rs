@@ -336,7 +336,11 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
         let organisation = invitation.get("organisation");
-        let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
+        // Who was removed since is deleted.
+        let joined = |a: &Value| {
+            text(a, "/status") == "deleted"
+                || memberships(a).any(|m| m.get("organisation") == organisation)
+        };
         if text(invitation, "/state/state") == "accepted"
             && !all
                 .account(text(invitation, "/portal"), by)

@@ -8,6 +8,8 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use rand::rngs::StdRng;
+use serde::Deserialize;
+use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Gate, Membership};
 use vestibule_domain::audit::Origin;
@@ -24,6 +26,24 @@ use crate::AccountAnswer;
 
 /// How often an act that ran into another change of the account is decided anew.
 const LOOKS: usize = 3;
+
+/// Why something is done to an account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Act {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    pub reason: String,
+}
+
+/// Why something is done to what an account is in an organisation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActInOrganisation {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    pub reason: String,
+    /// Which of the account's organisations, where it has several.
+    pub organisation_id: Option<String>,
+}
 
 /// The account that the path names: its portal and its id.
 #[derive(Debug, Clone)]

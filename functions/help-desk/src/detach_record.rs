@@ -3,24 +3,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// A registration to be undone.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RecordDetachment {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
-}
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
 
 /// Undoes a registration that was matched with somebody else's plan record: the account loses what that
 /// opened, and is deleted where it opened nothing else; the record can be registered with again. An
@@ -29,7 +17,7 @@ pub(crate) struct RecordDetachment {
     post, path = "/{portal}/accounts/{account_portal}/{id}/record-detachment", tag = "help desk",
     operation_id = "detach_record_of_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = RecordDetachment,
+    request_body = ActInOrganisation,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -44,7 +32,7 @@ pub(crate) async fn detach_record(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<RecordDetachment>,
+    Body(request): Body<ActInOrganisation>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

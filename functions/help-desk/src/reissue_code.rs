@@ -2,32 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::help_desk::Refusal;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// A registration code to be sent anew.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CodeReissue {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
-}
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
 
 /// Mails a new registration code; the old one is dead at once.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/registration-code", tag = "help desk",
     operation_id = "reissue_registration_code_for_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = CodeReissue,
+    request_body = ActInOrganisation,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -42,7 +30,7 @@ pub(crate) async fn reissue_code(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<CodeReissue>,
+    Body(request): Body<ActInOrganisation>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

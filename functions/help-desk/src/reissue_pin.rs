@@ -2,31 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// A PIN letter to be posted anew.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PinReissue {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
-}
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
 
 /// Has a new PIN letter posted; the old PIN is dead at once.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/pin", tag = "help desk",
     operation_id = "reissue_pin_for_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = PinReissue,
+    request_body = ActInOrganisation,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -41,7 +29,7 @@ pub(crate) async fn reissue_pin(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<PinReissue>,
+    Body(request): Body<ActInOrganisation>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

@@ -2,31 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// Somebody to be removed.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Removal {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
-}
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
 
 /// Removes somebody from an organisation at once, whatever they are there, or deletes a member's account; who belongs to no other organisation is deleted for good. An organisation's last principal stays.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/removal", tag = "help desk",
     operation_id = "remove_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = Removal,
+    request_body = ActInOrganisation,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -41,7 +29,7 @@ pub(crate) async fn remove(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<Removal>,
+    Body(request): Body<ActInOrganisation>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

@@ -2,29 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// A reset of the password to be started.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ResetStart {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-}
+use crate::case::{AccountPath, Act, Wants, act, allowed, why};
 
 /// Mails the owner a link with which they set a new password, to the address on record and nowhere else. Nothing but the link is asked for.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/password-reset", tag = "help desk",
     operation_id = "start_password_reset_for_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = ResetStart,
+    request_body = Act,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -39,7 +29,7 @@ pub(crate) async fn start_reset(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<ResetStart>,
+    Body(request): Body<Act>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

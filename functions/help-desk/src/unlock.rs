@@ -2,29 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, guesses};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, Wants, act, allowed, why};
-
-/// An account to be unlocked.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Unlocking {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
-    reason: String,
-}
+use crate::case::{AccountPath, Act, Wants, act, allowed, why};
 
 /// Clears the counts of wrong passwords and answers, so that the owner can try again at once. A PIN or code that was guessed at stays dead; have it issued anew.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/unlock", tag = "help desk",
     operation_id = "unlock_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = Unlocking,
+    request_body = Act,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -39,7 +29,7 @@ pub(crate) async fn unlock(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<Unlocking>,
+    Body(request): Body<Act>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();

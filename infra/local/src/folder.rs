@@ -24,7 +24,7 @@ pub const FIRST_STAFF: &str = "first-staff";
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 8] = [
+const CONTENTS: [&str; 9] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",

@@ -442,7 +442,8 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.expect(&answer, "/memberships/0/letter/status", "posted")?;
 
     tell.step("Joan is told by e-mail, not why")?;
-    tell.mail_to(JOAN)
+    tell.mail_to(JOAN)?;
+    Ok(())
 }
 
 pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
