@@ -12,6 +12,7 @@ mod feeds;
 mod group;
 mod help_desk;
 mod invitations;
+mod letters;
 mod managing;
 mod member;
 mod openapi;
