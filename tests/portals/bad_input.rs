@@ -156,6 +156,36 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .unwrap()
         .text_at("/publications/0/id")
         .to_owned();
+    let desk = world.help_desk().await;
+    // Served by the help desk: each act finds what it is for.
+    let of_desk =
+        |portal: &str, id: &str, method: Method, act: &str, body: Value, looked_up| Endpoint {
+            method,
+            route: format!("/{{portal}}/accounts/{{account_portal}}/{{id}}/{act}"),
+            path: format!("/accounts/{portal}/{id}/{act}"),
+            client: desk.agent.clone(),
+            body: with(body, "/reason", "The owner called"),
+            looked_up,
+        };
+    let maria_id = maria.get("/me").await.unwrap().text_at("/id").to_owned();
+    let ruth_id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let carla = {
+        world.added_by(&helen, "Carla").await;
+        let found = helen.get("/users?query=carla").await.unwrap();
+        found.text_at("/items/0/id").to_owned()
+    };
+    let billing = with(
+        with(provider(), "/way", "billing_agency"),
+        "/proof",
+        json!({ "provider_id": "PV30005", "tax_id": "007890123" }),
+    );
+    let billing = with(billing, "/email", "billing@agency.example");
+    let billing = world.register("provider", billing).await;
+    let billing = billing.text_at("/user_id").to_owned();
+    world
+        .invite(&ruth, "Pia", "pia@blueheron.example", "user")
+        .await;
+    let (put_, post_) = (Method::PUT, Method::POST);
     let forgetful = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
 
     let on = |portal: &str| world.on(portal);
@@ -363,6 +393,101 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             "/password-resets/look-up",
             json!({ "token": reset_helen }),
             &["token"],
+        ),
+        one(
+            Method::POST,
+            &desk.agent,
+            "/accounts/search",
+            json!({ "portal": "group", "user_name": "ruth.okafor" }),
+            &["portal", "user_name"],
+        ),
+        of_desk(
+            "group",
+            &tess,
+            post_.clone(),
+            "unlock",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
+            &tess,
+            post_.clone(),
+            "password-reset",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
+            &tess,
+            post_.clone(),
+            "reinstatement",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "member",
+            &maria_id,
+            put_.clone(),
+            "user-name",
+            json!({ "user_name": "maria.ruiz" }),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &carla,
+            put_.clone(),
+            "subscriptions",
+            json!({ "subscriptions": [publication] }),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &carla,
+            post_.clone(),
+            "registration-code",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
+            &ruth_id,
+            post_.clone(),
+            "invitation",
+            json!({ "email": "pia@blueheron.example" }),
+            &["reason", "email"],
+        ),
+        of_desk(
+            "provider",
+            &billing,
+            post_.clone(),
+            "agreements",
+            json!({ "agreement": "signatory_agreement", "revision": "2026-01" }),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &billing,
+            post_.clone(),
+            "pin",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &carla,
+            post_.clone(),
+            "removal",
+            json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "provider",
+            &billing,
+            post_.clone(),
+            "record-detachment",
+            json!({}),
+            &["reason"],
         ),
         // The sessions of who has a new password are over, so these come last.
         one(

@@ -589,6 +589,55 @@ async fn every_message_costs_what_it_cost_before() {
     insta::assert_snapshot!("cost_of_every_message", bill.table());
 }
 
+/// What the help desk does, for somebody with a PIN letter on its way.
+async fn help_desk(bill: &mut Bill) {
+    let desk = bill.world.help_desk().await;
+    let maria = bill.world.member().await;
+    bill.world.letters().await;
+    let id = maria.get("/me").await.unwrap().text_at("/id").to_owned();
+    let (agent, at) = (&desk.agent, format!("/accounts/member/{id}"));
+    for (by, what) in [
+        ("user_name", "maria.alvarez"),
+        ("email", "maria@example.com"),
+        ("number", "100200301"),
+    ] {
+        let body = with(json!({ "portal": "member" }), &format!("/{by}"), what);
+        let flow = format!("help desk: find by {}", by.replace('_', " "));
+        bill.post(&flow, agent, "/accounts/search", body, 200).await;
+    }
+    bill.get("help desk: look at an account", agent, &at).await;
+    let because = json!({ "reason": "The owner called" });
+    for (flow, act) in [
+        ("help desk: reissue a PIN", "pin"),
+        ("help desk: start a reset", "password-reset"),
+        ("help desk: unlock", "unlock"),
+        ("help desk: reinstate (is active)", "reinstatement"),
+    ] {
+        let path = format!("{at}/{act}");
+        bill.post(flow, agent, &path, because.clone(), 200).await;
+    }
+    let rename = with(because.clone(), "/user_name", "maria.ruiz");
+    let path = format!("{at}/user-name");
+    bill.request(
+        "help desk: rename",
+        agent,
+        (Method::PUT, &path),
+        rename,
+        200,
+    )
+    .await;
+    let path = format!("{at}/removal");
+    bill.post("help desk: delete a member", agent, &path, because, 200)
+        .await;
+}
+
+#[tokio::test]
+async fn what_the_help_desk_does_costs_what_it_cost_before() {
+    let mut bill = Bill::new().await;
+    help_desk(&mut bill).await;
+    insta::assert_snapshot!("cost_of_the_help_desk", bill.table());
+}
+
 #[tokio::test]
 async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;

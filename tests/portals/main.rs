@@ -11,6 +11,7 @@ mod ends;
 mod faults;
 mod feeds;
 mod group;
+mod help_desk;
 mod invitations;
 mod letters;
 mod managing;

@@ -297,7 +297,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else {
                 continue;
             };
-            let administrator = text(membership, "/role") != "user";
+            let below = ["user", "help_desk_reader", "help_desk_agent"];
+            let administrator = !below.contains(&text(membership, "/role"));
             let class = if administrator { "M#A#" } else { "M#U#" };
             let (portal, id) = (text(account, "/portal"), text(account, "/id"));
             let registration = match text(membership, "/gate/gate") {
@@ -366,14 +367,20 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organisation, "/id"),
             text(organisation, "/registered_by"),
         );
-        if !there && !all.removed(by, id) {
+        // Who registered it by mistake is gone (EX-12).
+        let ended = organisation.get("ended_at").is_some();
+        if !there && !ended && !all.removed(by, id) {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
         let organisation = invitation.get("organisation");
-        let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
+        // Who was removed since is deleted.
+        let joined = |a: &Value| {
+            text(a, "/status") == "deleted"
+                || memberships(a).any(|m| m.get("organisation") == organisation)
+        };
         if text(invitation, "/state/state") == "accepted"
             && !all
                 .account(text(invitation, "/portal"), by)

@@ -180,11 +180,9 @@ pub(crate) async fn add(
         .is_some_and(|s| s.join_by == JoinBy::RegistrationCode);
     let mut id = Account::natural_id(&policy.portal, &person.user_name.key());
     loop {
-        let code = policy
-            .registration_code
-            .as_ref()
-            .filter(|_| by_code)
-            .map(|rules| app.fresh_registration_code(rules, &mut rng));
+        let code = by_code
+            .then(|| app.fresh_registration_code(policy, &mut rng))
+            .flatten();
         let new = NewUser {
             applicant: Applicant {
                 id: id.clone(),

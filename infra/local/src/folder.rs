@@ -18,11 +18,13 @@ pub const BUCKETS: &str = "s3";
 pub const KMS_KEY: &str = "kms.key";
 /// The sample people; written last, when the first start is done.
 pub const PEOPLE: &str = "people.json";
+/// That `first-staff` has been here: somebody relies on what is kept, sample people or not.
+pub const FIRST_STAFF: &str = "first-staff";
 /// Held by the instance that uses the folder.
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 8] = [
+const CONTENTS: [&str; 9] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
@@ -31,6 +33,7 @@ const CONTENTS: [&str; 8] = [
     BUCKETS,
     KMS_KEY,
     PEOPLE,
+    FIRST_STAFF,
 ];
 
 /// Takes the folder for one instance alone, and makes it if it isn't there.
@@ -84,7 +87,8 @@ fn is_ours(folder: &Path) -> bool {
 
 /// Whether a first start in this folder broke off before its end.
 pub fn is_unfinished(folder: &Path) -> bool {
-    folder.join(DATABASE).is_file() && !folder.join(PEOPLE).is_file()
+    let there = |name| folder.join(name).is_file();
+    there(DATABASE) && !there(PEOPLE) && !there(FIRST_STAFF)
 }
 
 /// Removes what instances have left in the folder, and returns the names of what was removed. The

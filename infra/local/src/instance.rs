@@ -139,6 +139,7 @@ pub fn api() -> Api {
         .merge(vestibule_sign_in::api())
         .merge(vestibule_reset_password::api())
         .merge(vestibule_manage_users::api())
+        .merge(vestibule_help_desk::api())
         .merge(vestibule_my_profile::api())
 }
 

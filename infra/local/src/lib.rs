@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod client;
 pub mod demo;
+pub mod first_staff;
 pub mod folder;
 pub mod instance;
 pub mod openapi;

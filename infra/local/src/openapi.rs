@@ -20,7 +20,7 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 403 `next-step-required`.";
 
 /// What the tags of operations stand for.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     (
         "registration",
         "Describing a portal; registering against the plan's records, or through an invitation's link",
@@ -39,6 +39,10 @@ const TAGS: [(&str, &str); 7] = [
     ),
     ("invitations", "Inviting people to one's organisation"),
     ("users", "The users of one's organisation"),
+    (
+        "help desk",
+        "What the plan's help desk does for the people of other portals",
+    ),
     ("profile", "What users see of themselves and change"),
 ];
 

@@ -178,6 +178,8 @@ pub struct Membership {
     pub category: Option<String>,
     /// The agreements on file for it, with their revisions: one organisation's open no other.
     pub agreements: BTreeMap<String, String>,
+    /// Those of them that the help desk has recorded and the plan's feed doesn't tell yet.
+    pub ahead_of_feed: BTreeSet<String>,
     /// Where its PIN letter goes, on portals where the person says so (BL-03). Sealed in the table.
     pub postal_address: Option<PostalAddress>,
 }
@@ -203,6 +205,7 @@ impl Membership {
             record: None,
             category: None,
             agreements: BTreeMap::new(),
+            ahead_of_feed: BTreeSet::new(),
             postal_address: None,
         }
     }

@@ -70,6 +70,18 @@ pub enum Action {
     SendFeedback,
     /// An agreement came on file.
     RecordAgreement,
+    /// The help desk looked for an account, or at one.
+    LookAtAccount,
+    /// A registration code was issued anew.
+    ReissueRegistrationCode,
+    /// The help desk cleared the counts of wrong guesses.
+    UnlockUser,
+    /// The help desk changed a user name.
+    RenameUser,
+    /// The help desk undid a registration that was matched by mistake.
+    DetachRecord,
+    /// The help desk changed somebody's subscriptions.
+    EditSubscriptions,
 }
 
 /// How it ended.
@@ -88,13 +100,16 @@ pub enum Outcome {
 pub enum Actor {
     /// The owner of an account.
     Account(AccountId),
+    /// Somebody of the plan's help desk, whose account is on another portal than the entry.
+    HelpDesk(AccountId),
     /// Somebody who isn't known: before registration, or with a wrong password.
     Unknown,
     /// The system itself: a feed, a sweep.
     System,
 }
 
-/// One entry of the trail. It holds identifiers, never names, addresses or secrets.
+/// One entry of the trail. It holds identifiers, never names, addresses or secrets; only what the help
+/// desk says of why it acted is in people's own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
     /// Its identifier.
@@ -115,6 +130,8 @@ pub struct AuditEvent {
     pub outcome: Outcome,
     /// Why it was refused, as a name in the API.
     pub reason: Option<String>,
+    /// Why the help desk did it, in its own words (UX-12).
+    pub justification: Option<String>,
     /// From where.
     pub source: Option<String>,
 }
@@ -143,6 +160,7 @@ impl AuditEvent {
             object: None,
             outcome: Outcome::Done,
             reason: None,
+            justification: None,
             source: origin.source.clone(),
         }
     }

@@ -81,6 +81,19 @@ pub enum Change {
         /// What is made of the record.
         claims: Claims,
     },
+    /// Unties a way of registering from the account that used it, so that another can.
+    ReleaseRecord {
+        /// The record.
+        record: RecordKey,
+        /// The portal.
+        portal: PortalId,
+        /// The way, by its id.
+        way: String,
+        /// The account; the write fails if another has it.
+        account: AccountId,
+        /// Whether what was made of the record is over too: it is as if nobody had registered with it.
+        whole: bool,
+    },
     /// An invitation, new or changed.
     SaveInvitation {
         /// As it was read; none for a new one.

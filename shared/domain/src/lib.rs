@@ -10,6 +10,7 @@ pub mod audit;
 mod countries;
 pub mod decision;
 pub mod feed;
+pub mod help_desk;
 pub mod ids;
 pub mod invite;
 pub mod letter;

@@ -12,7 +12,7 @@ use crate::audit::{Action, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
-use crate::message::{AccessChange, MailText, Message};
+use crate::message::{AccessChange, MailText, Message, ResetAsked};
 use crate::organisation::Organisation;
 use crate::policy::{
     JoinBy, Permission, Policy, RecoveryMeans, RegistrationCodePolicy, Reissuer, Role,
@@ -389,9 +389,9 @@ pub fn send_reset_link(
     {
         return Err(Refusal::AskHelpDesk);
     }
-    let asked_by = Some(organisation.name.clone());
+    let asked = ResetAsked::ByAdministrator(organisation.name.clone());
     let (after, link) =
-        recover::link(user, asked_by, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+        recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::AskPasswordReset, rng)
         .on(user.id.as_str());
@@ -473,7 +473,7 @@ fn may_take_away(
 }
 
 /// The organisation with another set of principals, if that changes it.
-fn with_principals(
+pub(crate) fn with_principals(
     organisation: &Organisation,
     user: &Account,
     role: Option<Role>,
@@ -492,7 +492,7 @@ fn with_principals(
     )
 }
 
-fn changed(decision: Decision, change: Option<Change>) -> Decision {
+pub(crate) fn changed(decision: Decision, change: Option<Change>) -> Decision {
     change.into_iter().fold(decision, Decision::change)
 }
 

@@ -177,6 +177,11 @@ pub enum MailText {
         /// The last day for the answers.
         answer_by: Date,
     },
+    /// To whose account the help desk has changed (UX-12).
+    HelpDeskActed {
+        /// What it did.
+        act: HelpDeskAct,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To whose security or hint questions have changed (UX-06).
@@ -208,14 +213,67 @@ pub enum MailText {
         token: Sensitive,
         /// For how many minutes it can be used.
         minutes: u32,
-        /// The organisation whose administrator asked for it; none where it was the owner (BL-14).
-        asked_by: Option<String>,
+        /// Who has asked for it.
+        asked: ResetAsked,
     },
     /// To who asked for the user name.
     UserNameReminder {
         /// The user name.
         user_name: String,
     },
+}
+
+/// What the help desk has done to somebody's account. What it says to itself isn't in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelpDeskAct {
+    /// Cleared the counts of wrong guesses.
+    Unlocked,
+    /// Reinstated it (BA-06).
+    Reinstated,
+    /// Gave it another user name (ME-09).
+    Renamed {
+        /// The user name now.
+        user_name: String,
+    },
+    /// Chose other e-news (BL-13).
+    SubscriptionsChanged {
+        /// The titles of what is subscribed to now.
+        titles: Vec<String>,
+    },
+    /// Recorded that an agreement is signed (AG-11, BL-10).
+    AgreementRecorded {
+        /// The agreement's title.
+        title: String,
+        /// By when the PIN letter that waited for it should arrive.
+        letter_by: Option<Date>,
+    },
+    /// Undid a registration that was matched with somebody else's plan record.
+    RecordDetached {
+        /// The organisation; none of a member.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+    /// Removed the person from an organisation, or deleted the account (EX-12).
+    Removed {
+        /// The organisation; none where the person belonged to none.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+}
+
+/// Who has asked for a link for a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetAsked {
+    /// Somebody who says they are the owner.
+    ByOwner,
+    /// An administrator of this organisation (BL-14).
+    ByAdministrator(String),
+    /// The help desk, which knows whom it speaks to (BL-14).
+    ByHelpDesk,
 }
 
 /// What became of somebody's access.

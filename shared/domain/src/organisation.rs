@@ -21,15 +21,17 @@ pub struct Organisation {
     pub kind: String,
     /// What the plan calls it.
     pub name: String,
-    /// The plan record it registered with.
-    pub record: RecordKey,
+    /// The plan record it registered with; none for the plan's own help desk.
+    pub record: Option<RecordKey>,
     /// Who registered it first (AG-03).
     pub registered_by: AccountId,
     /// When.
     pub registered_at: Timestamp,
     /// Counts its changes; every write is conditional on it.
     pub version: u64,
-    /// Its principals. It never loses the last one.
+    /// When the help desk ended it: its record had been matched by mistake, and is free again.
+    pub ended_at: Option<Timestamp>,
+    /// Its principals. It never loses the last one, but at its end.
     pub principals: BTreeSet<AccountId>,
     /// The group codes that can be assigned to its people.
     pub group_codes: BTreeSet<String>,

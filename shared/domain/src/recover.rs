@@ -8,7 +8,7 @@ use rand::{CryptoRng, Rng};
 use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::message::{MailText, Message};
+use crate::message::{MailText, Message, ResetAsked};
 use crate::policy::{Policy, RecoveryMeans};
 use crate::register::mail;
 use crate::session::{Token, TokenKind};
@@ -90,7 +90,7 @@ pub fn send_link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<Decision> {
-    let (after, link) = link(account, None, policy, origin, rng)?;
+    let (after, link) = link(account, ResetAsked::ByOwner, policy, origin, rng)?;
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
         .on(account.id.as_str());
     Some(
@@ -100,11 +100,26 @@ pub fn send_link(
     )
 }
 
+/// What has to be shown to set a new password, all of it: what the portal asks for, or the help
+/// desk's link alone.
+pub fn means_for(token: Option<&Token>, policy: &Policy) -> BTreeSet<RecoveryMeans> {
+    match token.map(Token::kind) {
+        Some(TokenKind::VouchedReset) => BTreeSet::from([RecoveryMeans::Email]),
+        _ => policy.recovery.forgot_password.clone(),
+    }
+}
+
+/// Reads the token of a reset link, whoever it was asked for by.
+pub fn parse_link(text: &str) -> Option<Token> {
+    Token::parse(TokenKind::Reset, text).or_else(|| Token::parse(TokenKind::VouchedReset, text))
+}
+
 /// A fresh link in place of any older one, on its way to the owner's own address, whoever asked for
-/// it. None where the account can't be recovered.
+/// it. The help desk's needs nothing besides, and works where the portal asks for security answers
+/// that the owner has forgotten too (BL-14). None where the account can't be recovered.
 pub(crate) fn link(
     account: &Account,
-    asked_by: Option<String>,
+    asked: ResetAsked,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl CryptoRng,
@@ -113,7 +128,11 @@ pub(crate) fn link(
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
-    let token = Token::random(TokenKind::Reset, account.id.to_string(), rng);
+    let kind = match asked {
+        ResetAsked::ByHelpDesk => TokenKind::VouchedReset,
+        ResetAsked::ByOwner | ResetAsked::ByAdministrator(_) => TokenKind::Reset,
+    };
+    let token = Token::random(kind, account.id.to_string(), rng);
     let mut after = account.clone();
     after.reset = Some(ResetLink {
         token: token.digest(),
@@ -122,7 +141,7 @@ pub(crate) fn link(
     let says = MailText::PasswordReset {
         token: token.expose(),
         minutes,
-        asked_by,
+        asked,
     };
     Some((after, mail(account, origin.at, says, rng)))
 }
@@ -177,9 +196,9 @@ pub fn reset_password(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
+    let means = means_for(evidence.token.as_ref(), policy);
     let account = account.filter(|a| {
-        recoverable(a, policy, origin)
-            && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
+        recoverable(a, policy, origin) && evidence.proves(&means, a, &verify, origin)
     })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);

@@ -224,10 +224,11 @@ fn admit(
                 portal: policy.portal.clone(),
                 kind: kind.to_string(),
                 name: record.data.name.clone(),
-                record: record.key.clone(),
+                record: Some(record.key.clone()),
                 registered_by: id.clone(),
                 registered_at: now,
                 version: 0,
+                ended_at: None,
                 principals: principal.then(|| id.clone()).into_iter().collect(),
                 group_codes: group_codes(&record.data, policy),
                 review: None,
@@ -278,6 +279,7 @@ fn admit(
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),
         agreements,
+        ahead_of_feed: Default::default(),
         postal_address: designated_address,
     };
     Ok(Admission {

@@ -400,6 +400,7 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         record: None,
         category: None,
         agreements: BTreeMap::new(),
+        ahead_of_feed: Default::default(),
         postal_address: None,
     }
 }

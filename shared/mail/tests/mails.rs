@@ -8,7 +8,7 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{AccessChange, Mail, MailText};
+use vestibule_domain::message::{AccessChange, HelpDeskAct, Mail, MailText, ResetAsked};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -133,7 +133,7 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new(secret),
                 minutes: 30,
-                asked_by: Some("Blue Heron Manufacturing".into()),
+                asked: ResetAsked::ByAdministrator("Blue Heron Manufacturing".into()),
             },
         ),
         (
@@ -187,6 +187,15 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
+                asked: ResetAsked::ByOwner,
+            },
+        ),
+        (
+            "password_reset_by_help_desk",
+            MailText::PasswordReset {
+                token: Sensitive::new("vh.abc.def"),
+                minutes: 30,
+                asked: ResetAsked::ByHelpDesk,
             },
         ),
         (
@@ -196,6 +205,58 @@ fn every_kind(
             },
         ),
     ];
+    let organisation = || Some("Blue Heron Manufacturing".to_owned());
+    kinds.extend(
+        [
+            ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            ("help_desk_reinstated", HelpDeskAct::Reinstated),
+            (
+                "help_desk_renamed",
+                HelpDeskAct::Renamed {
+                    user_name: "grace.murray".into(),
+                },
+            ),
+            (
+                "help_desk_subscribed",
+                HelpDeskAct::SubscriptionsChanged {
+                    titles: vec!["Provider News".into()],
+                },
+            ),
+            (
+                "help_desk_unsubscribed",
+                HelpDeskAct::SubscriptionsChanged { titles: vec![] },
+            ),
+            (
+                "help_desk_recorded_agreement",
+                HelpDeskAct::AgreementRecorded {
+                    title: "Signatory Agreement".into(),
+                    letter_by: Some(day),
+                },
+            ),
+            (
+                "help_desk_removed",
+                HelpDeskAct::Removed {
+                    organisation: organisation(),
+                    deleted: false,
+                },
+            ),
+            (
+                "help_desk_deleted",
+                HelpDeskAct::Removed {
+                    organisation: None,
+                    deleted: true,
+                },
+            ),
+            (
+                "help_desk_detached",
+                HelpDeskAct::RecordDetached {
+                    organisation: organisation(),
+                    deleted: true,
+                },
+            ),
+        ]
+        .map(|(kind, act)| (kind, MailText::HelpDeskActed { act })),
+    );
     let agreement = policy
         .agreements
         .first()

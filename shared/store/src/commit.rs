@@ -213,6 +213,13 @@ impl Writes<'_> {
                 account,
                 claims,
             } => self.claim_record(record, portal, way, account, claims),
+            Change::ReleaseRecord {
+                record,
+                portal,
+                way,
+                account,
+                whole,
+            } => self.release_record(record, portal, way, account, *whole),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -363,7 +370,7 @@ impl Writes<'_> {
             .set_key(Some(keys::record(record).into_item()))
             .update_expression("SET #claim = :made, #way = :account")
             .expression_attribute_names("#claim", records::claim(portal))
-            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_names("#way", records::claim_by(portal, way.as_str()))
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let (condition, made) = match claims {
             Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
@@ -377,6 +384,30 @@ impl Writes<'_> {
             .condition_expression(format!("attribute_exists(pk) AND {condition}"))
             .expression_attribute_values(":made", AttributeValue::S(made.to_owned()));
         self.push_update(update, Some(Unique::Record))
+    }
+
+    fn release_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        way: &str,
+        account: &AccountId,
+        whole: bool,
+    ) -> Result<(), Unavailable> {
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(keys::record(record).into_item()))
+            .condition_expression("#way = :account")
+            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
+        let update = if whole {
+            update
+                .update_expression("REMOVE #way, #claim")
+                .expression_attribute_names("#claim", records::claim(portal))
+        } else {
+            update.update_expression("REMOVE #way")
+        };
+        self.push_update(update, None)
     }
 
     fn save_invitation(

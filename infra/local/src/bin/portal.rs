@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vestibule_local::demo::{self, Journey};
+use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Options, StartError, folder, openapi};
+use vestibule_local::{Instance, Options, StartError, folder, openapi};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -77,6 +78,21 @@ Ends with 1 if an answer is not what the portal promises.")]
         #[command(flatten)]
         portals: PortalsArgument,
     },
+    /// Make the help desk's first account, a supervisor who then invites the staff
+    #[command(
+        name = "first-staff",
+        after_help = "\
+Examples:
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example --on-aws
+
+The one-time password is printed once, and has to be changed at the first sign-in. Where there is a
+supervisor already, such as the one of the sample people, nothing is done.
+
+With --on-aws it works on the deployed tables, with your AWS credentials and the settings of the functions:
+TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of the source tree."
+    )]
+    FirstStaff(FirstStaffArguments),
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
@@ -90,6 +106,32 @@ struct ServeArguments {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8600)]
     port: u16,
+    #[command(flatten)]
+    data: DataArgument,
+    #[command(flatten)]
+    portals: PortalsArgument,
+    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
+}
+
+#[derive(Args)]
+struct FirstStaffArguments {
+    /// Given and family name
+    #[arg(long)]
+    name: String,
+    /// Where mail goes
+    #[arg(long)]
+    email: String,
+    /// The user name [default: the name in lower case, with dots]
+    #[arg(long)]
+    user_name: Option<String>,
+    /// The help desk's portal, where there are several
+    #[arg(long)]
+    portal: Option<String>,
+    /// On the deployed system instead of this machine's
+    #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
+    on_aws: bool,
     #[command(flatten)]
     data: DataArgument,
     #[command(flatten)]
@@ -217,8 +259,43 @@ async fn run(command: Command) -> Result<(), StartError> {
             )
             .await
         }
+        Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
+}
+
+async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError> {
+    let FirstStaffArguments {
+        name,
+        email,
+        user_name,
+        portal,
+        on_aws,
+        data,
+        portals,
+        dynamodb_endpoint,
+    } = arguments;
+    let person = FirstStaff {
+        portal,
+        name,
+        email,
+        user_name,
+    };
+    if on_aws {
+        let app = vestibule_http::settings::app_with(in_source_tree("infra/portals")).await?;
+        return first_staff::make(&app, person).await;
+    }
+    let data = data.folder();
+    let instance = Instance::start(Options {
+        data: Some(data.clone()),
+        portals: portals.folder(),
+        dynamodb_endpoint,
+        ..Options::in_memory()
+    })
+    .await?;
+    let made = first_staff::make(&instance.app, person).await?;
+    std::fs::write(data.join(folder::FIRST_STAFF), "")?;
+    Ok(made)
 }
 
 fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {

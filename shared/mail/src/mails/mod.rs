@@ -9,6 +9,7 @@ mod confirm_email;
 mod email_change;
 mod feedback;
 mod further_organisation;
+mod help_desk_acted;
 mod invitation;
 mod invited_person_registered;
 mod password_changed;
@@ -164,8 +165,9 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::PasswordReset {
             token,
             minutes,
-            asked_by,
-        } => password_reset::content(token, *minutes, asked_by.as_deref(), policy),
+            asked,
+        } => password_reset::content(token, *minutes, asked, policy),
+        MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),

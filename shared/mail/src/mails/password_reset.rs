@@ -1,5 +1,6 @@
 //! To who asked for a new password, having forgotten theirs (BL-14, EX-07).
 
+use vestibule_domain::message::ResetAsked;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Sensitive;
 
@@ -9,15 +10,19 @@ use crate::words::{help, page, portal};
 pub(super) fn content(
     token: &Sensitive,
     minutes: u32,
-    asked_by: Option<&str>,
+    asked: &ResetAsked,
     policy: &Policy,
 ) -> Content {
     let portal = portal(policy);
-    let who = match asked_by {
-        Some(organisation) => format!(
+    let who = match asked {
+        ResetAsked::ByAdministrator(organisation) => format!(
             "An administrator of {organisation} asked for a new password for your account on {portal}. They do not get to see this link."
         ),
-        None => format!(
+        ResetAsked::ByHelpDesk => format!(
+            "{} has started the way to a new password for your account on {portal}.",
+            policy.help_desk.name
+        ),
+        ResetAsked::ByOwner => format!(
             "Somebody, we hope it was you, asked for a new password for your account on {portal}."
         ),
     };
