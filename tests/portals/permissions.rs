@@ -37,7 +37,7 @@ const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organisation";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 38] = [
+const ROUTES: [(&str, &str, &[&str]); 42] = [
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
@@ -48,6 +48,10 @@ const ROUTES: [(&str, &str, &[&str]); 38] = [
     ("GET", "/{portal}/users", &["", "by last sign-in"]),
     ("GET", "/{portal}/users.csv", &[""]),
     ("GET", "/{portal}/users/{id}", &WHOSE),
+    ("GET", "/{portal}/me/activity", &[""]),
+    ("GET", "/{portal}/audit-events", &["", OTHER]),
+    ("GET", "/{portal}/audit-events.csv", &[""]),
+    ("GET", "/{portal}/audit-events.jsonl", &[""]),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
     ("POST", "/{portal}/password-resets", &["an unknown name"]),
     (
@@ -423,6 +427,10 @@ impl Site {
             ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
             ("GET", "/users") if !what.is_empty() => {
                 ("/users?idle_since=2026-01-01T00:00:00Z".to_owned(), None)
+            }
+            // Asked for somebody of another organisation, the trail says nothing.
+            ("GET", "/audit-events") if !what.is_empty() => {
+                (format!("/audit-events?user_id={other}"), None)
             }
             ("PUT", "/users/{id}/access") => {
                 let role = match what {

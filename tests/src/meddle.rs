@@ -36,7 +36,12 @@ impl Fault {
 
     /// Whether a call can suffer it. To a read, all that can happen is that it fails.
     fn befalls(self, operation: &str) -> bool {
-        self == Self::Unsent || matches!(operation, "UpdateItem" | "TransactWriteItems")
+        match operation {
+            "UpdateItem" | "TransactWriteItems" => true,
+            // What is put alone is new: no transaction is under way on it.
+            "PutItem" => self != Self::Collides,
+            _ => self == Self::Unsent,
+        }
     }
 }
 

@@ -204,6 +204,11 @@ async fn refused(
         rng,
     );
     audit.object = account.map(|a| a.id.to_string());
+    // So that the organisation's administrators see it (EX-02).
+    audit.organisation = account.and_then(|a| match a.memberships.as_slice() {
+        [only] => only.organisation.clone(),
+        _ => None,
+    });
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Failed => Problem::new(

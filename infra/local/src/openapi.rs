@@ -20,7 +20,7 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 403 `next-step-required`.";
 
 /// What the tags of operations stand for.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     (
         "registration",
         "Describing a portal; registering against the plan's records, or through an invitation's link",
@@ -40,6 +40,10 @@ const TAGS: [(&str, &str); 7] = [
     ("invitations", "Inviting people to one's organisation"),
     ("users", "The users of one's organisation"),
     ("profile", "What users see of themselves and change"),
+    (
+        "audit",
+        "Who did what to what, when, from where, on whose behalf, and how it ended",
+    ),
 ];
 
 /// The description as pretty JSON.

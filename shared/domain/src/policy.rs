@@ -1255,6 +1255,12 @@ impl Policy {
         moment.to_zoned(self.time_zone.0.clone()).date()
     }
 
+    /// When a day begins on this portal; none at the end of time.
+    pub fn begin_of(&self, day: Date) -> Option<Timestamp> {
+        let midnight = day.to_zoned(self.time_zone.0.clone()).ok()?;
+        Some(midnight.timestamp())
+    }
+
     /// The way of registering with this name.
     pub fn way(&self, id: &str) -> Option<&Way> {
         self.ways.iter().find(|w| w.id.as_str() == id)

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use vestibule_domain::account::{Account, Membership, NextStep};
-use vestibule_domain::audit::Origin;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::invite::Acting;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Session, Token, TokenKind};
@@ -52,6 +52,28 @@ impl Caller {
                 membership,
             })
             .ok_or_else(|| Problem::not_allowed(&self.policy))
+    }
+
+    /// Records that the caller reads something protected (EX-02). Only then it may be shown.
+    ///
+    /// # Errors
+    /// A problem when it can't be recorded.
+    pub async fn record_reading(
+        &self,
+        app: &App,
+        action: Action,
+        object: Option<&str>,
+    ) -> Result<(), Problem> {
+        let mut event = self.audit(action, app);
+        event.object = object.map(str::to_owned);
+        Ok(app.store.record(&event).await?)
+    }
+
+    /// An entry about something that the caller does.
+    pub fn audit(&self, action: Action, app: &App) -> AuditEvent {
+        let actor = Actor::Account(self.account.id.clone());
+        AuditEvent::done(&self.origin, actor, action, &mut app.rng())
+            .for_organisation(self.session.organisation.as_ref())
     }
 }
 

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod app;
 pub mod caller;
 pub mod credentials;
+pub mod csv;
 pub mod fields;
 pub mod guesses;
 pub mod portals;

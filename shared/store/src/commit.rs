@@ -8,7 +8,6 @@ use rand::CryptoRng;
 use vestibule_domain::account::{Account, PasswordHash, Status};
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::decision::{AttemptKey, Change, Decision};
-use vestibule_domain::ids::PortalId;
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
 use vestibule_domain::organisation::Organisation;
@@ -18,7 +17,7 @@ use vestibule_secrets::Purpose;
 
 use crate::keys::{self, Key};
 use crate::read::UserRow;
-use crate::{Store, Unavailable, item};
+use crate::{Store, Unavailable, item, trail};
 
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,10 +373,9 @@ impl Writes<'_> {
 
     /// Entries are added and never replaced.
     fn audit(&mut self, event: &AuditEvent) -> Result<(), Unavailable> {
-        let key = audit_key(&event.portal, event);
         let put = Put::builder()
             .table_name(&self.store.tables.audit)
-            .set_item(Some(item::write(key, event)?))
+            .set_item(Some(trail::entry(event, &self.store.keyring)?))
             .condition_expression("attribute_not_exists(pk)");
         self.push_put(put, None)
     }
@@ -467,14 +465,4 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));
     }
     markers
-}
-
-/// Entries of a portal's day, spread over sixteen partitions so that a busy day has room.
-fn audit_key(portal: &PortalId, event: &AuditEvent) -> Key {
-    let day = event.at.strftime("%Y-%m-%d");
-    let shard = event.id.as_str().as_bytes().last().map_or(0, |b| b % 16);
-    Key {
-        pk: format!("{portal}#{day}#{shard:x}"),
-        sk: format!("{}#{}", event.at, event.id),
-    }
 }

@@ -167,7 +167,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
