@@ -249,7 +249,9 @@ impl Courier {
                 Forgotten::Password { .. } => {
                     recover::send_link(&account, policy, &origin, &mut rng)
                 }
-                Forgotten::UserName { .. } => recover::send_user_name(&account, &origin, &mut rng),
+                Forgotten::UserName { .. } => {
+                    recover::send_user_name(&account, policy, &origin, &mut rng)
+                }
             };
             let Some(decision) = decision else {
                 return Ok(());
