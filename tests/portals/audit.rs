@@ -9,7 +9,7 @@ use vestibule_domain::ids::PortalId;
 use vestibule_local::client::{Answer, Client};
 use vestibule_store::seals::{Fault as Wrong, Verification};
 use vestibule_tests::meddle::{Fault, Meddler};
-use vestibule_tests::people::{group_principal, with};
+use vestibule_tests::people::{PASSWORD, dental, group_principal, with};
 use vestibule_tests::{Item, World};
 
 /// A page of the trail; it must be given.
@@ -994,4 +994,213 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
         delete(&world, &seal).await;
     }
     assert_eq!(verified(&world).await.faults, []);
+}
+
+/// Signs in from an address, as a browser of its own or as one that was there before.
+async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
+    let mut body = json!({ "user_name": "omar.haddad", "password": PASSWORD, "token_in": "body" });
+    if let Some(device) = device {
+        body["device"] = device.into();
+    }
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
+    let request = world
+        .on("practice")
+        .from_source(source)
+        .request(reqwest::Method::POST, "/sessions")
+        .header("user-agent", agent)
+        .json(&body);
+    let answer = vestibule_local::client::answer(request).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer
+}
+
+/// The mails to Omar Haddad whose subject begins so.
+async fn mails(world: &World, subject: &str) -> Vec<String> {
+    let all = world.mails_to("omar@riverbend.example").await;
+    all.into_iter()
+        .filter(|m| m.subject.starts_with(subject))
+        .map(|m| m.text)
+        .collect()
+}
+
+#[tokio::test]
+async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_device_is_not() {
+    let world = World::new().await;
+    world.register("practice", dental()).await;
+    let first = arrive(&world, "192.0.2.1", None).await;
+    let device = first.text_at("/device").to_owned();
+    assert_eq!(device.len(), 43);
+    assert_eq!(
+        mails(&world, "New sign-in").await.len(),
+        0,
+        "the first of all is no news"
+    );
+    let again = arrive(&world, "198.51.100.7", Some(&device)).await;
+    assert_eq!(again.text_at("/device"), device);
+    assert_eq!(
+        mails(&world, "New sign-in").await.len(),
+        0,
+        "known, wherever it is"
+    );
+    arrive(&world, "203.0.113.5", None).await;
+    let told = mails(&world, "New sign-in").await;
+    assert_eq!(told.len(), 1);
+    let told = told[0].split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "Monday, 23 November 2026, 09:00 CST",
+        "203.0.113.5",
+        "Firefox on Linux",
+        "(312) 555-0150",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // A browser keeps a cookie for it, which outlives the session.
+    let browser = world
+        .on("practice")
+        .post(
+            "/sessions",
+            json!({ "user_name": "omar.haddad", "password": PASSWORD }),
+        )
+        .await
+        .unwrap();
+    let cookies: Vec<_> = browser
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|c| c.to_str().unwrap().to_owned())
+        .collect();
+    let cookie = cookies
+        .iter()
+        .find(|c| c.starts_with("__Host-vestibule-device="))
+        .unwrap();
+    for rule in [
+        "HttpOnly",
+        "Secure",
+        "SameSite=Strict",
+        "Path=/",
+        "Max-Age=34560000",
+    ] {
+        assert!(cookie.contains(rule), "{cookie}");
+    }
+    assert!(
+        cookies
+            .iter()
+            .any(|c| c.starts_with("__Host-session=") && !c.contains("Max-Age"))
+    );
+    assert_eq!(mails(&world, "New sign-in").await.len(), 2);
+    let request = world
+        .on("practice")
+        .request(reqwest::Method::POST, "/sessions")
+        .header("cookie", cookie.split(';').next().unwrap())
+        .json(&json!({ "user_name": "omar.haddad", "password": PASSWORD }));
+    assert_eq!(
+        vestibule_local::client::answer(request)
+            .await
+            .unwrap()
+            .status,
+        201
+    );
+    assert_eq!(mails(&world, "New sign-in").await.len(), 2);
+    // Ten are remembered: of eleven more, the first is forgotten.
+    for _ in 0..10 {
+        world.pass(minute());
+        arrive(&world, "192.0.2.1", None).await;
+    }
+    let before = mails(&world, "New sign-in").await.len();
+    arrive(&world, "192.0.2.1", Some(&device)).await;
+    assert_eq!(mails(&world, "New sign-in").await.len(), before + 1);
+    let dump = world.dump().await.join("\n");
+    assert!(!dump.contains(&device), "only its digest is kept");
+    let wrong = json!({ "user_name": "omar.haddad", "password": PASSWORD, "device": "x" });
+    let wrong = world.on("practice").post("/sessions", wrong).await.unwrap();
+    assert_eq!(wrong.fields(), ["device"]);
+}
+
+#[tokio::test]
+async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown_and_told_once_a_day()
+ {
+    let world = World::new().await;
+    world.register("practice", dental()).await;
+    let on = world.on("practice");
+    let first = arrive(&world, "192.0.2.1", None).await;
+    let (first, device) = (
+        on.with_token(first.text_at("/token")),
+        first.text_at("/device").to_owned(),
+    );
+    let me = id_of(&first).await;
+    let subject = "Your account on";
+    let noticed = async || trail(&first, "action=notice_shared_use").await;
+
+    // Next door, and left alone: nothing is noticed.
+    world.pass(minute());
+    arrive(&world, "192.0.2.200", Some(&device)).await;
+    assert_eq!(noticed().await.len(), 0, "the same network");
+    let second = arrive(&world, "198.51.100.7", Some(&device)).await;
+    let second = on.with_token(second.text_at("/token"));
+    get(&second, "/me", 200).await;
+    assert_eq!(
+        mails(&world, subject).await.len(),
+        0,
+        "the older session isn't used"
+    );
+
+    // The older session is used while the newer is open elsewhere; many requests at once.
+    world.pass(minute());
+    let at_once = (0..8).map(|_| first.get("/me"));
+    for answer in futures::future::join_all(at_once).await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    let at = world.now().to_string();
+    let entries = noticed().await;
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert_eq!(
+        (&entries[0]["object"], &entries[0]["at"]),
+        (&json!(me), &json!(at))
+    );
+    let told = mails(&world, subject).await;
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("192.0.2.1") && told[0].contains("198.51.100.7"),
+        "{}",
+        told[0]
+    );
+    let user = get(&first, &format!("/users/{me}"), 200).await;
+    assert_eq!(user.text_at("/used_from_several_places_at"), at);
+    let users = get(&first, "/users", 200).await;
+    assert_eq!(users.text_at("/items/0/used_from_several_places_at"), at);
+    vestibule_tests::invariants::invariants(&world).await;
+
+    // Not again on the same day; again on the next.
+    world.pass(minute());
+    arrive(&world, "203.0.113.5", Some(&device)).await;
+    get(&first, "/me", 200).await;
+    assert_eq!(mails(&world, subject).await.len(), 1);
+    world.pass_days(1);
+    let here = arrive(&world, "192.0.2.1", Some(&device)).await;
+    let here = on.with_token(here.text_at("/token"));
+    arrive(&world, "203.0.113.5", Some(&device)).await;
+    get(&here, "/me", 200).await;
+    assert_eq!(mails(&world, subject).await.len(), 2);
+    // A change made by the request that notices isn't lost, nor is what it noticed.
+    world.pass_days(1);
+    let here = arrive(&world, "192.0.2.1", Some(&device)).await;
+    let here = on.with_token(here.text_at("/token"));
+    arrive(&world, "203.0.113.5", Some(&device)).await;
+    let body = json!({ "first_name": "Omari", "last_name": "Haddad" });
+    let edited = here
+        .send(reqwest::Method::PATCH, "/me", Some(&body))
+        .await
+        .unwrap();
+    assert_eq!(edited.status, 200, "{}", edited.text);
+    assert_eq!(mails(&world, subject).await.len(), 3);
+    // Whose portal doesn't look for it isn't told: the policy says.
+    let ruth = world.group_principal().await.from_source("192.0.2.1");
+    world
+        .on("group")
+        .from_source("198.51.100.7")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    get(&ruth, "/me", 200).await;
+    assert_eq!(trail(&ruth, "action=notice_shared_use").await.len(), 0);
 }

@@ -268,7 +268,14 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "account": id, "registration": registration,
                 "pk": format!("O#{portal}#{organisation}"), "sk": format!("{class}{id}"),
             });
-            for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
+            for field in [
+                "user_name",
+                "name",
+                "email",
+                "status",
+                "last_sign_in_at",
+                "used_from_several_places_at",
+            ] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
             }
             let lower = |pointer: &str| text(account, pointer).to_lowercase();
@@ -295,7 +302,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for (key, row) in &all.rows {
         let account = expected.remove(key);
         let mut row = row.clone();
-        for optional in ["last_sign_in_at", "ends_on"] {
+        for optional in ["last_sign_in_at", "used_from_several_places_at", "ends_on"] {
             if row.get(optional).is_none() {
                 row[optional] = Value::Null;
             }

@@ -143,7 +143,16 @@ impl Writes<'_> {
                 account,
                 at,
                 rehashed,
-            } => self.note_sign_in(account, *at, rehashed.as_ref()),
+                from,
+                device,
+                forgotten_devices,
+            } => self.note_sign_in(
+                account,
+                *at,
+                rehashed.as_ref(),
+                from.as_deref(),
+                (device, forgotten_devices),
+            ),
             Change::CreateOrganisation(organisation) => {
                 let key = keys::organisation(&organisation.portal, &organisation.id);
                 self.put_new(item::write(key, organisation)?, None)
@@ -275,9 +284,13 @@ impl Writes<'_> {
         account: &Account,
         at: Timestamp,
         rehashed: Option<&PasswordHash>,
+        from: Option<&str>,
+        (device, forgotten): (&str, &[String]),
     ) -> Result<(), Unavailable> {
         let at = AttributeValue::S(at.to_string());
-        let mut set = "SET last_sign_in_at = :at".to_owned();
+        // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
+        let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
+        let mut remove = Vec::new();
         let mut update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(
@@ -285,13 +298,29 @@ impl Writes<'_> {
             ))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(account.version.to_string()))
+            .expression_attribute_names("#device", device)
             .expression_attribute_values(":at", at.clone());
+        match from {
+            Some(from) => {
+                set.push_str(", last_sign_in_from = :from");
+                update =
+                    update.expression_attribute_values(":from", AttributeValue::S(from.to_owned()));
+            }
+            None => remove.push("last_sign_in_from".to_owned()),
+        }
+        for (i, digest) in forgotten.iter().enumerate() {
+            remove.push(format!("devices.#forgotten{i}"));
+            update = update.expression_attribute_names(format!("#forgotten{i}"), digest);
+        }
         if let Some(hash) = rehashed {
             set.push_str(", #password.#hash = :hash");
             update = update
                 .expression_attribute_names("#password", "password")
                 .expression_attribute_names("#hash", "hash")
                 .expression_attribute_values(":hash", AttributeValue::S(hash.as_str().to_owned()));
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
         self.push_update(update.update_expression(set), None)?;
         for (key, _) in UserRow::all_of(account) {
