@@ -173,6 +173,8 @@ pub enum MailText {
         /// The addresses.
         sources: Vec<String>,
     },
+    /// To whose security or hint questions have changed (UX-06).
+    QuestionsChanged,
     /// To the new address, which its owner has to confirm (BL-12).
     ConfirmEmail {
         /// The token that the link carries.

@@ -166,6 +166,7 @@ fn every_kind(
             },
         ),
         ("password_changed", MailText::PasswordChanged),
+        ("questions_changed", MailText::QuestionsChanged),
         (
             "new_device",
             MailText::NewDevice {
@@ -218,6 +219,7 @@ fn every_mail_of_every_portal() {
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
+                    | MailText::QuestionsChanged
             );
             if portal == "member" && !for_members {
                 continue;

@@ -13,6 +13,7 @@ mod new_device;
 mod password_changed;
 mod password_reset;
 mod pin_reissued;
+mod questions_changed;
 mod registered;
 mod registration_code;
 mod shared_use;
@@ -153,6 +154,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         }
         MailText::SharedUse { sources } => shared_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+        MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }
 
