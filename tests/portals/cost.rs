@@ -437,14 +437,17 @@ async fn codes_and_users(bill: &mut Bill) {
 async fn sessions(bill: &mut Bill) {
     let group = bill.world.on("group");
     let body = |user_name: &str, password: &str| json!({ "user_name": user_name, "password": password, "token_in": "body" });
+    let from_device = with(body("ruth.okafor", PASSWORD), "/device", "A".repeat(43));
+    bill.post(
+        "sign in: from a new device",
+        &group,
+        "/sessions",
+        from_device.clone(),
+        201,
+    )
+    .await;
     let ruth = bill
-        .post(
-            "sign in",
-            &group,
-            "/sessions",
-            body("ruth.okafor", PASSWORD),
-            201,
-        )
+        .post("sign in", &group, "/sessions", from_device, 201)
         .await;
     let ruth = group.with_token(ruth.text_at("/token"));
     bill.post(
