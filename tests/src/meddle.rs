@@ -1,4 +1,4 @@
-//! What looks at, and meddles with, the calls to DynamoDB: an interceptor of the SDK's client.
+//! What looks at, and meddles with, the calls to DynamoDB and S3: an interceptor of the SDK's client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,8 +38,8 @@ impl Fault {
     fn befalls(self, operation: &str) -> bool {
         match operation {
             "UpdateItem" | "TransactWriteItems" => true,
-            // What is put alone is new: no transaction is under way on it.
-            "PutItem" => self != Self::Collides,
+            // What is put alone is new, and S3 has no transactions that it could run into.
+            "PutItem" | "PutObject" => self != Self::Collides,
             _ => self == Self::Unsent,
         }
     }
@@ -211,6 +211,11 @@ pub fn operation(context: &BeforeSerializationInterceptorContextRef<'_>) -> &'st
         "TransactWriteItems"
     } else if input.downcast_ref::<op::put_item::PutItemInput>().is_some() {
         "PutItem"
+    } else if input
+        .downcast_ref::<aws_sdk_s3::operation::put_object::PutObjectInput>()
+        .is_some()
+    {
+        "PutObject"
     } else {
         "another"
     }
