@@ -287,7 +287,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::POST,
             &on("group"),
             "/sessions",
-            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" }),
+            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body", "device": "A".repeat(43) }),
             &["user_name"],
         ),
         post(&helen, "/me/organisations", further),

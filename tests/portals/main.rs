@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod agent;
+mod audit;
 mod bad_input;
 mod bulk;
 mod cost;

@@ -57,6 +57,10 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("POST", "/{portal}/me/organisations", &["an unknown number"]),
     ("POST", "/{portal}/me/invitations", &["an unknown link"]),
+    ("GET", "/{portal}/me/activity", &[""]),
+    ("GET", "/{portal}/audit-events", &[""]),
+    ("GET", "/{portal}/audit-events.csv", &[""]),
+    ("GET", "/{portal}/audit-events.jsonl", &[""]),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
     ("POST", "/{portal}/password-resets", &["an unknown name"]),
     (

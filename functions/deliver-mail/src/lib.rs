@@ -11,6 +11,7 @@ use std::sync::Arc;
 use aws_sdk_ses::Client;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::Policy;
@@ -239,12 +240,17 @@ impl Courier {
     ) -> Result<(), Delayed> {
         for _ in 0..LOOKS {
             let mut rng = vestibule_http::app::rng();
+            // It is done now: the request may have waited, and the trail's hour been sealed.
+            let origin = Origin {
+                at: self.clock.now(),
+                ..request.origin.clone()
+            };
             let decision = match &request.forgotten {
                 Forgotten::Password { .. } => {
-                    recover::send_link(&account, policy, &request.origin, &mut rng)
+                    recover::send_link(&account, policy, &origin, &mut rng)
                 }
                 Forgotten::UserName { .. } => {
-                    recover::send_user_name(&account, policy, &request.origin, &mut rng)
+                    recover::send_user_name(&account, policy, &origin, &mut rng)
                 }
             };
             let Some(decision) = decision else {

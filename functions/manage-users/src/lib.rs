@@ -70,6 +70,10 @@ struct UserAnswer {
     /// When they last signed in; shown to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
+    /// When their account was last found in use from several places at once; shown to roles that may
+    /// see the audit trail (EX-01).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_from_several_places_at: Option<String>,
 }
 
 impl UserAnswer {
@@ -106,6 +110,10 @@ impl UserAnswer {
             since: answer::moment(row.since),
             ends_on: row.ends_on.map(|d| d.to_string()),
             last_sign_in_at: last.map(answer::moment),
+            used_from_several_places_at: row
+                .used_from_several_places_at
+                .filter(|_| policy.allows(viewer, Permission::SeeAudit))
+                .map(answer::moment),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The whole system on one machine: every function behind one server on loopback, on an embedded
 //! DynamoDB, with an inbox and a folder of letters. `cargo portal` runs it; the tests start one each.
 
+pub mod audit;
 pub mod aws;
 pub mod client;
 pub mod demo;

@@ -44,6 +44,10 @@ const TAGS: [(&str, &str); 8] = [
         "What the plan's help desk does for the people of other portals",
     ),
     ("profile", "What users see of themselves and change"),
+    (
+        "audit",
+        "Who did what to what, when, from where, on whose behalf, and how it ended",
+    ),
 ];
 
 /// The description as pretty JSON.

@@ -302,6 +302,12 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When it last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// From which address that was.
+    pub last_sign_in_from: Option<String>,
+    /// The digests of the devices it was signed in from, each with when it was last used (UX-06).
+    pub devices: BTreeMap<String, Timestamp>,
+    /// When it was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
 }
 
 /// What has to be done in a session before anything else.
@@ -440,6 +446,8 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
+        self.last_sign_in_from = None;
+        self.devices.clear();
         self.memberships.clear();
         self.end_sessions();
     }

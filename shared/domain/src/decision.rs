@@ -39,6 +39,12 @@ pub enum Change {
         at: Timestamp,
         /// The password under the current parameters, where they have changed.
         rehashed: Option<PasswordHash>,
+        /// From which address.
+        from: Option<String>,
+        /// The digest of the device, which is remembered.
+        device: String,
+        /// The devices that are forgotten.
+        forgotten_devices: Vec<String>,
     },
     /// A new organisation.
     CreateOrganisation(Organisation),

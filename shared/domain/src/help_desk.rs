@@ -16,7 +16,7 @@ use crate::decision::{AttemptKey, Change, Decision};
 use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::invite::{self, Invitation};
 use crate::manage;
-use crate::message::{HelpDeskAct, MailText};
+use crate::message::{HelpDeskAct, MailText, ResetAsked};
 use crate::organisation::Organisation;
 use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
 use crate::recover;

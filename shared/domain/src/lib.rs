@@ -9,6 +9,7 @@ pub mod activate;
 pub mod audit;
 mod countries;
 pub mod decision;
+pub mod device;
 pub mod feed;
 pub mod help_desk;
 pub mod ids;

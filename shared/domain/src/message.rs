@@ -184,6 +184,18 @@ pub enum MailText {
     },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To whose account was signed in to from a new device (UX-06).
+    NewDevice {
+        /// From which address.
+        source: Option<String>,
+        /// With what kind of program, in words of ours.
+        program: String,
+    },
+    /// To whose account is in use from several places at once (EX-01).
+    SharedUse {
+        /// The addresses.
+        sources: Vec<String>,
+    },
     /// To whose security or hint questions have changed (UX-06).
     QuestionsChanged,
     /// To the new address, which its owner has to confirm (BL-12).

@@ -481,6 +481,14 @@ pub struct SessionPolicy {
     pub idle_minutes: Option<Bounded<1, 480>>,
 }
 
+/// Noticing that an account is used from several places at once (EX-01).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedUsePolicy {
+    /// How long after a sign-in the use of an older session from elsewhere counts as at once.
+    pub within_minutes: Bounded<1, 480>,
+}
+
 /// How often something may be guessed within a window.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -954,6 +962,8 @@ pub struct Policy {
     pub hint_question: bool,
     /// Sessions.
     pub session: SessionPolicy,
+    /// Noticing shared accounts; absent: they aren't noticed.
+    pub shared_use: Option<SharedUsePolicy>,
     /// Guesses at sign-in.
     pub sign_in: GuessPolicy,
     /// Guesses at registration.
@@ -1354,6 +1364,18 @@ impl Policy {
     /// The day on which a moment falls on this portal.
     pub fn date_of(&self, moment: Timestamp) -> Date {
         moment.to_zoned(self.time_zone.0.clone()).date()
+    }
+
+    /// A moment on the portal's clock, as people write it.
+    pub fn clock_time(&self, moment: Timestamp) -> String {
+        let moment = moment.to_zoned(self.time_zone.0.clone());
+        moment.strftime("%A, %-d %B %Y, %H:%M %Z").to_string()
+    }
+
+    /// When a day begins on this portal; none at the end of time.
+    pub fn begin_of(&self, day: Date) -> Option<Timestamp> {
+        let midnight = day.to_zoned(self.time_zone.0.clone()).ok()?;
+        Some(midnight.timestamp())
     }
 
     /// The way of registering with this name.

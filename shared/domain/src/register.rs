@@ -131,6 +131,9 @@ impl Applicant {
             session_epoch: 0,
             created_at: now,
             last_sign_in_at: None,
+            last_sign_in_from: None,
+            devices: BTreeMap::new(),
+            used_from_several_places_at: None,
         }
     }
 }

@@ -1346,7 +1346,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "Top level",
         "Policy",
         "title site origins time_zone plan help_desk serves user_name email password \
-         security_questions hint_question session sign_in registration way pin \
+         security_questions hint_question session shared_use sign_in registration way pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          messages service group_codes publication roles",
     ),
@@ -1413,6 +1413,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "InactivityPolicy",
         "disable_after_days delete_after_days exempt_roles warn_days grace_days",
     ),
+    ("`[shared_use]`", "SharedUsePolicy", "within_minutes"),
     (
         "`[access_review]`",
         "AccessReviewPolicy",

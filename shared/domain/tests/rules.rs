@@ -434,6 +434,9 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         session_epoch: 0,
         created_at: at(NOW),
         last_sign_in_at: None,
+        last_sign_in_from: None,
+        devices: BTreeMap::new(),
+        used_from_several_places_at: None,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod app;
 pub mod bulk;
 pub mod caller;
 pub mod credentials;
+pub mod csv;
 pub mod fields;
 pub mod guesses;
 pub mod portals;

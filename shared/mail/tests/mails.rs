@@ -183,6 +183,19 @@ fn every_kind(
         ("password_changed", MailText::PasswordChanged),
         ("questions_changed", MailText::QuestionsChanged),
         (
+            "new_device",
+            MailText::NewDevice {
+                source: Some("192.0.2.1".into()),
+                program: "Firefox on Linux".into(),
+            },
+        ),
+        (
+            "shared_use",
+            MailText::SharedUse {
+                sources: vec!["192.0.2.1".into(), "198.51.100.7".into()],
+            },
+        ),
+        (
             "password_reset",
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),

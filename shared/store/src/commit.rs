@@ -19,7 +19,7 @@ use vestibule_secrets::Purpose;
 
 use crate::keys::{self, Key};
 use crate::read::UserRow;
-use crate::{Store, Unavailable, item, records};
+use crate::{Store, Unavailable, item, records, trail};
 
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,16 @@ impl Writes<'_> {
                 account,
                 at,
                 rehashed,
-            } => self.note_sign_in(account, *at, rehashed.as_ref()),
+                from,
+                device,
+                forgotten_devices,
+            } => self.note_sign_in(
+                account,
+                *at,
+                rehashed.as_ref(),
+                from.as_deref(),
+                (device, forgotten_devices),
+            ),
             Change::CreateOrganisation(organisation) => {
                 let key = keys::organisation(&organisation.portal, &organisation.id);
                 self.put_new(item::write(key, organisation)?, None)
@@ -325,9 +334,13 @@ impl Writes<'_> {
         account: &Account,
         at: Timestamp,
         rehashed: Option<&PasswordHash>,
+        from: Option<&str>,
+        (device, forgotten): (&str, &[String]),
     ) -> Result<(), Unavailable> {
         let at = AttributeValue::S(at.to_string());
-        let mut set = "SET last_sign_in_at = :at".to_owned();
+        // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
+        let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
+        let mut remove = Vec::new();
         let mut update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(
@@ -335,13 +348,29 @@ impl Writes<'_> {
             ))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(account.version.to_string()))
+            .expression_attribute_names("#device", device)
             .expression_attribute_values(":at", at.clone());
+        match from {
+            Some(from) => {
+                set.push_str(", last_sign_in_from = :from");
+                update =
+                    update.expression_attribute_values(":from", AttributeValue::S(from.to_owned()));
+            }
+            None => remove.push("last_sign_in_from".to_owned()),
+        }
+        for (i, digest) in forgotten.iter().enumerate() {
+            remove.push(format!("devices.#forgotten{i}"));
+            update = update.expression_attribute_names(format!("#forgotten{i}"), digest);
+        }
         if let Some(hash) = rehashed {
             set.push_str(", #password.#hash = :hash");
             update = update
                 .expression_attribute_names("#password", "password")
                 .expression_attribute_names("#hash", "hash")
                 .expression_attribute_values(":hash", AttributeValue::S(hash.as_str().to_owned()));
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
         self.push_update(update.update_expression(set), None)?;
         for (key, _) in UserRow::all_of(account) {
@@ -466,10 +495,9 @@ impl Writes<'_> {
 
     /// Entries are added and never replaced.
     fn audit(&mut self, event: &AuditEvent) -> Result<(), Unavailable> {
-        let key = audit_key(&event.portal, event);
         let put = Put::builder()
             .table_name(&self.store.tables.audit)
-            .set_item(Some(item::write(key, event)?))
+            .set_item(Some(trail::entry(event, &self.store.keyring)?))
             .condition_expression("attribute_not_exists(pk)");
         self.push_put(put, None)
     }
@@ -575,14 +603,4 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));
     }
     markers
-}
-
-/// Entries of a portal's day, spread over sixteen partitions so that a busy day has room.
-fn audit_key(portal: &PortalId, event: &AuditEvent) -> Key {
-    let day = event.at.strftime("%Y-%m-%d");
-    let shard = event.id.as_str().as_bytes().last().map_or(0, |b| b % 16);
-    Key {
-        pk: format!("{portal}#{day}#{shard:x}"),
-        sk: format!("{}#{}", event.at, event.id),
-    }
 }

@@ -24,7 +24,13 @@
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
 //! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
-//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
+//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item; its entry 2, and 1 an index it is in |
+//! | a read of something protected | audit | `portal#day#shard`/`time#id` | PutItem, conditional | 1, and 1 an index it is in |
+//! | an organisation's trail, a page | audit, index `by_organisation` | `portal#organisation`, time | Query | 0.5 a 4 kB, some 7 entries |
+//! | the same of one action | audit, index `by_action` | `portal#organisation#action`, time | Query | 0.5 a 4 kB |
+//! | a user's trail, as who did it and to whom it was done | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 a 4 kB each |
+//! | sealing a portal's trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 a 4 kB; 2 a kB, once an hour |
+//! | the names in a page of the trail | main | `A#portal#id`/`A` | BatchGetItem | 1 a user |
 
 pub mod attempts;
 pub mod batches;
@@ -37,7 +43,9 @@ pub mod managed;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod seals;
 pub mod tables;
+mod trail;
 
 use std::sync::Arc;
 
@@ -49,6 +57,7 @@ use vestibule_secrets::Keyring;
 pub use commit::{CommitError, Unique};
 pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
 pub use tables::Tables;
+pub use trail::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
 /// The store: cheap to clone.
 #[derive(Debug, Clone)]

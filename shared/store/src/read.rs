@@ -48,6 +48,8 @@ pub struct UserRow {
     pub confirmed: Option<Confirmation>,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// When their account was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
     /// What a search looks at, in lower case: user name, names, address.
     search: [String; 4],
 }
@@ -103,6 +105,7 @@ impl UserRow {
             ends_on: m.ends_on,
             confirmed: m.confirmed.clone(),
             last_sign_in_at: account.last_sign_in_at,
+            used_from_several_places_at: account.used_from_several_places_at,
             search: [
                 account.user_name.key(),
                 account.name.first.as_str().to_lowercase(),

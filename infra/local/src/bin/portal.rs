@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
@@ -93,12 +94,55 @@ With --on-aws it works on the deployed tables, with your AWS credentials and the
 TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of the source tree."
     )]
     FirstStaff(FirstStaffArguments),
+    /// The audit trail, for its operators
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
   cargo portal openapi
   cargo portal openapi > docs/openapi.json")]
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Prove that no entry was altered, removed or added since it was written and sealed
+    #[command(after_help = "\
+Examples:
+  cargo portal audit verify                           all portals, the last 30 days
+  cargo portal audit verify --portal group --from 2026-11-01 --to 2026-11-30
+  cargo portal audit verify --portal group --kept 25:pq3v...
+                                                      besides, that seal 25 is the one printed earlier
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... PORTALS_DIR=infra/portals cargo portal audit verify --on-aws
+                                                      on AWS, with the credentials of the environment
+
+Ends with 1 if anything is altered, missing or added. docs/security.md tells what this proves, and what not.
+A system that is being served from the same folder has to be stopped first.")]
+    Verify {
+        /// Only this portal
+        #[arg(long, value_name = "PORTAL")]
+        portal: Option<String>,
+        /// The first day, in UTC [default: 30 days before the last]
+        #[arg(long, value_name = "DAY")]
+        from: Option<jiff::civil::Date>,
+        /// The last day, in UTC [default: today]
+        #[arg(long, value_name = "DAY")]
+        to: Option<jiff::civil::Date>,
+        /// A seal as it was kept elsewhere; takes --portal
+        #[arg(long, value_name = "NUMBER:DIGEST", value_parser = audit::kept_seal, requires = "portal")]
+        kept: Option<(u64, String)>,
+        /// The tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, conflicts_with_all = ["data", "dynamodb_endpoint"])]
+        on_aws: bool,
+        #[command(flatten)]
+        data: DataArgument,
+        #[command(flatten)]
+        portals: PortalsArgument,
+        /// Another DynamoDB than the embedded one, such as DynamoDB Local
+        #[arg(long, value_name = "URL")]
+        dynamodb_endpoint: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -260,6 +304,39 @@ async fn run(command: Command) -> Result<(), StartError> {
             .await
         }
         Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
+        Command::Audit(AuditCommand::Verify {
+            portal,
+            from,
+            to,
+            kept,
+            on_aws,
+            data,
+            portals,
+            dynamodb_endpoint,
+        }) => {
+            let wanted = Wanted {
+                portal,
+                from,
+                to,
+                kept,
+            };
+            if on_aws {
+                let app = vestibule_http::settings::app().await?;
+                return audit::verify(&app, &wanted, &mut out).await;
+            }
+            let data = data.folder();
+            if !data.exists() {
+                return Err(format!("there is no data folder {}", data.display()).into());
+            }
+            let options = Options {
+                data: Some(data),
+                portals: portals.folder(),
+                dynamodb_endpoint,
+                ..Options::in_memory()
+            };
+            let instance = Instance::start(options).await?;
+            audit::verify(&instance.app, &wanted, &mut out).await
+        }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
 }

@@ -12,12 +12,14 @@ mod further_organisation;
 mod help_desk_acted;
 mod invitation;
 mod invited_person_registered;
+mod new_device;
 mod password_changed;
 mod password_reset;
 mod pin_reissued;
 mod questions_changed;
 mod registered;
 mod registration_code;
+mod shared_use;
 mod user_name_reminder;
 
 use std::fmt;
@@ -169,6 +171,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         } => password_reset::content(token, *minutes, asked, policy),
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
+        MailText::NewDevice { source, program } => {
+            new_device::content(mail.at, source.as_deref(), program, policy)
+        }
+        MailText::SharedUse { sources } => shared_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
