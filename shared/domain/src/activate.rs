@@ -372,7 +372,6 @@ pub fn agreements_recorded(
         origin,
         rng,
     )
-    .map(|(_, decision)| decision)
 }
 
 /// What a PIN letter takes that may have waited for an agreement.

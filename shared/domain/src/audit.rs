@@ -75,8 +75,6 @@ pub enum Action {
     RecordAgreement,
     /// The help desk looked for an account, or at one.
     LookAtAccount,
-    /// A registration code was issued anew.
-    ReissueRegistrationCode,
     /// The help desk cleared the counts of wrong guesses.
     UnlockUser,
     /// The help desk changed a user name.
@@ -146,6 +144,7 @@ impl Actor {
     pub const fn parts(&self) -> (&'static str, Option<&AccountId>) {
         match self {
             Self::Account(id) => ("account", Some(id)),
+            Self::HelpDesk(id) => ("help_desk", Some(id)),
             Self::Unknown => ("unknown", None),
             Self::System => ("system", None),
         }
@@ -265,6 +264,7 @@ impl AuditEvent {
             object,
             outcome,
             reason,
+            justification,
             source,
         } = self;
         let (kind, account) = actor.parts();
@@ -283,6 +283,7 @@ impl AuditEvent {
             ("object", object.clone()),
             ("outcome", text(outcome)),
             ("reason", reason.clone()),
+            ("justification", justification.clone()),
             ("source", source.clone()),
         ];
         fields
@@ -322,7 +323,7 @@ mod tests {
             entry().canonical(),
             format!(
                 "vestibule audit 1\nid 26:{id}\nat 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
-                 account -\norganisation -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\nsource 9:192.0.2.1\n"
+                 account -\norganisation -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
             )
         );
     }

@@ -21,6 +21,7 @@ use crate::organisation::Organisation;
 use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
 use crate::recover;
 use crate::register::{self, Applicant, Registered, mail};
+use crate::review;
 use crate::session::Token;
 use crate::text::{PostalAddress, Reason, UserName};
 
@@ -576,7 +577,7 @@ pub fn record_agreement(
         account,
         organisation,
         (agreement, revision),
-        letter,
+        Some(letter),
         by,
         policy,
         origin,
@@ -665,6 +666,8 @@ pub fn first_staff(
         ended_at: None,
         principals: BTreeSet::from([applicant.id.clone()]),
         group_codes: BTreeSet::new(),
+        next_review_due_on: review::next_due_on(policy, origin.at),
+        review: None,
     };
     let membership = Membership::joined(
         organisation.id.clone(),

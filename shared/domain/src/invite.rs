@@ -504,7 +504,10 @@ impl Invitation {
             Gate::Open
         };
         let organisation = self.organisation.clone();
-        Ok(Membership::joined(organisation, self.role, gate, now))
+        Ok(Membership {
+            ends_on: self.ends_on,
+            ..Membership::joined(organisation, self.role, gate, now)
+        })
     }
 
     /// Marks it as taken up by an account, and tells the administrator who sent it.

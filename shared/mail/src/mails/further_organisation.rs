@@ -16,7 +16,7 @@ pub(super) fn content(
 ) -> Content {
     let mut blocks = vec![
         Block::text(format!(
-            "Your account on {} now works for a further organisation, with the user name and password you have.",
+            "Your account has a further organisation on {}. Sign in with the user name and password you have.",
             portal(policy)
         )),
         Block::facts([("Organisation", organisation)]),
