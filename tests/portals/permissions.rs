@@ -699,7 +699,7 @@ impl Site {
     async fn grid(self) -> String {
         let roles: Vec<_> = self.actors.iter().map(|a| a.role.to_owned()).collect();
         let mut lines = vec![(format!("{} ", self.portal), roles)];
-        for (method, route, tried) in ROUTES {
+        for &(method, route, tried) in ROUTES {
             for what in tried {
                 let mut cells = Vec::new();
                 for actor in &self.actors {

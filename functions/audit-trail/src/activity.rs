@@ -29,8 +29,8 @@ pub(crate) struct Activity {
     action: String,
     /// `done` or `refused`.
     outcome: String,
-    /// By whom: `you`, `somebody_else` who manages your access, `system`, or `unknown` (not signed
-    /// in, such as somebody with a wrong password).
+    /// By whom: `you`, `somebody_else` who manages your access, `help_desk`, `system`, or `unknown`
+    /// (not signed in, such as somebody with a wrong password).
     by: &'static str,
     /// From which address; shown of what you did, and of what was tried without signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +42,7 @@ impl Activity {
         let (by, shows_source) = match &event.actor {
             Actor::Account(id) if id == me => ("you", true),
             Actor::Account(_) => ("somebody_else", false),
+            Actor::HelpDesk(_) => ("help_desk", false),
             Actor::Unknown => ("unknown", true),
             Actor::System => ("system", false),
         };

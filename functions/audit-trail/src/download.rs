@@ -115,7 +115,7 @@ async fn download(app: App, caller: Caller, which: Which, form: Form) -> Result<
     Ok((headers, Body::from_stream(pages)).into_response())
 }
 
-const HEAD: &str = "id,at,action,outcome,reason,actor,actor_id,actor_user_name,organisation_id,object,object_user_name,source,verified\r\n";
+const HEAD: &str = "id,at,action,outcome,reason,justification,actor,actor_id,actor_user_name,organisation_id,object,object_user_name,source,verified\r\n";
 
 fn csv_line(entry: &EntryAnswer) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -125,6 +125,7 @@ fn csv_line(entry: &EntryAnswer) -> String {
         entry.action.clone(),
         entry.outcome.clone(),
         or_empty(&entry.reason),
+        or_empty(&entry.justification),
         entry.actor.to_owned(),
         or_empty(&entry.actor_id),
         or_empty(&entry.actor_user_name),

@@ -67,7 +67,10 @@ struct EntryAnswer {
     /// Why it was refused, or why it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Who did it: `account`, `unknown` (not signed in) or `system`.
+    /// Why the help desk did it, in its own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    justification: Option<String>,
+    /// Who did it: `account`, `help_desk`, `unknown` (not signed in) or `system`.
     actor: &'static str,
     /// Whose account it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +106,7 @@ impl EntryAnswer {
             object,
             outcome,
             reason,
+            justification,
             source,
         } = event;
         let (kind, account) = actor.parts();
@@ -113,6 +117,7 @@ impl EntryAnswer {
             action: action.to_string(),
             outcome: outcome.to_string(),
             reason,
+            justification,
             actor: kind,
             actor_id: account.map(ToString::to_string),
             actor_user_name: account.and_then(|id| name(id.as_str())),

@@ -73,14 +73,15 @@ pub(crate) async fn agents(
     }
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
     let organisation = app.store.organisation(&policy.portal, own).await?;
-    let organisation = organisation
-        .filter(|o| o.record.kind == RecordKind::Agent)
+    let record = organisation
+        .and_then(|o| o.record)
+        .filter(|r| r.kind == RecordKind::Agent)
         .ok_or_else(not_allowed)?;
     let query = query.query.as_deref().map(str::trim);
     let page = app
         .store
         .managed_agents(
-            &organisation.record,
+            &record,
             query.filter(|q| !q.is_empty()),
             after.as_ref(),
             limit.into(),

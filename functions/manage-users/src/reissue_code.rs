@@ -32,10 +32,7 @@ pub(crate) async fn reissue_code(
         Target::find(&app, &caller, Permission::ReissueCodes, &id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
-    let fresh = policy
-        .registration_code
-        .as_ref()
-        .map(|rules| app.fresh_registration_code(rules, &mut rng));
+    let fresh = app.fresh_registration_code(policy, &mut rng);
     let (_, decision) = manage::reissue_code(
         caller.acting()?,
         &organisation,

@@ -20,7 +20,7 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 403 `next-step-required`.";
 
 /// What the tags of operations stand for.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: &[(&str, &str)] = &[
     (
         "registration",
         "Describing a portal; registering against the plan's records, or through an invitation's link",

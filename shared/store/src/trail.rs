@@ -386,7 +386,8 @@ impl Store {
             let object = object.and_then(|o| AccountId::parse(o).ok());
             let actor = match &e.actor {
                 Actor::Account(id) => Some(id.clone()),
-                Actor::Unknown | Actor::System => None,
+                // Staff of the plan have their accounts on another portal.
+                Actor::HelpDesk(_) | Actor::Unknown | Actor::System => None,
             };
             [actor, object].into_iter().flatten()
         });
