@@ -103,6 +103,7 @@ pub(crate) fn readable(caller: &Caller) -> Result<OrganisationId, Problem> {
 /// The user who is looked at, if the search is about one.
 pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
+        AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
         AuditOf::User { user, .. } => Some(user.as_str()),
         AuditOf::Organisation(_) => None,
     }
