@@ -20,6 +20,7 @@ use crate::EntryAnswer;
 /// Which entries, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,
@@ -112,6 +113,7 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,

@@ -75,6 +75,8 @@ pub enum Action {
     DownloadUsers,
     /// An administrator listed the organisation's invitations.
     ListInvitations,
+    /// A managing agent looked up the agents under them.
+    LookUpAgents,
     /// Somebody opened a service: protected information.
     OpenService,
     /// Somebody searched the audit trail.
