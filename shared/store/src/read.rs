@@ -174,7 +174,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
@@ -226,7 +226,7 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         pk: String,
         prefix: &str,
@@ -688,7 +688,7 @@ impl Store {
 }
 
 /// The sort key that a cursor names, if it is one of this list's.
-fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
+pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;
     }
