@@ -316,15 +316,11 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "account": id, "registration": registration,
                 "pk": format!("O#{portal}#{organisation}"), "sk": format!("{class}{id}"),
             });
-            for field in [
-                "user_name",
-                "name",
-                "email",
-                "email_undeliverable",
-                "status",
-                "last_sign_in_at",
-            ] {
+            for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
+            }
+            if let Some(known) = account.get("email_undeliverable") {
+                row["email_undeliverable"] = known.clone();
             }
             let lower = |pointer: &str| text(account, pointer).to_lowercase();
             row["search"] = json!([
