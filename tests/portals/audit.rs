@@ -311,10 +311,6 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organisation() {
         // Not even by the traces of the searches: who they are, and whether they exist.
         let shown = json!(seen).to_string();
         assert!(!shown.contains("sam.lind"), "{query}: {shown}");
-        assert!(
-            query.contains(&sams)
-                || each(&seen, "object").iter().filter(|o| **o == sams).count() < 2
-        );
     }
     for path in ["/audit-events.csv", "/audit-events.jsonl"] {
         let all = get(&otto, path, 200).await.text;

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bulk;
 mod cost;
+mod deliveries;
 mod eighth_portal;
 mod ends;
 mod faults;

@@ -16,6 +16,7 @@ use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ActivityQuery {
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -20,6 +20,7 @@ use crate::EntryAnswer;
 /// Which entries, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,
@@ -103,6 +104,7 @@ pub(crate) fn readable(caller: &Caller) -> Result<OrganisationId, Problem> {
 /// The user who is looked at, if the search is about one.
 pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
+        AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
         AuditOf::User { user, .. } => Some(user.as_str()),
         AuditOf::Organisation(_) => None,
     }
@@ -111,6 +113,7 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,

@@ -14,6 +14,7 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 /// What is to be opened.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct OpenQuery {
     /// The service whose protected information is about to be shown. It is recorded on the audit
     /// trail (EX-02).

@@ -154,7 +154,8 @@ pub(crate) async fn sign_in(
         } = signed_in;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionAnswer::of(&session, next_step);
+                let undeliverable = account.as_ref().and_then(|a| a.email_undeliverable);
+                let answer = SessionAnswer::of(&session, next_step, undeliverable);
                 let tokens = (token.expose(), device.expose());
                 return Ok(begun(answer, tokens, request.token_in, &policy));
             }

@@ -69,6 +69,8 @@ pub enum Action {
     AskEmailChange,
     /// Somebody confirmed another address.
     ChangeEmail,
+    /// Mails turned out not to reach an account's address.
+    MarkUndeliverable,
     /// Somebody sent feedback.
     SendFeedback,
     /// An agreement came on file.
@@ -91,6 +93,8 @@ pub enum Action {
     DownloadUsers,
     /// An administrator listed the organisation's invitations.
     ListInvitations,
+    /// A managing agent looked up the agents under them.
+    LookUpAgents,
     /// Somebody opened a service: protected information.
     OpenService,
     /// Somebody searched the audit trail.
