@@ -187,6 +187,7 @@ fn every_kind(
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
+                asked_by: None,
             },
         ),
         (
