@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod bulk;
 mod cost;
+mod deliveries;
 mod eighth_portal;
 mod ends;
 mod faults;
