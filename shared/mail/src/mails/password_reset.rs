@@ -26,6 +26,10 @@ pub(super) fn content(
             "Somebody, we hope it was you, asked for a new password for your account on {portal}."
         ),
     };
+    let unwanted = match asked_by {
+        Some(_) => "you did not want one",
+        None => "it was not you",
+    };
     Content::new(
         format!("Choose a new password on {}", policy.title),
         vec![
@@ -38,7 +42,7 @@ pub(super) fn content(
                 "The link can be used once, within {minutes} minutes. If you asked more than once, only the latest one works."
             )),
             Block::text(format!(
-                "If it was not you, your password is still the same and there is nothing to do. If this happens often, please call {}.",
+                "If {unwanted}, your password is still the same and there is nothing to do. If this happens often, please call {}.",
                 help(&policy.help_desk)
             )),
         ],
