@@ -331,11 +331,11 @@ pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
     record: &RecordKey,
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let (at, membership) = account
         .memberships
         .iter()
@@ -372,7 +372,6 @@ pub fn agreements_recorded(
         origin,
         rng,
     )
-    .map(|(_, decision)| decision)
 }
 
 /// What a PIN letter takes that may have waited for an agreement.
@@ -394,7 +393,7 @@ pub fn record_agreement(
     account: &Account,
     organisation: Option<&OrganisationId>,
     (agreement, revision): (&Agreement, &str),
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
@@ -427,7 +426,7 @@ fn put_on_file(
     account: &Account,
     at: usize,
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
@@ -443,7 +442,10 @@ fn put_on_file(
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
     let mut posted = None;
-    if released && let Some(address) = letter.address {
+    if released
+        && let Some(letter) = letter
+        && let Some(address) = letter.address
+    {
         let (issue, message) = post_pin(
             letter.fresh,
             address,

@@ -572,7 +572,7 @@ pub fn record_agreement(
         account,
         organisation,
         (agreement, revision),
-        letter,
+        Some(letter),
         by,
         policy,
         origin,

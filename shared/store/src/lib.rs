@@ -18,6 +18,7 @@
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
 //! | the help desk's view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, BatchGetItem twice | 1 an item |
+//! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
@@ -32,6 +33,7 @@ mod commit;
 mod item;
 pub mod keyring;
 mod keys;
+pub mod managed;
 pub mod outbox;
 mod read;
 pub mod records;

@@ -223,7 +223,7 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         pk: String,
         prefix: &str,
@@ -673,7 +673,7 @@ impl Store {
 }
 
 /// The sort key that a cursor names, if it is one of this list's.
-fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
+pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;
     }
