@@ -390,8 +390,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organisation, "/portal"),
             text(organisation, "/registered_by"),
         );
-        let there = first
-            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")));
+        let of = |v: &Value| v.get("record").cloned().unwrap_or_default();
+        let there = first.is_some_and(|a| memberships(a).any(|m| of(m) == of(organisation)));
         let (id, by) = (
             text(organisation, "/id"),
             text(organisation, "/registered_by"),

@@ -407,7 +407,9 @@ pub fn record_agreement(
     let mut agreements = membership.agreements.clone();
     agreements.insert(agreement.id.to_string(), revision.to_owned());
     let mut ahead = membership.ahead_of_feed.clone();
-    ahead.insert(agreement.id.to_string());
+    if agreement.recorded_by == RecordedBy::Plan {
+        ahead.insert(agreement.id.to_string());
+    }
     put_on_file(
         account,
         at,
