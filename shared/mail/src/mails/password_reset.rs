@@ -26,9 +26,9 @@ pub(super) fn content(
             "Somebody, we hope it was you, asked for a new password for your account on {portal}."
         ),
     };
-    let unwanted = match asked_by {
-        Some(_) => "you did not want one",
-        None => "it was not you",
+    let unwanted = match asked {
+        ResetAsked::ByAdministrator(_) => "you did not want one",
+        ResetAsked::ByHelpDesk | ResetAsked::ByOwner => "it was not you",
     };
     Content::new(
         format!("Choose a new password on {}", policy.title),
