@@ -411,7 +411,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         of_desk(
             "group",
-            &tess,
+            &ruth_id,
             post_.clone(),
             "password-reset",
             json!({}),
@@ -507,7 +507,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &on("member"),
             "/password-resets/redemption",
-            json!({ "user_name": "maria.alvarez", "security_answers": security_answers(), "new_password": "Other-Brook-63!" }),
+            json!({ "user_name": "maria.ruiz", "security_answers": security_answers(), "new_password": "Other-Brook-63!" }),
         ),
     ]
 }
