@@ -64,7 +64,7 @@ vic@blueheron.example,Vic,emperor,,Lind\r\n\
 wim@blueheron.example,Wim,,2020-01-01,Lind\r\n\
 xan@blueheron.example,Xan\r\n\
 yul@blueheron.example,,,,Lind\r\n";
-    let answer = invite(&ruth, &file).await;
+    let answer = invite(&ruth, file).await;
     assert_eq!(
         rows(&answer),
         [

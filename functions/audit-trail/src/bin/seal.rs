@@ -8,7 +8,7 @@ async fn main() -> Result<(), StartError> {
     settings::log_as_json();
     let app = settings::app().await?;
     lambda_runtime::run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
-        vestibule_audit_trail::seal(&app).await
+        Ok::<_, StartError>(vestibule_audit_trail::seal(&app).await?)
     }))
     .await
 }
