@@ -101,6 +101,11 @@ pub(crate) async fn further_organisation(
         if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.way)) {
             return place(&account, membership, &caller);
         }
+        let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.way));
+        if look == 0 && theirs == Some(&account.id) {
+            // The account was read before the same request, sent twice at once, was answered.
+            continue;
+        }
         let joins = made_of(&app, matched, policy).await?;
         let further = Further {
             way: parsed.way,
