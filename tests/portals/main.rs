@@ -4,6 +4,7 @@
 
 mod agent;
 mod bad_input;
+mod clockwork;
 mod cost;
 mod eighth_portal;
 mod faults;

@@ -13,6 +13,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use dynoxide::Database;
+use jiff::civil::Date;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,7 @@ use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Api, App, Clock, Portals, Source};
 use vestibule_import_records::Summary;
+use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_mail::letters::RenderedLetter;
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
@@ -172,6 +174,7 @@ impl Instance {
                 aws::dynamodb(&endpoint, &options.interceptors),
                 options.tables.clone(),
                 Arc::clone(&keyring),
+                portals.policies(),
             ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
@@ -264,6 +267,36 @@ impl Instance {
             self.print_letters().await?;
         }
         Ok(())
+    }
+
+    /// Does what time has made due, and brings mails and letters to where they go, as on AWS the
+    /// schedule does.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn clockwork(&self) -> Result<Swept, StartError> {
+        let swept = self.sweep(&Run::now(self.app.clock.now())).await;
+        self.settle().await?;
+        self.deliver_pending().await?;
+        Ok(swept)
+    }
+
+    /// Makes one run of the sweep.
+    pub async fn sweep(&self, run: &Run) -> Swept {
+        vestibule_inactivity_sweep::sweep(&self.app, run).await
+    }
+
+    /// The first day on which something is due on any portal.
+    ///
+    /// # Errors
+    /// When the store doesn't answer.
+    pub async fn first_due(&self) -> Result<Option<Date>, StartError> {
+        let mut first: Option<Date> = None;
+        for policy in self.app.portals.iter() {
+            let day = self.app.store.first_due(&policy.portal).await?;
+            first = first.into_iter().chain(day).min();
+        }
+        Ok(first)
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.

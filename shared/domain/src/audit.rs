@@ -58,6 +58,14 @@ pub enum Action {
     ChangeEmail,
     /// Somebody sent feedback.
     SendFeedback,
+    /// The clockwork warned somebody that their account will be disabled or deleted.
+    WarnIdle,
+    /// The clockwork disabled an idle account.
+    DisableIdle,
+    /// The clockwork deleted an idle account.
+    DeleteIdle,
+    /// The clockwork told or reminded somebody of something.
+    Remind,
     /// An agreement came on file.
     RecordAgreement,
 }

@@ -431,8 +431,11 @@ pub fn set_disabled(
         return Ok(None);
     }
     let mut after = user.clone();
-    after.status = status;
-    after.end_sessions();
+    if disabled {
+        after.disable(origin.at);
+    } else {
+        after.reinstate(origin.at);
+    }
     let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
         .update(user, after.clone())
         .send([notice(user, organisation, change, origin, rng)]);

@@ -1255,6 +1255,12 @@ impl Policy {
         moment.to_zoned(self.time_zone.0.clone()).date()
     }
 
+    /// Noon of a day on this portal.
+    pub fn noon_of(&self, day: Date) -> Option<Timestamp> {
+        let noon = day.at(12, 0, 0, 0).to_zoned(self.time_zone.0.clone());
+        noon.ok().map(|z| z.timestamp())
+    }
+
     /// The way of registering with this name.
     pub fn way(&self, id: &str) -> Option<&Way> {
         self.ways.iter().find(|w| w.id.as_str() == id)

@@ -125,6 +125,8 @@ impl Applicant {
             session_epoch: 0,
             created_at: now,
             last_sign_in_at: None,
+            status_since: None,
+            notices: Default::default(),
         }
     }
 }

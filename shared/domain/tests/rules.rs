@@ -431,6 +431,8 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         session_epoch: 0,
         created_at: at(NOW),
         last_sign_in_at: None,
+        status_since: None,
+        notices: Default::default(),
     }
 }
 

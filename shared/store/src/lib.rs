@@ -20,12 +20,24 @@
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
+//! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem by 100 | 0.5 a 4 kB of keys (some 30), 1 an account |
+//! | alarms of organisations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
+//! | an alarm: the organisation, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
 //! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
+
+//!
+//! # What vanishes by itself
+//!
+//! Items with the attribute `expires` (seconds since the epoch) are dropped by DynamoDB's TTL, some time
+//! after: sessions after their end, counters of guesses after their window, the trace of a sent message
+//! after 30 days, invitations 90 days after they could last be used, deleted accounts after six years, as
+//! the audit trail that names them. Nothing relies on it: what is over is over by its own dates.
 
 pub mod attempts;
 mod collisions;
 mod commit;
+pub mod due;
 mod item;
 pub mod keyring;
 mod keys;
@@ -34,11 +46,13 @@ mod read;
 pub mod records;
 pub mod tables;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use vestibule_domain::policy::Policy;
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
@@ -51,7 +65,12 @@ pub struct Store {
     db: Client,
     tables: Tables,
     keyring: Arc<Keyring>,
+    policies: Policies,
 }
+
+/// The policies by the names of their portals. The day on which something is next due for an account
+/// follows from it and its policy.
+pub type Policies = Arc<BTreeMap<String, Arc<Policy>>>;
 
 /// DynamoDB didn't answer, or answered with what this system never wrote.
 ///
@@ -106,11 +125,12 @@ impl Unavailable {
 
 impl Store {
     /// A store in these tables. Its single writes that run into a transaction are tried again.
-    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>) -> Self {
+    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, policies: Policies) -> Self {
         Self {
             db: collisions::retried(&db),
             tables,
             keyring,
+            policies,
         }
     }
 

@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::{Account, Membership, Registration, Status};
+use vestibule_domain::clockwork::Manager;
 use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
@@ -104,6 +105,19 @@ impl UserRow {
         }
     }
 
+    /// As one of those who manage the organisation, if they can act.
+    pub(crate) fn as_manager(&self) -> Option<Manager> {
+        let acts = self.role.is_administrator()
+            && self.status == Status::Active
+            && self.registration == Registration::Registered;
+        let email = Email::parse(&self.email).ok().filter(|_| acts)?;
+        Some(Manager {
+            role: self.role,
+            name: self.name.full(),
+            email,
+        })
+    }
+
     /// The rows of an account, one an organisation, with their keys.
     pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
         let row = |m: &Membership| {
@@ -167,7 +181,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
@@ -219,7 +233,7 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         pk: String,
         prefix: &str,

@@ -7,14 +7,18 @@ mod backup_wanted;
 mod confirm_email;
 mod email_change;
 mod feedback;
+mod idle;
 mod invitation;
 mod invited_person_registered;
+mod letter_overdue;
 mod password_changed;
+mod password_expires;
 mod password_reset;
 mod pin_reissued;
 mod registered;
 mod registration_code;
 mod user_name_reminder;
+mod users_changed;
 
 use std::fmt;
 
@@ -144,6 +148,18 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             password_reset::content(token, *minutes, policy)
         }
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
+        MailText::Idle {
+            since,
+            signed_in,
+            then,
+            on,
+        } => idle::content((*since, *signed_in), *then, *on, policy),
+        MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
+        MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
+        MailText::UsersChanged {
+            organisation,
+            users,
+        } => users_changed::content(organisation, users, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
     }
 }
