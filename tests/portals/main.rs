@@ -8,6 +8,7 @@ mod clockwork;
 mod cost;
 mod eighth_portal;
 mod faults;
+mod feeds;
 mod group;
 mod invitations;
 mod managing;

@@ -7,10 +7,15 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::retry::RetryConfig;
 
+/// The access key of every local client.
+pub const ACCESS_KEY: &str = "local";
+/// And its secret.
+pub const SECRET_KEY: &str = "local";
+
 /// The SDK's settings for a service at `endpoint`: the credentials are none that work anywhere else,
 /// and what failed is tried again without the wait that a far and busy service wants.
 pub fn config(endpoint: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "vestibule-local");
+    let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "vestibule-local");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -27,4 +32,13 @@ pub fn dynamodb(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_d
         config.push_interceptor(interceptor.clone());
     }
     aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+/// An S3 client. The stand-in knows buckets by the path, not by the host name.
+pub fn s3(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_s3::Client {
+    let mut config = aws_sdk_s3::config::Builder::from(&config(endpoint)).force_path_style(true);
+    for interceptor in interceptors {
+        config.push_interceptor(interceptor.clone());
+    }
+    aws_sdk_s3::Client::from_conf(config.build())
 }

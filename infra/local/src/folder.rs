@@ -12,6 +12,8 @@ pub const DATABASE: &str = "dynamodb.sqlite";
 pub const INBOX: &str = "inbox.jsonl";
 /// The printed letters.
 pub const LETTERS: &str = "letters";
+/// The buckets of the stand-in for S3, a folder each.
+pub const BUCKETS: &str = "s3";
 /// The key of the stand-in for KMS.
 pub const KMS_KEY: &str = "kms.key";
 /// The sample people; written last, when the first start is done.
@@ -20,12 +22,13 @@ pub const PEOPLE: &str = "people.json";
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 7] = [
+const CONTENTS: [&str; 8] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
     INBOX,
     LETTERS,
+    BUCKETS,
     KMS_KEY,
     PEOPLE,
 ];
@@ -93,7 +96,7 @@ pub fn clear(folder: &Path) -> io::Result<Vec<&'static str>> {
     let mut removed = Vec::new();
     for name in CONTENTS {
         let path = folder.join(name);
-        let gone = if name == LETTERS {
+        let gone = if matches!(name, LETTERS | BUCKETS) {
             fs::remove_dir_all(&path)
         } else {
             fs::remove_file(&path)

@@ -1,4 +1,4 @@
-//! One running system: the embedded DynamoDB, the stand-ins for SES and KMS, and the API.
+//! One running system: the embedded DynamoDB, the stand-ins for SES, KMS and S3, and the API.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,6 +16,7 @@ use dynoxide::Database;
 use jiff::civil::Date;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::Courier;
@@ -30,6 +31,7 @@ use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
 
 use crate::standins::kms::{self, LocalKms};
+use crate::standins::s3;
 use crate::standins::ses::{self, Inbox};
 use crate::streams::Stream;
 use crate::{aws, folder, sample_records};
@@ -52,6 +54,8 @@ pub struct Options {
     pub hashing: HashParameters,
     /// What looks at, or meddles with, calls to DynamoDB.
     pub interceptors: Vec<SharedInterceptor>,
+    /// The same for calls to S3.
+    pub s3_interceptors: Vec<SharedInterceptor>,
     /// The names of the tables; another name is another system in the same DynamoDB.
     pub tables: Tables,
 }
@@ -66,6 +70,7 @@ impl Options {
             clock: Clock::System,
             hashing: HashParameters::default(),
             interceptors: Vec::new(),
+            s3_interceptors: Vec::new(),
             tables: Tables {
                 main: "vestibule".into(),
                 audit: "vestibule-audit".into(),
@@ -73,6 +78,12 @@ impl Options {
         }
     }
 }
+
+/// The bucket in which the plans leave their feeds.
+pub const FEEDS: &str = "feeds";
+
+/// The bucket of printed letters.
+pub const LETTERS: &str = "letters";
 
 /// A running system.
 #[derive(Debug)]
@@ -87,12 +98,16 @@ pub struct Instance {
     pub db: aws_sdk_dynamodb::Client,
     /// The names of its tables.
     pub tables: Tables,
+    /// A client of its S3, whose buckets are [`FEEDS`] and [`LETTERS`].
+    pub s3: aws_sdk_s3::Client,
     /// Whether its tables were empty when it started.
     pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
     /// Held as long as the instance lives, so that a second one can't use the same folder.
     _lock: Option<File>,
+    /// The buckets, where there is no folder for them; gone with the instance.
+    _buckets: Option<TempDir>,
 }
 
 /// Where printed letters go: a folder, or a list in memory.
@@ -162,6 +177,15 @@ impl Instance {
         let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
         let ses =
             aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let (buckets, in_memory) = match &options.data {
+            Some(data) => (data.join(folder::BUCKETS), None),
+            None => {
+                let temporary = TempDir::new()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?).await?;
+        let s3 = aws::s3(&s3, &options.s3_interceptors);
         let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
             format!(
                 "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
@@ -198,10 +222,12 @@ impl Instance {
             courier,
             db: plain,
             tables: options.tables,
+            s3,
             fresh,
             letters,
             stream: Mutex::new(stream),
             _lock: lock,
+            _buckets: in_memory,
         })
     }
 

@@ -2,4 +2,5 @@
 //! production clients run unchanged; they know what Vestibule uses and refuse the rest.
 
 pub mod kms;
+pub mod s3;
 pub mod ses;

@@ -1,0 +1,48 @@
+//! Stands for AWS S3: `s3s-fs` keeps each bucket as a folder and each object as a file, under the names
+//! that they have, so that one can look at them and put feeds there by hand.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+
+use crate::aws;
+
+/// Serves the buckets, which are made where they aren't there, out of a folder. It takes
+/// the one pair of credentials that the local clients have: without one, `s3s` refuses every request
+/// that is signed.
+///
+/// # Errors
+/// When the folder can't be made or used.
+pub fn router(folder: &Path, buckets: &[&str]) -> io::Result<Router> {
+    for bucket in buckets {
+        fs::create_dir_all(folder.join(bucket))?;
+    }
+    let files = FileSystem::new(folder).map_err(|e| {
+        io::Error::other(format!(
+            "the folder {} can't be used: {e:?}",
+            folder.display()
+        ))
+    })?;
+    let mut service = S3ServiceBuilder::new(files);
+    service.set_auth(SimpleAuth::from_single(aws::ACCESS_KEY, aws::SECRET_KEY));
+    Ok(Router::new().fallback(answer).with_state(service.build()))
+}
+
+async fn answer(State(service): State<S3Service>, request: Request) -> Response {
+    match service.call(request.map(s3s::Body::http_body_unsync)).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            tracing::error!(?error, "the stand-in for S3 failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
