@@ -10,7 +10,7 @@ use vestibule_domain::clockwork::What;
 use vestibule_domain::ids::{AccountId, PortalId};
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
-use vestibule_inactivity_sweep::{Preview, Run, Swept};
+use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
 use vestibule_local::Options;
 use vestibule_local::client::Client;
 use vestibule_store::due::Queue;
@@ -53,7 +53,7 @@ async fn sub_user(world: &World, dana: &Client, first: &str) -> String {
 /// An agency of the producer portal: Dana, its primary producer, and Sam, who has never signed in.
 async fn agency_with(options: Options) -> (World, String) {
     let world = World::empty(options).await;
-    let feed = "agent_id,first_name,last_name,agency,ssn_last4,agreements,manages\nAG10001,Dana,Whitfield,Whitfield Insurance,4821,producer_agreement=2026-01,";
+    let feed = "agent_id,name,first_name,last_name,ssn_last4,agreements\nAG10001,Dana Whitfield,Dana,Whitfield,4821,producer_agreement=2026-01";
     world.import(RecordKind::Agent, feed).await;
     world
         .register("producer", with(agent(), "/way", "producer"))
@@ -75,12 +75,17 @@ async fn tick(world: &World) -> Swept {
     swept
 }
 
-/// Lets days pass, with a run of the clockwork on each.
-async fn tick_days(world: &World, days: i64) {
-    for _ in 0..days {
-        world.pass_days(1);
-        tick(world).await;
-    }
+/// Lets days pass, with a run of the clockwork on each on which something is due; tells what was done
+/// on which of them.
+async fn tick_days(world: &World, days: u32) -> Vec<(u32, Summary)> {
+    let mut done = Vec::new();
+    let passed = world.instance.pass_days(days, |day| {
+        assert_eq!(day.summary.failed, 0);
+        done.push((day.number, day.summary.clone()));
+        Ok(())
+    });
+    passed.await.unwrap();
+    done
 }
 
 /// The account, as it is kept.
@@ -306,10 +311,7 @@ async fn ba_03_primary_producers_and_delegated_administrators_stay() {
         .await
         .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text);
-    for _ in 0..42 {
-        world.pass_days(10);
-        tick(&world).await;
-    }
+    tick_days(&world, 420).await;
     world.sign_in("producer", "dana.whitfield").await;
     world.sign_in("producer", "tess.lind").await;
     assert_eq!(standing(&world, &sam).await, "gone");
@@ -403,8 +405,8 @@ async fn ba_10_a_sweep_costs_what_is_due_and_not_what_exists() {
     assert_eq!(few.summary.count(What::Disable), 3);
     assert_eq!(few.summary.accounts_read, 3, "each of them was read once");
     // The calls for the accounts of other shards or other mails may come in another order, no more.
-    assert_eq!(cost_among_few.reads, cost_among_many.reads);
-    assert_eq!(cost_among_few.writes, cost_among_many.writes);
+    assert!((cost_among_few.reads - cost_among_many.reads).abs() < 0.1);
+    assert!((cost_among_few.writes - cost_among_many.writes).abs() < 0.1);
     let calls = |name| cost_among_many.calls.get(name).copied().unwrap_or(0);
     let partitions = 7 * 2 * usize::from(vestibule_store::due::SHARDS);
     // One for each partition of the index, and two for the organisation: its administrators, the tidings.
@@ -435,8 +437,8 @@ async fn ba_10_a_sign_in_moves_the_index_once_a_day() {
     world.sign_in("producer", "sam.lind").await;
     assert_eq!(due_on().await, "2027-05-10");
     // So the sweep never comes across who signs in.
-    for _ in 0..30 {
-        world.pass_days(10);
+    for _ in 0..8 {
+        world.pass_days(30);
         world.sign_in("producer", "sam.lind").await;
         let swept = tick(&world).await;
         assert_eq!((swept.summary.accounts_read, swept.summary.moved), (0, 0));
@@ -506,30 +508,20 @@ async fn ba_10_a_broken_item_is_counted_and_hinders_no_other() {
 #[tokio::test]
 async fn ux_02_warnings_come_14_7_3_and_1_days_before_disabling_and_before_deletion() {
     let (world, id) = agency().await;
-    let mut warned = Vec::new();
-    for day in 1..=401 {
-        world.pass_days(1);
-        let swept = tick(&world).await;
-        for (what, n) in &swept.summary.done {
-            assert_eq!(*n, 1);
-            warned.push((*what, day));
-        }
-        match day {
-            167 => {
-                insta::assert_snapshot!(
-                    "ux_02_will_be_disabled",
-                    inside::shown(&world.last_mail_to(SAM).await)
-                );
-            }
-            387 => {
-                insta::assert_snapshot!(
-                    "ux_02_will_be_deleted",
-                    inside::shown(&world.last_mail_to(SAM).await)
-                );
-            }
-            _ => {}
-        }
-    }
+    let done = tick_days(&world, 401).await;
+    let warned: Vec<_> = done
+        .iter()
+        .flat_map(|(day, summary)| summary.done.iter().map(|(what, n)| (*what, *day, *n)))
+        .map(|(what, day, n)| {
+            assert_eq!(n, 1);
+            (what, day)
+        })
+        .collect();
+    let mails = world.mails_to(SAM).await;
+    let first =
+        |subject: &str| inside::shown(mails.iter().find(|m| m.subject.contains(subject)).unwrap());
+    insta::assert_snapshot!("ux_02_will_be_disabled", first("will be disabled soon"));
+    insta::assert_snapshot!("ux_02_will_be_deleted", first("will be deleted soon"));
     assert_eq!(
         warned,
         [
@@ -598,22 +590,18 @@ async fn ux_02_who_is_reinstated_has_seven_days_of_grace() {
 async fn ux_02_a_password_that_expires_is_announced_14_7_3_and_1_days_before() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
-    let mut announced = Vec::new();
-    for day in 1..=100 {
-        world.pass_days(1);
-        if tick(&world).await.summary.count(What::PasswordNotice) == 1 {
-            announced.push(day);
-        }
-        if day == 76 {
-            let mail = world.last_mail_to("ruth@blueheron.example").await;
-            let mails = world.mails_to("ruth@blueheron.example").await;
-            let notice = mails.iter().rfind(|m| m.subject.contains("password"));
-            insta::assert_snapshot!(
-                "ux_02_password_expires",
-                inside::shown(notice.unwrap_or(&mail))
-            );
-        }
-    }
+    let announced: Vec<_> = tick_days(&world, 100)
+        .await
+        .iter()
+        .filter(|(_, s)| s.count(What::PasswordNotice) == 1)
+        .map(|(day, _)| *day)
+        .collect();
+    let mails = world.mails_to("ruth@blueheron.example").await;
+    let notice = mails
+        .iter()
+        .find(|m| m.subject.contains("password"))
+        .unwrap();
+    insta::assert_snapshot!("ux_02_password_expires", inside::shown(notice));
     assert_eq!(announced, [76, 83, 87, 89]);
 
     // A new password counts from its own day.
@@ -728,12 +716,12 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
     let (mut won, mut lost) = (0, 0);
-    for round in 0..12 {
+    for round in 0..6 {
         let (world, id) = agency().await;
         world.pass_days(181);
         let run = Run::now(world.now());
         let sign_in = async {
-            tokio::time::sleep(std::time::Duration::from_millis(round * 4)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(round * 8)).await;
             world
                 .on("producer")
                 .sign_in("sam.lind", PASSWORD)
@@ -755,7 +743,7 @@ async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
         }
         invariants(&world).await;
     }
-    assert_eq!(won + lost, 12);
+    assert_eq!(won + lost, 6);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -801,11 +789,16 @@ async fn ux_03_two_sweeps_at_once_do_everything_once() {
 
 /// Kills a run at every call in every way, and runs again.
 async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
+    // One portal only, so that the walk isn't one through other portals' empty partitions.
+    let portals = tempfile::tempdir().unwrap();
+    let policy = options().portals.join("producer.toml");
+    std::fs::copy(policy, portals.path().join("producer.toml")).unwrap();
     for fault in Fault::ALL {
         for n in 0.. {
             let meddler = Meddler::default();
             let (world, _) = agency_with(Options {
                 interceptors: vec![meddler.interceptor()],
+                portals: portals.path().to_owned(),
                 ..options()
             })
             .await;
@@ -835,7 +828,6 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
                 assert_eq!(n, calls);
                 break;
             }
-            // Most calls only ask partitions of other portals in which there is nothing.
         }
     }
 }
@@ -1032,11 +1024,9 @@ async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
     let answer = serde_json::to_value(world.instance.sweep(&run).await).unwrap();
     let expected: Value = json!([{
         "portal": "producer", "account": id, "user_name": "sam.lind", "what": "disable",
-        "due_on": "2027-05-09", "about": "2027-05-23",
+        "due_on": "2027-05-23", "about": "2027-05-23",
         "because": "no sign-in since it was made on 2026-11-23",
     }]);
-    let mut previews = answer["previews"].clone();
-    previews[0]["due_on"] = json!("2027-05-09");
-    assert_eq!(previews, expected);
+    assert_eq!(answer["previews"], expected);
     assert_eq!(answer["done"], json!({ "disable": 1 }));
 }

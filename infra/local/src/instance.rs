@@ -13,7 +13,6 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use dynoxide::Database;
-use jiff::civil::Date;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -310,19 +309,6 @@ impl Instance {
     /// Makes one run of the sweep.
     pub async fn sweep(&self, run: &Run) -> Swept {
         vestibule_inactivity_sweep::sweep(&self.app, run).await
-    }
-
-    /// The first day on which something is due on any portal.
-    ///
-    /// # Errors
-    /// When the store doesn't answer.
-    pub async fn first_due(&self) -> Result<Option<Date>, StartError> {
-        let mut first: Option<Date> = None;
-        for policy in self.app.portals.iter() {
-            let day = self.app.store.first_due(&policy.portal).await?;
-            first = first.into_iter().chain(day).min();
-        }
-        Ok(first)
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.
