@@ -7,6 +7,7 @@ mod bad_input;
 mod clockwork;
 mod cost;
 mod eighth_portal;
+mod ends;
 mod faults;
 mod feeds;
 mod group;

@@ -93,6 +93,7 @@ fn every_kind(
                     .iter()
                     .map(|s| s.title.to_string())
                     .collect(),
+                ends_on: None,
             },
         ),
         (
@@ -100,6 +101,7 @@ fn every_kind(
             MailText::Approved {
                 organisation: organisation.clone(),
                 services: vec![],
+                ends_on: Some(day),
             },
         ),
         (
@@ -122,7 +124,7 @@ fn every_kind(
             "access_assigned",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),
-                change: AccessChange::Assigned,
+                change: AccessChange::Assigned { ends_on: Some(day) },
             },
         ),
         (
