@@ -323,7 +323,11 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
         let organisation = invitation.get("organisation");
-        let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
+        let joined = |a: &Value| {
+            // Who was deleted afterwards belongs to nothing any more.
+            text(a, "/status") == "deleted"
+                || memberships(a).any(|m| m.get("organisation") == organisation)
+        };
         if text(invitation, "/state/state") == "accepted"
             && !all
                 .account(text(invitation, "/portal"), by)

@@ -36,6 +36,9 @@ pub struct Event {
     /// The day to tell it for; today, where it isn't given.
     #[serde(default)]
     pub as_of: Option<Date>,
+    /// Whether to look at all accounts instead, and put right the days that a changed policy has moved.
+    #[serde(default)]
+    pub reindex: bool,
 }
 
 /// An event that asks for what can't be done.
@@ -79,7 +82,7 @@ impl Run {
     /// # Errors
     /// [`NotOnAnotherDay`] when it asks for another day without a dry run.
     pub fn of(event: Event, at: Timestamp) -> Result<Self, NotOnAnotherDay> {
-        if event.as_of.is_some() && !event.dry_run {
+        if event.as_of.is_some() && (!event.dry_run || event.reindex) {
             return Err(NotOnAnotherDay);
         }
         Ok(Self {
@@ -182,6 +185,50 @@ impl Swept {
     }
 }
 
+/// Puts the day on which something is next due right for every account for which a changed policy has
+/// moved it: a look at all accounts, to be done once after such a change.
+pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
+    let mut summary = Summary::default();
+    let mut start = None;
+    loop {
+        if until.is_some_and(|end| app.clock.now() >= end) {
+            summary.unfinished = true;
+            break;
+        }
+        let (misplaced, looked_at, next) = match app.store.misplaced(start).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "accounts can't be read");
+                summary.failed += 1;
+                break;
+            }
+        };
+        summary.accounts_read += looked_at;
+        for account in misplaced {
+            match app.store.reschedule(&account).await {
+                Ok(()) => summary.moved += 1,
+                Err(error) => {
+                    tracing::error!(account = %account.id, %error, "an account can't be moved");
+                    summary.failed += 1;
+                }
+            }
+        }
+        match next {
+            Some(next) => start = Some(next),
+            None => break,
+        }
+    }
+    let Summary {
+        accounts_read,
+        moved,
+        failed,
+        unfinished,
+        ..
+    } = summary;
+    tracing::info!(accounts_read, moved, failed, unfinished, "reindexed");
+    summary
+}
+
 /// How many accounts or alarms of a shard are worked on at the same time.
 const AT_A_TIME: usize = 8;
 
@@ -210,6 +257,7 @@ fn log(s: &Summary, dry_run: bool) {
         dry_run,
         disabled = s.count(What::Disable),
         deleted = s.count(What::Delete),
+        ended = s.count(What::EndAccess),
         warned = s.count(What::WarnOfDisabling) + s.count(What::WarnOfDeletion),
         passwords = s.count(What::PasswordNotice),
         letters = s.count(What::LetterNotice),
@@ -370,6 +418,7 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
     let because = match due.what {
         What::Disable | What::WarnOfDisabling => idle(),
         What::Delete | What::WarnOfDeletion => format!("disabled, and {}", idle()),
+        What::EndAccess => format!("{} was the last day of the access", due.about),
         What::PasswordNotice => format!("the password expires on {}", due.about),
         What::LetterNotice => format!("the letter should have arrived by {}", due.about),
     };
@@ -443,13 +492,19 @@ async fn answered(
             ),
         };
         let sends = !decision.messages.is_empty();
+        // There may be more to tell than one mail holds.
+        let told_all = state.tidings.len() <= clockwork::MOST_TOLD;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) if kind == AlarmKind::Backup => {
                 summary.backups_wanted += u64::from(sends);
                 return Ok(());
             }
-            // There may be more to tell than one mail holds.
-            Ok(()) => summary.told += u64::from(sends),
+            Ok(()) => {
+                summary.told += u64::from(sends);
+                if told_all {
+                    return Ok(());
+                }
+            }
             Err(CommitError::Stale | CommitError::Taken(_)) => summary.overtaken += 1,
             Err(CommitError::Unavailable(error)) => return Err(error),
         }

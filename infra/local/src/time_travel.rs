@@ -130,6 +130,7 @@ fn line(day: &Day) -> String {
             "warned of deletion",
         ),
         count(of(What::Delete), "deleted", "deleted"),
+        count(of(What::EndAccess), "access ended", "accesses ended"),
         count(
             of(What::PasswordNotice),
             "password notice",

@@ -64,6 +64,8 @@ pub enum Action {
     DisableIdle,
     /// The clockwork deleted an idle account.
     DeleteIdle,
+    /// The clockwork took an access away whose last day was over.
+    EndAccess,
     /// The clockwork told or reminded somebody of something.
     Remind,
     /// An agreement came on file.

@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Account, Gate, LetterStatus, Status};
+use crate::account::{Account, Gate, LetterStatus, Membership, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
@@ -46,6 +46,8 @@ pub struct Notices {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
+    /// Taking an access away whose last day is over (UX-07).
+    EndAccess,
     /// Deleting it: disabled, and not signed in for too long (BA-02).
     Delete,
     /// Disabling it: not signed in for too long (BA-01).
@@ -64,6 +66,7 @@ impl What {
     /// As it stands in previews and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::EndAccess => "end_access",
             Self::Delete => "delete",
             Self::Disable => "disable",
             Self::WarnOfDeletion => "warn_of_deletion",
@@ -101,6 +104,7 @@ pub fn due_by(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
 fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
     let idle = policy.inactivity.as_ref();
     [
+        end_of_access(account),
         idle.and_then(|i| disabling(account, i, policy)),
         idle.and_then(|i| warning_of_disabling(account, i, policy)),
         idle.and_then(|i| deletion(account, i, policy)),
@@ -221,6 +225,16 @@ fn warning_of_deletion(
     })
 }
 
+/// On the day after the last of the first access that ends.
+fn end_of_access(account: &Account) -> Option<Due> {
+    let last = account.memberships.iter().filter_map(|m| m.ends_on).min()?;
+    Some(Due {
+        on: days_later(last, 1),
+        what: What::EndAccess,
+        about: last,
+    })
+}
+
 /// A password that must be changed at the next sign-in anyway is nothing to warn of.
 fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
     let password = account.password.as_ref().filter(|p| !p.must_change)?;
@@ -277,6 +291,16 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
     let today = policy.today(origin.at);
     let due = due_by(account, policy, today)?;
     let mut after = account.clone();
+    let (over, stays): (Vec<_>, Vec<_>) = account
+        .memberships
+        .iter()
+        .cloned()
+        .partition(|m| due.what == What::EndAccess && m.is_over(today));
+    let losing = if due.what == What::EndAccess {
+        &over
+    } else {
+        &stays
+    };
     let idle = |then, on| MailText::Idle {
         since: idle_since(account, policy),
         signed_in: account.last_sign_in_at.is_some(),
@@ -284,6 +308,20 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
         on,
     };
     let (action, says, fate) = match due.what {
+        What::EndAccess => {
+            let whole = stays.is_empty();
+            if whole {
+                after.delete();
+            } else {
+                after.memberships = stays.clone();
+                after.end_sessions();
+            }
+            let says = MailText::AccessEnded {
+                last: due.about,
+                whole,
+            };
+            (Action::EndAccess, says, Some(Fate::Ended))
+        }
         What::Delete => {
             after.delete();
             let says = idle(IdleStep::Deleted, Some(today));
@@ -329,7 +367,7 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
         .update(account, after.clone())
         .send([mail(account, origin.at, says, rng)]);
     if let Some(fate) = fate {
-        decision = tell_organisations(decision, account, fate, today);
+        decision = tell_organisations(decision, (account, losing), fate, today);
     }
     after.version += 1;
     Some(Act {
@@ -358,11 +396,13 @@ pub struct Tidings {
     pub on: Date,
 }
 
-fn tell_organisations(decision: Decision, account: &Account, fate: Fate, on: Date) -> Decision {
-    let organisations = account
-        .memberships
-        .iter()
-        .filter_map(|m| m.organisation.clone());
+fn tell_organisations(
+    decision: Decision,
+    (account, losing): (&Account, &[Membership]),
+    fate: Fate,
+    on: Date,
+) -> Decision {
+    let organisations = losing.iter().filter_map(|m| m.organisation.clone());
     organisations.fold(decision, |decision, organisation| {
         decision.change(Change::TellAdministrators(Tidings {
             portal: account.portal.clone(),

@@ -200,6 +200,13 @@ pub enum MailText {
         /// The day on which it happens; of a disabled account, on which it will be deleted.
         on: Option<Date>,
     },
+    /// To whose access had an end date, which is over (UX-07).
+    AccessEnded {
+        /// The last day on which it could be used.
+        last: Date,
+        /// Whether there was no other access, so that the account is deleted.
+        whole: bool,
+    },
     /// To whose password expires soon (UX-02).
     PasswordExpires {
         /// The day.
@@ -263,6 +270,8 @@ pub enum IdleStep {
 pub enum Fate {
     /// It disabled the account: no sign-in for too long (BA-01).
     Disabled,
+    /// It took the access away: its last day was over (UX-07).
+    Ended,
     /// It deleted the account: disabled, and no sign-in for too long (BA-02).
     Deleted,
 }

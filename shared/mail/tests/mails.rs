@@ -192,6 +192,20 @@ fn every_kind(
         ),
         ("idle_deleted", idle(IdleStep::Deleted, Some(day))),
         (
+            "access_ended",
+            MailText::AccessEnded {
+                last: day,
+                whole: true,
+            },
+        ),
+        (
+            "access_ended_for_one",
+            MailText::AccessEnded {
+                last: day,
+                whole: false,
+            },
+        ),
+        (
             "password_expires",
             MailText::PasswordExpires {
                 on: day,
@@ -209,7 +223,7 @@ fn every_kind(
             "users_changed",
             MailText::UsersChanged {
                 organisation: "Blue Heron Manufacturing".into(),
-                users: [Fate::Disabled, Fate::Deleted, Fate::Disabled]
+                users: [Fate::Disabled, Fate::Deleted, Fate::Ended, Fate::Disabled]
                     .map(|fate| Told {
                         person: person.clone(),
                         user_name: user_name.clone(),

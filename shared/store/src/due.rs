@@ -245,6 +245,42 @@ impl Store {
         Unavailable::unless_conditional(update.send().await)
     }
 
+    /// A page of all accounts of all portals whose day in the index isn't what their policy says now, and
+    /// how many accounts were looked at: a scan of the whole table, for when a policy has changed.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn misplaced(
+        &self,
+        start: Option<Item>,
+    ) -> Result<(Vec<Account>, u64, Option<Item>), Unavailable> {
+        let got = self
+            .db
+            .scan()
+            .table_name(&self.tables.main)
+            .filter_expression("sk = :account")
+            .expression_attribute_values(":account", AttributeValue::S("A".into()))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(Unavailable::call)?;
+        let mut misplaced = Vec::new();
+        let mut looked_at = 0;
+        for found in got.items.unwrap_or_default() {
+            looked_at += 1;
+            let day = found.get(DUE_ON).cloned();
+            // One that can't be read is reported by the sweep that comes to it.
+            let Ok(account) = item::read_account(found, &self.keyring) else {
+                continue;
+            };
+            let now = self.due_attributes(&account).map(|[_, (_, on)]| on);
+            if now != day {
+                misplaced.push(account);
+            }
+        }
+        Ok((misplaced, looked_at, got.last_evaluated_key))
+    }
+
     /// What an alarm is answered with: one round trip.
     ///
     /// # Errors
@@ -322,6 +358,7 @@ pub(crate) fn tidings_key(tidings: &Tidings) -> Key {
     let fate = match tidings.fate {
         vestibule_domain::message::Fate::Disabled => "disabled",
         vestibule_domain::message::Fate::Deleted => "deleted",
+        vestibule_domain::message::Fate::Ended => "ended",
     };
     keys::tidings(
         &tidings.portal,

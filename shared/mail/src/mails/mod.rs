@@ -1,6 +1,7 @@
 //! What each mail says, one file a mail, and how it is laid out.
 
 mod access_changed;
+mod access_ended;
 mod account_made;
 mod approved;
 mod backup_wanted;
@@ -156,6 +157,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             then,
             on,
         } => idle::content((*since, *signed_in), *then, *on, policy),
+        MailText::AccessEnded { last, whole } => access_ended::content(*last, *whole, policy),
         MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
         MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
         MailText::UsersChanged {

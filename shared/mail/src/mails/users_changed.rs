@@ -17,6 +17,10 @@ pub(super) fn content(organisation: &str, users: &[Told], policy: &Policy) -> Co
             "Disabled, because they had not signed in for long. You can reinstate them:",
         ),
         (
+            Fate::Ended,
+            "Removed, because the last day of their access was over:",
+        ),
+        (
             Fate::Deleted,
             "Deleted, because they were disabled and had not signed in for long. They cannot be brought back; whoever needs access gets a new account:",
         ),
