@@ -15,6 +15,7 @@ mod invitations;
 mod managing;
 mod member;
 mod openapi;
+mod organisations;
 mod permissions;
 mod practice;
 mod profile;

@@ -172,6 +172,7 @@ fn every_kind(
             },
         ),
         ("password_changed", MailText::PasswordChanged),
+        ("questions_changed", MailText::QuestionsChanged),
         (
             "idle_will_be_disabled",
             idle(IdleStep::WillBeDisabled, Some(day)),
@@ -276,6 +277,7 @@ fn every_mail_of_every_portal() {
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
+                    | MailText::QuestionsChanged
             );
             if portal == "member" && !for_members {
                 continue;

@@ -15,7 +15,7 @@ pub(super) fn content(
 ) -> Content {
     let since = day(since);
     let idle = if signed_in {
-        format!("You last signed in to {} on {since}.", portal(policy))
+        format!("You last signed in to {}, on {since}.", portal(policy))
     } else {
         format!(
             "Your account on {}, was made on {since}, and you have not signed in since.",

@@ -16,6 +16,7 @@ mod password_changed;
 mod password_expires;
 mod password_reset;
 mod pin_reissued;
+mod questions_changed;
 mod registered;
 mod registration_code;
 mod user_name_reminder;
@@ -165,6 +166,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             users,
         } => users_changed::content(organisation, users, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+        MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::words::{day, page, portal};
 
 pub(super) fn content(organisation: &str, users: &[Told], policy: &Policy) -> Content {
     let mut blocks = vec![Block::text(format!(
-        "Access of users of {organisation} to {} has ended without anybody's doing.",
+        "Users of {organisation} have lost their access to {}, as the rules of the portal say.",
         portal(policy)
     ))];
     for (fate, what) in [
