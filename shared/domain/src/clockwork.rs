@@ -404,6 +404,15 @@ fn tell_organisations(
 ) -> Decision {
     let organisations = losing.iter().filter_map(|m| m.organisation.clone());
     organisations.fold(decision, |decision, organisation| {
+        let decision = match fate {
+            Fate::Disabled => decision,
+            // So that the invitation they once used doesn't bar another (AG-10, BA-06).
+            Fate::Deleted | Fate::Ended => decision.change(Change::NoteFormerUser {
+                portal: account.portal.clone(),
+                organisation: organisation.clone(),
+                email: account.email.clone(),
+            }),
+        };
         decision.change(Change::TellAdministrators(Tidings {
             portal: account.portal.clone(),
             organisation,

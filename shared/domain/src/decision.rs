@@ -52,8 +52,10 @@ pub enum Change {
     },
     /// Notes that the owner of an address was removed from an organisation (AG-10).
     NoteFormerUser {
+        /// The portal.
+        portal: PortalId,
         /// The organisation.
-        organisation: Box<Organisation>,
+        organisation: OrganisationId,
         /// The address.
         email: Email,
     },

@@ -513,7 +513,8 @@ pub fn remove(
     let decision = changed(Decision::recording(audit), principals)
         .update(user, after)
         .change(Change::NoteFormerUser {
-            organisation: Box::new(organisation.clone()),
+            portal: organisation.portal.clone(),
+            organisation: organisation.id.clone(),
             email: user.email.clone(),
         })
         .send([notice(

@@ -180,10 +180,10 @@ impl Writes<'_> {
                 self.push_put(put, None)
             }
             Change::NoteFormerUser {
+                portal,
                 organisation,
                 email,
-            } => self
-                .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
+            } => self.put(keys::former_user(portal, organisation, email).into_item()),
             Change::ClaimRecord {
                 record,
                 portal,
