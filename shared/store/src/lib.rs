@@ -3,7 +3,7 @@
 //! Writing is [`Store::commit`], which takes a [`vestibule_domain::Decision`] and so never happens
 //! without an audit entry; reading is one round trip a request. Beside them stand three kinds of
 //! item that aren't decisions: counters of guesses ([`attempts`]), the outbox's own bookkeeping
-//! ([`outbox`]), and plan records ([`records`]).
+//! ([`outbox`], [`batches`]), and plan records ([`records`]).
 //!
 //! # Access patterns
 //!
@@ -19,6 +19,7 @@
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
+//! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
 //! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem by 100 | 0.5 a 4 kB of keys (some 30), 1 an account |
 //! | alarms of organisations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
@@ -35,6 +36,7 @@
 //! the audit trail that names them. Nothing relies on it: what is over is over by its own dates.
 
 pub mod attempts;
+pub mod batches;
 mod collisions;
 mod commit;
 pub mod due;
