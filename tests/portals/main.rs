@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod clockwork;
 mod cost;
+mod deliveries;
 mod eighth_portal;
 mod ends;
 mod faults;

@@ -3,6 +3,7 @@
 
 mod access;
 mod add_user;
+mod agents;
 mod approve;
 mod list;
 mod remove;
@@ -26,6 +27,7 @@ pub fn api() -> Api {
     Api::new()
         .routes(routes!(list::list, add_user::add_user))
         .routes(routes!(list::download))
+        .routes(routes!(agents::agents))
         .routes(routes!(show::show, remove::remove))
         .routes(routes!(approve::approve))
         .routes(routes!(access::access))
@@ -40,6 +42,9 @@ struct UserAnswer {
     first_name: String,
     last_name: String,
     email: String,
+    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
     /// `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
@@ -83,6 +88,7 @@ impl UserAnswer {
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             email: row.email,
+            email_undeliverable: row.email_undeliverable.map(Into::into),
             role: row.role.as_str().to_owned(),
             registration: row.registration.as_str(),
             status: row.status.as_str(),

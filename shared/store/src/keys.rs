@@ -153,6 +153,18 @@ pub(crate) fn records(key: &RecordKey) -> String {
     format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
 }
 
+/// A row by which a managing agent's agents are found (AG-12).
+pub(crate) fn managed(plan: &str, manager: &str, agent: &str) -> Key {
+    Key::new(managed_by(plan, manager), format!("{MANAGED}{agent}"))
+}
+
+/// The partition of the agents under a managing agent.
+pub(crate) fn managed_by(plan: &str, manager: &str) -> String {
+    format!("M#{plan}#{manager}")
+}
+
+pub(crate) const MANAGED: &str = "R#";
+
 pub(crate) fn message(id: &MessageId) -> Key {
     Key::new(format!("{MESSAGES}{id}"), "X")
 }

@@ -125,11 +125,17 @@ impl Store {
                 .expression_attribute_values(":address", sealed),
             None => update.update_expression(format!("{set} REMOVE address")),
         };
+        self.note_manager(new).await?;
         let done = update.send().await.map_err(Unavailable::call)?;
-        done.attributes
+        let before = done
+            .attributes
             .filter(|a| a.contains_key("key"))
             .map(|a| read(a, &self.keyring))
-            .transpose()
+            .transpose()?;
+        if let Some(before) = &before {
+            self.forget_manager(before, Some(new)).await?;
+        }
+        Ok(before)
     }
 }
 

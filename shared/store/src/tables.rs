@@ -72,12 +72,12 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("pk")?)
         .attribute_definitions(text("sk")?)
         .attribute_definitions(text("pending")?)
-        .attribute_definitions(text("created_at")?)
+        .attribute_definitions(text("due_at")?)
         .attribute_definitions(text("due")?)
         .attribute_definitions(text("due_on")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
-        .global_secondary_indexes(index(PENDING_INDEX, "pending", "created_at")?)
+        .global_secondary_indexes(index(PENDING_INDEX, "pending", "due_at")?)
         .global_secondary_indexes(index(DUE_INDEX, "due", "due_on")?)
         .stream_specification(stream);
     let audit = db
