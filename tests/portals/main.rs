@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod agent;
+mod audit;
 mod bad_input;
+mod bulk;
 mod clockwork;
 mod cost;
 mod deliveries;
@@ -12,6 +14,7 @@ mod ends;
 mod faults;
 mod feeds;
 mod group;
+mod help_desk;
 mod invitations;
 mod letters;
 mod managing;
@@ -25,6 +28,8 @@ mod provider;
 mod races;
 mod recovery;
 mod refusals;
+mod reissue;
 mod restart;
+mod reviews;
 mod secrecy;
 mod sessions;

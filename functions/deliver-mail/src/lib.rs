@@ -440,12 +440,17 @@ impl Courier {
     ) -> Result<(), Unavailable> {
         for _ in 0..LOOKS {
             let mut rng = vestibule_http::app::rng();
+            // It is done now: the request may have waited, and the trail's hour been sealed.
+            let origin = Origin {
+                at: self.clock.now(),
+                ..request.origin.clone()
+            };
             let decision = match &request.forgotten {
                 Forgotten::Password { .. } => {
-                    recover::send_link(&account, policy, &request.origin, &mut rng)
+                    recover::send_link(&account, policy, &origin, &mut rng)
                 }
                 Forgotten::UserName { .. } => {
-                    recover::send_user_name(&account, policy, &request.origin, &mut rng)
+                    recover::send_user_name(&account, policy, &origin, &mut rng)
                 }
             };
             let Some(decision) = decision else {

@@ -1,6 +1,7 @@
 //! Invitations: one, pending, resend, revoke.
 
 mod invite;
+mod invite_many;
 mod list;
 mod resend;
 mod revoke;
@@ -17,6 +18,7 @@ use vestibule_http::{Api, Problem, answer, credentials};
 pub fn api() -> Api {
     Api::new()
         .routes(routes!(invite::invite, list::list))
+        .routes(routes!(invite_many::invite_many))
         .routes(routes!(resend::resend))
         .routes(routes!(revoke::revoke))
 }

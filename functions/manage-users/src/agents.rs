@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use futures::{TryFutureExt, future};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::answer::Listed;
@@ -73,19 +75,19 @@ pub(crate) async fn agents(
     }
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
     let organisation = app.store.organisation(&policy.portal, own).await?;
-    let organisation = organisation
-        .filter(|o| o.record.kind == RecordKind::Agent)
+    let record = organisation
+        .and_then(|o| o.record)
+        .filter(|r| r.kind == RecordKind::Agent)
         .ok_or_else(not_allowed)?;
     let query = query.query.as_deref().map(str::trim);
-    let page = app
-        .store
-        .managed_agents(
-            &organisation.record,
-            query.filter(|q| !q.is_empty()),
-            after.as_ref(),
-            limit.into(),
-        )
-        .await?;
+    let agents = app.store.managed_agents(
+        &record,
+        query.filter(|q| !q.is_empty()),
+        after.as_ref(),
+        limit.into(),
+    );
+    let reading = caller.record_reading(&app, Action::LookUpAgents, None);
+    let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
     let items = page.items.into_iter().map(|a| AgentAnswer {
         agent_id: a.number,
         name: a.name,

@@ -292,7 +292,7 @@ pub(crate) async fn refused(
 ) -> Result<Problem, Problem> {
     let action = match actor {
         Actor::Account(_) => Action::RegisterFurther,
-        Actor::Unknown | Actor::System => Action::Register,
+        Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
     app.store.commit(Decision::recording(audit), rng).await?;
@@ -337,7 +337,7 @@ fn parse<'a>(
     let password = credentials::new_password(
         "password",
         &request.password,
-        user_name.as_ref(),
+        (user_name.as_ref(), name.as_ref()),
         policy,
         &mut fields,
     );

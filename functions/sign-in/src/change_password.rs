@@ -50,7 +50,7 @@ pub(crate) async fn change_password(
     let new = credentials::new_password(
         "new_password",
         &request.new_password,
-        Some(&account.user_name),
+        (Some(&account.user_name), Some(&account.name)),
         policy,
         &mut fields,
     );

@@ -48,6 +48,9 @@ struct SessionAnswer {
     /// The token, where it was asked for in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// Beside it: what this device is known by. Keep it, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
 }
 
 impl SessionAnswer {
@@ -64,6 +67,7 @@ impl SessionAnswer {
             began_at: answer::moment(session.began_at),
             ends_at: answer::moment(session.ends_at),
             token: None,
+            device: None,
         }
     }
 }

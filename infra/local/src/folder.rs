@@ -22,11 +22,13 @@ pub const KMS_KEY: &str = "kms.key";
 pub const PEOPLE: &str = "people.json";
 /// By how many milliseconds the system's clock is ahead of the machine's.
 const CLOCK: &str = "clock";
+/// That `first-staff` has been here: somebody relies on what is kept, sample people or not.
+pub const FIRST_STAFF: &str = "first-staff";
 /// Held by the instance that uses the folder.
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 9] = [
+const CONTENTS: [&str; 10] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
@@ -36,6 +38,7 @@ const CONTENTS: [&str; 9] = [
     KMS_KEY,
     PEOPLE,
     CLOCK,
+    FIRST_STAFF,
 ];
 
 /// Takes the folder for one instance alone, and makes it if it isn't there.
@@ -89,7 +92,8 @@ fn is_ours(folder: &Path) -> bool {
 
 /// Whether a first start in this folder broke off before its end.
 pub fn is_unfinished(folder: &Path) -> bool {
-    folder.join(DATABASE).is_file() && !folder.join(PEOPLE).is_file()
+    let there = |name| folder.join(name).is_file();
+    there(DATABASE) && !there(PEOPLE) && !there(FIRST_STAFF)
 }
 
 /// Whether a system has been started in this folder.

@@ -140,7 +140,9 @@ pub fn api() -> Api {
         .merge(vestibule_sign_in::api())
         .merge(vestibule_reset_password::api())
         .merge(vestibule_manage_users::api())
+        .merge(vestibule_help_desk::api())
         .merge(vestibule_my_profile::api())
+        .merge(vestibule_audit_trail::api())
 }
 
 impl Instance {
@@ -332,6 +334,14 @@ impl Instance {
     /// When the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
         Ok(self.courier.deliver_pending(100).await?)
+    }
+
+    /// Seals the audit trail up to the last whole hour, as the clockwork does every hour.
+    ///
+    /// # Errors
+    /// When the trail can't be read or a seal can't be written.
+    pub async fn seal_audit_trail(&self) -> Result<u32, StartError> {
+        Ok(vestibule_audit_trail::seal(&self.app).await?.seals)
     }
 
     /// Brings what SES has to report to the courier, as EventBridge does.

@@ -15,6 +15,7 @@ use crate::clockwork::Notices;
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
+use crate::review::Confirmation;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// A password's Argon2id hash in PHC string format.
@@ -200,6 +201,8 @@ pub struct Membership {
     pub since: Timestamp,
     /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
     pub ends_on: Option<Date>,
+    /// When a manager last confirmed it in a review of access (EX-11).
+    pub confirmed: Option<Confirmation>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
     /// The plan record they registered with.
@@ -208,6 +211,8 @@ pub struct Membership {
     pub category: Option<String>,
     /// The agreements on file for it, with their revisions: one organisation's open no other.
     pub agreements: BTreeMap<String, String>,
+    /// Those of them that the help desk has recorded and the plan's feed doesn't tell yet.
+    pub ahead_of_feed: BTreeSet<String>,
     /// Where its PIN letter goes, on portals where the person says so (BL-03). Sealed in the table.
     pub postal_address: Option<PostalAddress>,
 }
@@ -227,11 +232,13 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             since: now,
+            confirmed: None,
             ends_on: None,
             way: None,
             record: None,
             category: None,
             agreements: BTreeMap::new(),
+            ahead_of_feed: BTreeSet::new(),
             postal_address: None,
         }
     }
@@ -330,6 +337,12 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When it last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// From which address that was.
+    pub last_sign_in_from: Option<String>,
+    /// The digests of the devices it was signed in from, each with when it was last used (UX-06).
+    pub devices: BTreeMap<String, Timestamp>,
+    /// When it was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
     /// Since when it is disabled, or since when it is reinstated.
     pub status_since: Option<Timestamp>,
     /// When its owner was told of what time brings.
@@ -488,6 +501,8 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
+        self.last_sign_in_from = None;
+        self.devices.clear();
         self.memberships.clear();
         self.end_sessions();
     }

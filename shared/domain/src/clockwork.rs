@@ -313,8 +313,8 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             if whole {
                 after.delete();
             } else {
+                // A session that works for what has ended has to choose another organisation.
                 after.memberships = stays.clone();
-                after.end_sessions();
             }
             let says = MailText::AccessEnded {
                 last: due.about,
@@ -362,7 +362,14 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             (Action::Remind, says, None)
         }
     };
-    let audit = AuditEvent::done(origin, Actor::System, action, rng).on(account.id.as_str());
+    // Who works for one organisation is found on its trail; the owner's own finds the others too.
+    let organisation = match account.memberships.as_slice() {
+        [only] => only.organisation.as_ref(),
+        _ => None,
+    };
+    let audit = AuditEvent::done(origin, Actor::System, action, rng)
+        .on(account.id.as_str())
+        .for_organisation(organisation);
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([mail(account, origin.at, says, rng)]);

@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::organisation::Organisation;
 use crate::policy::Slug;
 use crate::record::RecordKey;
+use crate::review::Removed;
 use crate::session::Session;
 use crate::text::Email;
 
@@ -40,6 +41,12 @@ pub enum Change {
         at: Timestamp,
         /// The password under the current parameters, where they have changed.
         rehashed: Option<PasswordHash>,
+        /// From which address.
+        from: Option<String>,
+        /// The digest of the device, which is remembered.
+        device: String,
+        /// The devices that are forgotten.
+        forgotten_devices: Vec<String>,
     },
     /// A new organisation.
     CreateOrganisation(Organisation),
@@ -59,6 +66,17 @@ pub enum Change {
         /// The address.
         email: Email,
     },
+    /// Notes that somebody who was in a review of access was removed (EX-11).
+    NoteRemovedInReview {
+        /// The portal.
+        portal: PortalId,
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The review.
+        started_at: Timestamp,
+        /// Who.
+        removed: Box<Removed>,
+    },
     /// Ties a plan record on a portal to what is made of it, and a way of registering to the one
     /// account that uses it.
     ClaimRecord {
@@ -72,6 +90,19 @@ pub enum Change {
         account: AccountId,
         /// What is made of the record.
         claims: Claims,
+    },
+    /// Unties a way of registering from the account that used it, so that another can.
+    ReleaseRecord {
+        /// The record.
+        record: RecordKey,
+        /// The portal.
+        portal: PortalId,
+        /// The way, by its id.
+        way: String,
+        /// The account; the write fails if another has it.
+        account: AccountId,
+        /// Whether what was made of the record is over too: it is as if nobody had registered with it.
+        whole: bool,
     },
     /// An invitation, new or changed.
     SaveInvitation {

@@ -336,14 +336,27 @@ pub fn resend(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Invitation, Decision), Refusal> {
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+        return Err(Refusal::NotAllowed);
+    }
+    let audit = acting.audit(origin, Action::ResendInvitation, rng);
+    send_again(invitation, token, audit, policy, origin, rng)
+}
+
+/// The same, for who may: `audit` names them.
+pub(crate) fn send_again(
+    invitation: &Invitation,
+    token: &Token,
+    audit: AuditEvent,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Invitation, Decision), Refusal> {
     let valid_days = policy
         .staff
         .as_ref()
         .and_then(|s| s.invitation_valid_days)
         .ok_or(Refusal::NotThisPortal)?;
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
-        return Err(Refusal::NotAllowed);
-    }
     match invitation.standing(origin.at) {
         Standing::Accepted => return Err(Refusal::AlreadyAccepted),
         Standing::Revoked => return Err(Refusal::Revoked),
@@ -359,16 +372,12 @@ pub fn resend(
             .1,
         ..invitation.clone()
     };
-    let decision = Decision::recording(
-        acting
-            .audit(origin, Action::ResendInvitation, rng)
-            .on(after.id.as_str()),
-    )
-    .change(Change::SaveInvitation {
-        before: Some(Box::new(invitation.clone())),
-        after: Box::new(after.clone()),
-    })
-    .send([after.carry(token, policy, origin.at, rng)]);
+    let decision = Decision::recording(audit.on(after.id.as_str()))
+        .change(Change::SaveInvitation {
+            before: Some(Box::new(invitation.clone())),
+            after: Box::new(after.clone()),
+        })
+        .send([after.carry(token, policy, origin.at, rng)]);
     Ok((after, decision))
 }
 

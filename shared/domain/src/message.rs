@@ -170,8 +170,32 @@ pub enum MailText {
         /// What became of it.
         change: AccessChange,
     },
+    /// To managers who are asked to review who has access (EX-11).
+    AccessReview {
+        /// The organisation.
+        organisation: String,
+        /// The last day for the answers.
+        answer_by: Date,
+    },
+    /// To whose account the help desk has changed (UX-12).
+    HelpDeskActed {
+        /// What it did.
+        act: HelpDeskAct,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To whose account was signed in to from a new device (UX-06).
+    NewDevice {
+        /// From which address.
+        source: Option<String>,
+        /// With what kind of program, in words of ours.
+        program: String,
+    },
+    /// To whose account is in use from several places at once (EX-01).
+    SharedUse {
+        /// The addresses.
+        sources: Vec<String>,
+    },
     /// To whose security or hint questions have changed (UX-06).
     QuestionsChanged,
     /// To the new address, which its owner has to confirm (BL-12).
@@ -201,6 +225,8 @@ pub enum MailText {
         token: Sensitive,
         /// For how many minutes it can be used.
         minutes: u32,
+        /// Who has asked for it.
+        asked: ResetAsked,
     },
     /// To who hasn't signed in for long: what becomes, or became, of the account (UX-02).
     Idle {
@@ -244,6 +270,59 @@ pub enum MailText {
         /// The user name.
         user_name: String,
     },
+}
+
+/// What the help desk has done to somebody's account. What it says to itself isn't in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelpDeskAct {
+    /// Cleared the counts of wrong guesses.
+    Unlocked,
+    /// Reinstated it (BA-06).
+    Reinstated,
+    /// Gave it another user name (ME-09).
+    Renamed {
+        /// The user name now.
+        user_name: String,
+    },
+    /// Chose other e-news (BL-13).
+    SubscriptionsChanged {
+        /// The titles of what is subscribed to now.
+        titles: Vec<String>,
+    },
+    /// Recorded that an agreement is signed (AG-11, BL-10).
+    AgreementRecorded {
+        /// The agreement's title.
+        title: String,
+        /// By when the PIN letter that waited for it should arrive.
+        letter_by: Option<Date>,
+    },
+    /// Undid a registration that was matched with somebody else's plan record.
+    RecordDetached {
+        /// The organisation; none of a member.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+    /// Removed the person from an organisation, or deleted the account (EX-12).
+    Removed {
+        /// The organisation; none where the person belonged to none.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+}
+
+/// Who has asked for a link for a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetAsked {
+    /// Somebody who says they are the owner.
+    ByOwner,
+    /// An administrator of this organisation (BL-14).
+    ByAdministrator(String),
+    /// The help desk, which knows whom it speaks to (BL-14).
+    ByHelpDesk,
 }
 
 /// What became of somebody's access.

@@ -17,6 +17,7 @@ use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{LetterAddress, Policy, Role, Way};
 use crate::record::{PlanRecord, RecordData};
+use crate::review;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// The person who registers: all of it parsed, secrets already turned into hashes and codes.
@@ -131,6 +132,9 @@ impl Applicant {
             session_epoch: 0,
             created_at: now,
             last_sign_in_at: None,
+            last_sign_in_from: None,
+            devices: BTreeMap::new(),
+            used_from_several_places_at: None,
             status_since: None,
             notices: Default::default(),
         }
@@ -226,12 +230,15 @@ fn admit(
                 portal: policy.portal.clone(),
                 kind: kind.to_string(),
                 name: record.data.name.clone(),
-                record: record.key.clone(),
+                record: Some(record.key.clone()),
                 registered_by: id.clone(),
                 registered_at: now,
                 version: 0,
+                ended_at: None,
                 principals: principal.then(|| id.clone()).into_iter().collect(),
                 group_codes: group_codes(&record.data, policy),
+                review: None,
+                next_review_due_on: review::next_due_on(policy, now),
             };
             let claims = Claims::New(Some(new.id.clone()));
             let change = Change::CreateOrganisation(new.clone());
@@ -273,10 +280,12 @@ fn admit(
         group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
         ends_on: None,
+        confirmed: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),
         agreements,
+        ahead_of_feed: Default::default(),
         postal_address: designated_address,
     };
     Ok(Admission {

@@ -398,10 +398,12 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         group_codes: BTreeSet::new(),
         since: at(NOW),
         ends_on: None,
+        confirmed: None,
         way: way.map(str::to_owned),
         record: None,
         category: None,
         agreements: BTreeMap::new(),
+        ahead_of_feed: Default::default(),
         postal_address: None,
     }
 }
@@ -436,6 +438,9 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         session_epoch: 0,
         created_at: at(NOW),
         last_sign_in_at: None,
+        last_sign_in_from: None,
+        devices: BTreeMap::new(),
+        used_from_several_places_at: None,
         status_since: None,
         notices: Default::default(),
     }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use vestibule_domain::account::Membership;
 use vestibule_domain::activate::FreshCode;
+use vestibule_domain::policy::{LetterAddress, Policy};
+use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
-use vestibule_store::Store;
+use vestibule_store::{Store, Unavailable};
 
 use crate::Portals;
 
@@ -98,6 +101,35 @@ impl App {
     /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Keyring {
         self.store.keyring()
+    }
+
+    /// Where a membership's PIN letter goes; none on a portal without, or where no address is known.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn letter_address(
+        &self,
+        membership: &Membership,
+        policy: &Policy,
+    ) -> Result<Option<PostalAddress>, Unavailable> {
+        match (policy.pin.as_ref().map(|p| p.address), &membership.record) {
+            (Some(LetterAddress::Designated), _) => Ok(membership.postal_address.clone()),
+            (Some(LetterAddress::PlanRecords), Some(record)) => {
+                let record = self.store.plan_record(record).await?;
+                Ok(record.and_then(|r| r.data.address))
+            }
+            (Some(LetterAddress::PlanRecords), None) | (None, _) => Ok(None),
+        }
+    }
+
+    /// A fresh registration code, where the portal sends any.
+    pub fn fresh_registration_code(&self, policy: &Policy, rng: &mut StdRng) -> Option<FreshCode> {
+        let rules = policy.registration_code.as_ref()?;
+        let (prefix, digits) = (rules.prefix.as_str(), rules.digits.get());
+        Some(FreshCode::random(prefix, digits, rng, |id, code| {
+            self.keyring()
+                .mac(Purpose::RegistrationCode, id.as_str(), code)
+        }))
     }
 
     /// A fresh PIN of so many digits, with its code.

@@ -33,6 +33,18 @@ pub enum PortalsError {
     /// A file is no valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A help desk names a portal that it can't serve.
+    #[error(
+        "{file}: serves.portals: {portal} is no portal of the plan {plan} that a help desk can serve"
+    )]
+    Serves {
+        /// The file.
+        file: String,
+        /// The portal named.
+        portal: PortalId,
+        /// The help desk's plan.
+        plan: String,
+    },
     /// There is none.
     #[error("{0}: holds no policy; put one NAME.toml a portal there (docs/portals.md)")]
     Empty(String),
@@ -70,6 +82,24 @@ impl Portals {
             let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
             let policy = Policy::parse(portal, &file, &text)?;
             portals.insert(policy.portal.to_string(), Arc::new(policy));
+        }
+        for desk in portals.values() {
+            let named = desk.serves.iter().flat_map(|s| &s.portals);
+            let unserved = |id: &&PortalId| {
+                !portals
+                    .get(id.as_str())
+                    .is_some_and(|other: &Arc<Policy>| desk.serves(other))
+            };
+            if let Some(portal) = named.into_iter().find(unserved) {
+                return Err(PortalsError::Serves {
+                    file: folder
+                        .join(format!("{}.toml", desk.portal))
+                        .display()
+                        .to_string(),
+                    portal: portal.clone(),
+                    plan: desk.plan.id.to_string(),
+                });
+            }
         }
         if portals.is_empty() {
             return Err(PortalsError::Empty(folder.display().to_string()));

@@ -8,7 +8,9 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{AccessChange, Fate, IdleStep, Mail, MailText, Told};
+use vestibule_domain::message::{
+    AccessChange, Fate, HelpDeskAct, IdleStep, Mail, MailText, ResetAsked, Told,
+};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -128,6 +130,21 @@ fn every_kind(
             },
         ),
         (
+            "access_review",
+            MailText::AccessReview {
+                organisation: "Blue Heron Manufacturing".into(),
+                answer_by: day,
+            },
+        ),
+        (
+            "password_reset_by_administrator",
+            MailText::PasswordReset {
+                token: Sensitive::new(secret),
+                minutes: 30,
+                asked: ResetAsked::ByAdministrator("Blue Heron Manufacturing".into()),
+            },
+        ),
+        (
             "access_removed",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),
@@ -235,10 +252,32 @@ fn every_kind(
             },
         ),
         (
+            "new_device",
+            MailText::NewDevice {
+                source: Some("192.0.2.1".into()),
+                program: "Firefox on Linux".into(),
+            },
+        ),
+        (
+            "shared_use",
+            MailText::SharedUse {
+                sources: vec!["192.0.2.1".into(), "198.51.100.7".into()],
+            },
+        ),
+        (
             "password_reset",
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
+                asked: ResetAsked::ByOwner,
+            },
+        ),
+        (
+            "password_reset_by_help_desk",
+            MailText::PasswordReset {
+                token: Sensitive::new("vh.abc.def"),
+                minutes: 30,
+                asked: ResetAsked::ByHelpDesk,
             },
         ),
         (
@@ -248,6 +287,58 @@ fn every_kind(
             },
         ),
     ];
+    let organisation = || Some("Blue Heron Manufacturing".to_owned());
+    kinds.extend(
+        [
+            ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            ("help_desk_reinstated", HelpDeskAct::Reinstated),
+            (
+                "help_desk_renamed",
+                HelpDeskAct::Renamed {
+                    user_name: "grace.murray".into(),
+                },
+            ),
+            (
+                "help_desk_subscribed",
+                HelpDeskAct::SubscriptionsChanged {
+                    titles: vec!["Provider News".into()],
+                },
+            ),
+            (
+                "help_desk_unsubscribed",
+                HelpDeskAct::SubscriptionsChanged { titles: vec![] },
+            ),
+            (
+                "help_desk_recorded_agreement",
+                HelpDeskAct::AgreementRecorded {
+                    title: "Signatory Agreement".into(),
+                    letter_by: Some(day),
+                },
+            ),
+            (
+                "help_desk_removed",
+                HelpDeskAct::Removed {
+                    organisation: organisation(),
+                    deleted: false,
+                },
+            ),
+            (
+                "help_desk_deleted",
+                HelpDeskAct::Removed {
+                    organisation: None,
+                    deleted: true,
+                },
+            ),
+            (
+                "help_desk_detached",
+                HelpDeskAct::RecordDetached {
+                    organisation: organisation(),
+                    deleted: true,
+                },
+            ),
+        ]
+        .map(|(kind, act)| (kind, MailText::HelpDeskActed { act })),
+    );
     let agreement = policy
         .agreements
         .first()

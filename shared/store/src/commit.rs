@@ -23,7 +23,7 @@ use crate::due::Queue;
 use crate::keys::{self, Key};
 use crate::read::UserRow;
 use crate::tables::EXPIRES;
-use crate::{Store, Unavailable, due, item, records};
+use crate::{Store, Unavailable, due, item, records, trail};
 
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +186,16 @@ impl Writes<'_> {
                 account,
                 at,
                 rehashed,
-            } => self.note_sign_in(account, *at, rehashed.as_ref()),
+                from,
+                device,
+                forgotten_devices,
+            } => self.note_sign_in(
+                account,
+                *at,
+                rehashed.as_ref(),
+                from.as_deref(),
+                (device, forgotten_devices),
+            ),
             Change::CreateOrganisation(organisation) => self.create_organisation(organisation),
             Change::UpdateOrganisation { before, after } => {
                 let key = keys::organisation(&after.portal, &after.id);
@@ -209,6 +218,16 @@ impl Writes<'_> {
                 organisation,
                 email,
             } => self.put(keys::former_user(portal, organisation, email).into_item()),
+            Change::NoteRemovedInReview {
+                portal,
+                organisation,
+                started_at,
+                removed,
+            } => {
+                let account = &removed.account;
+                let key = keys::removed_in_review(portal, organisation, *started_at, account);
+                self.put(item::write(key, removed)?)
+            }
             Change::ClaimRecord {
                 record,
                 portal,
@@ -216,6 +235,13 @@ impl Writes<'_> {
                 account,
                 claims,
             } => self.claim_record(record, portal, way, account, claims),
+            Change::ReleaseRecord {
+                record,
+                portal,
+                way,
+                account,
+                whole,
+            } => self.release_record(record, portal, way, account, *whole),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -443,6 +469,8 @@ impl Writes<'_> {
         account: &Account,
         at: Timestamp,
         rehashed: Option<&PasswordHash>,
+        from: Option<&str>,
+        (device, forgotten): (&str, &[String]),
     ) -> Result<(), Unavailable> {
         let signed_in = Account {
             last_sign_in_at: Some(at),
@@ -450,7 +478,9 @@ impl Writes<'_> {
         };
         let due = self.store.due_attributes(&signed_in);
         let at = AttributeValue::S(at.to_string());
-        let mut set = "SET last_sign_in_at = :at".to_owned();
+        // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
+        let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
+        let mut remove = Vec::new();
         let mut update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(
@@ -458,7 +488,20 @@ impl Writes<'_> {
             ))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(account.version.to_string()))
+            .expression_attribute_names("#device", device)
             .expression_attribute_values(":at", at.clone());
+        match from {
+            Some(from) => {
+                set.push_str(", last_sign_in_from = :from");
+                update =
+                    update.expression_attribute_values(":from", AttributeValue::S(from.to_owned()));
+            }
+            None => remove.push("last_sign_in_from".to_owned()),
+        }
+        for (i, digest) in forgotten.iter().enumerate() {
+            remove.push(format!("devices.#forgotten{i}"));
+            update = update.expression_attribute_names(format!("#forgotten{i}"), digest);
+        }
         if let Some(hash) = rehashed {
             set.push_str(", #password.#hash = :hash");
             update = update
@@ -473,7 +516,10 @@ impl Writes<'_> {
                     .expression_attribute_values(":due", due)
                     .expression_attribute_values(":on", on);
             }
-            None => set.push_str(" REMOVE due, due_on"),
+            None => remove.extend(["due".to_owned(), "due_on".to_owned()]),
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
         self.push_update(update.update_expression(set), None)?;
         for (key, _) in UserRow::all_of(account) {
@@ -502,7 +548,7 @@ impl Writes<'_> {
             .set_key(Some(keys::record(record).into_item()))
             .update_expression("SET #claim = :made, #way = :account")
             .expression_attribute_names("#claim", records::claim(portal))
-            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_names("#way", records::claim_by(portal, way.as_str()))
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let (condition, made) = match claims {
             Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
@@ -516,6 +562,30 @@ impl Writes<'_> {
             .condition_expression(format!("attribute_exists(pk) AND {condition}"))
             .expression_attribute_values(":made", AttributeValue::S(made.to_owned()));
         self.push_update(update, Some(Unique::Record))
+    }
+
+    fn release_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        way: &str,
+        account: &AccountId,
+        whole: bool,
+    ) -> Result<(), Unavailable> {
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(keys::record(record).into_item()))
+            .condition_expression("#way = :account")
+            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
+        let update = if whole {
+            update
+                .update_expression("REMOVE #way, #claim")
+                .expression_attribute_names("#claim", records::claim(portal))
+        } else {
+            update.update_expression("REMOVE #way")
+        };
+        self.push_update(update, None)
     }
 
     fn save_invitation(
@@ -581,10 +651,9 @@ impl Writes<'_> {
 
     /// Entries are added and never replaced.
     fn audit(&mut self, event: &AuditEvent) -> Result<(), Unavailable> {
-        let key = audit_key(&event.portal, event);
         let put = Put::builder()
             .table_name(&self.store.tables.audit)
-            .set_item(Some(item::write(key, event)?))
+            .set_item(Some(trail::entry(event, &self.store.keyring)?))
             .condition_expression("attribute_not_exists(pk)");
         self.push_put(put, None)
     }
@@ -700,14 +769,4 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));
     }
     markers
-}
-
-/// Entries of a portal's day, spread over sixteen partitions so that a busy day has room.
-fn audit_key(portal: &PortalId, event: &AuditEvent) -> Key {
-    let day = event.at.strftime("%Y-%m-%d");
-    let shard = event.id.as_str().as_bytes().last().map_or(0, |b| b % 16);
-    Key {
-        pk: format!("{portal}#{day}#{shard:x}"),
-        sk: format!("{}#{}", event.at, event.id),
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::clockwork::AlarmKind;
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
@@ -132,6 +133,23 @@ pub(crate) fn organisation_of(key: &Key) -> Option<OrganisationId> {
 
 pub(crate) const ALARMS: &str = "D#";
 pub(crate) const TIDINGS: &str = "T#";
+
+/// The trace of somebody who was removed while in the review that began at a moment.
+pub(crate) fn removed_in_review(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    started_at: Timestamp,
+    account: &AccountId,
+) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{}{account}", removed_in(started_at)),
+    )
+}
+
+pub(crate) fn removed_in(started_at: Timestamp) -> String {
+    format!("V#{started_at}#")
+}
 
 pub(crate) fn invitation(
     portal: &PortalId,

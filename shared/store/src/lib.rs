@@ -18,6 +18,7 @@
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
 //! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
+//! | the help desk's view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, BatchGetItem twice | 1 an item |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
@@ -27,7 +28,13 @@
 //! | alarms of organisations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
 //! | an alarm: the organisation, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
-//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
+//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item; its entry 2, and 1 an index it is in |
+//! | a read of something protected | audit | `portal#day#shard`/`time#id` | PutItem, conditional | 1, and 1 an index it is in |
+//! | an organisation's trail, a page | audit, index `by_organisation` | `portal#organisation`, time | Query | 0.5 a 4 kB, some 7 entries |
+//! | the same of one action | audit, index `by_action` | `portal#organisation#action`, time | Query | 0.5 a 4 kB |
+//! | a user's trail, as who did it and to whom it was done | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 a 4 kB each |
+//! | sealing a portal's trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 a 4 kB; 2 a kB, once an hour |
+//! | the names in a page of the trail | main | `A#portal#id`/`A` | BatchGetItem | 1 a user |
 
 //!
 //! # What vanishes by itself
@@ -49,7 +56,9 @@ pub mod managed;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod seals;
 pub mod tables;
+mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +72,7 @@ use vestibule_secrets::Keyring;
 pub use commit::{CommitError, Unique};
 pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
 pub use tables::Tables;
+pub use trail::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
 /// The store: cheap to clone.
 #[derive(Debug, Clone)]

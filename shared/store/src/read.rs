@@ -12,6 +12,7 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
+use vestibule_domain::review::{Confirmation, Removed};
 use vestibule_domain::session::{Session, Token};
 use vestibule_domain::text::{Email, PersonName};
 
@@ -46,8 +47,12 @@ pub struct UserRow {
     pub since: Timestamp,
     /// The last day of their access, if it ends (UX-07).
     pub ends_on: Option<Date>,
+    /// When a manager last confirmed it in a review of access (EX-11).
+    pub confirmed: Option<Confirmation>,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// When their account was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
     /// What a search looks at, in lower case: user name, names, address.
     search: [String; 4],
 }
@@ -102,7 +107,9 @@ impl UserRow {
             group_codes: m.group_codes.iter().cloned().collect(),
             since: m.since,
             ends_on: m.ends_on,
+            confirmed: m.confirmed.clone(),
             last_sign_in_at: account.last_sign_in_at,
+            used_from_several_places_at: account.used_from_several_places_at,
             search: [
                 account.user_name.key(),
                 account.name.first.as_str().to_lowercase(),
@@ -645,6 +652,31 @@ impl Store {
             match next {
                 Some(sk) => after = Some(sk),
                 None => return Ok(Page { items, next: None }),
+            }
+        }
+    }
+
+    /// Those who were removed while in the review that began at a moment (EX-11).
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn removed_in_review(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        started_at: Timestamp,
+    ) -> Result<Vec<Removed>, Unavailable> {
+        let pk = keys::organisation(portal, organisation).pk;
+        let prefix = keys::removed_in(started_at);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.page(pk.clone(), &prefix, after, 500).await?;
+            for found in items {
+                all.push(item::read(found)?);
+            }
+            match next {
+                Some(sk) => after = Some(sk),
+                None => return Ok(all),
             }
         }
     }

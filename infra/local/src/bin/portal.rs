@@ -9,9 +9,11 @@ use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vestibule_http::Clock;
+use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
+use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Options, StartError, folder, openapi, time_travel};
+use vestibule_local::{Instance, Options, StartError, folder, openapi, time_travel};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -114,12 +116,70 @@ The portal must not be running on the folder.")]
         #[command(flatten)]
         on: SystemArguments,
     },
+    /// Make the help desk's first account, a supervisor who then invites the staff
+    #[command(
+        name = "first-staff",
+        after_help = "\
+Examples:
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example --on-aws
+
+The one-time password is printed once, and has to be changed at the first sign-in. Where there is a
+supervisor already, such as the one of the sample people, nothing is done.
+
+With --on-aws it works on the deployed tables, with your AWS credentials and the settings of the functions:
+TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of the source tree."
+    )]
+    FirstStaff(FirstStaffArguments),
+    /// The audit trail, for its operators
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
   cargo portal openapi
   cargo portal openapi > docs/openapi.json")]
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Prove that no entry was altered, removed or added since it was written and sealed
+    #[command(after_help = "\
+Examples:
+  cargo portal audit verify                           all portals, the last 30 days
+  cargo portal audit verify --portal group --from 2026-11-01 --to 2026-11-30
+  cargo portal audit verify --portal group --kept 25:pq3v...
+                                                      besides, that seal 25 is the one printed earlier
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... PORTALS_DIR=infra/portals cargo portal audit verify --on-aws
+                                                      on AWS, with the credentials of the environment
+
+Ends with 1 if anything is altered, missing or added. docs/security.md tells what this proves, and what not.
+A system that is being served from the same folder has to be stopped first.")]
+    Verify {
+        /// Only this portal
+        #[arg(long, value_name = "PORTAL")]
+        portal: Option<String>,
+        /// The first day, in UTC [default: 30 days before the last]
+        #[arg(long, value_name = "DAY")]
+        from: Option<jiff::civil::Date>,
+        /// The last day, in UTC [default: today]
+        #[arg(long, value_name = "DAY")]
+        to: Option<jiff::civil::Date>,
+        /// A seal as it was kept elsewhere; takes --portal
+        #[arg(long, value_name = "NUMBER:DIGEST", value_parser = audit::kept_seal, requires = "portal")]
+        kept: Option<(u64, String)>,
+        /// The tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, conflicts_with_all = ["data", "dynamodb_endpoint"])]
+        on_aws: bool,
+        #[command(flatten)]
+        data: DataArgument,
+        #[command(flatten)]
+        portals: PortalsArgument,
+        /// Another DynamoDB than the embedded one, such as DynamoDB Local
+        #[arg(long, value_name = "URL")]
+        dynamodb_endpoint: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -159,6 +219,32 @@ impl SystemArguments {
             ..Options::in_memory()
         })
     }
+}
+
+#[derive(Args)]
+struct FirstStaffArguments {
+    /// Given and family name
+    #[arg(long)]
+    name: String,
+    /// Where mail goes
+    #[arg(long)]
+    email: String,
+    /// The user name [default: the name in lower case, with dots]
+    #[arg(long)]
+    user_name: Option<String>,
+    /// The help desk's portal, where there are several
+    #[arg(long)]
+    portal: Option<String>,
+    /// On the deployed system instead of this machine's
+    #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
+    on_aws: bool,
+    #[command(flatten)]
+    data: DataArgument,
+    #[command(flatten)]
+    portals: PortalsArgument,
+    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
 }
 
 #[derive(Args)]
@@ -283,8 +369,76 @@ async fn run(command: Command) -> Result<(), StartError> {
         Command::Sweep { dry_run, as_of, on } => {
             time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
         }
+        Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
+        Command::Audit(AuditCommand::Verify {
+            portal,
+            from,
+            to,
+            kept,
+            on_aws,
+            data,
+            portals,
+            dynamodb_endpoint,
+        }) => {
+            let wanted = Wanted {
+                portal,
+                from,
+                to,
+                kept,
+            };
+            if on_aws {
+                let app = vestibule_http::settings::app().await?;
+                return audit::verify(&app, &wanted, &mut out).await;
+            }
+            let data = data.folder();
+            if !data.exists() {
+                return Err(format!("there is no data folder {}", data.display()).into());
+            }
+            let options = Options {
+                data: Some(data),
+                portals: portals.folder(),
+                dynamodb_endpoint,
+                ..Options::in_memory()
+            };
+            let instance = Instance::start(options).await?;
+            audit::verify(&instance.app, &wanted, &mut out).await
+        }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
+}
+
+async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError> {
+    let FirstStaffArguments {
+        name,
+        email,
+        user_name,
+        portal,
+        on_aws,
+        data,
+        portals,
+        dynamodb_endpoint,
+    } = arguments;
+    let person = FirstStaff {
+        portal,
+        name,
+        email,
+        user_name,
+    };
+    if on_aws {
+        let app = vestibule_http::settings::app_with(in_source_tree("infra/portals")).await?;
+        return first_staff::make(&app, person).await;
+    }
+    let data = data.folder();
+    let instance = Instance::start(Options {
+        data: Some(data.clone()),
+        portals: portals.folder(),
+        dynamodb_endpoint,
+        ..Options::in_memory()
+    })
+    .await?;
+    let made = first_staff::make(&instance.app, person).await?;
+    std::fs::write(data.join(folder::FIRST_STAFF), "")?;
+    Ok(made)
 }
 
 fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {

@@ -2,6 +2,7 @@
 
 mod access_changed;
 mod access_ended;
+mod access_review;
 mod account_made;
 mod approved;
 mod backup_wanted;
@@ -9,10 +10,12 @@ mod confirm_email;
 mod email_change;
 mod feedback;
 mod further_organisation;
+mod help_desk_acted;
 mod idle;
 mod invitation;
 mod invited_person_registered;
 mod letter_overdue;
+mod new_device;
 mod password_changed;
 mod password_expires;
 mod password_reset;
@@ -20,6 +23,7 @@ mod pin_reissued;
 mod questions_changed;
 mod registered;
 mod registration_code;
+mod shared_use;
 mod user_name_reminder;
 mod users_changed;
 
@@ -151,6 +155,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             change,
         } => access_changed::content(organisation, *change, policy),
+        MailText::AccessReview {
+            organisation,
+            answer_by,
+        } => access_review::content(organisation, *answer_by, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,
@@ -161,9 +169,12 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             reply_to,
             text,
         } => feedback::content(user_name, reply_to, text, policy),
-        MailText::PasswordReset { token, minutes } => {
-            password_reset::content(token, *minutes, policy)
-        }
+        MailText::PasswordReset {
+            token,
+            minutes,
+            asked,
+        } => password_reset::content(token, *minutes, asked, policy),
+        MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::Idle {
             since,
@@ -178,6 +189,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             users,
         } => users_changed::content(organisation, users, policy),
+        MailText::NewDevice { source, program } => {
+            new_device::content(mail.at, source.as_deref(), program, policy)
+        }
+        MailText::SharedUse { sources } => shared_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
