@@ -6,6 +6,7 @@ mod agent;
 mod audit;
 mod bad_input;
 mod bulk;
+mod clockwork;
 mod cost;
 mod deliveries;
 mod eighth_portal;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
+use vestibule_domain::account::Account;
+use vestibule_domain::clockwork;
 
 use crate::World;
 
@@ -35,6 +37,10 @@ pub struct Contents {
     pub managed: BTreeMap<String, Value>,
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
+    /// `O#portal#id/D#kind` → alarm.
+    pub alarms: BTreeMap<String, Value>,
+    /// What administrators are still to be told.
+    pub tidings: Vec<Value>,
     /// The audit trail.
     pub audit: Vec<Value>,
 }
@@ -57,6 +63,8 @@ impl Contents {
                 (Some("O"), Some("O")) => drop(all.organisations.insert(pk, item)),
                 (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
+                (Some("O"), Some("D")) => drop(all.alarms.insert(format!("{pk}/{sk}"), item)),
+                (Some("O"), Some("T")) => all.tidings.push(item),
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
                 // That somebody was removed: it outlives them.
                 (Some("O"), Some("F" | "V")) => {}
@@ -134,6 +142,7 @@ pub async fn invariants(world: &World) -> Contents {
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
+    due(world, &all, &mut faults);
     assert!(
         faults.is_empty(),
         "the tables are not consistent:\n{}",
@@ -503,6 +512,36 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
                     "{pk} waits for a PIN or code that no message carries"
                 ));
             }
+        }
+    }
+}
+
+/// Every account is found by the index on the day on which something is next due for it, and what
+/// administrators are to be told has an alarm.
+fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
+    for (pk, item) in &all.accounts {
+        let account: Account = serde_json::from_value(item.clone()).unwrap();
+        let policy = world.instance.app.portals.get(account.portal.as_str());
+        let due = policy.and_then(|p| clockwork::next_due(&account, p));
+        let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
+        if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
+            faults.push(format!(
+                "{pk} is due on {:?} but is found on {:?}",
+                expected,
+                text(item, "/due_on")
+            ));
+        }
+    }
+    for tidings in &all.tidings {
+        let alarm = format!("{}/D#tidings", text(tidings, "/pk"));
+        if !all.alarms.contains_key(&alarm) {
+            faults.push(format!("nobody will tell of {tidings}"));
+        }
+    }
+    for (key, alarm) in &all.alarms {
+        let organisation = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
+        if !all.organisations.contains_key(organisation) || alarm.get("due").is_none() {
+            faults.push(format!("{key} is of no organisation, or is never found"));
         }
     }
 }

@@ -24,6 +24,7 @@ use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Api, App, Clock, Portals, Source};
 use vestibule_import_records::Summary;
+use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
@@ -202,6 +203,7 @@ impl Instance {
                 aws::dynamodb(&endpoint, &options.interceptors),
                 options.tables.clone(),
                 Arc::clone(&keyring),
+                portals.policies(),
             ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
@@ -307,6 +309,23 @@ impl Instance {
             self.print_letters().await?;
         }
         Ok(())
+    }
+
+    /// Does what time has made due, and brings mails and letters to where they go, as on AWS the
+    /// schedule does.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn clockwork(&self) -> Result<Swept, StartError> {
+        let swept = self.sweep(&Run::now(self.app.clock.now())).await;
+        self.settle().await?;
+        self.deliver_pending().await?;
+        Ok(swept)
+    }
+
+    /// Makes one run of the sweep.
+    pub async fn sweep(&self, run: &Run) -> Swept {
+        vestibule_inactivity_sweep::sweep(&self.app, run).await
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.

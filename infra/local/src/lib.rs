@@ -16,5 +16,6 @@ pub mod sample_records;
 pub mod serve;
 pub mod standins;
 pub mod streams;
+pub mod time_travel;
 
 pub use instance::{Instance, Options, StartError, api};

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::net::TcpListener;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::Portals;
+use vestibule_http::{Clock, Portals};
 
 use crate::instance::Options;
 use crate::pages::{self, Site};
@@ -65,6 +65,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         folder::clear(&data)?;
     }
     let options = Options {
+        clock: Clock::ahead_by(folder::ahead(&data)?),
         data: Some(data.clone()),
         portals,
         dynamodb_endpoint,

@@ -11,6 +11,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clockwork::Notices;
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
@@ -342,6 +343,10 @@ pub struct Account {
     pub devices: BTreeMap<String, Timestamp>,
     /// When it was last found in use from several places at once (EX-01).
     pub used_from_several_places_at: Option<Timestamp>,
+    /// Since when it is disabled, or since when it is reinstated.
+    pub status_since: Option<Timestamp>,
+    /// When its owner was told of what time brings.
+    pub notices: Notices,
 }
 
 /// What has to be done in a session before anything else.
@@ -467,10 +472,25 @@ impl Account {
             .chain(&self.former_passwords)
     }
 
-    /// Removes it for good. Its name and user name stay for who reads the audit trail; how to reach
-    /// the person, and how they proved who they are, go.
+    /// Disables it, and ends its sessions at their next request (BA-01, UX-04).
+    pub fn disable(&mut self, now: Timestamp) {
+        self.status = Status::Disabled;
+        self.status_since = Some(now);
+        self.end_sessions();
+    }
+
+    /// Lets it be used again; the days of grace count from now (BA-06, UX-02).
+    pub fn reinstate(&mut self, now: Timestamp) {
+        self.status = Status::Active;
+        self.status_since = Some(now);
+        self.end_sessions();
+    }
+
+    /// Removes it for good. Its id and user name stay for who reads the audit trail, as long as that
+    /// is kept; the person's name, how to reach them, and how they proved who they are, go.
     pub fn delete(&mut self) {
         self.status = Status::Deleted;
+        self.name = PersonName::removed();
         self.email = Email::removed();
         self.email_undeliverable = None;
         self.password = None;

@@ -73,6 +73,16 @@ pub enum Action {
     MarkUndeliverable,
     /// Somebody sent feedback.
     SendFeedback,
+    /// The clockwork warned somebody that their account will be disabled or deleted.
+    WarnIdle,
+    /// The clockwork disabled an idle account.
+    DisableIdle,
+    /// The clockwork deleted an idle account.
+    DeleteIdle,
+    /// The clockwork took an access away whose last day was over.
+    EndAccess,
+    /// The clockwork told or reminded somebody of something.
+    Remind,
     /// An agreement came on file.
     RecordAgreement,
     /// The help desk looked for an account, or at one.

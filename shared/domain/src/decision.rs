@@ -1,9 +1,11 @@
 //! What a verb decides: changes, messages, and at least one audit entry, for one transaction.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
+use crate::clockwork::{Alarm, Tidings};
 use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
 use crate::invite::Invitation;
 use crate::message::Message;
@@ -57,8 +59,10 @@ pub enum Change {
     },
     /// Notes that the owner of an address was removed from an organisation (AG-10).
     NoteFormerUser {
+        /// The portal.
+        portal: PortalId,
         /// The organisation.
-        organisation: Box<Organisation>,
+        organisation: OrganisationId,
         /// The address.
         email: Email,
     },
@@ -115,6 +119,17 @@ pub enum Change {
     EndSession(Session),
     /// Takes a letter back that has not been printed yet.
     WithdrawLetter(MessageId),
+    /// Notes what the administrators of an organisation are to be told (BA-01, BA-02).
+    TellAdministrators(Tidings),
+    /// Drops what they have been told.
+    ForgetTidings(Vec<Tidings>),
+    /// Ends an alarm, or sets it again; nobody must have set it meanwhile.
+    AnswerAlarm {
+        /// As it was read.
+        alarm: Alarm,
+        /// The day on which to look again.
+        again: Option<Date>,
+    },
     /// Clears a counter of guesses.
     ForgetAttempts(AttemptKey),
 }

@@ -304,8 +304,7 @@ pub fn reinstate(
         Status::Active => Ok((account.clone(), Decision::recording(audit))),
         Status::Disabled => {
             let mut after = account.clone();
-            after.status = Status::Active;
-            after.end_sessions();
+            after.reinstate(origin.at);
             let told = tell(account, HelpDeskAct::Reinstated, origin, rng);
             let decision = Decision::recording(audit)
                 .update(account, after.clone())

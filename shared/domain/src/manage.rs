@@ -612,8 +612,11 @@ pub fn set_disabled(
         return Ok(None);
     }
     let mut after = user.clone();
-    after.status = status;
-    after.end_sessions();
+    if disabled {
+        after.disable(origin.at);
+    } else {
+        after.reinstate(origin.at);
+    }
     let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
         .update(user, after.clone())
         .send([notice(user, organisation, change, origin, rng)]);
@@ -652,7 +655,8 @@ pub fn remove(
     let decision = changed(Decision::recording(audit), principals)
         .update(user, after)
         .change(Change::NoteFormerUser {
-            organisation: Box::new(organisation.clone()),
+            portal: organisation.portal.clone(),
+            organisation: organisation.id.clone(),
             email: user.email.clone(),
         })
         .send([notice(

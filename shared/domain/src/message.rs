@@ -228,6 +228,43 @@ pub enum MailText {
         /// Who has asked for it.
         asked: ResetAsked,
     },
+    /// To who hasn't signed in for long: what becomes, or became, of the account (UX-02).
+    Idle {
+        /// The day of the last sign-in, or of the account's making.
+        since: Date,
+        /// Whether there was a sign-in.
+        signed_in: bool,
+        /// What happens.
+        then: IdleStep,
+        /// The day on which it happens; of a disabled account, on which it will be deleted.
+        on: Option<Date>,
+    },
+    /// To whose access had an end date, which is over (UX-07).
+    AccessEnded {
+        /// The last day on which it could be used.
+        last: Date,
+        /// Whether there was no other access, so that the account is deleted.
+        whole: bool,
+    },
+    /// To whose password expires soon (UX-02).
+    PasswordExpires {
+        /// The day.
+        on: Date,
+        /// Whether it is over already: the notice is late.
+        over: bool,
+    },
+    /// To whose PIN letter should have arrived (ME-08).
+    LetterOverdue {
+        /// By which day.
+        arrives_by: Date,
+    },
+    /// To administrators: what the clockwork did to users of their organisation.
+    UsersChanged {
+        /// The organisation.
+        organisation: String,
+        /// The users.
+        users: Vec<Told>,
+    },
     /// To who asked for the user name.
     UserNameReminder {
         /// The user name.
@@ -303,4 +340,43 @@ pub enum AccessChange {
     Reinstated,
     /// It is removed.
     Removed,
+}
+
+/// What happens to an account that nobody signs in to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdleStep {
+    /// It will be disabled.
+    WillBeDisabled,
+    /// It is disabled now.
+    Disabled,
+    /// It will be deleted.
+    WillBeDeleted,
+    /// It is deleted now.
+    Deleted,
+}
+
+/// What the clockwork did to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It disabled the account: no sign-in for too long (BA-01).
+    Disabled,
+    /// It took the access away: its last day was over (UX-07).
+    Ended,
+    /// It deleted the account: disabled, and no sign-in for too long (BA-02).
+    Deleted,
+}
+
+/// A user and what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The person's name.
+    pub person: String,
+    /// Their user name.
+    pub user_name: String,
+    /// What became of them.
+    pub fate: Fate,
+    /// On which day.
+    pub on: Date,
 }

@@ -1366,6 +1366,12 @@ impl Policy {
         moment.to_zoned(self.time_zone.0.clone()).date()
     }
 
+    /// Noon of a day on this portal.
+    pub fn noon_of(&self, day: Date) -> Option<Timestamp> {
+        let noon = day.at(12, 0, 0, 0).to_zoned(self.time_zone.0.clone());
+        noon.ok().map(|z| z.timestamp())
+    }
+
     /// A moment on the portal's clock, as people write it.
     pub fn clock_time(&self, moment: Timestamp) -> String {
         let moment = moment.to_zoned(self.time_zone.0.clone());

@@ -135,6 +135,8 @@ impl Applicant {
             last_sign_in_from: None,
             devices: BTreeMap::new(),
             used_from_several_places_at: None,
+            status_since: None,
+            notices: Default::default(),
         }
     }
 }

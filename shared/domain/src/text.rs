@@ -196,6 +196,14 @@ impl PersonName {
     pub fn full(&self) -> String {
         format!("{} {}", self.first, self.last)
     }
+
+    /// What stands in place of a name that was removed.
+    pub fn removed() -> Self {
+        Self {
+            first: NamePart("Removed".into()),
+            last: NamePart("User".into()),
+        }
+    }
 }
 
 /// A user name: ASCII letters, digits, `.`, `_`, `-` and `@`, so that no two look alike.

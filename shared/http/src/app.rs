@@ -21,14 +21,30 @@ pub enum Clock {
     /// The machine's.
     #[default]
     System,
-    /// Milliseconds since the epoch, set by hand: in tests, and by `cargo portal`.
+    /// Milliseconds since the epoch, set by hand: in tests.
     Manual(Arc<AtomicI64>),
+    /// The machine's, ahead by so many milliseconds: `cargo portal tick` moves it.
+    Ahead(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// A clock that stands at a moment.
     pub fn at(moment: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(moment.as_millisecond())))
+    }
+
+    /// The machine's clock, ahead by a time.
+    pub fn ahead_by(time: jiff::SignedDuration) -> Self {
+        let milliseconds = i64::try_from(time.as_millis()).unwrap_or(0);
+        Self::Ahead(Arc::new(AtomicI64::new(milliseconds)))
+    }
+
+    /// By how much it is ahead of the machine's, where it goes with that.
+    pub fn ahead(&self) -> jiff::SignedDuration {
+        match self {
+            Self::Ahead(by) => jiff::SignedDuration::from_millis(by.load(Ordering::SeqCst)),
+            Self::System | Self::Manual(_) => jiff::SignedDuration::ZERO,
+        }
     }
 
     /// The moment it is, to the millisecond.
@@ -40,13 +56,16 @@ impl Clock {
         let milliseconds = match self {
             Self::System => Timestamp::now().as_millisecond(),
             Self::Manual(at) => at.load(Ordering::SeqCst),
+            Self::Ahead(by) => Timestamp::now()
+                .as_millisecond()
+                .saturating_add(by.load(Ordering::SeqCst)),
         };
         Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
     }
 
-    /// Moves a clock that is set by hand; the machine's stays.
+    /// Moves a clock that can be moved; the machine's stays.
     pub fn advance(&self, by: jiff::SignedDuration) {
-        if let Self::Manual(at) = self {
+        if let Self::Manual(at) | Self::Ahead(at) = self {
             at.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
         }
     }

@@ -9,7 +9,7 @@ use vestibule_domain::policy::{Policy, PolicyError};
 
 /// The policies by portal.
 #[derive(Debug, Clone, Default)]
-pub struct Portals(BTreeMap<String, Arc<Policy>>);
+pub struct Portals(Arc<BTreeMap<String, Arc<Policy>>>);
 
 /// Why the portals can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -104,12 +104,17 @@ impl Portals {
         if portals.is_empty() {
             return Err(PortalsError::Empty(folder.display().to_string()));
         }
-        Ok(Self(portals))
+        Ok(Self(Arc::new(portals)))
     }
 
     /// The policy of a portal.
     pub fn get(&self, portal: &str) -> Option<&Arc<Policy>> {
         self.0.get(portal)
+    }
+
+    /// For the store, which derives from them when something is due.
+    pub fn policies(&self) -> Arc<BTreeMap<String, Arc<Policy>>> {
+        Arc::clone(&self.0)
     }
 
     /// All of them, by name.

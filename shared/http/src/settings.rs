@@ -63,8 +63,8 @@ pub async fn app_with(portals: PathBuf) -> Result<App, StartError> {
     let kms = aws_sdk_kms::Client::new(&aws);
     let keyring = Arc::new(keyring::load(&db, &tables, &kms, &key_id).await?);
     Ok(App {
+        store: Store::new(db, tables, Arc::clone(&keyring), portals.policies()),
         portals: Arc::new(portals),
-        store: Store::new(db, tables, Arc::clone(&keyring)),
         hasher: Hasher::new(HashParameters::default(), keyring),
         clock: Clock::System,
     })

@@ -8,7 +8,9 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{AccessChange, HelpDeskAct, Mail, MailText, ResetAsked};
+use vestibule_domain::message::{
+    AccessChange, Fate, HelpDeskAct, IdleStep, Mail, MailText, ResetAsked, Told,
+};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -41,6 +43,12 @@ fn every_kind(
         user_name: user_name.clone(),
         pin_letter_by,
         agreement,
+    };
+    let idle = |then, on| MailText::Idle {
+        since: Date::constant(2025, 6, 9),
+        signed_in: true,
+        then,
+        on,
     };
     let mut kinds = vec![
         ("registered", registered(None, None)),
@@ -183,6 +191,67 @@ fn every_kind(
         ("password_changed", MailText::PasswordChanged),
         ("questions_changed", MailText::QuestionsChanged),
         (
+            "idle_will_be_disabled",
+            idle(IdleStep::WillBeDisabled, Some(day)),
+        ),
+        ("idle_disabled", idle(IdleStep::Disabled, Some(day))),
+        (
+            "idle_disabled_for_good",
+            MailText::Idle {
+                since: Date::constant(2025, 6, 9),
+                signed_in: false,
+                then: IdleStep::Disabled,
+                on: None,
+            },
+        ),
+        (
+            "idle_will_be_deleted",
+            idle(IdleStep::WillBeDeleted, Some(day)),
+        ),
+        ("idle_deleted", idle(IdleStep::Deleted, Some(day))),
+        (
+            "access_ended",
+            MailText::AccessEnded {
+                last: day,
+                whole: true,
+            },
+        ),
+        (
+            "access_ended_for_one",
+            MailText::AccessEnded {
+                last: day,
+                whole: false,
+            },
+        ),
+        (
+            "password_expires",
+            MailText::PasswordExpires {
+                on: day,
+                over: false,
+            },
+        ),
+        (
+            "password_expired",
+            MailText::PasswordExpires {
+                on: day,
+                over: true,
+            },
+        ),
+        (
+            "users_changed",
+            MailText::UsersChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                users: [Fate::Disabled, Fate::Deleted, Fate::Ended, Fate::Disabled]
+                    .map(|fate| Told {
+                        person: person.clone(),
+                        user_name: user_name.clone(),
+                        fate,
+                        on: day,
+                    })
+                    .into(),
+            },
+        ),
+        (
             "new_device",
             MailText::NewDevice {
                 source: Some("192.0.2.1".into()),
@@ -279,6 +348,10 @@ fn every_kind(
     }
     if policy.pin.is_some() {
         kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push((
+            "letter_overdue",
+            MailText::LetterOverdue { arrives_by: day },
+        ));
         kinds.push(("pin_reissued", MailText::PinReissued { arrives_by: day }));
     }
     kinds

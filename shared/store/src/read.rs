@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
+use vestibule_domain::clockwork::Manager;
 use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
@@ -116,6 +117,19 @@ impl UserRow {
                 account.email.key(),
             ],
         }
+    }
+
+    /// As one of those who manage the organisation, if they can act.
+    pub(crate) fn as_manager(&self) -> Option<Manager> {
+        let acts = self.role.is_administrator()
+            && self.status == Status::Active
+            && self.registration == Registration::Registered;
+        let email = Email::parse(&self.email).ok().filter(|_| acts)?;
+        Some(Manager {
+            role: self.role,
+            name: self.name.full(),
+            email,
+        })
     }
 
     /// The rows of an account, one an organisation, with their keys.

@@ -12,6 +12,12 @@ use crate::Unavailable;
 /// The sparse index of what is still to be sent.
 pub const PENDING_INDEX: &str = "pending";
 
+/// The sparse index of what will be due, by day.
+pub const DUE_INDEX: &str = "due";
+
+/// The attribute by which items of the main table vanish (TTL). On AWS the template switches it on;
+/// on one machine and in tests nothing vanishes, as their clocks are moved by hand.
+pub const EXPIRES: &str = "expires";
 /// The sparse indexes by which the audit trail is searched, each with its partition key; their sort
 /// key is the table's, so that they are in the order of time.
 ///
@@ -55,17 +61,19 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
             .build()
             .map_err(Unavailable::new)
     };
-    let pending = GlobalSecondaryIndex::builder()
-        .index_name(PENDING_INDEX)
-        .key_schema(key("pending", KeyType::Hash)?)
-        .key_schema(key("due_at", KeyType::Range)?)
-        .projection(
-            Projection::builder()
-                .projection_type(ProjectionType::KeysOnly)
-                .build(),
-        )
-        .build()
-        .map_err(Unavailable::new)?;
+    let index = |name: &str, hash: &str, range: &str| {
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(key(hash, KeyType::Hash)?)
+            .key_schema(key(range, KeyType::Range)?)
+            .projection(
+                Projection::builder()
+                    .projection_type(ProjectionType::KeysOnly)
+                    .build(),
+            )
+            .build()
+            .map_err(Unavailable::new)
+    };
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
         .stream_view_type(StreamViewType::KeysOnly)
@@ -79,9 +87,12 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("sk")?)
         .attribute_definitions(text("pending")?)
         .attribute_definitions(text("due_at")?)
+        .attribute_definitions(text("due")?)
+        .attribute_definitions(text("due_on")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
-        .global_secondary_indexes(pending)
+        .global_secondary_indexes(index(PENDING_INDEX, "pending", "due_at")?)
+        .global_secondary_indexes(index(DUE_INDEX, "due", "due_on")?)
         .stream_specification(stream);
     let mut audit = db
         .create_table()

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_http::Clock;
 use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Instance, Options, StartError, folder, openapi};
+use vestibule_local::{Instance, Options, StartError, folder, openapi, time_travel};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -27,6 +29,7 @@ Examples:
   cargo portal --port 0               the same on a free port
   cargo portal --data /tmp/other      a second system beside the first
   cargo portal demo                   watch the main journeys
+  cargo portal tick --days 181        let time pass (stop the portal first)
   cargo portal reset                  remove the data and start anew
 
 The first page of the running system tells as whom to sign in and what to try."
@@ -78,6 +81,40 @@ Ends with 1 if an answer is not what the portal promises.")]
         only: Vec<Journey>,
         #[command(flatten)]
         portals: PortalsArgument,
+    },
+    /// Let days pass: moves the clock of the data folder and does, day by day, what is then due
+    #[command(after_help = "\
+Examples:
+  cargo portal tick --days 181        until idle accounts are disabled
+  cargo portal tick --days 1 --data /tmp/other
+
+Tells of each day what it brought: warnings, accounts disabled and deleted, reminders, mails, letters. The
+portal must not be running on the folder; the next start goes on at the new time. The clock never
+goes back: cargo portal reset starts anew.")]
+    Tick {
+        /// How many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        #[command(flatten)]
+        on: SystemArguments,
+    },
+    /// Run the inactivity sweep once, or tell with --dry-run what it would do
+    #[command(after_help = "\
+Examples:
+  cargo portal sweep --dry-run                      what is due today, and why
+  cargo portal sweep --dry-run --as-of 2027-05-22   what would be due on that day as things are now
+  cargo portal sweep
+
+The portal must not be running on the folder.")]
+    Sweep {
+        /// Change nothing; list who would be warned, disabled or deleted, and why
+        #[arg(long)]
+        dry_run: bool,
+        /// Another day than today
+        #[arg(long, value_name = "YYYY-MM-DD", requires = "dry_run")]
+        as_of: Option<Date>,
+        #[command(flatten)]
+        on: SystemArguments,
     },
     /// Make the help desk's first account, a supervisor who then invites the staff
     #[command(
@@ -157,6 +194,31 @@ struct ServeArguments {
     /// Another DynamoDB than the embedded one, such as DynamoDB Local
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
+}
+
+/// A system that was started before.
+#[derive(Args)]
+struct SystemArguments {
+    #[command(flatten)]
+    data: DataArgument,
+    #[command(flatten)]
+    portals: PortalsArgument,
+    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
+}
+
+impl SystemArguments {
+    fn options(self) -> Result<Options, StartError> {
+        let data = self.data.folder();
+        Ok(Options {
+            clock: Clock::ahead_by(folder::ahead(&data)?),
+            data: Some(data),
+            portals: self.portals.folder(),
+            dynamodb_endpoint: self.dynamodb_endpoint,
+            ..Options::in_memory()
+        })
+    }
 }
 
 #[derive(Args)]
@@ -302,6 +364,10 @@ async fn run(command: Command) -> Result<(), StartError> {
                 &mut out,
             )
             .await
+        }
+        Command::Tick { days, on } => time_travel::tick(on.options()?, days, &mut out).await,
+        Command::Sweep { dry_run, as_of, on } => {
+            time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
         }
         Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
         Command::Audit(AuditCommand::Verify {

@@ -1,6 +1,7 @@
 //! What each mail says, one file a mail, and how it is laid out.
 
 mod access_changed;
+mod access_ended;
 mod access_review;
 mod account_made;
 mod approved;
@@ -10,10 +11,13 @@ mod email_change;
 mod feedback;
 mod further_organisation;
 mod help_desk_acted;
+mod idle;
 mod invitation;
 mod invited_person_registered;
+mod letter_overdue;
 mod new_device;
 mod password_changed;
+mod password_expires;
 mod password_reset;
 mod pin_reissued;
 mod questions_changed;
@@ -21,6 +25,7 @@ mod registered;
 mod registration_code;
 mod shared_use;
 mod user_name_reminder;
+mod users_changed;
 
 use std::fmt;
 
@@ -171,6 +176,19 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         } => password_reset::content(token, *minutes, asked, policy),
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
+        MailText::Idle {
+            since,
+            signed_in,
+            then,
+            on,
+        } => idle::content((*since, *signed_in), *then, *on, policy),
+        MailText::AccessEnded { last, whole } => access_ended::content(*last, *whole, policy),
+        MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
+        MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
+        MailText::UsersChanged {
+            organisation,
+            users,
+        } => users_changed::content(organisation, users, policy),
         MailText::NewDevice { source, program } => {
             new_device::content(mail.at, source.as_deref(), program, policy)
         }
