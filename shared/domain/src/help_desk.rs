@@ -429,7 +429,8 @@ pub fn remove(
         let principals = manage::with_principals(organisation, account, None)
             .map_err(|_| Refusal::LastPrincipal)?;
         decision = manage::changed(decision, principals).change(Change::NoteFormerUser {
-            organisation: Box::new(organisation.clone()),
+            portal: organisation.portal.clone(),
+            organisation: organisation.id.clone(),
             email: account.email.clone(),
         });
     }
