@@ -28,17 +28,42 @@ use vestibule_store::{CommitError, Unavailable};
 /// What the schedule sends: `{}`, or `{"dry_run": true}` with or without `"as_of": "2027-05-22"`. A
 /// field of another name is refused, so that a misspelt dry run does nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct Event {
     /// Whether nothing is to be done, and only to be told what would be (UX-03).
-    #[serde(default)]
     pub dry_run: bool,
     /// The day to tell it for; today, where it isn't given.
-    #[serde(default)]
     pub as_of: Option<Date>,
     /// Whether to look at all accounts instead, and put right the days that a changed policy has moved.
-    #[serde(default)]
     pub reindex: bool,
+}
+
+/// Only an object is an event: read as fields alone, an empty list would be a run too.
+impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
+    type Error = serde_json::Error;
+
+    fn try_from(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, Self::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            #[serde(default)]
+            dry_run: bool,
+            #[serde(default)]
+            as_of: Option<Date>,
+            #[serde(default)]
+            reindex: bool,
+        }
+        let Fields {
+            dry_run,
+            as_of,
+            reindex,
+        } = Fields::deserialize(serde_json::Value::Object(object))?;
+        Ok(Self {
+            dry_run,
+            as_of,
+            reindex,
+        })
+    }
 }
 
 /// An event that asks for what can't be done.
