@@ -51,6 +51,8 @@ pub enum Refusal {
     NotThisPortal,
     /// There is no address to post a letter to.
     NoAddress,
+    /// The access is over that a code would open.
+    AccessOver,
     /// The account has no password yet: its registration code sets one.
     NoPassword,
     /// User names are made by the system and stay (BL-16).
@@ -78,9 +80,8 @@ impl From<activate::Refusal> for Refusal {
         match refusal {
             activate::Refusal::NotYours => Self::NotThisPortal,
             activate::Refusal::NoAddress => Self::NoAddress,
-            activate::Refusal::NotAwaited
-            | activate::Refusal::Wrong
-            | activate::Refusal::Expired => Self::NotAwaited,
+            activate::Refusal::Expired => Self::AccessOver,
+            activate::Refusal::NotAwaited | activate::Refusal::Wrong => Self::NotAwaited,
         }
     }
 }
