@@ -60,8 +60,8 @@ impl Contents {
                 (Some("O"), Some("F")) => {}
                 (Some("R"), _) => all.records.push(item),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, counters of guesses.
-                (Some("K" | "G"), _) => {}
+                // The keyring, counters of guesses, how far feeds are.
+                (Some("K" | "G" | "F"), _) => {}
                 _ => panic!("an item of no known kind: {pk} {sk}"),
             }
         }
@@ -255,6 +255,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             let registration = match text(membership, "/gate/gate") {
                 "open" => "registered",
                 "approval" => "awaiting_approval",
+                "record_ended" => "record_ended",
                 _ => "pending",
             };
             let mut row = json!({

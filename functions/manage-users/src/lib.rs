@@ -41,7 +41,8 @@ struct UserAnswer {
     last_name: String,
     email: String,
     role: String,
-    /// `pending`, `awaiting_approval` or `registered` (BL-02).
+    /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
+    /// no longer have the organisation.
     registration: &'static str,
     /// `active`, `disabled` or `deleted`.
     status: &'static str,
@@ -97,6 +98,7 @@ const fn registration_name(registration: Registration) -> &'static str {
         Registration::Pending => "pending",
         Registration::AwaitingApproval => "awaiting_approval",
         Registration::Registered => "registered",
+        Registration::RecordEnded => "record_ended",
     }
 }
 

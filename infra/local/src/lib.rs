@@ -5,6 +5,7 @@ pub mod aws;
 pub mod client;
 pub mod demo;
 pub mod folder;
+pub mod import;
 pub mod instance;
 pub mod openapi;
 pub mod pages;

@@ -60,6 +60,14 @@ pub enum Action {
     SendFeedback,
     /// An agreement came on file.
     RecordAgreement,
+    /// A plan record ended, and with it somebody's access.
+    EndRecord,
+    /// A plan record returned, and with it somebody's access.
+    ReturnRecord,
+    /// What a plan record says of an organisation has changed.
+    FollowRecord,
+    /// The plan wrote to a provider who can register now (EX-06).
+    NotifyProvider,
 }
 
 /// How it ended.

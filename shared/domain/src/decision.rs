@@ -61,6 +61,8 @@ pub enum Change {
         /// The account, which also tells the portal.
         account: Box<Account>,
     },
+    /// Notes that the notification letter of a record goes out; it does so once (EX-06).
+    NoteNotified(RecordKey),
     /// An invitation, new or changed.
     SaveInvitation {
         /// As it was read; none for a new one.

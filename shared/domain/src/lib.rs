@@ -10,6 +10,8 @@ pub mod audit;
 mod countries;
 pub mod decision;
 pub mod feed;
+pub mod feeds;
+pub mod follow;
 pub mod ids;
 pub mod invite;
 pub mod letter;

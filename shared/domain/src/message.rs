@@ -157,6 +157,13 @@ pub enum MailText {
         /// What became of it.
         change: AccessChange,
     },
+    /// To who loses access because a plan record has ended, or has it back because it returned.
+    RecordEnded {
+        /// The organisation, where the record is one's.
+        organisation: Option<String>,
+        /// Whether it returned.
+        returned: bool,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To the new address, which its owner has to confirm (BL-12).

@@ -163,6 +163,27 @@ fn every_kind(
                 text: "The list is slow.\n\nOtherwise fine.".into(),
             },
         ),
+        (
+            "record_ended",
+            MailText::RecordEnded {
+                organisation: None,
+                returned: false,
+            },
+        ),
+        (
+            "record_returned",
+            MailText::RecordEnded {
+                organisation: None,
+                returned: true,
+            },
+        ),
+        (
+            "record_of_organisation_ended",
+            MailText::RecordEnded {
+                organisation: Some("Hopper & Sons".into()),
+                returned: false,
+            },
+        ),
         ("password_changed", MailText::PasswordChanged),
         (
             "password_reset",
@@ -203,6 +224,10 @@ fn every_mail_of_every_portal() {
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
+                    | MailText::RecordEnded {
+                        organisation: None,
+                        ..
+                    }
             );
             if portal == "member" && !for_members {
                 continue;

@@ -171,6 +171,7 @@ impl Writes<'_> {
             } => self
                 .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
             Change::ClaimRecord { record, account } => self.claim_record(record, account),
+            Change::NoteNotified(record) => self.note_notified(record),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -311,11 +312,20 @@ impl Writes<'_> {
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(keys::record(record).into_item()))
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(#claim)")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(#claim) AND attribute_not_exists(ended)")
             .update_expression("SET #claim = :account")
             .expression_attribute_names("#claim", crate::records::claim(&account.portal))
             .expression_attribute_values(":account", AttributeValue::S(account.id.to_string()));
         self.push_update(update, Some(Unique::Record))
+    }
+
+    fn note_notified(&mut self, record: &RecordKey) -> Result<(), Unavailable> {
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(keys::record(record).into_item()))
+            .condition_expression("attribute_exists(to_notify)")
+            .update_expression("REMOVE to_notify");
+        self.push_update(update, None)
     }
 
     fn save_invitation(

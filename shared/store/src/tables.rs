@@ -12,6 +12,9 @@ use crate::Unavailable;
 /// The sparse index of what is still to be sent.
 pub const PENDING_INDEX: &str = "pending";
 
+/// The sparse index of the plan records that have not ended, by plan and kind.
+pub const RECORDS_INDEX: &str = "records";
+
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
@@ -51,6 +54,17 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         )
         .build()
         .map_err(Unavailable::new)?;
+    let records = GlobalSecondaryIndex::builder()
+        .index_name(RECORDS_INDEX)
+        .key_schema(key("listed", KeyType::Hash)?)
+        .key_schema(key("pk", KeyType::Range)?)
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::KeysOnly)
+                .build(),
+        )
+        .build()
+        .map_err(Unavailable::new)?;
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
         .stream_view_type(StreamViewType::KeysOnly)
@@ -64,9 +78,11 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("sk")?)
         .attribute_definitions(text("pending")?)
         .attribute_definitions(text("created_at")?)
+        .attribute_definitions(text("listed")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
         .global_secondary_indexes(pending)
+        .global_secondary_indexes(records)
         .stream_specification(stream);
     let audit = db
         .create_table()

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_domain::feeds::Extent;
+use vestibule_domain::record::RecordKind;
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Options, StartError, folder, openapi};
+use vestibule_local::{Options, StartError, folder, import, openapi};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -77,6 +79,30 @@ Ends with 1 if an answer is not what the portal promises.")]
         #[command(flatten)]
         portals: PortalsArgument,
     },
+    /// Import a feed of plan records, as the nightly import does
+    #[command(after_help = "\
+Examples:
+  cargo portal import members.csv               what has changed: rows are added or replaced
+  cargo portal import agents.csv --full         all of them: who isn't in the file has ended
+  cargo portal import new.csv --kind provider
+
+The file becomes the next feed of the day in the local bucket. If the portal is running, it imports
+the feed in a few seconds; if not, it is imported here. infra/sample-records/README.md lists the
+columns, docs/feeds.md tells what follows.")]
+    Import {
+        /// The CSV file
+        file: PathBuf,
+        /// What it holds [default: from its name, such as members.csv]
+        #[arg(long, value_name = "KIND", value_parser = kind)]
+        kind: Option<RecordKind>,
+        /// The file holds all records of its kind: those that it doesn't name end
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        data: DataArgument,
+        #[command(flatten)]
+        portals: PortalsArgument,
+    },
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
@@ -124,6 +150,13 @@ impl PortalsArgument {
         self.portals
             .unwrap_or_else(|| in_source_tree("infra/portals"))
     }
+}
+
+fn kind(text: &str) -> Result<RecordKind, String> {
+    RecordKind::ALL
+        .into_iter()
+        .find(|k| k.as_str() == text)
+        .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }
 
 /// A path in the source tree that this was built from; where that is gone, in the folder one is in.
@@ -213,6 +246,24 @@ async fn run(command: Command) -> Result<(), StartError> {
                     ..Options::in_memory()
                 },
                 journeys,
+                &mut out,
+            )
+            .await
+        }
+        Command::Import {
+            file,
+            kind,
+            full,
+            data,
+            portals,
+        } => {
+            let extent = if full { Extent::Full } else { Extent::Changes };
+            import::run(
+                &file,
+                kind,
+                extent,
+                &data.folder(),
+                portals.folder(),
                 &mut out,
             )
             .await

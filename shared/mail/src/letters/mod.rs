@@ -1,6 +1,7 @@
 //! Letters as they are printed.
 
 mod address;
+mod notification;
 mod pin;
 
 use std::fmt;
@@ -40,6 +41,14 @@ pub fn render(letter: &Letter, policy: &Policy) -> RenderedLetter {
         } => (
             greeting,
             pin::content(organisation.as_deref(), pin, *usable_until, policy),
+        ),
+        LetterText::Notification {
+            organisation,
+            way,
+            provider_id,
+        } => (
+            organisation,
+            notification::content(organisation, way, provider_id, policy),
         ),
     };
     let greeting = match one_line(greeting) {

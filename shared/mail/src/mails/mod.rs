@@ -12,6 +12,7 @@ mod invited_person_registered;
 mod password_changed;
 mod password_reset;
 mod pin_reissued;
+mod record_ended;
 mod registered;
 mod registration_code;
 mod user_name_reminder;
@@ -130,6 +131,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             change,
         } => access_changed::content(organisation, *change, policy),
+        MailText::RecordEnded {
+            organisation,
+            returned,
+        } => record_ended::content(organisation.as_deref(), *returned, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,
