@@ -218,7 +218,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &ruth,
             "/users/{id}/approval",
-            json!({ "services": ["enrollment"], "group_codes": ["BH01"] }),
+            json!({ "services": ["enrollment"], "group_codes": ["BH01"], "ends_on": "2027-01-31" }),
         ),
         one(
             Method::PUT,
@@ -229,7 +229,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         of_tess(
             "/users/{id}/access",
-            json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"] }),
+            json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"], "ends_on": "2027-01-31" }),
         ),
         of_tess("/users/{id}/status", json!({ "status": "active" })),
         one(

@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod cost;
 mod eighth_portal;
+mod ends;
 mod faults;
 mod feeds;
 mod group;

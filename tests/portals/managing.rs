@@ -392,7 +392,7 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
     assert_eq!(lines.len(), 4, "{}", csv.text);
     assert_eq!(
         lines[0],
-        "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at"
+        "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at"
     );
     let sam = lines.iter().find(|l| l.starts_with("sam.lind")).unwrap();
     assert!(

@@ -272,7 +272,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 lower("/name/last"),
                 lower("/email"),
             ]);
-            for field in ["role", "services", "group_codes", "since"] {
+            for field in ["role", "services", "group_codes", "since", "ends_on"] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
             expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
@@ -289,8 +289,10 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for (key, row) in &all.rows {
         let account = expected.remove(key);
         let mut row = row.clone();
-        if row.get("last_sign_in_at").is_none() {
-            row["last_sign_in_at"] = Value::Null;
+        for optional in ["last_sign_in_at", "ends_on"] {
+            if row.get(optional).is_none() {
+                row[optional] = Value::Null;
+            }
         }
         if account.as_ref() != Some(&row) {
             faults.push(format!(

@@ -7,7 +7,7 @@ use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Gate, Issue, Membership, Status};
+use vestibule_domain::account::{Account, Gate, Issue, Membership};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::text::{Invalid, UserName};
@@ -100,7 +100,7 @@ pub(crate) async fn redeem_code(
         .store
         .account_by_user_name(&policy.portal, &user_name.key())
         .await?;
-    let account = found.filter(|a| a.status == Status::Active);
+    let account = found.filter(|a| a.is_usable(policy.today(origin.at)));
     // A code has its tries whoever enters it; a name without a code has as many, and looks the same.
     let subject = account
         .as_ref()
@@ -199,7 +199,7 @@ pub(crate) async fn redeem_code(
                         .store
                         .account_by_user_name(&policy.portal, &user_name.key())
                         .await?;
-                    let now = now.filter(|a| a.status == Status::Active);
+                    let now = now.filter(|a| a.is_usable(policy.today(origin.at)));
                     return already_redeemed(&app, now.as_ref(), &password)
                         .await
                         .map(Json)

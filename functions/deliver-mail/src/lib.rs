@@ -244,7 +244,7 @@ impl Courier {
                     recover::send_link(&account, policy, &request.origin, &mut rng)
                 }
                 Forgotten::UserName { .. } => {
-                    recover::send_user_name(&account, &request.origin, &mut rng)
+                    recover::send_user_name(&account, policy, &request.origin, &mut rng)
                 }
             };
             let Some(decision) = decision else {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::invite::{self as rules, Invitation};
+use vestibule_domain::invite::{self as rules, Invitation, Invitee};
 use vestibule_domain::policy::Role;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
@@ -28,6 +28,8 @@ pub(crate) struct InvitationRequest {
     #[serde(default = "user")]
     #[schema(value_type = String)]
     role: Role,
+    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    ends_on: Option<String>,
 }
 
 const fn user() -> Role {
@@ -65,7 +67,9 @@ pub(crate) async fn invite(
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let (name, email) = fields.finish(name.zip(email))?;
+    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
+    let parsed = (|| Some((name?, email?, ends_on?)))();
+    let (name, email, ends_on) = fields.finish(parsed)?;
 
     let mut rng = app.rng();
     let acting = caller.acting()?;
@@ -90,7 +94,12 @@ pub(crate) async fn invite(
         &organisation,
         existing.as_ref(),
         former,
-        (name, email, request.role),
+        Invitee {
+            name,
+            email,
+            role: request.role,
+            ends_on,
+        },
         &token,
         policy,
         &caller.origin,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 use vestibule_domain::invite::{Invitation, Refusal};
 use vestibule_domain::policy::Policy;
-use vestibule_http::{Api, Problem, answer};
+use vestibule_http::{Api, Problem, answer, credentials};
 
 /// The routes of this function.
 pub fn api() -> Api {
@@ -37,6 +37,9 @@ struct InvitationAnswer {
     /// How often it was sent.
     sent: u32,
     expires_at: String,
+    /// The last day of the access, `YYYY-MM-DD`; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_on: Option<String>,
 }
 
 impl InvitationAnswer {
@@ -51,6 +54,7 @@ impl InvitationAnswer {
             sent_at: answer::moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: answer::moment(invitation.expires_at),
+            ends_on: invitation.ends_on.map(|d| d.to_string()),
         }
     }
 }
@@ -65,6 +69,8 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::AlreadyAccepted => gone("invitation-used", "Invitation used", "The invited person has registered already."),
         Refusal::WasDeleted => gone("was-deleted", "Removed before", "This person was removed from the organisation. Only a principal can invite them again.").with_help(policy),
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Invite the person anew."),
+        Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
+        Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
         Refusal::Expired | Refusal::OtherAddress | Refusal::Unknown => Problem::not_found("invitation"),
     }
 }

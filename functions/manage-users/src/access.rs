@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Assignment};
 use vestibule_domain::policy::{Permission, Role};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
 
 use crate::{Target, UserAnswer, problem};
 
@@ -25,9 +25,11 @@ pub(crate) struct AccessRequest {
     /// Group codes of the organisation.
     #[serde(default)]
     group_codes: BTreeSet<String>,
+    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    ends_on: Option<String>,
 }
 
-/// Gives a user another role, services and group codes, from the next request on.
+/// Gives a user another role, services, group codes and end, from the next request on.
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/access", tag = "users",
     operation_id = "assign_access",
@@ -52,10 +54,14 @@ pub(crate) async fn access(
     let Target { organisation, user } =
         Target::find(&app, &caller, Permission::EditUsers, &id).await?;
     let policy = &caller.policy;
+    let mut fields = Fields::default();
+    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
+    let ends_on = fields.finish(ends_on)?;
     let to = Assignment {
         role: request.role,
         services: request.services,
         group_codes: request.group_codes,
+        ends_on,
     };
     let mut rng = app.rng();
     let (user, decision) = manage::assign(

@@ -46,6 +46,8 @@ pub(crate) struct AddUserRequest {
     /// Group codes of the organisation.
     #[serde(default)]
     group_codes: BTreeSet<String>,
+    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    ends_on: Option<String>,
 }
 
 const fn user() -> Role {
@@ -101,8 +103,9 @@ pub(crate) async fn add_user(
             Some(None)
         }
     };
-    let parsed = (|| Some((name?, email?, user_name?, password?)))();
-    let (name, email, user_name, password) = fields.finish(parsed)?;
+    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
+    let parsed = (|| Some((name?, email?, user_name?, password?, ends_on?)))();
+    let (name, email, user_name, password, ends_on) = fields.finish(parsed)?;
 
     let acting = caller.acting()?;
     let organisation = acting
@@ -146,6 +149,7 @@ pub(crate) async fn add_user(
             role: request.role,
             services: request.services.clone(),
             group_codes: request.group_codes.clone(),
+            ends_on,
             code,
         };
         let Registered { account, decision } =

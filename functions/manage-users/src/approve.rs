@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage;
+use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
 
 use crate::{Target, UserAnswer, problem};
 
@@ -22,6 +22,18 @@ pub(crate) struct ApprovalRequest {
     /// Group codes of the organisation.
     #[serde(default)]
     group_codes: BTreeSet<String>,
+    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone, or `null` for no end. If
+    /// not given, it stays as the invitation said.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    ends_on: Option<Option<String>>,
+}
+
+/// Tells a field that is `null` from one that isn't there.
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Approves a user who registered, with services and group codes.
@@ -49,13 +61,22 @@ pub(crate) async fn approve(
     let Target { organisation, user } =
         Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
     let policy = &caller.policy;
+    let mut fields = Fields::default();
+    let ends_on = match &request.ends_on {
+        Some(given) => credentials::ends_on(given.as_deref(), &mut fields).map(Some),
+        None => Some(None),
+    };
+    let ends_on = fields.finish(ends_on)?;
     let mut rng = app.rng();
     let (user, decision) = manage::approve(
         caller.acting()?,
         &organisation,
         &user,
-        request.services,
-        request.group_codes,
+        Approval {
+            services: request.services,
+            group_codes: request.group_codes,
+            ends_on,
+        },
         policy,
         &caller.origin,
         &mut rng,

@@ -18,7 +18,7 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::{Api, App, Caller, Problem, answer};
+use vestibule_http::{Api, App, Caller, Problem, answer, credentials};
 use vestibule_store::UserRow;
 
 /// The routes of this function.
@@ -50,6 +50,9 @@ struct UserAnswer {
     group_codes: Vec<String>,
     /// Since when they are in the organisation.
     since: String,
+    /// The last day of their access, `YYYY-MM-DD`; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_on: Option<String>,
     /// When they last signed in; shown to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
@@ -87,6 +90,7 @@ impl UserAnswer {
             services: row.services,
             group_codes: row.group_codes,
             since: answer::moment(row.since),
+            ends_on: row.ends_on.map(|d| d.to_string()),
             last_sign_in_at: last.map(answer::moment),
         }
     }
@@ -158,6 +162,8 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Not to yourself",
             "You cannot do this to yourself. Another administrator can.",
         ),
+        Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
+        Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "The last principal",

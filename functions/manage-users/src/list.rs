@@ -191,7 +191,7 @@ pub(crate) async fn download(
 
 const ROWS_AT_A_TIME: usize = 500;
 
-const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,last_sign_in_at\r\n";
+const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at\r\n";
 
 fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
     let last = row
@@ -210,6 +210,7 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         &row.services.join(" "),
         &row.group_codes.join(" "),
         &row.since.to_string(),
+        &row.ends_on.map(|d| d.to_string()).unwrap_or_default(),
         &last,
     ];
     cells.map(cell).join(",") + "\r\n"

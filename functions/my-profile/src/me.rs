@@ -52,6 +52,9 @@ pub(crate) struct OrganisationAnswer {
     role: String,
     /// What the portal calls that role.
     role_title: String,
+    /// The last day of the caller's access, `YYYY-MM-DD`; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_ends_on: Option<String>,
     /// Who manages its people.
     administrators: Vec<AdministratorAnswer>,
 }
@@ -113,7 +116,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     {
         let (found, administrators) = app
             .store
-            .organisation_with_administrators(&policy.portal, id)
+            .organisation_with_administrators(&policy.portal, id, policy.today(caller.origin.at))
             .await?;
         let found = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
         if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
@@ -125,6 +128,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
             kind: found.kind,
             role: membership.role.as_str().to_owned(),
             role_title: policy.role_title(membership.role).to_owned(),
+            access_ends_on: membership.ends_on.map(|d| d.to_string()),
             administrators: administrators
                 .into_iter()
                 .map(|a| AdministratorAnswer {

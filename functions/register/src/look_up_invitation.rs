@@ -124,6 +124,8 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Unknown
         | Refusal::NotAllowed
         | Refusal::NotThisPortal
+        | Refusal::EndsInPast
+        | Refusal::PrincipalsStay
         | Refusal::AlreadyInvited
         | Refusal::WasDeleted => (
             StatusCode::NOT_FOUND,

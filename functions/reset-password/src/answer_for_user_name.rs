@@ -74,9 +74,8 @@ pub(crate) async fn answer_for_user_name(
     };
     let mut rng = app.rng();
     let proved = account.filter(|a| {
-        recover::may_read_user_name(a, &evidence, |stored, entered| {
-            credentials::is_answer(stored, entered, &a.id, &app)
-        })
+        let verify = |stored: &_, entered: &_| credentials::is_answer(stored, entered, &a.id, &app);
+        recover::may_read_user_name(a, &evidence, verify, &policy, &origin)
     });
     let audit = match &proved {
         Some(account) => AuditEvent::done(

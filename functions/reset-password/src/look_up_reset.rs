@@ -61,7 +61,7 @@ pub(crate) async fn look_up_reset(
     let token = Token::parse(TokenKind::Reset, &request.token).ok_or_else(unusable)?;
     let account = account_of(&app, &policy, &token)
         .await?
-        .filter(|a| recover::link_works(a, &token, &origin))
+        .filter(|a| recover::link_works(a, &token, &policy, &origin))
         .ok_or_else(unusable)?;
     let means = &policy.recovery.forgot_password;
     let asks = |m| means.contains(&m);

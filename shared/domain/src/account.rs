@@ -170,6 +170,8 @@ pub struct Membership {
     pub group_codes: BTreeSet<String>,
     /// Since when.
     pub since: Timestamp,
+    /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
+    pub ends_on: Option<Date>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
     /// The plan record they registered with.
@@ -179,6 +181,12 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// Whether its last day is over (UX-07). What is over opens nothing; that it is still there only
+    /// means that nobody has removed it yet.
+    pub fn is_over(&self, today: Date) -> bool {
+        self.ends_on.is_some_and(|last| last < today)
+    }
+
     /// How far the person's registration is (BL-02).
     pub const fn registration(&self) -> Registration {
         match self.gate {
@@ -315,6 +323,17 @@ impl Account {
         self.memberships
             .iter_mut()
             .find(|m| m.organisation.as_ref() == organisation)
+    }
+
+    /// The memberships whose last day isn't over (UX-07).
+    pub fn running_memberships(&self, today: Date) -> impl Iterator<Item = &Membership> {
+        self.memberships.iter().filter(move |m| !m.is_over(today))
+    }
+
+    /// Whether its owner can come in at all: it is active, and not all that it had is over.
+    pub fn is_usable(&self, today: Date) -> bool {
+        let over = !self.memberships.is_empty() && self.running_memberships(today).next().is_none();
+        self.status == Status::Active && !over
     }
 
     /// What a session that works for `organisation` has to do first; none: everything is open.

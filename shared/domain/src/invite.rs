@@ -1,6 +1,7 @@
 //! Invitations (AG-01, AG-05, AG-08, UX-01).
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use crate::account::{Account, Gate, Membership};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use crate::manage;
 use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{Permission, Policy, Role};
@@ -50,6 +52,8 @@ pub struct Invitation {
     pub email: Email,
     /// What the person will be.
     pub role: Role,
+    /// The last day of their access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
     /// Who sent it.
     pub invited_by: AccountId,
     /// That person's name.
@@ -85,6 +89,10 @@ pub enum Refusal {
     Expired,
     /// The person was removed from the organisation; not everybody can invite them again (AG-10).
     WasDeleted,
+    /// The last day of the access would be over already (UX-07).
+    EndsInPast,
+    /// A principal's access has no end (UX-07).
+    PrincipalsStay,
     /// It was sent to another address (UX-01).
     OtherAddress,
     /// There is no such invitation, or a newer link has been sent (AG-01).
@@ -102,6 +110,8 @@ impl Refusal {
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::WasDeleted => "was_deleted",
+            Self::EndsInPast => "ends_in_past",
+            Self::PrincipalsStay => "principals_stay",
             Self::OtherAddress => "other_address",
             Self::Unknown => "unknown",
         }
@@ -187,6 +197,19 @@ impl Invitation {
     }
 }
 
+/// Whom to invite, to what.
+#[derive(Debug, Clone)]
+pub struct Invitee {
+    /// The person.
+    pub name: PersonName,
+    /// The only address that can use the invitation.
+    pub email: Email,
+    /// What the person will be.
+    pub role: Role,
+    /// The last day of their access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
+}
+
 /// The administrator who acts, and for which organisation.
 #[derive(Debug, Clone, Copy)]
 pub struct Acting<'a> {
@@ -212,6 +235,19 @@ impl<'a> Acting<'a> {
     }
 }
 
+/// The rule for last days, in the words of invitations.
+fn check_end(
+    ends_on: Option<Date>,
+    role: Role,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<(), Refusal> {
+    manage::check_end(ends_on, role, policy, origin).map_err(|refusal| match refusal {
+        manage::Refusal::PrincipalsStay => Refusal::PrincipalsStay,
+        _ => Refusal::EndsInPast,
+    })
+}
+
 /// Invites somebody to the organisation (AG-05).
 ///
 /// `existing` is the organisation's invitation to this address, if there ever was one: a pending
@@ -226,7 +262,7 @@ pub fn invite(
     organisation: &Organisation,
     existing: Option<&Invitation>,
     former: bool,
-    (name, email, role): (PersonName, Email, Role),
+    invitee: Invitee,
     token: &Token,
     policy: &Policy,
     origin: &Origin,
@@ -238,9 +274,10 @@ pub fn invite(
         .and_then(|s| s.invitation_valid_days)
         .ok_or(Refusal::NotThisPortal)?;
     let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
-    if !allowed || !policy.grants(acting.membership.role, role) {
+    if !allowed || !policy.grants(acting.membership.role, invitee.role) {
         return Err(Refusal::NotAllowed);
     }
+    check_end(invitee.ends_on, invitee.role, policy, origin)?;
     match existing.map(|i| i.standing(origin.at)) {
         Some(Standing::Pending) => return Err(Refusal::AlreadyInvited),
         // Who registered with it is a user, unless they were removed since.
@@ -251,21 +288,24 @@ pub fn invite(
         return Err(Refusal::WasDeleted);
     }
     let invitation = Invitation {
-        id: Invitation::natural_id(&organisation.id, &email),
+        id: Invitation::natural_id(&organisation.id, &invitee.email),
         version: existing.map_or(0, |i| i.version),
         portal: policy.portal.clone(),
         organisation: organisation.id.clone(),
         organisation_name: organisation.name.clone(),
-        name,
-        email,
-        role,
+        name: invitee.name,
+        email: invitee.email,
+        role: invitee.role,
+        ends_on: invitee.ends_on,
         invited_by: acting.account.id.clone(),
         inviter: acting.account.name.full(),
         inviter_email: acting.account.email.clone(),
         token: token.digest(),
         sent_at: origin.at,
         sent: 1,
-        expires_at: policy.valid_until(origin.at, valid_days.get()).1,
+        expires_at: policy
+            .valid_until_at_most(origin.at, valid_days.get(), invitee.ends_on)
+            .1,
         state: State::Pending,
     };
     let decision = Decision::recording(
@@ -306,11 +346,14 @@ pub fn resend(
         Standing::Revoked => return Err(Refusal::Revoked),
         Standing::Pending | Standing::Expired => {}
     }
+    check_end(invitation.ends_on, invitation.role, policy, origin)?;
     let after = Invitation {
         token: token.digest(),
         sent_at: origin.at,
         sent: invitation.sent + 1,
-        expires_at: policy.valid_until(origin.at, valid_days.get()).1,
+        expires_at: policy
+            .valid_until_at_most(origin.at, valid_days.get(), invitation.ends_on)
+            .1,
         ..invitation.clone()
     };
     let decision = Decision::recording(
@@ -387,6 +430,7 @@ pub fn accept(
         services: Default::default(),
         group_codes: Default::default(),
         since: now,
+        ends_on: invitation.ends_on,
         way: None,
         record: None,
         category: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
 use rand::Rng;
 
 use crate::account::{Account, Gate, Issue, Membership, Status};
@@ -32,6 +33,10 @@ pub enum Refusal {
     NoSuchGroupCode(String),
     /// Nobody does this to themselves.
     Yourself,
+    /// The last day of an access would be over already (UX-07).
+    EndsInPast,
+    /// A principal's access has no end: the organisation would be left without one (UX-07).
+    PrincipalsStay,
     /// The organisation would have no principal left.
     LastPrincipal,
     /// The user works for other organisations too.
@@ -49,23 +54,34 @@ impl Refusal {
             Self::NoSuchService(_) => "no_such_service",
             Self::NoSuchGroupCode(_) => "no_such_group_code",
             Self::Yourself => "yourself",
+            Self::EndsInPast => "ends_in_past",
+            Self::PrincipalsStay => "principals_stay",
             Self::LastPrincipal => "last_principal",
             Self::SeveralOrganisations => "several_organisations",
         }
     }
 }
 
+/// What an approval gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The services.
+    pub services: BTreeSet<String>,
+    /// The group codes.
+    pub group_codes: BTreeSet<String>,
+    /// Another last day of the access, or none any more; if not given, it stays as invited (UX-07).
+    pub ends_on: Option<Option<Date>>,
+}
+
 /// Approves a user who registered, with exactly these services and group codes (AG-08).
 ///
 /// # Errors
 /// [`Refusal`].
-#[allow(clippy::too_many_arguments)]
 pub fn approve(
     acting: Acting<'_>,
     organisation: &Organisation,
     user: &Account,
-    services: BTreeSet<String>,
-    group_codes: BTreeSet<String>,
+    given: Approval,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -84,17 +100,23 @@ pub fn approve(
     if membership.gate != Gate::Approval {
         return Err(Refusal::NotAwaited);
     }
-    check_offered(&services, &group_codes, organisation, policy)?;
+    check_offered(&given.services, &given.group_codes, organisation, policy)?;
+    if let Some(ends_on) = given.ends_on {
+        membership.ends_on = ends_on;
+    }
+    check_end(membership.ends_on, membership.role, policy, origin)?;
     membership.gate = Gate::Open;
-    membership.services = services;
-    membership.group_codes = group_codes;
+    membership.services = given.services;
+    membership.group_codes = given.group_codes;
     let titles = titles(membership, policy);
+    let ends_on = membership.ends_on;
     let notice = mail(
         user,
         origin.at,
         MailText::Approved {
             organisation: organisation.name.clone(),
             services: titles,
+            ends_on,
         },
         rng,
     );
@@ -129,6 +151,20 @@ fn check_offered(
     Ok(())
 }
 
+/// That an access which ends at all ends today or later, and is no principal's (UX-07).
+pub(crate) fn check_end(
+    ends_on: Option<Date>,
+    role: Role,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<(), Refusal> {
+    match ends_on {
+        Some(day) if day < policy.today(origin.at) => Err(Refusal::EndsInPast),
+        Some(_) if role == Role::Principal => Err(Refusal::PrincipalsStay),
+        _ => Ok(()),
+    }
+}
+
 fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
     policy
         .services
@@ -149,6 +185,8 @@ pub struct NewUser {
     pub services: BTreeSet<String>,
     /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
+    /// The last day of their access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
     /// A fresh registration code, where the portal sends one.
     pub code: Option<FreshCode>,
 }
@@ -170,6 +208,7 @@ pub fn add_user(
         role,
         services,
         group_codes,
+        ends_on,
         code,
     } = new;
     let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
@@ -178,13 +217,15 @@ pub fn add_user(
         return Err(Refusal::NotAllowed);
     }
     check_offered(&services, &group_codes, organisation, policy)?;
+    check_end(ends_on, role, policy, origin)?;
     let now = origin.at;
     let name = organisation.name.clone();
     let user_name = applicant.user_name.to_string();
     let message_id = MessageId::random(rng);
     let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
         (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
-            let (usable_until, expires_at) = policy.valid_until(now, p.valid_days.get());
+            let (usable_until, expires_at) =
+                policy.valid_until_at_most(now, p.valid_days.get(), ends_on);
             let issue = Issue {
                 id: fresh.id,
                 code: fresh.code,
@@ -224,6 +265,7 @@ pub fn add_user(
         services,
         group_codes,
         since: now,
+        ends_on,
         way: None,
         record: None,
         category: None,
@@ -252,6 +294,8 @@ pub struct Assignment {
     pub services: BTreeSet<String>,
     /// The group codes.
     pub group_codes: BTreeSet<String>,
+    /// The last day of the access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
 }
 
 /// The user's membership, if the administrator may do this to it: nobody reaches across
@@ -337,7 +381,7 @@ fn notice(
     )
 }
 
-/// Gives a user another role, services and group codes; it counts from the next request on (UX-04,
+/// Gives a user another role, services, group codes and end; it counts from the next request on (UX-04,
 /// BL-07).
 ///
 /// # Errors
@@ -369,6 +413,8 @@ pub fn assign(
         may_take_away(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organisation, policy)?;
+    check_end(to.ends_on, to.role, policy, origin)?;
+    let ends_on = to.ends_on;
     let principals = if regrades {
         with_principals(organisation, user, Some(to.role))?
     } else {
@@ -379,6 +425,7 @@ pub fn assign(
         membership.role = to.role;
         membership.services = to.services;
         membership.group_codes = to.group_codes;
+        membership.ends_on = ends_on;
     }
     let audit = acting
         .audit(origin, Action::AssignAccess, rng)
@@ -388,7 +435,7 @@ pub fn assign(
         .send([notice(
             user,
             organisation,
-            AccessChange::Assigned,
+            AccessChange::Assigned { ends_on },
             origin,
             rng,
         )]);

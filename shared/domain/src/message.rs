@@ -126,6 +126,8 @@ pub enum MailText {
         organisation: String,
         /// The titles of the services assigned.
         services: Vec<String>,
+        /// The last day of the access, if it ends (UX-07).
+        ends_on: Option<Date>,
     },
     /// To a user whom an administrator added (BL-08).
     RegistrationCode {
@@ -205,8 +207,11 @@ pub enum MailText {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessChange {
-    /// Another role, services or group codes.
-    Assigned,
+    /// Another role, services, group codes or end.
+    Assigned {
+        /// The last day of the access, if it ends (UX-07).
+        ends_on: Option<Date>,
+    },
     /// It is disabled.
     Disabled,
     /// It is reinstated.

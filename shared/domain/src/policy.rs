@@ -1329,10 +1329,29 @@ impl Policy {
     /// which that day is over.
     pub fn valid_until(&self, now: Timestamp, days: u32) -> (Date, Timestamp) {
         let last = self.today(now).saturating_add(i64::from(days).days());
-        let over = last
+        (last, self.end_of(last))
+    }
+
+    /// The same for what is of no use after `ends_on`, where that day comes first (UX-07).
+    pub fn valid_until_at_most(
+        &self,
+        now: Timestamp,
+        days: u32,
+        ends_on: Option<Date>,
+    ) -> (Date, Timestamp) {
+        let (last, over) = self.valid_until(now, days);
+        match ends_on {
+            Some(day) if day < last => (day, self.end_of(day)),
+            _ => (last, over),
+        }
+    }
+
+    /// The moment at which a day is over on this portal, whatever daylight saving does to it.
+    fn end_of(&self, day: Date) -> Timestamp {
+        let over = day
             .tomorrow()
             .and_then(|d| d.to_zoned(self.time_zone.0.clone()));
-        (last, over.map_or(Timestamp::MAX, |z| z.timestamp()))
+        over.map_or(Timestamp::MAX, |z| z.timestamp())
     }
 
     /// The last day before a moment at which a day is over.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use rand::{CryptoRng, Rng};
 
-use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink, Status};
+use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::message::MailText;
@@ -77,9 +77,9 @@ impl Evidence {
     }
 }
 
-/// Whether an account can be recovered: locked out, disabled and unfinished ones can't.
-fn recoverable(account: &Account) -> bool {
-    account.status == Status::Active && account.password.is_some()
+/// Whether an account can be recovered: locked out, disabled, ended and unfinished ones can't.
+fn recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
+    account.is_usable(policy.today(origin.at)) && account.password.is_some()
 }
 
 /// Sends the owner a link with which to set a new password; older links are dead. None where the
@@ -90,7 +90,7 @@ pub fn send_link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<Decision> {
-    if !recoverable(account) {
+    if !recoverable(account, policy, origin) {
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
@@ -119,8 +119,13 @@ pub fn send_link(
 }
 
 /// Sends the owner the user name. None where the account can't be recovered.
-pub fn send_user_name(account: &Account, origin: &Origin, rng: &mut impl Rng) -> Option<Decision> {
-    if !recoverable(account) {
+pub fn send_user_name(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    if !recoverable(account, policy, origin) {
         return None;
     }
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng)
@@ -137,12 +142,12 @@ pub fn send_user_name(account: &Account, origin: &Origin, rng: &mut impl Rng) ->
 }
 
 /// Whether the link that a token comes from works, so that its page can go on.
-pub fn link_works(account: &Account, token: &Token, origin: &Origin) -> bool {
+pub fn link_works(account: &Account, token: &Token, policy: &Policy, origin: &Origin) -> bool {
     let evidence = Evidence {
         token: Some(token.clone()),
         ..Evidence::default()
     };
-    recoverable(account) && evidence.proves_link(account, origin)
+    recoverable(account, policy, origin) && evidence.proves_link(account, origin)
 }
 
 /// Sets a new password for who shows everything that the portal asks for. The link is used up, all
@@ -159,7 +164,8 @@ pub fn reset_password(
     rng: &mut impl Rng,
 ) -> Option<Decision> {
     let account = account.filter(|a| {
-        recoverable(a) && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
+        recoverable(a, policy, origin)
+            && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
     })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
@@ -184,6 +190,8 @@ pub fn may_read_user_name(
     account: &Account,
     evidence: &Evidence,
     verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,
+    policy: &Policy,
+    origin: &Origin,
 ) -> bool {
-    recoverable(account) && evidence.proves_answers(account, &verify)
+    recoverable(account, policy, origin) && evidence.proves_answers(account, &verify)
 }

@@ -228,6 +228,7 @@ pub fn register(
             .map(|o| o.group_codes.clone())
             .unwrap_or_default(),
         since: now,
+        ends_on: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),

@@ -6,7 +6,7 @@ use rand::{CryptoRng, RngExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::account::{Account, Status};
+use crate::account::Account;
 use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::policy::Policy;
 use crate::text::Sensitive;
@@ -129,9 +129,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it can still be used with its account as it now is (AG-09, AG-14, UX-04).
+    /// Whether it can still be used with its account as it now is (AG-09, AG-14, UX-04, UX-07).
     pub fn is_open(&self, account: &Account, policy: &Policy, now: Timestamp) -> bool {
-        account.status == Status::Active
+        let today = policy.today(now);
+        let works_for = account.membership(self.organisation.as_ref());
+        account.is_usable(today)
+            && !works_for.is_some_and(|m| m.is_over(today))
             && self.epoch == account.session_epoch
             && now < self.ends_at
             && self

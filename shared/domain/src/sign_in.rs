@@ -74,11 +74,14 @@ pub fn sign_in(
         Status::Disabled => return Err(Refusal::Disabled),
         Status::Deleted => return Err(Refusal::Failed),
     }
-    let membership = match account.memberships.as_slice() {
-        [only] => Some(only),
-        _ => None,
-    };
     let now = origin.at;
+    let today = policy.today(now);
+    if !account.is_usable(today) {
+        // Whose last access is over is as good as deleted, removed already or not (UX-07).
+        return Err(Refusal::Failed);
+    }
+    let mut running = account.running_memberships(today);
+    let membership = running.next().filter(|_| running.next().is_none());
     let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
     let session = Session {
         id: token.digest(),

@@ -1,5 +1,6 @@
 //! What several ways in have in common: a name, a user name, a password, questions and answers.
 
+use jiff::civil::Date;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::Deserialize;
@@ -166,6 +167,23 @@ pub fn hint(
         }
     }
 }
+
+/// Reads the last day of an access (UX-07). That it isn't over yet is for the rules.
+pub fn ends_on(given: Option<&str>, fields: &mut Fields) -> Option<Option<Date>> {
+    let Some(text) = given else {
+        return Some(None);
+    };
+    let day = Some(text)
+        .filter(|t| t.len() == "2027-01-31".len())
+        .and_then(|t| t.parse().ok())
+        .ok_or_else(|| Invalid("must be a day such as 2027-01-31".into()));
+    fields.take("ends_on", day).map(Some)
+}
+
+/// What is wrong with an end that the rules refuse.
+pub const ENDS_IN_PAST: &str = "must be today or later";
+/// What is wrong with an end that a principal is given.
+pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access has no end";
 
 /// Reads a person's name.
 pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> {

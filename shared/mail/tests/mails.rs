@@ -87,6 +87,7 @@ fn every_kind(
                     .iter()
                     .map(|s| s.title.to_string())
                     .collect(),
+                ends_on: None,
             },
         ),
         (
@@ -94,6 +95,7 @@ fn every_kind(
             MailText::Approved {
                 organisation: organisation.clone(),
                 services: vec![],
+                ends_on: Some(day),
             },
         ),
         (
@@ -116,7 +118,7 @@ fn every_kind(
             "access_assigned",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),
-                change: AccessChange::Assigned,
+                change: AccessChange::Assigned { ends_on: Some(day) },
             },
         ),
         (

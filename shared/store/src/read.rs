@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::{Account, Membership, Registration, Status};
 use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
@@ -40,6 +41,8 @@ pub struct UserRow {
     pub group_codes: Vec<String>,
     /// Since when they are there.
     pub since: Timestamp,
+    /// The last day of their access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
     /// What a search looks at, in lower case: user name, names, address.
@@ -94,6 +97,7 @@ impl UserRow {
             services: m.services.iter().cloned().collect(),
             group_codes: m.group_codes.iter().cloned().collect(),
             since: m.since,
+            ends_on: m.ends_on,
             last_sign_in_at: account.last_sign_in_at,
             search: [
                 account.user_name.key(),
@@ -625,7 +629,7 @@ impl Store {
         })
     }
 
-    /// An organisation and those of its administrators who can act (AG-15): one round trip.
+    /// An organisation and those of its administrators who can act on a day (AG-15): one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -633,6 +637,7 @@ impl Store {
         &self,
         portal: &PortalId,
         id: &OrganisationId,
+        today: Date,
     ) -> Result<(Option<Organisation>, Vec<Administrator>), Unavailable> {
         let pk = keys::organisation(portal, id).pk;
         let (organisation, rows) = futures::future::try_join(
@@ -643,7 +648,9 @@ impl Store {
         let mut administrators = Vec::new();
         for found in rows.0 {
             let row: UserRow = item::read(found)?;
-            if row.status == Status::Active && row.registration == Registration::Registered {
+            let over = row.ends_on.is_some_and(|last| last < today);
+            if row.status == Status::Active && row.registration == Registration::Registered && !over
+            {
                 administrators.push(Administrator {
                     name: row.name,
                     email: row.email,

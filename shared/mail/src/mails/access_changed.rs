@@ -4,16 +4,20 @@ use vestibule_domain::message::AccessChange;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
+use crate::mails::last_day;
 use crate::words::{help, page, portal};
 
 pub(super) fn content(organisation: &str, change: AccessChange, policy: &Policy) -> Content {
     let portal = portal(policy);
+    let mut end = None;
     let (subject, what, link) = match change {
-        AccessChange::Assigned => (
-            "Your access has changed",
-            format!("An administrator of {organisation} has changed what you can do on {portal}."),
-            true,
-        ),
+        AccessChange::Assigned { ends_on } => {
+            end = ends_on.map(last_day);
+            let what = format!(
+                "An administrator of {organisation} has changed what you can do on {portal}."
+            );
+            ("Your access has changed", what, true)
+        }
         AccessChange::Disabled => (
             "Your access is disabled",
             format!(
@@ -37,6 +41,7 @@ pub(super) fn content(organisation: &str, change: AccessChange, policy: &Policy)
         ),
     };
     let mut blocks = vec![Block::text(what)];
+    blocks.extend(end);
     if link {
         blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
     }

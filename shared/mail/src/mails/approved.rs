@@ -1,11 +1,18 @@
 //! To who has been approved (AG-08).
 
+use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
+use crate::mails::last_day;
 use crate::words::{page, portal};
 
-pub(super) fn content(organisation: &str, services: &[String], policy: &Policy) -> Content {
+pub(super) fn content(
+    organisation: &str,
+    services: &[String],
+    ends_on: Option<Date>,
+    policy: &Policy,
+) -> Content {
     let mut blocks = vec![Block::text(format!(
         "{organisation} has approved you. You now have access to {}.",
         portal(policy)
@@ -16,6 +23,7 @@ pub(super) fn content(organisation: &str, services: &[String], policy: &Policy) 
             Block::list(services),
         ]);
     }
+    blocks.extend(ends_on.map(last_day));
     blocks.extend([
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(

@@ -20,11 +20,12 @@ mod user_name_reminder;
 use std::fmt;
 
 use askama::Template;
+use jiff::civil::Date;
 use vestibule_domain::message::{Mail, MailText};
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{one_line, wrapped};
+use crate::words::{day, one_line, wrapped};
 
 /// A mail as it is sent. Its parts may hold a code or a link that lets somebody in: they are to be
 /// sent, and neither logged nor stored.
@@ -115,7 +116,8 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::Approved {
             organisation,
             services,
-        } => approved::content(organisation, services, policy),
+            ends_on,
+        } => approved::content(organisation, services, *ends_on, policy),
         MailText::RegistrationCode {
             organisation,
             user_name,
@@ -151,6 +153,11 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
     }
+}
+
+/// Until when somebody has access (UX-07).
+fn last_day(ends_on: Date) -> Block {
+    Block::text(format!("Your access ends after {}.", day(ends_on)))
 }
 
 #[derive(Template)]

@@ -1,0 +1,338 @@
+//! Accesses that end (UX-07): set, changed and cleared, and over from the moment the last day is, on
+//! the portal's own clock and at the very next request.
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{PASSWORD, dental, hint};
+use vestibule_tests::{World, code_in, fault, token_in};
+
+async fn put(client: &Client, path: &str, body: Value) -> Answer {
+    client.send(Method::PUT, path, Some(&body)).await.unwrap()
+}
+
+async fn id_of(client: &Client) -> String {
+    client.get("/me").await.unwrap().text_at("/id").to_owned()
+}
+
+/// Gives somebody a last day, or takes it away.
+async fn end(by: &Client, id: &str, day: Option<&str>) -> Answer {
+    let body =
+        json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "ends_on": day });
+    put(by, &format!("/users/{id}/access"), body).await
+}
+
+async fn signs_in(world: &World, portal: &str, user_name: &str) -> (Client, Answer) {
+    world.on(portal).sign_in(user_name, PASSWORD).await.unwrap()
+}
+
+/// Waits for a moment and keeps no session waiting for it: those end after eight hours.
+async fn at(world: &World, portal: &str, user_name: &str, moment: &str) -> (u16, String) {
+    world.wait_until(moment);
+    let (client, answer) = signs_in(world, portal, user_name).await;
+    let opened = client.get("/entitlements").await.unwrap();
+    (opened.status, answer.problem().to_owned())
+}
+
+#[tokio::test]
+async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let id = id_of(&sam).await;
+    let set = end(&ruth, &id, Some("2026-11-25")).await;
+    assert_eq!(
+        (set.status, set.text_at("/ends_on")),
+        (200, "2026-11-25"),
+        "{}",
+        set.text
+    );
+    let told = world.last_mail_to("sam@blueheron.example").await;
+    assert!(
+        told.text
+            .contains("Your access ends after Wednesday, 25 November 2026."),
+        "{}",
+        told.text
+    );
+
+    // Chicago is six hours behind: the day is over at 06:00 of the next in UTC.
+    world.wait_until("2026-11-26T05:20:00Z");
+    let sam = world.sign_in("group", "sam.lind").await;
+    let shown = sam.get("/me").await.unwrap();
+    assert_eq!(
+        shown.text_at("/organisation/access_ends_on"),
+        "2026-11-25",
+        "{}",
+        shown.text
+    );
+    world.pass(SignedDuration::from_mins(25));
+    assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
+    world.wait_until("2026-11-26T05:59:59.999Z");
+    assert_eq!(
+        sam.get("/entitlements").await.unwrap().status,
+        200,
+        "its last millisecond"
+    );
+    world.pass(SignedDuration::from_millis(1));
+    for path in ["/entitlements", "/me", "/sessions"] {
+        assert_eq!(sam.get(path).await.unwrap().status, 401, "{path}: midnight");
+    }
+    // And as if there had never been such a name.
+    let (_, refused) = signs_in(&world, "group", "sam.lind").await;
+    let (_, never) = signs_in(&world, "group", "nobody.lind").await;
+    assert_eq!(
+        (refused.status, refused.problem(), &refused.text),
+        (401, "sign-in-failed", &never.text)
+    );
+    let before = world.mails_to("sam@blueheron.example").await.len();
+    let forgot = json!({ "user_name": "sam.lind" });
+    let asked = world.on("group").post("/password-resets", forgot).await;
+    assert_eq!(asked.unwrap().status, 202);
+    assert_eq!(
+        world.mails_to("sam@blueheron.example").await.len(),
+        before,
+        "nobody is let back in by a reset"
+    );
+
+    // Until somebody removes it, an administrator can give it another day; or none.
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    assert_eq!(end(&ruth, &id, Some("2026-11-26")).await.status, 200);
+    assert_eq!(signs_in(&world, "group", "sam.lind").await.1.status, 201);
+    let cleared = end(&ruth, &id, None).await;
+    assert_eq!(
+        (cleared.status, cleared.body.get("ends_on")),
+        (200, None),
+        "{}",
+        cleared.text
+    );
+    world.pass_days(60);
+    assert_eq!(signs_in(&world, "group", "sam.lind").await.1.status, 201);
+}
+
+#[tokio::test]
+async fn ux_07_the_last_day_is_as_long_as_daylight_saving_makes_it() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let id = id_of(&sam).await;
+    // Clocks go forward on 14 March 2027 and back on 7 November: days of 23 and of 25 hours.
+    for (day, last, over) in [
+        ("2027-03-13", "2027-03-14T05:59:59Z", "2027-03-14T06:00:00Z"),
+        ("2027-03-14", "2027-03-15T04:59:59Z", "2027-03-15T05:00:00Z"),
+        ("2027-11-06", "2027-11-07T04:59:59Z", "2027-11-07T05:00:00Z"),
+        ("2027-11-07", "2027-11-08T05:59:59Z", "2027-11-08T06:00:00Z"),
+    ] {
+        // Passwords of this portal expire; this is not about them.
+        world
+            .alter("group", &id, |account| {
+                account.memberships[0].ends_on = Some(day.parse().unwrap());
+                account.password.as_mut().unwrap().changed_at = last.parse().unwrap();
+            })
+            .await;
+        assert_eq!(
+            at(&world, "group", "sam.lind", last).await.0,
+            200,
+            "{day}: a second before"
+        );
+        assert_eq!(
+            at(&world, "group", "sam.lind", over).await,
+            (401, "sign-in-failed".to_owned()),
+            "{day}: over"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_approving() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    for (first, given, expected) in [
+        ("Sam", json!({ "services": [] }), Some("2026-12-31")),
+        (
+            "Tess",
+            json!({ "services": [], "ends_on": "2026-12-01" }),
+            Some("2026-12-01"),
+        ),
+        ("Uma", json!({ "services": [], "ends_on": null }), None),
+    ] {
+        let email = format!("{}@blueheron.example", first.to_lowercase());
+        let user_name = format!("{}.lind", first.to_lowercase());
+        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "ends_on": "2026-12-31" });
+        let invited = ruth.post("/invitations", body).await.unwrap();
+        assert_eq!(
+            (invited.status, invited.text_at("/ends_on")),
+            (201, "2026-12-31"),
+            "{}",
+            invited.text
+        );
+        let token = token_in(&world.last_mail_to(&email).await);
+        let body = World::acceptance(&token, first, &email, &user_name);
+        let accepted = world.on("group").post("/invitations/accept", body).await;
+        let accepted = accepted.unwrap();
+        assert_eq!(accepted.status, 201, "{}", accepted.text);
+        let id = accepted.text_at("/user_id");
+        let shown = ruth.get(&format!("/users/{id}")).await.unwrap();
+        assert_eq!(shown.text_at("/ends_on"), "2026-12-31", "{}", shown.text);
+        let approved = ruth.post(&format!("/users/{id}/approval"), given).await;
+        let approved = approved.unwrap();
+        assert_eq!(
+            (
+                approved.status,
+                approved.body.get("ends_on").and_then(Value::as_str)
+            ),
+            (200, expected),
+            "{}",
+            approved.text
+        );
+        let told = world.last_mail_to(&email).await.text;
+        assert_eq!(told.contains("Your access ends after"), expected.is_some());
+    }
+    let list = ruth.get("/users?query=tess").await.unwrap();
+    assert_eq!(list.text_at("/items/0/ends_on"), "2026-12-01");
+}
+
+#[tokio::test]
+async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "ends_on": "2026-11-24" });
+    let invited = ruth.post("/invitations", body).await.unwrap();
+    assert_eq!(
+        invited.text_at("/expires_at"),
+        "2026-11-25T06:00:00Z",
+        "{}",
+        invited.text
+    );
+    let mail = world.last_mail_to("sam@blueheron.example").await;
+    assert!(mail.text.contains("24 November 2026"), "{}", mail.text);
+    let body = World::acceptance(&token_in(&mail), "Sam", "sam@blueheron.example", "sam.lind");
+    world.wait_until("2026-11-25T06:00:00Z");
+    let late = world.on("group").post("/invitations/accept", body).await;
+    let late = late.unwrap();
+    assert_eq!(
+        (late.status, late.problem()),
+        (410, "invitation-expired"),
+        "{}",
+        late.text
+    );
+    // Sent again it would open nothing either; it is invited anew, with another day.
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let id = invited.text_at("/id");
+    let again = ruth
+        .post(&format!("/invitations/{id}/resend"), json!({}))
+        .await;
+    assert_eq!(
+        fault(&again.unwrap()),
+        (422, "ends_on", "must be today or later")
+    );
+    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "ends_on": "2026-12-24" });
+    assert_eq!(ruth.post("/invitations", body).await.unwrap().status, 201);
+}
+
+#[tokio::test]
+async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "ends_on": "2026-11-23" });
+    let added = helen.post("/users", body).await.unwrap();
+    assert_eq!(
+        (added.status, added.text_at("/ends_on")),
+        (201, "2026-11-23"),
+        "{}",
+        added.text
+    );
+    let mail = world.last_mail_to("kim@lakeside.example").await;
+    assert!(mail.text.contains("23 November 2026"), "{}", mail.text);
+    let redemption = json!({ "user_name": added.text_at("/user_name"), "registration_code": code_in(&mail), "password": PASSWORD, "hint": hint() });
+    world.wait_until("2026-11-24T06:00:00Z");
+    let late = world
+        .on("provider")
+        .post("/registration-codes/redemption", redemption)
+        .await
+        .unwrap();
+    assert_eq!(
+        (late.status, late.problem()),
+        (422, "code-wrong"),
+        "as for an unknown name: {}",
+        late.text
+    );
+
+    world.register("practice", dental()).await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": PASSWORD, "ends_on": "2026-11-24" });
+    let added = omar.post("/users", body).await.unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    let (_, last) = signs_in(&world, "practice", "ann.lee").await;
+    assert_eq!(last.text_at("/next_step"), "change_password");
+    let (status, problem) = at(&world, "practice", "ann.lee", "2026-11-25T06:00:00Z").await;
+    assert_eq!((status, problem.as_str()), (401, "sign-in-failed"));
+}
+
+#[tokio::test]
+async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let id = id_of(&sam).await;
+    for (given, why) in [
+        ("2026-11-22", "must be today or later"),
+        ("2026-02-30", "must be a day such as 2027-01-31"),
+        ("tomorrow", "must be a day such as 2027-01-31"),
+        ("2027-01-31T00:00:00Z", "must be a day such as 2027-01-31"),
+        ("-002027-01-31", "must be a day such as 2027-01-31"),
+        ("", "must be a day such as 2027-01-31"),
+    ] {
+        let refused = end(&ruth, &id, Some(given)).await;
+        assert_eq!(fault(&refused), (422, "ends_on", why), "{given}");
+        let body = json!({ "first_name": "Tess", "last_name": "Lind", "email": "tess@blueheron.example", "ends_on": given });
+        let refused = ruth.post("/invitations", body).await.unwrap();
+        assert_eq!(fault(&refused), (422, "ends_on", why), "{given}");
+    }
+    // Late in the evening of Chicago it is tomorrow in UTC, and today is still a last day.
+    world.wait_until("2026-11-24T05:30:00Z");
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    assert_eq!(end(&ruth, &id, Some("2026-11-23")).await.status, 200);
+
+    let body =
+        json!({ "role": "principal", "services": [], "group_codes": [], "ends_on": "2027-01-31" });
+    let refused = put(&ruth, &format!("/users/{id}/access"), body).await;
+    assert!(
+        refused.status == 403
+            || fault(&refused)
+                == (
+                    422,
+                    "ends_on",
+                    "cannot be set for a principal, whose access has no end"
+                ),
+        "{}",
+        refused.text
+    );
+}
+
+#[tokio::test]
+async fn ux_07_an_administrator_whose_access_is_over_is_named_to_nobody() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let tess = world.staff(&ruth, "Tess", "administrator").await;
+    let body = json!({ "role": "administrator", "services": [], "group_codes": [], "ends_on": "2026-11-23" });
+    let id = id_of(&tess).await;
+    assert_eq!(
+        put(&ruth, &format!("/users/{id}/access"), body)
+            .await
+            .status,
+        200
+    );
+    let named = async |client: &Client| {
+        let me = client.get("/me").await.unwrap();
+        me.body["organisation"]["administrators"]
+            .as_array()
+            .map(Vec::len)
+    };
+    assert_eq!(named(&ruth).await, Some(2));
+    world.wait_until("2026-11-24T06:00:00Z");
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    assert_eq!(named(&ruth).await, Some(1));
+    let csv = world.on("group").get("/users.csv").await.unwrap();
+    assert_eq!(csv.status, 401);
+}
