@@ -30,7 +30,7 @@ pub(super) fn content(organisation: Option<&str>, returned: bool, policy: &Polic
             "Your access has ended",
             vec![
                 Block::text(format!(
-                    "The records of {plan} no longer have {whose}, and so your access to {portal} has ended. {nobody}"
+                    "The records of {plan} no longer have {whose}. That has ended your access to {portal}. {nobody}"
                 )),
                 Block::text(format!(
                     "Your user name is kept. If the record returns, so does your access. If you think that this is a mistake, please call {help}."
