@@ -237,7 +237,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &helen,
             "/me",
             json!({
-                "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "subscriptions": [publication],
+                "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "password": PASSWORD, "subscriptions": [publication],
                 "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
             }),
             &[],

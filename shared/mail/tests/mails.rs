@@ -187,6 +187,7 @@ fn every_kind(
             },
         ),
         ("password_changed", MailText::PasswordChanged),
+        ("questions_changed", MailText::QuestionsChanged),
         (
             "password_reset",
             MailText::PasswordReset {
@@ -226,6 +227,7 @@ fn every_mail_of_every_portal() {
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
+                    | MailText::QuestionsChanged
                     | MailText::RecordEnded {
                         organisation: None,
                         ..
