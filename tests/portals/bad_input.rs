@@ -112,6 +112,12 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
+    let blue_heron = ruth
+        .get("/me")
+        .await
+        .unwrap()
+        .text_at("/organisation/id")
+        .to_owned();
     let publication = helen
         .get("")
         .await
@@ -225,6 +231,13 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &ruth,
             "/sessions/current/password",
             json!({ "current_password": PASSWORD, "new_password": "Other-Brook-63!" }),
+            &[],
+        ),
+        one(
+            Method::PUT,
+            &ruth,
+            "/sessions/current/organisation",
+            json!({ "organisation_id": blue_heron }),
             &[],
         ),
         of_tess(

@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
+use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Registration};
+use vestibule_domain::activate::{self, WithheldLetter};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::follow::{self, Says};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Policy, WhenEnded};
-use vestibule_domain::record::{NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::register::letter_address;
-use vestibule_domain::{Decision, activate};
 use vestibule_http::App;
 use vestibule_store::records::{Known, Saved, Saving};
 use vestibule_store::{CommitError, UserFilter};
@@ -151,16 +152,18 @@ impl Applying<'_> {
             done.letters += u64::from(self.notify(row).await?);
         }
         let mut claims = before.map(|b| b.claims).unwrap_or_default();
-        for (portal, account) in &claims {
-            done.accounts += self.follow(portal, account, &row.key, Some(row)).await?;
+        for (portal, claim) in &claims {
+            done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
         }
         if !at_once {
             // Who has registered since it was written read it as it now is, or as it was.
             let now = store.settle_record(&row.key, digest, self.feed).await?;
             let mut new = now.map(|now| now.claims).unwrap_or_default();
-            new.retain(|portal, account| claims.insert(portal.clone(), account.clone()).is_none());
-            for (portal, account) in &new {
-                done.accounts += self.follow(portal, account, &row.key, Some(row)).await?;
+            new.retain(|portal, claim| {
+                claims.insert(portal.clone(), claim.clone()).as_ref() != Some(claim)
+            });
+            for (portal, claim) in &new {
+                done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
             }
         }
         Ok(done)
@@ -182,8 +185,8 @@ impl Applying<'_> {
             ended: true,
             ..Done::default()
         };
-        for (portal, account) in before.map(|b| b.claims).unwrap_or_default() {
-            done.accounts += self.follow(&portal, &account, key, None).await?;
+        for (portal, claim) in before.map(|b| b.claims).unwrap_or_default() {
+            done.accounts += self.follow(&portal, &claim, key, None).await?;
         }
         // Only now: a run that dies before finds it on the list again.
         store.unlist_record(key).await?;
@@ -240,7 +243,7 @@ impl Applying<'_> {
     async fn follow(
         &self,
         portal: &PortalId,
-        claimant: &AccountId,
+        claim: &Claim,
         key: &RecordKey,
         row: Option<&NewRecord>,
     ) -> Result<u64, ImportError> {
@@ -250,21 +253,18 @@ impl Applying<'_> {
         if row.is_none() && policy.records.when_ended == WhenEnded::Keep {
             return Ok(0);
         }
-        let Some(account) = self.app.store.account(portal, claimant).await? else {
-            return Ok(0);
-        };
-        let membership = account
-            .memberships
-            .iter()
-            .find(|m| m.record.as_ref() == Some(key));
-        let organisation = membership.and_then(|m| m.organisation.clone());
         let says = row.map_or(Says::Ended, |row| Says::Holds(&row.data));
-        let mut changed = match organisation {
-            Some(id) => self.organisation(portal, &id, key, says).await?,
-            None => u64::from(self.person(portal, claimant, None, key, says).await?),
-        };
-        if let Some(row) = row {
-            changed += u64::from(self.agreements(policy, claimant, row).await?);
+        let mut changed = 0;
+        if let Some(id) = &claim.organisation {
+            changed += self.organisation(portal, id, key, says).await?;
+        }
+        for account in claim.by.values() {
+            if claim.organisation.is_none() {
+                changed += u64::from(self.person(portal, account, None, key, says).await?);
+            }
+            if let Some(row) = row {
+                changed += u64::from(self.agreements(policy, account, row).await?);
+            }
         }
         Ok(changed)
     }
@@ -353,17 +353,18 @@ impl Applying<'_> {
         let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
         self.decide(&policy.portal, id, |account, rng| {
             let fresh = self.app.fresh_pin(digits, rng);
-            let address = letter_address(policy, &row.data, account.postal_address.as_ref());
-            let name = Some(row.data.name.clone());
-            activate::agreements_recorded(
-                account,
-                &row.data.agreements,
-                &row.key,
-                (fresh, address, name),
-                policy,
-                &origin,
-                rng,
-            )
+            let designated = account
+                .memberships
+                .iter()
+                .find(|m| m.record.as_ref() == Some(&row.key))
+                .and_then(|m| m.postal_address.as_ref());
+            let letter = WithheldLetter {
+                fresh,
+                address: letter_address(policy, &row.data, designated),
+                organisation: Some(row.data.name.clone()),
+            };
+            let on_file = &row.data.agreements;
+            activate::agreements_recorded(account, on_file, &row.key, letter, policy, &origin, rng)
         })
         .await
     }
