@@ -112,6 +112,38 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
+    // An office manager, and somebody with an account whom another organisation has invited.
+    let mona = {
+        let body = with(dental(), "/way", "office_manager");
+        let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
+        let body = with(with(body, "/proof", proof), "/user_name", "mona.office");
+        world
+            .register("practice", with(body, "/email", "mona@lakeside.example"))
+            .await;
+        world.sign_in("practice", "mona.office").await
+    };
+    let employer = without(with(group_principal(), "/way", "employer"), "/may_sign");
+    world.register("employer", employer.clone()).await;
+    let ruth_at_work = world.sign_in("employer", "ruth.okafor").await;
+    let small = with(
+        employer,
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
+    let small = with(
+        with(small, "/user_name", "pat.cedar"),
+        "/email",
+        "pat@cedar.example",
+    );
+    world.register("employer", small).await;
+    let pat = world.sign_in("employer", "pat.cedar").await;
+    let invited_ruth = world
+        .invite(&pat, "Ruth", "ruth@blueheron.example", "user")
+        .await;
+    let further = json!({
+        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" }, "may_sign": true,
+        "postal_address": provider()["postal_address"], "accepts": {},
+    });
     let blue_heron = ruth
         .get("/me")
         .await
@@ -219,6 +251,22 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" }),
             &["user_name"],
         ),
+        post(&helen, "/me/organisations", further),
+        one(
+            Method::POST,
+            &ruth_at_work,
+            "/me/invitations",
+            json!({ "token": invited_ruth }),
+            &["token"],
+        ),
+        Endpoint {
+            path: "/me/agreements/office_manager_terms/acceptance".into(),
+            ..post(
+                &mona,
+                "/me/agreements/{id}/acceptance",
+                json!({ "revision": "2026-10" }),
+            )
+        },
         post(&helen, "/users", new_user),
         post(&omar, "/users", staff),
         post(

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::meter::{Cost, Meter};
-use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider, with};
+use vestibule_tests::people::{
+    PASSWORD, agent, dental, group_principal, hint, member, provider, with,
+};
 use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
 
 /// A system with its meter, and the bill so far.
@@ -105,6 +107,7 @@ async fn every_flow_costs_what_it_cost_before() {
     pins(&mut bill).await;
     codes_and_users(&mut bill).await;
     sessions(&mut bill).await;
+    organisations(&mut bill).await;
     insta::assert_snapshot!("cost_of_every_flow", bill.table());
 
     // Signing in is one read and one transaction, beside the two counters of guesses.
@@ -339,6 +342,61 @@ async fn pins(bill: &mut Bill) {
     )
     .await;
     bill.get("me, without an organisation", &maria, "/me").await;
+}
+
+/// A further organisation for a login, agreements, and looking up agents.
+async fn organisations(bill: &mut Bill) {
+    let practice = bill.world.on("practice");
+    let mona = |provider_id: &str, tax_id: &str| json!({ "way": "dental_office_manager", "proof": { "provider_id": provider_id, "tax_id": tax_id } });
+    let first = mona("PV30003", "005678901");
+    let body = with(
+        with(dental(), "/way", "dental_office_manager"),
+        "/proof",
+        first["proof"].clone(),
+    );
+    let body = with(
+        with(body, "/email", "mona@oakview.example"),
+        "/user_name",
+        "mona.office",
+    );
+    bill.world.register("practice", body).await;
+    let mona_office = bill.world.sign_in("practice", "mona.office").await;
+    let further = mona("PV30002", "004567890");
+    for (flow, body, expected) in [
+        (
+            "a further organisation: an unknown number",
+            mona("PV39999", "004567890"),
+            403,
+        ),
+        (
+            "a further organisation: a wrong fact",
+            mona("PV30002", "004567899"),
+            403,
+        ),
+        ("a further organisation", further.clone(), 201),
+        ("a further organisation: the same again", further, 201),
+    ] {
+        bill.post(flow, &mona_office, "/me/organisations", body, expected)
+            .await;
+    }
+    bill.get("me, of two organisations", &mona_office, "/me")
+        .await;
+    bill.get("list agreements", &mona_office, "/me/agreements")
+        .await;
+    let path = "/me/agreements/office_manager_terms/acceptance";
+    let revision = json!({ "revision": "2026-10" });
+    bill.post("accept an agreement", &mona_office, path, revision, 200)
+        .await;
+    let (_, signed_in) = practice.sign_in("mona.office", PASSWORD).await.unwrap();
+    assert_eq!(signed_in.text_at("/next_step"), "choose_organisation");
+
+    bill.world.register("agent", agent()).await;
+    let dana = bill.world.sign_in("agent", "dana.whitfield").await;
+    bill.get("look up agents: two", &dana, "/agents").await;
+    bill.get("look up agents: one of two", &dana, "/agents?query=luis")
+        .await;
+    bill.get("look up agents: none of two", &dana, "/agents?query=zzz")
+        .await;
 }
 
 async fn codes_and_users(bill: &mut Bill) {

@@ -229,6 +229,51 @@ async fn a_provider_registers_whatever_fails() {
     .await;
 }
 
+/// Two providers.
+const PROVIDERS: &str = "provider_id,name,tax_id,category,participating,agreements,address_line1,city,region,postal_code,country
+PV30001,Lakeside Family Medicine,003456789,medical_group,yes,,77 Willowmere Drive,Evanston,IL,60201,US
+PV30002,Riverbend Dental,004567890,dental,yes,,310 Ferrystone Street,Joliet,IL,60432,US";
+
+#[tokio::test]
+async fn a_further_organisation_is_registered_whatever_fails() {
+    whatever_fails(
+        RecordKind::Provider,
+        PROVIDERS,
+        |world| {
+            Box::pin(async {
+                let registered = world.register("provider", provider()).await;
+                let user_name = registered.text_at("/user_name");
+                let mut body = json!({ "way": "practice", "may_sign": true });
+                body["proof"] = json!({ "provider_id": "PV30002", "tax_id": "004567890" });
+                body["postal_address"] = provider()["postal_address"].clone();
+                Journey {
+                    by: signs_in(world, "provider", user_name).await,
+                    path: "/me/organisations",
+                    body,
+                }
+            })
+        },
+        |world, answer| {
+            Box::pin(async move {
+                assert_eq!(answer.text_at("/next_step"), "enter_pin");
+                // The welcome, and the news; a letter for each organisation.
+                assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 2);
+                assert_eq!(world.letters().await.len(), 2);
+                let all = Contents::of(world).await;
+                assert_eq!(
+                    (
+                        all.accounts.len(),
+                        all.organisations.len(),
+                        all.done("register_further")
+                    ),
+                    (1, 2, 1)
+                );
+            })
+        },
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn an_invitation_is_accepted_whatever_fails() {
     whatever_fails(

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{
-    PASSWORD, agent, dental, group_principal, member, provider, with, without,
+    PASSWORD, agent, dental, group_principal, member, office_manager_terms, provider, with, without,
 };
 use vestibule_tests::{World, another, code_in, pin_in};
 
@@ -37,7 +37,7 @@ const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organisation";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 39] = [
+const ROUTES: [(&str, &str, &[&str]); 44] = [
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
@@ -48,6 +48,15 @@ const ROUTES: [(&str, &str, &[&str]); 39] = [
     ("GET", "/{portal}/users", &["", "by last sign-in"]),
     ("GET", "/{portal}/users.csv", &[""]),
     ("GET", "/{portal}/users/{id}", &WHOSE),
+    ("GET", "/{portal}/agents", &[""]),
+    ("GET", "/{portal}/me/agreements", &[""]),
+    (
+        "POST",
+        "/{portal}/me/agreements/{id}/acceptance",
+        &["an unknown agreement"],
+    ),
+    ("POST", "/{portal}/me/organisations", &["an unknown number"]),
+    ("POST", "/{portal}/me/invitations", &["an unknown link"]),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
     ("POST", "/{portal}/password-resets", &["an unknown name"]),
     (
@@ -473,6 +482,20 @@ impl Site {
             ("DELETE", "/users/{id}") => (with_id(self.target(actor, what).await), None),
             ("DELETE", "/sessions/{id}") => (with_id(self.session(actor, what).await), None),
             ("POST", "/registrations") => (plain(), Some(unknown_number(self.portal, n))),
+            ("POST", "/me/agreements/{id}/acceptance") => (
+                with_id("unknown_terms".into()),
+                Some(json!({ "revision": "2026-01" })),
+            ),
+            ("POST", "/me/organisations") => {
+                let full = unknown_number(self.portal, n);
+                let mut body =
+                    json!({ "way": full["way"], "proof": full["proof"], "may_sign": true });
+                if self.portal == "provider" {
+                    body["postal_address"] = full["postal_address"].clone();
+                }
+                (plain(), Some(body))
+            }
+            ("POST", "/me/invitations") => (plain(), Some(json!({ "token": "vi.unknown.link" }))),
             ("POST", "/invitations/look-up") => {
                 (plain(), Some(json!({ "token": "vi.unknown.link" })))
             }
@@ -1108,7 +1131,11 @@ async fn practice_portal() {
         json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
     );
     let manager = with(
-        with(manager, "/way", "dental_office_manager"),
+        with(
+            with(manager, "/way", "dental_office_manager"),
+            "/accepts",
+            office_manager_terms(),
+        ),
         "/user_name",
         "office.manager",
     );

@@ -876,8 +876,10 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
     let api = vestibule_local::api();
     let mut routes = Vec::new();
     for (path, item) in &api.get_openapi().paths.paths {
-        // A session is its owner's alone, whoever else is in the organisation.
-        if !path.contains("{id}") || path.contains("/sessions/") {
+        // A session is its owner's alone, whoever else is in the organisation, and so is what is
+        // below `/me`.
+        let own = path.contains("/sessions/") || path.contains("/me/");
+        if !path.contains("{id}") || own {
             continue;
         }
         let operations = [

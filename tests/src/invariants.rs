@@ -31,6 +31,8 @@ pub struct Contents {
     pub contacts: BTreeMap<String, Value>,
     /// Plan records.
     pub records: Vec<Value>,
+    /// `M#plan#manager/R#agent` → what finds an agent by their managing agent.
+    pub managed: BTreeMap<String, Value>,
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
     /// The audit trail.
@@ -59,6 +61,7 @@ impl Contents {
                 // That somebody was removed: it outlives them.
                 (Some("O"), Some("F")) => {}
                 (Some("R"), _) => all.records.push(item),
+                (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, counters of guesses, how far feeds are, the batch of letters.
                 (Some("K" | "G" | "F" | "L"), _) => {}
@@ -97,6 +100,13 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
+    /// Whether an account was removed from an organisation. What it registered with stays used.
+    fn removed(&self, account: &str, organisation: &str) -> bool {
+        self.recorded(&["remove_user"], |e| {
+            text(e, "/object") == account && text(e, "/organisation") == organisation
+        })
+    }
+
     fn recorded(&self, actions: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
         self.audit.iter().any(|e| {
             actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e)
@@ -113,6 +123,7 @@ pub async fn invariants(world: &World) -> Contents {
     let mut faults = Vec::new();
     markers(&all, &mut faults);
     claims(&all, &mut faults);
+    managers(&all, &mut faults);
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
@@ -230,7 +241,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                         && m.get("organisation").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
-            if !all.account(portal, owner).is_some_and(with_it) {
+            if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
                 faults.push(format!(
                     "{pk} is claimed on {portal} by nobody who registered with it this way"
                 ));
@@ -252,6 +263,29 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                 faults.push(format!("{pk} has no claim on its record {wanted}"));
             }
         }
+    }
+}
+
+/// Managing agents find exactly the agents under them.
+fn managers(all: &Contents, faults: &mut Vec<String>) {
+    let mut left = all.managed.clone();
+    for record in all
+        .records
+        .iter()
+        .filter(|r| text(r, "/key/kind") == "agent")
+    {
+        let manager = text(record, "/data/manager");
+        if manager.is_empty() {
+            continue;
+        }
+        let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
+        let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
+        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+            faults.push(format!("{agent} is not found under {manager}"));
+        }
+    }
+    for row in left.into_keys() {
+        faults.push(format!("{row} is left over"));
     }
 }
 
@@ -320,9 +354,13 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organisation, "/portal"),
             text(organisation, "/registered_by"),
         );
-        if !first
-            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")))
-        {
+        let there = first
+            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")));
+        let (id, by) = (
+            text(organisation, "/id"),
+            text(organisation, "/registered_by"),
+        );
+        if !there && !all.removed(by, id) {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }

@@ -76,6 +76,11 @@ pub fn dental() -> Value {
     })
 }
 
+/// What an office manager accepts when they register.
+pub fn office_manager_terms() -> Value {
+    json!({ "office_manager_terms": "2026-10" })
+}
+
 /// One person for each portal who can register there.
 pub fn everyone() -> [(&'static str, Value); 7] {
     [

@@ -364,7 +364,16 @@ impl Applying<'_> {
                 organisation: Some(row.data.name.clone()),
             };
             let on_file = &row.data.agreements;
-            activate::agreements_recorded(account, on_file, &row.key, letter, policy, &origin, rng)
+            activate::agreements_recorded(
+                account,
+                on_file,
+                &row.key,
+                Some(letter),
+                policy,
+                &origin,
+                rng,
+            )
+            .map(|(_, decision)| decision)
         })
         .await
     }

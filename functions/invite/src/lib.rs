@@ -71,6 +71,8 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Invite the person anew."),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
-        Refusal::Expired | Refusal::OtherAddress | Refusal::Unknown => Problem::not_found("invitation"),
+        Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {
+            Problem::not_found("invitation")
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod add_user;
+mod agents;
 mod approve;
 mod list;
 mod remove;
@@ -26,6 +27,7 @@ pub fn api() -> Api {
     Api::new()
         .routes(routes!(list::list, add_user::add_user))
         .routes(routes!(list::download))
+        .routes(routes!(agents::agents))
         .routes(routes!(show::show, remove::remove))
         .routes(routes!(approve::approve))
         .routes(routes!(access::access))

@@ -345,10 +345,11 @@ impl Maker<'_> {
     }
 
     async fn practices(&mut self) -> Result<(), StartError> {
+        let terms = json!({ "office_manager_terms": "2026-10" });
         let pat = json!({
             "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-            "user_name": "pat.novak", "password": PASSWORD,
+            "user_name": "pat.novak", "password": PASSWORD, "accepts": terms,
         });
         self.post(&self.client, "/registrations", pat).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
@@ -356,15 +357,19 @@ impl Maker<'_> {
             (
                 "pat.novak",
                 "Pat Novak",
-                "Office manager of Lakeside Family Medicine",
+                "Office manager of Lakeside Family Medicine and of Dr. Hannah Weiss",
             ),
-            "Make a staff account with an initial password: `POST /practice/users`.",
+            "Sign in: the next step is `choose_organisation`. `GET /practice/me` lists the two, and `PUT /practice/sessions/current/organisation` chooses; then make a staff account with an initial password: `POST /practice/users`.",
         );
         let toni = json!({
             "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
             "user_name": "toni.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
         });
         self.post(&manager, "/users", toni).await?;
+        let weiss = json!({
+            "way": "office_manager", "proof": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepts": terms,
+        });
+        self.post(&manager, "/me/organisations", weiss).await?;
         self.add(
             ("toni.lind", "Toni Lind", "Staff of Lakeside Family Medicine with an initial password"),
             "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",

@@ -279,11 +279,11 @@ pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
     record: &RecordKey,
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let (at, membership) = account
         .memberships
         .iter()
@@ -331,12 +331,12 @@ pub fn record_agreement(
     account: &Account,
     organisation: Option<&OrganisationId>,
     (agreement, revision): (&Agreement, &str),
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let (at, membership) = account
         .memberships
         .iter()
@@ -353,12 +353,12 @@ fn put_on_file(
     account: &Account,
     at: usize,
     agreements: BTreeMap<String, String>,
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let mut after = account.clone();
     let membership = after.memberships.get_mut(at)?;
     membership.agreements = agreements;
@@ -368,7 +368,10 @@ fn put_on_file(
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
     let mut posted = None;
-    if released && let Some(address) = letter.address {
+    if released
+        && let Some(letter) = letter
+        && let Some(address) = letter.address
+    {
         let (issue, message) = post_pin(
             letter.fresh,
             address,
@@ -388,9 +391,8 @@ fn put_on_file(
     let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
         .on(account.id.as_str())
         .for_organisation(organisation.as_ref());
-    Some(
-        Decision::recording(audit)
-            .update(account, after)
-            .send(posted),
-    )
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send(posted);
+    Some((after, decision))
 }

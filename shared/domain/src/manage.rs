@@ -402,8 +402,9 @@ pub fn assign(
     if regrades && !may_regrade {
         return Err(Refusal::NotAllowed);
     }
-    if to.role.rank() < current.role.rank() {
-        // Else an administrator could be made a user first, and then be removed (EX-12).
+    if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
+        // Who stands above takes back what they granted (EX-10). Among equals an administrator could
+        // else make another a user first, and then remove them (EX-12).
         may_take_away(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organisation, policy)?;

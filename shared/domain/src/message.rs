@@ -91,6 +91,17 @@ pub enum MailText {
         /// Title and form of an agreement that has to be signed first.
         agreement: Option<(String, String)>,
     },
+    /// To who has an account and now a place in a further organisation (BL-01).
+    FurtherOrganisation {
+        /// The organisation.
+        organisation: String,
+        /// Whether an administrator has to approve first.
+        awaits_approval: bool,
+        /// By when the letter with the PIN should arrive, where one is posted.
+        pin_letter_by: Option<Date>,
+        /// Title and form of an agreement that has to be signed first.
+        agreement: Option<(String, String)>,
+    },
     /// To a principal without a backup (AG-04).
     BackupWanted {
         /// The organisation.

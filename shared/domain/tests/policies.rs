@@ -864,10 +864,10 @@ provider
 *id = 'provider_news'
 !publication[2].id: provider_news is given twice
 
-practice
--id = "office_manager"
-*id = 'medical'
-!way[2].id: medical is given twice
+provider
+-id = "facility"
+*id = 'practice'
+!way[1].id: practice is given twice
 
 agent
 -ways = ["agent"]

@@ -120,6 +120,18 @@ pub(crate) fn records(key: &RecordKey) -> String {
     format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
 }
 
+/// A row by which a managing agent's agents are found (AG-12).
+pub(crate) fn managed(plan: &str, manager: &str, agent: &str) -> Key {
+    Key::new(managed_by(plan, manager), format!("{MANAGED}{agent}"))
+}
+
+/// The partition of the agents under a managing agent.
+pub(crate) fn managed_by(plan: &str, manager: &str) -> String {
+    format!("M#{plan}#{manager}")
+}
+
+pub(crate) const MANAGED: &str = "R#";
+
 /// The record that a key of its item names.
 pub(crate) fn record_of(pk: &str, sk: &str) -> Option<RecordKey> {
     let mut parts = pk.strip_prefix("R#")?.splitn(3, '#');

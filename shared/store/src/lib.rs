@@ -23,6 +23,7 @@
 //! | an organisation's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
+//! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
@@ -38,6 +39,7 @@ pub mod feeds;
 mod item;
 pub mod keyring;
 mod keys;
+pub mod managed;
 pub mod outbox;
 mod read;
 pub mod records;

@@ -171,7 +171,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         self.batch_of(keys, None).await
     }
 
@@ -233,7 +233,7 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         pk: String,
         prefix: &str,
@@ -683,7 +683,7 @@ impl Store {
 }
 
 /// The sort key that a cursor names, if it is one of this list's.
-fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
+pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;
     }

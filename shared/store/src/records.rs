@@ -241,6 +241,7 @@ impl Store {
                 .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned()))
                 .condition_expression(NOT_LATER);
         }
+        self.note_manager(new).await?;
         let done = update
             .update_expression(format!(
                 "SET {} REMOVE {}",
@@ -249,7 +250,11 @@ impl Store {
             ))
             .send()
             .await;
-        self.saved(done)
+        let saved = self.saved(done)?;
+        if let Saved::Written(Some(before)) = &saved {
+            self.forget_manager(before, Some(new)).await?;
+        }
+        Ok(saved)
     }
 
     /// Notes that nothing more has to follow from what a record says. Returns it as it is now; none
@@ -318,7 +323,11 @@ impl Store {
             .update_expression(format!("{set} REMOVE address, digest"))
             .send()
             .await;
-        self.saved(done)
+        let saved = self.saved(done)?;
+        if let Saved::Written(Some(before)) = &saved {
+            self.forget_manager(before, None).await?;
+        }
+        Ok(saved)
     }
 
     /// Takes a record that has ended, and whose end everybody has been told, off the list.

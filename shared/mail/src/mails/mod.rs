@@ -7,6 +7,7 @@ mod backup_wanted;
 mod confirm_email;
 mod email_change;
 mod feedback;
+mod further_organisation;
 mod invitation;
 mod invited_person_registered;
 mod password_changed;
@@ -86,6 +87,18 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             pin_letter_by,
             agreement,
         } => registered::content(user_name, *pin_letter_by, agreement.as_ref(), policy),
+        MailText::FurtherOrganisation {
+            organisation,
+            awaits_approval,
+            pin_letter_by,
+            agreement,
+        } => further_organisation::content(
+            organisation,
+            *awaits_approval,
+            *pin_letter_by,
+            agreement.as_ref(),
+            policy,
+        ),
         MailText::BackupWanted { organisation } => backup_wanted::content(organisation, policy),
         MailText::Invitation {
             organisation,
