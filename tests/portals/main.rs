@@ -5,6 +5,7 @@
 mod agent;
 mod bad_input;
 mod cost;
+mod deliveries;
 mod eighth_portal;
 mod ends;
 mod faults;

@@ -199,8 +199,15 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             text(account, "/email").to_ascii_lowercase(),
             text(account, "/id")
         );
-        if !all.contacts.contains_key(&contact) {
-            faults.push(format!("{pk} is not found as {contact}"));
+        let bounced = text(account, "/email_undeliverable/kind") == "bounced";
+        match all.contacts.get(&contact) {
+            None => faults.push(format!("{pk} is not found as {contact}")),
+            Some(found) if found.get("bounced").is_some() != bounced => {
+                faults.push(format!(
+                    "{contact} doesn't say whether mails to {pk} bounce"
+                ));
+            }
+            Some(_) => {}
         }
         if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
             faults.push(format!("{pk} doesn't hold {name}"));
@@ -312,6 +319,9 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             });
             for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
+            }
+            if let Some(known) = account.get("email_undeliverable") {
+                row["email_undeliverable"] = known.clone();
             }
             let lower = |pointer: &str| text(account, pointer).to_lowercase();
             row["search"] = json!([
@@ -450,7 +460,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
         let has = |name: &str| message.get(name).is_some();
         let fits = match text(message, "/state") {
             "pending" => has("payload") && has("pending"),
-            "sent" | "refused" => {
+            "sent" | "refused" | "failed" => {
                 !has("payload") && !has("pending") && !has("claimed_until") && has("expires")
             }
             _ => false,

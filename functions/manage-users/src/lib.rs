@@ -42,6 +42,9 @@ struct UserAnswer {
     first_name: String,
     last_name: String,
     email: String,
+    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
     /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
     /// no longer have the organisation.
@@ -86,6 +89,7 @@ impl UserAnswer {
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             email: row.email,
+            email_undeliverable: row.email_undeliverable.map(Into::into),
             role: row.role.as_str().to_owned(),
             registration: row.registration.as_str(),
             status: row.status.as_str(),

@@ -128,7 +128,8 @@ pub(crate) async fn sign_in(
         } = signed_in;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionAnswer::of(&session, next_step);
+                let undeliverable = account.as_ref().and_then(|a| a.email_undeliverable);
+                let answer = SessionAnswer::of(&session, next_step, undeliverable);
                 return Ok(begun(answer, token.expose(), request.token_in, &policy));
             }
             // The account changed at the same moment: look again, as it may now be disabled.

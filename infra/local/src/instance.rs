@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
-use vestibule_deliver_mail::Courier;
+use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
@@ -318,6 +318,7 @@ impl Instance {
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
         self.courier.handle(event).await;
+        self.bring_reports().await?;
         self.print_letters().await?;
         Ok(())
     }
@@ -331,6 +332,7 @@ impl Instance {
         let event = self.stream.lock().await.next().await?;
         if !event.records.is_empty() {
             self.courier.handle(event).await;
+            self.bring_reports().await?;
             self.print_letters().await?;
         }
         Ok(())
@@ -342,6 +344,17 @@ impl Instance {
     /// When the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
         Ok(self.courier.deliver_pending(100).await?)
+    }
+
+    /// Brings what SES has to report to the courier, as EventBridge does.
+    ///
+    /// # Errors
+    /// When an account can't be marked.
+    pub async fn bring_reports(&self) -> Result<(), StartError> {
+        for report in self.inbox.take_reports() {
+            self.courier.take(Event::parse(report)?).await?;
+        }
+        Ok(())
     }
 
     /// Prints what waits now, as the daily batch does.

@@ -93,6 +93,38 @@ pub struct PendingEmail {
     pub expires_at: Timestamp,
 }
 
+/// That mails don't reach an account's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    /// Since when it is known.
+    pub since: Timestamp,
+    /// What happened.
+    pub kind: UndeliverableKind,
+}
+
+/// Why mails don't reach an address; the later, the graver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndeliverableKind {
+    /// Its owner called a mail unwanted.
+    Complained,
+    /// SES refused to send a mail there.
+    Refused,
+    /// The mail system there said that there is no such address; nothing more is sent to it.
+    Bounced,
+}
+
+impl UndeliverableKind {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complained => "complained",
+            Self::Refused => "refused",
+            Self::Bounced => "bounced",
+        }
+    }
+}
+
 /// A link that a user keeps in the profile (BL-11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
@@ -276,6 +308,8 @@ pub struct Account {
     pub name: PersonName,
     /// Where mail goes.
     pub email: Email,
+    /// That mails don't arrive there, where it is known; until it is changed or confirmed.
+    pub email_undeliverable: Option<Undeliverable>,
     /// The address that shall take its place, once confirmed.
     pub pending_email: Option<PendingEmail>,
     /// The realm in which the address is unique, where the portal has one (EX-08).
@@ -438,6 +472,7 @@ impl Account {
     pub fn delete(&mut self) {
         self.status = Status::Deleted;
         self.email = Email::removed();
+        self.email_undeliverable = None;
         self.password = None;
         self.former_passwords.clear();
         self.reset = None;

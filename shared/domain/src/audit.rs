@@ -60,6 +60,8 @@ pub enum Action {
     AskEmailChange,
     /// Somebody confirmed another address.
     ChangeEmail,
+    /// Mails turned out not to reach an account's address.
+    MarkUndeliverable,
     /// Somebody sent feedback.
     SendFeedback,
     /// An agreement came on file.

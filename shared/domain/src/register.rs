@@ -112,6 +112,7 @@ impl Applicant {
             user_name: self.user_name,
             name: self.name,
             email: self.email,
+            email_undeliverable: None,
             pending_email: None,
             email_realm: policy.email.unique_in.as_ref().map(ToString::to_string),
             status: Status::Active,

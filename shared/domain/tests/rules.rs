@@ -416,6 +416,7 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
             last: NamePart::parse("Whitfield").unwrap(),
         },
         email: Email::parse("dana@whitfield.example").unwrap(),
+        email_undeliverable: None,
         pending_email: None,
         email_realm: None,
         status: Status::Active,

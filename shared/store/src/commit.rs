@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 use rand::CryptoRng;
-use vestibule_domain::account::{Account, PasswordHash, Status};
+use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, UndeliverableKind};
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::decision::{AttemptKey, Change, Claims, Decision};
 use vestibule_domain::ids::{AccountId, PortalId};
@@ -238,7 +238,7 @@ impl Writes<'_> {
         }
         let row = item::write_account(account, &self.store.keyring, rng)?;
         self.put_new(row, Some(Unique::AccountId))?;
-        self.put(keys::contact(account).into_item())?;
+        self.put(contact_row(account))?;
         self.rows(None, account)
     }
 
@@ -263,8 +263,10 @@ impl Writes<'_> {
         if before.email.key() != after.email.key() {
             self.delete(keys::contact(before))?;
             if after.status != Status::Deleted {
-                self.put(keys::contact(after).into_item())?;
+                self.put(contact_row(after))?;
             }
+        } else if before.email_undeliverable != after.email_undeliverable {
+            self.put(contact_row(after))?;
         }
         let next = Account {
             version: before.version + 1,
@@ -428,6 +430,7 @@ impl Writes<'_> {
             ("state", "pending".to_owned()),
             ("pending", crate::outbox::shard_of(channel, message.id())),
             ("created_at", at.to_string()),
+            ("due_at", crate::outbox::due(at)),
             ("payload", sealed),
         ] {
             row.insert(name.to_owned(), AttributeValue::S(value));
@@ -521,6 +524,16 @@ impl Writes<'_> {
             .push((TransactWriteItem::builder().update(update).build(), meaning));
         Ok(())
     }
+}
+
+/// What finds an account by its address, and tells a courier that nothing arrives there.
+fn contact_row(account: &Account) -> item::Item {
+    let mut row = keys::contact(account).into_item();
+    let bounced = |u: &Undeliverable| u.kind == UndeliverableKind::Bounced;
+    if account.email_undeliverable.as_ref().is_some_and(bounced) {
+        row.insert("bounced".into(), AttributeValue::Bool(true));
+    }
+    row
 }
 
 /// The item of a session; DynamoDB drops it some time after its end.

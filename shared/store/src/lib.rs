@@ -27,7 +27,8 @@
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
-//! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
+//! | whether mails to an address come back | main | `C#portal#address` | Query | 1 |
+//! | mails and letters due to go | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 a 4 kB |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
 //! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
 

@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use vestibule_domain::account::{Account, Membership, Registration, Status};
+use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
 use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
@@ -29,6 +29,8 @@ pub struct UserRow {
     pub name: PersonName,
     /// Their address.
     pub email: String,
+    /// That mails don't arrive there, where it is known.
+    pub email_undeliverable: Option<Undeliverable>,
     /// What they are in this organisation.
     pub role: Role,
     /// How far their registration is.
@@ -91,6 +93,7 @@ impl UserRow {
             user_name: account.user_name.to_string(),
             name: account.name.clone(),
             email: account.email.to_string(),
+            email_undeliverable: account.email_undeliverable,
             role: m.role,
             registration: m.registration(),
             status: account.status,
@@ -339,6 +342,18 @@ impl Store {
             .into_iter()
             .map(|i| item::read_account(i, &self.keyring))
             .collect()
+    }
+
+    /// Whether mails to an address are known to come back, on a portal.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn bounces(&self, portal: &PortalId, email: &Email) -> Result<bool, Unavailable> {
+        let (contacts, _) = self
+            .page(keys::contacts(portal, email), "", None, MOST_CONTACTS)
+            .await?;
+        let bounced = |c: &Item| c.get("bounced").is_some_and(|b| b.as_bool() == Ok(&true));
+        Ok(contacts.iter().any(bounced))
     }
 
     /// The session that a token opens, with its account: one read a request.

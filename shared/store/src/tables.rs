@@ -46,7 +46,7 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
     let pending = GlobalSecondaryIndex::builder()
         .index_name(PENDING_INDEX)
         .key_schema(key("pending", KeyType::Hash)?)
-        .key_schema(key("created_at", KeyType::Range)?)
+        .key_schema(key("due_at", KeyType::Range)?)
         .projection(
             Projection::builder()
                 .projection_type(ProjectionType::KeysOnly)
@@ -77,7 +77,7 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("pk")?)
         .attribute_definitions(text("sk")?)
         .attribute_definitions(text("pending")?)
-        .attribute_definitions(text("created_at")?)
+        .attribute_definitions(text("due_at")?)
         .attribute_definitions(text("listed")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
