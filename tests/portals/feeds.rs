@@ -255,6 +255,40 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
 }
 
 #[tokio::test]
+async fn ag_16_an_invitation_opens_nothing_when_the_organisations_record_has_ended() {
+    let world = World::new().await;
+    let kind = RecordKind::Group;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let principal = world.group_principal().await;
+    let email = "sam@blueheron.example";
+    let token = world.invite(&principal, "Sam", email, "user").await;
+    imported(&world, &full(kind, 24), without_row(kind, "GR20001")).await;
+    let accept = async || {
+        let body = World::acceptance(&token, "Sam", email, "sam.lind");
+        let on = world.on("group");
+        on.post("/invitations/accept", body).await.unwrap()
+    };
+    let late = accept().await;
+    assert_eq!(
+        (late.status, late.problem()),
+        (410, "invitation-revoked"),
+        "{}",
+        late.text
+    );
+
+    // Nor when it returns: then Sam is invited anew.
+    imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
+    assert_eq!(accept().await.status, 410);
+    let principal = world.sign_in("group", "ruth.okafor").await;
+    let token = world.invite(&principal, "Sam", email, "user").await;
+    let body = World::acceptance(&token, "Sam", email, "sam.lind");
+    let on = world.on("group");
+    let accepted = on.post("/invitations/accept", body).await.unwrap();
+    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    assert_eq!(invariants(&world).await.done("revoke_invitation"), 1);
+}
+
+#[tokio::test]
 async fn ag_16_a_row_can_say_that_a_record_has_ended_and_a_portal_can_let_people_stay() {
     for (policy, opens) in [("close", 403), ("keep", 200)] {
         let folder = tempfile::tempdir().unwrap();

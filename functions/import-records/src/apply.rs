@@ -21,7 +21,7 @@ use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::register::letter_address;
 use vestibule_http::App;
 use vestibule_store::records::{Known, Saved, Saving};
-use vestibule_store::{CommitError, UserFilter};
+use vestibule_store::{CommitError, InvitationsCursor, UserFilter, UsersCursor};
 
 use crate::{ImportError, Summary};
 
@@ -302,6 +302,10 @@ impl Applying<'_> {
                 return Err(ImportError::Contended);
             }
         };
+        // Before the people: who accepts one of them meanwhile is among them, or finds it revoked.
+        if matches!(says, Says::Ended) {
+            changed += self.invitations(portal, id).await?;
+        }
         let everybody = UserFilter::default();
         let mut cursor = None;
         loop {
@@ -317,12 +321,49 @@ impl Applying<'_> {
                     changed += u64::from(done);
                 }
             }
-            cursor = page
-                .next
-                .as_deref()
-                .and_then(vestibule_store::UsersCursor::parse);
+            cursor = page.next.as_deref().and_then(UsersCursor::parse);
             if cursor.is_none() {
                 return Ok(changed);
+            }
+        }
+    }
+
+    /// Makes the open invitations of an organisation whose record has ended useless.
+    async fn invitations(
+        &self,
+        portal: &PortalId,
+        id: &OrganisationId,
+    ) -> Result<u64, ImportError> {
+        let store = &self.app.store;
+        let origin = self.origin(portal);
+        let mut changed = 0;
+        let (mut cursor, mut looks, mut again) = (None, 0, false);
+        loop {
+            let page = store
+                .invitations(portal, id, cursor.as_ref(), AT_A_TIME as u8)
+                .await?;
+            for invitation in page.items {
+                let mut rng = self.app.rng();
+                let Some(decision) = follow::invitation(&invitation, &origin, &mut rng) else {
+                    continue;
+                };
+                match store.commit(decision, &mut rng).await {
+                    Ok(()) => changed += 1,
+                    Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                    // It was accepted, sent again or revoked meanwhile.
+                    Err(CommitError::Stale | CommitError::Taken(_)) => again = true,
+                }
+            }
+            cursor = page.next.as_deref().and_then(InvitationsCursor::parse);
+            if cursor.is_some() {
+                continue;
+            }
+            if !again {
+                return Ok(changed);
+            }
+            (looks, again) = (looks + 1, false);
+            if looks > LOOKS {
+                return Err(ImportError::Contended);
             }
         }
     }

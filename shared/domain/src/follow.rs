@@ -9,6 +9,7 @@ use crate::account::{Account, Gate, Membership, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::{MessageId, OrganisationId};
+use crate::invite::{Invitation, State};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
 use crate::organisation::Organisation;
@@ -138,6 +139,21 @@ pub fn organisation(
             after: Box::new(after),
         }),
     )
+}
+
+/// What follows for an invitation into an organisation whose record has ended: nobody comes in with it
+/// any more, even if the record returns. None where it isn't open.
+pub fn invitation(
+    invitation: &Invitation,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    if invitation.state != State::Pending {
+        return None;
+    }
+    let audit = AuditEvent::done(origin, Actor::System, Action::RevokeInvitation, rng)
+        .for_organisation(Some(&invitation.organisation));
+    Some(invitation.revoked(audit))
 }
 
 /// Whether a user of an organisation has something to learn from what its record says now.
