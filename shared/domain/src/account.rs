@@ -520,6 +520,17 @@ impl Account {
         self.end_sessions();
     }
 
+    /// Takes away the memberships that aren't kept, and deletes it where none is left; tells whether that
+    /// was so. A session that works for what is taken away has to choose another organisation.
+    pub fn keep_memberships(&mut self, keep: impl FnMut(&Membership) -> bool) -> bool {
+        self.memberships.retain(keep);
+        let deleted = self.memberships.is_empty();
+        if deleted {
+            self.delete();
+        }
+        deleted
+    }
+
     /// Ends all its sessions at their next request (UX-04).
     pub fn end_sessions(&mut self) {
         self.session_epoch += 1;

@@ -7,7 +7,7 @@ use rand::{CryptoRng, Rng};
 
 use crate::account::{Account, Gate, Membership, Status};
 use crate::activate::{self, FreshCode};
-use crate::audit::{Action, Origin};
+use crate::audit::{Action, Actor, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
@@ -588,33 +588,38 @@ pub fn remove(
 ) -> Result<Decision, Refusal> {
     let membership = reach(acting, Permission::DeleteUsers, organisation, user, policy)?;
     may_take_away(acting, membership, policy)?;
-    let principals = with_principals(organisation, user, None)?;
-    let mut after = user.clone();
-    after
-        .memberships
-        .retain(|m| m.organisation.as_ref() != Some(&organisation.id));
-    // A session that works for this organisation has to choose another at its next request.
-    if after.memberships.is_empty() {
-        after.delete();
-    }
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    // Whoever removes somebody has answered for them (EX-11).
-    let answered = review::trace(organisation, user, &audit.actor, origin.at);
-    let decision = changed(Decision::recording(audit), principals)
+    let left = leave(organisation, user, &audit.actor, origin)?;
+    let mut after = user.clone();
+    after.keep_memberships(|m| m.organisation.as_ref() != Some(&organisation.id));
+    let told = notice(user, organisation, AccessChange::Removed, origin, rng);
+    Ok(left
+        .into_iter()
+        .fold(Decision::recording(audit), Decision::change)
         .update(user, after)
-        .change(Change::NoteFormerUser {
-            portal: organisation.portal.clone(),
-            organisation: organisation.id.clone(),
-            email: user.email.clone(),
-        })
-        .send([notice(
-            user,
-            organisation,
-            AccessChange::Removed,
-            origin,
-            rng,
-        )]);
-    Ok(changed(decision, answered))
+        .send([told]))
+}
+
+/// What an organisation keeps of somebody who is removed from it, whoever removes them: who its
+/// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
+pub(crate) fn leave(
+    organisation: &Organisation,
+    user: &Account,
+    by: &Actor,
+    origin: &Origin,
+) -> Result<Vec<Change>, Refusal> {
+    let principals = with_principals(organisation, user, None)?;
+    let former = Change::NoteFormerUser {
+        portal: organisation.portal.clone(),
+        organisation: organisation.id.clone(),
+        email: user.email.clone(),
+    };
+    let answered = review::trace(organisation, user, by, origin.at);
+    Ok(principals
+        .into_iter()
+        .chain([former])
+        .chain(answered)
+        .collect())
 }
