@@ -504,7 +504,10 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 }
 
 /// Serves the embedded DynamoDB on loopback and returns its address.
-async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
+///
+/// # Errors
+/// When the file in the folder can't be opened, or no port is free.
+pub async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(
             path.to_str()
