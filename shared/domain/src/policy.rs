@@ -342,6 +342,8 @@ pub struct Plan {
     pub name: Line,
     /// The sender's address on letters, line by line.
     pub return_address: Vec<Line>,
+    /// Where its letters are posted: they are not "abroad" there, and are printed on the paper usual there.
+    pub home_country: CountryField,
 }
 
 /// Whom to turn to when the portal can't help (AG-18).
@@ -646,8 +648,6 @@ pub struct PinPolicy {
     pub arrives_in: BusinessDays,
     /// When a letter abroad arrives.
     pub arrives_abroad_in: BusinessDays,
-    /// Where letters are not "abroad".
-    pub home_country: CountryField,
     /// Days besides Saturday and Sunday on which no letter is carried.
     #[serde(default, deserialize_with = "days")]
     pub holidays: BTreeSet<Date>,

@@ -601,7 +601,7 @@ agent
 member
 -home_country = "US"
 *home_country = "USA"
-!pin.home_country: must be a two-letter country code such as US
+!plan.home_country: must be a two-letter country code such as US
 
 member
 -2026-02-16,
@@ -1350,7 +1350,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
-    ("`[plan]`", "Plan", "id name return_address"),
+    ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
     ("`[serves]`", "Serves", "portals"),
     (
@@ -1391,7 +1391,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "`[pin]`",
         "PinPolicy",
         "digits tries valid_days address reissued_by arrives_in arrives_abroad_in \
-         home_country holidays",
+         holidays",
     ),
     (
         "`[registration_code]`",
