@@ -158,6 +158,13 @@ impl Problem {
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
             NextStep::ChangePassword => "Please choose a new password first.",
+            NextStep::ChooseUserName => "Please choose your user name again first.",
+            NextStep::RegisterAgain => {
+                "Please register again first: everybody on this portal has to."
+            }
+            NextStep::AskHelpDesk => {
+                "Everybody on this portal had to register again, and the last day for it is over. Please ask the help desk."
+            }
             NextStep::ChooseOrganisation => {
                 "Please choose the organisation you are working for first."
             }
