@@ -72,6 +72,24 @@ impl Bill {
             .await
     }
 
+    /// Sends a CSV file of so many people and puts what it cost on the bill.
+    async fn file(&mut self, flow: &str, by: &Client, path: &str, of: &str, people: usize) {
+        let file = (0..people).fold("email,first_name,last_name\n".to_owned(), |file, i| {
+            format!("{file}{of}{i}@company.example,Pat,Lind\n")
+        });
+        self.meter.read();
+        let request = by
+            .request(Method::POST, path)
+            .header("content-type", "text/csv");
+        let answer = vestibule_local::client::answer(request.body(file))
+            .await
+            .unwrap();
+        let cost = self.meter.read();
+        let rows = ["done", "already"].map(|c| answer.body[c].as_u64().unwrap_or(0));
+        assert_eq!(rows[0] + rows[1], people as u64, "{flow}: {}", answer.text);
+        self.lines.push((flow.to_owned(), cost));
+    }
+
     fn cost(&self, flow: &str) -> &Cost {
         let line = self.lines.iter().find(|(name, _)| name == flow);
         &line
@@ -153,6 +171,12 @@ async fn every_flow_costs_what_it_cost_before() {
     bill.is(
         "list 50 users",
         2,
+        [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
+    );
+    // So is the download of a list that takes one page.
+    bill.is(
+        "download the list of users",
+        3,
         [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
     );
     // A service opened is that read, and its record.
@@ -319,6 +343,8 @@ async fn invitations(bill: &mut Bill) {
     )
     .await;
     bill.get("show a user", &ruth, &path).await;
+    bill.get("download the list of users", &ruth, "/users.csv")
+        .await;
     bill.get("me, with administrators", &ruth, "/me").await;
 }
 
@@ -588,6 +614,34 @@ async fn sessions(bill: &mut Bill) {
         204,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_file_costs_what_its_rows_cost() {
+    let mut bill = Bill::new().await;
+    let ruth = bill.world.group_principal().await;
+    let (helen, _) = bill.world.provider().await;
+    let person = json!({ "first_name": "Pat", "last_name": "Lind", "email": "one@company.example", "role": "user" });
+    for (by, path, one, many) in [
+        (&ruth, "/invitations", "invite one", "invite 20 from a file"),
+        (&helen, "/users", "add one user", "add 20 users from a file"),
+    ] {
+        bill.post(one, by, path, person.clone(), 201).await;
+        let path = format!("{path}.csv");
+        bill.file(many, by, &path, "p", 20).await;
+        let again = format!("{many}: the same again");
+        bill.file(&again, by, &path, "p", 20).await;
+        // The session is read once for all of them.
+        let (many, one, again) = (bill.cost(many), bill.cost(one), bill.cost(&again));
+        assert_eq!(many.writes, 20.0 * one.writes);
+        assert!(many.reads < 20.0 * one.reads);
+        assert_eq!((again.items, again.writes), (0, 0.0));
+    }
+    // Some rows are worked on at once: how many round trips that makes is a matter of chance.
+    for (_, cost) in &mut bill.lines {
+        cost.trips = 0;
+    }
+    insta::assert_snapshot!("cost_of_files", bill.table().replace("| 0 |", "| – |"));
 }
 
 #[tokio::test]

@@ -38,10 +38,11 @@ pub(crate) struct SearchQuery {
     /// Not after this day.
     #[param(value_type = Option<String>)]
     to: Option<Date>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// How many entries a page has at most, 1 to 50; 50 if not given.
-    limit: Option<u8>,
+    /// `next_cursor` of the page before; of a download, as in the `Link` of the part before.
+    pub cursor: Option<String>,
+    /// How many entries there are at most: in a page 1 to 50, and 50 if not given; in a part of a
+    /// download 1 to 100000, and as many as fit if not given.
+    pub limit: Option<u32>,
 }
 
 /// Searches the audit trail of the caller's organisation, the latest entry first. A page may hold
@@ -69,22 +70,14 @@ pub(crate) async fn search(
         return Err(Problem::invalid_field("limit", "must be 1 to 50"));
     }
     let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
-    let which = Which {
-        user_id: query.user_id,
-        user_name: query.user_name,
-        action: query.action,
-        outcome: query.outcome,
-        from: query.from,
-        to: query.to,
-    };
-    let filter = which.filter(organisation, &app, &caller.policy).await?;
+    let filter = query.filter(organisation, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::SearchAudit, subject(&filter))
         .await?;
     let portal = &caller.policy.portal;
     let page = app
         .store
-        .audit(portal, &filter, after.as_ref(), limit.into())
+        .audit(portal, &filter, after.as_ref(), limit as usize)
         .await?;
     Ok(Json(Listed {
         items: EntryAnswer::all_of(page.items, portal, &app).await?,
@@ -110,41 +103,18 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     }
 }
 
-/// Which entries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    /// Only what the user with this id did, or had done to them.
-    user_id: Option<String>,
-    /// The same for the user with this user name; removed users are found by their id only.
-    user_name: Option<String>,
-    /// Only this action, such as `sign_in`.
-    #[param(value_type = Option<String>)]
-    action: Option<Action>,
-    /// Only what was `done` or `refused`.
-    #[param(value_type = Option<String>)]
-    outcome: Option<Outcome>,
-    /// Not before this day (`YYYY-MM-DD`, in the portal's time zone).
-    #[param(value_type = Option<String>)]
-    from: Option<Date>,
-    /// Not after this day.
-    #[param(value_type = Option<String>)]
-    to: Option<Date>,
-}
-
 /// An id that no account has: of somebody who isn't there, the trail says nothing.
 const NOBODY: [u8; 16] = [0; 16];
 
-impl Which {
+impl SearchQuery {
     /// What is asked for, of one organisation.
     pub async fn filter(
-        self,
+        &self,
         organisation: OrganisationId,
         app: &App,
         policy: &Policy,
     ) -> Result<AuditFilter, Problem> {
-        let user = match (self.user_id, self.user_name) {
+        let user = match (&self.user_id, &self.user_name) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
                     "user_name",
@@ -152,7 +122,7 @@ impl Which {
                 ));
             }
             (Some(id), None) => Some(
-                AccountId::parse(&id)
+                AccountId::parse(id)
                     .map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?,
             ),
             (None, Some(name)) => {
