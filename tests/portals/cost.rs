@@ -692,6 +692,24 @@ async fn help_desk(bill: &mut Bill) {
     }
     bill.get("help desk: look at an account", agent, &at).await;
     let because = json!({ "reason": "The owner called" });
+    for (flow, query) in [
+        (
+            "help desk: search the trail for a user",
+            format!("user_id={id}"),
+        ),
+        (
+            "help desk: search the trail of a day",
+            "from=2026-11-23".into(),
+        ),
+        (
+            "help desk: search the trail of a day for an action",
+            "from=2026-11-23&action=reissue_pin".into(),
+        ),
+    ] {
+        let path = format!("/accounts/member/audit-events?{query}");
+        bill.get(flow, agent, &path).await;
+    }
+    reissuing(bill, agent).await;
     for (flow, act) in [
         ("help desk: reissue a PIN", "pin"),
         ("help desk: start a reset", "password-reset"),
@@ -714,6 +732,42 @@ async fn help_desk(bill: &mut Bill) {
     let path = format!("{at}/removal");
     bill.post("help desk: delete a member", agent, &path, because, 200)
         .await;
+}
+
+/// What the help desk sends again for organisations.
+async fn reissuing(bill: &mut Bill, agent: &Client) {
+    let ruth = bill.world.group_principal().await;
+    bill.world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let path = format!("/accounts/group/{id}/invitations");
+    bill.get("help desk: list waiting invitations", agent, &path)
+        .await;
+    let body = json!({ "reason": "The owner called", "email": "sam@blueheron.example" });
+    let path = format!("/accounts/group/{id}/invitation");
+    bill.post(
+        "help desk: send an invitation again",
+        agent,
+        &path,
+        body,
+        200,
+    )
+    .await;
+    let (helen, _) = bill.world.provider().await;
+    let (kim, _) = bill.world.added_by(&helen, "Kim").await;
+    let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+    let id = list.text_at("/items/0/id");
+    let path = format!("/accounts/provider/{id}/registration-code");
+    let body = json!({ "reason": "The owner called" });
+    bill.post(
+        "help desk: send a registration code again",
+        agent,
+        &path,
+        body,
+        200,
+    )
+    .await;
 }
 
 #[tokio::test]

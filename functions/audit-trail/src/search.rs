@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::UserName;
 use vestibule_http::answer::Listed;
@@ -65,24 +65,49 @@ pub(crate) async fn search(
     Query(query): Query<SearchQuery>,
 ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
     let organisation = readable(&caller)?;
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=50).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be 1 to 50"));
-    }
-    let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
+    let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
     let filter = query.filter(organisation, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::SearchAudit, subject(&filter))
         .await?;
-    let portal = &caller.policy.portal;
-    let page = app
-        .store
-        .audit(portal, &filter, after.as_ref(), limit as usize)
-        .await?;
-    Ok(Json(Listed {
-        items: EntryAnswer::all_of(page.items, portal, &app).await?,
-        next_cursor: page.next,
-    }))
+    wanted.of_trail(&caller.policy.portal, &filter, &app).await
+}
+
+/// Which page of what is found.
+pub(crate) struct WantedPage {
+    after: Option<AuditCursor>,
+    limit: usize,
+}
+
+impl WantedPage {
+    /// Reads where it begins and how many entries it has at most.
+    pub fn of(given: Option<&str>, limit: Option<u32>) -> Result<Self, Problem> {
+        let limit = limit.unwrap_or(50);
+        if !(1..=50).contains(&limit) {
+            return Err(Problem::invalid_field("limit", "must be 1 to 50"));
+        }
+        Ok(Self {
+            after: cursor(given, AuditCursor::parse)?,
+            limit: limit as usize,
+        })
+    }
+
+    /// The page, for who may see it.
+    pub async fn of_trail(
+        self,
+        portal: &PortalId,
+        filter: &AuditFilter,
+        app: &App,
+    ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+        let page = app
+            .store
+            .audit(portal, filter, self.after.as_ref(), self.limit)
+            .await?;
+        Ok(Json(Listed {
+            items: EntryAnswer::all_of(page.items, portal, app).await?,
+            next_cursor: page.next,
+        }))
+    }
 }
 
 /// The organisation whose trail the caller may read: their own, if their role allows it (BL-17).
@@ -99,7 +124,7 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
         AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
         AuditOf::User { user, .. } => Some(user.as_str()),
-        AuditOf::Organisation(_) => None,
+        AuditOf::Organisation(_) | AuditOf::Portal => None,
     }
 }
 
@@ -138,10 +163,7 @@ impl SearchQuery {
             }
             (None, None) => None,
         };
-        if self.from.zip(self.to).is_some_and(|(from, to)| to < from) {
-            return Err(Problem::invalid_field("to", "must not be before from"));
-        }
-        let past = self.to.map(|to| to.checked_add(1.day()).unwrap_or(to));
+        let (from, until) = between(self.from, self.to, policy)?;
         Ok(AuditFilter {
             of: match user {
                 Some(user) => AuditOf::User {
@@ -152,10 +174,26 @@ impl SearchQuery {
             },
             action: self.action,
             outcome: self.outcome,
-            from: begin(self.from, Timestamp::UNIX_EPOCH, "from", policy)?,
-            until: begin(past, LATEST, "to", policy)?,
+            from,
+            until,
         })
     }
+}
+
+/// The moments between which the days from one to another lie, in the portal's time zone.
+pub(crate) fn between(
+    from: Option<Date>,
+    to: Option<Date>,
+    policy: &Policy,
+) -> Result<(Timestamp, Timestamp), Problem> {
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Problem::invalid_field("to", "must not be before from"));
+    }
+    let past = to.map(|to| to.checked_add(1.day()).unwrap_or(to));
+    Ok((
+        begin(from, Timestamp::UNIX_EPOCH, "from", policy)?,
+        begin(past, LATEST, "to", policy)?,
+    ))
 }
 
 /// Later than any entry, and of as many characters.
