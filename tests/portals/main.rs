@@ -24,3 +24,4 @@ mod refusals;
 mod restart;
 mod secrecy;
 mod sessions;
+mod template;

@@ -20,6 +20,31 @@ use vestibule_mail::{render, send};
 use vestibule_store::outbox::{Channel, Ending, message_of_key};
 use vestibule_store::{CommitError, Store, Unavailable};
 
+/// What starts the function.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// The table's stream.
+    Stream(StreamEvent),
+    /// A schedule (the event that EventBridge's scheduler sends by itself).
+    Schedule(Schedule),
+}
+
+/// The part of a scheduled event that matters here: that it is one.
+#[derive(Debug, Deserialize)]
+pub struct Schedule {
+    /// Who says so.
+    pub source: Scheduler,
+}
+
+/// EventBridge's scheduler.
+#[derive(Debug, Deserialize)]
+pub enum Scheduler {
+    /// Its name as a source of events.
+    #[serde(rename = "aws.scheduler")]
+    Scheduler,
+}
+
 /// The part of a DynamoDB stream event that matters here: which items are new.
 #[derive(Debug, Deserialize)]
 pub struct StreamEvent {
@@ -110,7 +135,26 @@ pub struct Courier {
     pub clock: Clock,
 }
 
+/// How many messages of each of the outbox's shards a schedule's run looks at.
+const A_RUN: i32 = 100;
+
 impl Courier {
+    /// Does what an event asks for: what the stream brings leaves, and at a schedule what it has not
+    /// brought.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the outbox can't be looked at.
+    pub async fn run(&self, event: Event) -> Result<BatchAnswer, Unavailable> {
+        match event {
+            Event::Stream(changes) => Ok(self.handle(changes).await),
+            Event::Schedule(_) => {
+                let gone = self.deliver_pending(A_RUN).await?;
+                tracing::info!(gone, "mails that the stream had not brought");
+                Ok(BatchAnswer::default())
+            }
+        }
+    }
+
     /// Sends what a batch of changes put into the outbox. Lambda repeats the batch from the first
     /// failure on, so the rest is left for then.
     pub async fn handle(&self, event: StreamEvent) -> BatchAnswer {

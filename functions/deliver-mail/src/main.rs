@@ -1,7 +1,7 @@
 //! The function on Lambda.
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use vestibule_deliver_mail::{Courier, StreamEvent};
+use vestibule_deliver_mail::{Courier, Event};
 use vestibule_http::settings::{self, StartError};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,8 +18,8 @@ async fn main() -> Result<(), StartError> {
         clock: app.clock,
     };
     let courier = &courier;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<StreamEvent>| {
-        Ok::<_, StartError>(courier.handle(event.payload).await)
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        Ok::<_, StartError>(courier.run(event.payload).await?)
     }))
     .await
 }

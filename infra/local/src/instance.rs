@@ -54,6 +54,11 @@ pub struct Options {
     pub interceptors: Vec<SharedInterceptor>,
     /// The same for calls to S3.
     pub s3_interceptors: Vec<SharedInterceptor>,
+    /// What looks at the calls to every service of AWS.
+    pub observers: Vec<SharedInterceptor>,
+    /// The ports on loopback of what stands in for AWS: DynamoDB at this one, KMS, SES and S3 at the
+    /// next three; none: free ones.
+    pub aws_port: Option<u16>,
     /// The names of the tables; another name is another system in the same DynamoDB.
     pub tables: Tables,
 }
@@ -69,6 +74,8 @@ impl Options {
             hashing: HashParameters::default(),
             interceptors: Vec::new(),
             s3_interceptors: Vec::new(),
+            observers: Vec::new(),
+            aws_port: None,
             tables: Tables {
                 main: "vestibule".into(),
                 audit: "vestibule-audit".into(),
@@ -126,16 +133,51 @@ pub struct PrintedLetter {
     pub html: String,
 }
 
-/// The routes of all functions.
+/// What every function does before its own work.
+pub const START: &str = "start";
+
+const DELIVER_MAIL: &str = "deliver-mail";
+const IMPORT_RECORDS: &str = "import-records";
+const PRINT_LETTERS: &str = "print-letters";
+
+tokio::task_local! {
+    static AT_WORK: &'static str;
+}
+
+/// Does a function's work in its name, so that what looks at the calls to AWS can tell whose they are.
+pub fn at_work<F: Future>(function: &'static str, work: F) -> impl Future<Output = F::Output> {
+    AT_WORK.scope(function, work)
+}
+
+/// The function in whose name a call to AWS is made; none where the harness or a page makes it.
+pub fn function_at_work() -> Option<&'static str> {
+    AT_WORK.try_with(|function| *function).ok()
+}
+
+/// The functions that have routes, by name, each with its own.
+pub fn functions() -> Vec<(&'static str, Api)> {
+    vec![
+        ("register", vestibule_register::api()),
+        ("invite", vestibule_invite::api()),
+        ("activate-pin", vestibule_activate_pin::api()),
+        ("sign-in", vestibule_sign_in::api()),
+        ("reset-password", vestibule_reset_password::api()),
+        ("manage-users", vestibule_manage_users::api()),
+        ("my-profile", vestibule_my_profile::api()),
+    ]
+}
+
+/// The routes of all functions, each answered in its function's name.
 pub fn api() -> Api {
-    Api::new()
-        .merge(vestibule_register::api())
-        .merge(vestibule_invite::api())
-        .merge(vestibule_activate_pin::api())
-        .merge(vestibule_sign_in::api())
-        .merge(vestibule_reset_password::api())
-        .merge(vestibule_manage_users::api())
-        .merge(vestibule_my_profile::api())
+    let named = |(function, api): (&'static str, Api)| {
+        api.layer(middleware::from_fn(move |request: Request, next: Next| {
+            at_work(function, next.run(request))
+        }))
+    };
+    functions()
+        .into_iter()
+        .map(named)
+        .fold(Api::new(), Api::merge)
 }
 
 impl Instance {
@@ -146,9 +188,14 @@ impl Instance {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let portals = Arc::new(Portals::read(&options.portals)?);
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
+        let port = |nth: u16| {
+            options
+                .aws_port
+                .map_or(0, |first| first.saturating_add(nth))
+        };
         let endpoint = match &options.dynamodb_endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => embedded(options.data.as_deref()).await?,
+            None => embedded(options.data.as_deref(), port(0)).await?,
         };
         let plain = aws::dynamodb(&endpoint, &[]);
         if options.dynamodb_endpoint.is_some() {
@@ -172,9 +219,14 @@ impl Instance {
             master_key(options.data.as_deref())?,
             StdRng::try_from_rng(&mut SysRng)?,
         );
-        let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
-        let ses =
-            aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let kms = aws::kms(
+            &listen(kms::router(kms), port(1)).await?,
+            &options.observers,
+        );
+        let ses = aws::ses(
+            &listen(ses::router(inbox.clone()), port(2)).await?,
+            &options.observers,
+        );
         let (buckets, in_memory) = match &options.data {
             Some(data) => (data.join(folder::BUCKETS), None),
             None => {
@@ -182,9 +234,14 @@ impl Instance {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?).await?;
-        let s3 = aws::s3(&s3, &options.s3_interceptors);
-        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
+        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?, port(3)).await?;
+        let s3 = aws::s3(
+            &s3,
+            &[options.s3_interceptors, options.observers.clone()].concat(),
+        );
+        let observed = aws::dynamodb(&endpoint, &options.observers);
+        let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
+        let keyring = Arc::new(at_work(START, opened).await.map_err(|e| {
             format!(
                 "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
                 options.tables.main, options.tables.audit
@@ -193,7 +250,10 @@ impl Instance {
         let app = App {
             portals: Arc::clone(&portals),
             store: Store::new(
-                aws::dynamodb(&endpoint, &options.interceptors),
+                aws::dynamodb(
+                    &endpoint,
+                    &[options.interceptors, options.observers].concat(),
+                ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
             ),
@@ -243,11 +303,11 @@ impl Instance {
         for kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
             let before = total.saved;
-            let summary =
+            let imported =
                 vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| {
                     progress(before + s.saved)
-                })
-                .await?;
+                });
+            let summary = at_work(IMPORT_RECORDS, imported).await?;
             total.saved += summary.saved;
             total.rejects.extend(summary.rejects);
         }
@@ -260,10 +320,9 @@ impl Instance {
     /// When the feed can't be read, or a record can't be saved.
     pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
-        Ok(
-            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {})
-                .await?,
-        )
+        let imported =
+            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {});
+        Ok(at_work(IMPORT_RECORDS, imported).await?)
     }
 
     /// Brings what was written since the last time to where it goes: mails to SES, letters to the
@@ -273,7 +332,7 @@ impl Instance {
     /// When the stream or the outbox can't be read, or a letter can't be written.
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
-        self.courier.handle(event).await;
+        at_work(DELIVER_MAIL, self.courier.handle(event)).await;
         self.print_letters().await?;
         Ok(())
     }
@@ -286,7 +345,7 @@ impl Instance {
     pub async fn follow(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
         if !event.records.is_empty() {
-            self.courier.handle(event).await;
+            at_work(DELIVER_MAIL, self.courier.handle(event)).await;
             self.print_letters().await?;
         }
         Ok(())
@@ -297,21 +356,21 @@ impl Instance {
     /// # Errors
     /// When the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
-        Ok(self.courier.deliver_pending(100).await?)
+        Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
     }
 
     async fn print_letters(&self) -> Result<usize, StartError> {
         let now = self.app.clock.now();
         let letters = self.letters.clone();
         let write = |letter: &Letter, rendered: &RenderedLetter| letters.keep(letter, rendered);
-        Ok(vestibule_print_letters::print_pending(
+        let printed = vestibule_print_letters::print_pending(
             &self.app.store,
             &self.app.portals,
             now,
             100,
             write,
-        )
-        .await?)
+        );
+        Ok(at_work(PRINT_LETTERS, printed).await?)
     }
 
     /// The letters that were printed, in the order of printing.
@@ -438,7 +497,7 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 }
 
 /// Serves the embedded DynamoDB on loopback and returns its address.
-async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
+async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(
             path.to_str()
@@ -447,15 +506,21 @@ async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = bind(port).await?;
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(format!("http://{address}"))
 }
 
+/// Takes a port on loopback; 0 takes a free one.
+async fn bind(port: u16) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
+    bound.map_err(|e| format!("port {port}, for what stands in for AWS, can't be taken ({e}); choose another --aws-port").into())
+}
+
 /// Serves a stand-in on loopback and returns its address.
-async fn listen(router: Router) -> Result<String, StartError> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+async fn listen(router: Router, port: u16) -> Result<String, StartError> {
+    let listener = bind(port).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}"))

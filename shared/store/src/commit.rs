@@ -449,7 +449,7 @@ fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     let key = keys::session(&session.portal, &session.account, &session.id);
     let mut row = item::write(key, session)?;
     let end = session.ends_at.as_second().to_string();
-    row.insert("expires".into(), AttributeValue::N(end));
+    row.insert(crate::tables::EXPIRES.into(), AttributeValue::N(end));
     Ok(row)
 }
 

@@ -12,6 +12,9 @@ use crate::Unavailable;
 /// The sparse index of what is still to be sent.
 pub const PENDING_INDEX: &str = "pending";
 
+/// The attribute of the main table that says when DynamoDB may drop an item, in seconds since the epoch.
+pub const EXPIRES: &str = "expires";
+
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {

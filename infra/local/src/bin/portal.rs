@@ -97,6 +97,9 @@ struct ServeArguments {
     /// Another DynamoDB than the embedded one, such as DynamoDB Local
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
+    /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port on 127.0.0.1 and the next three
+    #[arg(long, value_name = "PORT")]
+    aws_port: Option<u16>,
 }
 
 #[derive(Args)]
@@ -191,12 +194,14 @@ async fn run(command: Command) -> Result<(), StartError> {
             data,
             portals,
             dynamodb_endpoint,
+            aws_port,
         }) => {
             let settings = Settings {
                 port,
                 data: data.folder(),
                 portals: portals.folder(),
                 dynamodb_endpoint,
+                aws_port,
             };
             serve(settings, &mut out).await
         }
