@@ -112,6 +112,12 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
+    let blue_heron = ruth
+        .get("/me")
+        .await
+        .unwrap()
+        .text_at("/organisation/id")
+        .to_owned();
     let publication = helen
         .get("")
         .await
@@ -227,6 +233,13 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({ "current_password": PASSWORD, "new_password": "Other-Brook-63!" }),
             &[],
         ),
+        one(
+            Method::PUT,
+            &ruth,
+            "/sessions/current/organisation",
+            json!({ "organisation_id": blue_heron }),
+            &[],
+        ),
         of_tess(
             "/users/{id}/access",
             json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"], "ends_on": "2027-01-31" }),
@@ -237,7 +250,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &helen,
             "/me",
             json!({
-                "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "subscriptions": [publication],
+                "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "password": PASSWORD, "subscriptions": [publication],
                 "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
             }),
             &[],

@@ -499,6 +499,15 @@ async fn sessions(bill: &mut Bill) {
         401,
     )
     .await;
+    let me = ruth.get("/me").await.unwrap();
+    bill.request(
+        "choose an organisation",
+        &ruth,
+        (Method::PUT, "/sessions/current/organisation"),
+        json!({ "organisation_id": me.text_at("/organisation/id") }),
+        200,
+    )
+    .await;
     let change = json!({ "current_password": PASSWORD, "new_password": "Another-Lake-77!" });
     bill.request(
         "change the password",

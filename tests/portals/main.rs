@@ -14,6 +14,7 @@ mod invitations;
 mod managing;
 mod member;
 mod openapi;
+mod organisations;
 mod permissions;
 mod practice;
 mod profile;

@@ -37,7 +37,7 @@ const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organisation";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 38] = [
+const ROUTES: [(&str, &str, &[&str]); 39] = [
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
@@ -147,6 +147,11 @@ const ROUTES: [(&str, &str, &[&str]); 38] = [
         "DELETE",
         "/{portal}/sessions/{id}",
         &[ONES_OWN, COLLEAGUES, OTHER, ELSEWHERE],
+    ),
+    (
+        "PUT",
+        "/{portal}/sessions/current/organisation",
+        &[ONES_OWN, OTHER],
     ),
     ("PUT", "/{portal}/sessions/current/password", &[""]),
     ("DELETE", "/{portal}/sessions/current", &[""]),
@@ -320,6 +325,27 @@ impl Site {
             }
             _ => self.victim(what).await,
         }
+    }
+
+    /// The organisation that somebody tries to work for.
+    async fn organisation(&self, actor: &Actor, what: &str) -> String {
+        let of = async |client: &Client| {
+            let me = client.get("/me").await.unwrap();
+            me.body["organisation"]["id"].as_str().map(str::to_owned)
+        };
+        let own = of(&actor.client).await;
+        if what == ONES_OWN {
+            return own.unwrap_or_else(|| NOBODYS.to_owned());
+        }
+        for other in &self.actors {
+            if let Some(id) = of(&other.client)
+                .await
+                .filter(|id| Some(id) != own.as_ref())
+            {
+                return id;
+            }
+        }
+        NOBODYS.to_owned()
     }
 
     /// A session that somebody tries to end.
@@ -503,6 +529,10 @@ impl Site {
                 )
             }
             ("POST", "/pin/activation") => (plain(), Some(json!({ "pin": actor.pin }))),
+            ("PUT", "/sessions/current/organisation") => {
+                let body = json!({ "organisation_id": self.organisation(actor, what).await });
+                (plain(), Some(body))
+            }
             ("PUT", "/sessions/current/password") => {
                 let body = json!({ "current_password": actor.password, "new_password": "Another-Brook-29!" });
                 (plain(), Some(body))

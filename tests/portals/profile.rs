@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::people::{self, PASSWORD};
-use vestibule_tests::{World, pin_in, token_in};
+use vestibule_tests::people::{self, PASSWORD, hint, security_answers};
+use vestibule_tests::{World, fault, pin_in, token_in};
 
 async fn patch(client: &Client, body: Value) -> Answer {
     client
@@ -66,7 +66,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
     let (helen, user_name) = world.provider().await;
     let body = json!({
         "first_name": "Héléna", "last_name": "Brandt-Ruiz",
-        "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" },
+        "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" }, "password": PASSWORD,
         "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
     });
     let changed = patch(&helen, body).await;
@@ -105,8 +105,21 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
             "subscriptions",
         ),
         (
-            json!({ "hint": { "question": "?", "answer": " - " } }),
+            json!({ "hint": { "question": "?", "answer": " - " }, "password": PASSWORD }),
             "hint.answer",
+        ),
+        (json!({ "hint": hint() }), "password"),
+        (
+            json!({ "hint": hint(), "password": "Wrong-River-58!" }),
+            "password",
+        ),
+        (
+            json!({ "first_name": "A", "last_name": "B", "password": PASSWORD }),
+            "password",
+        ),
+        (
+            json!({ "security_answers": security_answers(), "password": PASSWORD }),
+            "security_answers",
         ),
     ] {
         let refused = patch(&helen, body).await;
@@ -121,6 +134,38 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
         helen.get("/me").await.unwrap().text_at("/user_name"),
         user_name
     );
+}
+
+#[tokio::test]
+async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_back_in() {
+    let world = World::new().await;
+    let maria = world.member().await;
+    let before = world.mails_to("maria@example.com").await.len();
+    let mut answers = security_answers();
+    answers[1]["answer"] = json!("Pepper");
+    let change =
+        |password: &str| json!({ "security_answers": answers.clone(), "password": password });
+    let refused = patch(&maria, change("Wrong-River-58!")).await;
+    assert_eq!(fault(&refused), (422, "password", "is not right"));
+    assert_eq!(world.mails_to("maria@example.com").await.len(), before);
+
+    let changed = patch(&maria, change(PASSWORD)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert!(!changed.text.contains("Pepper"));
+    let told = world.last_mail_to("maria@example.com").await;
+    assert_eq!(
+        told.subject,
+        "Your security questions on Harborlight for Members were changed"
+    );
+    assert!(told.text.contains("If it was not you"), "{}", told.text);
+
+    let redeem = |answers: Value| json!({ "user_name": "maria.alvarez", "security_answers": answers, "new_password": "Calm-Harbor-71!" });
+    let anyone = world.on("member");
+    let path = "/password-resets/redemption";
+    let old = anyone.post(path, redeem(security_answers())).await.unwrap();
+    assert_eq!(old.status, 403, "{}", old.text);
+    let new = anyone.post(path, redeem(answers)).await.unwrap();
+    assert_eq!(new.status, 200, "{}", new.text);
 }
 
 #[tokio::test]

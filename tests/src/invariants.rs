@@ -208,17 +208,31 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
 fn claims(all: &Contents, faults: &mut Vec<String>) {
     for record in &all.records {
         for (name, owner) in record.as_object().into_iter().flatten() {
-            let Some(portal) = name.strip_prefix("claim#") else {
+            let Some(claim) = name.strip_prefix("claim#") else {
                 continue;
             };
-            let with_it = |a: &Value| memberships(a).any(|m| m.get("record") == record.get("key"));
-            if !all
-                .account(portal, owner.as_str().unwrap_or_default())
-                .is_some_and(with_it)
-            {
+            let owner = owner.as_str().unwrap_or_default();
+            let pk = text(record, "/pk");
+            let Some((portal, way)) = claim.split_once('#') else {
+                // What was made of the record: an organisation, where it isn't a member's.
+                let organisation = all.organisations.get(&format!("O#{claim}#{owner}"));
+                let of_it = organisation.is_some_and(|o| o.get("record") == record.get("key"));
+                if owner != "-" && !of_it {
+                    faults.push(format!("{pk} is tied to another's organisation {owner}"));
+                }
+                continue;
+            };
+            let made = text(record, &format!("/claim#{portal}"));
+            let with_it = |a: &Value| {
+                memberships(a).any(|m| {
+                    m.get("record") == record.get("key")
+                        && text(m, "/way") == way
+                        && m.get("organisation").and_then(Value::as_str).unwrap_or("-") == made
+                })
+            };
+            if !all.account(portal, owner).is_some_and(with_it) {
                 faults.push(format!(
-                    "{} is claimed on {portal} by nobody who registered with it",
-                    text(record, "/pk")
+                    "{pk} is claimed on {portal} by nobody who registered with it this way"
                 ));
             }
         }
@@ -228,11 +242,11 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
         .iter()
         .filter(|(_, a)| text(a, "/status") != "deleted")
     {
-        for wanted in memberships(account)
-            .filter_map(|m| m.get("record"))
-            .filter(|r| !r.is_null())
+        for (wanted, way) in memberships(account)
+            .filter_map(|m| Some((m.get("record")?, text(m, "/way"))))
+            .filter(|(r, _)| !r.is_null())
         {
-            let claim = format!("claim#{}", text(account, "/portal"));
+            let claim = format!("claim#{}#{way}", text(account, "/portal"));
             let record = all.records.iter().find(|r| r.get("key") == Some(wanted));
             if record.and_then(|r| r.get(&claim)) != account.get("id") {
                 faults.push(format!("{pk} has no claim on its record {wanted}"));

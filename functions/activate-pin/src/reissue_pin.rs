@@ -61,7 +61,7 @@ pub(crate) async fn reissue_pin(
         ));
     }
     let address = match (pin.address, &membership.record) {
-        (LetterAddress::Designated, _) => caller.account.postal_address.clone(),
+        (LetterAddress::Designated, _) => membership.postal_address.clone(),
         (LetterAddress::PlanRecords, Some(record)) => app
             .store
             .plan_record(record)

@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use futures::stream::{self, StreamExt};
-use vestibule_domain::activate;
+use vestibule_domain::activate::{self, WithheldLetter};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::feed::{Feed, FeedError, Reject};
 use vestibule_domain::ids::{AccountId, PortalId};
@@ -97,8 +97,10 @@ async fn save(app: &App, record: &NewRecord) -> Result<u64, Unavailable> {
     // Told whether or not this row is new: an import that died between the two is made good by the
     // next one. Who has nothing to learn isn't written to.
     let mut changed = 0;
-    for (portal, account) in &before.claims {
-        changed += u64::from(tell(app, record, portal, account).await?);
+    for (portal, claim) in &before.claims {
+        for account in claim.by.values() {
+            changed += u64::from(tell(app, record, portal, account).await?);
+        }
     }
     Ok(changed)
 }
@@ -124,13 +126,21 @@ async fn tell(
         let mut rng = app.rng();
         let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
         let fresh = app.fresh_pin(digits, &mut rng);
-        let address = letter_address(policy, &record.data, account.postal_address.as_ref());
-        let name = Some(record.data.name.clone());
+        let designated = account
+            .memberships
+            .iter()
+            .find(|m| m.record.as_ref() == Some(&record.key))
+            .and_then(|m| m.postal_address.as_ref());
+        let letter = WithheldLetter {
+            fresh,
+            address: letter_address(policy, &record.data, designated),
+            organisation: Some(record.data.name.clone()),
+        };
         let decision = activate::agreements_recorded(
             &account,
             &record.data.agreements,
             &record.key,
-            (fresh, address, name),
+            letter,
             policy,
             &origin,
             &mut rng,

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
-use vestibule_domain::account::{Account, Registration};
+use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organisation::Organisation;
@@ -84,7 +84,7 @@ impl UserAnswer {
             last_name: row.name.last.to_string(),
             email: row.email,
             role: row.role.as_str().to_owned(),
-            registration: registration_name(row.registration),
+            registration: row.registration.as_str(),
             status: row.status.as_str(),
             services: row.services,
             group_codes: row.group_codes,
@@ -92,15 +92,6 @@ impl UserAnswer {
             ends_on: row.ends_on.map(|d| d.to_string()),
             last_sign_in_at: last.map(answer::moment),
         }
-    }
-}
-
-/// How far a registration is, as it stands in the API.
-const fn registration_name(registration: Registration) -> &'static str {
-    match registration {
-        Registration::Pending => "pending",
-        Registration::AwaitingApproval => "awaiting_approval",
-        Registration::Registered => "registered",
     }
 }
 

@@ -20,7 +20,7 @@ use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::{Unavailable, UserFilter, UserRow, UsersCursor};
 
-use crate::{UserAnswer, registration_name};
+use crate::UserAnswer;
 
 /// Which users, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -205,7 +205,7 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         row.name.last.as_str(),
         &row.email,
         policy.role_title(row.role),
-        registration_name(row.registration),
+        row.registration.as_str(),
         row.status.as_str(),
         &row.services.join(" "),
         &row.group_codes.join(" "),

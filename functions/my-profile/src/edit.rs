@@ -7,10 +7,11 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::{Bookmark, Gate};
+use vestibule_domain::password;
 use vestibule_domain::profile::{self, Changes};
 use vestibule_domain::text::{Invalid, NamePart, PersonName};
-use vestibule_http::credentials::{self, LinkFields, QuestionAnswerFields};
-use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn};
+use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
+use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, guesses};
 
 use crate::me::{ProfileAnswer, show};
 
@@ -22,8 +23,14 @@ pub(crate) struct EditRequest {
     first_name: Option<String>,
     /// Family name; together with `first_name`.
     last_name: Option<String>,
-    /// The hint question and its answer.
+    /// The hint question and its answer; together with `password`.
     hint: Option<QuestionAnswerFields>,
+    /// The security questions and their answers, as many as the portal asks for; together with
+    /// `password`.
+    security_answers: Option<Vec<QuestionAnswerFields>>,
+    /// The password once more: whoever can answer the questions gets into the account (OWASP ASVS
+    /// 5.0, 7.5.1).
+    password: Option<String>,
     /// The links of the profile, all of them: at most 20.
     links: Option<Vec<LinkFields>>,
     /// The publications subscribed to, all of them. They can be chosen once the PIN or registration
@@ -70,6 +77,23 @@ pub(crate) async fn edit(
         let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields).flatten();
         changes.hint = hint.map(|h| h.seal(&caller.account.id, &app));
     }
+    if let Some(given) = &request.security_answers {
+        let answers = credentials::security_answers(given, policy, &mut fields);
+        changes.security_answers = answers.map(|answers| {
+            let seal = |a: ParsedAnswer| a.seal(&caller.account.id, &app);
+            answers.into_iter().map(seal).collect()
+        });
+    }
+    let password = if request.hint.is_some() || request.security_answers.is_some() {
+        fields.required("password", request.password.as_deref(), password::normalise)
+    } else {
+        fields.unwanted(
+            "password",
+            request.password.is_some(),
+            "is asked for only together with hint or security_answers",
+        );
+        None
+    };
     changes.bookmarks = request.links.map(|links| parse_links(links, &mut fields));
     if let Some(wanted) = request.subscriptions {
         if let Some(unknown) = wanted.iter().find(|w| {
@@ -89,6 +113,13 @@ pub(crate) async fn edit(
     let changes = fields.finish(Some(changes))?;
     if changes.subscriptions.is_some() {
         require_activation(&caller)?;
+    }
+    if let Some(password) = password {
+        let right =
+            guesses::is_password(&app, &caller.account, &password, policy, &caller.origin).await?;
+        if right.is_none() {
+            return Err(Problem::invalid_field("password", "is not right"));
+        }
     }
     let mut rng = app.rng();
     let organisation = caller.session.organisation.as_ref();

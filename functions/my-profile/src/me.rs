@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+use vestibule_domain::organisation::Organisation;
 use vestibule_domain::register::asks_for_backup;
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 
@@ -21,6 +22,9 @@ pub(crate) struct ProfileAnswer {
     /// The organisation worked for; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organisation: Option<OrganisationAnswer>,
+    /// All the organisations that the caller belongs to; one is chosen with
+    /// `PUT /{portal}/sessions/current/organisation`.
+    organisations: Vec<BelongsTo>,
     /// An agreement that has to be signed, with its form.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<AgreementAnswer>,
@@ -39,6 +43,24 @@ pub(crate) struct ProfileAnswer {
     /// When the password has to be changed at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_expires_at: Option<String>,
+}
+
+/// An organisation that the caller belongs to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BelongsTo {
+    id: String,
+    name: String,
+    /// What it is: "agency", "practice".
+    kind: String,
+    /// The caller's role there.
+    role: String,
+    /// What the portal calls that role.
+    role_title: String,
+    /// How far the caller's registration is there: `registered`, `pending` (a PIN or registration
+    /// code has to be entered) or `awaiting_approval`.
+    registration: &'static str,
+    /// Whether it is the one worked for in this session.
+    current: bool,
 }
 
 /// An organisation.
@@ -110,6 +132,12 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
     let mut organisation = None;
+    let current = caller.session.organisation.as_ref();
+    let others = account
+        .running_memberships(policy.today(caller.origin.at))
+        .filter_map(|m| m.organisation.as_ref())
+        .filter(|o| Some(*o) != current);
+    let mut belongs = app.store.organisations(&policy.portal, others).await?;
     if let Some((membership, id)) = caller
         .membership()
         .and_then(|m| Some((m, m.organisation.as_ref()?)))
@@ -119,6 +147,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
             .organisation_with_administrators(&policy.portal, id, policy.today(caller.origin.at))
             .await?;
         let found = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        belongs.push(found.clone());
         if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
             notices.push("invite_backup");
         }
@@ -142,7 +171,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     }
     let agreement = caller
         .membership()
-        .and_then(|m| account.missing_agreement(m, policy));
+        .and_then(|m| m.missing_agreement(policy));
     let expires = account
         .password
         .as_ref()
@@ -155,6 +184,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         email: account.email.to_string(),
         next_step: answer::step(caller.next_step),
         organisation,
+        organisations: organisations(&belongs, caller),
         agreement: agreement.map(|a| AgreementAnswer {
             id: a.id.to_string(),
             title: a.title.to_string(),
@@ -175,4 +205,25 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         unconfirmed_email: account.pending_email.as_ref().map(|p| p.email.to_string()),
         password_expires_at: expires.map(answer::moment),
     })
+}
+
+/// What the caller is where, by name.
+fn organisations(found: &[Organisation], caller: &Caller) -> Vec<BelongsTo> {
+    let mut belongs: Vec<_> = found
+        .iter()
+        .filter_map(|o| {
+            let membership = caller.account.membership(Some(&o.id))?;
+            Some(BelongsTo {
+                id: o.id.to_string(),
+                name: o.name.clone(),
+                kind: o.kind.clone(),
+                role: membership.role.as_str().to_owned(),
+                role_title: caller.policy.role_title(membership.role).to_owned(),
+                registration: membership.registration().as_str(),
+                current: caller.session.organisation.as_ref() == Some(&o.id),
+            })
+        })
+        .collect();
+    belongs.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    belongs
 }

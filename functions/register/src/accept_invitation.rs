@@ -95,7 +95,8 @@ pub(crate) async fn accept_invitation(
             && let Some(owner) =
                 same_person(&app, account, &user_name, &password, &policy, &origin).await?
         {
-            return Ok(created(&owner, &policy, &origin));
+            let membership = owner.membership(Some(&invitation.organisation));
+            return Ok(created(&owner, membership, &policy, &origin));
         }
         // Nothing is hashed for a link that can't be used.
         invitation
@@ -120,7 +121,14 @@ pub(crate) async fn accept_invitation(
             invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
                 .map_err(|refusal| problem(refusal, &policy))?;
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(created(&account, &policy, &origin)),
+            Ok(()) => {
+                return Ok(created(
+                    &account,
+                    account.memberships.first(),
+                    &policy,
+                    &origin,
+                ));
+            }
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
             Err(CommitError::Taken(unique)) => {
                 return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));

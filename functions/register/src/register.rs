@@ -8,9 +8,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::account::Account;
+use vestibule_domain::account::{Account, Membership};
+use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
 use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
@@ -111,23 +113,28 @@ pub(crate) async fn register(
     let parsed = parse(&request, &policy, &mut rng)?;
     let attempts = proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
-    let records = app.store.plan_records(&parsed.record).await?;
-    let matched = proof::find(&app, &records, &parsed.proof);
-    let owner = matched.and_then(|r| r.claims.get(&policy.portal));
-    if matched.is_none() || owner.is_some() {
-        // Both refusals read one more item, so that they take the same time.
-        let natural = Account::natural_id(&policy.portal, &parsed.user_name.key());
-        let owner = app
-            .store
-            .account(&policy.portal, owner.unwrap_or(&natural))
-            .await?;
-        if let (Some(owner), true) = (owner, matched.is_some()) {
-            return again(&app, &owner, &parsed, &policy, &origin, &mut rng).await;
-        }
-    }
-    let password = credentials::hash(&parsed.password, &app, &mut rng).await;
     let mut id = Account::natural_id(&policy.portal, &parsed.user_name.key());
-    loop {
+    let mut hash = None;
+    for _ in 0..LOOKS {
+        let records = app.store.plan_records(&parsed.record).await?;
+        let matched = proof::find(&app, &records, &parsed.proof);
+        let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.way));
+        if matched.is_none() || owner.is_some() {
+            // Both refusals read one more item, so that they take the same time.
+            let natural = Account::natural_id(&policy.portal, &parsed.user_name.key());
+            let owner = app
+                .store
+                .account(&policy.portal, owner.unwrap_or(&natural))
+                .await?;
+            if let (Some(owner), Some(matched)) = (owner, matched) {
+                return again(&app, &owner, matched, &parsed, &policy, &origin, &mut rng).await;
+            }
+        }
+        let joins = made_of(&app, matched, &policy).await?;
+        let password = match &hash {
+            Some(hash) => hash,
+            None => hash.insert(credentials::hash(&parsed.password, &app, &mut rng).await),
+        };
         let applicant = Applicant {
             user_name: parsed.user_name.clone(),
             name: parsed.name.clone(),
@@ -148,64 +155,73 @@ pub(crate) async fn register(
             way: parsed.way,
             applicant,
             designated_address: parsed.postal_address.clone(),
-            pin: policy
-                .pin
-                .as_ref()
-                .filter(|_| parsed.way.pin)
-                .map(|p| app.fresh_pin(p.digits.get(), &mut rng)),
+            pin: fresh_pin(&app, parsed.way, &policy, &mut rng),
             organisation: OrganisationId::random(&mut rng),
+            joins: joins.as_ref(),
         };
         let Registered { account, decision } =
             match rules::register(matched, registration, &policy, &origin, &mut rng) {
                 Ok(registered) => registered,
                 Err(refusal) => {
-                    return Err(refused(&app, &refusal, &policy, &origin, &mut rng).await?);
-                }
-            };
-        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        return match app.store.commit(decision, &mut rng).await {
-            Ok(()) => Ok(created(&account, &policy, &origin)),
-            // The natural id belongs to an account that has since been renamed: take another.
-            Err(CommitError::Taken(Unique::AccountId)) => {
-                id = AccountId::random(&mut rng);
-                continue;
-            }
-            // Somebody was first a moment ago, and it may be the same person pressing twice.
-            Err(CommitError::Taken(Unique::Record)) => {
-                match owner_now(&app, matched, &policy).await? {
-                    Some(owner) => again(&app, &owner, &parsed, &policy, &origin, &mut rng).await,
-                    None => Err(refused(
+                    return Err(refused(
                         &app,
-                        &Refusal::AlreadyRegistered,
+                        &refusal,
+                        Actor::Unknown,
                         &policy,
                         &origin,
                         &mut rng,
                     )
-                    .await?),
+                    .await?);
                 }
+            };
+        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {
+                return Ok(created(
+                    &account,
+                    account.memberships.first(),
+                    &policy,
+                    &origin,
+                ));
             }
+            // The natural id belongs to an account that has since been renamed: take another.
+            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
+            // Somebody was first a moment ago: the same person pressing twice, or somebody who
+            // registered the organisation another way. Look which.
+            Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
             Err(CommitError::Taken(unique)) => {
-                Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
+                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
             }
-            Err(other) => Err(other.into()),
-        };
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// How often a registration that ran into another one looks again.
+pub(crate) const LOOKS: usize = 3;
+
+/// The organisation that was made of the record already (EX-03).
+pub(crate) async fn made_of(
+    app: &App,
+    record: Option<&PlanRecord>,
+    policy: &Policy,
+) -> Result<Option<Organisation>, Problem> {
+    match record.and_then(|r| r.organisation(&policy.portal)) {
+        Some(id) => Ok(app.store.organisation(&policy.portal, id).await?),
+        None => Ok(None),
     }
 }
 
-/// The account that has registered with the record meanwhile.
-async fn owner_now(
+/// A fresh PIN, where the way has one.
+pub(crate) fn fresh_pin(
     app: &App,
-    matched: Option<&PlanRecord>,
+    way: &Way,
     policy: &Policy,
-) -> Result<Option<Account>, Problem> {
-    let Some(matched) = matched else {
-        return Ok(None);
-    };
-    let record = app.store.plan_record(&matched.key).await?;
-    match record.and_then(|mut r| r.claims.remove(&policy.portal)) {
-        Some(owner) => Ok(app.store.account(&policy.portal, &owner).await?),
-        None => Ok(None),
-    }
+    rng: &mut rand::rngs::StdRng,
+) -> Option<FreshCode> {
+    let pin = policy.pin.as_ref().filter(|_| way.pin)?;
+    Some(app.fresh_pin(pin.digits.get(), rng))
 }
 
 /// The record is registered already. Whoever registered it may have lost the answer and asks again:
@@ -213,6 +229,7 @@ async fn owner_now(
 async fn again(
     app: &App,
     owner: &Account,
+    record: &PlanRecord,
     parsed: &Parsed<'_>,
     policy: &Policy,
     origin: &Origin,
@@ -230,13 +247,23 @@ async fn again(
         && owner.email.key() == parsed.email.key()
         && owner.status == vestibule_domain::account::Status::Active
     {
-        return Ok(created(owner, policy, origin));
+        let membership = owner
+            .memberships
+            .iter()
+            .find(|m| m.record.as_ref() == Some(&record.key));
+        return Ok(created(owner, membership, policy, origin));
     }
-    Err(refused(app, &Refusal::AlreadyRegistered, policy, origin, rng).await?)
+    let refusal = Refusal::AlreadyRegistered;
+    Err(refused(app, &refusal, Actor::Unknown, policy, origin, rng).await?)
 }
 
-pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Response {
-    let membership = account.memberships.first();
+/// That an account is there, with what `membership` asks of its owner.
+pub(crate) fn created(
+    account: &Account,
+    membership: Option<&Membership>,
+    policy: &Policy,
+    origin: &Origin,
+) -> Response {
     let notices = membership
         .filter(|m| rules::asks_for_backup(m.role, policy))
         .map(|_| "invite_backup".to_owned());
@@ -255,20 +282,19 @@ pub(crate) fn created(account: &Account, policy: &Policy, origin: &Origin) -> Re
 }
 
 /// Records the refusal and words it.
-async fn refused(
+pub(crate) async fn refused(
     app: &App,
     refusal: &Refusal,
+    actor: Actor,
     policy: &Policy,
     origin: &Origin,
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Problem, Problem> {
-    let audit = AuditEvent::refused(
-        origin,
-        Actor::Unknown,
-        Action::Register,
-        refusal.reason(),
-        rng,
-    );
+    let action = match actor {
+        Actor::Account(_) => Action::RegisterFurther,
+        Actor::Unknown | Actor::System => Action::Register,
+    };
+    let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(otherwise) => Problem::new(

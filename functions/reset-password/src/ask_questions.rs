@@ -92,7 +92,7 @@ pub(crate) async fn find(
     proof::count(app, &record, "remember", origin, policy).await?;
     let subject = format!("{}/{}", record.kind.as_str(), record.number);
     let records = app.store.plan_records(&record).await?;
-    let owner = proof::find(app, &records, &proof).and_then(|r| r.claims.get(&policy.portal));
+    let owner = proof::find(app, &records, &proof).and_then(|r| r.claimed_by(&policy.portal, way));
     let nobody = Account::natural_id(&policy.portal, &subject);
     let account = app
         .store

@@ -1,6 +1,7 @@
 //! Sessions: begin, next step, list, end; and the change of a password within one.
 
 mod change_password;
+mod choose_organisation;
 mod current;
 mod end;
 mod list;
@@ -21,6 +22,7 @@ pub fn api() -> Api {
         .routes(routes!(end::end))
         .routes(routes!(current::current, sign_out::sign_out))
         .routes(routes!(change_password::change_password))
+        .routes(routes!(choose_organisation::choose_organisation))
 }
 
 /// A session, as its owner sees it.

@@ -173,9 +173,44 @@ pub struct Membership {
     pub record: Option<RecordKey>,
     /// The record's category.
     pub category: Option<String>,
+    /// The agreements on file for it, with their revisions: one organisation's open no other.
+    pub agreements: BTreeMap<String, String>,
+    /// Where its PIN letter goes, on portals where the person says so (BL-03). Sealed in the table.
+    pub postal_address: Option<PostalAddress>,
 }
 
 impl Membership {
+    /// What it is to have joined an organisation by its administrators' doing: no record, no way.
+    pub(crate) fn joined(
+        organisation: OrganisationId,
+        role: Role,
+        gate: Gate,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            organisation: Some(organisation),
+            role,
+            gate,
+            services: BTreeSet::new(),
+            group_codes: BTreeSet::new(),
+            since: now,
+            ends_on: None,
+            way: None,
+            record: None,
+            category: None,
+            agreements: BTreeMap::new(),
+            postal_address: None,
+        }
+    }
+
+    /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
+    pub fn missing_agreement<'p>(&self, policy: &'p Policy) -> Option<&'p Agreement> {
+        policy
+            .agreements
+            .iter()
+            .find(|a| a.is_asked_of(self) && !a.is_current(&self.agreements))
+    }
+
     /// Whether its last day is over (UX-07). What is over opens nothing; that it is still there only
     /// means that nobody has removed it yet.
     pub fn is_over(&self, today: Date) -> bool {
@@ -204,6 +239,17 @@ pub enum Registration {
     AwaitingApproval,
     /// Complete.
     Registered,
+}
+
+impl Registration {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Registered => "registered",
+        }
+    }
 }
 
 /// One person's account on one portal.
@@ -237,14 +283,10 @@ pub struct Account {
     pub security_answers: Vec<QuestionAnswer>,
     /// The hint question (BL-14).
     pub hint: Option<QuestionAnswer>,
-    /// Where the person wants PIN letters, on portals where they say so (BL-03). Sealed in the table.
-    pub postal_address: Option<PostalAddress>,
     /// The links of the profile (BL-11).
     pub bookmarks: Vec<Bookmark>,
     /// The e-news subscribed to (BL-13).
     pub subscriptions: BTreeSet<String>,
-    /// The agreements on file, with their revisions.
-    pub agreements: BTreeMap<String, String>,
     /// What it is where.
     pub memberships: Vec<Membership>,
     /// Sessions begun under an older number are over.
@@ -349,28 +391,11 @@ impl Account {
             Gate::Pin { .. } => Some(NextStep::EnterPin),
             Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
             Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
-            Gate::Open if self.missing_agreement(membership, policy).is_some() => {
+            Gate::Open if membership.missing_agreement(policy).is_some() => {
                 Some(NextStep::SignAgreement)
             }
             Gate::Open => None,
         }
-    }
-
-    /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
-    ///
-    /// Revisions are compared as text, so that policies number them by date.
-    pub fn missing_agreement<'p>(
-        &self,
-        membership: &Membership,
-        policy: &'p Policy,
-    ) -> Option<&'p Agreement> {
-        policy.agreements.iter().find(|a| {
-            a.applies_to(membership.way.as_deref(), membership.category.as_deref())
-                && self
-                    .agreements
-                    .get(a.id.as_str())
-                    .is_none_or(|on_file| on_file.as_str() < a.revision.as_str())
-        })
     }
 
     /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
@@ -408,7 +433,6 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
-        self.postal_address = None;
         self.memberships.clear();
         self.end_sessions();
     }
@@ -427,6 +451,19 @@ impl Agreement {
         };
         among(&self.ways, way) && among(&self.categories, category)
     }
+
+    /// Whether it is asked of somebody with this membership.
+    pub fn is_asked_of(&self, membership: &Membership) -> bool {
+        self.applies_to(membership.way.as_deref(), membership.category.as_deref())
+    }
+
+    /// Whether what is on file is its current revision. Revisions are compared as text, so that
+    /// policies number them by date.
+    pub fn is_current(&self, on_file: &BTreeMap<String, String>) -> bool {
+        on_file
+            .get(self.id.as_str())
+            .is_some_and(|r| r.as_str() >= self.revision.as_str())
+    }
 }
 
 impl Policy {
@@ -441,9 +478,7 @@ impl Policy {
             a.withholds == Withholds::PinLetter
                 && a.recorded_by == RecordedBy::Plan
                 && a.applies_to(Some(way.id.as_str()), category)
-                && on_file
-                    .get(a.id.as_str())
-                    .is_none_or(|r| r.as_str() < a.revision.as_str())
+                && !a.is_current(on_file)
         })
     }
 

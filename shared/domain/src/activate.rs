@@ -11,7 +11,7 @@ use crate::decision::{Change, Decision};
 use crate::ids::{IssueId, MessageId, OrganisationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
-use crate::policy::{Policy, RecordedBy, Reissuer};
+use crate::policy::{Agreement, Policy, RecordedBy, Reissuer};
 use crate::record::{Mac, RecordKey};
 use crate::register::mail;
 use crate::text::{PostalAddress, Sensitive};
@@ -270,66 +270,127 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
-/// Notes which agreements the plan has on file now, as its records say, and posts the PIN letter that
-/// waited for one (AG-11, BL-10). None where nothing changes.
+/// Notes which agreements the plan has on file now, as its records say (AG-11). What isn't on file any
+/// more is asked for again. None where nothing changes.
 ///
-/// `address` is where the letter would go.
+/// `letter` is what the PIN letter takes that may have waited for one: a fresh PIN, where it would
+/// go, and what the organisation is called.
 pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
     record: &RecordKey,
-    (fresh, address, organisation): (FreshCode, Option<PostalAddress>, Option<String>),
+    letter: WithheldLetter,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let mut after = account.clone();
+    let (at, membership) = account
+        .memberships
+        .iter()
+        .enumerate()
+        .find(|(_, m)| m.record.as_ref() == Some(record))?;
+    let mut agreements = membership.agreements.clone();
     for agreement in policy
         .agreements
         .iter()
         .filter(|a| a.recorded_by == RecordedBy::Plan)
     {
         match on_file.get(agreement.id.as_str()) {
-            Some(revision) => after
-                .agreements
-                .insert(agreement.id.to_string(), revision.clone()),
-            None => after.agreements.remove(agreement.id.as_str()),
+            Some(revision) => agreements.insert(agreement.id.to_string(), revision.clone()),
+            None => agreements.remove(agreement.id.as_str()),
         };
     }
-    let agreements = after.agreements.clone();
-    let membership = after
+    put_on_file(
+        account,
+        at,
+        agreements,
+        letter,
+        Actor::System,
+        policy,
+        origin,
+        rng,
+    )
+}
+
+/// What a PIN letter takes that may have waited for an agreement.
+#[derive(Debug, Clone)]
+pub struct WithheldLetter {
+    /// A fresh PIN.
+    pub fresh: FreshCode,
+    /// Where the letter goes.
+    pub address: Option<PostalAddress>,
+    /// What the organisation is called.
+    pub organisation: Option<String>,
+}
+
+/// Puts one agreement on file for an organisation's user, in the revision that was signed, and posts
+/// the PIN letter that waited for it (BL-10). None where it is on file already, or the account is
+/// nobody's there.
+#[allow(clippy::too_many_arguments)]
+pub fn record_agreement(
+    account: &Account,
+    organisation: Option<&OrganisationId>,
+    (agreement, revision): (&Agreement, &str),
+    letter: WithheldLetter,
+    by: Actor,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let (at, membership) = account
         .memberships
-        .iter_mut()
-        .find(|m| m.record.as_ref() == Some(record))?;
+        .iter()
+        .enumerate()
+        .find(|(_, m)| m.organisation.as_ref() == organisation)?;
+    let mut agreements = membership.agreements.clone();
+    agreements.insert(agreement.id.to_string(), revision.to_owned());
+    put_on_file(account, at, agreements, letter, by, policy, origin, rng)
+}
+
+/// The agreements of the `at`-th membership as they are now, with the letter that waited for them.
+#[allow(clippy::too_many_arguments)]
+fn put_on_file(
+    account: &Account,
+    at: usize,
+    agreements: BTreeMap<String, String>,
+    letter: WithheldLetter,
+    by: Actor,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let mut after = account.clone();
+    let membership = after.memberships.get_mut(at)?;
+    membership.agreements = agreements;
     let way = membership.way.as_deref().and_then(|w| policy.way(w));
     let released = membership.gate == Gate::PinLetterWithheld
         && way.is_some_and(|w| {
-            !policy.withholds_letter(w, membership.category.as_deref(), &agreements)
+            !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
-    let mut letter = None;
-    if released && let Some(address) = address {
+    let mut posted = None;
+    if released && let Some(address) = letter.address {
         let (issue, message) = post_pin(
-            fresh,
+            letter.fresh,
             address,
             account.name.full(),
-            organisation,
+            letter.organisation,
             policy,
             origin.at,
             rng,
         )?;
         membership.gate = Gate::Pin { issue };
-        letter = Some(message);
+        posted = Some(message);
     }
     let organisation = membership.organisation.clone();
     if after == *account {
         return None;
     }
-    let audit = AuditEvent::done(origin, Actor::System, Action::RecordAgreement, rng)
+    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
         .on(account.id.as_str())
         .for_organisation(organisation.as_ref());
     Some(
         Decision::recording(audit)
             .update(account, after)
-            .send(letter),
+            .send(posted),
     )
 }

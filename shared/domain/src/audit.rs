@@ -12,6 +12,8 @@ use crate::ids::{AccountId, AuditId, OrganisationId, PortalId};
 pub enum Action {
     /// Somebody registered against the plan's records.
     Register,
+    /// Somebody with an account registered for a further organisation.
+    RegisterFurther,
     /// Somebody registered through an invitation.
     AcceptInvitation,
     /// An administrator invited somebody.
@@ -36,6 +38,8 @@ pub enum Action {
     SignIn,
     /// Somebody signed out.
     SignOut,
+    /// Somebody said for which organisation they work in a session.
+    ChooseOrganisation,
     /// Somebody chose a new password.
     ChangePassword,
     /// A PIN was entered, rightly or wrongly.

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
-use crate::ids::MessageId;
+use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
 use crate::invite::Invitation;
 use crate::message::Message;
 use crate::organisation::Organisation;
+use crate::policy::Slug;
 use crate::record::RecordKey;
 use crate::session::Session;
 use crate::text::Email;
@@ -54,12 +55,19 @@ pub enum Change {
         /// The address.
         email: Email,
     },
-    /// Ties a plan record to the one account that registers with it on this portal.
+    /// Ties a plan record on a portal to what is made of it, and a way of registering to the one
+    /// account that uses it.
     ClaimRecord {
         /// The record.
         record: RecordKey,
-        /// The account, which also tells the portal.
-        account: Box<Account>,
+        /// The portal.
+        portal: PortalId,
+        /// The way.
+        way: Slug,
+        /// The account.
+        account: AccountId,
+        /// What is made of the record.
+        claims: Claims,
     },
     /// An invitation, new or changed.
     SaveInvitation {
@@ -78,6 +86,16 @@ pub enum Change {
     WithdrawLetter(MessageId),
     /// Clears a counter of guesses.
     ForgetAttempts(AttemptKey),
+}
+
+/// What is made of a plan record when it is claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claims {
+    /// Something new: an organisation, or nothing but the person's own account. Nobody may have
+    /// registered with the record yet.
+    New(Option<OrganisationId>),
+    /// A place in the organisation that was made of it by another way.
+    Place(OrganisationId),
 }
 
 /// Everything one verb does, to be done whole or not at all. It can't be made without an audit

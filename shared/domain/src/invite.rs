@@ -423,17 +423,10 @@ pub fn accept(
         return Err(Refusal::OtherAddress);
     }
     let approval = policy.staff.as_ref().is_some_and(|s| s.approval);
+    let gate = if approval { Gate::Approval } else { Gate::Open };
     let membership = Membership {
-        organisation: Some(invitation.organisation.clone()),
-        role: invitation.role,
-        gate: if approval { Gate::Approval } else { Gate::Open },
-        services: Default::default(),
-        group_codes: Default::default(),
-        since: now,
         ends_on: invitation.ends_on,
-        way: None,
-        record: None,
-        category: None,
+        ..Membership::joined(invitation.organisation.clone(), invitation.role, gate, now)
     };
     let account = applicant.into_account(membership, policy, now);
     let accepted = Invitation {

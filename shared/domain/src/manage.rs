@@ -259,16 +259,10 @@ pub fn add_user(
         _ => return Err(Refusal::NotThisPortal),
     };
     let membership = Membership {
-        organisation: Some(organisation.id.clone()),
-        role,
-        gate,
         services,
         group_codes,
-        since: now,
         ends_on,
-        way: None,
-        record: None,
-        category: None,
+        ..Membership::joined(organisation.id.clone(), role, gate, now)
     };
     let account = applicant.into_account(membership, policy, now);
     let mut notice = mail(&account, now, says, rng);
@@ -506,10 +500,9 @@ pub fn remove(
     after
         .memberships
         .retain(|m| m.organisation.as_ref() != Some(&organisation.id));
+    // A session that works for this organisation has to choose another at its next request.
     if after.memberships.is_empty() {
         after.delete();
-    } else {
-        after.end_sessions();
     }
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)

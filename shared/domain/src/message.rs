@@ -161,6 +161,8 @@ pub enum MailText {
     },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To whose security or hint questions have changed (UX-06).
+    QuestionsChanged,
     /// To the new address, which its owner has to confirm (BL-12).
     ConfirmEmail {
         /// The token that the link carries.

@@ -24,13 +24,16 @@ pub struct Changes {
     pub name: Option<PersonName>,
     /// The hint question and the code of its answer.
     pub hint: Option<QuestionAnswer>,
+    /// The security questions and the codes of their answers.
+    pub security_answers: Option<Vec<QuestionAnswer>>,
     /// The links.
     pub bookmarks: Option<Vec<Bookmark>>,
     /// The e-news.
     pub subscriptions: Option<BTreeSet<String>>,
 }
 
-/// Changes the profile. None where nothing is different.
+/// Changes the profile. None where nothing is different. The owner is told when questions with which
+/// they get back in have changed (UX-06).
 pub fn edit(
     account: &Account,
     organisation: Option<&OrganisationId>,
@@ -45,6 +48,9 @@ pub fn edit(
     if let Some(hint) = changes.hint {
         after.hint = Some(hint);
     }
+    if let Some(answers) = changes.security_answers {
+        after.security_answers = answers;
+    }
     if let Some(bookmarks) = changes.bookmarks {
         after.bookmarks = bookmarks;
     }
@@ -55,9 +61,12 @@ pub fn edit(
         return None;
     }
     let audit = own(account, organisation, Action::EditProfile, origin, rng);
+    let recovery_changed =
+        after.hint != account.hint || after.security_answers != account.security_answers;
+    let told = recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
     Some((
         after.clone(),
-        Decision::recording(audit).update(account, after),
+        Decision::recording(audit).update(account, after).send(told),
     ))
 }
 

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use crate::ids::{AccountId, PortalId};
+use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::policy::{RecordCondition, Slug, Way};
 use crate::text::{self, Invalid, PostalAddress, Sensitive};
 
@@ -235,8 +235,18 @@ pub struct PlanRecord {
     pub facts: BTreeMap<Fact, Mac>,
     /// The rest.
     pub data: RecordData,
-    /// Who has registered with it, on each portal.
-    pub claims: BTreeMap<PortalId, AccountId>,
+    /// What has been made of it, on each portal.
+    pub claims: BTreeMap<PortalId, Claim>,
+}
+
+/// What has been made of a record on one portal: one organisation, whoever registered it, or one
+/// person's own account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The organisation; none for members of the plan.
+    pub organisation: Option<OrganisationId>,
+    /// Who has used each way of registering, by its id. Each can be used once.
+    pub by: BTreeMap<String, AccountId>,
 }
 
 /// What a person entered to prove who they are, besides the number that finds the record.
@@ -249,6 +259,21 @@ pub struct Proof {
 }
 
 impl PlanRecord {
+    /// Who has registered with it this way. A person who belongs to no organisation registers once,
+    /// whatever the way.
+    pub fn claimed_by(&self, portal: &PortalId, way: &Way) -> Option<&AccountId> {
+        let by = &self.claims.get(portal)?.by;
+        match way.organisation {
+            Some(_) => by.get(way.id.as_str()),
+            None => by.values().next(),
+        }
+    }
+
+    /// The organisation that was made of it (EX-03).
+    pub fn organisation(&self, portal: &PortalId) -> Option<&OrganisationId> {
+        self.claims.get(portal)?.organisation.as_ref()
+    }
+
     /// Whether each fact is as the record has it. All are compared, whatever the first says.
     fn matches(
         &self,

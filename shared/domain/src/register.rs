@@ -10,7 +10,7 @@ use crate::account::{
 };
 use crate::activate::{self, FreshCode};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
-use crate::decision::{Change, Decision};
+use crate::decision::{Change, Claims, Decision};
 use crate::ids::{AccountId, MessageId, OrganisationId};
 use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
@@ -52,8 +52,10 @@ pub struct Registration<'a> {
     pub designated_address: Option<PostalAddress>,
     /// A fresh PIN, for the case that one is needed.
     pub pin: Option<FreshCode>,
-    /// The id of the organisation to be.
+    /// The id of the organisation to be, where none was made of the record yet.
     pub organisation: OrganisationId,
+    /// The organisation that was made of it, by who registered another way (EX-03).
+    pub joins: Option<&'a Organisation>,
 }
 
 /// Why a registration is refused.
@@ -61,7 +63,7 @@ pub struct Registration<'a> {
 pub enum Refusal {
     /// What was entered matches no record (AG-06).
     NotMatched,
-    /// The record is registered already. Answered like [`Refusal::NotMatched`] (UX-09).
+    /// The record is registered already, this way. Answered like [`Refusal::NotMatched`] (UX-09).
     AlreadyRegistered,
     /// The record isn't one of those this way is open to (EX-04), in the portal's words.
     NotOpen(String),
@@ -94,10 +96,11 @@ impl Applicant {
     /// The account of a new person, with one membership.
     pub(crate) fn into_account(
         self,
-        membership: Membership,
+        mut membership: Membership,
         policy: &Policy,
         now: Timestamp,
     ) -> Account {
+        membership.agreements.extend(self.accepts);
         Account {
             id: self.id,
             portal: policy.portal.clone(),
@@ -117,10 +120,8 @@ impl Applicant {
             reset: None,
             security_answers: self.security_answers,
             hint: self.hint,
-            postal_address: None,
             bookmarks: Vec::new(),
             subscriptions: Default::default(),
-            agreements: self.accepts,
             memberships: vec![membership],
             session_epoch: 0,
             created_at: now,
@@ -146,25 +147,45 @@ pub(crate) fn mail(
     })
 }
 
-/// Registers a person whose proof led to `record` (AG-03, ME-01, BL-03, EX-04, EX-05).
-///
-/// # Errors
-/// [`Refusal`]; none of them tells an outsider which field was wrong.
-pub fn register(
-    record: Option<&PlanRecord>,
-    request: Registration<'_>,
+/// What a plan record opens to a person: a place in an organisation, or their own account.
+struct Admission {
+    membership: Membership,
+    claim: Change,
+    /// What becomes of the organisation, where it is new or has a new principal.
+    organisation: Option<Change>,
+    /// What it is called.
+    name: Option<String>,
+    /// The letter with the PIN.
+    letter: Option<Message>,
+}
+
+/// What a person asks with, besides who they are.
+struct Application<'a> {
+    way: &'a Way,
+    accepts: &'a BTreeMap<String, String>,
+    designated_address: Option<PostalAddress>,
+    pin: Option<FreshCode>,
+    organisation: OrganisationId,
+    joins: Option<&'a Organisation>,
+}
+
+/// Decides whether the record lets this person in, and into what (AG-03, BL-03, EX-03 to EX-05).
+fn admit(
+    record: &PlanRecord,
+    application: Application<'_>,
+    (id, greeting): (&AccountId, String),
     policy: &Policy,
-    origin: &Origin,
+    now: Timestamp,
     rng: &mut impl Rng,
-) -> Result<Registered, Refusal> {
-    let record = record.ok_or(Refusal::NotMatched)?;
-    let Registration {
+) -> Result<Admission, Refusal> {
+    let Application {
         way,
-        applicant,
-        designated_address: designated,
+        accepts,
+        designated_address,
         pin,
-        organisation,
-    } = request;
+        organisation: new_id,
+        joins,
+    } = application;
     if !way.only_for.holds_for(&record.data) {
         return Err(Refusal::NotOpen(
             way.otherwise
@@ -173,39 +194,58 @@ pub fn register(
                 .unwrap_or_default(),
         ));
     }
-    if record.claims.contains_key(&policy.portal) {
+    let taken = record.claimed_by(&policy.portal, way).is_some();
+    let made_of_it = record.organisation(&policy.portal);
+    if taken || made_of_it != joins.map(|o| &o.id) {
         return Err(Refusal::AlreadyRegistered);
     }
-    let now = origin.at;
-    let organisation = way.organisation.as_ref().map(|kind| Organisation {
-        id: organisation,
-        portal: policy.portal.clone(),
-        kind: kind.to_string(),
-        name: record.data.name.clone(),
-        record: record.key.clone(),
-        registered_by: applicant.id.clone(),
-        registered_at: now,
-        version: 0,
-        principals: (way.role == Role::Principal)
-            .then(|| applicant.id.clone())
-            .into_iter()
-            .collect(),
-        group_codes: group_codes(&record.data, policy),
-    });
+    let principal = way.role == Role::Principal;
+    let (organisation, change, claims) = match (joins, &way.organisation) {
+        (Some(found), Some(_)) => {
+            let mut after = found.clone();
+            if principal {
+                after.principals.insert(id.clone());
+            }
+            let change = principal.then(|| Change::UpdateOrganisation {
+                before: Box::new(found.clone()),
+                after: Box::new(after.clone()),
+            });
+            let claims = Claims::Place(found.id.clone());
+            (Some(after), change, claims)
+        }
+        (None, Some(kind)) => {
+            let new = Organisation {
+                id: new_id,
+                portal: policy.portal.clone(),
+                kind: kind.to_string(),
+                name: record.data.name.clone(),
+                record: record.key.clone(),
+                registered_by: id.clone(),
+                registered_at: now,
+                version: 0,
+                principals: principal.then(|| id.clone()).into_iter().collect(),
+                group_codes: group_codes(&record.data, policy),
+            };
+            let claims = Claims::New(Some(new.id.clone()));
+            let change = Change::CreateOrganisation(new.clone());
+            (Some(new), Some(change), claims)
+        }
+        (None, None) => (None, None, Claims::New(None)),
+        (Some(_), None) => return Err(Refusal::AlreadyRegistered),
+    };
+    let name = organisation.as_ref().map(|o| o.name.clone());
     let mut agreements = record.data.agreements.clone();
-    agreements.extend(applicant.accepts.clone());
+    agreements.extend(accepts.clone());
     let (gate, letter) = if way.pin {
         let withheld = policy.withholds_letter(way, record.data.category.as_deref(), &agreements);
-        let address =
-            letter_address(policy, &record.data, designated.as_ref()).ok_or(Refusal::NoAddress)?;
+        let address = letter_address(policy, &record.data, designated_address.as_ref())
+            .ok_or(Refusal::NoAddress)?;
         if withheld {
             (Gate::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let greeting = applicant.name.full();
-            let name = organisation.as_ref().map(|o| o.name.clone());
             let (issue, letter) =
-                activate::post_pin(fresh, address, greeting, name, policy, now, rng)
+                activate::post_pin(fresh, address, greeting, name.clone(), policy, now, rng)
                     .ok_or(Refusal::NoAddress)?;
             (Gate::Pin { issue }, Some(letter))
         }
@@ -223,20 +263,68 @@ pub fn register(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        group_codes: organisation
-            .as_ref()
-            .map(|o| o.group_codes.clone())
-            .unwrap_or_default(),
+        group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
         ends_on: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),
+        agreements,
+        postal_address: designated_address,
     };
-    let mut account = applicant.into_account(membership, policy, now);
-    account.agreements = agreements;
-    account.postal_address = designated;
+    Ok(Admission {
+        membership,
+        claim: Change::ClaimRecord {
+            record: record.key.clone(),
+            portal: policy.portal.clone(),
+            way: way.id.clone(),
+            account: id.clone(),
+            claims,
+        },
+        organisation: change,
+        name,
+        letter,
+    })
+}
 
+/// Registers a person whose proof led to `record` (AG-03, ME-01, BL-03, EX-04, EX-05).
+///
+/// # Errors
+/// [`Refusal`]; none of them tells an outsider which field was wrong.
+pub fn register(
+    record: Option<&PlanRecord>,
+    request: Registration<'_>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let record = record.ok_or(Refusal::NotMatched)?;
+    let Registration {
+        way,
+        applicant,
+        designated_address,
+        pin,
+        organisation,
+        joins,
+    } = request;
+    let now = origin.at;
+    let admission = admit(
+        record,
+        Application {
+            way,
+            accepts: &applicant.accepts,
+            designated_address,
+            pin,
+            organisation,
+            joins,
+        },
+        (&applicant.id, applicant.name.full()),
+        policy,
+        now,
+        rng,
+    )?;
+    let organisation = admission.membership.organisation.clone();
+    let account = applicant.into_account(admission.membership, policy, now);
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
@@ -244,36 +332,28 @@ pub fn register(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(organisation.as_ref().map(|o| &o.id));
+    .for_organisation(organisation.as_ref());
     let mut messages = vec![mail(
         &account,
         now,
         registered_text(&account, policy, now),
         rng,
     )];
-    if let Some(o) = &organisation
+    if let Some(organisation) = admission.name
         && asks_for_backup(way.role, policy)
     {
-        messages.push(mail(
-            &account,
-            now,
-            MailText::BackupWanted {
-                organisation: o.name.clone(),
-            },
-            rng,
-        ));
+        let says = MailText::BackupWanted { organisation };
+        messages.push(mail(&account, now, says, rng));
     }
-    messages.extend(letter);
-    let mut decision = Decision::recording(audit)
-        .change(Change::ClaimRecord {
-            record: record.key.clone(),
-            account: Box::new(account.clone()),
-        })
+    messages.extend(admission.letter);
+    let decision = Decision::recording(audit)
+        .change(admission.claim)
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send(messages);
-    if let Some(organisation) = organisation {
-        decision = decision.change(Change::CreateOrganisation(organisation));
-    }
+    let decision = admission
+        .organisation
+        .into_iter()
+        .fold(decision, Decision::change);
     Ok(Registered { account, decision })
 }
 
@@ -308,7 +388,7 @@ fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailTe
     let membership = account.memberships.first();
     let issue = membership.and_then(pin_issue);
     let agreement = membership
-        .and_then(|m| account.missing_agreement(m, policy))
+        .and_then(|m| m.missing_agreement(policy))
         .map(|a| (a.title.to_string(), a.form.to_string()));
     MailText::Registered {
         user_name: account.user_name.to_string(),

@@ -5,6 +5,7 @@ use rand::{CryptoRng, Rng};
 use crate::account::{Account, NextStep, PasswordHash, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
+use crate::ids::OrganisationId;
 use crate::message::MailText;
 use crate::policy::Policy;
 use crate::register::mail;
@@ -116,6 +117,36 @@ pub fn sign_in(
         session,
         decision,
     })
+}
+
+/// Lets a session go on for another organisation of its owner (BL-01). None where the account doesn't
+/// belong to that one, or not any more.
+pub fn choose_organisation(
+    account: &Account,
+    session: &Session,
+    organisation: &OrganisationId,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Session, Decision)> {
+    account
+        .membership(Some(organisation))
+        .filter(|m| !m.is_over(policy.today(origin.at)))?;
+    let session = Session {
+        organisation: Some(organisation.clone()),
+        last_seen_at: origin.at,
+        ..session.clone()
+    };
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::ChooseOrganisation,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(Some(organisation));
+    let decision = Decision::recording(audit).change(Change::RenewSession(session.clone()));
+    Some((session, decision))
 }
 
 /// Ends a session.

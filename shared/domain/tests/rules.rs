@@ -398,6 +398,8 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         way: way.map(str::to_owned),
         record: None,
         category: None,
+        agreements: BTreeMap::new(),
+        postal_address: None,
     }
 }
 
@@ -424,10 +426,8 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         reset: None,
         security_answers: Vec::new(),
         hint: None,
-        postal_address: None,
         bookmarks: Vec::new(),
         subscriptions: Default::default(),
-        agreements: BTreeMap::new(),
         memberships,
         session_epoch: 0,
         created_at: at(NOW),
@@ -470,7 +470,7 @@ fn the_steps_come_in_their_order() {
     ];
     for (gate, step, registration) in gates {
         let mut account = account("agent", vec![membership(gate.clone(), Some("agent"))]);
-        let membership = account.memberships[0].clone();
+        let mut membership = account.memberships[0].clone();
         assert_eq!(membership.registration(), registration);
         // The gate stands before the agreement.
         assert_eq!(
@@ -484,7 +484,7 @@ fn the_steps_come_in_their_order() {
             Some(NextStep::ChooseOrganisation)
         );
         // With the agreement on file only the gate is left.
-        account
+        membership
             .agreements
             .insert("producer_agreement".into(), "2026-01".into());
         let left = step.filter(|_| gate != Gate::Open);
@@ -537,16 +537,14 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
         (Some("2026-01-b"), false),
         (Some("2027-01"), false),
     ] {
-        let mut account = account("agent", vec![membership(Gate::Open, Some("agent"))]);
-        account
+        let mut agent = membership(Gate::Open, Some("agent"));
+        agent
             .agreements
             .extend(on_file.map(|r| ("producer_agreement".to_owned(), r.to_owned())));
-        account
+        agent
             .agreements
             .insert("another_agreement".into(), "2099-01".into());
-        let found = account
-            .missing_agreement(&account.memberships[0], &policy)
-            .map(|a| a.id.to_string());
+        let found = agent.missing_agreement(&policy).map(|a| a.id.to_string());
         assert_eq!(
             found,
             missing.then(|| "producer_agreement".to_owned()),
@@ -554,16 +552,12 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
         );
         // It is asked of those who registered this way: not of staff.
         let staff = membership(Gate::Open, None);
-        assert_eq!(account.missing_agreement(&staff, &policy), None);
+        assert_eq!(staff.missing_agreement(&policy), None);
     }
     // Where it names nobody it is everybody's, and a category can narrow it down.
     let everybodys = edited("agent", "ways = [\"agent\"]", "");
-    let account = account("agent", Vec::new());
-    assert!(
-        account
-            .missing_agreement(&membership(Gate::Open, None), &everybodys)
-            .is_some()
-    );
+    let anybody = membership(Gate::Open, None);
+    assert!(anybody.missing_agreement(&everybodys).is_some());
     let managing = edited(
         "agent",
         "ways = [\"agent\"]",
@@ -579,7 +573,7 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
             ..membership(Gate::Open, Some("agent"))
         };
         assert_eq!(
-            account.missing_agreement(&of, &managing).is_some(),
+            of.missing_agreement(&managing).is_some(),
             missing,
             "{category:?}"
         );

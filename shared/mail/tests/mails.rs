@@ -166,6 +166,7 @@ fn every_kind(
             },
         ),
         ("password_changed", MailText::PasswordChanged),
+        ("questions_changed", MailText::QuestionsChanged),
         (
             "password_reset",
             MailText::PasswordReset {
@@ -205,6 +206,7 @@ fn every_mail_of_every_portal() {
                 MailText::Registered { .. }
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
+                    | MailText::QuestionsChanged
             );
             if portal == "member" && !for_members {
                 continue;

@@ -7,18 +7,19 @@ use jiff::Timestamp;
 use rand::CryptoRng;
 use vestibule_domain::account::{Account, PasswordHash, Status};
 use vestibule_domain::audit::AuditEvent;
-use vestibule_domain::decision::{AttemptKey, Change, Decision};
-use vestibule_domain::ids::PortalId;
+use vestibule_domain::decision::{AttemptKey, Change, Claims, Decision};
+use vestibule_domain::ids::{AccountId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
 use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKey;
 use vestibule_domain::session::Session;
 use vestibule_secrets::Purpose;
 
 use crate::keys::{self, Key};
 use crate::read::UserRow;
-use crate::{Store, Unavailable, item};
+use crate::{Store, Unavailable, item, records};
 
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Unique {
     UserName,
     /// An e-mail address, in a realm.
     Email,
-    /// A plan record, on a portal.
+    /// A plan record, or one way of registering with it, on a portal.
     Record,
     /// An account's id: its natural one is in use by an account of another name.
     AccountId,
@@ -170,7 +171,13 @@ impl Writes<'_> {
                 email,
             } => self
                 .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
-            Change::ClaimRecord { record, account } => self.claim_record(record, account),
+            Change::ClaimRecord {
+                record,
+                portal,
+                way,
+                account,
+                claims,
+            } => self.claim_record(record, portal, way, account, claims),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -307,14 +314,33 @@ impl Writes<'_> {
         Ok(())
     }
 
-    fn claim_record(&mut self, record: &RecordKey, account: &Account) -> Result<(), Unavailable> {
+    /// Two ways at once can't make two organisations of a record, nor one way be used twice.
+    fn claim_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        way: &Slug,
+        account: &AccountId,
+        claims: &Claims,
+    ) -> Result<(), Unavailable> {
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(keys::record(record).into_item()))
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(#claim)")
-            .update_expression("SET #claim = :account")
-            .expression_attribute_names("#claim", crate::records::claim(&account.portal))
-            .expression_attribute_values(":account", AttributeValue::S(account.id.to_string()));
+            .update_expression("SET #claim = :made, #way = :account")
+            .expression_attribute_names("#claim", records::claim(portal))
+            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
+        let (condition, made) = match claims {
+            Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
+            Claims::Place(organisation) => (
+                "#claim = :made AND attribute_not_exists(#way)",
+                Some(organisation),
+            ),
+        };
+        let made = made.map_or(records::NO_ORGANISATION, |o| o.as_str());
+        let update = update
+            .condition_expression(format!("attribute_exists(pk) AND {condition}"))
+            .expression_attribute_values(":made", AttributeValue::S(made.to_owned()));
         self.push_update(update, Some(Unique::Record))
     }
 

@@ -30,10 +30,10 @@ pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Unavailable> {
     from_item(item).map_err(|_| Unavailable::corrupt(std::any::type_name::<T>()))
 }
 
-/// Seals an address under the key of the item that holds it.
+/// Seals postal addresses under the key of the item that holds them.
 pub(crate) fn seal_address(
     key: &Key,
-    address: &PostalAddress,
+    address: &impl Serialize,
     keyring: &Keyring,
     rng: &mut impl CryptoRng,
 ) -> Result<AttributeValue, Unavailable> {
@@ -48,11 +48,11 @@ pub(crate) fn seal_address(
 }
 
 /// Opens what [`seal_address`] sealed.
-pub(crate) fn open_address(
+pub(crate) fn open_address<T: DeserializeOwned>(
     key: &Key,
     sealed: &AttributeValue,
     keyring: &Keyring,
-) -> Result<PostalAddress, Unavailable> {
+) -> Result<T, Unavailable> {
     let sealed = sealed
         .as_s()
         .map_err(|_| Unavailable::corrupt("a sealed address"))?;
@@ -66,7 +66,8 @@ pub(crate) fn open_address(
     serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a postal address"))
 }
 
-const ADDRESS: &str = "postal_address";
+/// The addresses of an account's memberships, in their order, sealed as one.
+const ADDRESSES: &str = "postal_addresses";
 
 /// The item of an account.
 pub(crate) fn write_account(
@@ -75,29 +76,32 @@ pub(crate) fn write_account(
     rng: &mut impl CryptoRng,
 ) -> Result<Item, Unavailable> {
     let key = keys::account(&account.portal, &account.id);
-    let sealed = account
-        .postal_address
-        .as_ref()
-        .map(|a| seal_address(&key, a, keyring, rng))
+    let mut open = account.clone();
+    let addresses: Vec<Option<PostalAddress>> = open
+        .memberships
+        .iter_mut()
+        .map(|m| m.postal_address.take())
+        .collect();
+    let sealed = addresses
+        .iter()
+        .any(Option::is_some)
+        .then(|| seal_address(&key, &addresses, keyring, rng))
         .transpose()?;
-    let mut item = write(
-        key,
-        &Account {
-            postal_address: None,
-            ..account.clone()
-        },
-    )?;
-    item.extend(sealed.map(|s| (ADDRESS.to_owned(), s)));
+    let mut item = write(key, &open)?;
+    item.extend(sealed.map(|s| (ADDRESSES.to_owned(), s)));
     Ok(item)
 }
 
 /// The account of an item.
 pub(crate) fn read_account(mut item: Item, keyring: &Keyring) -> Result<Account, Unavailable> {
-    let sealed = item.remove(ADDRESS);
+    let sealed = item.remove(ADDRESSES);
     let mut account: Account = read(item)?;
     if let Some(sealed) = sealed {
         let key = keys::account(&account.portal, &account.id);
-        account.postal_address = Some(open_address(&key, &sealed, keyring)?);
+        let addresses: Vec<Option<PostalAddress>> = open_address(&key, &sealed, keyring)?;
+        for (membership, address) in account.memberships.iter_mut().zip(addresses) {
+            membership.postal_address = address;
+        }
     }
     Ok(account)
 }

@@ -441,6 +441,26 @@ impl Store {
             .transpose()
     }
 
+    /// Several organisations, in no order: one round trip.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn organisations(
+        &self,
+        portal: &PortalId,
+        ids: impl IntoIterator<Item = &OrganisationId>,
+    ) -> Result<Vec<Organisation>, Unavailable> {
+        let wanted: Vec<_> = ids
+            .into_iter()
+            .map(|id| keys::organisation(portal, id))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.batch(wanted).await?;
+        found.into_iter().map(item::read).collect()
+    }
+
     /// What an invitation to an address is decided on: the organisation, its invitation to the
     /// address, and whether the owner of the address was once removed from it.
     ///

@@ -5,19 +5,28 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
-use vestibule_domain::ids::{AccountId, PortalId};
-use vestibule_domain::record::{Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
+use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
+use vestibule_domain::policy::Slug;
+use vestibule_domain::record::{Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::item::{self, Item};
 use crate::{Store, Unavailable, keys};
 
-/// The attribute that ties a record to the account that registered with it on a portal.
+/// The attribute that ties a record to the organisation that was made of it on a portal.
 pub(crate) fn claim(portal: &PortalId) -> String {
     format!("{CLAIM}{portal}")
 }
 
+/// The attribute that ties it to the account that registered with it this way.
+pub(crate) fn claim_by(portal: &PortalId, way: &Slug) -> String {
+    format!("{CLAIM}{portal}#{way}")
+}
+
 const CLAIM: &str = "claim#";
+
+/// What [`claim`] holds where nothing but a member's own account was made of the record.
+pub(crate) const NO_ORGANISATION: &str = "-";
 
 /// The record of an item.
 pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Unavailable> {
@@ -33,13 +42,30 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
     if let Some(sealed) = found.remove("address") {
         data.address = Some(item::open_address(&keys::record(&key), &sealed, keyring)?);
     }
-    let claims = found
-        .iter()
-        .filter_map(|(name, value)| {
-            let portal = PortalId::parse(name.strip_prefix(CLAIM)?).ok()?;
-            Some((portal, AccountId::parse(value.as_s().ok()?).ok()?))
-        })
-        .collect();
+    let mut claims = BTreeMap::<PortalId, Claim>::new();
+    for (name, value) in &found {
+        let (Some(claim), Ok(value)) = (name.strip_prefix(CLAIM), value.as_s()) else {
+            continue;
+        };
+        let (portal, way) = match claim.split_once('#') {
+            Some((portal, way)) => (portal, Some(way)),
+            None => (claim, None),
+        };
+        let corrupt = || Unavailable::corrupt("a claim on a plan record");
+        let portal = PortalId::parse(portal).map_err(|_| corrupt())?;
+        let claim = claims.entry(portal).or_default();
+        match way {
+            Some(way) => {
+                let account = AccountId::parse(value).map_err(|_| corrupt())?;
+                claim.by.insert(way.to_owned(), account);
+            }
+            None if value == NO_ORGANISATION => {}
+            None => {
+                let organisation = OrganisationId::parse(value).map_err(|_| corrupt())?;
+                claim.organisation = Some(organisation);
+            }
+        }
+    }
     Ok(PlanRecord {
         key,
         facts,

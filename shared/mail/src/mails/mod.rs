@@ -12,6 +12,7 @@ mod invited_person_registered;
 mod password_changed;
 mod password_reset;
 mod pin_reissued;
+mod questions_changed;
 mod registered;
 mod registration_code;
 mod user_name_reminder;
@@ -147,6 +148,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         }
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
+        MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }
 
