@@ -11,6 +11,7 @@ mod faults;
 mod feeds;
 mod group;
 mod invitations;
+mod letters;
 mod managing;
 mod member;
 mod openapi;

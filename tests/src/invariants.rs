@@ -60,8 +60,8 @@ impl Contents {
                 (Some("O"), Some("F")) => {}
                 (Some("R"), _) => all.records.push(item),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, counters of guesses.
-                (Some("K" | "G"), _) => {}
+                // The keyring, counters of guesses, the batch of letters.
+                (Some("K" | "G" | "L"), _) => {}
                 _ => panic!("an item of no known kind: {pk} {sk}"),
             }
         }

@@ -153,7 +153,7 @@ impl World {
             .unwrap_or_else(|| panic!("no mail went to {address}"))
     }
 
-    /// Brings letters to the folder and returns their texts, in the order of printing.
+    /// Prints the letters that wait and returns the texts of all, in the order of printing.
     pub async fn letters(&self) -> Vec<String> {
         self.instance.settle().await.unwrap();
         self.instance

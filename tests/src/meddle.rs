@@ -1,4 +1,4 @@
-//! What looks at, and meddles with, the calls to DynamoDB: an interceptor of the SDK's client.
+//! What looks at, and meddles with, the calls to DynamoDB and S3: an interceptor of the SDK's client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +36,12 @@ impl Fault {
 
     /// Whether a call can suffer it. To a read, all that can happen is that it fails.
     fn befalls(self, operation: &str) -> bool {
-        self == Self::Unsent || matches!(operation, "UpdateItem" | "TransactWriteItems")
+        match operation {
+            "UpdateItem" | "TransactWriteItems" => true,
+            // S3 has no transactions that another could run into.
+            "PutObject" => self != Self::Collides,
+            _ => self == Self::Unsent,
+        }
     }
 }
 
@@ -206,6 +211,11 @@ pub fn operation(context: &BeforeSerializationInterceptorContextRef<'_>) -> &'st
         "TransactWriteItems"
     } else if input.downcast_ref::<op::put_item::PutItemInput>().is_some() {
         "PutItem"
+    } else if input
+        .downcast_ref::<aws_sdk_s3::operation::put_object::PutObjectInput>()
+        .is_some()
+    {
+        "PutObject"
     } else {
         "another"
     }

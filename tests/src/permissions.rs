@@ -88,8 +88,9 @@ impl Intercept for Permissions {
             return Ok(());
         };
         let metadata = cfg.load::<Metadata>().ok_or("a call has a name")?;
-        let body = context.request().body().bytes().unwrap_or_default();
-        for wish in wishes(metadata, body)? {
+        let request = context.request();
+        let body = request.body().bytes().unwrap_or_default();
+        for wish in wishes(metadata, request.uri(), body)? {
             if !statements.iter().any(|s| wish.is_allowed_by(s)) {
                 let message = format!(
                     "template.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
@@ -106,7 +107,7 @@ impl Intercept for Permissions {
 }
 
 /// What a call wants of IAM. DynamoDB has no right to a transaction: each of its writes wants its own.
-fn wishes(call: &Metadata, body: &[u8]) -> Result<Vec<Wish>, BoxError> {
+fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError> {
     let wish = |action: &str, resource: String, partition: Option<&Value>| Wish {
         action: format!("{}:{action}", service(call)),
         resource,
@@ -158,6 +159,16 @@ fn wishes(call: &Metadata, body: &[u8]) -> Result<Vec<Wish>, BoxError> {
                     .collect(),
                 name => vec![wish(name, table(&body), None)],
             })
+        }
+        // The stand-in names buckets in the path.
+        "S3" => {
+            let letters = uri.contains(&format!("/{}/", instance::LETTERS));
+            let bucket = if letters {
+                "LettersBucket/*"
+            } else {
+                "FeedsBucket/*"
+            };
+            Ok(vec![wish(call.name(), bucket.to_owned(), None)])
         }
         "KMS" => Ok(vec![wish(call.name(), "Key".to_owned(), None)]),
         "SES" => {

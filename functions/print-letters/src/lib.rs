@@ -1,58 +1,352 @@
-//! Letters leave the outbox: each is printed once, and then its PIN is nowhere but on paper.
+//! Letters leave the outbox: once a day, all that wait become one PDF, one letter a page, with a
+//! manifest of what is on which page. Each is printed once, and then its PIN is nowhere but on paper.
+//!
+//! | Step | What is written | Whoever dies here |
+//! |---|---|---|
+//! | open | the batch names its letters, in one conditional write | has done nothing, or left a batch that the next run finds |
+//! | claim | each letter gets the batch's name; withdrawn ones are passed over | the next run claims the same |
+//! | print | `letters.pdf`, then `problems.csv`, then `manifest.csv`, the mark that all is there | the next run writes the same over it |
+//! | close | each letter is marked and its PIN erased | the next run sees a closed letter, prints nothing, and closes the rest |
+//! | done | the batch is closed | the next run closes it and opens its own |
+//!
+//! Runs may overlap: they work on the same batch, and what they write is the same.
 
-use std::io;
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use futures::future::try_join_all;
+use jiff::civil::Date;
+use serde::Deserialize;
+use serde_json::Value;
+use vestibule_domain::ids::MessageId;
 use vestibule_domain::letter::Letter;
-use vestibule_domain::message::Message;
-use vestibule_http::Portals;
-use vestibule_mail::letters::{self, RenderedLetter};
-use vestibule_store::outbox::{Channel, Ending};
+use vestibule_http::{Clock, Portals};
+use vestibule_mail::letters::{self, Page, PdfError};
+use vestibule_store::batches::{Batch, LetterClaim, Printing};
+use vestibule_store::outbox::{Channel, Ending, SHARDS};
 use vestibule_store::{Store, Unavailable};
 
-/// Why letters can't be printed now. What hasn't been printed stays in the outbox.
+/// The most letters of a batch, so that a PDF and the memory to make it are bounded.
+pub const MOST_LETTERS: usize = 5_000;
+
+/// How many letters are claimed or closed at the same time.
+const AT_ONCE: usize = 16;
+
+/// Why letters can't be printed now. What hasn't been printed is printed by the next run.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintError {
     /// The outbox can't be reached.
     #[error(transparent)]
     Store(#[from] Unavailable),
-    /// A letter can't be written.
-    #[error("a letter can't be written: {0}")]
-    Write(#[from] io::Error),
+    /// A file can't be put into the bucket.
+    #[error("S3 doesn't take {file}: {cause}")]
+    Put {
+        /// The file.
+        file: String,
+        /// S3's name for what went wrong.
+        cause: String,
+    },
+    /// The PDF can't be made.
+    #[error(transparent)]
+    Pdf(#[from] PdfError),
+    /// A list can't be written.
+    #[error("a list can't be written: {0}")]
+    List(#[from] csv::Error),
 }
 
-/// Prints what is waiting, at most `limit` letters of each of the outbox's shards, and returns how
-/// many were printed.
-///
-/// `write` keeps a letter under its identifier, so that one that is printed again after a death
-/// takes the place of its first printing instead of being posted twice.
-///
-/// # Errors
-/// [`PrintError`]; a letter that couldn't be written is given back.
-pub async fn print_pending(
-    store: &Store,
-    portals: &Portals,
-    now: Timestamp,
-    limit: i32,
-    mut write: impl FnMut(&Letter, &RenderedLetter) -> io::Result<()>,
-) -> Result<usize, PrintError> {
-    let mut printed = 0;
-    for id in store.pending_messages(Channel::Letter, limit).await? {
-        let Some(Message::Letter(letter)) = store.claim_message(&id, Channel::Letter, now).await?
-        else {
-            continue;
-        };
-        let Some(policy) = portals.get(letter.portal.as_str()) else {
-            tracing::error!(message = %id, portal = %letter.portal, "a letter of an unknown portal is dropped");
-            store.close_message(&id, Ending::Refused, now).await?;
-            continue;
-        };
-        if let Err(error) = write(&letter, &letters::render(&letter, policy)) {
-            store.release_message(&id, now).await?;
-            return Err(error.into());
-        }
-        store.close_message(&id, Ending::Sent, now).await?;
-        printed += 1;
+/// What a run did, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many batches it finished.
+    pub batches: usize,
+    /// How many letters they printed.
+    pub printed: usize,
+    /// How many could not be printed.
+    pub problems: usize,
+}
+
+/// A letter on the page of a batch.
+#[derive(Debug)]
+pub struct Printed<'a> {
+    /// The key of the PDF.
+    pub pdf: &'a str,
+    /// Its page, from 1.
+    pub number: usize,
+    /// The letter.
+    pub letter: &'a Letter,
+    /// The page itself.
+    pub page: &'a Page,
+}
+
+/// Prints letters into a bucket.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    /// Where the outbox is.
+    pub store: Store,
+    /// In whose names letters are written.
+    pub portals: Arc<Portals>,
+    /// Where the bucket is.
+    pub s3: Client,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The clock.
+    pub clock: Clock,
+    /// The most letters of a batch, [`MOST_LETTERS`] at most.
+    pub most: usize,
+}
+
+/// What comes of a letter of a batch.
+struct Outcome {
+    id: MessageId,
+    letter: Option<Letter>,
+    page: Result<Page, String>,
+}
+
+impl Printer {
+    /// Finishes the batch that a run before has left open, if one has, and prints what waits.
+    ///
+    /// # Errors
+    /// [`PrintError`]; the next run goes on where this one ended.
+    pub async fn run(&self) -> Result<Summary, PrintError> {
+        self.run_and_show(&|_| ()).await
     }
-    Ok(printed)
+
+    /// The same, and shows each page once its batch is complete; one may be shown again after a
+    /// death.
+    ///
+    /// # Errors
+    /// [`PrintError`].
+    pub async fn run_and_show(
+        &self,
+        show: &(dyn Fn(&Printed<'_>) + Sync),
+    ) -> Result<Summary, PrintError> {
+        let mut summary = Summary::default();
+        loop {
+            let batch = match self.store.printing().await? {
+                Printing::Open(batch) => batch,
+                Printing::Idle(last) => {
+                    let each = self.most.min(MOST_LETTERS).div_ceil(usize::from(SHARDS));
+                    let each = i32::try_from(each).unwrap_or(i32::MAX);
+                    let waiting = self.store.pending_messages(Channel::Letter, each).await?;
+                    if waiting.is_empty() {
+                        return Ok(summary);
+                    }
+                    let now = self.clock.now();
+                    match self.store.open_batch(last, waiting, now).await? {
+                        Some(batch) => batch,
+                        None => continue,
+                    }
+                }
+            };
+            let (printed, problems) = self.finish(&batch, show).await?;
+            summary.batches += 1;
+            summary.printed += printed;
+            summary.problems += problems;
+            if printed + problems == 0 {
+                // The index is behind and names letters that have left; the next run looks again.
+                return Ok(summary);
+            }
+        }
+    }
+
+    /// Takes a batch from wherever it stands to its end.
+    async fn finish(
+        &self,
+        batch: &Batch,
+        show: &(dyn Fn(&Printed<'_>) + Sync),
+    ) -> Result<(usize, usize), PrintError> {
+        let mut claims = Vec::with_capacity(batch.letters.len());
+        for ids in batch.letters.chunks(AT_ONCE) {
+            let claimed = ids.iter().map(|id| self.store.claim_letter(batch, id));
+            claims.extend(ids.iter().cloned().zip(try_join_all(claimed).await?));
+        }
+        let complete = claims.iter().any(|(_, c)| *c == LetterClaim::Closed);
+        let outcomes: Vec<_> = claims
+            .into_iter()
+            .filter_map(|(id, claim)| self.lay_out(id, claim))
+            .collect();
+        if !complete && !outcomes.is_empty() {
+            self.print(batch, &outcomes, show).await?;
+        }
+        let now = self.clock.now();
+        for outcomes in outcomes.chunks(AT_ONCE) {
+            let closed = outcomes.iter().map(|outcome| {
+                let ending = if outcome.page.is_ok() {
+                    Ending::Sent
+                } else {
+                    Ending::Refused
+                };
+                self.store.close_letter(batch, &outcome.id, ending, now)
+            });
+            try_join_all(closed).await?;
+        }
+        self.store.close_batch(batch).await?;
+        let problems = outcomes.iter().filter(|o| o.page.is_err()).count();
+        Ok((outcomes.len() - problems, problems))
+    }
+
+    fn lay_out(&self, id: MessageId, claim: LetterClaim) -> Option<Outcome> {
+        let letter = match claim {
+            LetterClaim::Taken(letter) => *letter,
+            LetterClaim::Unreadable => {
+                let page = Err("it can't be read".to_owned());
+                return Some(Outcome {
+                    id,
+                    letter: None,
+                    page,
+                });
+            }
+            LetterClaim::Gone | LetterClaim::Closed => return None,
+        };
+        let page = match self.portals.get(letter.portal.as_str()) {
+            Some(policy) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
+            None => Err("there is no such portal any more".to_owned()),
+        };
+        Some(Outcome {
+            id,
+            letter: Some(letter),
+            page,
+        })
+    }
+
+    /// Puts what is printed into the bucket, the manifest last.
+    async fn print(
+        &self,
+        batch: &Batch,
+        outcomes: &[Outcome],
+        show: &(dyn Fn(&Printed<'_>) + Sync),
+    ) -> Result<(), PrintError> {
+        let name = batch.id();
+        let key = |file: &str| format!("{name}/{file}");
+        let (mut manifest, mut problems) = (
+            csv::Writer::from_writer(Vec::new()),
+            csv::Writer::from_writer(Vec::new()),
+        );
+        manifest.write_record(["batch", "portal", "letter", "page", "kind"])?;
+        problems.write_record(["batch", "portal", "letter", "kind", "reason"])?;
+        let mut pages = Vec::new();
+        let mut wrong = 0;
+        for Outcome { id, letter, page } in outcomes {
+            let portal = letter.as_ref().map_or("", |l| l.portal.as_str());
+            let kind = letter.as_ref().map_or("", letters::kind);
+            match page {
+                Ok(page) => {
+                    pages.push(page.clone());
+                    let number = pages.len().to_string();
+                    manifest.write_record([name.as_str(), portal, id.as_str(), &number, kind])?;
+                }
+                Err(reason) => {
+                    wrong += 1;
+                    problems.write_record([name.as_str(), portal, id.as_str(), kind, reason])?;
+                }
+            }
+        }
+        let pdf = key("letters.pdf");
+        if !pages.is_empty() {
+            self.put(&pdf, "application/pdf", letters::pdf(&pages)?)
+                .await?;
+        }
+        if wrong > 0 {
+            tracing::error!(batch = %name, letters = wrong, "letters can't be printed; they are in the batch's problems.csv");
+            self.put(&key("problems.csv"), CSV, written(problems)?)
+                .await?;
+        }
+        self.put(&key("manifest.csv"), CSV, written(manifest)?)
+            .await?;
+        let printed = outcomes
+            .iter()
+            .filter_map(|o| Some((o.letter.as_ref()?, o.page.as_ref().ok()?)));
+        for (i, (letter, page)) in printed.enumerate() {
+            show(&Printed {
+                pdf: &pdf,
+                number: i + 1,
+                letter,
+                page,
+            });
+        }
+        Ok(())
+    }
+
+    async fn put(&self, key: &str, kind: &str, bytes: Vec<u8>) -> Result<(), PrintError> {
+        let put = self.s3.put_object().bucket(&self.bucket).key(key);
+        let put = put.content_type(kind).body(bytes.into()).send().await;
+        put.map(drop).map_err(|e| PrintError::Put {
+            file: key.to_owned(),
+            cause: match &e {
+                SdkError::ServiceError(answer) => {
+                    answer.err().code().unwrap_or("unnamed").to_owned()
+                }
+                _ => "no answer".to_owned(),
+            },
+        })
+    }
+}
+
+const CSV: &str = "text/csv; charset=utf-8";
+
+fn written(list: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, csv::Error> {
+    list.into_inner().map_err(|e| e.into_error().into())
+}
+
+/// The day of a letter, its portal and identifier: a name under which one finds it.
+pub fn file_name(letter: &Letter) -> String {
+    let day: Date = letter.dated;
+    format!("{day}-{}-{}", letter.portal, letter.id)
+}
+
+/// The part of EventBridge's daily event that matters here: that it is one.
+#[derive(Debug, Deserialize)]
+pub struct Scheduled {
+    /// `Scheduled Event`.
+    #[serde(rename = "detail-type")]
+    pub detail_type: String,
+}
+
+impl Scheduled {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// What it should have been.
+    pub fn parse(event: Value) -> Result<Self, Malformed> {
+        match serde_json::from_value(event) {
+            Ok(Self { detail_type }) if detail_type == "Scheduled Event" => {
+                Ok(Self { detail_type })
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// An event that isn't the schedule's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "print-letters takes EventBridge's scheduled event, whose detail-type is \"Scheduled Event\""
+)]
+pub struct Malformed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_schedules_event_starts_printing() {
+        assert!(
+            Scheduled::parse(
+                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
+            )
+            .is_ok()
+        );
+        for other in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!("x"),
+            json!({ "detail-type": 7 }),
+            json!({ "detail-type": "Object Created" }),
+        ] {
+            assert_eq!(Scheduled::parse(other).unwrap_err(), Malformed);
+        }
+    }
 }

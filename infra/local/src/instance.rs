@@ -15,16 +15,16 @@ use axum::response::Response;
 use dynoxide::Database;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::Courier;
-use vestibule_domain::letter::Letter;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Api, App, Clock, Portals, Source};
 use vestibule_import_records::Summary;
-use vestibule_mail::letters::RenderedLetter;
+use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
 
@@ -99,6 +99,8 @@ pub struct Instance {
     pub inbox: Inbox,
     /// What takes mails from the outbox to SES.
     pub courier: Courier,
+    /// What prints letters into the bucket.
+    pub printer: Printer,
     /// A client of its DynamoDB without the interceptors.
     pub db: aws_sdk_dynamodb::Client,
     /// The names of its tables.
@@ -115,7 +117,7 @@ pub struct Instance {
     _buckets: Option<TempDir>,
 }
 
-/// Where printed letters go: a folder, or a list in memory.
+/// Where one looks at printed letters without their PDF: a folder, or a list in memory.
 #[derive(Debug, Clone)]
 enum Letters {
     Folder(PathBuf),
@@ -123,14 +125,16 @@ enum Letters {
 }
 
 /// A letter as it was printed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedLetter {
     /// Its name: day, portal and identifier.
     pub name: String,
     /// As text.
     pub text: String,
-    /// As a page of paper.
-    pub html: String,
+    /// The key of the PDF, in the bucket of letters.
+    pub pdf: String,
+    /// Its page there, from 1.
+    pub page: usize,
 }
 
 /// What every function does before its own work.
@@ -267,6 +271,14 @@ impl Instance {
             configuration_set: None,
             clock: app.clock.clone(),
         };
+        let printer = Printer {
+            store: app.store.clone(),
+            portals: Arc::clone(&app.portals),
+            s3: s3.clone(),
+            bucket: LETTERS.to_owned(),
+            clock: app.clock.clone(),
+            most: MOST_LETTERS,
+        };
         let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
         let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
         let letters = match &options.data {
@@ -277,6 +289,7 @@ impl Instance {
             app,
             inbox,
             courier,
+            printer,
             db: plain,
             tables: options.tables,
             s3,
@@ -325,8 +338,8 @@ impl Instance {
         Ok(at_work(IMPORT_RECORDS, imported).await?)
     }
 
-    /// Brings what was written since the last time to where it goes: mails to SES, letters to the
-    /// folder.
+    /// Brings what was written since the last time to where it goes: mails to SES, letters,
+    /// all that wait in one batch, to the bucket.
     ///
     /// # Errors
     /// When the stream or the outbox can't be read, or a letter can't be written.
@@ -359,18 +372,17 @@ impl Instance {
         Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
     }
 
-    async fn print_letters(&self) -> Result<usize, StartError> {
-        let now = self.app.clock.now();
-        let letters = self.letters.clone();
-        let write = |letter: &Letter, rendered: &RenderedLetter| letters.keep(letter, rendered);
-        let printed = vestibule_print_letters::print_pending(
-            &self.app.store,
-            &self.app.portals,
-            now,
-            100,
-            write,
-        );
-        Ok(at_work(PRINT_LETTERS, printed).await?)
+    /// Prints what waits now, as the daily batch does.
+    ///
+    /// # Errors
+    /// When the outbox or the bucket can't be reached.
+    pub async fn print_letters(&self) -> Result<PrintSummary, StartError> {
+        let show = |printed: &Printed<'_>| {
+            if let Err(error) = self.letters.keep(printed) {
+                tracing::error!(%error, "a letter can't be shown; it is in the bucket");
+            }
+        };
+        Ok(at_work(PRINT_LETTERS, self.printer.run_and_show(&show)).await?)
     }
 
     /// The letters that were printed, in the order of printing.
@@ -378,66 +390,47 @@ impl Instance {
         self.letters.all()
     }
 
-    /// The folder of letters, where there is one.
-    pub fn letters_folder(&self) -> Option<&Path> {
+    /// The folder that the bucket of letters is kept in, where it stays.
+    pub fn letters_folder(&self) -> Option<PathBuf> {
         match &self.letters {
-            Letters::Folder(folder) => Some(folder),
+            Letters::Folder(folder) => Some(folder.with_file_name(folder::BUCKETS).join(LETTERS)),
             Letters::Memory(_) => None,
         }
     }
 }
 
 impl Letters {
-    fn keep(&self, letter: &Letter, rendered: &RenderedLetter) -> std::io::Result<()> {
-        let name = format!("{}-{}-{}", letter.dated, letter.portal, letter.id);
+    fn keep(&self, printed: &Printed<'_>) -> Result<(), StartError> {
+        let letter = PrintedLetter {
+            name: file_name(printed.letter),
+            text: printed.page.text(),
+            pdf: printed.pdf.to_owned(),
+            page: printed.number,
+        };
         match self {
             Self::Folder(folder) => {
                 fs::create_dir_all(folder)?;
-                fs::write(folder.join(format!("{name}.html")), &rendered.html)?;
-                fs::write(folder.join(format!("{name}.txt")), &rendered.text)
+                let file = folder.join(format!("{}.json", letter.name));
+                fs::write(file, serde_json::to_vec_pretty(&letter)?)?;
             }
             Self::Memory(list) => {
-                let mut list = list
-                    .lock()
-                    .map_err(|_| std::io::Error::other("the letters are locked"))?;
-                list.retain(|l| l.name != name);
-                list.push(PrintedLetter {
-                    name,
-                    text: rendered.text.clone(),
-                    html: rendered.html.clone(),
-                });
-                Ok(())
+                let mut list = list.lock().map_err(|_| "the letters are locked")?;
+                list.retain(|l| l.name != letter.name);
+                list.push(letter);
             }
         }
+        Ok(())
     }
 
     fn all(&self) -> Vec<PrintedLetter> {
         match self {
             Self::Folder(folder) => {
-                let mut printed: Vec<_> = fs::read_dir(folder)
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|entry| {
-                        let entry = entry.ok()?;
-                        let path = entry.path();
-                        let name = path.file_name()?.to_str()?.strip_suffix(".txt")?.to_owned();
-                        let html =
-                            fs::read_to_string(path.with_extension("html")).unwrap_or_default();
-                        let at = entry.metadata().and_then(|m| m.modified()).ok();
-                        Some((
-                            at,
-                            PrintedLetter {
-                                name,
-                                text: fs::read_to_string(&path).ok()?,
-                                html,
-                            },
-                        ))
-                    })
-                    .collect();
-                printed.sort_by(|(a_at, a), (b_at, b)| {
-                    a_at.cmp(b_at).then_with(|| a.name.cmp(&b.name))
-                });
-                printed.into_iter().map(|(_, letter)| letter).collect()
+                let files = fs::read_dir(folder).into_iter().flatten();
+                let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+                let mut printed: Vec<PrintedLetter> =
+                    files.filter_map(|entry| read(entry.ok()?.path())).collect();
+                printed.sort_by(|a, b| (&a.pdf, a.page).cmp(&(&b.pdf, b.page)));
+                printed
             }
             Self::Memory(list) => list.lock().map(|l| l.clone()).unwrap_or_default(),
         }

@@ -11,7 +11,7 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::letter::{Letter, LetterText};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{AddressLine, Country, PostalAddress, Sensitive};
-use vestibule_mail::letters::render;
+use vestibule_mail::letters::{Unprintable, lay_out, pdf};
 
 fn address(lines: &[&str], city: &str, region: &str, code: &str, country: &str) -> PostalAddress {
     let line = |text: &&str| AddressLine::parse(text).unwrap();
@@ -45,23 +45,40 @@ fn letter(
     }
 }
 
+/// The text of a PDF, page by page.
+fn texts(pdf: &[u8]) -> Vec<String> {
+    pdf_extract::extract_text_from_mem_by_pages(pdf).unwrap()
+}
+
+/// The text of a letter that is printed alone.
+fn printed(letter: &Letter, policy: &Policy) -> String {
+    let mut pages = texts(&pdf(&[lay_out(letter, policy).unwrap()]).unwrap());
+    assert_eq!(pages.len(), 1, "one letter is one page");
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    let page = lay_out(letter, policy).unwrap();
+    assert_eq!(
+        bare(&pages.remove(0)),
+        bare(&page.text()),
+        "what is printed is what is shown"
+    );
+    page.text()
+}
+
 fn check(name: &str, letter: &Letter, policy: &Policy) {
-    let rendered = render(letter, policy);
-    for part in [&rendered.text, &rendered.html] {
-        let desk = &policy.help_desk;
-        for named in [
-            &policy.title,
-            &policy.plan.name,
-            &desk.name,
-            &desk.phone,
-            &desk.hours,
-        ] {
-            assert!(part.contains(named.as_str()), "{named}\n{part}");
-        }
-        assert!(part.contains(&format!("{}/pin", policy.site)), "{part}");
+    let text = printed(letter, policy);
+    let flowing = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let desk = &policy.help_desk;
+    for named in [
+        &policy.title,
+        &policy.plan.name,
+        &desk.name,
+        &desk.phone,
+        &desk.hours,
+    ] {
+        assert!(flowing.contains(named.as_str()), "{named}\n{text}");
     }
-    insta::assert_snapshot!(format!("{name}.txt"), rendered.text);
-    insta::assert_snapshot!(format!("{name}.html"), rendered.html);
+    assert!(flowing.contains(&format!("{}/pin", policy.site)), "{text}");
+    insta::assert_snapshot!(name, text);
 }
 
 #[test]
@@ -163,29 +180,85 @@ fn hostile_names_stay_names() {
     let policy = policy("provider");
     let name = "<script>alert(1)</script>";
     let to = address(&[name, name], name, name, name, "US");
-    let rendered = render(
-        &letter(&policy, to, "Eve\n\nYour PIN: 0000 <script>", Some(name)),
-        &policy,
-    );
-    assert!(!rendered.html.contains("<script"), "{}", rendered.html);
+    let letter = letter(&policy, to, "Eve\n\nYour PIN: 0000 <script>", Some(name));
+    let text = printed(&letter, &policy);
     assert!(
-        !rendered
-            .text
-            .lines()
-            .any(|l| l.starts_with("Your PIN: 0000")),
-        "{}",
-        rendered.text
+        !text.lines().any(|l| l.trim().starts_with("Your PIN: 0000")),
+        "{text}"
     );
-    assert_eq!(format!("{rendered:?}"), "RenderedLetter(***)");
+    assert_eq!(
+        format!("{:?}", lay_out(&letter, &policy).unwrap()),
+        "Page(***)"
+    );
+}
+
+#[test]
+fn names_with_accents_in_greek_and_in_cyrillic_are_printed_and_others_are_named_instead_of_boxes() {
+    let policy = policy("member");
+    let to = |name: &str| address(&[name, "1 Elm Street"], "Springfield", "IL", "62701", "US");
+    for name in [
+        "Zoë O’Brien-Núñez",
+        "Nguyễn Thị Ánh",
+        "Łukasz Żółć",
+        "Ελένη Παπαδοπούλου",
+        "Ольга Щербакова",
+    ] {
+        let text = printed(&letter(&policy, to(name), name, None), &policy);
+        assert_eq!(
+            text.matches(name).count(),
+            2,
+            "address and greeting\n{text}"
+        );
+    }
+    for (name, missing) in [("王芳", "U+738B U+82B3"), ("علي", "U+0639 U+0644 U+064A")] {
+        let error = lay_out(&letter(&policy, to(name), name, None), &policy).unwrap_err();
+        assert_eq!(error.to_string(), format!("the font has no {missing}"));
+    }
+}
+
+#[test]
+fn an_address_too_long_for_the_window_is_not_cut_off() {
+    let policy = policy("member");
+    let wide = "W".repeat(60);
+    let to = address(&[&wide, "1 Elm Street"], "Springfield", "IL", "62701", "US");
+    assert_eq!(
+        lay_out(&letter(&policy, to, "Grace", None), &policy),
+        Err(Unprintable::TooLong)
+    );
+}
+
+#[test]
+fn pages_come_in_their_order_and_the_same_letters_give_the_same_bytes() {
+    let policy = policy("member");
+    let pages = || -> Vec<_> {
+        (0..50)
+            .map(|n| {
+                let name = format!("Grace Hopper {n}.");
+                let to = address(&[&name, "1 Elm Street"], "Springfield", "IL", "62701", "US");
+                lay_out(&letter(&policy, to, &name, None), &policy).unwrap()
+            })
+            .collect()
+    };
+    let first = pdf(&pages()).unwrap();
+    let texts = texts(&first);
+    assert_eq!(texts.len(), 50);
+    for (n, text) in texts.iter().enumerate() {
+        assert_eq!(
+            text.matches(&format!("Grace Hopper {n}.")).count(),
+            2,
+            "{text}"
+        );
+    }
+    assert!(first == pdf(&pages()).unwrap());
 }
 
 proptest! {
     #[test]
-    fn any_letter_can_be_written(
-        lines in proptest::collection::vec("\\PC{0,60}", 5),
+    fn any_letter_is_printed_or_said_to_be_unprintable(
+        lines in proptest::collection::vec("\\PC{0,60}|[a-zA-Zà-ž ]{0,60}", 5),
         country in proptest::sample::select(&["US", "DE", "GB", "CA", "JP", "HK", "PR", "BR", "IE", "MX"][..]),
-        name in "[\\s\\S]{0,60}",
-        pin in "[\\s\\S]{0,20}",
+        name in "[\\s\\S]{0,60}|[a-zA-Zà-ž ]{0,60}",
+        pin in "[\\s\\S]{0,20}|[0-9]{4,8}",
         day in (-9999i16..=9999).prop_map(|y| Date::new(y, 1, 1).unwrap()),
     ) {
         let parts: Vec<_> = lines.iter().filter_map(|l| AddressLine::parse(l).ok()).collect();
@@ -202,8 +275,8 @@ proptest! {
         let mut letter = letter(&policy, to, &name, Some(&name));
         letter.dated = day;
         letter.says = LetterText::Pin { greeting: name, organisation: None, pin: Sensitive::new(pin), usable_until: day };
-        let rendered = render(&letter, &policy);
-        prop_assert!(!rendered.text.chars().any(|c| c.is_control() && c != '\n'));
-        prop_assert!(!rendered.html.chars().any(|c| c.is_control() && c != '\n'));
+        if let Ok(page) = lay_out(&letter, &policy) {
+            prop_assert!(pdf(&[page]).unwrap().starts_with(b"%PDF-"));
+        }
     }
 }

@@ -55,6 +55,8 @@ type OnConflict = Option<Unique>;
 struct Writes<'a> {
     store: &'a Store,
     items: Vec<(TransactWriteItem, OnConflict)>,
+    /// Which of the items withdraw letters.
+    withdrawals: Vec<usize>,
 }
 
 /// How often a transaction that ran into another one is tried again.
@@ -73,6 +75,7 @@ impl Store {
         let mut writes = Writes {
             store: self,
             items: Vec::new(),
+            withdrawals: Vec::new(),
         };
         for change in &decision.changes {
             writes.change(change, rng)?;
@@ -81,7 +84,8 @@ impl Store {
             writes.message(message, decision.audit.at, rng)?;
         }
         writes.audit(&decision.audit)?;
-        let (items, meanings): (Vec<_>, Vec<_>) = writes.items.into_iter().unzip();
+        let mut withdrawals = writes.withdrawals;
+        let (mut items, mut meanings): (Vec<_>, Vec<_>) = writes.items.into_iter().unzip();
         for round in 0.. {
             let sent = self
                 .db
@@ -90,6 +94,15 @@ impl Store {
                 .send()
                 .await;
             let Err(error) = sent else { return Ok(()) };
+            let leaving = leaving(&error, &std::mem::take(&mut withdrawals));
+            if !leaving.is_empty() {
+                // Those letters are being printed and go out; the rest is done without them.
+                for i in leaving.into_iter().rev() {
+                    items.remove(i);
+                    meanings.remove(i);
+                }
+                continue;
+            }
             if collided(&error) && round < CONFLICT_RETRIES {
                 tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
                 continue;
@@ -109,6 +122,18 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
                 .collect(),
         ),
         _ => None,
+    }
+}
+
+/// Of the letters that were to be withdrawn, those that are past it, where nothing else is wrong.
+fn leaving(error: &SdkError<TransactWriteItemsError>, withdrawals: &[usize]) -> Vec<usize> {
+    let reasons = reasons(error).unwrap_or_default();
+    let failed = (0..reasons.len()).filter(|i| reasons[*i] == "ConditionalCheckFailed");
+    let failed: Vec<_> = failed.collect();
+    if failed.iter().all(|i| withdrawals.contains(i)) {
+        failed
+    } else {
+        Vec::new()
     }
 }
 
@@ -194,7 +219,7 @@ impl Writes<'_> {
                 &session.account,
                 &session.id,
             )),
-            Change::WithdrawLetter(id) => self.delete(keys::message(id)),
+            Change::WithdrawLetter(id) => self.withdraw(keys::message(id)),
             Change::ForgetAttempts(AttemptKey(pk)) => self.delete(Key {
                 pk: pk.clone(),
                 sk: "G".into(),
@@ -434,6 +459,22 @@ impl Writes<'_> {
                 .set_item(Some(row)),
             None,
         )
+    }
+
+    /// Takes a letter back, unless it is in a batch that is being printed.
+    fn withdraw(&mut self, key: Key) -> Result<(), Unavailable> {
+        let delete = Delete::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(key.into_item()))
+            .condition_expression("attribute_not_exists(printed_in) OR #state <> :pending")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
+            .build()
+            .map_err(Unavailable::new)?;
+        self.withdrawals.push(self.items.len());
+        self.items
+            .push((TransactWriteItem::builder().delete(delete).build(), None));
+        Ok(())
     }
 
     fn delete(&mut self, key: Key) -> Result<(), Unavailable> {

@@ -131,6 +131,11 @@ pub(crate) fn attempts(kind: &str, digest: &str, window: i64) -> Key {
     Key::new(format!("G#{kind}#{digest}#{window}"), "G")
 }
 
+/// The batch of letters that is being printed.
+pub(crate) fn batch() -> Key {
+    Key::new("L".into(), "L")
+}
+
 pub(crate) fn keyring() -> Key {
     Key::new("K".into(), "K")
 }

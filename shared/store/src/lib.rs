@@ -3,7 +3,7 @@
 //! Writing is [`Store::commit`], which takes a [`vestibule_domain::Decision`] and so never happens
 //! without an audit entry; reading is one round trip a request. Beside them stand three kinds of
 //! item that aren't decisions: counters of guesses ([`attempts`]), the outbox's own bookkeeping
-//! ([`outbox`]), and plan records ([`records`]).
+//! ([`outbox`], [`batches`]), and plan records ([`records`]).
 //!
 //! # Access patterns
 //!
@@ -19,11 +19,13 @@
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
+//! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
 //! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
 //! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
 
 pub mod attempts;
+pub mod batches;
 mod collisions;
 mod commit;
 mod item;

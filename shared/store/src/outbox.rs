@@ -4,6 +4,8 @@
 //! sealed payload goes too. Whoever dies in between lets the claim lapse, and the message is sent
 //! by the next to come: nothing is lost, and only a death between sending and marking sends twice.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 use vestibule_domain::ids::MessageId;
@@ -23,7 +25,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Mail => "mail",
             Self::Letter => "letter",
@@ -41,7 +43,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
             Self::Refused => "refused",
@@ -50,13 +52,13 @@ impl Ending {
 }
 
 /// Over how many partitions the index of pending messages is spread.
-const SHARDS: u8 = 4;
+pub const SHARDS: u8 = 4;
 
 /// How long a claim keeps others away.
 const CLAIM: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long the trace of a sent message is kept.
-const TRACE: SignedDuration = SignedDuration::from_hours(24 * 30);
+pub(crate) const TRACE: SignedDuration = SignedDuration::from_hours(24 * 30);
 
 /// The index partition of a message.
 pub(crate) fn shard_of(channel: &str, id: &MessageId) -> String {
@@ -106,17 +108,21 @@ impl Store {
             }
             Err(e) => return Err(Unavailable::call(e)),
         };
-        let sealed = item
-            .get("payload")
-            .and_then(|p| p.as_s().ok())
-            .ok_or_else(|| Unavailable::corrupt("a message"))?;
-        let plain = self
-            .keyring
-            .open(Purpose::Outbox, &keys::message(id).pk, sealed)
-            .map_err(Unavailable::new)?;
-        let message =
-            serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a message"))?;
-        Ok(Some(message))
+        self.open_message(id, &item)
+            .map(Some)
+            .ok_or_else(|| Unavailable::corrupt("a message"))
+    }
+
+    /// What an item of the outbox says; none if it can't be read.
+    pub(crate) fn open_message(
+        &self,
+        id: &MessageId,
+        item: &HashMap<String, AttributeValue>,
+    ) -> Option<Message> {
+        let sealed = item.get("payload")?.as_s().ok()?;
+        let key = keys::message(id).pk;
+        let plain = self.keyring.open(Purpose::Outbox, &key, sealed).ok()?;
+        serde_json::from_slice(&plain).ok()
     }
 
     /// Ends a message's way and erases what it said.

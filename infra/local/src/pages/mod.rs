@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vestibule_http::Portals;
 
-use crate::instance::PrintedLetter;
+use crate::instance::{LETTERS, PrintedLetter};
 use crate::people::People;
 use crate::standins::ses::ReceivedMail;
 use crate::{Instance, StartError};
@@ -56,6 +56,7 @@ pub fn router(site: Site) -> Router {
         .route("/inbox/{number}", get(mail))
         .route("/letters", get(letters))
         .route("/letters/{name}", get(letter))
+        .route("/letters/{name}/printed.pdf", get(printed))
         .route("/api", get(reference))
         .route("/api/scalar.js", get(scalar))
         .route(
@@ -207,6 +208,36 @@ async fn letter(State(site): State<Site>, Path(name): Path<String>) -> Response 
                 letter,
             },
         ),
+        None => missing("letter", "/letters", mails, letters),
+    }
+}
+
+/// The PDF of the batch that a letter was printed with.
+async fn printed(State(site): State<Site>, Path(name): Path<String>) -> Response {
+    let all = site.instance.letters();
+    let (mails, letters) = (site.instance.inbox.len(), all.len());
+    let Some(letter) = all.into_iter().find(|l| l.name == name) else {
+        return missing("letter", "/letters", mails, letters);
+    };
+    let got = site
+        .instance
+        .s3
+        .get_object()
+        .bucket(LETTERS)
+        .key(letter.pdf);
+    let bytes = match got.send().await {
+        Ok(got) => got.body.collect().await.ok(),
+        Err(_) => None,
+    };
+    match bytes {
+        Some(bytes) => {
+            let headers = [
+                (CONTENT_TYPE, "application/pdf"),
+                (CACHE_CONTROL, "no-store"),
+                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, bytes.into_bytes()).into_response()
+        }
         None => missing("letter", "/letters", mails, letters),
     }
 }

@@ -1,0 +1,34 @@
+//! The function on Lambda.
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+use vestibule_http::settings::{self, StartError};
+use vestibule_print_letters::{MOST_LETTERS, Printer, Scheduled};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    settings::log_as_json();
+    let app = settings::app().await?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let printer = Printer {
+        store: app.store,
+        portals: app.portals,
+        s3: aws_sdk_s3::Client::new(&aws),
+        bucket: settings::setting("LETTERS_BUCKET", "the bucket of printed letters")?,
+        clock: app.clock,
+        most: MOST_LETTERS,
+    };
+    let printer = &printer;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        Scheduled::parse(event.payload)?;
+        let done = printer.run().await?;
+        tracing::info!(
+            batches = done.batches,
+            printed = done.printed,
+            problems = done.problems,
+            "letters are printed"
+        );
+        Ok::<_, StartError>(())
+    }))
+    .await
+}
