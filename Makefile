@@ -8,7 +8,8 @@ ARCH ?= arm64
 PROFILE ?= release
 
 BUILT = target/lambda
-FUNCTIONS = $(notdir $(patsubst %/src/main.rs,%,$(wildcard functions/*/src/main.rs)))
+# The names of the [[bin]] sections.
+FUNCTIONS = $(shell sed -n '/^\[\[bin\]\]/{n;s/^name = "\(.*\)"/\1/p;}' functions/*/Cargo.toml)
 
 # Without it the first random number in a container's life takes some 50 ms of CPU.
 export AWS_LC_SYS_NO_JITTER_ENTROPY = 1

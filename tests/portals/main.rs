@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod agent;
+mod audit;
 mod bad_input;
+mod bulk;
+mod clockwork;
 mod cost;
+mod deliveries;
 mod eighth_portal;
 mod ends;
 mod faults;
 mod feeds;
 mod group;
+mod help_desk;
 mod invitations;
 mod letters;
 mod managing;
@@ -23,7 +28,9 @@ mod provider;
 mod races;
 mod recovery;
 mod refusals;
+mod reissue;
 mod restart;
+mod reviews;
 mod secrecy;
 mod sessions;
 mod template;

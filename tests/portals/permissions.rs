@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{
-    PASSWORD, agent, dental, group_principal, member, provider, with, without,
+    PASSWORD, agent, dental, group_principal, member, office_manager_terms, provider, with, without,
 };
 use vestibule_tests::{World, another, code_in, pin_in};
 
@@ -37,7 +37,7 @@ const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organisation";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
-const ROUTES: [(&str, &str, &[&str]); 39] = [
+const ROUTES: &[(&str, &str, &[&str])] = &[
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
     ("GET", "/{portal}/entitlements", &[""]),
@@ -48,6 +48,19 @@ const ROUTES: [(&str, &str, &[&str]); 39] = [
     ("GET", "/{portal}/users", &["", "by last sign-in"]),
     ("GET", "/{portal}/users.csv", &[""]),
     ("GET", "/{portal}/users/{id}", &WHOSE),
+    ("GET", "/{portal}/agents", &[""]),
+    ("GET", "/{portal}/me/agreements", &[""]),
+    (
+        "POST",
+        "/{portal}/me/agreements/{id}/acceptance",
+        &["an unknown agreement"],
+    ),
+    ("POST", "/{portal}/me/organisations", &["an unknown number"]),
+    ("POST", "/{portal}/me/invitations", &["an unknown link"]),
+    ("GET", "/{portal}/me/activity", &[""]),
+    ("GET", "/{portal}/audit-events", &[""]),
+    ("GET", "/{portal}/audit-events.csv", &[""]),
+    ("GET", "/{portal}/audit-events.jsonl", &[""]),
     ("POST", "/{portal}/sessions", &["an unknown name"]),
     ("POST", "/{portal}/password-resets", &["an unknown name"]),
     (
@@ -137,6 +150,87 @@ const ROUTES: [(&str, &str, &[&str]); 39] = [
         "DELETE",
         "/{portal}/users/{id}",
         &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/registration-code",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/password-reset",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    (
+        "POST",
+        "/{portal}/users/{id}/user-name-reminder",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    ("POST", "/{portal}/invitations.csv", &["no file"]),
+    ("POST", "/{portal}/users.csv", &["no file"]),
+    ("POST", "/{portal}/access-reviews", &[""]),
+    ("GET", "/{portal}/access-reviews/current", &[""]),
+    (
+        "PUT",
+        "/{portal}/access-reviews/current/users/{id}",
+        &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
+    ),
+    ("POST", "/{portal}/accounts/search", &[""]),
+    ("GET", "/{portal}/accounts/{account_portal}/{id}", &[""]),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/pin",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/registration-code",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/invitation",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/password-reset",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/unlock",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/reinstatement",
+        &[""],
+    ),
+    (
+        "PUT",
+        "/{portal}/accounts/{account_portal}/{id}/user-name",
+        &[""],
+    ),
+    (
+        "PUT",
+        "/{portal}/accounts/{account_portal}/{id}/subscriptions",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/agreements",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/removal",
+        &[""],
+    ),
+    (
+        "POST",
+        "/{portal}/accounts/{account_portal}/{id}/record-detachment",
+        &[""],
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
@@ -233,13 +327,21 @@ impl Site {
                 .clone()
                 .unwrap_or_else(|| NOBODYS.to_owned());
         };
-        let id = invited(first, self.next()).await;
+        let role = match self.portal {
+            "help-desk" => "help_desk_reader",
+            _ => "user",
+        };
+        let id = invited(first, self.next(), role).await;
         *self.invitation.borrow_mut() = Some(id.clone());
         id
     }
 
     /// Somebody of the first organisation who waits for approval.
     async fn pending(&self) -> String {
+        if self.portal == "help-desk" {
+            // Nobody waits there.
+            return self.users[0].clone();
+        }
         let Some(first) = self
             .first
             .as_ref()
@@ -277,16 +379,23 @@ impl Site {
         }
         let n = self.next();
         let administers = [ADMINISTRATOR, LOWERED].contains(&what);
-        let role = if administers { "administrator" } else { "user" };
+        let role = match (self.portal, administers) {
+            ("help-desk", true) => "principal",
+            ("help-desk", false) => "help_desk_reader",
+            (_, true) => "administrator",
+            (_, false) => "user",
+        };
         let id = if self.first.is_some() {
             let name = format!("victim{n}");
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
-            let path = format!("/users/{id}/approval");
-            let approved = principal
-                .post(&path, json!({ "services": [] }))
-                .await
-                .unwrap();
-            assert_eq!(approved.status, 200, "{}", approved.text);
+            if self.portal != "help-desk" {
+                let path = format!("/users/{id}/approval");
+                let approved = principal
+                    .post(&path, json!({ "services": [] }))
+                    .await
+                    .unwrap();
+                assert_eq!(approved.status, 200, "{}", approved.text);
+            }
             id
         } else {
             let mut body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("victim{n}@example.com"), "role": role });
@@ -393,6 +502,25 @@ impl Site {
         let plain = || below.to_owned();
         let [own, other, elsewhere] = &self.users;
         match (method, below) {
+            (_, of_account) if of_account.starts_with("/accounts/") => {
+                let theirs = elsewhere_of(self.portal);
+                let mut body = json!({ "reason": "Somebody tries what they may" });
+                match of_account.rsplit('/').next().unwrap() {
+                    "search" => body = json!({ "portal": theirs, "user_name": "strange.person" }),
+                    "invitation" => body["email"] = "some1000@example.com".into(),
+                    "user-name" => body["user_name"] = format!("stranger{n}").into(),
+                    "subscriptions" => body["subscriptions"] = json!([]),
+                    "agreements" => {
+                        body["agreement"] = "producer_agreement".into();
+                        body["revision"] = "2026-01".into();
+                    }
+                    _ => {}
+                }
+                let path = below
+                    .replace("{account_portal}", theirs)
+                    .replace("{id}", elsewhere);
+                (path, Some(body).filter(|_| method != "GET"))
+            }
             ("POST", "/sessions") => (
                 plain(),
                 Some(json!({ "user_name": format!("nobody{n}"), "password": PASSWORD })),
@@ -470,9 +598,34 @@ impl Site {
                 let body = json!({ "status": status });
                 (with_id(self.target(actor, what).await), Some(body))
             }
+            (
+                "POST",
+                "/users/{id}/registration-code"
+                | "/users/{id}/password-reset"
+                | "/users/{id}/user-name-reminder",
+            ) => (with_id(self.target(actor, what).await), None),
+            ("POST", "/access-reviews" | "/invitations.csv" | "/users.csv") => (plain(), None),
+            ("PUT", "/access-reviews/current/users/{id}") => (
+                with_id(self.target(actor, what).await),
+                Some(json!({ "answer": "confirmed" })),
+            ),
             ("DELETE", "/users/{id}") => (with_id(self.target(actor, what).await), None),
             ("DELETE", "/sessions/{id}") => (with_id(self.session(actor, what).await), None),
             ("POST", "/registrations") => (plain(), Some(unknown_number(self.portal, n))),
+            ("POST", "/me/agreements/{id}/acceptance") => (
+                with_id("unknown_terms".into()),
+                Some(json!({ "revision": "2026-01" })),
+            ),
+            ("POST", "/me/organisations") => {
+                let full = unknown_number(self.portal, n);
+                let mut body =
+                    json!({ "way": full["way"], "proof": full["proof"], "may_sign": true });
+                if self.portal == "provider" {
+                    body["postal_address"] = full["postal_address"].clone();
+                }
+                (plain(), Some(body))
+            }
+            ("POST", "/me/invitations") => (plain(), Some(json!({ "token": "vi.unknown.link" }))),
             ("POST", "/invitations/look-up") => {
                 (plain(), Some(json!({ "token": "vi.unknown.link" })))
             }
@@ -546,7 +699,7 @@ impl Site {
     async fn grid(self) -> String {
         let roles: Vec<_> = self.actors.iter().map(|a| a.role.to_owned()).collect();
         let mut lines = vec![(format!("{} ", self.portal), roles)];
-        for (method, route, tried) in ROUTES {
+        for &(method, route, tried) in ROUTES {
             for what in tried {
                 let mut cells = Vec::new();
                 for actor in &self.actors {
@@ -702,8 +855,8 @@ fn fit(portal: &str, body: &mut Value) {
 }
 
 /// Invites somebody; the invitation's id.
-async fn invited(administrator: &Client, n: u32) -> String {
-    let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com") });
+async fn invited(administrator: &Client, n: u32, role: &str) -> String {
+    let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com"), "role": role });
     let answer = administrator.post("/invitations", body).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
     answer.text_at("/id").to_owned()
@@ -768,10 +921,15 @@ async fn further_session(client: &Client, password: &str, n: u32) -> String {
     current["id"].as_str().unwrap().to_owned()
 }
 
+/// The other portal.
+fn elsewhere_of(portal: &str) -> &'static str {
+    if portal == "group" { "agent" } else { "group" }
+}
+
 /// Somebody of another portal, who brings their session here, with their id, and an invitation and
 /// a session of theirs.
 async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
-    let there = if portal == "group" { "agent" } else { "group" };
+    let there = elsewhere_of(portal);
     let body = if there == "agent" {
         agent()
     } else {
@@ -783,7 +941,7 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
         .sign_in(registered.text_at("/user_name"), PASSWORD)
         .await
         .unwrap();
-    let invitation = invited(&client, 1_000).await;
+    let invitation = invited(&client, 1_000, "user").await;
     let session = further_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(answer.text_at("/token"));
     let id = registered.text_at("/user_id").to_owned();
@@ -844,7 +1002,7 @@ async fn by_invitation(
         id_of(&two).await,
         strange_user,
     ];
-    let invitations = [invited(&two, 2_000).await, strange_invitation];
+    let invitations = [invited(&two, 2_000, "user").await, strange_invitation];
     let sessions = [
         further_session(&two, PASSWORD, 2_000).await,
         strange_session,
@@ -1108,7 +1266,11 @@ async fn practice_portal() {
         json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
     );
     let manager = with(
-        with(manager, "/way", "dental_office_manager"),
+        with(
+            with(manager, "/way", "dental_office_manager"),
+            "/accepts",
+            office_manager_terms(),
+        ),
         "/user_name",
         "office.manager",
     );
@@ -1160,5 +1322,33 @@ async fn practice_portal() {
         Actor::new("office manager of another", manager.clone()),
     ];
     let site = without_invitations(world, "practice", actors, Some(&omar), [&user, &manager]).await;
+    insta::assert_snapshot!(site.grid().await);
+}
+
+#[tokio::test]
+async fn help_desk_portal() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let first = Some(desk.supervisor.clone());
+    let actors = vec![
+        Actor::new("reader", desk.reader.clone()),
+        Actor::new("agent", desk.agent.clone()),
+        Actor::new("supervisor", desk.supervisor.clone()),
+    ];
+    let users = [&desk.reader, &desk.agent];
+    let site = without_invitations(world, "help-desk", actors, first.as_ref(), users).await;
+    // Nobody is of another organisation: the help desk has one.
+    let users = [
+        site.users[0].clone(),
+        NOBODYS.to_owned(),
+        site.users[2].clone(),
+    ];
+    let sessions = [NOBODYS.to_owned(), site.sessions[1].clone()];
+    let site = Site {
+        first,
+        users,
+        sessions,
+        ..site
+    };
     insta::assert_snapshot!(site.grid().await);
 }

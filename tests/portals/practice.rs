@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::people::{PASSWORD, dental, with, without};
+use vestibule_tests::people::{PASSWORD, dental, office_manager_terms, with, without};
 use vestibule_tests::{World, fault, shown};
 
 /// A registration with the ids of a provider.
@@ -13,6 +13,12 @@ fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
         "/proof",
         json!({ "provider_id": provider_id, "tax_id": tax_id }),
     );
+    let accepts = if way.ends_with("office_manager") {
+        office_manager_terms()
+    } else {
+        json!({})
+    };
+    let body = with(body, "/accepts", accepts);
     let name = format!("{way}.{}", provider_id.to_lowercase());
     let body = with(with(body, "/way", way), "/user_name", name.as_str());
     with(body, "/email", format!("{name}@practice.example"))

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use vestibule_local::client::Client;
 use vestibule_local::{Instance, Options};
-use vestibule_tests::people::{PASSWORD, member, provider};
+use vestibule_tests::people::{PASSWORD, member, office_manager_terms, provider};
 use vestibule_tests::{World, options, pin_in};
 
 /// The options of a system that keeps what it knows in a folder.
@@ -274,4 +274,78 @@ fn a_damaged_key_stops_the_start_in_words() {
         refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"),
         "{refused}"
     );
+}
+
+#[test]
+fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accepted() {
+    let (folder, portals) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let shipped = options().portals;
+    for file in std::fs::read_dir(&shipped).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), portals.path().join(file.file_name())).unwrap();
+    }
+    let options = Options {
+        portals: portals.path().to_owned(),
+        ..kept_in(folder.path())
+    };
+    let life = Life::first(&options);
+    let token = life.live(async |world| {
+        let mona = json!({
+            "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+            "first_name": "Mona", "last_name": "Lind", "email": "mona@lakeside.example",
+            "user_name": "mona.office", "password": PASSWORD, "accepts": office_manager_terms(),
+        });
+        world.register("practice", mona).await;
+        let (mona, answer) = world
+            .on("practice")
+            .sign_in("mona.office", PASSWORD)
+            .await
+            .unwrap();
+        assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
+        answer.text_at("/token").to_owned()
+    });
+    life.end();
+
+    let policy = portals.path().join("practice.toml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let moved_on = text.replacen("revision = \"2026-10\"", "revision = \"2026-11\"", 1);
+    assert_ne!(text, moved_on);
+    std::fs::write(&policy, moved_on).unwrap();
+    let life = Life::again(&options);
+    life.live(async |world| {
+        // The session is the same; what is protected isn't shown any more.
+        let mona = world.on("practice").with_token(&token);
+        for path in ["/entitlements", "/users"] {
+            let refused = mona.get(path).await.unwrap();
+            assert_eq!(
+                (refused.status, refused.text_at("/next_step")),
+                (403, "sign_agreement"),
+                "{path}"
+            );
+        }
+        let listed = mona.get("/me/agreements").await.unwrap();
+        let item = &listed.body["items"][0];
+        assert_eq!(
+            [&item["revision"], &item["on_file"], &item["is_current"]],
+            [&json!("2026-11"), &json!("2026-10"), &json!(false)]
+        );
+        let path = "/me/agreements/office_manager_terms/acceptance";
+        let stale = mona
+            .post(path, json!({ "revision": "2026-10" }))
+            .await
+            .unwrap();
+        assert_eq!((stale.status, stale.fields()), (422, vec!["revision"]));
+        let accepted = mona
+            .post(path, json!({ "revision": "2026-11" }))
+            .await
+            .unwrap();
+        assert_eq!(
+            (accepted.status, accepted.body.get("next_step")),
+            (200, None),
+            "{}",
+            accepted.text
+        );
+        assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
+    });
+    life.end();
 }

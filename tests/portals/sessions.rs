@@ -115,7 +115,9 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
 
 /// The cookie of an answer, as browsers read it: its pair and its attributes.
 fn cookie_of(answer: &Answer) -> (String, Vec<String>) {
-    let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    // Beside it comes the one by which the device is known.
+    let mut cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    cookies.retain(|c| !c.to_str().unwrap().starts_with("__Host-vestibule-device="));
     assert_eq!(cookies.len(), 1, "{:?}", answer.headers);
     let mut parts = cookies[0].to_str().unwrap().split("; ").map(str::to_owned);
     let pair = parts.next().unwrap();

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
+use vestibule_domain::account::Account;
+use vestibule_domain::clockwork;
 
 use crate::World;
 
@@ -31,8 +33,14 @@ pub struct Contents {
     pub contacts: BTreeMap<String, Value>,
     /// Plan records.
     pub records: Vec<Value>,
+    /// `M#plan#manager/R#agent` → what finds an agent by their managing agent.
+    pub managed: BTreeMap<String, Value>,
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
+    /// `O#portal#id/D#kind` → alarm.
+    pub alarms: BTreeMap<String, Value>,
+    /// What administrators are still to be told.
+    pub tidings: Vec<Value>,
     /// The audit trail.
     pub audit: Vec<Value>,
 }
@@ -55,10 +63,13 @@ impl Contents {
                 (Some("O"), Some("O")) => drop(all.organisations.insert(pk, item)),
                 (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
+                (Some("O"), Some("D")) => drop(all.alarms.insert(format!("{pk}/{sk}"), item)),
+                (Some("O"), Some("T")) => all.tidings.push(item),
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
                 // That somebody was removed: it outlives them.
-                (Some("O"), Some("F")) => {}
+                (Some("O"), Some("F" | "V")) => {}
                 (Some("R"), _) => all.records.push(item),
+                (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, counters of guesses, the batch of letters.
                 (Some("K" | "G" | "L"), _) => {}
@@ -66,7 +77,14 @@ impl Contents {
             }
         }
         for item in world.items(&world.instance.tables.audit).await {
-            all.audit.push(plain(&AttributeValue::M(item)));
+            let item = plain(&AttributeValue::M(item));
+            // Seals, and the lists of what they seal, are no entries.
+            if !matches!(
+                text(&item, "/pk").split('#').nth(1),
+                Some("seals" | "sealed")
+            ) {
+                all.audit.push(item);
+            }
         }
         all
     }
@@ -97,6 +115,13 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
+    /// Whether an account was removed from an organisation. What it registered with stays used.
+    fn removed(&self, account: &str, organisation: &str) -> bool {
+        self.recorded(&["remove_user"], |e| {
+            text(e, "/object") == account && text(e, "/organisation") == organisation
+        })
+    }
+
     fn recorded(&self, actions: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
         self.audit.iter().any(|e| {
             actions.contains(&text(e, "/action")) && text(e, "/outcome") == "done" && fits(e)
@@ -113,9 +138,11 @@ pub async fn invariants(world: &World) -> Contents {
     let mut faults = Vec::new();
     markers(&all, &mut faults);
     claims(&all, &mut faults);
+    managers(&all, &mut faults);
     rows(&all, &mut faults);
     records_of_what_was_done(&all, &mut faults);
     outbox(&all, &mut faults);
+    due(world, &all, &mut faults);
     assert!(
         faults.is_empty(),
         "the tables are not consistent:\n{}",
@@ -188,8 +215,15 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             text(account, "/email").to_ascii_lowercase(),
             text(account, "/id")
         );
-        if !all.contacts.contains_key(&contact) {
-            faults.push(format!("{pk} is not found as {contact}"));
+        let bounced = text(account, "/email_undeliverable/kind") == "bounced";
+        match all.contacts.get(&contact) {
+            None => faults.push(format!("{pk} is not found as {contact}")),
+            Some(found) if found.get("bounced").is_some() != bounced => {
+                faults.push(format!(
+                    "{contact} doesn't say whether mails to {pk} bounce"
+                ));
+            }
+            Some(_) => {}
         }
         if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
             faults.push(format!("{pk} doesn't hold {name}"));
@@ -230,7 +264,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                         && m.get("organisation").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
-            if !all.account(portal, owner).is_some_and(with_it) {
+            if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
                 faults.push(format!(
                     "{pk} is claimed on {portal} by nobody who registered with it this way"
                 ));
@@ -255,6 +289,29 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
     }
 }
 
+/// Managing agents find exactly the agents under them.
+fn managers(all: &Contents, faults: &mut Vec<String>) {
+    let mut left = all.managed.clone();
+    for record in all
+        .records
+        .iter()
+        .filter(|r| text(r, "/key/kind") == "agent")
+    {
+        let manager = text(record, "/data/manager");
+        if manager.is_empty() {
+            continue;
+        }
+        let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
+        let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
+        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+            faults.push(format!("{agent} is not found under {manager}"));
+        }
+    }
+    for row in left.into_keys() {
+        faults.push(format!("{row} is left over"));
+    }
+}
+
 /// Organisations list exactly their users, as those are.
 fn rows(all: &Contents, faults: &mut Vec<String>) {
     let mut expected = BTreeMap::new();
@@ -263,7 +320,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else {
                 continue;
             };
-            let administrator = text(membership, "/role") != "user";
+            let below = ["user", "help_desk_reader", "help_desk_agent"];
+            let administrator = !below.contains(&text(membership, "/role"));
             let class = if administrator { "M#A#" } else { "M#U#" };
             let (portal, id) = (text(account, "/portal"), text(account, "/id"));
             let registration = match text(membership, "/gate/gate") {
@@ -275,8 +333,18 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "account": id, "registration": registration,
                 "pk": format!("O#{portal}#{organisation}"), "sk": format!("{class}{id}"),
             });
-            for field in ["user_name", "name", "email", "status", "last_sign_in_at"] {
+            for field in [
+                "user_name",
+                "name",
+                "email",
+                "status",
+                "last_sign_in_at",
+                "used_from_several_places_at",
+            ] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
+            }
+            if let Some(known) = account.get("email_undeliverable") {
+                row["email_undeliverable"] = known.clone();
             }
             let lower = |pointer: &str| text(account, pointer).to_lowercase();
             row["search"] = json!([
@@ -285,7 +353,14 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 lower("/name/last"),
                 lower("/email"),
             ]);
-            for field in ["role", "services", "group_codes", "since", "ends_on"] {
+            for field in [
+                "role",
+                "services",
+                "group_codes",
+                "since",
+                "ends_on",
+                "confirmed",
+            ] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
             expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
@@ -302,7 +377,12 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
     for (key, row) in &all.rows {
         let account = expected.remove(key);
         let mut row = row.clone();
-        for optional in ["last_sign_in_at", "ends_on"] {
+        for optional in [
+            "last_sign_in_at",
+            "used_from_several_places_at",
+            "ends_on",
+            "confirmed",
+        ] {
             if row.get(optional).is_none() {
                 row[optional] = Value::Null;
             }
@@ -319,16 +399,26 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organisation, "/portal"),
             text(organisation, "/registered_by"),
         );
-        if !first
-            .is_some_and(|a| memberships(a).any(|m| m.get("record") == organisation.get("record")))
-        {
+        let of = |v: &Value| v.get("record").cloned().unwrap_or_default();
+        let there = first.is_some_and(|a| memberships(a).any(|m| of(m) == of(organisation)));
+        let (id, by) = (
+            text(organisation, "/id"),
+            text(organisation, "/registered_by"),
+        );
+        // Who registered it by mistake is gone (EX-12).
+        let ended = organisation.get("ended_at").is_some();
+        if !there && !ended && !all.removed(by, id) {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
         let organisation = invitation.get("organisation");
-        let joined = |a: &Value| memberships(a).any(|m| m.get("organisation") == organisation);
+        // Who was removed since is deleted.
+        let joined = |a: &Value| {
+            text(a, "/status") == "deleted"
+                || memberships(a).any(|m| m.get("organisation") == organisation)
+        };
         if text(invitation, "/state/state") == "accepted"
             && !all
                 .account(text(invitation, "/portal"), by)
@@ -403,7 +493,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
         let has = |name: &str| message.get(name).is_some();
         let fits = match text(message, "/state") {
             "pending" => has("payload") && has("pending"),
-            "sent" | "refused" => {
+            "sent" | "refused" | "failed" => {
                 !has("payload") && !has("pending") && !has("claimed_until") && has("expires")
             }
             _ => false,
@@ -422,6 +512,36 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
                     "{pk} waits for a PIN or code that no message carries"
                 ));
             }
+        }
+    }
+}
+
+/// Every account is found by the index on the day on which something is next due for it, and what
+/// administrators are to be told has an alarm.
+fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
+    for (pk, item) in &all.accounts {
+        let account: Account = serde_json::from_value(item.clone()).unwrap();
+        let policy = world.instance.app.portals.get(account.portal.as_str());
+        let due = policy.and_then(|p| clockwork::next_due(&account, p));
+        let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
+        if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
+            faults.push(format!(
+                "{pk} is due on {:?} but is found on {:?}",
+                expected,
+                text(item, "/due_on")
+            ));
+        }
+    }
+    for tidings in &all.tidings {
+        let alarm = format!("{}/D#tidings", text(tidings, "/pk"));
+        if !all.alarms.contains_key(&alarm) {
+            faults.push(format!("nobody will tell of {tidings}"));
+        }
+    }
+    for (key, alarm) in &all.alarms {
+        let organisation = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
+        if !all.organisations.contains_key(organisation) || alarm.get("due").is_none() {
+            faults.push(format!("{key} is of no organisation, or is never found"));
         }
     }
 }

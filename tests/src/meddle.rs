@@ -38,8 +38,8 @@ impl Fault {
     fn befalls(self, operation: &str) -> bool {
         match operation {
             "UpdateItem" | "TransactWriteItems" => true,
-            // S3 has no transactions that another could run into.
-            "PutObject" => self != Self::Collides,
+            // What is put alone is new, and S3 has no transactions that it could run into.
+            "PutItem" | "PutObject" => self != Self::Collides,
             _ => self == Self::Unsent,
         }
     }

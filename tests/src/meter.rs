@@ -144,6 +144,8 @@ impl Intercept for Meter {
             input.return_consumed_capacity = wanted;
         } else if let Some(input) = input.downcast_mut::<op::update_item::UpdateItemInput>() {
             input.return_consumed_capacity = wanted;
+        } else if let Some(input) = input.downcast_mut::<op::put_item::PutItemInput>() {
+            input.return_consumed_capacity = wanted;
         } else if let Some(input) =
             input.downcast_mut::<op::transact_write_items::TransactWriteItemsInput>()
         {
@@ -184,6 +186,8 @@ fn consumed(output: &Output) -> (f64, f64) {
     } else if let Some(output) = output.downcast_ref::<op::query::QueryOutput>() {
         (output.consumed_capacity().map_or(0.0, units), 0.0)
     } else if let Some(output) = output.downcast_ref::<op::update_item::UpdateItemOutput>() {
+        (0.0, output.consumed_capacity().map_or(0.0, units))
+    } else if let Some(output) = output.downcast_ref::<op::put_item::PutItemOutput>() {
         (0.0, output.consumed_capacity().map_or(0.0, units))
     } else if let Some(output) =
         output.downcast_ref::<op::transact_write_items::TransactWriteItemsOutput>()

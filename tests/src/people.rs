@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
+use vestibule_local::first_staff::{self, FirstStaff};
 
 use crate::{World, code_in, pin_in, token_in};
 
@@ -76,6 +77,11 @@ pub fn dental() -> Value {
     })
 }
 
+/// What an office manager accepts when they register.
+pub fn office_manager_terms() -> Value {
+    json!({ "office_manager_terms": "2026-10" })
+}
+
 /// One person for each portal who can register there.
 pub fn everyone() -> [(&'static str, Value); 7] {
     [
@@ -87,6 +93,17 @@ pub fn everyone() -> [(&'static str, Value); 7] {
         ("producer", with(agent(), "/way", "producer")),
         ("employer", with(group_principal(), "/way", "employer")),
     ]
+}
+
+/// The staff of the plan's help desk, signed in.
+#[derive(Debug)]
+pub struct HelpDesk {
+    /// Manages staff.
+    pub supervisor: Client,
+    /// The acting tier.
+    pub agent: Client,
+    /// The read-only tier.
+    pub reader: Client,
 }
 
 /// A changed copy: `with(member(), "/email", "other@example.com")`.
@@ -186,6 +203,56 @@ impl World {
         assert_eq!(answer.status, 200, "{}", answer.text);
         self.sign_in("group", &format!("{}.lind", first.to_lowercase()))
             .await
+    }
+
+    /// The help desk, made as its plan makes it: the first account by the command, the others invited.
+    pub async fn help_desk(&self) -> HelpDesk {
+        let first = FirstStaff {
+            portal: None,
+            name: "Olive Grant".into(),
+            email: "olive@harborlight.example".into(),
+            user_name: None,
+        };
+        let made = first_staff::make(&self.instance.app, first).await.unwrap();
+        let one_time = made.password.expose();
+        let (supervisor, answer) = self
+            .on("help-desk")
+            .sign_in(&made.user_name, one_time)
+            .await
+            .unwrap();
+        assert_eq!(answer.text_at("/next_step"), "change_password");
+        let change = json!({ "current_password": one_time, "new_password": PASSWORD });
+        let path = "/sessions/current/password";
+        let changed = supervisor
+            .send(reqwest::Method::PUT, path, Some(&change))
+            .await
+            .unwrap();
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let agent = self.desk_staff(&supervisor, "Ada", "help_desk_agent").await;
+        let reader = self
+            .desk_staff(&supervisor, "Rob", "help_desk_reader")
+            .await;
+        HelpDesk {
+            supervisor,
+            agent,
+            reader,
+        }
+    }
+
+    /// Somebody whom the supervisor has invited to the help desk, signed in.
+    pub async fn desk_staff(&self, supervisor: &Client, first: &str, role: &str) -> Client {
+        let name = first.to_lowercase();
+        let email = format!("{name}@harborlight.example");
+        let token = self.invite(supervisor, first, &email, role).await;
+        let user_name = format!("{name}.lind");
+        let body = Self::acceptance(&token, first, &email, &user_name);
+        let accepted = self
+            .on("help-desk")
+            .post("/invitations/accept", body)
+            .await
+            .unwrap();
+        assert_eq!(accepted.status, 201, "{}", accepted.text);
+        self.sign_in("help-desk", &user_name).await
     }
 
     /// Maria Alvarez, registered and signed in, her PIN not entered yet.

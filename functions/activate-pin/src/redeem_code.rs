@@ -87,7 +87,7 @@ pub(crate) async fn redeem_code(
     let password = credentials::new_password(
         "password",
         &request.password,
-        user_name.as_ref(),
+        (user_name.as_ref(), None),
         &policy,
         &mut fields,
     );

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::account::Gate;
 use vestibule_domain::activate::{self, Refusal};
-use vestibule_domain::policy::{LetterAddress, Policy, Reissuer};
+use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn};
 use vestibule_store::attempts::{Guess, Limit};
 
@@ -60,15 +60,7 @@ pub(crate) async fn reissue_pin(
             policy,
         ));
     }
-    let address = match (pin.address, &membership.record) {
-        (LetterAddress::Designated, _) => membership.postal_address.clone(),
-        (LetterAddress::PlanRecords, Some(record)) => app
-            .store
-            .plan_record(record)
-            .await?
-            .and_then(|r| r.data.address),
-        (LetterAddress::PlanRecords, None) => None,
-    };
+    let address = app.letter_address(membership, policy).await?;
     let organisation = match &membership.organisation {
         Some(id) => app.store.organisation(&policy.portal, id).await?,
         None => None,

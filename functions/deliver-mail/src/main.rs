@@ -1,6 +1,7 @@
 //! The function on Lambda.
 
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
 use vestibule_deliver_mail::{Courier, Event};
 use vestibule_http::settings::{self, StartError};
 
@@ -13,13 +14,13 @@ async fn main() -> Result<(), StartError> {
         store: app.store,
         portals: app.portals,
         ses: aws_sdk_ses::Client::new(&aws),
-        configuration_set: settings::setting("SES_CONFIGURATION_SET", "the SES configuration set")
-            .ok(),
+        configuration_set: settings::setting("CONFIGURATION_SET", "the SES configuration set").ok(),
         clock: app.clock,
     };
     let courier = &courier;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
-        Ok::<_, StartError>(courier.run(event.payload).await?)
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let event = Event::parse(event.payload)?;
+        Ok::<_, StartError>(courier.take(event).await?)
     }))
     .await
 }

@@ -140,12 +140,12 @@ async fn tell(
             &account,
             &record.data.agreements,
             &record.key,
-            letter,
+            Some(letter),
             policy,
             &origin,
             &mut rng,
         );
-        let Some(decision) = decision else {
+        let Some((_, decision)) = decision else {
             return Ok(false);
         };
         match app.store.commit(decision, &mut rng).await {

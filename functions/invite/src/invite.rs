@@ -9,7 +9,7 @@ use vestibule_domain::invite::{self as rules, Invitation, Invitee};
 use vestibule_domain::policy::Role;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials};
 use vestibule_store::CommitError;
 
 use crate::{InvitationAnswer, problem};
@@ -71,6 +71,28 @@ pub(crate) async fn invite(
     let parsed = (|| Some((name?, email?, ends_on?)))();
     let (name, email, ends_on) = fields.finish(parsed)?;
 
+    let invitee = Invitee {
+        name,
+        email,
+        role: request.role,
+        ends_on,
+    };
+    let invitation = one(&app, &caller, invitee).await?;
+    let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(InvitationAnswer::of(&invitation, caller.origin.at)),
+    ))
+}
+
+/// Invites one person.
+pub(crate) async fn one(
+    app: &App,
+    caller: &Caller,
+    invitee: Invitee,
+) -> Result<Invitation, Problem> {
+    let policy = &caller.policy;
     let mut rng = app.rng();
     let acting = caller.acting()?;
     let organisation = acting
@@ -78,10 +100,10 @@ pub(crate) async fn invite(
         .organisation
         .as_ref()
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let id = Invitation::natural_id(organisation, &email);
+    let id = Invitation::natural_id(organisation, &invitee.email);
     let (found, existing, former) = app
         .store
-        .invitation_state(&policy.portal, organisation, &email)
+        .invitation_state(&policy.portal, organisation, &invitee.email)
         .await?;
     let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
     let token = Token::random(
@@ -94,12 +116,7 @@ pub(crate) async fn invite(
         &organisation,
         existing.as_ref(),
         former,
-        Invitee {
-            name,
-            email,
-            role: request.role,
-            ends_on,
-        },
+        invitee,
         &token,
         policy,
         &caller.origin,
@@ -107,15 +124,9 @@ pub(crate) async fn invite(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => {}
+        Ok(()) => Ok(invitation),
         // Somebody else invited the same address at the same moment.
-        Err(CommitError::Stale) => return Err(problem(rules::Refusal::AlreadyInvited, policy)),
-        Err(other) => return Err(other.into()),
+        Err(CommitError::Stale) => Err(problem(rules::Refusal::AlreadyInvited, policy)),
+        Err(other) => Err(other.into()),
     }
-    let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(InvitationAnswer::of(&invitation, caller.origin.at)),
-    ))
 }

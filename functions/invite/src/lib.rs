@@ -1,6 +1,7 @@
 //! Invitations: one, pending, resend, revoke.
 
 mod invite;
+mod invite_many;
 mod list;
 mod resend;
 mod revoke;
@@ -17,6 +18,7 @@ use vestibule_http::{Api, Problem, answer, credentials};
 pub fn api() -> Api {
     Api::new()
         .routes(routes!(invite::invite, list::list))
+        .routes(routes!(invite_many::invite_many))
         .routes(routes!(resend::resend))
         .routes(routes!(revoke::revoke))
 }
@@ -71,6 +73,8 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Invite the person anew."),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
-        Refusal::Expired | Refusal::OtherAddress | Refusal::Unknown => Problem::not_found("invitation"),
+        Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {
+            Problem::not_found("invitation")
+        }
     }
 }

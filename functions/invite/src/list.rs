@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use futures::{TryFutureExt, future};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
 use vestibule_http::answer::Listed;
 use vestibule_http::request::{Query, cursor};
@@ -43,10 +45,11 @@ pub(crate) async fn list(
         .allowed(Permission::AddUsers, &caller.policy)
         .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
-    let page = app
-        .store
-        .invitations(&caller.policy.portal, organisation, after.as_ref(), 50)
-        .await?;
+    let invitations =
+        app.store
+            .invitations(&caller.policy.portal, organisation, after.as_ref(), 50);
+    let reading = caller.record_reading(&app, Action::ListInvitations, None);
+    let (page, ()) = future::try_join(invitations.map_err(Problem::from), reading).await?;
     Ok(Json(Listed {
         items: page
             .items

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::Account;
-use vestibule_domain::activate::FreshCode;
+use vestibule_domain::account::{Account, PasswordHash};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::{self, NewUser};
+use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{JoinBy, Role};
 use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
-use vestibule_secrets::Purpose;
+use vestibule_domain::text::{Email, PersonName, UserName};
+use vestibule_http::{App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials};
 use vestibule_store::{CommitError, Unique, UserRow};
 
 use crate::{UserAnswer, problem};
@@ -86,7 +86,7 @@ pub(crate) async fn add_user(
         (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password(
             "initial_password",
             given,
-            user_name.as_ref(),
+            (user_name.as_ref(), name.as_ref()),
             policy,
             &mut fields,
         )),
@@ -107,69 +107,108 @@ pub(crate) async fn add_user(
     let parsed = (|| Some((name?, email?, user_name?, password?, ends_on?)))();
     let (name, email, user_name, password, ends_on) = fields.finish(parsed)?;
 
+    let organisation = own_organisation(&app, &caller).await?;
+    let hash = match &password {
+        Some(password) => Some(credentials::hash(password, &app, &mut rng).await),
+        None => None,
+    };
+    let person = Addition {
+        user_name,
+        name,
+        email,
+        password: hash,
+        role: request.role,
+        services: request.services,
+        group_codes: request.group_codes,
+        ends_on,
+    };
+    let account = match add(&app, &caller, &organisation, person).await? {
+        Ok(account) => account,
+        Err(unique) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
+    };
+    let row = UserRow::of(&account, &organisation.id).ok_or_else(Problem::conflict)?;
+    let location = format!("/{}/users/{}", policy.portal, account.id);
+    let body = UserAnswer::of(row, caller.acting()?.membership.role, policy);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(body),
+    ))
+}
+
+/// A user to add, read and checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Addition {
+    pub user_name: UserName,
+    pub name: PersonName,
+    pub email: Email,
+    /// The initial password, on portals where there is one.
+    pub password: Option<PasswordHash>,
+    pub role: Role,
+    pub services: BTreeSet<String>,
+    pub group_codes: BTreeSet<String>,
+    pub ends_on: Option<Date>,
+}
+
+/// The organisation that the caller works for.
+pub(crate) async fn own_organisation(app: &App, caller: &Caller) -> Result<Organisation, Problem> {
+    let policy = &caller.policy;
     let acting = caller.acting()?;
     let organisation = acting
         .membership
         .organisation
         .as_ref()
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let organisation = app
-        .store
+    app.store
         .organisation(&policy.portal, organisation)
         .await?
-        .ok_or_else(|| Problem::internal("an organisation is missing"))?;
-    let hash = match &password {
-        Some(password) => Some(credentials::hash(password, &app, &mut rng).await),
-        None => None,
-    };
-    let mut id = Account::natural_id(&policy.portal, &user_name.key());
+        .ok_or_else(|| Problem::internal("an organisation is missing"))
+}
+
+/// Adds one user. The inner error is what somebody else has already.
+pub(crate) async fn add(
+    app: &App,
+    caller: &Caller,
+    organisation: &Organisation,
+    person: Addition,
+) -> Result<Result<Account, Unique>, Problem> {
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let by_code = policy
+        .staff
+        .as_ref()
+        .is_some_and(|s| s.join_by == JoinBy::RegistrationCode);
+    let mut id = Account::natural_id(&policy.portal, &person.user_name.key());
     loop {
-        let code = policy
-            .registration_code
-            .as_ref()
-            .filter(|_| join_by == Some(JoinBy::RegistrationCode))
-            .map(|p| {
-                FreshCode::random(p.prefix.as_str(), p.digits.get(), &mut rng, |id, code| {
-                    app.keyring()
-                        .mac(Purpose::RegistrationCode, id.as_str(), code)
-                })
-            });
+        let code = by_code
+            .then(|| app.fresh_registration_code(policy, &mut rng))
+            .flatten();
         let new = NewUser {
             applicant: Applicant {
                 id: id.clone(),
-                user_name: user_name.clone(),
-                name: name.clone(),
-                email: email.clone(),
-                must_change_password: hash.is_some(),
-                password: hash.clone(),
+                user_name: person.user_name.clone(),
+                name: person.name.clone(),
+                email: person.email.clone(),
+                must_change_password: person.password.is_some(),
+                password: person.password.clone(),
                 security_answers: Vec::new(),
                 hint: None,
                 accepts: Default::default(),
             },
-            role: request.role,
-            services: request.services.clone(),
-            group_codes: request.group_codes.clone(),
-            ends_on,
+            role: person.role,
+            services: person.services.clone(),
+            group_codes: person.group_codes.clone(),
+            ends_on: person.ends_on,
             code,
         };
+        let acting = caller.acting()?;
         let Registered { account, decision } =
-            manage::add_user(acting, &organisation, new, policy, &caller.origin, &mut rng)
+            manage::add_user(acting, organisation, new, policy, &caller.origin, &mut rng)
                 .map_err(|refusal| problem(refusal, policy))?;
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) => {
-                let row = UserRow::of(&account, &organisation.id).ok_or_else(Problem::conflict)?;
-                let location = format!("/{}/users/{}", policy.portal, account.id);
-                let body = UserAnswer::of(row, acting.membership.role, policy);
-                return Ok((
-                    StatusCode::CREATED,
-                    [(header::LOCATION, location)],
-                    Json(body),
-                ));
-            }
+            Ok(()) => return Ok(Ok(account)),
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            Err(CommitError::Taken(unique)) => {
-                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
-            }
+            Err(CommitError::Taken(unique)) => return Ok(Err(unique)),
             Err(other) => return Err(other.into()),
         }
     }

@@ -2,10 +2,18 @@
 //! disable, reinstate, remove.
 
 mod access;
+mod add_many;
 mod add_user;
+mod agents;
 mod approve;
 mod list;
+mod reissue_code;
 mod remove;
+mod review_answer;
+mod review_show;
+mod review_start;
+mod send_reset_link;
+mod send_user_name;
 mod show;
 mod status;
 
@@ -25,11 +33,18 @@ use vestibule_store::UserRow;
 pub fn api() -> Api {
     Api::new()
         .routes(routes!(list::list, add_user::add_user))
-        .routes(routes!(list::download))
+        .routes(routes!(agents::agents))
+        .routes(routes!(list::download, add_many::add_many))
         .routes(routes!(show::show, remove::remove))
         .routes(routes!(approve::approve))
         .routes(routes!(access::access))
         .routes(routes!(status::status))
+        .routes(routes!(reissue_code::reissue_code))
+        .routes(routes!(send_reset_link::send_reset_link))
+        .routes(routes!(send_user_name::send_user_name))
+        .routes(routes!(review_start::start))
+        .routes(routes!(review_show::show))
+        .routes(routes!(review_answer::answer))
 }
 
 /// A user, as administrators see one.
@@ -40,6 +55,9 @@ struct UserAnswer {
     first_name: String,
     last_name: String,
     email: String,
+    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
     /// `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
@@ -55,6 +73,10 @@ struct UserAnswer {
     /// When they last signed in; shown to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
+    /// When their account was last found in use from several places at once; shown to roles that may
+    /// see the audit trail (EX-01).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_from_several_places_at: Option<String>,
 }
 
 impl UserAnswer {
@@ -83,6 +105,7 @@ impl UserAnswer {
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             email: row.email,
+            email_undeliverable: row.email_undeliverable.map(Into::into),
             role: row.role.as_str().to_owned(),
             registration: row.registration.as_str(),
             status: row.status.as_str(),
@@ -91,6 +114,10 @@ impl UserAnswer {
             since: answer::moment(row.since),
             ends_on: row.ends_on.map(|d| d.to_string()),
             last_sign_in_at: last.map(answer::moment),
+            used_from_several_places_at: row
+                .used_from_several_places_at
+                .filter(|_| policy.allows(viewer, Permission::SeeAudit))
+                .map(answer::moment),
         }
     }
 }
@@ -145,6 +172,31 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "not-awaited",
             "Nothing to approve",
             "This user does not wait for approval; perhaps another administrator has approved them.",
+        ),
+        Refusal::NoCodeAwaited => conflict(
+            "no-code-awaited",
+            "No code is waited for",
+            "This user does not wait for a registration code; perhaps it has been entered.",
+        ),
+        Refusal::NotRecoverable => conflict(
+            "not-recoverable",
+            "Nothing to bring back",
+            "This user cannot sign in at present: the registration is not complete, or the access is disabled or over.",
+        ),
+        Refusal::AskHelpDesk => Problem::new(
+            StatusCode::FORBIDDEN,
+            "ask-help-desk",
+            "Ask the help desk",
+            format!(
+                "On this portal {} does this: {} ({}).",
+                policy.help_desk.name, policy.help_desk.phone, policy.help_desk.hours
+            ),
+        )
+        .with_help(policy),
+        Refusal::NotInReview => conflict(
+            "not-in-review",
+            "Not in the review",
+            "This account is not in the review: it came later, or belongs to who answers for the organisation.",
         ),
         Refusal::Yourself => conflict(
             "yourself",

@@ -8,14 +8,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{TryFutureExt, future, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::account::{Registration, Status};
+use vestibule_domain::audit::Action;
 use vestibule_domain::ids::OrganisationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::answer::Listed;
+use vestibule_http::csv::cell;
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::{Unavailable, UserFilter, UserRow, UsersCursor};
@@ -94,16 +96,15 @@ pub(crate) async fn list(
     };
     let policy = &caller.policy;
     let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
-    let page = app
-        .store
-        .users(
-            &policy.portal,
-            organisation,
-            &filter,
-            after.as_ref(),
-            limit.into(),
-        )
-        .await?;
+    let users = app.store.users(
+        &policy.portal,
+        organisation,
+        &filter,
+        after.as_ref(),
+        limit.into(),
+    );
+    let reading = caller.record_reading(&app, Action::ListUsers, None);
+    let (page, ()) = future::try_join(users.map_err(Problem::from), reading).await?;
     let role = caller.acting()?.membership.role;
     Ok(Json(Listed {
         items: page
@@ -143,6 +144,9 @@ pub(crate) async fn download(
     let sees_last = caller
         .policy
         .allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
+    caller
+        .record_reading(&app, Action::DownloadUsers, None)
+        .await?;
     let policy = Arc::clone(&caller.policy);
     // One page at a time: the memory it takes doesn't grow with the organisation.
     let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<UsersCursor>>| {
@@ -214,40 +218,4 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         &last,
     ];
     cells.map(cell).join(",") + "\r\n"
-}
-
-/// A cell that a spreadsheet takes for text, whatever it begins with (OWASP, CSV Injection), quoted
-/// where RFC 4180 asks for it.
-fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn no_cell_begins_a_formula() {
-        for (text, safe) in [
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
-            ("O'Brien", "O'Brien"),
-            ("Smith, Jr.", "\"Smith, Jr.\""),
-        ] {
-            assert_eq!(cell(text), safe);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use vestibule_domain::audit::Action;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
@@ -41,5 +42,8 @@ pub(crate) async fn show(
         .await?
         .ok_or_else(not_found)?;
     let row = UserRow::of(&user, organisation).ok_or_else(not_found)?;
+    caller
+        .record_reading(&app, Action::LookAtUser, Some(id.as_str()))
+        .await?;
     Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
 }

@@ -41,10 +41,9 @@ pub(crate) async fn change_email(
     let (policy, account) = (&caller.policy, &caller.account);
     let mut fields = Fields::default();
     let email = fields.take("email", Email::parse(&request.email));
-    if email
-        .as_ref()
-        .is_some_and(|e| e.as_str() == account.email.as_str())
-    {
+    // The address one has can only be confirmed again, where mails did not arrive there.
+    let is_own = |e: &Email| e.as_str() == account.email.as_str();
+    if email.as_ref().is_some_and(is_own) && account.email_undeliverable.is_none() {
         fields.fault("email", "is the address you have");
     }
     let password = fields.take("password", password::normalise(&request.password));

@@ -2,26 +2,72 @@
 //! open. What the portal protects asks this first.
 
 use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use vestibule_domain::audit::{Action, Outcome};
 use vestibule_http::answer::Entitlements;
-use vestibule_http::{Entitled, Problem, ProblemBody};
+use vestibule_http::request::Query;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-/// Shows what the caller may use.
+/// What is to be opened.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OpenQuery {
+    /// The service whose protected information is about to be shown. It is recorded on the audit
+    /// trail (EX-02).
+    service: Option<String>,
+}
+
+/// Shows what the caller may use. With `service`, tells whether they may use that, and records that
+/// they do: ask it before showing anything protected.
 #[utoipa::path(
     get, path = "/{portal}/entitlements", tag = "profile",
     operation_id = "show_entitlements",
-    params(("portal" = String, Path, description = "The portal")),
+    params(("portal" = String, Path, description = "The portal"), OpenQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Entitlements, description = "What the caller may use"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`next-step-required`, or `service-not-assigned`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: there is no such service", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn entitlements(
+    State(app): State<App>,
     Entitled(caller): Entitled,
+    Query(query): Query<OpenQuery>,
 ) -> Result<Json<Entitlements>, Problem> {
+    let policy = &caller.policy;
     let membership = caller
         .membership()
-        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+        .ok_or_else(|| Problem::not_allowed(policy))?;
+    if let Some(service) = &query.service {
+        let offered = policy.services.iter().any(|s| s.id.as_str() == service);
+        if !offered {
+            return Err(Problem::invalid_field(
+                "service",
+                "must be a service of this portal",
+            ));
+        }
+        if !membership.services.contains(service) {
+            let mut refused = caller.audit(Action::OpenService, &app).on(service);
+            refused.outcome = Outcome::Refused;
+            refused.reason = Some("service_not_assigned".to_owned());
+            app.store.record(&refused).await?;
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "service-not-assigned",
+                "Service not assigned",
+                "This service is not assigned to you. An administrator of your organisation can assign it.",
+            )
+            .with_help(policy));
+        }
+        caller
+            .record_reading(&app, Action::OpenService, Some(service))
+            .await?;
+    }
     Ok(Json(Entitlements::of(membership)))
 }

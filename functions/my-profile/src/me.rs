@@ -16,6 +16,9 @@ pub(crate) struct ProfileAnswer {
     first_name: String,
     last_name: String,
     email: String,
+    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<answer::EmailUndeliverable>,
     /// What has to be done before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
@@ -182,6 +185,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         first_name: account.name.first.to_string(),
         last_name: account.name.last.to_string(),
         email: account.email.to_string(),
+        email_undeliverable: account.email_undeliverable.map(Into::into),
         next_step: answer::step(caller.next_step),
         organisation,
         organisations: organisations(&belongs, caller),

@@ -128,11 +128,14 @@ impl Printer {
                 Printing::Idle(last) => {
                     let each = self.most.min(MOST_LETTERS).div_ceil(usize::from(SHARDS));
                     let each = i32::try_from(each).unwrap_or(i32::MAX);
-                    let waiting = self.store.pending_messages(Channel::Letter, each).await?;
+                    let now = self.clock.now();
+                    let waiting = self
+                        .store
+                        .pending_messages(Channel::Letter, each, now)
+                        .await?;
                     if waiting.is_empty() {
                         return Ok(summary);
                     }
-                    let now = self.clock.now();
                     match self.store.open_batch(last, waiting, now).await? {
                         Some(batch) => batch,
                         None => continue,

@@ -77,7 +77,7 @@ pub(crate) async fn accept_invitation(
     let password = credentials::new_password(
         "password",
         &request.password,
-        user_name.as_ref(),
+        (user_name.as_ref(), name.as_ref()),
         &policy,
         &mut fields,
     );

@@ -66,6 +66,9 @@ pub(crate) struct WayDescription {
     asks_postal_address: bool,
     /// Whether a letter with a PIN follows.
     pin: bool,
+    /// The agreements that some or all who register this way need, by id; `agreements` tells where
+    /// the forms are.
+    agreements: Vec<String>,
 }
 
 /// An agreement.
@@ -171,6 +174,12 @@ fn describe(policy: &Policy) -> PortalDescription {
                 states_signing_power: w.states_signing_power,
                 asks_postal_address: w.pin && designated,
                 pin: w.pin,
+                agreements: policy
+                    .agreements
+                    .iter()
+                    .filter(|a| a.ways.is_empty() || a.ways.contains(&w.id))
+                    .map(|a| a.id.to_string())
+                    .collect(),
             })
             .collect(),
         pin_digits: policy.pin.as_ref().map(|p| p.digits.get()),

@@ -1,8 +1,11 @@
 //! Registration: principals and members against the plan's records, invited staff through their
 //! link.
 
+mod accept_as_user;
 mod accept_invitation;
+mod agreements;
 mod describe_portal;
+mod further_organisation;
 mod look_up_invitation;
 mod register;
 
@@ -16,4 +19,8 @@ pub fn api() -> Api {
         .routes(routes!(register::register))
         .routes(routes!(look_up_invitation::look_up_invitation))
         .routes(routes!(accept_invitation::accept_invitation))
+        .routes(routes!(further_organisation::further_organisation))
+        .routes(routes!(accept_as_user::accept_as_user))
+        .routes(routes!(agreements::list))
+        .routes(routes!(agreements::accept))
 }

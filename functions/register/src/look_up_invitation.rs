@@ -17,7 +17,7 @@ use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
 #[serde(deny_unknown_fields)]
 pub(crate) struct LookUpRequest {
     /// The token that the link carries after its `#`.
-    token: String,
+    pub token: String,
 }
 
 /// Whom an invitation is for, and what to.
@@ -121,6 +121,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy);
         }
+        Refusal::TooMany => return crate::register::too_many(policy),
         Refusal::Unknown
         | Refusal::NotAllowed
         | Refusal::NotThisPortal

@@ -292,7 +292,7 @@ pub(crate) async fn refused(
 ) -> Result<Problem, Problem> {
     let action = match actor {
         Actor::Account(_) => Action::RegisterFurther,
-        Actor::Unknown | Actor::System => Action::Register,
+        Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
     app.store.commit(Decision::recording(audit), rng).await?;
@@ -304,6 +304,7 @@ pub(crate) async fn refused(
             otherwise.as_str(),
         )
         .with_help(policy),
+        Refusal::TooMany => too_many(policy),
         Refusal::NotMatched | Refusal::AlreadyRegistered | Refusal::NoAddress => {
             let detail = format!(
                 "{} {} can help: {} ({}).",
@@ -329,20 +330,14 @@ fn parse<'a>(
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Parsed<'a>, Problem> {
     let mut fields = Fields::default();
-    let Some(way) = policy.way(&request.way) else {
-        let ways: Vec<_> = policy.ways.iter().map(|w| w.id.as_str()).collect();
-        return Err(Problem::invalid_field(
-            "way",
-            &format!("must be one of: {}", ways.join(", ")),
-        ));
-    };
+    let way = parse_way(&request.way, policy.ways.iter())?;
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
     let user_name = credentials::user_name(request.user_name.as_deref(), policy, rng, &mut fields);
     let password = credentials::new_password(
         "password",
         &request.password,
-        user_name.as_ref(),
+        (user_name.as_ref(), name.as_ref()),
         policy,
         &mut fields,
     );
@@ -355,51 +350,15 @@ fn parse<'a>(
         policy,
         &mut fields,
     );
-    if way.states_signing_power && !request.may_sign {
-        fields.fault(
-            "may_sign",
-            "must be true: only a person who may sign for the organisation can register it",
-        );
-    }
-    let designates = way.pin
-        && policy
-            .pin
-            .as_ref()
-            .is_some_and(|p| p.address == LetterAddress::Designated);
-    let postal_address = match (&request.postal_address, designates) {
-        (Some(given), true) => {
-            let addressee = format!("{} {}", request.first_name.trim(), request.last_name.trim());
-            credentials::postal_address(given, &addressee, &mut fields)
-        }
-        (None, true) => {
-            fields.fault(
-                "postal_address",
-                "is required: the letter with your PIN goes there",
-            );
-            None
-        }
-        (given, false) => {
-            fields.unwanted("postal_address", given.is_some(), "is not asked for here");
-            None
-        }
-    };
-    for (id, revision) in &request.accepts {
-        let current = policy
-            .agreements
-            .iter()
-            .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
-        match current {
-            None => fields.fault(
-                &format!("accepts.{}", id.chars().take(40).collect::<String>()),
-                "is no agreement that can be accepted here",
-            ),
-            Some(a) if a.revision.as_str() != revision => fields.fault(
-                &format!("accepts.{id}"),
-                format!("must be the current revision, {}", a.revision),
-            ),
-            Some(_) => {}
-        }
-    }
+    let addressee = format!("{} {}", request.first_name.trim(), request.last_name.trim());
+    let postal_address = parse_terms(
+        way,
+        request.may_sign,
+        (request.postal_address.as_ref(), &addressee),
+        &request.accepts,
+        policy,
+        &mut fields,
+    );
     let parsed = (|| {
         let (record, proof) = proof?;
         Some(Parsed {
@@ -417,4 +376,85 @@ fn parse<'a>(
         })
     })();
     fields.finish(parsed)
+}
+
+/// Reads what a way asks for besides the proof: the statement of signing power (AG-03), where the PIN
+/// letter goes (BL-03), and the agreements accepted on the portal (UX-13). Returns the address.
+pub(crate) fn parse_terms(
+    way: &Way,
+    may_sign: bool,
+    (address, addressee): (Option<&PostalAddressFields>, &str),
+    accepts: &BTreeMap<String, String>,
+    policy: &Policy,
+    fields: &mut Fields,
+) -> Option<PostalAddress> {
+    if way.states_signing_power && !may_sign {
+        fields.fault(
+            "may_sign",
+            "must be true: only a person who may sign for the organisation can register it",
+        );
+    }
+    for (id, revision) in accepts {
+        let current = policy
+            .agreements
+            .iter()
+            .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
+        match current {
+            None => fields.fault(
+                &format!("accepts.{}", id.chars().take(40).collect::<String>()),
+                "is no agreement that can be accepted here",
+            ),
+            Some(a) if a.revision.as_str() != revision => fields.fault(
+                &format!("accepts.{id}"),
+                format!("must be the current revision, {}", a.revision),
+            ),
+            Some(_) => {}
+        }
+    }
+    let designates = way.pin
+        && policy
+            .pin
+            .as_ref()
+            .is_some_and(|p| p.address == LetterAddress::Designated);
+    match (address, designates) {
+        (Some(given), true) => credentials::postal_address(given, addressee, fields),
+        (None, true) => {
+            fields.fault(
+                "postal_address",
+                "is required: the letter with your PIN goes there",
+            );
+            None
+        }
+        (given, false) => {
+            fields.unwanted("postal_address", given.is_some(), "is not asked for here");
+            None
+        }
+    }
+}
+
+/// The way that a request names.
+pub(crate) fn parse_way<'a>(
+    given: &str,
+    ways: impl Iterator<Item = &'a Way> + Clone,
+) -> Result<&'a Way, Problem> {
+    ways.clone()
+        .find(|w| w.id.as_str() == given)
+        .ok_or_else(|| {
+            let ids: Vec<_> = ways.map(|w| w.id.as_str()).collect();
+            Problem::invalid_field("way", &format!("must be one of: {}", ids.join(", ")))
+        })
+}
+
+/// That one login can't have more organisations.
+pub(crate) fn too_many(policy: &Policy) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "too-many-organisations",
+        "Too many organisations",
+        format!(
+            "One user name can work for at most {} organisations. Please use another user name for this one.",
+            rules::MOST_ORGANISATIONS
+        ),
+    )
+    .with_help(policy)
 }

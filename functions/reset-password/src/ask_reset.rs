@@ -12,7 +12,7 @@ use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::UserName;
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
 
 use crate::{count, names, questions};
 
@@ -56,7 +56,7 @@ pub(crate) async fn ask_reset(
     let mut fields = Fields::default();
     let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));
     let key = fields.finish(user_name)?.key();
-    count(&app, "ask-reset", &key, &origin, &policy).await?;
+    count(&app, guesses::ASK_RESET, &key, &origin, &policy).await?;
 
     let mut rng = app.rng();
     let means = &policy.recovery.forgot_password;

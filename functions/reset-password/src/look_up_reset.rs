@@ -9,7 +9,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::recover;
-use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::session::Token;
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
 
@@ -58,15 +58,15 @@ pub(crate) async fn look_up_reset(
         Problem::new(StatusCode::GONE, "reset-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Please ask for a new one.")
             .with_help(&policy)
     };
-    let token = Token::parse(TokenKind::Reset, &request.token).ok_or_else(unusable)?;
+    let token = recover::parse_link(&request.token).ok_or_else(unusable)?;
     let account = account_of(&app, &policy, &token)
         .await?
         .filter(|a| recover::link_works(a, &token, &policy, &origin))
         .ok_or_else(unusable)?;
-    let means = &policy.recovery.forgot_password;
+    let means = recover::means_for(Some(&token), &policy);
     let asks = |m| means.contains(&m);
     Ok(Json(ResetLookUp {
-        prove_with: names(means),
+        prove_with: names(&means),
         hint_question: account
             .hint
             .filter(|_| asks(RecoveryMeans::HintQuestion))

@@ -8,11 +8,10 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
-use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::UserName;
 use vestibule_http::credentials::{self, QuestionAnswerFields, parse_answer};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
 use vestibule_store::CommitError;
 
 use crate::look_up_reset::account_of;
@@ -63,7 +62,8 @@ pub(crate) async fn reset(
     From(origin): From,
     Body(request): Body<PasswordResetRequest>,
 ) -> Result<Json<PasswordResetAnswer>, Problem> {
-    let means = &policy.recovery.forgot_password;
+    let token = request.token.as_deref().and_then(recover::parse_link);
+    let means = recover::means_for(token.as_ref(), &policy);
     let by_link = means.contains(&RecoveryMeans::Email);
     let mut fields = Fields::default();
     fields.unwanted(
@@ -113,22 +113,18 @@ pub(crate) async fn reset(
     let password = credentials::new_password(
         "new_password",
         &request.new_password,
-        user_name.as_ref(),
+        (user_name.as_ref(), None),
         &policy,
         &mut fields,
     );
     let (answers, password) = fields.finish(answers.zip(password))?;
 
-    let token = request
-        .token
-        .as_deref()
-        .and_then(|t| Token::parse(TokenKind::Reset, t));
     let subject = match (&user_name, &token) {
         (Some(name), _) => name.key(),
         (None, Some(token)) => token.locator().to_owned(),
         (None, None) => String::new(),
     };
-    let attempts = count(&app, "reset", &subject, &origin, &policy).await?;
+    let attempts = count(&app, guesses::RESET, &subject, &origin, &policy).await?;
     let account = match (&user_name, &token) {
         (Some(name), _) => {
             app.store
@@ -182,7 +178,7 @@ pub(crate) async fn reset(
     credentials::new_password(
         "new_password",
         &request.new_password,
-        Some(&account.user_name),
+        (Some(&account.user_name), Some(&account.name)),
         &policy,
         &mut fields,
     );

@@ -50,7 +50,7 @@ pub(crate) async fn change_password(
     let new = credentials::new_password(
         "new_password",
         &request.new_password,
-        Some(&account.user_name),
+        (Some(&account.user_name), Some(&account.name)),
         policy,
         &mut fields,
     );
@@ -81,5 +81,9 @@ pub(crate) async fn change_password(
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(session.organisation.as_ref());
     let next_step = account.next_step(membership, policy, caller.origin.at);
-    Ok(Json(SessionAnswer::of(&session, next_step)))
+    Ok(Json(SessionAnswer::of(
+        &session,
+        next_step,
+        account.email_undeliverable,
+    )))
 }

@@ -17,5 +17,9 @@ use crate::SessionAnswer;
     )
 )]
 pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionAnswer> {
-    Json(SessionAnswer::of(&caller.session, caller.next_step))
+    Json(SessionAnswer::of(
+        &caller.session,
+        caller.next_step,
+        caller.account.email_undeliverable,
+    ))
 }

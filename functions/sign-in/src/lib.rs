@@ -11,7 +11,7 @@ mod sign_out;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
-use vestibule_domain::account::NextStep;
+use vestibule_domain::account::{NextStep, Undeliverable};
 use vestibule_domain::session::Session;
 use vestibule_http::{Api, answer};
 
@@ -38,6 +38,9 @@ struct SessionAnswer {
     /// everything is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<answer::EmailUndeliverable>,
     /// When it began.
     began_at: String,
     /// When it ends, whatever its user does.
@@ -45,17 +48,26 @@ struct SessionAnswer {
     /// The token, where it was asked for in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// Beside it: what this device is known by. Keep it, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
 }
 
 impl SessionAnswer {
-    fn of(session: &Session, next_step: Option<NextStep>) -> Self {
+    fn of(
+        session: &Session,
+        next_step: Option<NextStep>,
+        undeliverable: Option<Undeliverable>,
+    ) -> Self {
         Self {
             user_id: session.account.to_string(),
             organisation_id: session.organisation.as_ref().map(ToString::to_string),
             next_step: answer::step(next_step),
+            email_undeliverable: undeliverable.map(Into::into),
             began_at: answer::moment(session.began_at),
             ends_at: answer::moment(session.ends_at),
             token: None,
+            device: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::future;
 use serde::Deserialize;
@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::device::{Arrival, Device};
 use vestibule_domain::password;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
 use vestibule_domain::text::{Sensitive, UserName};
-use vestibule_http::caller::COOKIE;
+use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source, guesses};
@@ -35,6 +36,9 @@ pub(crate) struct SignInRequest {
     /// Where the token goes: browsers want `cookie`, programs `body`.
     #[serde(default)]
     token_in: TokenIn,
+    /// From programs: the `device` of an earlier answer, or 256 random bits of their own (base64url, 43
+    /// characters). Without it, every sign-in is one from a new device, and told to the user.
+    device: Option<String>,
 }
 
 /// Where a session's token goes.
@@ -48,6 +52,12 @@ pub(crate) enum TokenIn {
     Body,
 }
 
+/// The cookie by which a browser's device is known. It outlives the session and lets nobody in.
+const DEVICE_COOKIE: &str = "__Host-vestibule-device";
+
+/// How long it lasts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
+const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
+
 /// How often a sign-in that ran into a change of the account looks again.
 const LOOKS: usize = 3;
 
@@ -59,7 +69,7 @@ const LOOKS: usize = 3;
     params(("portal" = String, Path, description = "The portal")),
     request_body = SignInRequest,
     responses(
-        (status = 201, body = SessionAnswer, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session`"))),
+        (status = 201, body = SessionAnswer, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session` and `__Host-vestibule-device`"))),
         (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
@@ -70,6 +80,7 @@ pub(crate) async fn sign_in(
     State(app): State<App>,
     Portal(policy): Portal,
     From(origin): From,
+    headers: HeaderMap,
     Body(request): Body<SignInRequest>,
 ) -> Result<Response, Problem> {
     let mut fields = Fields::default();
@@ -77,10 +88,24 @@ pub(crate) async fn sign_in(
     if request.user_name.is_empty() || request.user_name.len() > 100 {
         fields.fault("user_name", "must be 1 to 100 characters long");
     }
+    let told = request.device.as_deref().map(Device::parse);
+    if told == Some(None) {
+        fields.fault("device", "must be the device of an earlier answer");
+    }
     let password = fields.finish(password)?;
     let name = request.user_name.trim().to_lowercase();
 
     let mut rng = app.rng();
+    let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
+    let device = told
+        .flatten()
+        .or_else(kept)
+        .unwrap_or_else(|| Device::random(&mut rng));
+    let user_agent = headers.get(header::USER_AGENT);
+    let arrival = Arrival {
+        device: &device,
+        user_agent: user_agent.and_then(|v| v.to_str().ok()),
+    };
     for _ in 0..LOOKS {
         // Counting, for the name and for the source, and reading are one round trip; the password
         // is compared only if both counts allow it.
@@ -108,6 +133,7 @@ pub(crate) async fn sign_in(
             account.as_ref(),
             checked,
             of_name.key,
+            &arrival,
             &policy,
             &origin,
             &mut rng,
@@ -128,8 +154,10 @@ pub(crate) async fn sign_in(
         } = signed_in;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionAnswer::of(&session, next_step);
-                return Ok(begun(answer, token.expose(), request.token_in, &policy));
+                let undeliverable = account.as_ref().and_then(|a| a.email_undeliverable);
+                let answer = SessionAnswer::of(&session, next_step, undeliverable);
+                let tokens = (token.expose(), device.expose());
+                return Ok(begun(answer, tokens, request.token_in, &policy));
             }
             // The account changed at the same moment: look again, as it may now be disabled.
             Err(CommitError::Stale) => {}
@@ -204,6 +232,11 @@ async fn refused(
         rng,
     );
     audit.object = account.map(|a| a.id.to_string());
+    // So that the organisation's administrators see it (EX-02).
+    audit.organisation = account.and_then(|a| match a.memberships.as_slice() {
+        [only] => only.organisation.clone(),
+        _ => None,
+    });
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Failed => Problem::new(
@@ -222,23 +255,29 @@ async fn refused(
     .with_help(policy))
 }
 
+const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
+
 fn begun(
     mut answer: SessionAnswer,
-    token: Sensitive,
+    (token, device): (Sensitive, Sensitive),
     token_in: TokenIn,
     policy: &Policy,
 ) -> Response {
     let location = format!("/{}/sessions/current", policy.portal);
-    let cookie = match token_in {
+    let cookies = match token_in {
         TokenIn::Body => {
             answer.token = Some(token.expose().to_owned());
-            None
+            answer.device = Some(device.expose().to_owned());
+            Vec::new()
         }
         // No Max-Age: it is gone when the browser is closed (AG-14).
-        TokenIn::Cookie => Some(format!(
-            "{COOKIE}={}; Path=/; HttpOnly; Secure; SameSite=Strict",
-            token.expose()
-        )),
+        TokenIn::Cookie => vec![
+            format!("{COOKIE}={}; {COOKIE_RULES}", token.expose()),
+            format!(
+                "{DEVICE_COOKIE}={}; Max-Age={DEVICE_COOKIE_SECONDS}; {COOKIE_RULES}",
+                device.expose()
+            ),
+        ],
     };
     let mut response = (
         StatusCode::CREATED,
@@ -246,8 +285,8 @@ fn begun(
         Json(answer),
     )
         .into_response();
-    if let Some(cookie) = cookie.and_then(|c| HeaderValue::from_str(&c).ok()) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in cookies.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }

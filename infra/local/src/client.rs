@@ -1,8 +1,11 @@
 //! A small client of the API, as a program would write one: for the demonstration, the sample people
 //! and the tests.
 
+use std::sync::OnceLock;
+
 use reqwest::Method;
 use serde_json::Value;
+use vestibule_domain::device::Device;
 
 /// An answer: status, headers and body.
 #[derive(Debug, Clone)]
@@ -50,6 +53,15 @@ pub struct Client {
     portal: String,
     token: Option<String>,
     source: Option<String>,
+}
+
+/// What this program is known by, as long as it runs: all its sign-ins are from one device.
+fn device() -> &'static str {
+    static DEVICE: OnceLock<String> = OnceLock::new();
+    DEVICE.get_or_init(|| {
+        let device = Device::random(&mut vestibule_http::app::rng());
+        device.expose().expose().to_owned()
+    })
 }
 
 /// A request that got no answer.
@@ -151,8 +163,9 @@ impl Client {
         user_name: &str,
         password: &str,
     ) -> Result<(Self, Answer), ClientError> {
-        let body =
-            serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
+        let body = serde_json::json!({
+            "user_name": user_name, "password": password, "token_in": "body", "device": device(),
+        });
         let answer = self.post("/sessions", body).await?;
         Ok((self.with_token(answer.text_at("/token")), answer))
     }

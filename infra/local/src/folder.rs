@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
+use jiff::SignedDuration;
+
 use crate::StartError;
 
 /// The embedded DynamoDB.
@@ -18,11 +20,15 @@ pub const BUCKETS: &str = "s3";
 pub const KMS_KEY: &str = "kms.key";
 /// The sample people; written last, when the first start is done.
 pub const PEOPLE: &str = "people.json";
+/// By how many milliseconds the system's clock is ahead of the machine's.
+const CLOCK: &str = "clock";
+/// That `first-staff` has been here: somebody relies on what is kept, sample people or not.
+pub const FIRST_STAFF: &str = "first-staff";
 /// Held by the instance that uses the folder.
 const LOCK: &str = "vestibule.lock";
 
 /// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 8] = [
+const CONTENTS: [&str; 10] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
@@ -31,6 +37,8 @@ const CONTENTS: [&str; 8] = [
     BUCKETS,
     KMS_KEY,
     PEOPLE,
+    CLOCK,
+    FIRST_STAFF,
 ];
 
 /// Takes the folder for one instance alone, and makes it if it isn't there.
@@ -84,7 +92,41 @@ fn is_ours(folder: &Path) -> bool {
 
 /// Whether a first start in this folder broke off before its end.
 pub fn is_unfinished(folder: &Path) -> bool {
-    folder.join(DATABASE).is_file() && !folder.join(PEOPLE).is_file()
+    let there = |name| folder.join(name).is_file();
+    there(DATABASE) && !there(PEOPLE) && !there(FIRST_STAFF)
+}
+
+/// Whether a system has been started in this folder.
+pub fn holds_data(folder: &Path) -> bool {
+    folder.join(KMS_KEY).is_file()
+}
+
+/// By how much the clock of the folder's system is ahead of the machine's.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn ahead(folder: &Path) -> Result<SignedDuration, StartError> {
+    let file = folder.join(CLOCK);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(SignedDuration::ZERO),
+        Err(e) => return Err(format!("{} can't be read: {e}", file.display()).into()),
+    };
+    let milliseconds = text.trim().parse().map_err(|_| {
+        format!(
+            "{} is damaged; remove it to go back to the machine's time",
+            file.display()
+        )
+    })?;
+    Ok(SignedDuration::from_millis(milliseconds))
+}
+
+/// Keeps by how much the clock of the folder's system is ahead.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_ahead(folder: &Path, by: SignedDuration) -> io::Result<()> {
+    fs::write(folder.join(CLOCK), by.as_millis().to_string())
 }
 
 /// Removes what instances have left in the folder, and returns the names of what was removed. The

@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
-use vestibule_deliver_mail::Courier;
+use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Api, App, Clock, Portals, Source};
 use vestibule_import_records::Summary;
+use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
@@ -142,7 +143,9 @@ pub const START: &str = "start";
 
 const DELIVER_MAIL: &str = "deliver-mail";
 const IMPORT_RECORDS: &str = "import-records";
+const INACTIVITY_SWEEP: &str = "inactivity-sweep";
 const PRINT_LETTERS: &str = "print-letters";
+const SEAL_AUDIT_TRAIL: &str = "seal-audit-trail";
 
 tokio::task_local! {
     static AT_WORK: &'static str;
@@ -167,7 +170,9 @@ pub fn functions() -> Vec<(&'static str, Api)> {
         ("sign-in", vestibule_sign_in::api()),
         ("reset-password", vestibule_reset_password::api()),
         ("manage-users", vestibule_manage_users::api()),
+        ("help-desk", vestibule_help_desk::api()),
         ("my-profile", vestibule_my_profile::api()),
+        ("audit-trail", vestibule_audit_trail::api()),
     ]
 }
 
@@ -260,6 +265,7 @@ impl Instance {
                 ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
+                portals.policies(),
             ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
@@ -346,6 +352,7 @@ impl Instance {
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
         at_work(DELIVER_MAIL, self.courier.handle(event)).await;
+        self.bring_reports().await?;
         self.print_letters().await?;
         Ok(())
     }
@@ -359,9 +366,31 @@ impl Instance {
         let event = self.stream.lock().await.next().await?;
         if !event.records.is_empty() {
             at_work(DELIVER_MAIL, self.courier.handle(event)).await;
+            self.bring_reports().await?;
             self.print_letters().await?;
         }
         Ok(())
+    }
+
+    /// Does what time has made due, and brings mails and letters to where they go, as on AWS the
+    /// schedule does.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn clockwork(&self) -> Result<Swept, StartError> {
+        let swept = self.sweep(&Run::now(self.app.clock.now())).await;
+        self.settle().await?;
+        self.deliver_pending().await?;
+        Ok(swept)
+    }
+
+    /// Makes one run of the sweep.
+    pub async fn sweep(&self, run: &Run) -> Swept {
+        at_work(
+            INACTIVITY_SWEEP,
+            vestibule_inactivity_sweep::sweep(&self.app, run),
+        )
+        .await
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.
@@ -370,6 +399,26 @@ impl Instance {
     /// When the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
         Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
+    }
+
+    /// Seals the audit trail up to the last whole hour, as the clockwork does every hour.
+    ///
+    /// # Errors
+    /// When the trail can't be read or a seal can't be written.
+    pub async fn seal_audit_trail(&self) -> Result<u32, StartError> {
+        let sealed = at_work(SEAL_AUDIT_TRAIL, vestibule_audit_trail::seal(&self.app)).await?;
+        Ok(sealed.seals)
+    }
+
+    /// Brings what SES has to report to the courier, as EventBridge does.
+    ///
+    /// # Errors
+    /// When an account can't be marked.
+    pub async fn bring_reports(&self) -> Result<(), StartError> {
+        for report in self.inbox.take_reports() {
+            at_work(DELIVER_MAIL, self.courier.take(Event::parse(report)?)).await?;
+        }
+        Ok(())
     }
 
     /// Prints what waits now, as the daily batch does.

@@ -20,7 +20,7 @@ A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`
 403 `next-step-required`.";
 
 /// What the tags of operations stand for.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: &[(&str, &str)] = &[
     (
         "registration",
         "Describing a portal; registering against the plan's records, or through an invitation's link",
@@ -39,7 +39,15 @@ const TAGS: [(&str, &str); 7] = [
     ),
     ("invitations", "Inviting people to one's organisation"),
     ("users", "The users of one's organisation"),
+    (
+        "help desk",
+        "What the plan's help desk does for the people of other portals",
+    ),
     ("profile", "What users see of themselves and change"),
+    (
+        "audit",
+        "Who did what to what, when, from where, on whose behalf, and how it ended",
+    ),
 ];
 
 /// The description as pretty JSON.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::first_staff::{self, FirstStaff};
 use crate::{Instance, StartError, post};
 
 /// What all sample people have chosen.
@@ -90,7 +91,14 @@ impl People {
     pub async fn make(instance: &Instance, base: &str) -> Self {
         let mut made = Self::default();
         for portal in [
-            "group", "member", "provider", "practice", "agent", "producer", "employer",
+            "group",
+            "member",
+            "provider",
+            "practice",
+            "agent",
+            "producer",
+            "employer",
+            "help-desk",
         ] {
             if instance.app.portals.get(portal).is_none() {
                 continue;
@@ -108,6 +116,7 @@ impl People {
                 "practice" => maker.practices().await,
                 "agent" => maker.agents().await,
                 "producer" => maker.producer().await,
+                "help-desk" => maker.help_desk().await,
                 _ => maker.employer().await,
             };
             made.people.append(&mut maker.people);
@@ -173,21 +182,7 @@ impl Maker<'_> {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let invitation =
             json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
-        self.post(administrator, "/invitations", invitation).await?;
-        self.instance.settle().await?;
-        let mails = self.instance.inbox.to(&email);
-        let token = mails
-            .last()
-            .and_then(post::link_token)
-            .ok_or_else(|| format!("no invitation reached {email}"))?;
-        let acceptance = json!({
-            "token": token, "first_name": first, "last_name": "Lind", "email": email,
-            "user_name": user_name, "password": PASSWORD,
-        });
-        let answer = self
-            .post(&self.client, "/invitations/accept", acceptance)
-            .await?;
-        Ok(answer.text_at("/user_id").to_owned())
+        self.join(administrator, invitation, user_name).await
     }
 
     async fn members(&mut self) -> Result<(), StartError> {
@@ -345,10 +340,11 @@ impl Maker<'_> {
     }
 
     async fn practices(&mut self) -> Result<(), StartError> {
+        let terms = json!({ "office_manager_terms": "2026-10" });
         let pat = json!({
             "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-            "user_name": "pat.novak", "password": PASSWORD,
+            "user_name": "pat.novak", "password": PASSWORD, "accepts": terms,
         });
         self.post(&self.client, "/registrations", pat).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
@@ -356,15 +352,19 @@ impl Maker<'_> {
             (
                 "pat.novak",
                 "Pat Novak",
-                "Office manager of Lakeside Family Medicine",
+                "Office manager of Lakeside Family Medicine and of Dr. Hannah Weiss",
             ),
-            "Make a staff account with an initial password: `POST /practice/users`.",
+            "Sign in: the next step is `choose_organisation`. `GET /practice/me` lists the two, and `PUT /practice/sessions/current/organisation` chooses; then make a staff account with an initial password: `POST /practice/users`.",
         );
         let toni = json!({
             "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
             "user_name": "toni.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
         });
         self.post(&manager, "/users", toni).await?;
+        let weiss = json!({
+            "way": "office_manager", "proof": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepts": terms,
+        });
+        self.post(&manager, "/me/organisations", weiss).await?;
         self.add(
             ("toni.lind", "Toni Lind", "Staff of Lakeside Family Medicine with an initial password"),
             "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",
@@ -458,6 +458,76 @@ impl Maker<'_> {
             "Invite somebody (`POST /employer/invitations`), and list the users (`GET /employer/users`).",
         );
         Ok(())
+    }
+
+    async fn help_desk(&mut self) -> Result<(), StartError> {
+        let first = FirstStaff {
+            portal: Some(self.portal.to_owned()),
+            name: "Olive Grant".to_owned(),
+            email: "olive@harborlight.example".to_owned(),
+            user_name: None,
+        };
+        let made = first_staff::make(&self.instance.app, first).await?;
+        let supervisor = self
+            .sign_in(&made.user_name, made.password.expose())
+            .await?;
+        let change =
+            json!({ "current_password": made.password.expose(), "new_password": PASSWORD });
+        let path = "/sessions/current/password";
+        let changed = supervisor.send(Method::PUT, path, Some(&change)).await?;
+        self.accepted(changed, "PUT", path)?;
+        self.add(
+            (&made.user_name, "Olive Grant", "Supervisor of the plan's help desk"),
+            "Invite staff (`POST /help-desk/invitations`), list them (`GET /help-desk/users`). Accounts of other portals are for the two tiers below.",
+        );
+        for (first, role, who, to_try) in [
+            (
+                "Ada",
+                "help_desk_agent",
+                "Agent of the help desk: the acting tier",
+                "Find Joan Petrov, whose letter is lost (`POST /help-desk/accounts/search` with `{\"portal\": \"provider\", \"email\": \"joan@mercystreet.example\"}`), and have it posted anew (`POST /help-desk/accounts/provider/{id}/pin` with a `reason`).",
+            ),
+            (
+                "Rob",
+                "help_desk_reader",
+                "Reader of the help desk: the read-only tier",
+                "Look at an account (`GET /help-desk/accounts/{portal}/{id}`); every act is refused.",
+            ),
+        ] {
+            let email = format!("{}@harborlight.example", first.to_lowercase());
+            let invitation =
+                json!({ "first_name": first, "last_name": "Moss", "email": email, "role": role });
+            let user_name = format!("{}.moss", first.to_lowercase());
+            self.join(&supervisor, invitation, &user_name).await?;
+            self.add((&user_name, &format!("{first} Moss"), who), to_try);
+        }
+        Ok(())
+    }
+
+    /// Invites somebody, who registers; returns their id.
+    async fn join(
+        &self,
+        administrator: &Client,
+        invitation: Value,
+        user_name: &str,
+    ) -> Result<String, StartError> {
+        let field = |name: &str| invitation[name].as_str().unwrap_or_default().to_owned();
+        let (first, last, email) = (field("first_name"), field("last_name"), field("email"));
+        self.post(administrator, "/invitations", invitation).await?;
+        self.instance.settle().await?;
+        let mails = self.instance.inbox.to(&email);
+        let token = mails
+            .last()
+            .and_then(post::link_token)
+            .ok_or_else(|| format!("no invitation reached {email}"))?;
+        let acceptance = json!({
+            "token": token, "first_name": first, "last_name": last, "email": email,
+            "user_name": user_name, "password": PASSWORD,
+        });
+        let answer = self
+            .post(&self.client, "/invitations/accept", acceptance)
+            .await?;
+        Ok(answer.text_at("/user_id").to_owned())
     }
 
     /// Prints what waits; returns the name and the PIN of the letter that is new.

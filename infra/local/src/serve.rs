@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::net::TcpListener;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::Portals;
+use vestibule_http::{Clock, Portals};
 
 use crate::instance::Options;
 use crate::pages::{self, Site};
@@ -22,6 +22,10 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 /// How often what the stream has not brought is looked for.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the audit trail is sealed. What is done depends on the hours that are over, so that it
+/// may be tried more often; the system's clock can be moved.
+const SEAL_EVERY: Duration = Duration::from_secs(60);
 
 /// How long requests may take to finish when the system stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
@@ -64,6 +68,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         folder::clear(&data)?;
     }
     let options = Options {
+        clock: Clock::ahead_by(folder::ahead(&data)?),
         data: Some(data.clone()),
         portals,
         dynamodb_endpoint,
@@ -139,11 +144,13 @@ async fn stopped() {
     tokio::select! { () = interrupted => {}, () = terminated => {} }
 }
 
-/// Brings mails and letters to where they go, as on AWS the stream and the clockwork do.
+/// Brings mails and letters to where they go and seals the audit trail, as on AWS the stream and the
+/// clockwork do.
 async fn clockwork(instance: Arc<Instance>) {
     let mut follow = tokio::time::interval(FOLLOW_EVERY);
     let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
-    for interval in [&mut follow, &mut catch_up] {
+    let mut seal = tokio::time::interval(SEAL_EVERY);
+    for interval in [&mut follow, &mut catch_up, &mut seal] {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
@@ -153,9 +160,10 @@ async fn clockwork(instance: Arc<Instance>) {
                 Ok(_) => instance.settle().await,
                 Err(error) => Err(error),
             },
+            _ = seal.tick() => instance.seal_audit_trail().await.map(drop),
         };
         if let Err(error) = done {
-            tracing::warn!(%error, "mails and letters are delayed");
+            tracing::warn!(%error, "mails, letters or seals are delayed");
         }
     }
 }

@@ -678,3 +678,88 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
         "{said}"
     );
 }
+
+/// A system in a folder, in this process, whose clock stands at a moment; it is closed afterwards.
+fn within<T>(
+    data: &Path,
+    at: jiff::Timestamp,
+    work: impl AsyncFnOnce(&vestibule_local::Instance) -> T,
+) -> T {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = vestibule_local::Options {
+            data: Some(data.to_owned()),
+            clock: vestibule_http::Clock::at(at),
+            ..vestibule_local::Options::in_memory()
+        };
+        let instance = vestibule_local::Instance::start(options).await.unwrap();
+        work(&instance).await
+    })
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the command looks at the machine's clock"
+)]
+fn ux_11_audit_verify_proves_the_trail_and_names_what_was_altered() {
+    let data = folder();
+    let verify = ["audit", "verify", "--portal", "group", "--data"];
+    let verify = [&verify[..], &[text(data.path())]].concat();
+    assert!(refused(&["audit", "verify", "--data", "/nowhere/at/all"]).contains("no data folder"));
+
+    let hour = jiff::SignedDuration::from_hours(1);
+    let earlier = jiff::Timestamp::now() - 4 * hour;
+    within(data.path(), earlier, async |instance| {
+        let base = vestibule_local::instance::serve_at_free_port(instance.router());
+        let caller = vestibule_local::client::Client::new(&base.await.unwrap(), "group");
+        for name in ["nobody.here", "nobody.there"] {
+            let (_, answer) = caller.sign_in(name, PASSWORD).await.unwrap();
+            assert_eq!(answer.status, 401);
+        }
+        instance.app.clock.advance(2 * hour);
+        instance.seal_audit_trail().await.unwrap();
+    });
+    let proved = run(&verify);
+    let said = stdout(&proved);
+    assert_eq!(proved.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("2 entries: 2 as written and sealed"),
+        "{said}"
+    );
+    let (_, kept) = said.split_once("keep this elsewhere: ").unwrap();
+    let kept = kept.split_whitespace().next().unwrap();
+    let with_kept = [&verify[..], &["--kept", kept]].concat();
+    assert_eq!(run(&with_kept).status.code(), Some(0));
+    let other = format!("{}x", &kept[..kept.len() - 1]);
+    let with_other = [&verify[..], &["--kept", &other]].concat();
+    let differs = run(&with_other);
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(stdout(&differs).contains("isn't the one whose digest was kept"));
+    for wrong in [["--portal", "nowhere"], ["--from", "2999-01-01"]] {
+        let arguments = [
+            &["audit", "verify", "--data", text(data.path())][..],
+            &wrong[..],
+        ]
+        .concat();
+        refused(&arguments);
+    }
+
+    within(data.path(), earlier, async |instance| {
+        let items = instance.db.scan().table_name(&instance.tables.audit);
+        let items = items.send().await.unwrap().items.unwrap();
+        let mut entry = items
+            .into_iter()
+            .find(|i| i.contains_key("action"))
+            .unwrap();
+        let other = aws_sdk_dynamodb::types::AttributeValue::S("192.0.2.1".into());
+        entry.insert("source".into(), other);
+        let put = instance.db.put_item().table_name(&instance.tables.audit);
+        put.set_item(Some(entry)).send().await.unwrap();
+    });
+    let altered = run(&verify);
+    assert_eq!(altered.status.code(), Some(1));
+    assert!(stdout(&altered).contains("FAULT altered: entry "));
+    let said = String::from_utf8(altered.stderr).unwrap();
+    assert_eq!(said.trim(), "error: the audit trail has a fault.");
+}

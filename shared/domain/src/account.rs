@@ -11,9 +11,11 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clockwork::Notices;
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
+use crate::review::Confirmation;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// A password's Argon2id hash in PHC string format.
@@ -93,6 +95,38 @@ pub struct PendingEmail {
     pub expires_at: Timestamp,
 }
 
+/// That mails don't reach an account's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    /// Since when it is known.
+    pub since: Timestamp,
+    /// What happened.
+    pub kind: UndeliverableKind,
+}
+
+/// Why mails don't reach an address; the later, the graver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndeliverableKind {
+    /// Its owner called a mail unwanted.
+    Complained,
+    /// SES refused to send a mail there.
+    Refused,
+    /// The mail system there said that there is no such address; nothing more is sent to it.
+    Bounced,
+}
+
+impl UndeliverableKind {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complained => "complained",
+            Self::Refused => "refused",
+            Self::Bounced => "bounced",
+        }
+    }
+}
+
 /// A link that a user keeps in the profile (BL-11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
@@ -167,6 +201,8 @@ pub struct Membership {
     pub since: Timestamp,
     /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
     pub ends_on: Option<Date>,
+    /// When a manager last confirmed it in a review of access (EX-11).
+    pub confirmed: Option<Confirmation>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
     /// The plan record they registered with.
@@ -175,6 +211,8 @@ pub struct Membership {
     pub category: Option<String>,
     /// The agreements on file for it, with their revisions: one organisation's open no other.
     pub agreements: BTreeMap<String, String>,
+    /// Those of them that the help desk has recorded and the plan's feed doesn't tell yet.
+    pub ahead_of_feed: BTreeSet<String>,
     /// Where its PIN letter goes, on portals where the person says so (BL-03). Sealed in the table.
     pub postal_address: Option<PostalAddress>,
 }
@@ -194,11 +232,13 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             since: now,
+            confirmed: None,
             ends_on: None,
             way: None,
             record: None,
             category: None,
             agreements: BTreeMap::new(),
+            ahead_of_feed: BTreeSet::new(),
             postal_address: None,
         }
     }
@@ -267,6 +307,8 @@ pub struct Account {
     pub name: PersonName,
     /// Where mail goes.
     pub email: Email,
+    /// That mails don't arrive there, where it is known; until it is changed or confirmed.
+    pub email_undeliverable: Option<Undeliverable>,
     /// The address that shall take its place, once confirmed.
     pub pending_email: Option<PendingEmail>,
     /// The realm in which the address is unique, where the portal has one (EX-08).
@@ -295,6 +337,16 @@ pub struct Account {
     pub created_at: Timestamp,
     /// When it last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// From which address that was.
+    pub last_sign_in_from: Option<String>,
+    /// The digests of the devices it was signed in from, each with when it was last used (UX-06).
+    pub devices: BTreeMap<String, Timestamp>,
+    /// When it was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
+    /// Since when it is disabled, or since when it is reinstated.
+    pub status_since: Option<Timestamp>,
+    /// When its owner was told of what time brings.
+    pub notices: Notices,
 }
 
 /// What has to be done in a session before anything else.
@@ -420,11 +472,27 @@ impl Account {
             .chain(&self.former_passwords)
     }
 
-    /// Removes it for good. Its name and user name stay for who reads the audit trail; how to reach
-    /// the person, and how they proved who they are, go.
+    /// Disables it, and ends its sessions at their next request (BA-01, UX-04).
+    pub fn disable(&mut self, now: Timestamp) {
+        self.status = Status::Disabled;
+        self.status_since = Some(now);
+        self.end_sessions();
+    }
+
+    /// Lets it be used again; the days of grace count from now (BA-06, UX-02).
+    pub fn reinstate(&mut self, now: Timestamp) {
+        self.status = Status::Active;
+        self.status_since = Some(now);
+        self.end_sessions();
+    }
+
+    /// Removes it for good. Its id and user name stay for who reads the audit trail, as long as that
+    /// is kept; the person's name, how to reach them, and how they proved who they are, go.
     pub fn delete(&mut self) {
         self.status = Status::Deleted;
+        self.name = PersonName::removed();
         self.email = Email::removed();
+        self.email_undeliverable = None;
         self.password = None;
         self.former_passwords.clear();
         self.reset = None;
@@ -433,6 +501,8 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
+        self.last_sign_in_from = None;
+        self.devices.clear();
         self.memberships.clear();
         self.end_sessions();
     }

@@ -1,6 +1,6 @@
 //! PINs and registration codes: issuing, entering, issuing anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rand::{CryptoRng, Rng, RngExt};
@@ -270,6 +270,58 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
+/// Sends a new registration code in place of the one that is waited for; the old one is dead at once
+/// (BL-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn reissue_code(
+    account: &Account,
+    organisation: (&OrganisationId, &str),
+    by: Reissuer,
+    fresh: FreshCode,
+    policy: &Policy,
+    audit: AuditEvent,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let (id, name) = organisation;
+    let now = audit.at;
+    let rules = policy
+        .registration_code
+        .as_ref()
+        .ok_or(Refusal::NotAwaited)?;
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(Some(id))
+        .filter(|m| matches!(m.gate, Gate::RegistrationCode { .. }))
+        .ok_or(Refusal::NotAwaited)?;
+    if !rules.reissued_by.contains(&by) {
+        return Err(Refusal::NotYours);
+    }
+    let (usable_until, expires_at) = policy.valid_until(now, rules.valid_days.get());
+    let says = MailText::RegistrationCode {
+        organisation: name.to_owned(),
+        user_name: account.user_name.to_string(),
+        code: fresh.digits,
+        usable_until,
+    };
+    let carrier = mail(account, now, says, rng);
+    membership.gate = Gate::RegistrationCode {
+        issue: Issue {
+            id: fresh.id,
+            code: fresh.code,
+            issued_at: now,
+            expires_at,
+            carried_by: carrier.id().clone(),
+            abroad: false,
+        },
+    };
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([carrier]);
+    Ok((after, decision))
+}
+
 /// Notes which agreements the plan has on file now, as its records say (AG-11). What isn't on file any
 /// more is asked for again. None where nothing changes.
 ///
@@ -279,31 +331,41 @@ pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
     record: &RecordKey,
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let (at, membership) = account
         .memberships
         .iter()
         .enumerate()
         .find(|(_, m)| m.record.as_ref() == Some(record))?;
-    let mut agreements = membership.agreements.clone();
+    let (mut agreements, mut ahead) = (
+        membership.agreements.clone(),
+        membership.ahead_of_feed.clone(),
+    );
     for agreement in policy
         .agreements
         .iter()
         .filter(|a| a.recorded_by == RecordedBy::Plan)
     {
-        match on_file.get(agreement.id.as_str()) {
-            Some(revision) => agreements.insert(agreement.id.to_string(), revision.clone()),
-            None => agreements.remove(agreement.id.as_str()),
+        let id = agreement.id.as_str();
+        let told = on_file.get(id);
+        // What the help desk has seen signed stays until the feed has caught up with it.
+        if ahead.contains(id) && told.is_none_or(|r| Some(r) < agreements.get(id)) {
+            continue;
+        }
+        ahead.remove(id);
+        match told {
+            Some(revision) => agreements.insert(id.to_owned(), revision.clone()),
+            None => agreements.remove(id),
         };
     }
     put_on_file(
         account,
         at,
-        agreements,
+        (agreements, ahead),
         letter,
         Actor::System,
         policy,
@@ -331,12 +393,12 @@ pub fn record_agreement(
     account: &Account,
     organisation: Option<&OrganisationId>,
     (agreement, revision): (&Agreement, &str),
-    letter: WithheldLetter,
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let (at, membership) = account
         .memberships
         .iter()
@@ -344,7 +406,20 @@ pub fn record_agreement(
         .find(|(_, m)| m.organisation.as_ref() == organisation)?;
     let mut agreements = membership.agreements.clone();
     agreements.insert(agreement.id.to_string(), revision.to_owned());
-    put_on_file(account, at, agreements, letter, by, policy, origin, rng)
+    let mut ahead = membership.ahead_of_feed.clone();
+    if agreement.recorded_by == RecordedBy::Plan {
+        ahead.insert(agreement.id.to_string());
+    }
+    put_on_file(
+        account,
+        at,
+        (agreements, ahead),
+        letter,
+        by,
+        policy,
+        origin,
+        rng,
+    )
 }
 
 /// The agreements of the `at`-th membership as they are now, with the letter that waited for them.
@@ -352,23 +427,27 @@ pub fn record_agreement(
 fn put_on_file(
     account: &Account,
     at: usize,
-    agreements: BTreeMap<String, String>,
-    letter: WithheldLetter,
+    (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
+    letter: Option<WithheldLetter>,
     by: Actor,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Option<Decision> {
+) -> Option<(Account, Decision)> {
     let mut after = account.clone();
     let membership = after.memberships.get_mut(at)?;
     membership.agreements = agreements;
+    membership.ahead_of_feed = ahead;
     let way = membership.way.as_deref().and_then(|w| policy.way(w));
     let released = membership.gate == Gate::PinLetterWithheld
         && way.is_some_and(|w| {
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
     let mut posted = None;
-    if released && let Some(address) = letter.address {
+    if released
+        && let Some(letter) = letter
+        && let Some(address) = letter.address
+    {
         let (issue, message) = post_pin(
             letter.fresh,
             address,
@@ -388,9 +467,8 @@ fn put_on_file(
     let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
         .on(account.id.as_str())
         .for_organisation(organisation.as_ref());
-    Some(
-        Decision::recording(audit)
-            .update(account, after)
-            .send(posted),
-    )
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send(posted);
+    Some((after, decision))
 }

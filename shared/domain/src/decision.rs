@@ -1,15 +1,18 @@
 //! What a verb decides: changes, messages, and at least one audit entry, for one transaction.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
+use crate::clockwork::{Alarm, Tidings};
 use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
 use crate::invite::Invitation;
 use crate::message::Message;
 use crate::organisation::Organisation;
 use crate::policy::Slug;
 use crate::record::RecordKey;
+use crate::review::Removed;
 use crate::session::Session;
 use crate::text::Email;
 
@@ -38,6 +41,12 @@ pub enum Change {
         at: Timestamp,
         /// The password under the current parameters, where they have changed.
         rehashed: Option<PasswordHash>,
+        /// From which address.
+        from: Option<String>,
+        /// The digest of the device, which is remembered.
+        device: String,
+        /// The devices that are forgotten.
+        forgotten_devices: Vec<String>,
     },
     /// A new organisation.
     CreateOrganisation(Organisation),
@@ -50,10 +59,23 @@ pub enum Change {
     },
     /// Notes that the owner of an address was removed from an organisation (AG-10).
     NoteFormerUser {
+        /// The portal.
+        portal: PortalId,
         /// The organisation.
-        organisation: Box<Organisation>,
+        organisation: OrganisationId,
         /// The address.
         email: Email,
+    },
+    /// Notes that somebody who was in a review of access was removed (EX-11).
+    NoteRemovedInReview {
+        /// The portal.
+        portal: PortalId,
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The review.
+        started_at: Timestamp,
+        /// Who.
+        removed: Box<Removed>,
     },
     /// Ties a plan record on a portal to what is made of it, and a way of registering to the one
     /// account that uses it.
@@ -68,6 +90,19 @@ pub enum Change {
         account: AccountId,
         /// What is made of the record.
         claims: Claims,
+    },
+    /// Unties a way of registering from the account that used it, so that another can.
+    ReleaseRecord {
+        /// The record.
+        record: RecordKey,
+        /// The portal.
+        portal: PortalId,
+        /// The way, by its id.
+        way: String,
+        /// The account; the write fails if another has it.
+        account: AccountId,
+        /// Whether what was made of the record is over too: it is as if nobody had registered with it.
+        whole: bool,
     },
     /// An invitation, new or changed.
     SaveInvitation {
@@ -84,6 +119,17 @@ pub enum Change {
     EndSession(Session),
     /// Takes a letter back that has not been printed yet.
     WithdrawLetter(MessageId),
+    /// Notes what the administrators of an organisation are to be told (BA-01, BA-02).
+    TellAdministrators(Tidings),
+    /// Drops what they have been told.
+    ForgetTidings(Vec<Tidings>),
+    /// Ends an alarm, or sets it again; nobody must have set it meanwhile.
+    AnswerAlarm {
+        /// As it was read.
+        alarm: Alarm,
+        /// The day on which to look again.
+        again: Option<Date>,
+    },
     /// Clears a counter of guesses.
     ForgetAttempts(AttemptKey),
 }

@@ -14,7 +14,7 @@ use crate::manage;
 use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{Permission, Policy, Role};
-use crate::register::{Applicant, Registered, mail};
+use crate::register::{Applicant, MOST_ORGANISATIONS, Registered, further_text, mail};
 use crate::session::Token;
 use crate::text::{Email, PersonName};
 
@@ -95,6 +95,8 @@ pub enum Refusal {
     PrincipalsStay,
     /// It was sent to another address (UX-01).
     OtherAddress,
+    /// The account belongs to as many organisations as one can.
+    TooMany,
     /// There is no such invitation, or a newer link has been sent (AG-01).
     Unknown,
 }
@@ -113,6 +115,7 @@ impl Refusal {
             Self::EndsInPast => "ends_in_past",
             Self::PrincipalsStay => "principals_stay",
             Self::OtherAddress => "other_address",
+            Self::TooMany => "too_many_organisations",
             Self::Unknown => "unknown",
         }
     }
@@ -333,14 +336,27 @@ pub fn resend(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Invitation, Decision), Refusal> {
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+        return Err(Refusal::NotAllowed);
+    }
+    let audit = acting.audit(origin, Action::ResendInvitation, rng);
+    send_again(invitation, token, audit, policy, origin, rng)
+}
+
+/// The same, for who may: `audit` names them.
+pub(crate) fn send_again(
+    invitation: &Invitation,
+    token: &Token,
+    audit: AuditEvent,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Invitation, Decision), Refusal> {
     let valid_days = policy
         .staff
         .as_ref()
         .and_then(|s| s.invitation_valid_days)
         .ok_or(Refusal::NotThisPortal)?;
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
-        return Err(Refusal::NotAllowed);
-    }
     match invitation.standing(origin.at) {
         Standing::Accepted => return Err(Refusal::AlreadyAccepted),
         Standing::Revoked => return Err(Refusal::Revoked),
@@ -356,16 +372,12 @@ pub fn resend(
             .1,
         ..invitation.clone()
     };
-    let decision = Decision::recording(
-        acting
-            .audit(origin, Action::ResendInvitation, rng)
-            .on(after.id.as_str()),
-    )
-    .change(Change::SaveInvitation {
-        before: Some(Box::new(invitation.clone())),
-        after: Box::new(after.clone()),
-    })
-    .send([after.carry(token, policy, origin.at, rng)]);
+    let decision = Decision::recording(audit.on(after.id.as_str()))
+        .change(Change::SaveInvitation {
+            before: Some(Box::new(invitation.clone())),
+            after: Box::new(after.clone()),
+        })
+        .send([after.carry(token, policy, origin.at, rng)]);
     Ok((after, decision))
 }
 
@@ -418,36 +430,8 @@ pub fn accept(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
-    invitation.usable(token, now)?;
-    if applicant.email.key() != invitation.email.key() {
-        return Err(Refusal::OtherAddress);
-    }
-    let approval = policy.staff.as_ref().is_some_and(|s| s.approval);
-    let gate = if approval { Gate::Approval } else { Gate::Open };
-    let membership = Membership {
-        ends_on: invitation.ends_on,
-        ..Membership::joined(invitation.organisation.clone(), invitation.role, gate, now)
-    };
+    let membership = invitation.place(token, &applicant.email, policy, now)?;
     let account = applicant.into_account(membership, policy, now);
-    let accepted = Invitation {
-        state: State::Accepted {
-            account: account.id.clone(),
-        },
-        ..invitation.clone()
-    };
-    let told = Message::Mail(Mail {
-        id: MessageId::random(rng),
-        portal: policy.portal.clone(),
-        to: invitation.inviter_email.clone(),
-        greeting: invitation.inviter.clone(),
-        at: now,
-        says: MailText::InvitedPersonRegistered {
-            organisation: invitation.organisation_name.clone(),
-            person: account.name.full(),
-            user_name: account.user_name.to_string(),
-            awaits_approval: approval,
-        },
-    });
     let welcome = mail(
         &account,
         now,
@@ -458,20 +442,118 @@ pub fn accept(
         },
         rng,
     );
-    let audit = AuditEvent::done(
-        origin,
-        Actor::Account(account.id.clone()),
-        Action::AcceptInvitation,
-        rng,
-    )
-    .on(invitation.id.as_str())
-    .for_organisation(Some(&invitation.organisation));
-    let decision = Decision::recording(audit)
-        .change(Change::SaveInvitation {
-            before: Some(Box::new(invitation.clone())),
-            after: Box::new(accepted),
-        })
+    let decision = invitation
+        .taken_up(&account, policy, origin, rng)
         .change(Change::CreateAccount(Box::new(account.clone())))
-        .send([told, welcome]);
+        .send([welcome]);
     Ok(Registered { account, decision })
+}
+
+/// Gives an invited person who has an account already a place in the organisation: one login, several
+/// organisations (BL-01). As with [`accept`], the administrator is told and may have to approve.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn accept_as(
+    invitation: &Invitation,
+    token: &Token,
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let now = origin.at;
+    let membership = invitation.place(token, &account.email, policy, now)?;
+    if account.membership(Some(&invitation.organisation)).is_some() {
+        return Err(Refusal::AlreadyAccepted);
+    }
+    if account.memberships.len() >= MOST_ORGANISATIONS {
+        return Err(Refusal::TooMany);
+    }
+    let name = invitation.organisation_name.clone();
+    let says = further_text(name, &membership, policy, now);
+    let notice = mail(account, now, says, rng);
+    let mut after = account.clone();
+    after.memberships.push(membership);
+    let decision = invitation
+        .taken_up(account, policy, origin, rng)
+        .update(account, after.clone())
+        .send([notice]);
+    Ok(Registered {
+        account: after,
+        decision,
+    })
+}
+
+impl Invitation {
+    /// The place that it gives to the owner of an address, if they can use it now.
+    fn place(
+        &self,
+        token: &Token,
+        email: &Email,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Membership, Refusal> {
+        self.usable(token, now)?;
+        if email.key() != self.email.key() {
+            return Err(Refusal::OtherAddress);
+        }
+        let gate = if awaits_approval(policy) {
+            Gate::Approval
+        } else {
+            Gate::Open
+        };
+        let organisation = self.organisation.clone();
+        Ok(Membership {
+            ends_on: self.ends_on,
+            ..Membership::joined(organisation, self.role, gate, now)
+        })
+    }
+
+    /// Marks it as taken up by an account, and tells the administrator who sent it.
+    fn taken_up(
+        &self,
+        account: &Account,
+        policy: &Policy,
+        origin: &Origin,
+        rng: &mut impl Rng,
+    ) -> Decision {
+        let accepted = Self {
+            state: State::Accepted {
+                account: account.id.clone(),
+            },
+            ..self.clone()
+        };
+        let told = Message::Mail(Mail {
+            id: MessageId::random(rng),
+            portal: policy.portal.clone(),
+            to: self.inviter_email.clone(),
+            greeting: self.inviter.clone(),
+            at: origin.at,
+            says: MailText::InvitedPersonRegistered {
+                organisation: self.organisation_name.clone(),
+                person: account.name.full(),
+                user_name: account.user_name.to_string(),
+                awaits_approval: awaits_approval(policy),
+            },
+        });
+        let audit = AuditEvent::done(
+            origin,
+            Actor::Account(account.id.clone()),
+            Action::AcceptInvitation,
+            rng,
+        )
+        .on(self.id.as_str())
+        .for_organisation(Some(&self.organisation));
+        Decision::recording(audit)
+            .change(Change::SaveInvitation {
+                before: Some(Box::new(self.clone())),
+                after: Box::new(accepted),
+            })
+            .send([told])
+    }
+}
+
+fn awaits_approval(policy: &Policy) -> bool {
+    policy.staff.as_ref().is_some_and(|s| s.approval)
 }

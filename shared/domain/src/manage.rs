@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use rand::Rng;
+use rand::{CryptoRng, Rng};
 
 use crate::account::{Account, Gate, Issue, Membership, Status};
 use crate::activate::FreshCode;
@@ -11,10 +12,14 @@ use crate::audit::{Action, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
-use crate::message::{AccessChange, MailText, Message};
+use crate::message::{AccessChange, MailText, Message, ResetAsked};
 use crate::organisation::Organisation;
-use crate::policy::{JoinBy, Permission, Policy, Role};
+use crate::policy::{
+    JoinBy, Permission, Policy, RecoveryMeans, RegistrationCodePolicy, Reissuer, Role,
+};
+use crate::recover;
 use crate::register::{Applicant, Registered, mail};
+use crate::review;
 
 /// Why something about a user is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,14 @@ pub enum Refusal {
     NotThisPortal,
     /// The user doesn't wait for approval.
     NotAwaited,
+    /// The user doesn't wait for a registration code.
+    NoCodeAwaited,
+    /// The user has no password to be forgotten yet, or can't sign in (BL-14).
+    NotRecoverable,
+    /// On this portal the help desk does this.
+    AskHelpDesk,
+    /// The account isn't in the review of access (EX-11).
+    NotInReview,
     /// The portal offers no such service.
     NoSuchService(String),
     /// The organisation has no such group code.
@@ -51,6 +64,10 @@ impl Refusal {
             Self::Unknown => "unknown",
             Self::NotThisPortal => "not_this_portal",
             Self::NotAwaited => "not_awaited",
+            Self::NoCodeAwaited => "no_code_awaited",
+            Self::NotRecoverable => "not_recoverable",
+            Self::AskHelpDesk => "ask_help_desk",
+            Self::NotInReview => "not_in_review",
             Self::NoSuchService(_) => "no_such_service",
             Self::NoSuchGroupCode(_) => "no_such_group_code",
             Self::Yourself => "yourself",
@@ -224,23 +241,16 @@ pub fn add_user(
     let message_id = MessageId::random(rng);
     let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
         (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
-            let (usable_until, expires_at) =
-                policy.valid_until_at_most(now, p.valid_days.get(), ends_on);
-            let issue = Issue {
-                id: fresh.id,
-                code: fresh.code,
-                issued_at: now,
-                expires_at,
-                carried_by: message_id.clone(),
-                abroad: false,
-            };
-            let says = MailText::RegistrationCode {
-                organisation: name,
-                user_name,
-                code: fresh.digits,
-                usable_until,
-            };
-            (Gate::RegistrationCode { issue }, says)
+            let carried_by = message_id.clone();
+            issue_code(
+                fresh,
+                (name, user_name),
+                carried_by,
+                ends_on,
+                p,
+                policy,
+                now,
+            )
         }
         (JoinBy::InitialPassword, None, _) => {
             let gate = if staff.approval {
@@ -279,6 +289,135 @@ pub fn add_user(
     Ok(Registered { account, decision })
 }
 
+/// A registration code to be waited for, and the mail that carries it (BL-08).
+fn issue_code(
+    fresh: FreshCode,
+    (organisation, user_name): (String, String),
+    carried_by: MessageId,
+    ends_on: Option<Date>,
+    rules: &RegistrationCodePolicy,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Gate, MailText) {
+    let (usable_until, expires_at) =
+        policy.valid_until_at_most(now, rules.valid_days.get(), ends_on);
+    let issue = Issue {
+        id: fresh.id,
+        code: fresh.code,
+        issued_at: now,
+        expires_at,
+        carried_by,
+        abroad: false,
+    };
+    let says = MailText::RegistrationCode {
+        organisation,
+        user_name,
+        code: fresh.digits,
+        usable_until,
+    };
+    (Gate::RegistrationCode { issue }, says)
+}
+
+/// Sends a lost registration code again: a new one, with a new term; the older is dead (BL-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn reissue_code(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    fresh: Option<FreshCode>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let current = reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    if !matches!(current.gate, Gate::RegistrationCode { .. }) {
+        return Err(Refusal::NoCodeAwaited);
+    }
+    let rules = policy
+        .registration_code
+        .as_ref()
+        .filter(|r| r.reissued_by.contains(&Reissuer::Administrator))
+        .ok_or(Refusal::AskHelpDesk)?;
+    check_end(current.ends_on, current.role, policy, origin)?;
+    let id = MessageId::random(rng);
+    let (gate, says) = issue_code(
+        fresh.ok_or(Refusal::NoCodeAwaited)?,
+        (organisation.name.clone(), user.user_name.to_string()),
+        id.clone(),
+        current.ends_on,
+        rules,
+        policy,
+        origin.at,
+    );
+    let mut after = user.clone();
+    if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
+        membership.gate = gate;
+    }
+    let mut code = mail(user, origin.at, says, rng);
+    if let Message::Mail(mail) = &mut code {
+        mail.id = id;
+    }
+    let audit = acting
+        .audit(origin, Action::ReissueRegistrationCode, rng)
+        .on(user.id.as_str());
+    let decision = Decision::recording(audit)
+        .update(user, after.clone())
+        .send([code]);
+    Ok((after, decision))
+}
+
+/// Has a forgotten password reset: the link goes to the user's own address, and nowhere else (BL-14).
+/// Whatever else the portal asks for is still asked.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn send_reset_link(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Result<Decision, Refusal> {
+    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    if !policy
+        .recovery
+        .forgot_password
+        .contains(&RecoveryMeans::Email)
+    {
+        return Err(Refusal::AskHelpDesk);
+    }
+    let asked = ResetAsked::ByAdministrator(organisation.name.clone());
+    let (after, link) =
+        recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let audit = acting
+        .audit(origin, Action::AskPasswordReset, rng)
+        .on(user.id.as_str());
+    Ok(Decision::recording(audit).update(user, after).send([link]))
+}
+
+/// Sends a forgotten user name to the user's own address (BL-15).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn send_user_name(
+    acting: Acting<'_>,
+    organisation: &Organisation,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    let reminder = recover::reminder(user, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let audit = acting
+        .audit(origin, Action::RecoverUserName, rng)
+        .on(user.id.as_str());
+    Ok(Decision::recording(audit).send([reminder]))
+}
+
 /// What a user is and has in an organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
@@ -294,7 +433,7 @@ pub struct Assignment {
 
 /// The user's membership, if the administrator may do this to it: nobody reaches across
 /// organisations (BL-17), above themselves, or at themselves.
-fn reach<'u>(
+pub(crate) fn reach<'u>(
     acting: Acting<'_>,
     permission: Permission,
     organisation: &Organisation,
@@ -334,7 +473,7 @@ fn may_take_away(
 }
 
 /// The organisation with another set of principals, if that changes it.
-fn with_principals(
+pub(crate) fn with_principals(
     organisation: &Organisation,
     user: &Account,
     role: Option<Role>,
@@ -353,8 +492,8 @@ fn with_principals(
     )
 }
 
-fn changed(decision: Decision, organisation: Option<Change>) -> Decision {
-    organisation.into_iter().fold(decision, Decision::change)
+pub(crate) fn changed(decision: Decision, change: Option<Change>) -> Decision {
+    change.into_iter().fold(decision, Decision::change)
 }
 
 fn notice(
@@ -402,8 +541,9 @@ pub fn assign(
     if regrades && !may_regrade {
         return Err(Refusal::NotAllowed);
     }
-    if to.role.rank() < current.role.rank() {
-        // Else an administrator could be made a user first, and then be removed (EX-12).
+    if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
+        // Who stands above takes back what they granted (EX-10). Among equals an administrator could
+        // else make another a user first, and then remove them (EX-12).
         may_take_away(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organisation, policy)?;
@@ -472,8 +612,11 @@ pub fn set_disabled(
         return Ok(None);
     }
     let mut after = user.clone();
-    after.status = status;
-    after.end_sessions();
+    if disabled {
+        after.disable(origin.at);
+    } else {
+        after.reinstate(origin.at);
+    }
     let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
         .update(user, after.clone())
         .send([notice(user, organisation, change, origin, rng)]);
@@ -507,10 +650,13 @@ pub fn remove(
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
+    // Whoever removes somebody has answered for them (EX-11).
+    let answered = review::trace(organisation, user, &audit.actor, origin.at);
     let decision = changed(Decision::recording(audit), principals)
         .update(user, after)
         .change(Change::NoteFormerUser {
-            organisation: Box::new(organisation.clone()),
+            portal: organisation.portal.clone(),
+            organisation: organisation.id.clone(),
             email: user.email.clone(),
         })
         .send([notice(
@@ -520,5 +666,5 @@ pub fn remove(
             origin,
             rng,
         )]);
-    Ok(decision)
+    Ok(changed(decision, answered))
 }

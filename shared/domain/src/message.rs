@@ -91,6 +91,17 @@ pub enum MailText {
         /// Title and form of an agreement that has to be signed first.
         agreement: Option<(String, String)>,
     },
+    /// To who has an account and now a place in a further organisation (BL-01).
+    FurtherOrganisation {
+        /// The organisation.
+        organisation: String,
+        /// Whether an administrator has to approve first.
+        awaits_approval: bool,
+        /// By when the letter with the PIN should arrive, where one is posted.
+        pin_letter_by: Option<Date>,
+        /// Title and form of an agreement that has to be signed first.
+        agreement: Option<(String, String)>,
+    },
     /// To a principal without a backup (AG-04).
     BackupWanted {
         /// The organisation.
@@ -159,8 +170,32 @@ pub enum MailText {
         /// What became of it.
         change: AccessChange,
     },
+    /// To managers who are asked to review who has access (EX-11).
+    AccessReview {
+        /// The organisation.
+        organisation: String,
+        /// The last day for the answers.
+        answer_by: Date,
+    },
+    /// To whose account the help desk has changed (UX-12).
+    HelpDeskActed {
+        /// What it did.
+        act: HelpDeskAct,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
+    /// To whose account was signed in to from a new device (UX-06).
+    NewDevice {
+        /// From which address.
+        source: Option<String>,
+        /// With what kind of program, in words of ours.
+        program: String,
+    },
+    /// To whose account is in use from several places at once (EX-01).
+    SharedUse {
+        /// The addresses.
+        sources: Vec<String>,
+    },
     /// To whose security or hint questions have changed (UX-06).
     QuestionsChanged,
     /// To the new address, which its owner has to confirm (BL-12).
@@ -190,12 +225,104 @@ pub enum MailText {
         token: Sensitive,
         /// For how many minutes it can be used.
         minutes: u32,
+        /// Who has asked for it.
+        asked: ResetAsked,
+    },
+    /// To who hasn't signed in for long: what becomes, or became, of the account (UX-02).
+    Idle {
+        /// The day of the last sign-in, or of the account's making.
+        since: Date,
+        /// Whether there was a sign-in.
+        signed_in: bool,
+        /// What happens.
+        then: IdleStep,
+        /// The day on which it happens; of a disabled account, on which it will be deleted.
+        on: Option<Date>,
+    },
+    /// To whose access had an end date, which is over (UX-07).
+    AccessEnded {
+        /// The last day on which it could be used.
+        last: Date,
+        /// Whether there was no other access, so that the account is deleted.
+        whole: bool,
+    },
+    /// To whose password expires soon (UX-02).
+    PasswordExpires {
+        /// The day.
+        on: Date,
+        /// Whether it is over already: the notice is late.
+        over: bool,
+    },
+    /// To whose PIN letter should have arrived (ME-08).
+    LetterOverdue {
+        /// By which day.
+        arrives_by: Date,
+    },
+    /// To administrators: what the clockwork did to users of their organisation.
+    UsersChanged {
+        /// The organisation.
+        organisation: String,
+        /// The users.
+        users: Vec<Told>,
     },
     /// To who asked for the user name.
     UserNameReminder {
         /// The user name.
         user_name: String,
     },
+}
+
+/// What the help desk has done to somebody's account. What it says to itself isn't in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelpDeskAct {
+    /// Cleared the counts of wrong guesses.
+    Unlocked,
+    /// Reinstated it (BA-06).
+    Reinstated,
+    /// Gave it another user name (ME-09).
+    Renamed {
+        /// The user name now.
+        user_name: String,
+    },
+    /// Chose other e-news (BL-13).
+    SubscriptionsChanged {
+        /// The titles of what is subscribed to now.
+        titles: Vec<String>,
+    },
+    /// Recorded that an agreement is signed (AG-11, BL-10).
+    AgreementRecorded {
+        /// The agreement's title.
+        title: String,
+        /// By when the PIN letter that waited for it should arrive.
+        letter_by: Option<Date>,
+    },
+    /// Undid a registration that was matched with somebody else's plan record.
+    RecordDetached {
+        /// The organisation; none of a member.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+    /// Removed the person from an organisation, or deleted the account (EX-12).
+    Removed {
+        /// The organisation; none where the person belonged to none.
+        organisation: Option<String>,
+        /// Whether the account is deleted.
+        deleted: bool,
+    },
+}
+
+/// Who has asked for a link for a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetAsked {
+    /// Somebody who says they are the owner.
+    ByOwner,
+    /// An administrator of this organisation (BL-14).
+    ByAdministrator(String),
+    /// The help desk, which knows whom it speaks to (BL-14).
+    ByHelpDesk,
 }
 
 /// What became of somebody's access.
@@ -213,4 +340,43 @@ pub enum AccessChange {
     Reinstated,
     /// It is removed.
     Removed,
+}
+
+/// What happens to an account that nobody signs in to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdleStep {
+    /// It will be disabled.
+    WillBeDisabled,
+    /// It is disabled now.
+    Disabled,
+    /// It will be deleted.
+    WillBeDeleted,
+    /// It is deleted now.
+    Deleted,
+}
+
+/// What the clockwork did to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It disabled the account: no sign-in for too long (BA-01).
+    Disabled,
+    /// It took the access away: its last day was over (UX-07).
+    Ended,
+    /// It deleted the account: disabled, and no sign-in for too long (BA-02).
+    Deleted,
+}
+
+/// A user and what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The person's name.
+    pub person: String,
+    /// Their user name.
+    pub user_name: String,
+    /// What became of them.
+    pub fate: Fate,
+    /// On which day.
+    pub on: Date,
 }

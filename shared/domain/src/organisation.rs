@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::record::RecordKey;
+use crate::review::Review;
 
 /// An organisation that registered on a portal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,16 +21,22 @@ pub struct Organisation {
     pub kind: String,
     /// What the plan calls it.
     pub name: String,
-    /// The plan record it registered with.
-    pub record: RecordKey,
+    /// The plan record it registered with; none for the plan's own help desk.
+    pub record: Option<RecordKey>,
     /// Who registered it first (AG-03).
     pub registered_by: AccountId,
     /// When.
     pub registered_at: Timestamp,
     /// Counts its changes; every write is conditional on it.
     pub version: u64,
-    /// Its principals. It never loses the last one.
+    /// When the help desk ended it: its record had been matched by mistake, and is free again.
+    pub ended_at: Option<Timestamp>,
+    /// Its principals. It never loses the last one, but at its end.
     pub principals: BTreeSet<AccountId>,
     /// The group codes that can be assigned to its people.
     pub group_codes: BTreeSet<String>,
+    /// The latest review of access, if there was one (EX-11).
+    pub review: Option<Review>,
+    /// When the next one is due; none on portals without.
+    pub next_review_due_on: Option<Date>,
 }

@@ -1,5 +1,8 @@
 //! Rules for passwords (ME-03; NIST SP 800-63B-4, 3.1.1.2).
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use rustrict::{CensorStr, Type};
 use unicode_normalization::UnicodeNormalization;
 
@@ -76,4 +79,126 @@ fn holds_obscene_word(text: &str) -> bool {
     let obscene = (Type::PROFANE | Type::OFFENSIVE | Type::SEXUAL) & Type::MODERATE_OR_HIGHER;
     text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '@' | '$'))
         .any(|word| word.is(obscene))
+}
+
+/// Passwords that were leaked and are used again and again, in lower case, sorted bytewise; an
+/// operator can add to it (docs/portals.md). It lies in the program as data that nothing reads, or
+/// loads, before a password is chosen.
+const COMMON: &[u8] = include_bytes!("../../../infra/blocklist/passwords.txt");
+
+/// How many characters around a common word make a password that isn't one any more.
+const ENOUGH_AROUND: usize = 8;
+
+/// How many letters make a password that isn't made of names any more.
+const ENOUGH_LETTERS: usize = 5;
+
+/// Refuses what is guessed first (UX-10; NIST SP 800-63B-4, 3.1.1.2): common and leaked passwords,
+/// dressed up with digits and symbols or not, and those made of words that anybody would try for
+/// this person here: `about` holds their names, and those of the portal and the plan.
+///
+/// # Errors
+/// [`Invalid`] with the one reason that says most.
+pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid> {
+    let text = password.expose().to_lowercase();
+    let length = text.chars().count();
+    if text.chars().collect::<BTreeSet<_>>().len() < 4 {
+        return Err(Invalid::new("must hold at least four different characters"));
+    }
+    if is_common(&text) || is_common(&plainly(&text)) {
+        return Err(Invalid::new(
+            "must not be one of the common or leaked passwords, which are tried first",
+        ));
+    }
+    // `p4ssw0rd` is read as a word, the digits behind it are not.
+    let cores = [
+        text.trim_matches(|c: char| !c.is_alphabetic()).to_owned(),
+        plainly(text.trim_matches(|c: char| !c.is_alphabetic() && !matches!(c, '@' | '$'))),
+    ];
+    let dressed = |core: &String| {
+        core.len() >= 4 && length - core.chars().count() < ENOUGH_AROUND && is_common(core)
+    };
+    if cores.iter().any(dressed) {
+        return Err(Invalid::new(
+            "must not be a common password with digits or symbols around it",
+        ));
+    }
+    let mut words: Vec<String> = about
+        .iter()
+        .flat_map(|name| name.split(|c: char| !c.is_alphanumeric()))
+        .map(str::to_lowercase)
+        .filter(|word| word.chars().count() >= 3)
+        .collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let left = words
+        .iter()
+        .fold(text.clone(), |left, word| left.replace(word, " "));
+    let letters = left.chars().filter(|c| c.is_alphabetic()).count();
+    if left != text && letters < ENOUGH_LETTERS {
+        return Err(Invalid::new(
+            "must not be made of your name, your user name or the name of the portal",
+        ));
+    }
+    Ok(())
+}
+
+/// A text with the usual stand-ins read as letters.
+fn plainly(text: &str) -> String {
+    let letter = |c| match c {
+        '@' | '4' => 'a',
+        '3' => 'e',
+        '1' | '!' => 'i',
+        '0' => 'o',
+        '$' | '5' => 's',
+        '7' => 't',
+        other => other,
+    };
+    text.chars().map(letter).collect()
+}
+
+/// Whether a text is a line of the list: halves the list until one line is left.
+fn is_common(text: &str) -> bool {
+    let (mut low, mut high) = (0, COMMON.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let begin = COMMON[low..middle].iter().rposition(|b| *b == b'\n');
+        let begin = begin.map_or(low, |i| low + i + 1);
+        let end = COMMON[middle..].iter().position(|b| *b == b'\n');
+        let end = end.map_or(COMMON.len(), |i| middle + i);
+        match COMMON[begin..end].cmp(text.as_bytes()) {
+            Ordering::Less => low = end + 1,
+            Ordering::Greater => high = begin,
+            Ordering::Equal => return !text.is_empty(),
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an operator adds must be found: `LC_ALL=C sort -u` puts the list in order.
+    #[test]
+    fn the_list_is_sorted_in_lower_case_and_every_line_of_it_is_found() {
+        let text = std::str::from_utf8(COMMON).unwrap();
+        assert!(text.ends_with('\n'), "its last line ends like the others");
+        let lines: Vec<_> = text.lines().collect();
+        let unsorted = lines
+            .windows(2)
+            .find(|w| w[0].as_bytes() >= w[1].as_bytes());
+        assert_eq!(unsorted, None, "run LC_ALL=C sort -u on the list");
+        for line in lines {
+            assert_eq!(line, line.trim().to_lowercase(), "{line:?}");
+            assert!(is_common(line), "{line:?}");
+        }
+        for absent in [
+            "",
+            "\n",
+            "zzzzzzzzzzzzzzzzzzzz",
+            "quiet-river",
+            "\u{10ffff}",
+        ] {
+            assert!(!is_common(absent), "{absent:?}");
+        }
+    }
 }

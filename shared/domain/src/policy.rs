@@ -221,6 +221,10 @@ pub enum Role {
     User,
     /// A member of the plan, who belongs to no organisation.
     Member,
+    /// Of the plan's help desk: looks at accounts of other portals (UX-12).
+    HelpDeskReader,
+    /// Of the plan's help desk: looks at accounts of other portals, and acts on them (UX-12).
+    HelpDeskAgent,
 }
 
 impl Role {
@@ -238,7 +242,7 @@ impl Role {
             Self::Principal => 3,
             Self::Administrator => 2,
             Self::AlternativeAdministrator => 1,
-            Self::User | Self::Member => 0,
+            Self::User | Self::Member | Self::HelpDeskReader | Self::HelpDeskAgent => 0,
         }
     }
 
@@ -250,7 +254,14 @@ impl Role {
             Self::AlternativeAdministrator => "alternative_administrator",
             Self::User => "user",
             Self::Member => "member",
+            Self::HelpDeskReader => "help_desk_reader",
+            Self::HelpDeskAgent => "help_desk_agent",
         }
+    }
+
+    /// Whether it is a tier of the plan's help desk.
+    pub const fn is_help_desk(self) -> bool {
+        matches!(self, Self::HelpDeskReader | Self::HelpDeskAgent)
     }
 }
 
@@ -288,6 +299,23 @@ pub enum Permission {
     SeeAudit,
     /// Look up the ids of the agents under a managing agent (AG-12).
     LookUpAgents,
+    /// Find and look at accounts of the portals that a help desk serves (UX-12).
+    FindAccounts,
+    /// Act on them (UX-12).
+    ActOnAccounts,
+}
+
+impl Permission {
+    /// Whether it reaches accounts of other portals.
+    const fn is_help_desk(self) -> bool {
+        matches!(self, Self::FindAccounts | Self::ActOnAccounts)
+    }
+
+    /// Whether who has it can change nobody's rights, so that it goes with a tier of the help desk.
+    const fn raises_nobody(self) -> bool {
+        self.is_help_desk()
+            || matches!(self, Self::ListUsers | Self::SeeLastSignIn | Self::SeeAudit)
+    }
 }
 
 /// What one role is called and may do on this portal.
@@ -328,6 +356,15 @@ pub struct HelpDesk {
     pub hours: Line,
     /// Its address, where it has one.
     pub email: Option<EmailField>,
+}
+
+/// The portals whose people a help desk serves (UX-12).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serves {
+    /// These; empty: every portal of the same insurer.
+    #[serde(default)]
+    pub portals: BTreeSet<PortalId>,
 }
 
 /// An e-mail address in a policy.
@@ -442,6 +479,14 @@ pub struct SessionPolicy {
     pub hours: Bounded<1, 24>,
     /// After how many minutes without a request it ends; absent: only the hours count.
     pub idle_minutes: Option<Bounded<1, 480>>,
+}
+
+/// Noticing that an account is used from several places at once (EX-01).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedUsePolicy {
+    /// How long after a sign-in the use of an older session from elsewhere counts as at once.
+    pub within_minutes: Bounded<1, 480>,
 }
 
 /// How often something may be guessed within a window.
@@ -902,6 +947,8 @@ pub struct Policy {
     pub plan: Plan,
     /// Whom to turn to.
     pub help_desk: HelpDesk,
+    /// Whose people its staff serve, where the portal is the plan's help desk.
+    pub serves: Option<Serves>,
     /// User names.
     pub user_name: UserNamePolicy,
     /// E-mail addresses.
@@ -915,6 +962,8 @@ pub struct Policy {
     pub hint_question: bool,
     /// Sessions.
     pub session: SessionPolicy,
+    /// Noticing shared accounts; absent: they aren't noticed.
+    pub shared_use: Option<SharedUsePolicy>,
     /// Guesses at sign-in.
     pub sign_in: GuessPolicy,
     /// Guesses at registration.
@@ -1060,6 +1109,7 @@ impl Policy {
         }
         self.check_ways()?;
         self.check_staff()?;
+        self.check_tiers()?;
         self.check_agreements()?;
         self.check_recovery()?;
         if let Some(i) = &self.inactivity {
@@ -1106,8 +1156,17 @@ impl Policy {
     }
 
     fn check_ways(&self) -> Result<(), (String, String)> {
-        if self.ways.is_empty() {
-            return Err(("way".into(), "must be given at least once: [[way]]".into()));
+        match (&self.serves, self.ways.is_empty()) {
+            (None, true) => {
+                return Err(("way".into(), "must be given at least once: [[way]]".into()));
+            }
+            (Some(_), false) => {
+                return Err((
+                    "way".into(),
+                    "goes without [serves]: a help desk's staff are in no plan records".into(),
+                ));
+            }
+            _ => {}
         }
         for (i, way) in self.ways.iter().enumerate() {
             let no = |field: &str, reason: String| Err((format!("way[{i}]{field}"), reason));
@@ -1136,6 +1195,9 @@ impl Policy {
                     ".otherwise",
                     "must be given exactly where only_for is".into(),
                 );
+            }
+            if way.role.is_help_desk() {
+                return no(".role", "is never registered: staff are invited".into());
             }
             if !self.roles.contains_key(&way.role) {
                 return no(
@@ -1185,8 +1247,57 @@ impl Policy {
                 "registration codes go with user names made by the system",
             );
         }
-        if !self.roles.contains_key(&Role::User) {
+        if self.serves.is_none() && !self.roles.contains_key(&Role::User) {
             return no("staff", "needs a [roles.user] section");
+        }
+        Ok(())
+    }
+
+    /// That a help desk has somebody to manage its staff, and that nobody who serves other portals
+    /// can raise anybody's rights (UX-12).
+    fn check_tiers(&self) -> Result<(), (String, String)> {
+        if self.serves.is_some()
+            && (self.staff.is_none() || !self.roles.contains_key(&Role::Principal))
+        {
+            return Err((
+                "serves".into(),
+                "needs a [staff] and a [roles.principal] section: somebody manages the staff"
+                    .into(),
+            ));
+        }
+        for (role, policy) in &self.roles {
+            let no = |field: &str, reason: &str| {
+                Err((format!("roles.{}{field}", role.as_str()), reason.to_owned()))
+            };
+            if role.is_help_desk() && self.serves.is_none() {
+                return no("", "goes with a [serves] section");
+            }
+            if !role.is_help_desk() && policy.may.iter().any(|p| p.is_help_desk()) {
+                return no(
+                    ".may",
+                    "find_accounts and act_on_accounts are for help_desk_reader and help_desk_agent",
+                );
+            }
+            if role.is_help_desk() && !policy.may.iter().all(|p| p.raises_nobody()) {
+                return no(
+                    ".may",
+                    "of the help desk's tiers nobody manages users, so that none can raise their own rights",
+                );
+            }
+            if role.is_help_desk() && !policy.grants.is_empty() {
+                return no(
+                    ".grants",
+                    "must be absent, so that none can raise their own rights",
+                );
+            }
+            if policy.may.contains(&Permission::ActOnAccounts)
+                && (*role != Role::HelpDeskAgent || !policy.may.contains(&Permission::FindAccounts))
+            {
+                return no(
+                    ".may",
+                    "act_on_accounts is for help_desk_agent, with find_accounts",
+                );
+            }
         }
         Ok(())
     }
@@ -1255,6 +1366,24 @@ impl Policy {
         moment.to_zoned(self.time_zone.0.clone()).date()
     }
 
+    /// Noon of a day on this portal.
+    pub fn noon_of(&self, day: Date) -> Option<Timestamp> {
+        let noon = day.at(12, 0, 0, 0).to_zoned(self.time_zone.0.clone());
+        noon.ok().map(|z| z.timestamp())
+    }
+
+    /// A moment on the portal's clock, as people write it.
+    pub fn clock_time(&self, moment: Timestamp) -> String {
+        let moment = moment.to_zoned(self.time_zone.0.clone());
+        moment.strftime("%A, %-d %B %Y, %H:%M %Z").to_string()
+    }
+
+    /// When a day begins on this portal; none at the end of time.
+    pub fn begin_of(&self, day: Date) -> Option<Timestamp> {
+        let midnight = day.to_zoned(self.time_zone.0.clone()).ok()?;
+        Some(midnight.timestamp())
+    }
+
     /// The way of registering with this name.
     pub fn way(&self, id: &str) -> Option<&Way> {
         self.ways.iter().find(|w| w.id.as_str() == id)
@@ -1272,6 +1401,17 @@ impl Policy {
         self.roles
             .get(&giver)
             .is_some_and(|r| r.grants.contains(&given))
+    }
+
+    /// Whether its staff serve the people of another portal: of the same insurer, and never of a help
+    /// desk, so that nobody there can be raised by their colleagues (UX-12).
+    pub fn serves(&self, other: &Self) -> bool {
+        self.plan.id == other.plan.id
+            && other.serves.is_none()
+            && self
+                .serves
+                .as_ref()
+                .is_some_and(|s| s.portals.is_empty() || s.portals.contains(&other.portal))
     }
 
     /// What a role is called here.

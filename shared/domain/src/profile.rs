@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use rand::{CryptoRng, Rng};
 
-use crate::account::{Account, Bookmark, PendingEmail, QuestionAnswer};
+use crate::account::{
+    Account, Bookmark, PendingEmail, QuestionAnswer, Status, Undeliverable, UndeliverableKind,
+};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::Decision;
 use crate::ids::{MessageId, OrganisationId};
@@ -71,7 +73,8 @@ pub fn edit(
 }
 
 /// Notes a new address and asks its owner to confirm it; the old address is told. A newer request
-/// takes the place of an older one.
+/// takes the place of an older one. The address that the account has can be confirmed again, which
+/// is how mails come to be sent to it again where they did not arrive.
 pub fn ask_email_change(
     account: &Account,
     organisation: Option<&OrganisationId>,
@@ -99,12 +102,15 @@ pub fn ask_email_change(
             usable_until,
         },
     });
-    let told = mail(
-        account,
-        origin.at,
-        MailText::EmailChange { confirmed: false },
-        rng,
-    );
+    let told = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
+        .then(|| {
+            mail(
+                account,
+                origin.at,
+                MailText::EmailChange { confirmed: false },
+                rng,
+            )
+        });
     Decision::recording(own(
         account,
         organisation,
@@ -113,7 +119,7 @@ pub fn ask_email_change(
         rng,
     ))
     .update(account, after)
-    .send([confirm, told])
+    .send([Some(confirm), told].into_iter().flatten())
 }
 
 /// Makes the confirmed address the account's; the old one is told. None where the token isn't that of
@@ -125,7 +131,7 @@ pub fn confirm_email(
     rng: &mut impl Rng,
 ) -> Option<Decision> {
     let pending = account.pending_email.as_ref()?;
-    if account.status != crate::account::Status::Active
+    if account.status != Status::Active
         || pending.token != token.digest()
         || origin.at >= pending.expires_at
     {
@@ -133,21 +139,41 @@ pub fn confirm_email(
     }
     let mut after = account.clone();
     after.email = pending.email.clone();
+    after.email_undeliverable = None;
     after.pending_email = None;
     // A reset link that went to the old address must not outlive it.
     after.reset = None;
     let audit = own(account, None, Action::ChangeEmail, origin, rng);
-    let told = mail(
-        account,
-        origin.at,
-        MailText::EmailChange { confirmed: true },
-        rng,
-    );
-    Some(
-        Decision::recording(audit)
-            .update(account, after)
-            .send([told]),
-    )
+    let told = (after.email.key() != account.email.key()).then(|| {
+        mail(
+            account,
+            origin.at,
+            MailText::EmailChange { confirmed: true },
+            rng,
+        )
+    });
+    Some(Decision::recording(audit).update(account, after).send(told))
+}
+
+/// Notes that mails don't reach the account's address. None where that, or worse, is known already.
+pub fn mark_undeliverable(
+    account: &Account,
+    kind: UndeliverableKind,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
+    if known || account.status == Status::Deleted {
+        return None;
+    }
+    let mut after = account.clone();
+    after.email_undeliverable = Some(Undeliverable {
+        since: origin.at,
+        kind,
+    });
+    let audit = AuditEvent::done(origin, Actor::System, Action::MarkUndeliverable, rng)
+        .on(account.id.as_str());
+    Some(Decision::recording(audit).update(account, after))
 }
 
 /// Sends feedback to the help desk. None where the portal has no address for it.

@@ -8,7 +8,7 @@ use rand::{CryptoRng, Rng};
 use crate::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::message::MailText;
+use crate::message::{MailText, Message, ResetAsked};
 use crate::policy::{Policy, RecoveryMeans};
 use crate::register::mail;
 use crate::session::{Token, TokenKind};
@@ -90,32 +90,60 @@ pub fn send_link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<Decision> {
-    if !recoverable(account, policy, origin) {
-        return None;
-    }
-    let minutes = policy.recovery.link_minutes.get();
-    let token = Token::random(TokenKind::Reset, account.id.to_string(), rng);
-    let mut after = account.clone();
-    after.reset = Some(ResetLink {
-        token: token.digest(),
-        expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
-    });
+    let (after, link) = link(account, ResetAsked::ByOwner, policy, origin, rng)?;
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
         .on(account.id.as_str());
-    let link = mail(
-        account,
-        origin.at,
-        MailText::PasswordReset {
-            token: token.expose(),
-            minutes,
-        },
-        rng,
-    );
     Some(
         Decision::recording(audit)
             .update(account, after)
             .send([link]),
     )
+}
+
+/// What has to be shown to set a new password, all of it: what the portal asks for, or the help
+/// desk's link alone.
+pub fn means_for(token: Option<&Token>, policy: &Policy) -> BTreeSet<RecoveryMeans> {
+    match token.map(Token::kind) {
+        Some(TokenKind::VouchedReset) => BTreeSet::from([RecoveryMeans::Email]),
+        _ => policy.recovery.forgot_password.clone(),
+    }
+}
+
+/// Reads the token of a reset link, whoever it was asked for by.
+pub fn parse_link(text: &str) -> Option<Token> {
+    Token::parse(TokenKind::Reset, text).or_else(|| Token::parse(TokenKind::VouchedReset, text))
+}
+
+/// A fresh link in place of any older one, on its way to the owner's own address, whoever asked for
+/// it. The help desk's needs nothing besides, and works where the portal asks for security answers
+/// that the owner has forgotten too (BL-14). None where the account can't be recovered.
+pub(crate) fn link(
+    account: &Account,
+    asked: ResetAsked,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Option<(Account, Message)> {
+    if !recoverable(account, policy, origin) {
+        return None;
+    }
+    let minutes = policy.recovery.link_minutes.get();
+    let kind = match asked {
+        ResetAsked::ByHelpDesk => TokenKind::VouchedReset,
+        ResetAsked::ByOwner | ResetAsked::ByAdministrator(_) => TokenKind::Reset,
+    };
+    let token = Token::random(kind, account.id.to_string(), rng);
+    let mut after = account.clone();
+    after.reset = Some(ResetLink {
+        token: token.digest(),
+        expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
+    });
+    let says = MailText::PasswordReset {
+        token: token.expose(),
+        minutes,
+        asked,
+    };
+    Some((after, mail(account, origin.at, says, rng)))
 }
 
 /// Sends the owner the user name. None where the account can't be recovered.
@@ -125,20 +153,25 @@ pub fn send_user_name(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    if !recoverable(account, policy, origin) {
-        return None;
-    }
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng)
         .on(account.id.as_str());
-    let reminder = mail(
-        account,
-        origin.at,
-        MailText::UserNameReminder {
-            user_name: account.user_name.to_string(),
-        },
-        rng,
-    );
+    let reminder = reminder(account, policy, origin, rng)?;
     Some(Decision::recording(audit).send([reminder]))
+}
+
+/// The user name, on its way to the owner's own address. None where the account can't be recovered.
+pub(crate) fn reminder(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Message> {
+    recoverable(account, policy, origin).then(|| {
+        let says = MailText::UserNameReminder {
+            user_name: account.user_name.to_string(),
+        };
+        mail(account, origin.at, says, rng)
+    })
 }
 
 /// Whether the link that a token comes from works, so that its page can go on.
@@ -163,9 +196,9 @@ pub fn reset_password(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
+    let means = means_for(evidence.token.as_ref(), policy);
     let account = account.filter(|a| {
-        recoverable(a, policy, origin)
-            && evidence.proves(&policy.recovery.forgot_password, a, &verify, origin)
+        recoverable(a, policy, origin) && evidence.proves(&means, a, &verify, origin)
     })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);

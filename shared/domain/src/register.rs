@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rand::Rng;
 
 use crate::account::{
@@ -16,6 +17,7 @@ use crate::message::{Mail, MailText, Message};
 use crate::organisation::Organisation;
 use crate::policy::{LetterAddress, Policy, Role, Way};
 use crate::record::{PlanRecord, RecordData};
+use crate::review;
 use crate::text::{Email, PersonName, PostalAddress, UserName};
 
 /// The person who registers: all of it parsed, secrets already turned into hashes and codes.
@@ -69,6 +71,8 @@ pub enum Refusal {
     NotOpen(String),
     /// There is no address to post the PIN letter to. Answered like [`Refusal::NotMatched`].
     NoAddress,
+    /// The account belongs to as many organisations as one can.
+    TooMany,
 }
 
 impl Refusal {
@@ -79,6 +83,7 @@ impl Refusal {
             Self::AlreadyRegistered => "already_registered",
             Self::NotOpen(_) => "not_open",
             Self::NoAddress => "no_address",
+            Self::TooMany => "too_many_organisations",
         }
     }
 }
@@ -108,6 +113,7 @@ impl Applicant {
             user_name: self.user_name,
             name: self.name,
             email: self.email,
+            email_undeliverable: None,
             pending_email: None,
             email_realm: policy.email.unique_in.as_ref().map(ToString::to_string),
             status: Status::Active,
@@ -126,6 +132,11 @@ impl Applicant {
             session_epoch: 0,
             created_at: now,
             last_sign_in_at: None,
+            last_sign_in_from: None,
+            devices: BTreeMap::new(),
+            used_from_several_places_at: None,
+            status_since: None,
+            notices: Default::default(),
         }
     }
 }
@@ -219,12 +230,15 @@ fn admit(
                 portal: policy.portal.clone(),
                 kind: kind.to_string(),
                 name: record.data.name.clone(),
-                record: record.key.clone(),
+                record: Some(record.key.clone()),
                 registered_by: id.clone(),
                 registered_at: now,
                 version: 0,
+                ended_at: None,
                 principals: principal.then(|| id.clone()).into_iter().collect(),
                 group_codes: group_codes(&record.data, policy),
+                review: None,
+                next_review_due_on: review::next_due_on(policy, now),
             };
             let claims = Claims::New(Some(new.id.clone()));
             let change = Change::CreateOrganisation(new.clone());
@@ -266,10 +280,12 @@ fn admit(
         group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
         ends_on: None,
+        confirmed: None,
         way: Some(way.id.to_string()),
         record: Some(record.key.clone()),
         category: Way::category(&record.data).map(|c| c.to_string()),
         agreements,
+        ahead_of_feed: Default::default(),
         postal_address: designated_address,
     };
     Ok(Admission {
@@ -357,6 +373,132 @@ pub fn register(
     Ok(Registered { account, decision })
 }
 
+/// Somebody with an account, and what they register a further organisation with (BL-01).
+#[derive(Debug)]
+pub struct Further<'a> {
+    /// How.
+    pub way: &'a Way,
+    /// The agreements they accept on the portal, with revisions.
+    pub accepts: BTreeMap<String, String>,
+    /// Where the PIN letter shall go, where the portal lets the person say so (BL-03).
+    pub designated_address: Option<PostalAddress>,
+    /// A fresh PIN, for the case that one is needed.
+    pub pin: Option<FreshCode>,
+    /// The id of the organisation to be, where none was made of the record yet.
+    pub organisation: OrganisationId,
+    /// The organisation that was made of it, by who registered another way (EX-03).
+    pub joins: Option<&'a Organisation>,
+}
+
+/// Gives the owner of an account a place in a further organisation, whose record their proof led to:
+/// the same proof, statement, letter and agreement as at a first registration (BL-01, EX-13).
+///
+/// # Errors
+/// [`Refusal`]; none of them tells who doesn't hold the proof more than a registration would.
+pub fn register_further(
+    account: &Account,
+    record: Option<&PlanRecord>,
+    request: Further<'_>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let record = record.ok_or(Refusal::NotMatched)?;
+    let now = origin.at;
+    let Further {
+        way,
+        accepts,
+        designated_address,
+        pin,
+        organisation,
+        joins,
+    } = request;
+    // A person is one thing in an organisation.
+    if joins.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
+        return Err(Refusal::AlreadyRegistered);
+    }
+    if account.memberships.len() >= MOST_ORGANISATIONS {
+        return Err(Refusal::TooMany);
+    }
+    let admission = admit(
+        record,
+        Application {
+            way,
+            accepts: &accepts,
+            designated_address,
+            pin,
+            organisation,
+            joins,
+        },
+        (&account.id, account.name.full()),
+        policy,
+        now,
+        rng,
+    )?;
+    let membership = admission.membership;
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::RegisterFurther,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organisation(membership.organisation.as_ref());
+    let mut messages = Vec::new();
+    if let Some(organisation) = admission.name {
+        let says = further_text(organisation.clone(), &membership, policy, now);
+        messages.push(mail(account, now, says, rng));
+        if asks_for_backup(way.role, policy) {
+            let says = MailText::BackupWanted { organisation };
+            messages.push(mail(account, now, says, rng));
+        }
+    }
+    messages.extend(admission.letter);
+    let mut after = account.clone();
+    after.memberships.push(membership);
+    let decision = Decision::recording(audit)
+        .change(admission.claim)
+        .update(account, after.clone())
+        .send(messages);
+    let decision = admission
+        .organisation
+        .into_iter()
+        .fold(decision, Decision::change);
+    Ok(Registered {
+        account: after,
+        decision,
+    })
+}
+
+/// The organisations of one login: a sign-in writes a row of each, in one transaction of at most a
+/// hundred writes.
+pub const MOST_ORGANISATIONS: usize = 50;
+
+/// What is written to who has a place in a further organisation.
+pub(crate) fn further_text(
+    organisation: String,
+    membership: &Membership,
+    policy: &Policy,
+    now: Timestamp,
+) -> MailText {
+    MailText::FurtherOrganisation {
+        organisation,
+        awaits_approval: membership.gate == Gate::Approval,
+        pin_letter_by: letter_by(membership, policy, now),
+        agreement: agreement_of(membership, policy),
+    }
+}
+
+fn letter_by(membership: &Membership, policy: &Policy, now: Timestamp) -> Option<Date> {
+    let issue = pin_issue(membership)?;
+    crate::account::LetterStatus::of(issue, policy, now).map(|s| s.arrives_by)
+}
+
+fn agreement_of(membership: &Membership, policy: &Policy) -> Option<(String, String)> {
+    let missing = membership.missing_agreement(policy)?;
+    Some((missing.title.to_string(), missing.form.to_string()))
+}
+
 /// Whether the portal asks this person for a backup (AG-04).
 pub fn asks_for_backup(role: Role, policy: &Policy) -> bool {
     role == Role::Principal && policy.staff.as_ref().is_some_and(|s| s.asks_for_backup)
@@ -386,16 +528,10 @@ pub fn letter_address(
 /// The welcome that fits what the account still has to do.
 fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailText {
     let membership = account.memberships.first();
-    let issue = membership.and_then(pin_issue);
-    let agreement = membership
-        .and_then(|m| m.missing_agreement(policy))
-        .map(|a| (a.title.to_string(), a.form.to_string()));
     MailText::Registered {
         user_name: account.user_name.to_string(),
-        pin_letter_by: issue
-            .and_then(|i| crate::account::LetterStatus::of(i, policy, now))
-            .map(|s| s.arrives_by),
-        agreement,
+        pin_letter_by: membership.and_then(|m| letter_by(m, policy, now)),
+        agreement: membership.and_then(|m| agreement_of(m, policy)),
     }
 }
 

@@ -31,6 +31,9 @@ pub enum TokenKind {
     Invitation,
     /// A reset of the password; the locator is the account.
     Reset,
+    /// The same, started by the help desk, which knows whom it sends it to: the link is proof enough
+    /// (BL-14).
+    VouchedReset,
     /// The confirmation of a new address; the locator is the account.
     Email,
 }
@@ -41,6 +44,7 @@ impl TokenKind {
             Self::Session => "vs",
             Self::Invitation => "vi",
             Self::Reset => "vr",
+            Self::VouchedReset => "vh",
             Self::Email => "ve",
         }
     }
@@ -73,6 +77,11 @@ impl Token {
             secret,
             kind,
         })
+    }
+
+    /// What it is for.
+    pub const fn kind(&self) -> TokenKind {
+        self.kind
     }
 
     /// Where to look.

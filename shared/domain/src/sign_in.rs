@@ -5,6 +5,7 @@ use rand::{CryptoRng, Rng};
 use crate::account::{Account, NextStep, PasswordHash, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
+use crate::device::{self, Arrival};
 use crate::ids::OrganisationId;
 use crate::message::MailText;
 use crate::policy::Policy;
@@ -63,6 +64,7 @@ pub fn sign_in(
     account: Option<&Account>,
     checked: Checked,
     attempts: AttemptKey,
+    arrival: &Arrival<'_>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl CryptoRng,
@@ -103,11 +105,25 @@ pub fn sign_in(
     )
     .on(account.id.as_str())
     .for_organisation(session.organisation.as_ref());
+    let device = arrival.device.digest(&account.id);
+    // The first device of all is no news to who has just registered (UX-06).
+    let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
+    let warning = is_new.then(|| {
+        let says = MailText::NewDevice {
+            source: origin.source.clone(),
+            program: device::program(arrival.user_agent),
+        };
+        mail(account, now, says, rng)
+    });
     let decision = Decision::recording(audit)
+        .send(warning)
         .change(Change::NoteSignIn {
             account: Box::new(account.clone()),
             at: now,
             rehashed,
+            from: origin.source.clone(),
+            forgotten_devices: account.devices_to_forget(&device),
+            device,
         })
         .change(Change::StartSession(session.clone()))
         .change(Change::ForgetAttempts(attempts));

@@ -136,6 +136,36 @@ text_type!(
     Answer, 100
 );
 
+/// Why somebody of the help desk acts, in their own words: one line of 5 to 300 characters (UX-12).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Reason(String);
+
+impl Reason {
+    /// Reads it from what somebody typed.
+    ///
+    /// # Errors
+    /// [`Invalid`] when too short, too long, or holding control or invisible characters.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = line(text, 300)?;
+        if text.chars().count() < 5 {
+            return Err(Invalid::new("must be at least 5 characters long"));
+        }
+        Ok(Self(text))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reason(***)")
+    }
+}
+
 impl Answer {
     /// The form in which answers are compared: case, accents, spaces and punctuation don't count.
     pub fn comparable(&self) -> Sensitive {
@@ -165,6 +195,14 @@ impl PersonName {
     /// Both, for a greeting or an address.
     pub fn full(&self) -> String {
         format!("{} {}", self.first, self.last)
+    }
+
+    /// What stands in place of a name that was removed.
+    pub fn removed() -> Self {
+        Self {
+            first: NamePart("Removed".into()),
+            last: NamePart("User".into()),
+        }
     }
 }
 

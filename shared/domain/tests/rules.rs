@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -15,6 +16,8 @@ use vestibule_domain::account::{
     Status,
 };
 use vestibule_domain::activate::FreshCode;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganisationId, PortalId,
 };
@@ -395,10 +398,12 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         group_codes: BTreeSet::new(),
         since: at(NOW),
         ends_on: None,
+        confirmed: None,
         way: way.map(str::to_owned),
         record: None,
         category: None,
         agreements: BTreeMap::new(),
+        ahead_of_feed: Default::default(),
         postal_address: None,
     }
 }
@@ -414,6 +419,7 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
             last: NamePart::parse("Whitfield").unwrap(),
         },
         email: Email::parse("dana@whitfield.example").unwrap(),
+        email_undeliverable: None,
         pending_email: None,
         email_realm: None,
         status: Status::Active,
@@ -432,6 +438,11 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         session_epoch: 0,
         created_at: at(NOW),
         last_sign_in_at: None,
+        last_sign_in_from: None,
+        devices: BTreeMap::new(),
+        used_from_several_places_at: None,
+        status_since: None,
+        notices: Default::default(),
     }
 }
 
@@ -938,4 +949,121 @@ proptest! {
         let tagged = Email::parse(&format!("{local}+tag@example.com")).unwrap();
         prop_assert_ne!(id, Invitation::natural_id(&a, &tagged));
     }
+}
+
+/// The producer portal, with passwords that end besides: everything that time brings to a user.
+fn timed() -> Policy {
+    edited(
+        "producer",
+        "refuse_obscene = false",
+        "refuse_obscene = false\nmax_age_days = 90\nwarn_days = [14, 7, 3, 1]",
+    )
+}
+
+/// A user made so many days before today, and what has become of them since, each so many days ago.
+fn aged(
+    today: Timestamp,
+    (made, signed_in, changed): (i64, Option<i64>, Option<i64>),
+    disabled: bool,
+    told: Option<i64>,
+    ends: Option<i64>,
+) -> Account {
+    let ago = |days: i64| today - SignedDuration::from_hours(24 * days);
+    let mut user = membership(Gate::Open, None);
+    user.role = Role::User;
+    let policy = timed();
+    user.ends_on = ends.map(|days| policy.date_of(ago(days)));
+    let mut account = account("producer", vec![user]);
+    account.created_at = ago(made);
+    account.last_sign_in_at = signed_in.map(|d| ago(d.min(made)));
+    account.status_since = changed.map(|d| ago(d.min(made)));
+    if disabled {
+        account.status = Status::Disabled;
+    }
+    if let Some(password) = &mut account.password {
+        password.changed_at = ago(made.min(100));
+    }
+    account.notices.idle = told.map(|d| policy.date_of(ago(d.min(made))));
+    account
+}
+
+fn days_between(a: Date, b: Date) -> i64 {
+    i64::from(a.until(b).unwrap().get_days())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    /// Nothing is done before it is due, and no more once it is done; the day of what is next due only
+    /// moves forward.
+    #[test]
+    fn ba_10_the_clockwork_acts_when_something_is_due_and_then_comes_to_rest(
+        offset in 0i64..2000,
+        made in 0i64..900,
+        signed_in in proptest::option::of(0i64..900),
+        changed in proptest::option::of(0i64..500),
+        disabled: bool,
+        told in proptest::option::of(0i64..900),
+        ends in proptest::option::of(-30i64..60),
+    ) {
+        let policy = timed();
+        let now = at(NOW) + SignedDuration::from_hours(24 * offset);
+        let today = policy.today(now);
+        let origin = Origin { portal: policy.portal.clone(), at: now, source: None };
+        let mut account = aged(now, (made, signed_in, changed), disabled, told, ends);
+        let idle = days_between(clockwork::idle_since(&account, &policy), today);
+        let mut done = Vec::new();
+        while let Some(act) = clockwork::act(&account, &policy, &origin, &mut rng()) {
+            prop_assert!(act.due.on <= today);
+            prop_assert_eq!(act.decision.messages.len(), 1, "each is told, once");
+            prop_assert_eq!(act.after.version, account.version + 1);
+            match act.due.what {
+                What::Disable => prop_assert!(account.status == Status::Active && idle > 180),
+                What::Delete => {
+                    prop_assert!(account.status == Status::Disabled && idle > 400);
+                    prop_assert!(!done.contains(&What::Disable), "not on the same day");
+                }
+                What::WarnOfDisabling => prop_assert!(idle > 180 - 15 && act.due.about > today),
+                What::WarnOfDeletion => prop_assert!(act.due.about > today),
+                What::EndAccess => prop_assert!(ends > Some(0)),
+                What::PasswordNotice | What::LetterNotice => {}
+            }
+            prop_assert!(!done.contains(&act.due.what), "{:?} twice", act.due.what);
+            done.push(act.due.what);
+            account = act.after;
+        }
+        if let Some(next) = clockwork::next_due(&account, &policy) {
+            prop_assert!(next.on > today);
+        }
+        if account.status == Status::Deleted {
+            prop_assert_eq!(clockwork::next_due(&account, &policy), None);
+        }
+    }
+
+    /// A sign-in puts everything off that has to do with idleness.
+    #[test]
+    fn ba_01_who_signs_in_is_left_alone_for_166_days(made in 0i64..900, told in proptest::option::of(0i64..900)) {
+        let policy = timed();
+        let mut account = aged(at(NOW), (made, Some(0), None), false, told, None);
+        account.password = None;
+        let next = clockwork::next_due(&account, &policy).unwrap();
+        prop_assert_eq!(next.what, What::WarnOfDisabling);
+        prop_assert_eq!(days_between(policy.date_of(at(NOW)), next.on), 181 - 14);
+    }
+}
+
+#[test]
+fn ba_03_a_principal_is_never_deleted_even_where_the_policy_would_disable_one() {
+    let strict = edited(
+        "producer",
+        "exempt_roles = [\"principal\", \"administrator\"]",
+        "exempt_roles = [\"administrator\"]",
+    );
+    let now = at(NOW) + SignedDuration::from_hours(24 * 500);
+    let mut principal = account("producer", vec![membership(Gate::Open, None)]);
+    let due = clockwork::due_by(&principal, &strict, strict.today(now)).unwrap();
+    assert_eq!(due.what, What::Disable);
+    principal.disable(now);
+    assert_eq!(clockwork::next_due(&principal, &strict), None);
+    assert_eq!(clockwork::next_due(&principal, &policy("producer")), None);
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Membership, NextStep};
+use vestibule_domain::account::{Membership, NextStep, Undeliverable};
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,6 +23,25 @@ pub fn moment(at: Timestamp) -> String {
 /// The name of the step a session has to do first.
 pub fn step(step: Option<NextStep>) -> Option<&'static str> {
     step.map(NextStep::as_str)
+}
+
+/// That mails don't reach an address.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EmailUndeliverable {
+    /// Since when it is known.
+    pub since: String,
+    /// `bounced`: there is no such address, and nothing more is sent there; `refused`: a mail could not
+    /// be sent there; `complained`: somebody there called a mail unwanted.
+    pub kind: &'static str,
+}
+
+impl From<Undeliverable> for EmailUndeliverable {
+    fn from(undeliverable: Undeliverable) -> Self {
+        Self {
+            since: moment(undeliverable.since),
+            kind: undeliverable.kind.as_str(),
+        }
+    }
 }
 
 /// What a membership opens, once nothing stands in front of it.

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use vestibule_domain::account::Membership;
 use vestibule_domain::activate::FreshCode;
+use vestibule_domain::policy::{LetterAddress, Policy};
+use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
-use vestibule_store::Store;
+use vestibule_store::{Store, Unavailable};
 
 use crate::Portals;
 
@@ -18,14 +21,30 @@ pub enum Clock {
     /// The machine's.
     #[default]
     System,
-    /// Milliseconds since the epoch, set by hand: in tests, and by `cargo portal`.
+    /// Milliseconds since the epoch, set by hand: in tests.
     Manual(Arc<AtomicI64>),
+    /// The machine's, ahead by so many milliseconds: `cargo portal tick` moves it.
+    Ahead(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// A clock that stands at a moment.
     pub fn at(moment: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(moment.as_millisecond())))
+    }
+
+    /// The machine's clock, ahead by a time.
+    pub fn ahead_by(time: jiff::SignedDuration) -> Self {
+        let milliseconds = i64::try_from(time.as_millis()).unwrap_or(0);
+        Self::Ahead(Arc::new(AtomicI64::new(milliseconds)))
+    }
+
+    /// By how much it is ahead of the machine's, where it goes with that.
+    pub fn ahead(&self) -> jiff::SignedDuration {
+        match self {
+            Self::Ahead(by) => jiff::SignedDuration::from_millis(by.load(Ordering::SeqCst)),
+            Self::System | Self::Manual(_) => jiff::SignedDuration::ZERO,
+        }
     }
 
     /// The moment it is, to the millisecond.
@@ -37,13 +56,16 @@ impl Clock {
         let milliseconds = match self {
             Self::System => Timestamp::now().as_millisecond(),
             Self::Manual(at) => at.load(Ordering::SeqCst),
+            Self::Ahead(by) => Timestamp::now()
+                .as_millisecond()
+                .saturating_add(by.load(Ordering::SeqCst)),
         };
         Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
     }
 
-    /// Moves a clock that is set by hand; the machine's stays.
+    /// Moves a clock that can be moved; the machine's stays.
     pub fn advance(&self, by: jiff::SignedDuration) {
-        if let Self::Manual(at) = self {
+        if let Self::Manual(at) | Self::Ahead(at) = self {
             at.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
         }
     }
@@ -79,6 +101,35 @@ impl App {
     /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Keyring {
         self.store.keyring()
+    }
+
+    /// Where a membership's PIN letter goes; none on a portal without, or where no address is known.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn letter_address(
+        &self,
+        membership: &Membership,
+        policy: &Policy,
+    ) -> Result<Option<PostalAddress>, Unavailable> {
+        match (policy.pin.as_ref().map(|p| p.address), &membership.record) {
+            (Some(LetterAddress::Designated), _) => Ok(membership.postal_address.clone()),
+            (Some(LetterAddress::PlanRecords), Some(record)) => {
+                let record = self.store.plan_record(record).await?;
+                Ok(record.and_then(|r| r.data.address))
+            }
+            (Some(LetterAddress::PlanRecords), None) | (None, _) => Ok(None),
+        }
+    }
+
+    /// A fresh registration code, where the portal sends any.
+    pub fn fresh_registration_code(&self, policy: &Policy, rng: &mut StdRng) -> Option<FreshCode> {
+        let rules = policy.registration_code.as_ref()?;
+        let (prefix, digits) = (rules.prefix.as_str(), rules.digits.get());
+        Some(FreshCode::random(prefix, digits, rng, |id, code| {
+            self.keyring()
+                .mac(Purpose::RegistrationCode, id.as_str(), code)
+        }))
     }
 
     /// A fresh PIN of so many digits, with its code.

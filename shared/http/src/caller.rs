@@ -7,10 +7,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use vestibule_domain::account::{Account, Membership, NextStep};
-use vestibule_domain::audit::Origin;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::device;
 use vestibule_domain::invite::Acting;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Session, Token, TokenKind};
+use vestibule_store::CommitError;
 
 use crate::request::{From, Portal};
 use crate::{App, Problem};
@@ -53,6 +55,28 @@ impl Caller {
             })
             .ok_or_else(|| Problem::not_allowed(&self.policy))
     }
+
+    /// Records that the caller reads something protected (EX-02). Only then it may be shown.
+    ///
+    /// # Errors
+    /// A problem when it can't be recorded.
+    pub async fn record_reading(
+        &self,
+        app: &App,
+        action: Action,
+        object: Option<&str>,
+    ) -> Result<(), Problem> {
+        let mut event = self.audit(action, app);
+        event.object = object.map(str::to_owned);
+        Ok(app.store.record(&event).await?)
+    }
+
+    /// An entry about something that the caller does.
+    pub fn audit(&self, action: Action, app: &App) -> AuditEvent {
+        let actor = Actor::Account(self.account.id.clone());
+        AuditEvent::done(&self.origin, actor, action, &mut app.rng())
+            .for_organisation(self.session.organisation.as_ref())
+    }
 }
 
 /// A caller who is signed in, whatever they have to do first.
@@ -77,6 +101,7 @@ impl FromRequestParts<App> for SignedIn {
         if session.wants_touch(&policy, origin.at) {
             app.store.touch_session(&session, origin.at).await?;
         }
+        let account = notice_shared_use(app, account, &session, &policy, &origin).await?;
         let membership = account.membership(session.organisation.as_ref());
         let next_step = account.next_step(membership, &policy, origin.at);
         Ok(Self(Caller {
@@ -101,6 +126,27 @@ impl FromRequestParts<App> for Entitled {
     }
 }
 
+/// Notices that an account is in use from several places at once (EX-01); the account as it then is.
+async fn notice_shared_use(
+    app: &App,
+    account: Account,
+    session: &Session,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<Account, Problem> {
+    let mut rng = app.rng();
+    let noticed = device::notice_shared_use(&account, session, policy, origin, &mut rng);
+    let Some((after, decision)) = noticed else {
+        return Ok(account);
+    };
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => Ok(after),
+        // Another request was quicker, or the account has changed: the next one notices.
+        Err(CommitError::Stale | CommitError::Taken(_)) => Ok(account),
+        Err(CommitError::Unavailable(cause)) => Err(cause.into()),
+    }
+}
+
 /// The token of a request: `Authorization: Bearer` from programs, the cookie from browsers.
 fn token(headers: &HeaderMap) -> Option<Token> {
     let bearer = headers
@@ -110,13 +156,18 @@ fn token(headers: &HeaderMap) -> Option<Token> {
         // Schemes ignore case (RFC 9110, 11.1).
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token);
-    let cookie = || {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(';'))
-            .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-    };
-    Token::parse(TokenKind::Session, bearer.or_else(cookie)?)
+    Token::parse(
+        TokenKind::Session,
+        bearer.or_else(|| cookie(headers, COOKIE))?,
+    )
+}
+
+/// The cookie with this name.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }

@@ -217,18 +217,25 @@ pub fn user_name(
     }
 }
 
-/// Reads a new password against the portal's rules (ME-03).
+/// Reads a new password against the portal's rules (ME-03) and against what is guessed first: common
+/// and leaked passwords, and those made of the person's, the portal's or the plan's name (UX-10).
 pub fn new_password(
     field: &str,
     given: &str,
-    user_name: Option<&UserName>,
+    (user_name, name): (Option<&UserName>, Option<&PersonName>),
     policy: &Policy,
     fields: &mut Fields,
 ) -> Option<Sensitive> {
-    fields.take(
-        field,
-        password::check(given, user_name.map(UserName::as_str), &policy.password),
-    )
+    let user_name = user_name.map(UserName::as_str);
+    let mut about = vec![policy.title.as_str(), policy.plan.name.as_str()];
+    about.extend(user_name);
+    about.extend(
+        name.iter()
+            .flat_map(|n| [n.first.as_str(), n.last.as_str()]),
+    );
+    let checked = password::check(given, user_name, &policy.password)
+        .and_then(|taken| password::hard_to_guess(&taken, &about).map(|()| taken));
+    fields.take(field, checked)
 }
 
 /// Refuses a password that the account has, or had among those the portal remembers (UX-10).

@@ -31,6 +31,39 @@ pub fn password_of(policy: &Policy, user_name_key: &str) -> String {
     format!("{}/{user_name_key}", policy.portal)
 }
 
+/// The step in which a way back in is asked for.
+pub const ASK_RESET: &str = "ask-reset";
+/// The step in which a new password is set for a forgotten one.
+pub const RESET: &str = "reset";
+
+fn subject_of(step: &str, policy: &Policy, subject: &str) -> String {
+    format!("{step}/{}/{subject}", policy.portal)
+}
+
+/// The counters that keep the owner of an account from signing in, or from getting back in: of
+/// passwords, and of what is shown for a forgotten one. Those of sources are left alone, as they are
+/// not the account's; a PIN or code that was guessed at is dead and has to be issued anew.
+pub fn of_account(
+    app: &App,
+    account: &Account,
+    policy: &Policy,
+    now: jiff::Timestamp,
+) -> Vec<AttemptKey> {
+    let name = account.user_name.key();
+    let (limit, _) = limits(&policy.sign_in);
+    let recovery = |step, subject| {
+        let subject = subject_of(step, policy, subject);
+        app.store.attempts_of(Guess::Recovery, &subject, limit, now)
+    };
+    vec![
+        app.store
+            .attempts_of(Guess::Password, &password_of(policy, &name), limit, now),
+        recovery(ASK_RESET, &name),
+        recovery(RESET, &name),
+        recovery(RESET, account.id.as_str()),
+    ]
+}
+
 /// Counts one guess at `subject` in `step`, for the subject and for the source. Returns the
 /// subject's counter, to be cleared when the guess was right.
 ///
@@ -43,7 +76,7 @@ pub async fn count(
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
-    let subject = format!("{step}/{}/{subject}", policy.portal);
+    let subject = subject_of(step, policy, subject);
     let source = format!("{step}/{}/{}", policy.portal, Source::of(origin));
     let (a_subject, a_source) = limits(limit);
     let (of_subject, of_source) = future::try_join(

@@ -3,8 +3,10 @@
 
 pub mod answer;
 pub mod app;
+pub mod bulk;
 pub mod caller;
 pub mod credentials;
+pub mod csv;
 pub mod fields;
 pub mod guesses;
 pub mod portals;

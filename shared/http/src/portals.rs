@@ -9,7 +9,7 @@ use vestibule_domain::policy::{Policy, PolicyError};
 
 /// The policies by portal.
 #[derive(Debug, Clone, Default)]
-pub struct Portals(BTreeMap<String, Arc<Policy>>);
+pub struct Portals(Arc<BTreeMap<String, Arc<Policy>>>);
 
 /// Why the portals can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,18 @@ pub enum PortalsError {
     /// A file is no valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A help desk names a portal that it can't serve.
+    #[error(
+        "{file}: serves.portals: {portal} is no portal of the plan {plan} that a help desk can serve"
+    )]
+    Serves {
+        /// The file.
+        file: String,
+        /// The portal named.
+        portal: PortalId,
+        /// The help desk's plan.
+        plan: String,
+    },
     /// There is none.
     #[error("{0}: holds no policy; put one NAME.toml a portal there (docs/portals.md)")]
     Empty(String),
@@ -71,15 +83,38 @@ impl Portals {
             let policy = Policy::parse(portal, &file, &text)?;
             portals.insert(policy.portal.to_string(), Arc::new(policy));
         }
+        for desk in portals.values() {
+            let named = desk.serves.iter().flat_map(|s| &s.portals);
+            let unserved = |id: &&PortalId| {
+                !portals
+                    .get(id.as_str())
+                    .is_some_and(|other: &Arc<Policy>| desk.serves(other))
+            };
+            if let Some(portal) = named.into_iter().find(unserved) {
+                return Err(PortalsError::Serves {
+                    file: folder
+                        .join(format!("{}.toml", desk.portal))
+                        .display()
+                        .to_string(),
+                    portal: portal.clone(),
+                    plan: desk.plan.id.to_string(),
+                });
+            }
+        }
         if portals.is_empty() {
             return Err(PortalsError::Empty(folder.display().to_string()));
         }
-        Ok(Self(portals))
+        Ok(Self(Arc::new(portals)))
     }
 
     /// The policy of a portal.
     pub fn get(&self, portal: &str) -> Option<&Arc<Policy>> {
         self.0.get(portal)
+    }
+
+    /// For the store, which derives from them when something is due.
+    pub fn policies(&self) -> Arc<BTreeMap<String, Arc<Policy>>> {
+        Arc::clone(&self.0)
     }
 
     /// All of them, by name.

@@ -215,6 +215,11 @@ impl Problem {
         )
     }
 
+    /// What happened, and the fields that are wrong: for an answer that is one of many.
+    pub fn into_parts(self) -> (String, Vec<FieldError>) {
+        (self.body.detail, self.body.errors)
+    }
+
     /// The kind's name, without the prefix.
     pub fn kind(&self) -> &str {
         self.body.kind.rsplit(':').next().unwrap_or_default()

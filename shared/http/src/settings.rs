@@ -43,21 +43,28 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// What is missing or can't be reached, in words.
 pub async fn app() -> Result<App, StartError> {
+    app_with(PathBuf::from("portals")).await
+}
+
+/// The same with another folder of policies where `PORTALS_DIR` names none.
+///
+/// # Errors
+/// As [`app`].
+pub async fn app_with(portals: PathBuf) -> Result<App, StartError> {
     let tables = Tables {
         main: setting("TABLE", "the name of the main table")?,
         audit: setting("AUDIT_TABLE", "the name of the audit table")?,
     };
     let key_id = setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?;
-    let folder = setting("PORTALS_DIR", "the folder of policies")
-        .map_or_else(|_| PathBuf::from("portals"), PathBuf::from);
+    let folder = setting("PORTALS_DIR", "the folder of policies").map_or(portals, PathBuf::from);
     let portals = Portals::read(&folder)?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let db = aws_sdk_dynamodb::Client::new(&aws);
     let kms = aws_sdk_kms::Client::new(&aws);
     let keyring = Arc::new(keyring::load(&db, &tables, &kms, &key_id).await?);
     Ok(App {
+        store: Store::new(db, tables, Arc::clone(&keyring), portals.policies()),
         portals: Arc::new(portals),
-        store: Store::new(db, tables, Arc::clone(&keyring)),
         hasher: Hasher::new(HashParameters::default(), keyring),
         clock: Clock::System,
     })

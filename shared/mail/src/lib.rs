@@ -12,4 +12,4 @@ mod send;
 mod words;
 
 pub use mails::{RenderedMail, render};
-pub use send::{Failure, SendError, send};
+pub use send::{Failure, SendError, TAG, send};

@@ -4,8 +4,9 @@ use aws_sdk_ses::Client;
 use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ses::operation::RequestId;
 use aws_sdk_ses::operation::send_email::SendEmailError;
-use aws_sdk_ses::types::{Body, Content, Destination, Message};
+use aws_sdk_ses::types::{Body, Content, Destination, Message, MessageTag};
 use data_encoding::BASE64;
+use vestibule_domain::ids::MessageId;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Email;
 
@@ -41,13 +42,18 @@ impl SendError {
     }
 }
 
-/// Sends a mail in the name of a portal and returns SES's identifier of it.
+/// The tag by which SES tells, when it reports on a mail, which message of the outbox it was.
+pub const TAG: &str = "outbox";
+
+/// Sends a mail in the name of a portal and returns SES's identifier of it. All that SES is told of
+/// it, beside what it has to know to send it, is its identifier in the outbox.
 ///
 /// # Errors
 /// [`SendError`], saying whether to try again.
 pub async fn send(
     client: &Client,
     policy: &Policy,
+    id: &MessageId,
     to: &Email,
     mail: &RenderedMail,
     configuration_set: Option<&str>,
@@ -61,11 +67,14 @@ pub async fn send(
                 .build(),
         )
         .build();
+    let tag = MessageTag::builder().name(TAG).value(id.as_str()).build();
+    let tag = tag.map_err(|_| SendError::Permanent(unsendable()))?;
     let sent = client
         .send_email()
         .source(source(policy.title.as_str(), policy.email.from.0.as_str()))
         .destination(Destination::builder().to_addresses(to.as_str()).build())
         .message(message)
+        .tags(tag)
         .set_configuration_set_name(configuration_set.map(str::to_owned))
         .send()
         .await
@@ -75,12 +84,14 @@ pub async fn send(
 
 fn utf8(data: &str) -> Result<Content, SendError> {
     let content = Content::builder().charset("UTF-8").data(data).build();
-    content.map_err(|_| {
-        SendError::Permanent(Failure {
-            code: "no content".to_owned(),
-            request_id: None,
-        })
-    })
+    content.map_err(|_| SendError::Permanent(unsendable()))
+}
+
+fn unsendable() -> Failure {
+    Failure {
+        code: "no content".to_owned(),
+        request_id: None,
+    }
 }
 
 fn failed(error: &SdkError<SendEmailError>) -> SendError {

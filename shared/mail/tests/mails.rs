@@ -8,7 +8,9 @@ use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
 use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{AccessChange, Mail, MailText};
+use vestibule_domain::message::{
+    AccessChange, Fate, HelpDeskAct, IdleStep, Mail, MailText, ResetAsked, Told,
+};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
 use vestibule_mail::render;
@@ -41,6 +43,12 @@ fn every_kind(
         user_name: user_name.clone(),
         pin_letter_by,
         agreement,
+    };
+    let idle = |then, on| MailText::Idle {
+        since: Date::constant(2025, 6, 9),
+        signed_in: true,
+        then,
+        on,
     };
     let mut kinds = vec![
         ("registered", registered(None, None)),
@@ -122,6 +130,21 @@ fn every_kind(
             },
         ),
         (
+            "access_review",
+            MailText::AccessReview {
+                organisation: "Blue Heron Manufacturing".into(),
+                answer_by: day,
+            },
+        ),
+        (
+            "password_reset_by_administrator",
+            MailText::PasswordReset {
+                token: Sensitive::new(secret),
+                minutes: 30,
+                asked: ResetAsked::ByAdministrator("Blue Heron Manufacturing".into()),
+            },
+        ),
+        (
             "access_removed",
             MailText::AccessChanged {
                 organisation: "Blue Heron Manufacturing".into(),
@@ -168,10 +191,93 @@ fn every_kind(
         ("password_changed", MailText::PasswordChanged),
         ("questions_changed", MailText::QuestionsChanged),
         (
+            "idle_will_be_disabled",
+            idle(IdleStep::WillBeDisabled, Some(day)),
+        ),
+        ("idle_disabled", idle(IdleStep::Disabled, Some(day))),
+        (
+            "idle_disabled_for_good",
+            MailText::Idle {
+                since: Date::constant(2025, 6, 9),
+                signed_in: false,
+                then: IdleStep::Disabled,
+                on: None,
+            },
+        ),
+        (
+            "idle_will_be_deleted",
+            idle(IdleStep::WillBeDeleted, Some(day)),
+        ),
+        ("idle_deleted", idle(IdleStep::Deleted, Some(day))),
+        (
+            "access_ended",
+            MailText::AccessEnded {
+                last: day,
+                whole: true,
+            },
+        ),
+        (
+            "access_ended_for_one",
+            MailText::AccessEnded {
+                last: day,
+                whole: false,
+            },
+        ),
+        (
+            "password_expires",
+            MailText::PasswordExpires {
+                on: day,
+                over: false,
+            },
+        ),
+        (
+            "password_expired",
+            MailText::PasswordExpires {
+                on: day,
+                over: true,
+            },
+        ),
+        (
+            "users_changed",
+            MailText::UsersChanged {
+                organisation: "Blue Heron Manufacturing".into(),
+                users: [Fate::Disabled, Fate::Deleted, Fate::Ended, Fate::Disabled]
+                    .map(|fate| Told {
+                        person: person.clone(),
+                        user_name: user_name.clone(),
+                        fate,
+                        on: day,
+                    })
+                    .into(),
+            },
+        ),
+        (
+            "new_device",
+            MailText::NewDevice {
+                source: Some("192.0.2.1".into()),
+                program: "Firefox on Linux".into(),
+            },
+        ),
+        (
+            "shared_use",
+            MailText::SharedUse {
+                sources: vec!["192.0.2.1".into(), "198.51.100.7".into()],
+            },
+        ),
+        (
             "password_reset",
             MailText::PasswordReset {
                 token: Sensitive::new("vr.abc.def"),
                 minutes: 30,
+                asked: ResetAsked::ByOwner,
+            },
+        ),
+        (
+            "password_reset_by_help_desk",
+            MailText::PasswordReset {
+                token: Sensitive::new("vh.abc.def"),
+                minutes: 30,
+                asked: ResetAsked::ByHelpDesk,
             },
         ),
         (
@@ -181,6 +287,58 @@ fn every_kind(
             },
         ),
     ];
+    let organisation = || Some("Blue Heron Manufacturing".to_owned());
+    kinds.extend(
+        [
+            ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            ("help_desk_reinstated", HelpDeskAct::Reinstated),
+            (
+                "help_desk_renamed",
+                HelpDeskAct::Renamed {
+                    user_name: "grace.murray".into(),
+                },
+            ),
+            (
+                "help_desk_subscribed",
+                HelpDeskAct::SubscriptionsChanged {
+                    titles: vec!["Provider News".into()],
+                },
+            ),
+            (
+                "help_desk_unsubscribed",
+                HelpDeskAct::SubscriptionsChanged { titles: vec![] },
+            ),
+            (
+                "help_desk_recorded_agreement",
+                HelpDeskAct::AgreementRecorded {
+                    title: "Signatory Agreement".into(),
+                    letter_by: Some(day),
+                },
+            ),
+            (
+                "help_desk_removed",
+                HelpDeskAct::Removed {
+                    organisation: organisation(),
+                    deleted: false,
+                },
+            ),
+            (
+                "help_desk_deleted",
+                HelpDeskAct::Removed {
+                    organisation: None,
+                    deleted: true,
+                },
+            ),
+            (
+                "help_desk_detached",
+                HelpDeskAct::RecordDetached {
+                    organisation: organisation(),
+                    deleted: true,
+                },
+            ),
+        ]
+        .map(|(kind, act)| (kind, MailText::HelpDeskActed { act })),
+    );
     let agreement = policy
         .agreements
         .first()
@@ -190,6 +348,10 @@ fn every_kind(
     }
     if policy.pin.is_some() {
         kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push((
+            "letter_overdue",
+            MailText::LetterOverdue { arrives_by: day },
+        ));
         kinds.push(("pin_reissued", MailText::PinReissued { arrives_by: day }));
     }
     kinds

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
 use aws_sdk_ses::config::{BehaviorVersion, Config, Credentials, Region};
+use vestibule_domain::ids::MessageId;
 use vestibule_domain::text::Email;
 use vestibule_mail::{RenderedMail, SendError, send};
 
@@ -77,6 +78,7 @@ async fn send_to(endpoint: &str) -> Result<String, SendError> {
     send(
         &Client::from_conf(config),
         &common::policy("agent"),
+        &MessageId::from_bytes([7; 16]),
         &to,
         &mail,
         Some("portals"),
@@ -98,6 +100,7 @@ async fn a_mail_goes_out_as_the_portals() {
         "Message.Body.Text.Data=text%20%26%20more",
         "Message.Body.Html.Data=%3Cp%3Ehtml%3C%2Fp%3E",
         "ConfigurationSetName=portals",
+        "Tags.member.1.Name=outbox",
     ] {
         assert!(request.contains(part), "{part} in {request}");
     }

@@ -39,10 +39,14 @@ pub enum Purpose {
     Outbox,
     /// Names under which attempts are counted.
     Attempt,
+    /// Entries of the audit trail.
+    AuditEntry,
+    /// Seals of the audit trail.
+    AuditSeal,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -50,6 +54,8 @@ impl Purpose {
         Self::PostalAddress,
         Self::Outbox,
         Self::Attempt,
+        Self::AuditEntry,
+        Self::AuditSeal,
     ];
 
     /// Its name in the derivation of its keys. It must never change.
@@ -62,6 +68,8 @@ impl Purpose {
             Self::PostalAddress => "postal-address",
             Self::Outbox => "outbox",
             Self::Attempt => "attempt",
+            Self::AuditEntry => "audit-entry",
+            Self::AuditSeal => "audit-seal",
         }
     }
 }
@@ -350,7 +358,7 @@ mod tests {
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!((keys.len(), count), (15, 15));
+        assert_eq!((keys.len(), count), (19, 19));
         assert!(
             Purpose::ALL
                 .iter()

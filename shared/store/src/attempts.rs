@@ -8,7 +8,8 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::Purpose;
 
-use crate::{Store, Unavailable, keys};
+use crate::keys::{self, Key};
+use crate::{Store, Unavailable};
 
 /// What is guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,61 @@ pub struct Attempt {
 }
 
 impl Store {
+    /// The counter of guesses about `subject`, with the end of its life.
+    fn counter(
+        &self,
+        guess: Guess,
+        subject: &str,
+        limit: Limit,
+        now: Timestamp,
+    ) -> (Key, Option<i64>) {
+        let digest = self
+            .keyring
+            .mac(Purpose::Attempt, guess.as_str(), &Sensitive::new(subject));
+        let digest = BASE64URL_NOPAD.encode(&digest.code[..16]);
+        let (window, expires) = match limit.window_minutes {
+            Some(minutes) => {
+                let seconds = 60 * i64::from(minutes);
+                let window = now.as_second().div_euclid(seconds);
+                (window, Some((window + 2) * seconds))
+            }
+            None => (0, None),
+        };
+        (keys::attempts(guess.as_str(), &digest, window), expires)
+    }
+
+    /// The counter that guesses about `subject` are counted in now, to be cleared by a decision.
+    pub fn attempts_of(
+        &self,
+        guess: Guess,
+        subject: &str,
+        limit: Limit,
+        now: Timestamp,
+    ) -> AttemptKey {
+        AttemptKey(self.counter(guess, subject, limit, now).0.pk)
+    }
+
+    /// Whether any of these counters leaves no try. All are read in one call.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn is_used_up(
+        &self,
+        counters: &[AttemptKey],
+        limit: Limit,
+    ) -> Result<bool, Unavailable> {
+        let wanted = counters.iter().map(|AttemptKey(pk)| Key {
+            pk: pk.clone(),
+            sk: "G".into(),
+        });
+        let found = self.batch(wanted.collect()).await?;
+        let tries = |item: &crate::item::Item| item.get("tries")?.as_n().ok()?.parse().ok();
+        Ok(found
+            .iter()
+            .filter_map(tries)
+            .any(|tries: u32| tries >= limit.tries))
+    }
+
     /// Counts one guess about `subject` and says whether it may be looked at.
     ///
     /// The counter's name is a keyed digest: a stolen table doesn't tell what was tried.
@@ -78,19 +134,7 @@ impl Store {
         limit: Limit,
         now: Timestamp,
     ) -> Result<Attempt, Unavailable> {
-        let digest = self
-            .keyring
-            .mac(Purpose::Attempt, guess.as_str(), &Sensitive::new(subject));
-        let digest = BASE64URL_NOPAD.encode(&digest.code[..16]);
-        let (window, expires) = match limit.window_minutes {
-            Some(minutes) => {
-                let seconds = 60 * i64::from(minutes);
-                let window = now.as_second().div_euclid(seconds);
-                (window, Some((window + 2) * seconds))
-            }
-            None => (0, None),
-        };
-        let key = keys::attempts(guess.as_str(), &digest, window);
+        let (key, expires) = self.counter(guess, subject, limit, now);
         let name = AttemptKey(key.pk.clone());
         let mut call = self
             .db

@@ -3,12 +3,14 @@
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use rand::CryptoRng;
-use vestibule_domain::account::{Account, PasswordHash, Status};
+use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, UndeliverableKind};
 use vestibule_domain::audit::AuditEvent;
+use vestibule_domain::clockwork::{self, Alarm, AlarmKind};
 use vestibule_domain::decision::{AttemptKey, Change, Claims, Decision};
-use vestibule_domain::ids::{AccountId, PortalId};
+use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
 use vestibule_domain::organisation::Organisation;
@@ -17,9 +19,11 @@ use vestibule_domain::record::RecordKey;
 use vestibule_domain::session::Session;
 use vestibule_secrets::Purpose;
 
+use crate::due::Queue;
 use crate::keys::{self, Key};
 use crate::read::UserRow;
-use crate::{Store, Unavailable, item, records};
+use crate::tables::EXPIRES;
+use crate::{Store, Unavailable, due, item, records, trail};
 
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +58,20 @@ type OnConflict = Option<Unique>;
 /// The writes of a transaction, each with what its failure means.
 struct Writes<'a> {
     store: &'a Store,
+    /// When the decision was made.
+    at: Timestamp,
+    /// The alarms it sets: DynamoDB takes an item once in a transaction.
+    alarms: Vec<Key>,
     items: Vec<(TransactWriteItem, OnConflict)>,
     /// Which of the items withdraw letters.
     withdrawals: Vec<usize>,
 }
+
+/// How long an invitation is kept, so that "expired" can be told, from the end of its use (UX-01).
+const KEPT_AFTER_INVITATION: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// How long a deleted account's id and user name are kept: as long as the audit trail (UX-11).
+const KEPT_AFTER_DELETION: SignedDuration = SignedDuration::from_hours(24 * 2192);
 
 /// How often a transaction that ran into another one is tried again.
 const CONFLICT_RETRIES: u32 = 5;
@@ -74,6 +88,8 @@ impl Store {
     ) -> Result<(), CommitError> {
         let mut writes = Writes {
             store: self,
+            at: decision.audit.at,
+            alarms: Vec::new(),
             items: Vec::new(),
             withdrawals: Vec::new(),
         };
@@ -170,11 +186,17 @@ impl Writes<'_> {
                 account,
                 at,
                 rehashed,
-            } => self.note_sign_in(account, *at, rehashed.as_ref()),
-            Change::CreateOrganisation(organisation) => {
-                let key = keys::organisation(&organisation.portal, &organisation.id);
-                self.put_new(item::write(key, organisation)?, None)
-            }
+                from,
+                device,
+                forgotten_devices,
+            } => self.note_sign_in(
+                account,
+                *at,
+                rehashed.as_ref(),
+                from.as_deref(),
+                (device, forgotten_devices),
+            ),
+            Change::CreateOrganisation(organisation) => self.create_organisation(organisation),
             Change::UpdateOrganisation { before, after } => {
                 let key = keys::organisation(&after.portal, &after.id);
                 let next = Organisation {
@@ -192,10 +214,20 @@ impl Writes<'_> {
                 self.push_put(put, None)
             }
             Change::NoteFormerUser {
+                portal,
                 organisation,
                 email,
-            } => self
-                .put(keys::former_user(&organisation.portal, &organisation.id, email).into_item()),
+            } => self.put(keys::former_user(portal, organisation, email).into_item()),
+            Change::NoteRemovedInReview {
+                portal,
+                organisation,
+                started_at,
+                removed,
+            } => {
+                let account = &removed.account;
+                let key = keys::removed_in_review(portal, organisation, *started_at, account);
+                self.put(item::write(key, removed)?)
+            }
             Change::ClaimRecord {
                 record,
                 portal,
@@ -203,6 +235,13 @@ impl Writes<'_> {
                 account,
                 claims,
             } => self.claim_record(record, portal, way, account, claims),
+            Change::ReleaseRecord {
+                record,
+                portal,
+                way,
+                account,
+                whole,
+            } => self.release_record(record, portal, way, account, *whole),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -220,6 +259,19 @@ impl Writes<'_> {
                 &session.id,
             )),
             Change::WithdrawLetter(id) => self.withdraw(keys::message(id)),
+            Change::TellAdministrators(tidings) => {
+                self.put(item::write(due::tidings_key(tidings), tidings)?)?;
+                self.set_alarm(
+                    &tidings.portal,
+                    &tidings.organisation,
+                    AlarmKind::Tidings,
+                    tidings.on,
+                )
+            }
+            Change::ForgetTidings(told) => told
+                .iter()
+                .try_for_each(|tidings| self.delete(due::tidings_key(tidings))),
+            Change::AnswerAlarm { alarm, again } => self.answer_alarm(alarm, *again),
             Change::ForgetAttempts(AttemptKey(pk)) => self.delete(Key {
                 pk: pk.clone(),
                 sk: "G".into(),
@@ -235,10 +287,106 @@ impl Writes<'_> {
         for (marker, unique) in markers(account) {
             self.put_marker(marker, unique, account)?;
         }
-        let row = item::write_account(account, &self.store.keyring, rng)?;
+        let row = self.account_row(account, rng)?;
         self.put_new(row, Some(Unique::AccountId))?;
-        self.put(keys::contact(account).into_item())?;
+        self.put(contact_row(account))?;
         self.rows(None, account)
+    }
+
+    /// The item of an account, with the day on which something is next due for it. That of a deleted
+    /// one vanishes when the audit trail that names it does.
+    fn account_row(
+        &self,
+        account: &Account,
+        rng: &mut impl CryptoRng,
+    ) -> Result<item::Item, Unavailable> {
+        let mut row = item::write_account(account, &self.store.keyring, rng)?;
+        row.extend(self.store.due_attributes(account).into_iter().flatten());
+        if account.status == Status::Deleted {
+            let end = (self.at + KEPT_AFTER_DELETION).as_second().to_string();
+            row.insert(EXPIRES.into(), AttributeValue::N(end));
+        }
+        Ok(row)
+    }
+
+    fn create_organisation(&mut self, organisation: &Organisation) -> Result<(), Unavailable> {
+        let Organisation { portal, id, .. } = organisation;
+        self.put_new(
+            item::write(keys::organisation(portal, id), organisation)?,
+            None,
+        )?;
+        let first = self
+            .store
+            .day_of(portal, self.at)
+            .map(|day| day.saturating_add(i64::from(clockwork::BACKUP_REMINDER_DAYS).days()));
+        self.watch_for_backup(portal, id, first)
+    }
+
+    /// Has the clockwork see, from a day on, whether an organisation has a backup (AG-04).
+    fn watch_for_backup(
+        &mut self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        on: Option<Date>,
+    ) -> Result<(), Unavailable> {
+        let staff = self.store.policies.get(portal.as_str()).map(|p| &p.staff);
+        let asks = matches!(staff, Some(Some(staff)) if staff.asks_for_backup);
+        match on.filter(|_| asks) {
+            Some(on) => self.set_alarm(portal, organisation, AlarmKind::Backup, on),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets an alarm; one that is set already keeps its day.
+    fn set_alarm(
+        &mut self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        kind: AlarmKind,
+        on: Date,
+    ) -> Result<(), Unavailable> {
+        let key = keys::alarm(portal, organisation, kind);
+        if self.alarms.contains(&key) {
+            return Ok(());
+        }
+        self.alarms.push(key.clone());
+        let partition = Queue::Alarms.partition_of(portal, organisation.as_str());
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(key.into_item()))
+            .update_expression(
+                "SET due = :due, due_on = if_not_exists(due_on, :on) ADD version :one",
+            )
+            .expression_attribute_values(":due", AttributeValue::S(partition))
+            .expression_attribute_values(":on", AttributeValue::S(on.to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()));
+        self.push_update(update, None)
+    }
+
+    fn answer_alarm(&mut self, alarm: &Alarm, again: Option<Date>) -> Result<(), Unavailable> {
+        let key = keys::alarm(&alarm.portal, &alarm.organisation, alarm.kind).into_item();
+        let version = AttributeValue::N(alarm.version.to_string());
+        let Some(on) = again else {
+            let delete = Delete::builder()
+                .table_name(&self.store.tables.main)
+                .set_key(Some(key))
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", version)
+                .build()
+                .map_err(Unavailable::new)?;
+            self.items
+                .push((TransactWriteItem::builder().delete(delete).build(), None));
+            return Ok(());
+        };
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(key))
+            .condition_expression("version = :version")
+            .update_expression("SET due_on = :on ADD version :one")
+            .expression_attribute_values(":version", version)
+            .expression_attribute_values(":on", AttributeValue::S(on.to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()));
+        self.push_update(update, None)
     }
 
     /// The account if it is as it was read, with its markers and rows following it.
@@ -262,8 +410,10 @@ impl Writes<'_> {
         if before.email.key() != after.email.key() {
             self.delete(keys::contact(before))?;
             if after.status != Status::Deleted {
-                self.put(keys::contact(after).into_item())?;
+                self.put(contact_row(after))?;
             }
+        } else if before.email_undeliverable != after.email_undeliverable {
+            self.put(contact_row(after))?;
         }
         let next = Account {
             version: before.version + 1,
@@ -271,7 +421,7 @@ impl Writes<'_> {
         };
         let put = Put::builder()
             .table_name(&self.store.tables.main)
-            .set_item(Some(item::write_account(&next, &self.store.keyring, rng)?))
+            .set_item(Some(self.account_row(&next, rng)?))
             .expression_attribute_values(":version", AttributeValue::N(before.version.to_string()));
         // A sign-in doesn't count as a change, but must not be written over.
         let put = match before.last_sign_in_at {
@@ -295,8 +445,19 @@ impl Writes<'_> {
                 self.put(item::write(key.clone(), row)?)?;
             }
         }
-        for (key, _) in old {
-            if !new.iter().any(|(k, _)| *k == key) {
+        for (key, row) in old {
+            let stays = new.iter().find(|(k, _)| *k == key);
+            let acts_as_before = stays
+                .is_some_and(|(_, r)| (r.status, r.registration) == (row.status, row.registration));
+            if row.role.is_administrator() && !acts_as_before {
+                // Who was the backup may be none any more.
+                let today = self.store.day_of(&after.portal, self.at);
+                let organisation = keys::organisation_of(&key);
+                if let Some(organisation) = organisation {
+                    self.watch_for_backup(&after.portal, &organisation, today)?;
+                }
+            }
+            if stays.is_none() {
                 self.delete(key)?;
             }
         }
@@ -308,9 +469,18 @@ impl Writes<'_> {
         account: &Account,
         at: Timestamp,
         rehashed: Option<&PasswordHash>,
+        from: Option<&str>,
+        (device, forgotten): (&str, &[String]),
     ) -> Result<(), Unavailable> {
+        let signed_in = Account {
+            last_sign_in_at: Some(at),
+            ..account.clone()
+        };
+        let due = self.store.due_attributes(&signed_in);
         let at = AttributeValue::S(at.to_string());
-        let mut set = "SET last_sign_in_at = :at".to_owned();
+        // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
+        let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
+        let mut remove = Vec::new();
         let mut update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(
@@ -318,13 +488,38 @@ impl Writes<'_> {
             ))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(account.version.to_string()))
+            .expression_attribute_names("#device", device)
             .expression_attribute_values(":at", at.clone());
+        match from {
+            Some(from) => {
+                set.push_str(", last_sign_in_from = :from");
+                update =
+                    update.expression_attribute_values(":from", AttributeValue::S(from.to_owned()));
+            }
+            None => remove.push("last_sign_in_from".to_owned()),
+        }
+        for (i, digest) in forgotten.iter().enumerate() {
+            remove.push(format!("devices.#forgotten{i}"));
+            update = update.expression_attribute_names(format!("#forgotten{i}"), digest);
+        }
         if let Some(hash) = rehashed {
             set.push_str(", #password.#hash = :hash");
             update = update
                 .expression_attribute_names("#password", "password")
                 .expression_attribute_names("#hash", "hash")
                 .expression_attribute_values(":hash", AttributeValue::S(hash.as_str().to_owned()));
+        }
+        match due {
+            Some([(_, due), (_, on)]) => {
+                set.push_str(", due = :due, due_on = :on");
+                update = update
+                    .expression_attribute_values(":due", due)
+                    .expression_attribute_values(":on", on);
+            }
+            None => remove.extend(["due".to_owned(), "due_on".to_owned()]),
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
         self.push_update(update.update_expression(set), None)?;
         for (key, _) in UserRow::all_of(account) {
@@ -353,7 +548,7 @@ impl Writes<'_> {
             .set_key(Some(keys::record(record).into_item()))
             .update_expression("SET #claim = :made, #way = :account")
             .expression_attribute_names("#claim", records::claim(portal))
-            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_names("#way", records::claim_by(portal, way.as_str()))
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let (condition, made) = match claims {
             Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
@@ -369,22 +564,52 @@ impl Writes<'_> {
         self.push_update(update, Some(Unique::Record))
     }
 
+    fn release_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        way: &str,
+        account: &AccountId,
+        whole: bool,
+    ) -> Result<(), Unavailable> {
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(keys::record(record).into_item()))
+            .condition_expression("#way = :account")
+            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
+        let update = if whole {
+            update
+                .update_expression("REMOVE #way, #claim")
+                .expression_attribute_names("#claim", records::claim(portal))
+        } else {
+            update.update_expression("REMOVE #way")
+        };
+        self.push_update(update, None)
+    }
+
     fn save_invitation(
         &mut self,
         before: Option<&Invitation>,
         after: &Invitation,
     ) -> Result<(), Unavailable> {
         let key = keys::invitation(&after.portal, &after.organisation, &after.id);
+        let end = (after.expires_at + KEPT_AFTER_INVITATION).as_second();
+        let expires = (EXPIRES.to_owned(), AttributeValue::N(end.to_string()));
         let Some(before) = before else {
-            return self.put_new(item::write(key, after)?, None);
+            let mut row = item::write(key, after)?;
+            row.extend([expires]);
+            return self.put_new(row, None);
         };
         let next = Invitation {
             version: before.version + 1,
             ..after.clone()
         };
+        let mut row = item::write(key, &next)?;
+        row.extend([expires]);
         let put = Put::builder()
             .table_name(&self.store.tables.main)
-            .set_item(Some(item::write(key, &next)?))
+            .set_item(Some(row))
             .condition_expression("version = :version")
             .expression_attribute_values(":version", AttributeValue::N(before.version.to_string()));
         self.push_put(put, None)
@@ -416,6 +641,7 @@ impl Writes<'_> {
             ("state", "pending".to_owned()),
             ("pending", crate::outbox::shard_of(channel, message.id())),
             ("created_at", at.to_string()),
+            ("due_at", crate::outbox::due(at)),
             ("payload", sealed),
         ] {
             row.insert(name.to_owned(), AttributeValue::S(value));
@@ -425,10 +651,9 @@ impl Writes<'_> {
 
     /// Entries are added and never replaced.
     fn audit(&mut self, event: &AuditEvent) -> Result<(), Unavailable> {
-        let key = audit_key(&event.portal, event);
         let put = Put::builder()
             .table_name(&self.store.tables.audit)
-            .set_item(Some(item::write(key, event)?))
+            .set_item(Some(trail::entry(event, &self.store.keyring)?))
             .condition_expression("attribute_not_exists(pk)");
         self.push_put(put, None)
     }
@@ -511,12 +736,22 @@ impl Writes<'_> {
     }
 }
 
+/// What finds an account by its address, and tells a courier that nothing arrives there.
+fn contact_row(account: &Account) -> item::Item {
+    let mut row = keys::contact(account).into_item();
+    let bounced = |u: &Undeliverable| u.kind == UndeliverableKind::Bounced;
+    if account.email_undeliverable.as_ref().is_some_and(bounced) {
+        row.insert("bounced".into(), AttributeValue::Bool(true));
+    }
+    row
+}
+
 /// The item of a session; DynamoDB drops it some time after its end.
 fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     let key = keys::session(&session.portal, &session.account, &session.id);
     let mut row = item::write(key, session)?;
     let end = session.ends_at.as_second().to_string();
-    row.insert(crate::tables::EXPIRES.into(), AttributeValue::N(end));
+    row.insert(EXPIRES.into(), AttributeValue::N(end));
     Ok(row)
 }
 
@@ -534,14 +769,4 @@ fn markers(account: &Account) -> Vec<(Key, Unique)> {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));
     }
     markers
-}
-
-/// Entries of a portal's day, spread over sixteen partitions so that a busy day has room.
-fn audit_key(portal: &PortalId, event: &AuditEvent) -> Key {
-    let day = event.at.strftime("%Y-%m-%d");
-    let shard = event.id.as_str().as_bytes().last().map_or(0, |b| b % 16);
-    Key {
-        pk: format!("{portal}#{day}#{shard:x}"),
-        sk: format!("{}#{}", event.at, event.id),
-    }
 }

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use vestibule_domain::account::{Account, Membership};
+use vestibule_domain::clockwork::AlarmKind;
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use vestibule_domain::invite::Invitation;
 use vestibule_domain::record::RecordKey;
 use vestibule_domain::text::Email;
 
@@ -92,12 +95,60 @@ pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";
 pub(crate) const INVITATIONS: &str = "I#";
 
-/// That the owner of an address was removed from an organisation.
+/// That the owner of an address was removed from an organisation. The address isn't kept: its digest
+/// is enough to know it again.
 pub(crate) fn former_user(portal: &PortalId, organisation: &OrganisationId, email: &Email) -> Key {
     Key::new(
         format!("O#{portal}#{organisation}"),
-        format!("F#{}", email.key()),
+        format!("F#{}", Invitation::natural_id(organisation, email)),
     )
+}
+
+/// That the clockwork shall look at an organisation.
+pub(crate) fn alarm(portal: &PortalId, organisation: &OrganisationId, kind: AlarmKind) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{ALARMS}{}", kind.as_str()),
+    )
+}
+
+/// What an organisation's administrators are to be told of a user.
+pub(crate) fn tidings(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    account: &AccountId,
+    fate: &str,
+) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{TIDINGS}{account}#{fate}"),
+    )
+}
+
+/// The organisation whose item this is, if it is an organisation's.
+pub(crate) fn organisation_of(key: &Key) -> Option<OrganisationId> {
+    let (_, id) = key.pk.strip_prefix("O#")?.split_once('#')?;
+    OrganisationId::parse(id).ok()
+}
+
+pub(crate) const ALARMS: &str = "D#";
+pub(crate) const TIDINGS: &str = "T#";
+
+/// The trace of somebody who was removed while in the review that began at a moment.
+pub(crate) fn removed_in_review(
+    portal: &PortalId,
+    organisation: &OrganisationId,
+    started_at: Timestamp,
+    account: &AccountId,
+) -> Key {
+    Key::new(
+        format!("O#{portal}#{organisation}"),
+        format!("{}{account}", removed_in(started_at)),
+    )
+}
+
+pub(crate) fn removed_in(started_at: Timestamp) -> String {
+    format!("V#{started_at}#")
 }
 
 pub(crate) fn invitation(
@@ -119,6 +170,18 @@ pub(crate) fn record(key: &RecordKey) -> Key {
 pub(crate) fn records(key: &RecordKey) -> String {
     format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
 }
+
+/// A row by which a managing agent's agents are found (AG-12).
+pub(crate) fn managed(plan: &str, manager: &str, agent: &str) -> Key {
+    Key::new(managed_by(plan, manager), format!("{MANAGED}{agent}"))
+}
+
+/// The partition of the agents under a managing agent.
+pub(crate) fn managed_by(plan: &str, manager: &str) -> String {
+    format!("M#{plan}#{manager}")
+}
+
+pub(crate) const MANAGED: &str = "R#";
 
 pub(crate) fn message(id: &MessageId) -> Key {
     Key::new(format!("{MESSAGES}{id}"), "X")

@@ -17,35 +17,62 @@
 //! | an organisation's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
+//! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
+//! | the help desk's view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, BatchGetItem twice | 1 an item |
 //! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
 //! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
 //! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
-//! | mails and letters still to go | main, index `pending` | `mail#shard` or `letter#shard` | Query | 0.5 a 4 kB |
+//! | whether mails to an address come back | main | `C#portal#address` | Query | 1 |
+//! | mails and letters due to go | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 a 4 kB |
+//! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem by 100 | 0.5 a 4 kB of keys (some 30), 1 an account |
+//! | alarms of organisations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
+//! | an alarm: the organisation, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
-//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item |
+//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item; its entry 2, and 1 an index it is in |
+//! | a read of something protected | audit | `portal#day#shard`/`time#id` | PutItem, conditional | 1, and 1 an index it is in |
+//! | an organisation's trail, a page | audit, index `by_organisation` | `portal#organisation`, time | Query | 0.5 a 4 kB, some 7 entries |
+//! | the same of one action | audit, index `by_action` | `portal#organisation#action`, time | Query | 0.5 a 4 kB |
+//! | a user's trail, as who did it and to whom it was done | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 a 4 kB each |
+//! | sealing a portal's trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 a 4 kB; 2 a kB, once an hour |
+//! | the names in a page of the trail | main | `A#portal#id`/`A` | BatchGetItem | 1 a user |
+
+//!
+//! # What vanishes by itself
+//!
+//! Items with the attribute `expires` (seconds since the epoch) are dropped by DynamoDB's TTL, some time
+//! after: sessions after their end, counters of guesses after their window, the trace of a sent message
+//! after 30 days, invitations 90 days after they could last be used, deleted accounts after six years, as
+//! the audit trail that names them. Nothing relies on it: what is over is over by its own dates.
 
 pub mod attempts;
 pub mod batches;
 mod collisions;
 mod commit;
+pub mod due;
 mod item;
 pub mod keyring;
 mod keys;
+pub mod managed;
 pub mod outbox;
 mod read;
 pub mod records;
+pub mod seals;
 pub mod tables;
+mod trail;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use vestibule_domain::policy::Policy;
 use vestibule_secrets::Keyring;
 
 pub use commit::{CommitError, Unique};
 pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
 pub use tables::Tables;
+pub use trail::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
 /// The store: cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,7 +80,12 @@ pub struct Store {
     db: Client,
     tables: Tables,
     keyring: Arc<Keyring>,
+    policies: Policies,
 }
+
+/// The policies by the names of their portals. The day on which something is next due for an account
+/// follows from it and its policy.
+pub type Policies = Arc<BTreeMap<String, Arc<Policy>>>;
 
 /// DynamoDB didn't answer, or answered with what this system never wrote.
 ///
@@ -108,11 +140,12 @@ impl Unavailable {
 
 impl Store {
     /// A store in these tables. Its single writes that run into a transaction are tried again.
-    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>) -> Self {
+    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, policies: Policies) -> Self {
         Self {
             db: collisions::retried(&db),
             tables,
             keyring,
+            policies,
         }
     }
 

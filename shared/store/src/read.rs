@@ -5,12 +5,14 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use vestibule_domain::account::{Account, Membership, Registration, Status};
+use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
+use vestibule_domain::clockwork::Manager;
 use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
+use vestibule_domain::review::{Confirmation, Removed};
 use vestibule_domain::session::{Session, Token};
 use vestibule_domain::text::{Email, PersonName};
 
@@ -29,6 +31,8 @@ pub struct UserRow {
     pub name: PersonName,
     /// Their address.
     pub email: String,
+    /// That mails don't arrive there, where it is known.
+    pub email_undeliverable: Option<Undeliverable>,
     /// What they are in this organisation.
     pub role: Role,
     /// How far their registration is.
@@ -43,8 +47,12 @@ pub struct UserRow {
     pub since: Timestamp,
     /// The last day of their access, if it ends (UX-07).
     pub ends_on: Option<Date>,
+    /// When a manager last confirmed it in a review of access (EX-11).
+    pub confirmed: Option<Confirmation>,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// When their account was last found in use from several places at once (EX-01).
+    pub used_from_several_places_at: Option<Timestamp>,
     /// What a search looks at, in lower case: user name, names, address.
     search: [String; 4],
 }
@@ -91,6 +99,7 @@ impl UserRow {
             user_name: account.user_name.to_string(),
             name: account.name.clone(),
             email: account.email.to_string(),
+            email_undeliverable: account.email_undeliverable,
             role: m.role,
             registration: m.registration(),
             status: account.status,
@@ -98,7 +107,9 @@ impl UserRow {
             group_codes: m.group_codes.iter().cloned().collect(),
             since: m.since,
             ends_on: m.ends_on,
+            confirmed: m.confirmed.clone(),
             last_sign_in_at: account.last_sign_in_at,
+            used_from_several_places_at: account.used_from_several_places_at,
             search: [
                 account.user_name.key(),
                 account.name.first.as_str().to_lowercase(),
@@ -106,6 +117,19 @@ impl UserRow {
                 account.email.key(),
             ],
         }
+    }
+
+    /// As one of those who manage the organisation, if they can act.
+    pub(crate) fn as_manager(&self) -> Option<Manager> {
+        let acts = self.role.is_administrator()
+            && self.status == Status::Active
+            && self.registration == Registration::Registered;
+        let email = Email::parse(&self.email).ok().filter(|_| acts)?;
+        Some(Manager {
+            role: self.role,
+            name: self.name.full(),
+            email,
+        })
     }
 
     /// The rows of an account, one an organisation, with their keys.
@@ -171,7 +195,7 @@ impl InvitationsCursor {
 
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
-    async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+    pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
@@ -223,7 +247,7 @@ impl Store {
     }
 
     /// One page of a partition's items whose sort key begins with `prefix`.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         pk: String,
         prefix: &str,
@@ -329,6 +353,18 @@ impl Store {
             .into_iter()
             .map(|i| item::read_account(i, &self.keyring))
             .collect()
+    }
+
+    /// Whether mails to an address are known to come back, on a portal.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn bounces(&self, portal: &PortalId, email: &Email) -> Result<bool, Unavailable> {
+        let (contacts, _) = self
+            .page(keys::contacts(portal, email), "", None, MOST_CONTACTS)
+            .await?;
+        let bounced = |c: &Item| c.get("bounced").is_some_and(|b| b.as_bool() == Ok(&true));
+        Ok(contacts.iter().any(bounced))
     }
 
     /// The session that a token opens, with its account: one read a request.
@@ -620,6 +656,31 @@ impl Store {
         }
     }
 
+    /// Those who were removed while in the review that began at a moment (EX-11).
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn removed_in_review(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        started_at: Timestamp,
+    ) -> Result<Vec<Removed>, Unavailable> {
+        let pk = keys::organisation(portal, organisation).pk;
+        let prefix = keys::removed_in(started_at);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.page(pk.clone(), &prefix, after, 500).await?;
+            for found in items {
+                all.push(item::read(found)?);
+            }
+            match next {
+                Some(sk) => after = Some(sk),
+                None => return Ok(all),
+            }
+        }
+    }
+
     async fn list<T: serde::de::DeserializeOwned>(
         &self,
         portal: &PortalId,
@@ -673,7 +734,7 @@ impl Store {
 }
 
 /// The sort key that a cursor names, if it is one of this list's.
-fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
+pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;
     }

@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
-use vestibule_domain::policy::Slug;
 use vestibule_domain::record::{Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
 use vestibule_secrets::{Keyring, Purpose};
 
@@ -19,7 +18,7 @@ pub(crate) fn claim(portal: &PortalId) -> String {
 }
 
 /// The attribute that ties it to the account that registered with it this way.
-pub(crate) fn claim_by(portal: &PortalId, way: &Slug) -> String {
+pub(crate) fn claim_by(portal: &PortalId, way: &str) -> String {
     format!("{CLAIM}{portal}#{way}")
 }
 
@@ -125,11 +124,17 @@ impl Store {
                 .expression_attribute_values(":address", sealed),
             None => update.update_expression(format!("{set} REMOVE address")),
         };
+        self.note_manager(new).await?;
         let done = update.send().await.map_err(Unavailable::call)?;
-        done.attributes
+        let before = done
+            .attributes
             .filter(|a| a.contains_key("key"))
             .map(|a| read(a, &self.keyring))
-            .transpose()
+            .transpose()?;
+        if let Some(before) = &before {
+            self.forget_manager(before, Some(new)).await?;
+        }
+        Ok(before)
     }
 }
 

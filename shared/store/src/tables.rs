@@ -12,8 +12,27 @@ use crate::Unavailable;
 /// The sparse index of what is still to be sent.
 pub const PENDING_INDEX: &str = "pending";
 
-/// The attribute of the main table that says when DynamoDB may drop an item, in seconds since the epoch.
+/// The sparse index of what will be due, by day.
+pub const DUE_INDEX: &str = "due";
+
+/// The attribute by which items of the main table vanish (TTL). On AWS the template switches it on;
+/// on one machine and in tests nothing vanishes, as their clocks are moved by hand.
 pub const EXPIRES: &str = "expires";
+
+/// The sparse indexes by which the audit trail is searched, each with its partition key; their sort
+/// key is the table's, so that they are in the order of time.
+///
+/// They hold whole entries. An entry is smaller than a write unit, so that keys alone would cost as
+/// much to write and a second read for every entry found; storage is the price.
+pub const AUDIT_INDEXES: [(&str, &str); 4] = [
+    ("by_organisation", "of_organisation"),
+    ("by_action", "of_action"),
+    ("by_actor", "of_actor"),
+    ("by_object", "of_object"),
+];
+
+/// The attribute of the audit table that tells DynamoDB when an entry may go (UX-11).
+pub const AUDIT_TTL: &str = "expires_at";
 
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,17 +62,19 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
             .build()
             .map_err(Unavailable::new)
     };
-    let pending = GlobalSecondaryIndex::builder()
-        .index_name(PENDING_INDEX)
-        .key_schema(key("pending", KeyType::Hash)?)
-        .key_schema(key("created_at", KeyType::Range)?)
-        .projection(
-            Projection::builder()
-                .projection_type(ProjectionType::KeysOnly)
-                .build(),
-        )
-        .build()
-        .map_err(Unavailable::new)?;
+    let index = |name: &str, hash: &str, range: &str| {
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(key(hash, KeyType::Hash)?)
+            .key_schema(key(range, KeyType::Range)?)
+            .projection(
+                Projection::builder()
+                    .projection_type(ProjectionType::KeysOnly)
+                    .build(),
+            )
+            .build()
+            .map_err(Unavailable::new)
+    };
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
         .stream_view_type(StreamViewType::KeysOnly)
@@ -66,12 +87,15 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("pk")?)
         .attribute_definitions(text("sk")?)
         .attribute_definitions(text("pending")?)
-        .attribute_definitions(text("created_at")?)
+        .attribute_definitions(text("due_at")?)
+        .attribute_definitions(text("due")?)
+        .attribute_definitions(text("due_on")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
-        .global_secondary_indexes(pending)
+        .global_secondary_indexes(index(PENDING_INDEX, "pending", "due_at")?)
+        .global_secondary_indexes(index(DUE_INDEX, "due", "due_on")?)
         .stream_specification(stream);
-    let audit = db
+    let mut audit = db
         .create_table()
         .table_name(&tables.audit)
         .billing_mode(BillingMode::PayPerRequest)
@@ -79,6 +103,22 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("sk")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?);
+    for (index, of) in AUDIT_INDEXES {
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(index)
+            .key_schema(key(of, KeyType::Hash)?)
+            .key_schema(key("sk", KeyType::Range)?)
+            .projection(
+                Projection::builder()
+                    .projection_type(ProjectionType::All)
+                    .build(),
+            )
+            .build()
+            .map_err(Unavailable::new)?;
+        audit = audit
+            .attribute_definitions(text(of)?)
+            .global_secondary_indexes(index);
+    }
     for table in [main, audit] {
         match table.send().await {
             Ok(_) => {}

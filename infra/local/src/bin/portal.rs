@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_http::Clock;
+use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
+use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Options, StartError, folder, openapi};
+use vestibule_local::{Instance, Options, StartError, folder, openapi, time_travel};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -25,6 +29,7 @@ Examples:
   cargo portal --port 0               the same on a free port
   cargo portal --data /tmp/other      a second system beside the first
   cargo portal demo                   watch the main journeys
+  cargo portal tick --days 181        let time pass (stop the portal first)
   cargo portal reset                  remove the data and start anew
 
 The first page of the running system tells as whom to sign in and what to try."
@@ -77,12 +82,104 @@ Ends with 1 if an answer is not what the portal promises.")]
         #[command(flatten)]
         portals: PortalsArgument,
     },
+    /// Let days pass: moves the clock of the data folder and does, day by day, what is then due
+    #[command(after_help = "\
+Examples:
+  cargo portal tick --days 181        until idle accounts are disabled
+  cargo portal tick --days 1 --data /tmp/other
+
+Tells of each day what it brought: warnings, accounts disabled and deleted, reminders, mails, letters. The
+portal must not be running on the folder; the next start goes on at the new time. The clock never
+goes back: cargo portal reset starts anew.")]
+    Tick {
+        /// How many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        #[command(flatten)]
+        on: SystemArguments,
+    },
+    /// Run the inactivity sweep once, or tell with --dry-run what it would do
+    #[command(after_help = "\
+Examples:
+  cargo portal sweep --dry-run                      what is due today, and why
+  cargo portal sweep --dry-run --as-of 2027-05-22   what would be due on that day as things are now
+  cargo portal sweep
+
+The portal must not be running on the folder.")]
+    Sweep {
+        /// Change nothing; list who would be warned, disabled or deleted, and why
+        #[arg(long)]
+        dry_run: bool,
+        /// Another day than today
+        #[arg(long, value_name = "YYYY-MM-DD", requires = "dry_run")]
+        as_of: Option<Date>,
+        #[command(flatten)]
+        on: SystemArguments,
+    },
+    /// Make the help desk's first account, a supervisor who then invites the staff
+    #[command(
+        name = "first-staff",
+        after_help = "\
+Examples:
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example
+  cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example --on-aws
+
+The one-time password is printed once, and has to be changed at the first sign-in. Where there is a
+supervisor already, such as the one of the sample people, nothing is done.
+
+With --on-aws it works on the deployed tables, with your AWS credentials and the settings of the functions:
+TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of the source tree."
+    )]
+    FirstStaff(FirstStaffArguments),
+    /// The audit trail, for its operators
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
   cargo portal openapi
   cargo portal openapi > docs/openapi.json")]
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Prove that no entry was altered, removed or added since it was written and sealed
+    #[command(after_help = "\
+Examples:
+  cargo portal audit verify                           all portals, the last 30 days
+  cargo portal audit verify --portal group --from 2026-11-01 --to 2026-11-30
+  cargo portal audit verify --portal group --kept 25:pq3v...
+                                                      besides, that seal 25 is the one printed earlier
+  TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... PORTALS_DIR=infra/portals cargo portal audit verify --on-aws
+                                                      on AWS, with the credentials of the environment
+
+Ends with 1 if anything is altered, missing or added. docs/security.md tells what this proves, and what not.
+A system that is being served from the same folder has to be stopped first.")]
+    Verify {
+        /// Only this portal
+        #[arg(long, value_name = "PORTAL")]
+        portal: Option<String>,
+        /// The first day, in UTC [default: 30 days before the last]
+        #[arg(long, value_name = "DAY")]
+        from: Option<jiff::civil::Date>,
+        /// The last day, in UTC [default: today]
+        #[arg(long, value_name = "DAY")]
+        to: Option<jiff::civil::Date>,
+        /// A seal as it was kept elsewhere; takes --portal
+        #[arg(long, value_name = "NUMBER:DIGEST", value_parser = audit::kept_seal, requires = "portal")]
+        kept: Option<(u64, String)>,
+        /// The tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        #[arg(long, conflicts_with_all = ["data", "dynamodb_endpoint"])]
+        on_aws: bool,
+        #[command(flatten)]
+        data: DataArgument,
+        #[command(flatten)]
+        portals: PortalsArgument,
+        /// Another DynamoDB than the embedded one, such as DynamoDB Local
+        #[arg(long, value_name = "URL")]
+        dynamodb_endpoint: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -100,6 +197,57 @@ struct ServeArguments {
     /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port on 127.0.0.1 and the next three
     #[arg(long, value_name = "PORT")]
     aws_port: Option<u16>,
+}
+
+/// A system that was started before.
+#[derive(Args)]
+struct SystemArguments {
+    #[command(flatten)]
+    data: DataArgument,
+    #[command(flatten)]
+    portals: PortalsArgument,
+    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
+}
+
+impl SystemArguments {
+    fn options(self) -> Result<Options, StartError> {
+        let data = self.data.folder();
+        Ok(Options {
+            clock: Clock::ahead_by(folder::ahead(&data)?),
+            data: Some(data),
+            portals: self.portals.folder(),
+            dynamodb_endpoint: self.dynamodb_endpoint,
+            ..Options::in_memory()
+        })
+    }
+}
+
+#[derive(Args)]
+struct FirstStaffArguments {
+    /// Given and family name
+    #[arg(long)]
+    name: String,
+    /// Where mail goes
+    #[arg(long)]
+    email: String,
+    /// The user name [default: the name in lower case, with dots]
+    #[arg(long)]
+    user_name: Option<String>,
+    /// The help desk's portal, where there are several
+    #[arg(long)]
+    portal: Option<String>,
+    /// On the deployed system instead of this machine's
+    #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
+    on_aws: bool,
+    #[command(flatten)]
+    data: DataArgument,
+    #[command(flatten)]
+    portals: PortalsArgument,
+    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
 }
 
 #[derive(Args)]
@@ -222,8 +370,80 @@ async fn run(command: Command) -> Result<(), StartError> {
             )
             .await
         }
+        Command::Tick { days, on } => time_travel::tick(on.options()?, days, &mut out).await,
+        Command::Sweep { dry_run, as_of, on } => {
+            time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
+        }
+        Command::FirstStaff(arguments) => Ok(writeln!(out, "{}", first_staff(arguments).await?)?),
+        Command::Audit(AuditCommand::Verify {
+            portal,
+            from,
+            to,
+            kept,
+            on_aws,
+            data,
+            portals,
+            dynamodb_endpoint,
+        }) => {
+            let wanted = Wanted {
+                portal,
+                from,
+                to,
+                kept,
+            };
+            if on_aws {
+                let app = vestibule_http::settings::app().await?;
+                return audit::verify(&app, &wanted, &mut out).await;
+            }
+            let data = data.folder();
+            if !data.exists() {
+                return Err(format!("there is no data folder {}", data.display()).into());
+            }
+            let options = Options {
+                data: Some(data),
+                portals: portals.folder(),
+                dynamodb_endpoint,
+                ..Options::in_memory()
+            };
+            let instance = Instance::start(options).await?;
+            audit::verify(&instance.app, &wanted, &mut out).await
+        }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
+}
+
+async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError> {
+    let FirstStaffArguments {
+        name,
+        email,
+        user_name,
+        portal,
+        on_aws,
+        data,
+        portals,
+        dynamodb_endpoint,
+    } = arguments;
+    let person = FirstStaff {
+        portal,
+        name,
+        email,
+        user_name,
+    };
+    if on_aws {
+        let app = vestibule_http::settings::app_with(in_source_tree("infra/portals")).await?;
+        return first_staff::make(&app, person).await;
+    }
+    let data = data.folder();
+    let instance = Instance::start(Options {
+        data: Some(data.clone()),
+        portals: portals.folder(),
+        dynamodb_endpoint,
+        ..Options::in_memory()
+    })
+    .await?;
+    let made = first_staff::make(&instance.app, person).await?;
+    std::fs::write(data.join(folder::FIRST_STAFF), "")?;
+    Ok(made)
 }
 
 fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {

@@ -10,6 +10,7 @@ use vestibule_domain::record::RecordKind;
 use super::tell::{Call, Teller};
 use crate::StartError;
 use crate::client::Client;
+use crate::first_staff::{self, FirstStaff};
 use crate::people::PASSWORD;
 use crate::sample_records;
 
@@ -369,6 +370,80 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.step("Then the session goes on, with what was assigned")?;
     let answer = tell.call(get(&kim, PRACTICE, "/entitlements"), 200).await?;
     tell.expect(&answer, "/services/0", "eligibility")
+}
+
+pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const PROVIDER: &str = "provider";
+    const DESK: &str = "help-desk";
+    const JOAN: &str = "joan@mercystreet.example";
+    let visitor = tell.on(PROVIDER);
+
+    tell.step("Joan registers Mercy Street Hospital, and never gets her letter; on this portal the help desk posts another")?;
+    let joan = json!({
+        "way": "facility", "proof": { "provider_id": "PV30006", "tax_id": "008901234" },
+        "first_name": "Joan", "last_name": "Petrov", "email": JOAN, "password": PASSWORD,
+        "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
+        "postal_address": { "lines": ["9 Orchard Row"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
+    });
+    let answer = tell
+        .call(post(&visitor, PROVIDER, "/registrations", joan), 201)
+        .await?;
+    let user_name = answer.text_at("/user_name").to_owned();
+    let joan = tell
+        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .await?;
+    let answer = tell
+        .call(post(&joan, PROVIDER, "/pin/letter", json!({})), 403)
+        .await?;
+    tell.says(&answer, "(312) 555-0140")?;
+
+    tell.step("The help desk's first account is made by a command (`cargo portal first-staff`); its supervisor chooses a password and invites an agent")?;
+    let first = FirstStaff {
+        portal: None,
+        name: "Olive Grant".to_owned(),
+        email: "olive@harborlight.example".to_owned(),
+        user_name: None,
+    };
+    let made = first_staff::make(&tell.instance.app, first).await?;
+    let one_time = made.password.expose();
+    let olive = tell
+        .sign_in(DESK, &made.user_name, one_time, "change_password")
+        .await?;
+    let change = json!({ "current_password": one_time, "new_password": PASSWORD });
+    let call = Call {
+        client: &olive,
+        portal: DESK,
+        method: Method::PUT,
+        path: "/sessions/current/password",
+        body: Some(change),
+    };
+    tell.call(call, 200).await?;
+    let invitation = json!({ "first_name": "Ada", "last_name": "Moss", "email": "ada@harborlight.example", "role": "help_desk_agent" });
+    tell.call(post(&olive, DESK, "/invitations", invitation), 201)
+        .await?;
+    let token = tell.token_for("ada@harborlight.example")?;
+    let acceptance = json!({
+        "token": token, "first_name": "Ada", "last_name": "Moss", "email": "ada@harborlight.example",
+        "user_name": "ada.moss", "password": PASSWORD,
+    });
+    let staff = tell.on(DESK);
+    tell.call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
+        .await?;
+
+    tell.step("Joan calls; Ada finds her account, and has the letter posted anew. The reason is for the audit trail")?;
+    let ada = tell.sign_in(DESK, "ada.moss", PASSWORD, "").await?;
+    let search = json!({ "portal": PROVIDER, "email": JOAN });
+    let answer = tell
+        .call(post(&ada, DESK, "/accounts/search", search), 200)
+        .await?;
+    let path = format!("/accounts/provider/{}/pin", answer.text_at("/items/0/id"));
+    let why = json!({ "reason": "Letter never arrived, case 4711" });
+    let answer = tell.call(post(&ada, DESK, &path, why), 200).await?;
+    tell.expect(&answer, "/memberships/0/letter/status", "posted")?;
+
+    tell.step("Joan is told by e-mail, not why")?;
+    tell.mail_to(JOAN)?;
+    Ok(())
 }
 
 pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {

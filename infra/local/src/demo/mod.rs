@@ -26,6 +26,8 @@ pub enum Journey {
     Provider,
     /// A dental practice with staff; a medical one that is referred to customer care.
     Practice,
+    /// A provider whose PIN letter is lost, and the plan's help desk, which posts another.
+    HelpDesk,
     /// One agent whose agreement is on file, and one whose agreement arrives with the feed.
     Agent,
 }
@@ -39,6 +41,7 @@ impl Journey {
             Self::Practice => {
                 "Practice: a dental practice and its staff; who is referred to customer care"
             }
+            Self::HelpDesk => "Help desk: a lost PIN letter is posted anew",
             Self::Agent => "Agent: with the current agreement, and without",
         }
     }
@@ -101,6 +104,7 @@ pub async fn run(
             Journey::Member => journeys::member(&mut teller).await?,
             Journey::Provider => journeys::provider(&mut teller).await?,
             Journey::Practice => journeys::practice(&mut teller).await?,
+            Journey::HelpDesk => journeys::help_desk(&mut teller).await?,
             Journey::Agent => journeys::agent(&mut teller).await?,
         }
     }

@@ -18,6 +18,8 @@ struct HomePage<'a> {
     here: &'static str,
     mails: usize,
     letters: usize,
+    /// What time it is for the system, where that isn't the machine's.
+    moved_to: Option<String>,
     people: &'a People,
     examples: Vec<Example>,
     portals: Vec<PortalCard>,
@@ -32,6 +34,7 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
         here: "/",
         mails: site.instance.inbox.len(),
         letters: site.instance.letters().len(),
+        moved_to: moved_to(&site.instance),
         people,
         examples: examples(&site.base, people, &site.instance),
         portals: portals
@@ -44,6 +47,12 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
             .collect(),
     };
     respond(StatusCode::OK, &page)
+}
+
+fn moved_to(instance: &Instance) -> Option<String> {
+    let clock = &instance.app.clock;
+    let moved = !clock.ahead().is_zero();
+    moved.then(|| clock.now().strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 /// The pieces of a text, and whether each is code, which stands between backticks.

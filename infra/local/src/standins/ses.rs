@@ -14,6 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// A mail that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,24 @@ pub struct ReceivedMail {
     pub text: String,
     /// The HTML text, if there was one.
     pub html: Option<String>,
+    /// What it was tagged with.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What becomes of mails to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// SES says that there are too many at once.
+    Throttled,
+    /// SES refuses them for good.
+    Rejected,
+    /// They come back for good. On AWS, and so here, it befalls `bounce@simulator.amazonses.com`.
+    Bounces,
+    /// They come back, but might not the next time.
+    BouncesForNow,
+    /// They arrive, and are called unwanted. It befalls `complaint@simulator.amazonses.com`.
+    Complained,
 }
 
 /// All mails that were sent, oldest first. Cheap to clone; clones share the mails.
@@ -42,6 +61,8 @@ struct Inner {
     file: Option<File>,
     down: bool,
     fail_next: usize,
+    fates: BTreeMap<String, Fate>,
+    reports: Vec<Value>,
 }
 
 impl fmt::Debug for Inbox {
@@ -130,6 +151,20 @@ impl Inbox {
         self.lock().fail_next = n;
     }
 
+    /// Decides what becomes of mails to an address from now on; none: they arrive.
+    pub fn set_fate(&self, address: &str, fate: Option<Fate>) {
+        let address = address.to_ascii_lowercase();
+        match fate {
+            Some(fate) => self.lock().fates.insert(address, fate),
+            None => self.lock().fates.remove(&address),
+        };
+    }
+
+    /// What SES has to report since the last time, as EventBridge brings it.
+    pub fn take_reports(&self) -> Vec<Value> {
+        std::mem::take(&mut self.lock().reports)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +178,26 @@ impl Inbox {
         }
         let at_index = inner.mails.len();
         let mail = ReceivedMail { at_index, ..mail };
+        match inner.fate(&mail) {
+            Some(Fate::Throttled) => {
+                return Err(Refused::invalid(
+                    "Throttling",
+                    "Maximum sending rate exceeded.",
+                ));
+            }
+            Some(Fate::Rejected) => {
+                return Err(Refused::invalid(
+                    "MessageRejected",
+                    "The message is refused.",
+                ));
+            }
+            Some(fate @ (Fate::Bounces | Fate::BouncesForNow)) => {
+                inner.reports.push(report(&mail, fate));
+                return Ok(at_index);
+            }
+            Some(Fate::Complained) => inner.reports.push(report(&mail, Fate::Complained)),
+            None => {}
+        }
         if let Some(file) = &mut inner.file {
             let keep = serde_json::to_string(&mail)
                 .map_err(io::Error::from)
@@ -157,6 +212,43 @@ impl Inbox {
         inner.mails.push(mail);
         Ok(at_index)
     }
+}
+
+impl Inner {
+    fn fate(&self, mail: &ReceivedMail) -> Option<Fate> {
+        let address = bare(mail.to.first()?).to_ascii_lowercase();
+        let simulated = address.strip_suffix("@simulator.amazonses.com");
+        // SES's simulator takes labels too: bounce+label@.
+        match simulated.map(|name| name.split('+').next().unwrap_or(name)) {
+            Some("bounce") => Some(Fate::Bounces),
+            Some("complaint") => Some(Fate::Complained),
+            _ => self.fates.get(&address).copied(),
+        }
+    }
+}
+
+/// The event by which SES tells of a mail.
+fn report(mail: &ReceivedMail, fate: Fate) -> Value {
+    let tags: BTreeMap<_, _> = mail.tags.iter().map(|(k, v)| (k, [v])).collect();
+    let told = json!({ "messageId": "local", "destination": mail.to, "tags": tags });
+    let (kind, detail) = match fate {
+        Fate::Complained => (
+            "Email Complaint Received",
+            json!({ "eventType": "Complaint", "mail": told, "complaint": {} }),
+        ),
+        _ => {
+            let lasting = if fate == Fate::Bounces {
+                "Permanent"
+            } else {
+                "Transient"
+            };
+            (
+                "Email Bounced",
+                json!({ "eventType": "Bounce", "mail": told, "bounce": { "bounceType": lasting } }),
+            )
+        }
+    };
+    json!({ "source": "aws.ses", "detail-type": kind, "detail": detail })
 }
 
 /// The address itself: `a@b` of `Name <a@b>`.
@@ -272,6 +364,16 @@ fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
             format!("{wrong:?} is no address"),
         ));
     }
+    let mut tags = BTreeMap::new();
+    for n in 1.. {
+        let part = |what: &str| format!("Tags.member.{n}.{what}");
+        let (Some(name), Some(value)) =
+            (fields.remove(&part("Name")), fields.remove(&part("Value")))
+        else {
+            break;
+        };
+        tags.insert(name, value);
+    }
     let mut required = |name: &str| {
         let missing = || Refused::invalid("ValidationError", format!("{name} is missing"));
         fields
@@ -295,6 +397,7 @@ fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
         subject,
         text: text.unwrap_or_default(),
         html,
+        tags,
     })
 }
 
@@ -383,6 +486,7 @@ mod tests {
                 subject: "Ihr Konto".into(),
                 text: text.into(),
                 html: Some("<p>&amp;</p>".into()),
+                tags: BTreeMap::new(),
             }
         );
         assert_eq!(inbox.len(), 2);

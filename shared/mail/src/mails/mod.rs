@@ -1,21 +1,31 @@
 //! What each mail says, one file a mail, and how it is laid out.
 
 mod access_changed;
+mod access_ended;
+mod access_review;
 mod account_made;
 mod approved;
 mod backup_wanted;
 mod confirm_email;
 mod email_change;
 mod feedback;
+mod further_organisation;
+mod help_desk_acted;
+mod idle;
 mod invitation;
 mod invited_person_registered;
+mod letter_overdue;
+mod new_device;
 mod password_changed;
+mod password_expires;
 mod password_reset;
 mod pin_reissued;
 mod questions_changed;
 mod registered;
 mod registration_code;
+mod shared_use;
 mod user_name_reminder;
+mod users_changed;
 
 use std::fmt;
 
@@ -85,6 +95,18 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             pin_letter_by,
             agreement,
         } => registered::content(user_name, *pin_letter_by, agreement.as_ref(), policy),
+        MailText::FurtherOrganisation {
+            organisation,
+            awaits_approval,
+            pin_letter_by,
+            agreement,
+        } => further_organisation::content(
+            organisation,
+            *awaits_approval,
+            *pin_letter_by,
+            agreement.as_ref(),
+            policy,
+        ),
         MailText::BackupWanted { organisation } => backup_wanted::content(organisation, policy),
         MailText::Invitation {
             organisation,
@@ -133,6 +155,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             change,
         } => access_changed::content(organisation, *change, policy),
+        MailText::AccessReview {
+            organisation,
+            answer_by,
+        } => access_review::content(organisation, *answer_by, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,
@@ -143,10 +169,30 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             reply_to,
             text,
         } => feedback::content(user_name, reply_to, text, policy),
-        MailText::PasswordReset { token, minutes } => {
-            password_reset::content(token, *minutes, policy)
-        }
+        MailText::PasswordReset {
+            token,
+            minutes,
+            asked,
+        } => password_reset::content(token, *minutes, asked, policy),
+        MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
         MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
+        MailText::Idle {
+            since,
+            signed_in,
+            then,
+            on,
+        } => idle::content((*since, *signed_in), *then, *on, policy),
+        MailText::AccessEnded { last, whole } => access_ended::content(*last, *whole, policy),
+        MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
+        MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
+        MailText::UsersChanged {
+            organisation,
+            users,
+        } => users_changed::content(organisation, users, policy),
+        MailText::NewDevice { source, program } => {
+            new_device::content(mail.at, source.as_deref(), program, policy)
+        }
+        MailText::SharedUse { sources } => shared_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }

@@ -46,7 +46,7 @@ pub(super) fn content(
 }
 
 /// The agreement that has to be signed first (AG-11, BL-10, UX-13).
-fn sign(title: &str, form: &str, blocks: &mut Vec<Block>, policy: &Policy) {
+pub(super) fn sign(title: &str, form: &str, blocks: &mut Vec<Block>, policy: &Policy) {
     let agreement = policy.agreements.iter().find(|a| a.title.as_str() == title);
     blocks.push(Block::text(match agreement {
         Some(Agreement { recorded_by: RecordedBy::User, .. }) => format!(
@@ -69,7 +69,7 @@ fn sign(title: &str, form: &str, blocks: &mut Vec<Block>, policy: &Policy) {
 }
 
 /// The letter with the PIN (ME-06, ME-08, BL-03).
-fn letter(by: Date, policy: &Policy) -> [Block; 2] {
+pub(super) fn letter(by: Date, policy: &Policy) -> [Block; 2] {
     let to = match policy.pin.as_ref().map(|p| p.address) {
         Some(LetterAddress::Designated) => "the postal address you gave us",
         _ => "the postal address in our records",

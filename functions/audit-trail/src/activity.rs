@@ -1,0 +1,108 @@
+//! `GET /{portal}/me/activity`: what was done lately with one's own account, and by whom, so that its
+//! owner notices what they didn't do (UX-06).
+
+use axum::Json;
+use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::audit::Actor;
+use vestibule_domain::ids::AccountId;
+use vestibule_http::answer::{Listed, moment};
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ActivityQuery {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Something done with one's account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Activity {
+    at: String,
+    /// What was done, such as `sign_in` or `change_password`.
+    action: String,
+    /// `done` or `refused`.
+    outcome: String,
+    /// By whom: `you`, `somebody_else` who manages your access, `help_desk`, `system`, or `unknown`
+    /// (not signed in, such as somebody with a wrong password).
+    by: &'static str,
+    /// From which address; shown of what you did, and of what was tried without signing in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+impl Activity {
+    fn of(AuditEntry { event, .. }: AuditEntry, me: &AccountId) -> Self {
+        let (by, shows_source) = match &event.actor {
+            Actor::Account(id) if id == me => ("you", true),
+            Actor::Account(_) => ("somebody_else", false),
+            Actor::HelpDesk(_) => ("help_desk", false),
+            Actor::Unknown => ("unknown", true),
+            Actor::System => ("system", false),
+        };
+        Self {
+            at: moment(event.at),
+            action: event.action.to_string(),
+            outcome: event.outcome.to_string(),
+            by,
+            source: event.source.filter(|_| shows_source),
+        }
+    }
+}
+
+/// How far back it goes.
+const LATELY: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// How many entries a page has.
+const ON_A_PAGE: usize = 25;
+
+/// Shows what was done with the caller's account in the last 90 days, the latest first.
+#[utoipa::path(
+    get, path = "/{portal}/me/activity", tag = "profile",
+    operation_id = "show_activity",
+    params(("portal" = String, Path, description = "The portal"), ActivityQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<Activity>, description = "A page of what was done"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn activity(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Query(query): Query<ActivityQuery>,
+) -> Result<Json<Listed<Activity>>, Problem> {
+    let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
+    let me = &caller.account.id;
+    let now = caller.origin.at;
+    let filter = AuditFilter {
+        of: AuditOf::User {
+            user: me.clone(),
+            organisation: None,
+        },
+        action: None,
+        outcome: None,
+        from: now.checked_sub(LATELY).unwrap_or(Timestamp::UNIX_EPOCH),
+        until: now + SignedDuration::from_secs(1),
+    };
+    let page = app
+        .store
+        .audit(&caller.policy.portal, &filter, after.as_ref(), ON_A_PAGE)
+        .await?;
+    Ok(Json(Listed {
+        items: page
+            .items
+            .into_iter()
+            .map(|entry| Activity::of(entry, me))
+            .collect(),
+        next_cursor: page.next,
+    }))
+}

@@ -1,0 +1,209 @@
+//! `GET /{portal}/audit-events`: the audit trail of the caller's organisation (EX-01, EX-02, UX-11).
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use vestibule_domain::audit::{Action, Outcome};
+use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::text::UserName;
+use vestibule_http::answer::Listed;
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
+
+use crate::EntryAnswer;
+
+/// Which entries, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SearchQuery {
+    /// Only what the user with this id did, or had done to them.
+    user_id: Option<String>,
+    /// The same for the user with this user name; removed users are found by their id only.
+    user_name: Option<String>,
+    /// Only this action, such as `sign_in`.
+    #[param(value_type = Option<String>)]
+    action: Option<Action>,
+    /// Only what was `done` or `refused`.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
+    /// Not before this day (`YYYY-MM-DD`, in the portal's time zone).
+    #[param(value_type = Option<String>)]
+    from: Option<Date>,
+    /// Not after this day.
+    #[param(value_type = Option<String>)]
+    to: Option<Date>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many entries a page has at most, 1 to 50; 50 if not given.
+    limit: Option<u8>,
+}
+
+/// Searches the audit trail of the caller's organisation, the latest entry first. A page may hold
+/// fewer entries than `limit`, even none, though there are more: `next_cursor` tells.
+#[utoipa::path(
+    get, path = "/{portal}/audit-events", tag = "audit",
+    operation_id = "search_audit",
+    params(("portal" = String, Path, description = "The portal"), SearchQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<EntryAnswer>, description = "A page of entries"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn search(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Query(query): Query<SearchQuery>,
+) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+    let organisation = readable(&caller)?;
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=50).contains(&limit) {
+        return Err(Problem::invalid_field("limit", "must be 1 to 50"));
+    }
+    let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
+    let which = Which {
+        user_id: query.user_id,
+        user_name: query.user_name,
+        action: query.action,
+        outcome: query.outcome,
+        from: query.from,
+        to: query.to,
+    };
+    let filter = which.filter(organisation, &app, &caller.policy).await?;
+    caller
+        .record_reading(&app, Action::SearchAudit, subject(&filter))
+        .await?;
+    let portal = &caller.policy.portal;
+    let page = app
+        .store
+        .audit(portal, &filter, after.as_ref(), limit.into())
+        .await?;
+    Ok(Json(Listed {
+        items: EntryAnswer::all_of(page.items, portal, &app).await?,
+        next_cursor: page.next,
+    }))
+}
+
+/// The organisation whose trail the caller may read: their own, if their role allows it (BL-17).
+pub(crate) fn readable(caller: &Caller) -> Result<OrganisationId, Problem> {
+    caller
+        .acting()?
+        .allowed(Permission::SeeAudit, &caller.policy)
+        .cloned()
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
+}
+
+/// The user who is looked at, if the search is about one.
+pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
+    match &filter.of {
+        AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
+        AuditOf::User { user, .. } => Some(user.as_str()),
+        AuditOf::Organisation(_) => None,
+    }
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    /// Only what the user with this id did, or had done to them.
+    user_id: Option<String>,
+    /// The same for the user with this user name; removed users are found by their id only.
+    user_name: Option<String>,
+    /// Only this action, such as `sign_in`.
+    #[param(value_type = Option<String>)]
+    action: Option<Action>,
+    /// Only what was `done` or `refused`.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
+    /// Not before this day (`YYYY-MM-DD`, in the portal's time zone).
+    #[param(value_type = Option<String>)]
+    from: Option<Date>,
+    /// Not after this day.
+    #[param(value_type = Option<String>)]
+    to: Option<Date>,
+}
+
+/// An id that no account has: of somebody who isn't there, the trail says nothing.
+const NOBODY: [u8; 16] = [0; 16];
+
+impl Which {
+    /// What is asked for, of one organisation.
+    pub async fn filter(
+        self,
+        organisation: OrganisationId,
+        app: &App,
+        policy: &Policy,
+    ) -> Result<AuditFilter, Problem> {
+        let user = match (self.user_id, self.user_name) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid_field(
+                    "user_name",
+                    "can't be given together with user_id",
+                ));
+            }
+            (Some(id), None) => Some(
+                AccountId::parse(&id)
+                    .map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?,
+            ),
+            (None, Some(name)) => {
+                let name = UserName::parse(name.trim(), 1)
+                    .map_err(|_| Problem::invalid_field("user_name", "must be a user name"))?;
+                let account = app
+                    .store
+                    .account_by_user_name(&policy.portal, &name.key())
+                    .await?;
+                // Of another organisation's users nobody learns whether they exist (BL-17).
+                let theirs = account.filter(|a| a.membership(Some(&organisation)).is_some());
+                Some(theirs.map_or_else(|| AccountId::from_bytes(NOBODY), |a| a.id))
+            }
+            (None, None) => None,
+        };
+        if self.from.zip(self.to).is_some_and(|(from, to)| to < from) {
+            return Err(Problem::invalid_field("to", "must not be before from"));
+        }
+        let past = self.to.map(|to| to.checked_add(1.day()).unwrap_or(to));
+        Ok(AuditFilter {
+            of: match user {
+                Some(user) => AuditOf::User {
+                    user,
+                    organisation: Some(organisation),
+                },
+                None => AuditOf::Organisation(organisation),
+            },
+            action: self.action,
+            outcome: self.outcome,
+            from: begin(self.from, Timestamp::UNIX_EPOCH, "from", policy)?,
+            until: begin(past, LATEST, "to", policy)?,
+        })
+    }
+}
+
+/// Later than any entry, and of as many characters.
+const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0);
+
+/// When a day begins on the portal.
+fn begin(
+    day: Option<Date>,
+    otherwise: Timestamp,
+    field: &str,
+    policy: &Policy,
+) -> Result<Timestamp, Problem> {
+    let Some(day) = day else {
+        return Ok(otherwise);
+    };
+    if !(2000..9000).contains(&day.year()) {
+        return Err(Problem::invalid_field(field, "is too far away"));
+    }
+    let midnight = policy.begin_of(day);
+    midnight.ok_or_else(|| Problem::invalid_field(field, "is too far away"))
+}

@@ -1,0 +1,382 @@
+//! What every act has in common: who may, on which account, why; and deciding anew when the account
+//! changed meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::{Account, Gate, Membership};
+use vestibule_domain::audit::Origin;
+use vestibule_domain::help_desk::{Refusal, Staff};
+use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::invite;
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::text::{PostalAddress, Reason};
+use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses};
+use vestibule_store::{CommitError, UserFilter};
+
+use crate::AccountAnswer;
+
+/// How often an act that ran into another change of the account is decided anew.
+const LOOKS: usize = 3;
+
+/// Why something is done to an account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Act {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    pub reason: String,
+}
+
+/// Why something is done to what an account is in an organisation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActInOrganisation {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    pub reason: String,
+    /// Which of the account's organisations, where it has several.
+    pub organisation_id: Option<String>,
+}
+
+/// The account that the path names: its portal and its id.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountPath {
+    portal: String,
+    id: String,
+}
+
+impl FromRequestParts<App> for AccountPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("account"))?;
+        let named = |name: &str| {
+            let found = params.iter().find(|(k, _)| *k == name);
+            found
+                .map(|(_, v)| v.to_owned())
+                .ok_or_else(|| Problem::not_found("account"))
+        };
+        Ok(Self {
+            portal: named("account_portal")?,
+            id: named("id")?,
+        })
+    }
+}
+
+impl AccountPath {
+    /// The fewest characters of a user name on the account's portal.
+    pub fn user_name_min_length(&self, app: &App) -> usize {
+        let policy = app.portals.get(&self.portal);
+        policy.map_or(1, |p| p.user_name.min_length.get() as usize)
+    }
+}
+
+/// That the caller's role may do this, before anything is looked up.
+pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Problem> {
+    caller
+        .acting()?
+        .allowed(permission, &caller.policy)
+        .map(drop)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
+}
+
+/// The policy of a portal that the caller's help desk serves.
+pub(crate) fn served<'a>(app: &'a App, caller: &Caller, portal: &str) -> Option<&'a Arc<Policy>> {
+    app.portals
+        .get(portal)
+        .filter(|policy| caller.policy.serves(policy))
+}
+
+/// An entry's origin on the account's portal.
+pub(crate) fn origin(caller: &Caller, policy: &Policy) -> Origin {
+    Origin {
+        portal: policy.portal.clone(),
+        ..caller.origin.clone()
+    }
+}
+
+/// Reads why the caller acts, and for which of the account's organisations.
+pub(crate) fn why(
+    reason: &str,
+    organisation: Option<&str>,
+    fields: &mut Fields,
+) -> Option<(Reason, Option<OrganisationId>)> {
+    let reason = fields.take("reason", Reason::parse(reason));
+    let named = match organisation.map(OrganisationId::parse) {
+        None => Some(None),
+        Some(Ok(id)) => Some(Some(id)),
+        Some(Err(_)) => {
+            fields.fault("organisation_id", "is not the id of an organisation");
+            None
+        }
+    };
+    Some((reason?, named?))
+}
+
+/// What else an act looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Nothing but the account and its organisations.
+    Nothing,
+    /// Where letters would go.
+    Addresses,
+    /// Who else is in its organisations.
+    Colleagues,
+}
+
+/// An account with what is needed to decide about it.
+pub(crate) struct Case<'a> {
+    pub app: &'a App,
+    /// The policy of the account's portal.
+    pub policy: &'a Policy,
+    pub account: Account,
+    /// Those that it belongs to.
+    pub organisations: Vec<Organisation>,
+    /// Of the account's portal.
+    pub origin: Origin,
+    locked: bool,
+    addresses: BTreeMap<Option<OrganisationId>, PostalAddress>,
+    /// The organisations that have other users too.
+    shared: BTreeSet<OrganisationId>,
+}
+
+impl<'a> Case<'a> {
+    /// Looks an account up. Who may not learns nothing from ids, and portals that the help desk doesn't
+    /// serve are as good as none.
+    pub async fn open(
+        app: &'a App,
+        caller: &Caller,
+        permission: Permission,
+        path: &AccountPath,
+    ) -> Result<Self, Problem> {
+        allowed(caller, permission)?;
+        let not_found = || Problem::not_found("account");
+        let policy: &Policy = served(app, caller, &path.portal).ok_or_else(not_found)?;
+        let id = AccountId::parse(&path.id).map_err(|_| not_found())?;
+        let account = app
+            .store
+            .account(&policy.portal, &id)
+            .await?
+            .ok_or_else(not_found)?;
+        let origin = origin(caller, policy);
+        let counters = guesses::of_account(app, &account, policy, origin.at);
+        let (limit, _) = guesses::limits(&policy.sign_in);
+        let theirs = account
+            .memberships
+            .iter()
+            .filter_map(|m| m.organisation.as_ref());
+        let (organisations, locked) = futures::future::try_join(
+            app.store.organisations(&policy.portal, theirs),
+            app.store.is_used_up(&counters, limit),
+        )
+        .await?;
+        Ok(Self {
+            app,
+            policy,
+            account,
+            organisations,
+            origin,
+            locked,
+            addresses: BTreeMap::new(),
+            shared: BTreeSet::new(),
+        })
+    }
+
+    /// Looks up what else an act wants.
+    async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
+        for membership in &self.account.memberships {
+            let waits = matches!(membership.gate, Gate::Pin { .. } | Gate::PinLetterWithheld);
+            if wants == Wants::Addresses && waits {
+                let address = self.app.letter_address(membership, self.policy).await?;
+                self.addresses
+                    .extend(address.map(|a| (membership.organisation.clone(), a)));
+            }
+            if let Some(id) = membership
+                .organisation
+                .as_ref()
+                .filter(|_| wants == Wants::Colleagues)
+            {
+                let page = self
+                    .app
+                    .store
+                    .users(&self.policy.portal, id, &UserFilter::default(), None, 2)
+                    .await?;
+                if page.items.iter().any(|u| u.account != self.account.id) {
+                    self.shared.insert(id.clone());
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether the account is an organisation's only user.
+    pub fn alone(&self, organisation: &OrganisationId) -> bool {
+        !self.shared.contains(organisation)
+    }
+
+    /// Where a letter that a membership waits for would go.
+    pub fn address(&self, membership: &Membership) -> Option<PostalAddress> {
+        self.addresses.get(&membership.organisation).cloned()
+    }
+
+    /// What the caller sees of the account.
+    pub fn answer(&self) -> AccountAnswer {
+        AccountAnswer::of(
+            &self.account,
+            &self.organisations,
+            self.locked,
+            self.policy,
+            self.origin.at,
+        )
+    }
+}
+
+/// Acts on an account and shows what became of it. What changed meanwhile is looked at again: of two
+/// who act at once, the second decides on what the first has left.
+pub(crate) async fn act(
+    app: &App,
+    caller: &Caller,
+    path: &AccountPath,
+    reason: &Reason,
+    wants: Wants,
+    mut decide: impl FnMut(&Case<'_>, Staff<'_>, &mut StdRng) -> Result<(Account, Decision), Refusal>,
+) -> Result<AccountAnswer, Problem> {
+    let staff = Staff {
+        account: &caller.account.id,
+        reason: Some(reason),
+    };
+    let mut rng = app.rng();
+    for _ in 0..LOOKS {
+        let case = Case::open(app, caller, Permission::ActOnAccounts, path)
+            .await?
+            .with(wants)
+            .await?;
+        let (after, decision) =
+            decide(&case, staff, &mut rng).map_err(|refusal| problem(refusal, case.policy))?;
+        let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {
+                let now = Case {
+                    account: after,
+                    locked: case.locked && !unlocked,
+                    ..case
+                };
+                return Ok(now.answer());
+            }
+            Err(CommitError::Stale) => {}
+            Err(CommitError::Taken(unique)) => {
+                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// A refusal, in words for the help desk. `policy` is that of the account's portal.
+pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    let conflict =
+        |kind, title, detail: &str| Problem::new(StatusCode::CONFLICT, kind, title, detail);
+    match refusal {
+        Refusal::Deleted => conflict(
+            "account-deleted",
+            "Account deleted",
+            "This account is deleted, and a deleted one is not reinstated: a new user ID is created. The person registers or is added anew.",
+        ),
+        Refusal::Disabled => conflict(
+            "account-disabled",
+            "Account disabled",
+            "This account is disabled. Reinstate it first, if its owner should have access.",
+        ),
+        Refusal::NotInOrganisation => Problem::invalid_field(
+            "organisation_id",
+            "is not one of this account's organisations",
+        ),
+        Refusal::WhichOrganisation => Problem::invalid_field(
+            "organisation_id",
+            "is required: this account belongs to several organisations",
+        ),
+        Refusal::NotAwaited => conflict(
+            "not-awaited",
+            "Nothing is waited for",
+            "This account waits for nothing of the kind; perhaps it has been entered meanwhile.",
+        ),
+        Refusal::NotThisPortal => conflict(
+            "not-this-portal",
+            "Not on this portal",
+            "On the account's portal the help desk does not do this.",
+        ),
+        Refusal::NoAddress => conflict(
+            "no-address",
+            "No address on record",
+            "There is no address to post a letter to. The plan's records have to be completed first.",
+        ),
+        Refusal::NoPassword => conflict(
+            "no-password",
+            "No password yet",
+            "This account has no password yet: its registration code sets one. Send the code again. Or its access is over, and an administrator would have to extend it.",
+        ),
+        Refusal::NameFixed => conflict(
+            "name-fixed",
+            "User name fixed",
+            "On this portal the system makes the user names, and they cannot be changed.",
+        ),
+        Refusal::Activated => conflict(
+            "already-activated",
+            "Already activated",
+            "This account is activated: its owner chooses subscriptions in the profile.",
+        ),
+        Refusal::NoSuchPublication => {
+            let offered: Vec<_> = policy.publications.iter().map(|p| p.id.as_str()).collect();
+            let detail = format!("must be publications of the portal: {}", offered.join(", "));
+            Problem::invalid_field("subscriptions", &detail)
+        }
+        Refusal::NoRecord => conflict(
+            "no-record",
+            "No plan record",
+            "This account did not register with a plan record.",
+        ),
+        Refusal::NoSuchAgreement => {
+            Problem::invalid_field("agreement", "must be an agreement that the plan records")
+        }
+        Refusal::OtherRevision => Problem::invalid_field(
+            "revision",
+            "must be the current revision; an older one has to be signed anew",
+        ),
+        Refusal::OthersThere => conflict(
+            "others-there",
+            "Others are there",
+            "Others came into the organisation after this registration. Remove them first.",
+        ),
+        Refusal::LastPrincipal => conflict(
+            "last-principal",
+            "The last principal",
+            "The organisation would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
+        ),
+        Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
+            "invitation-used",
+            "Invitation used",
+            "The invited person has registered already.",
+        ),
+        Refusal::Invitation(invite::Refusal::Revoked) => conflict(
+            "invitation-revoked",
+            "Invitation revoked",
+            "An administrator took this invitation back. They can invite the person anew.",
+        ),
+        Refusal::Invitation(invite::Refusal::NotThisPortal) => conflict(
+            "no-invitations",
+            "No invitations on this portal",
+            "People don't come in by invitation on the account's portal.",
+        ),
+        Refusal::Invitation(_) => Problem::not_found("invitation"),
+    }
+}

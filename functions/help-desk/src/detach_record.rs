@@ -1,0 +1,65 @@
+//! `POST /{portal}/accounts/{account_portal}/{id}/record-detachment`: a registration
+//! that was matched with somebody else's plan record is undone.
+
+use axum::Json;
+use axum::extract::State;
+use vestibule_domain::help_desk;
+use vestibule_domain::policy::Permission;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+
+use crate::AccountAnswer;
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
+
+/// Undoes a registration that was matched with somebody else's plan record: the account loses what that
+/// opened, and is deleted where it opened nothing else; the record can be registered with again. An
+/// organisation that has nobody left ends with it.
+#[utoipa::path(
+    post, path = "/{portal}/accounts/{account_portal}/{id}/record-detachment", tag = "help desk",
+    operation_id = "detach_record_of_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    request_body = ActInOrganisation,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`no-record`, `others-there`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn detach_record(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<ActInOrganisation>,
+) -> Result<Json<AccountAnswer>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = Fields::default();
+    let why = why(
+        &request.reason,
+        request.organisation_id.as_deref(),
+        &mut fields,
+    );
+    let (reason, organisation) = fields.finish(why)?;
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Colleagues,
+        |case, staff, rng| {
+            help_desk::detach_record(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                |id| case.alone(id),
+                &case.origin,
+                rng,
+            )
+        },
+    )
+    .await
+    .map(Json)
+}

@@ -1,0 +1,195 @@
+//! `POST /{portal}/accounts/search`: the help desk finds accounts of a portal that it serves.
+//!
+//! What is searched for stands in the body, so that it is in no log of addresses.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::{Action, AuditEvent};
+use vestibule_domain::help_desk::Staff;
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::record::{RecordKey, RecordKind};
+use vestibule_domain::text::{Email, UserName};
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+
+use crate::case::{allowed, origin, served};
+use crate::masked_email;
+
+/// The most accounts of an answer.
+const MOST: usize = 25;
+
+/// What is known of an account: its portal, and exactly one thing more.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountSearch {
+    /// The portal that it belongs to.
+    portal: String,
+    /// Its user name; case doesn't matter.
+    user_name: Option<String>,
+    /// Its whole e-mail address; case doesn't matter.
+    email: Option<String>,
+    /// The number of the plan record that somebody registered with: an enrollee id, an agent id, a group
+    /// number or a provider id, as the portal asks for.
+    number: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FoundAccounts {
+    /// At most 25.
+    items: Vec<FoundAccount>,
+}
+
+/// An account that was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FoundAccount {
+    portal: String,
+    id: String,
+    user_name: String,
+    first_name: String,
+    last_name: String,
+    /// Its first character and its domain; absent once the account is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// `active`, `disabled` or `deleted`.
+    status: &'static str,
+}
+
+enum By {
+    UserName(UserName),
+    Email(Email),
+    Number(Vec<(RecordKind, String)>),
+}
+
+/// Finds accounts by user name, e-mail address or record number: exact ones only. Each that is found is
+/// a look at it, and on the audit trail.
+#[utoipa::path(
+    post, path = "/{portal}/accounts/search", tag = "help desk",
+    operation_id = "find_accounts",
+    params(("portal" = String, Path, description = "The help desk's portal")),
+    request_body = AccountSearch,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = FoundAccounts, description = "What was found, perhaps nothing"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn find(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Body(request): Body<AccountSearch>,
+) -> Result<Json<FoundAccounts>, Problem> {
+    allowed(&caller, Permission::FindAccounts)?;
+    let mut fields = Fields::default();
+    let policy = served(&app, &caller, &request.portal);
+    if policy.is_none() {
+        fields.fault("portal", "must be a portal that this help desk serves");
+    }
+    let by = policy.and_then(|policy| by(&request, policy, &mut fields));
+    let (policy, by) = fields.finish(policy.zip(by))?;
+
+    let accounts = look_up(&app, policy, &by).await?;
+    let staff = Staff {
+        account: &caller.account.id,
+        reason: None,
+    };
+    let origin = origin(&caller, policy);
+    let mut rng = app.rng();
+    let nothing = accounts.is_empty().then(|| AuditEvent {
+        organisation: None,
+        ..AuditEvent::refused(
+            &origin,
+            vestibule_domain::audit::Actor::HelpDesk(caller.account.id.clone()),
+            Action::LookAtAccount,
+            "not_found",
+            &mut rng,
+        )
+    });
+    let looks: Vec<_> = accounts
+        .iter()
+        .map(|a| staff.about(a, &origin, Action::LookAtAccount, &mut rng))
+        .chain(nothing)
+        .collect();
+    // Before anything is shown.
+    futures::future::try_join_all(looks.into_iter().map(async |look| {
+        app.store
+            .commit(Decision::recording(look), &mut app.rng())
+            .await
+    }))
+    .await?;
+    let found = |account: &Account| FoundAccount {
+        portal: account.portal.to_string(),
+        id: account.id.to_string(),
+        user_name: account.user_name.to_string(),
+        first_name: account.name.first.to_string(),
+        last_name: account.name.last.to_string(),
+        email: masked_email(account),
+        status: account.status.as_str(),
+    };
+    Ok(Json(FoundAccounts {
+        items: accounts.iter().map(found).collect(),
+    }))
+}
+
+/// Reads what is searched for: exactly one thing.
+fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<By> {
+    match (&request.user_name, &request.email, &request.number) {
+        (Some(name), None, None) => fields
+            .take("user_name", UserName::parse(name.trim(), 1))
+            .map(By::UserName),
+        (None, Some(email), None) => fields.take("email", Email::parse(email)).map(By::Email),
+        (None, None, Some(number)) => {
+            let kinds: BTreeSet<_> = policy.ways.iter().map(|w| w.records).collect();
+            let read: Vec<_> = kinds
+                .into_iter()
+                .filter_map(|kind| Some((kind, fields.take("number", kind.parse_number(number))?)))
+                .collect();
+            Some(By::Number(read))
+        }
+        _ => {
+            fields.fault(
+                "user_name",
+                "must be given, or email, or number: exactly one of them",
+            );
+            None
+        }
+    }
+}
+
+async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Problem> {
+    let portal = &policy.portal;
+    match by {
+        By::UserName(name) => {
+            let found = app.store.account_by_user_name(portal, &name.key()).await?;
+            Ok(found.into_iter().collect())
+        }
+        By::Email(email) => Ok(app.store.accounts_by_email(portal, email).await?),
+        By::Number(numbers) => {
+            let mut ids = BTreeSet::new();
+            for (kind, number) in numbers {
+                let key = RecordKey {
+                    plan: policy.plan.id.to_string(),
+                    kind: *kind,
+                    number: number.clone(),
+                    person: 0,
+                };
+                let records = app.store.plan_records(&key).await?;
+                let claims = records.iter().filter_map(|r| r.claims.get(portal));
+                ids.extend(claims.flat_map(|c| c.by.values().cloned()));
+            }
+            let accounts = ids
+                .iter()
+                .take(MOST)
+                .map(|id| app.store.account(portal, id));
+            let accounts = futures::future::try_join_all(accounts).await?;
+            Ok(accounts.into_iter().flatten().collect())
+        }
+    }
+}

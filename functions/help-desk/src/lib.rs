@@ -1,0 +1,224 @@
+//! What the plan's help desk does for the people of the portals that it serves: find an account, look
+//! at it, and act on it (UX-12). Staff sign in on the help desk's own portal; every look and every act
+//! is on the audit trail of the account's portal.
+
+mod case;
+mod detach_record;
+mod find;
+mod record_agreement;
+mod reinstate;
+mod reissue_code;
+mod reissue_pin;
+mod remove;
+mod rename;
+mod resend_invitation;
+mod show;
+mod start_reset;
+mod subscribe;
+mod unlock;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::Policy;
+use vestibule_http::{Api, answer};
+
+/// The routes of this function.
+pub fn api() -> Api {
+    Api::new()
+        .routes(routes!(find::find))
+        .routes(routes!(show::show))
+        .routes(routes!(reissue_pin::reissue_pin))
+        .routes(routes!(reissue_code::reissue_code))
+        .routes(routes!(resend_invitation::resend_invitation))
+        .routes(routes!(start_reset::start_reset))
+        .routes(routes!(unlock::unlock))
+        .routes(routes!(reinstate::reinstate))
+        .routes(routes!(rename::rename))
+        .routes(routes!(subscribe::subscribe))
+        .routes(routes!(remove::remove))
+        .routes(routes!(record_agreement::record_agreement))
+        .routes(routes!(detach_record::detach_record))
+}
+
+/// An account, as the help desk sees it: what helps to serve its owner, and neither a secret nor what
+/// proves who they are. The e-mail address is masked, so that a caller can be asked for it.
+#[derive(Debug, Serialize, ToSchema)]
+struct AccountAnswer {
+    /// Its portal.
+    portal: String,
+    id: String,
+    user_name: String,
+    first_name: String,
+    last_name: String,
+    /// Its first character and its domain; absent once the account is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Whether a new address waits to be confirmed.
+    email_change_pending: bool,
+    /// `active`, `disabled` or `deleted`.
+    status: &'static str,
+    /// Whether there were so many wrong guesses that sign-in or recovery is refused for a while.
+    locked: bool,
+    created_at: String,
+    /// When they last signed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sign_in_at: Option<String>,
+    /// Since when the password is this one; absent before there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_changed_at: Option<String>,
+    /// Whether the owner has to choose another password at the next sign-in.
+    password_must_change: bool,
+    /// Until when the latest reset link can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset_link_until: Option<String>,
+    /// The e-news subscribed to.
+    subscriptions: Vec<String>,
+    /// What it is where.
+    memberships: Vec<MembershipAnswer>,
+}
+
+/// What an account is in one organisation, or by itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct MembershipAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation_id: Option<String>,
+    /// The organisation's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation: Option<String>,
+    role: &'static str,
+    /// `pending`, `awaiting_approval` or `registered` (BL-02).
+    registration: &'static str,
+    since: String,
+    /// The last day of the access, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_on: Option<String>,
+    /// The PIN letter that is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    letter: Option<LetterOfAccount>,
+    /// The last day of the registration code that is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_code_until: Option<String>,
+    /// The agreement that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_agreement: Option<String>,
+}
+
+/// Where a PIN letter is.
+#[derive(Debug, Serialize, ToSchema)]
+struct LetterOfAccount {
+    /// `posted`, `overdue`, or `withheld` until an agreement is on file.
+    status: &'static str,
+    /// The day it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_on: Option<String>,
+    /// The day by which it should be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrives_by: Option<String>,
+    /// The last day on which its PIN can be entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_until: Option<String>,
+}
+
+impl LetterOfAccount {
+    fn of(membership: &Membership, policy: &Policy, now: jiff::Timestamp) -> Option<Self> {
+        match &membership.gate {
+            Gate::PinLetterWithheld => Some(Self {
+                status: "withheld",
+                issued_on: None,
+                arrives_by: None,
+                usable_until: None,
+            }),
+            Gate::Pin { issue } => {
+                let letter = LetterStatus::of(issue, policy, now)?;
+                Some(Self {
+                    status: if letter.overdue { "overdue" } else { "posted" },
+                    issued_on: Some(letter.issued_on.to_string()),
+                    arrives_by: Some(letter.arrives_by.to_string()),
+                    usable_until: Some(policy.last_day(issue.expires_at).to_string()),
+                })
+            }
+            Gate::Open | Gate::Approval | Gate::RegistrationCode { .. } => None,
+        }
+    }
+}
+
+impl MembershipAnswer {
+    fn of(
+        membership: &Membership,
+        organisations: &[Organisation],
+        policy: &Policy,
+        now: jiff::Timestamp,
+    ) -> Self {
+        let id = membership.organisation.as_ref();
+        let code = match &membership.gate {
+            Gate::RegistrationCode { issue } => Some(policy.last_day(issue.expires_at).to_string()),
+            _ => None,
+        };
+        Self {
+            organisation_id: id.map(ToString::to_string),
+            organisation: organisations
+                .iter()
+                .find(|o| Some(&o.id) == id)
+                .map(|o| o.name.clone()),
+            role: membership.role.as_str(),
+            registration: membership.registration().as_str(),
+            since: answer::moment(membership.since),
+            ends_on: membership.ends_on.map(|d| d.to_string()),
+            letter: LetterOfAccount::of(membership, policy, now),
+            registration_code_until: code,
+            missing_agreement: membership
+                .missing_agreement(policy)
+                .map(|a| a.id.to_string()),
+        }
+    }
+}
+
+impl AccountAnswer {
+    fn of(
+        account: &Account,
+        organisations: &[Organisation],
+        locked: bool,
+        policy: &Policy,
+        now: jiff::Timestamp,
+    ) -> Self {
+        let password = account.password.as_ref();
+        Self {
+            portal: account.portal.to_string(),
+            id: account.id.to_string(),
+            user_name: account.user_name.to_string(),
+            first_name: account.name.first.to_string(),
+            last_name: account.name.last.to_string(),
+            email: masked_email(account),
+            email_change_pending: account.pending_email.is_some(),
+            status: account.status.as_str(),
+            locked,
+            created_at: answer::moment(account.created_at),
+            last_sign_in_at: account.last_sign_in_at.map(answer::moment),
+            password_changed_at: password.map(|p| answer::moment(p.changed_at)),
+            password_must_change: password.is_some_and(|p| p.must_change),
+            reset_link_until: account
+                .reset
+                .as_ref()
+                .filter(|r| now < r.expires_at)
+                .map(|r| answer::moment(r.expires_at)),
+            subscriptions: account.subscriptions.iter().cloned().collect(),
+            memberships: account
+                .memberships
+                .iter()
+                .map(|m| MembershipAnswer::of(m, organisations, policy, now))
+                .collect(),
+        }
+    }
+}
+
+/// The first character of an address and its domain; none of a deleted account.
+fn masked_email(account: &Account) -> Option<String> {
+    if account.status == Status::Deleted {
+        return None;
+    }
+    let (local, domain) = account.email.as_str().rsplit_once('@')?;
+    Some(format!("{}…@{domain}", local.chars().next()?))
+}

@@ -1,0 +1,6 @@
+//! The function on Lambda.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), vestibule_http::settings::StartError> {
+    vestibule_http::settings::run(vestibule_help_desk::api()).await
+}

@@ -1,0 +1,84 @@
+//! `POST /{portal}/accounts/{account_portal}/{id}/agreements`: a signed agreement has come in
+//! (AG-11, BL-10).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::help_desk;
+use vestibule_domain::policy::Permission;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+
+use crate::AccountAnswer;
+use crate::case::{AccountPath, Wants, act, allowed, why};
+
+/// An agreement that the plan has received signed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignedAgreement {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    reason: String,
+    /// The agreement, by its id.
+    agreement: String,
+    /// The revision that was signed: the current one.
+    revision: String,
+    /// Which of the account's organisations, where it has several.
+    organisation_id: Option<String>,
+}
+
+/// Records an agreement that the plan has received signed. The PIN letter that waited for it is posted.
+#[utoipa::path(
+    post, path = "/{portal}/accounts/{account_portal}/{id}/agreements", tag = "help desk",
+    operation_id = "record_agreement_of_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    request_body = SignedAgreement,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-awaited`: not asked of this account, or on file already; `no-address`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn record_agreement(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<SignedAgreement>,
+) -> Result<Json<AccountAnswer>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = Fields::default();
+    let why = why(
+        &request.reason,
+        request.organisation_id.as_deref(),
+        &mut fields,
+    );
+    let (reason, organisation) = fields.finish(why)?;
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Addresses,
+        |case, staff, rng| {
+            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+            let fresh = app.fresh_pin(digits, rng);
+            help_desk::record_agreement(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                (&request.agreement, &request.revision),
+                fresh,
+                |membership| case.address(membership),
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
+    .await
+    .map(Json)
+}

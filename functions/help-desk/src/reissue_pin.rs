@@ -1,0 +1,66 @@
+//! `POST /{portal}/accounts/{account_portal}/{id}/pin`: a lost PIN letter is posted anew (BL-06).
+
+use axum::Json;
+use axum::extract::State;
+use vestibule_domain::help_desk;
+use vestibule_domain::policy::Permission;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+
+use crate::AccountAnswer;
+use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
+
+/// Has a new PIN letter posted; the old PIN is dead at once.
+#[utoipa::path(
+    post, path = "/{portal}/accounts/{account_portal}/{id}/pin", tag = "help desk",
+    operation_id = "reissue_pin_for_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    request_body = ActInOrganisation,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-awaited`, `not-this-portal`, `no-address`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn reissue_pin(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<ActInOrganisation>,
+) -> Result<Json<AccountAnswer>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = Fields::default();
+    let why = why(
+        &request.reason,
+        request.organisation_id.as_deref(),
+        &mut fields,
+    );
+    let (reason, organisation) = fields.finish(why)?;
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Addresses,
+        |case, staff, rng| {
+            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+            let fresh = app.fresh_pin(digits, rng);
+            help_desk::reissue_pin(
+                staff,
+                &case.account,
+                organisation.as_ref(),
+                &case.organisations,
+                fresh,
+                |membership| case.address(membership),
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
+    .await
+    .map(Json)
+}

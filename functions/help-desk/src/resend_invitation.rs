@@ -1,0 +1,101 @@
+//! `POST /{portal}/accounts/{account_portal}/{id}/invitation`: a lost invitation goes out again (AG-01).
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::help_desk::{self, Staff};
+use vestibule_domain::ids::{InvitationId, OrganisationId};
+use vestibule_domain::invite::Invitation;
+use vestibule_domain::policy::Permission;
+use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::text::Email;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, answer};
+
+use crate::case::{AccountPath, Case, allowed, problem, why};
+
+/// An invitation to be sent again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationResend {
+    /// Why, for the audit trail: 5 to 300 characters. The invited person doesn't read it.
+    reason: String,
+    /// The address that was invited; the mail goes there and nowhere else.
+    email: String,
+    /// Which of the account's organisations, where it has several.
+    organisation_id: Option<String>,
+}
+
+/// An invitation that was sent again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResentInvitation {
+    id: String,
+    /// How often it was sent.
+    sent: u32,
+    /// Until when it can be used.
+    expires_at: String,
+}
+
+/// Sends an invitation again that the organisation of this account has sent to an address: found by
+/// whoever invited, or any other of its users. The older link stops working.
+#[utoipa::path(
+    post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
+    operation_id = "resend_invitation_of_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    request_body = InvitationResend,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = ResentInvitation, description = "Sent again"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`: no such account, or no invitation to this address", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn resend_invitation(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<InvitationResend>,
+) -> Result<Json<ResentInvitation>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = Fields::default();
+    let email = fields.take("email", Email::parse(&request.email));
+    let why = why(
+        &request.reason,
+        request.organisation_id.as_deref(),
+        &mut fields,
+    );
+    let ((reason, named), email) = fields.finish(why.zip(email))?;
+
+    let case = Case::open(&app, &caller, Permission::ActOnAccounts, &path).await?;
+    let policy = case.policy;
+    let organisation: &OrganisationId = help_desk::organisation_of(&case.account, named.as_ref())
+        .map_err(|refusal| problem(refusal, policy))?;
+    let id: InvitationId = Invitation::natural_id(organisation, &email);
+    let invitation = app
+        .store
+        .invitation(&policy.portal, organisation, &id)
+        .await?
+        .ok_or_else(|| Problem::not_found("invitation"))?;
+    let mut rng = app.rng();
+    let token = Token::random(
+        TokenKind::Invitation,
+        format!("{organisation}.{id}"),
+        &mut rng,
+    );
+    let staff = Staff {
+        account: &caller.account.id,
+        reason: Some(&reason),
+    };
+    let (invitation, decision) =
+        help_desk::resend_invitation(staff, &invitation, &token, policy, &case.origin, &mut rng)
+            .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(Json(ResentInvitation {
+        id: invitation.id.to_string(),
+        sent: invitation.sent,
+        expires_at: answer::moment(invitation.expires_at),
+    }))
+}

@@ -1,0 +1,72 @@
+//! `PUT /{portal}/accounts/{account_portal}/{id}/subscriptions`: somebody's e-news, before activation (BL-13).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::help_desk;
+use vestibule_domain::policy::Permission;
+use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+
+use crate::AccountAnswer;
+use crate::case::{AccountPath, Wants, act, allowed, why};
+
+/// The e-news, exactly these.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubscriptionsOfAccount {
+    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    reason: String,
+    /// Publications of the portal.
+    subscriptions: BTreeSet<String>,
+}
+
+/// Chooses the e-news of an account that still waits for its PIN or registration code. Later its owner does.
+#[utoipa::path(
+    put, path = "/{portal}/accounts/{account_portal}/{id}/subscriptions", tag = "help desk",
+    operation_id = "set_subscriptions_of_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    request_body = SubscriptionsOfAccount,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-activated`, `not-this-portal`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn subscribe(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<SubscriptionsOfAccount>,
+) -> Result<Json<AccountAnswer>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = Fields::default();
+    let why = why(&request.reason, None, &mut fields);
+    let (reason, _) = fields.finish(why)?;
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        Wants::Nothing,
+        |case, staff, rng| {
+            let subscriptions = request.subscriptions.clone();
+            help_desk::subscribe(
+                staff,
+                &case.account,
+                subscriptions,
+                case.policy,
+                &case.origin,
+                rng,
+            )
+        },
+    )
+    .await
+    .map(Json)
+}

@@ -1,0 +1,564 @@
+//! The clockwork: it warns, disables and deletes idle accounts (BA-01 to BA-03, BA-10, UX-02), tells of
+//! passwords that expire and letters that are overdue (UX-02, ME-08), and reminds of missing backups
+//! (AG-04). What is due, and what is then done, are rules of [`vestibule_domain::clockwork`]; here is
+//! how what is due is found and worked on.
+//!
+//! A run reads what the index says is due, and nothing else. Each account is read again and decided on
+//! by itself, in a transaction that only succeeds if the account is still as it was read: a sign-in
+//! at the same moment wins. What a run doesn't come to, or can't do, is due in the next one; two runs
+//! at once do everything once.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::clockwork::{self, AlarmKind, Due, What};
+use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::policy::Policy;
+use vestibule_http::App;
+use vestibule_store::due::{Entry, Queue, SHARDS};
+use vestibule_store::{CommitError, Unavailable};
+
+/// What the schedule sends: `{}`, or `{"dry_run": true}` with or without `"as_of": "2027-05-22"`. A
+/// field of another name is refused, so that a misspelt dry run does nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
+pub struct Event {
+    /// Whether nothing is to be done, and only to be told what would be (UX-03).
+    pub dry_run: bool,
+    /// The day to tell it for; today, where it isn't given.
+    pub as_of: Option<Date>,
+    /// Whether to look at all accounts instead, and put right the days that a changed policy has moved.
+    pub reindex: bool,
+}
+
+/// Only an object is an event: read as fields alone, an empty list would be a run too.
+impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
+    type Error = serde_json::Error;
+
+    fn try_from(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, Self::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            #[serde(default)]
+            dry_run: bool,
+            #[serde(default)]
+            as_of: Option<Date>,
+            #[serde(default)]
+            reindex: bool,
+        }
+        let Fields {
+            dry_run,
+            as_of,
+            reindex,
+        } = Fields::deserialize(serde_json::Value::Object(object))?;
+        Ok(Self {
+            dry_run,
+            as_of,
+            reindex,
+        })
+    }
+}
+
+/// An event that asks for what can't be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOnAnotherDay;
+
+impl std::fmt::Display for NotOnAnotherDay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("as_of is for dry runs only: set dry_run to true too")
+    }
+}
+
+impl std::error::Error for NotOnAnotherDay {}
+
+/// How a run is made.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The moment it counts as: what is due by then is done.
+    pub at: Timestamp,
+    /// A day to look at instead, in a dry run.
+    pub as_of: Option<Date>,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// When it has to stop; the rest is for the next run.
+    pub until: Option<Timestamp>,
+}
+
+impl Run {
+    /// A run for real, now.
+    pub const fn now(at: Timestamp) -> Self {
+        Self {
+            at,
+            as_of: None,
+            dry_run: false,
+            until: None,
+        }
+    }
+
+    /// The run that an event asks for.
+    ///
+    /// # Errors
+    /// [`NotOnAnotherDay`] when it asks for another day without a dry run.
+    pub fn of(event: Event, at: Timestamp) -> Result<Self, NotOnAnotherDay> {
+        if event.as_of.is_some() && (!event.dry_run || event.reindex) {
+            return Err(NotOnAnotherDay);
+        }
+        Ok(Self {
+            as_of: event.as_of,
+            dry_run: event.dry_run,
+            ..Self::now(at)
+        })
+    }
+
+    /// The moment it counts as on a portal.
+    fn moment(&self, policy: &Policy) -> Timestamp {
+        self.as_of
+            .and_then(|day| policy.noon_of(day))
+            .unwrap_or(self.at)
+    }
+}
+
+/// What a run did, or would do, as counts: it names nobody, and so can be logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// What was done for accounts, by kind.
+    pub done: BTreeMap<What, u64>,
+    /// How many organisations' administrators were told what became of their users.
+    pub told: u64,
+    /// How many organisations were asked for a backup.
+    pub backups_wanted: u64,
+    /// How many accounts were read.
+    pub accounts_read: u64,
+    /// How many alarms of organisations were looked at.
+    pub alarms_read: u64,
+    /// How often an account or organisation had changed since it was read, and was read again.
+    pub overtaken: u64,
+    /// For how many accounts the index had named a day that had changed with the policy.
+    pub moved: u64,
+    /// How many accounts, alarms or pages failed; the next run comes to them again.
+    pub failed: u64,
+    /// Whether time ran out before everything was looked at.
+    pub unfinished: bool,
+}
+
+impl Summary {
+    /// How often something of this kind was done.
+    pub fn count(&self, what: What) -> u64 {
+        self.done.get(&what).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, other: Self) {
+        for (what, n) in other.done {
+            *self.done.entry(what).or_default() += n;
+        }
+        self.told += other.told;
+        self.backups_wanted += other.backups_wanted;
+        self.accounts_read += other.accounts_read;
+        self.alarms_read += other.alarms_read;
+        self.overtaken += other.overtaken;
+        self.moved += other.moved;
+        self.failed += other.failed;
+        self.unfinished |= other.unfinished;
+    }
+}
+
+/// What a dry run says of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// The portal.
+    pub portal: String,
+    /// The account.
+    pub account: String,
+    /// Its user name.
+    pub user_name: String,
+    /// What would be done.
+    pub what: What,
+    /// Since which day it is due.
+    pub due_on: Date,
+    /// The day that it is about: of a warning, that of what it warns of.
+    pub about: Date,
+    /// Why.
+    pub because: String,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// The counts.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Of a dry run, what would be done: the first [`MOST_PREVIEWS`]; the counts are of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previews: Vec<Preview>,
+}
+
+/// How many previews a dry run lists: more wouldn't fit in Lambda's answer.
+pub const MOST_PREVIEWS: usize = 10_000;
+
+impl Swept {
+    fn add(&mut self, other: Self) {
+        self.summary.add(other.summary);
+        let room = MOST_PREVIEWS.saturating_sub(self.previews.len());
+        self.previews.extend(other.previews.into_iter().take(room));
+    }
+}
+
+/// Puts the day on which something is next due right for every account for which a changed policy has
+/// moved it: a look at all accounts, to be done once after such a change.
+pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
+    let mut summary = Summary::default();
+    let mut start = None;
+    loop {
+        if until.is_some_and(|end| app.clock.now() >= end) {
+            summary.unfinished = true;
+            break;
+        }
+        let (misplaced, looked_at, next) = match app.store.misplaced(start).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "accounts can't be read");
+                summary.failed += 1;
+                break;
+            }
+        };
+        summary.accounts_read += looked_at;
+        for account in misplaced {
+            match app.store.reschedule(&account).await {
+                Ok(()) => summary.moved += 1,
+                Err(error) => {
+                    tracing::error!(account = %account.id, %error, "an account can't be moved");
+                    summary.failed += 1;
+                }
+            }
+        }
+        match next {
+            Some(next) => start = Some(next),
+            None => break,
+        }
+    }
+    let Summary {
+        accounts_read,
+        moved,
+        failed,
+        unfinished,
+        ..
+    } = summary;
+    tracing::info!(accounts_read, moved, failed, unfinished, "reindexed");
+    summary
+}
+
+/// How many accounts or alarms of a shard are worked on at the same time.
+const AT_A_TIME: usize = 8;
+
+/// How often an account is acted on, or read again, in one run. Each act moves what is due beyond
+/// today, so this is only reached if somebody keeps changing the account.
+const ROUNDS: usize = 12;
+
+/// Does everything that is due on all portals, and logs the counts.
+pub async fn sweep(app: &App, run: &Run) -> Swept {
+    let mut swept = Swept::default();
+    for policy in app.portals.iter() {
+        for queue in Queue::ALL {
+            let shards = (0..SHARDS).map(|shard| shard_of(app, run, policy, queue, shard));
+            for part in join_all(shards).await {
+                swept.add(part);
+            }
+        }
+    }
+    log(&swept.summary, run.dry_run);
+    swept
+}
+
+/// The line that alarms and the dashboard count.
+fn log(s: &Summary, dry_run: bool) {
+    tracing::info!(
+        dry_run,
+        disabled = s.count(What::Disable),
+        deleted = s.count(What::Delete),
+        ended = s.count(What::EndAccess),
+        warned = s.count(What::WarnOfDisabling) + s.count(What::WarnOfDeletion),
+        passwords = s.count(What::PasswordNotice),
+        letters = s.count(What::LetterNotice),
+        told = s.told,
+        backups_wanted = s.backups_wanted,
+        accounts_read = s.accounts_read,
+        alarms_read = s.alarms_read,
+        overtaken = s.overtaken,
+        moved = s.moved,
+        failed = s.failed,
+        unfinished = s.unfinished,
+        "swept"
+    );
+}
+
+async fn shard_of(app: &App, run: &Run, policy: &Policy, queue: Queue, shard: u8) -> Swept {
+    let mut swept = Swept::default();
+    let today = policy.today(run.moment(policy));
+    let mut start = None;
+    loop {
+        if run.until.is_some_and(|end| app.clock.now() >= end) {
+            swept.summary.unfinished = true;
+            return swept;
+        }
+        let page = app
+            .store
+            .due((&policy.portal, queue, shard), today, start)
+            .await;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(portal = %policy.portal, %error, "what is due can't be read");
+                swept.summary.failed += 1;
+                return swept;
+            }
+        };
+        swept.add(page_of(app, run, policy, page.entries).await);
+        match page.next {
+            Some(next) => start = Some(next),
+            None => return swept,
+        }
+    }
+}
+
+async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entry>>) -> Swept {
+    let mut swept = Swept::default();
+    let (mut ids, mut alarms) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Some(Entry::Account(id)) => ids.push(id),
+            Some(Entry::Alarm(organisation, kind)) => alarms.push((organisation, kind)),
+            None => swept.summary.failed += 1,
+        }
+    }
+    let accounts = match app.store.accounts(&policy.portal, &ids).await {
+        Ok(accounts) => accounts,
+        Err(error) => {
+            tracing::error!(portal = %policy.portal, %error, "accounts can't be read");
+            swept.summary.failed += ids.len() as u64;
+            return swept;
+        }
+    };
+    let of_accounts = stream::iter(accounts)
+        .map(|account| one_account(app, run, policy, account))
+        .buffer_unordered(AT_A_TIME);
+    let parts: Vec<_> = of_accounts.collect().await;
+    parts.into_iter().for_each(|part| swept.add(part));
+    if !run.dry_run {
+        let of_alarms = stream::iter(alarms)
+            .map(|(organisation, kind)| one_alarm(app, run, policy, organisation, kind))
+            .buffer_unordered(AT_A_TIME);
+        let parts: Vec<_> = of_alarms.collect().await;
+        parts.into_iter().for_each(|part| swept.summary.add(part));
+    }
+    swept
+}
+
+/// Does all that is due for an account. What fails is counted, and hinders no other.
+async fn one_account(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    account: Result<Account, Unavailable>,
+) -> Swept {
+    let mut swept = Swept::default();
+    swept.summary.accounts_read = 1;
+    let done = match account {
+        Ok(account) => all_that_is_due(app, run, policy, account, &mut swept).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        tracing::error!(portal = %policy.portal, %error, "an account can't be worked on");
+        swept.summary.failed = 1;
+    }
+    swept
+}
+
+async fn all_that_is_due(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    account: Account,
+    swept: &mut Swept,
+) -> Result<(), Unavailable> {
+    let mut rng = app.rng();
+    let origin = origin(run, policy);
+    let mut account = account;
+    for round in 0..ROUNDS {
+        let Some(act) = clockwork::act(&account, policy, &origin, &mut rng) else {
+            if round == 0 && !run.dry_run {
+                // The index named it: its day lies later now, as its policy has changed.
+                app.store.reschedule(&account).await?;
+                swept.summary.moved = 1;
+            }
+            return Ok(());
+        };
+        if run.dry_run {
+            swept.previews.push(preview(&account, policy, act.due));
+        } else {
+            match app.store.commit(act.decision, &mut rng).await {
+                Ok(()) => {}
+                Err(CommitError::Stale) => {
+                    swept.summary.overtaken += 1;
+                    swept.summary.accounts_read += 1;
+                    match app.store.account(&policy.portal, &account.id).await? {
+                        Some(now) => account = now,
+                        None => return Ok(()),
+                    }
+                    continue;
+                }
+                Err(CommitError::Unavailable(error)) => return Err(error),
+                // It takes nothing that could be another's.
+                Err(CommitError::Taken(_)) => return Ok(()),
+            }
+        }
+        *swept.summary.done.entry(act.due.what).or_default() += 1;
+        account = act.after;
+    }
+    Ok(())
+}
+
+fn origin(run: &Run, policy: &Policy) -> Origin {
+    Origin {
+        portal: policy.portal.clone(),
+        at: run.moment(policy),
+        source: None,
+    }
+}
+
+fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
+    let idle = || {
+        let day = clockwork::idle_since(account, policy);
+        match account.last_sign_in_at {
+            Some(_) => format!("no sign-in since {day}"),
+            None => format!("no sign-in since it was made on {day}"),
+        }
+    };
+    let because = match due.what {
+        What::Disable | What::WarnOfDisabling => idle(),
+        What::Delete | What::WarnOfDeletion => format!("disabled, and {}", idle()),
+        What::EndAccess => format!("{} was the last day of the access", due.about),
+        What::PasswordNotice => format!("the password expires on {}", due.about),
+        What::LetterNotice => format!("the letter should have arrived by {}", due.about),
+    };
+    Preview {
+        portal: policy.portal.to_string(),
+        account: account.id.to_string(),
+        user_name: account.user_name.to_string(),
+        what: due.what,
+        due_on: due.on,
+        about: due.about,
+        because,
+    }
+}
+
+/// Answers an alarm of an organisation. What fails is counted, and hinders no other.
+async fn one_alarm(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    organisation: OrganisationId,
+    kind: AlarmKind,
+) -> Summary {
+    let mut summary = Summary::default();
+    if let Err(error) = answered(app, run, policy, &organisation, kind, &mut summary).await {
+        tracing::error!(portal = %policy.portal, organisation = %organisation, %error, "an alarm can't be answered");
+        summary.failed = 1;
+    }
+    summary
+}
+
+async fn answered(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    organisation: &OrganisationId,
+    kind: AlarmKind,
+    summary: &mut Summary,
+) -> Result<(), Unavailable> {
+    let mut rng = app.rng();
+    let origin = origin(run, policy);
+    let today = policy.today(origin.at);
+    for _ in 0..ROUNDS {
+        summary.alarms_read += 1;
+        let state = app
+            .store
+            .alarm_state(&policy.portal, organisation, kind)
+            .await?;
+        let (Some(alarm), Some(organisation)) = (state.alarm, state.organisation) else {
+            return Ok(());
+        };
+        if alarm.on > today {
+            return Ok(());
+        }
+        let decision = match kind {
+            AlarmKind::Tidings => clockwork::tell_administrators(
+                &alarm,
+                &organisation,
+                &state.managers,
+                &state.tidings,
+                policy,
+                &origin,
+                &mut rng,
+            ),
+            AlarmKind::Backup => clockwork::remind_of_backup(
+                &alarm,
+                &organisation,
+                &state.managers,
+                policy,
+                &origin,
+                &mut rng,
+            ),
+        };
+        let sends = !decision.messages.is_empty();
+        // There may be more to tell than one mail holds.
+        let told_all = state.tidings.len() <= clockwork::MOST_TOLD;
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) if kind == AlarmKind::Backup => {
+                summary.backups_wanted += u64::from(sends);
+                return Ok(());
+            }
+            Ok(()) => {
+                summary.told += u64::from(sends);
+                if told_all {
+                    return Ok(());
+                }
+            }
+            Err(CommitError::Stale | CommitError::Taken(_)) => summary.overtaken += 1,
+            Err(CommitError::Unavailable(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: &str) -> Result<Event, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn an_event_is_a_run_or_a_dry_run_and_nothing_else() {
+        let at = Timestamp::UNIX_EPOCH;
+        let run = Run::of(event("{}").unwrap(), at).unwrap();
+        assert!(!run.dry_run && run.as_of.is_none());
+        let dry = event(r#"{"dry_run": true, "as_of": "2027-05-22"}"#).unwrap();
+        let dry = Run::of(dry, at).unwrap();
+        assert_eq!(
+            (dry.dry_run, dry.as_of),
+            (true, Some(Date::constant(2027, 5, 22)))
+        );
+        assert!(Run::of(event(r#"{"as_of": "2027-05-22"}"#).unwrap(), at).is_err());
+        for wrong in [r#"{"dryrun": true}"#, r#"{"as_of": "tomorrow"}"#, "[]"] {
+            assert!(event(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `POST /{portal}/invitations.csv`: an administrator invites many people from a file (UX-08).
+
+use axum::Json;
+use axum::extract::{Request, State};
+use futures::{StreamExt, stream};
+use vestibule_domain::invite::{Invitee, Refusal};
+use vestibule_domain::policy::{JoinBy, Permission};
+use vestibule_http::bulk::{self, AT_ONCE, BulkAnswer, Columns, Row, RowAnswer};
+use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+
+use crate::{invite, problem};
+
+/// What a single invitation takes, as columns.
+const COLUMNS: Columns = Columns {
+    required: &["email", "first_name", "last_name"],
+    optional: &["role", "ends_on"],
+};
+
+/// Problems that say that the person was invited, or has registered, before.
+const ALREADY: [&str; 2] = ["already-invited", "invitation-used"];
+
+/// Invites everybody in a CSV file of at most 500 rows and 1 MiB, with the columns `email`, `first_name`
+/// and `last_name`, and perhaps `role` and `ends_on`. Each row is answered by itself; nothing is
+/// sent for a wrong one. The same file sent again invites nobody twice.
+#[utoipa::path(
+    post, path = "/{portal}/invitations.csv", tag = "invitations",
+    operation_id = "invite_many",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = BulkAnswer, description = "What became of each row"),
+        (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`no-invitations`", content_type = "application/problem+json"),
+        (status = 413, body = ProblemBody, description = "`too-large`", content_type = "application/problem+json"),
+        (status = 415, body = ProblemBody, description = "`not-csv`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: the header", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn invite_many(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    request: Request,
+) -> Result<Json<BulkAnswer>, Problem> {
+    let policy = &caller.policy;
+    caller
+        .acting()?
+        .allowed(Permission::AddUsers, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
+    if policy.staff.as_ref().map(|s| s.join_by) != Some(JoinBy::Invitation) {
+        return Err(problem(Refusal::NotThisPortal, policy));
+    }
+    let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
+    let answers = stream::iter(rows)
+        .map(|row| one(&app, &caller, row))
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    Ok(Json(BulkAnswer::of([answers, doubles].concat())))
+}
+
+async fn one(app: &App, caller: &Caller, row: Row) -> RowAnswer {
+    let invited = async {
+        let person = row.person()?;
+        let invitee = Invitee {
+            name: person.name,
+            email: person.email,
+            role: person.role,
+            ends_on: person.ends_on,
+        };
+        let invitation = invite::one(app, caller, invitee).await?;
+        Ok(invitation.id.to_string())
+    };
+    RowAnswer::of(row.line, invited.await, &ALREADY)
+}

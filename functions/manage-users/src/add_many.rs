@@ -1,0 +1,164 @@
+//! `POST /{portal}/users.csv`: an administrator adds many users from a file, each of whom is e-mailed a
+//! registration code (BL-08, UX-08).
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use futures::{StreamExt, stream};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sha2::{Digest, Sha256};
+use vestibule_domain::account::{Account, Status};
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::{JoinBy, Permission, Policy};
+use vestibule_domain::text::{Email, UserName};
+use vestibule_http::bulk::{self, AT_ONCE, BulkAnswer, Columns, Row, RowAnswer};
+use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, credentials};
+use vestibule_store::Unique;
+
+use crate::add_user::{Addition, add, own_organisation};
+
+/// What adding a single user takes, as columns. Cells of services and group codes are separated by spaces.
+const COLUMNS: Columns = Columns {
+    required: &["email", "first_name", "last_name"],
+    optional: &["role", "services", "group_codes", "ends_on"],
+};
+
+/// The problem of a row whose address is a user's of the organisation.
+const ALREADY: &str = "already-added";
+
+/// Adds everybody in a CSV file of at most 500 rows and 1 MiB, with the columns `email`, `first_name` and
+/// `last_name`, and perhaps `role`, `services`, `group_codes` and `ends_on`. Each row is answered by
+/// itself; nothing is sent for a wrong one. The same file sent again adds nobody twice.
+#[utoipa::path(
+    post, path = "/{portal}/users.csv", tag = "users",
+    operation_id = "add_users",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = BulkAnswer, description = "What became of each row"),
+        (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-this-portal` where people are invited or get an initial password", content_type = "application/problem+json"),
+        (status = 413, body = ProblemBody, description = "`too-large`", content_type = "application/problem+json"),
+        (status = 415, body = ProblemBody, description = "`not-csv`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: the header", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn add_many(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    request: Request,
+) -> Result<Json<BulkAnswer>, Problem> {
+    let policy = &caller.policy;
+    caller
+        .acting()?
+        .allowed(Permission::AddUsers, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
+    let detail = match policy.staff.as_ref().map(|s| s.join_by) {
+        Some(JoinBy::RegistrationCode) => None,
+        Some(JoinBy::InitialPassword) => Some(
+            "On this portal you give each person a first password of their own; a file with passwords in it would lie about. Please add them one by one.",
+        ),
+        Some(JoinBy::Invitation) | None => {
+            Some("People come in by invitation on this portal; send the file to invitations.csv.")
+        }
+    };
+    if let Some(detail) = detail {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "not-this-portal",
+            "Not on this portal",
+            detail,
+        ));
+    }
+    let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
+    let organisation = own_organisation(&app, &caller).await?;
+    let answers = stream::iter(rows)
+        .map(|row| one(&app, &caller, &organisation, row))
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    Ok(Json(BulkAnswer::of([answers, doubles].concat())))
+}
+
+async fn one(app: &App, caller: &Caller, organisation: &Organisation, row: Row) -> RowAnswer {
+    let added = async {
+        let account = person(app, caller, organisation, &row).await?;
+        Ok(account.id.to_string())
+    };
+    RowAnswer::of(row.line, added.await, &[ALREADY])
+}
+
+async fn person(
+    app: &App,
+    caller: &Caller,
+    organisation: &Organisation,
+    row: &Row,
+) -> Result<Account, Problem> {
+    let policy = &caller.policy;
+    let person = row.person()?;
+    let works_here = |account: &Account| {
+        account.status != Status::Deleted && account.membership(Some(&organisation.id)).is_some()
+    };
+    let known = app
+        .store
+        .accounts_by_email(&policy.portal, &person.email)
+        .await?;
+    if known.iter().any(works_here) {
+        return Err(already());
+    }
+    let mut addition = Addition {
+        user_name: user_name_of(&person.email, organisation, policy)?,
+        name: person.name,
+        email: person.email,
+        password: None,
+        role: person.role,
+        services: row.words("services"),
+        group_codes: row.words("group_codes"),
+        ends_on: person.ends_on,
+    };
+    match add(app, caller, organisation, addition.clone()).await? {
+        Ok(account) => return Ok(account),
+        Err(Unique::UserName) => {}
+        Err(other) => return Err(credentials::taken(other).unwrap_or_else(Problem::conflict)),
+    }
+    // By the same file, sent twice at once; or, once in a long while, the name is somebody else's.
+    let owner = app
+        .store
+        .account_by_user_name(&policy.portal, &addition.user_name.key())
+        .await?;
+    if owner.is_some_and(|o| works_here(&o) && o.email.key() == addition.email.key()) {
+        return Err(already());
+    }
+    addition.user_name = policy
+        .make_user_name(&mut app.rng())
+        .ok_or_else(|| Problem::internal("the portal makes no user names"))?;
+    add(app, caller, organisation, addition)
+        .await?
+        .map_err(|_| Problem::conflict())
+}
+
+/// The user name that a file gives an address in an organisation: always the same, so that of two who
+/// add it at once one is too late.
+fn user_name_of(
+    email: &Email,
+    organisation: &Organisation,
+    policy: &Policy,
+) -> Result<UserName, Problem> {
+    let seed = Sha256::digest(format!("user/{}/{}", organisation.id, email.key()));
+    policy
+        .make_user_name(&mut StdRng::from_seed(seed.into()))
+        .ok_or_else(|| Problem::internal("the portal makes no user names"))
+}
+
+fn already() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        ALREADY,
+        "Added already",
+        "A user of the organisation has this address already.",
+    )
+}

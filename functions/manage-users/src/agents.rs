@@ -1,0 +1,99 @@
+//! `GET /{portal}/agents`: a managing agent looks up the ids of the agents under them (AG-12).
+
+use axum::Json;
+use axum::extract::State;
+use futures::{TryFutureExt, future};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::audit::Action;
+use vestibule_domain::policy::Permission;
+use vestibule_domain::record::RecordKind;
+use vestibule_http::answer::Listed;
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::managed::AgentsCursor;
+
+/// Which agents.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AgentsQuery {
+    /// Only agents of whose name a word, or whose id, begins with this.
+    query: Option<String>,
+    /// How many at most: 1 to 100; 50 when absent.
+    limit: Option<u8>,
+    /// The `next_cursor` of another page.
+    cursor: Option<String>,
+}
+
+/// An agent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgentAnswer {
+    /// The id that the plan gave the agent.
+    agent_id: String,
+    /// What the plan calls the agent.
+    name: String,
+}
+
+/// Lists the agents under the caller's organisation, as the plan's records have them.
+#[utoipa::path(
+    get, path = "/{portal}/agents", tag = "users",
+    operation_id = "list_agents",
+    params(("portal" = String, Path, description = "The portal"), AgentsQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<AgentAnswer>, description = "The agents"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn agents(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Query(query): Query<AgentsQuery>,
+) -> Result<Json<Listed<AgentAnswer>>, Problem> {
+    let policy = &caller.policy;
+    let not_allowed = || Problem::not_allowed(policy);
+    let acting = caller.acting()?;
+    let own = acting
+        .allowed(Permission::LookUpAgents, policy)
+        .ok_or_else(not_allowed)?;
+    if query
+        .query
+        .as_ref()
+        .is_some_and(|q| q.chars().count() > 100)
+    {
+        return Err(Problem::invalid_field(
+            "query",
+            "must be at most 100 characters long",
+        ));
+    }
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::invalid_field("limit", "must be from 1 to 100"));
+    }
+    let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
+    let organisation = app.store.organisation(&policy.portal, own).await?;
+    let record = organisation
+        .and_then(|o| o.record)
+        .filter(|r| r.kind == RecordKind::Agent)
+        .ok_or_else(not_allowed)?;
+    let query = query.query.as_deref().map(str::trim);
+    let agents = app.store.managed_agents(
+        &record,
+        query.filter(|q| !q.is_empty()),
+        after.as_ref(),
+        limit.into(),
+    );
+    let reading = caller.record_reading(&app, Action::LookUpAgents, None);
+    let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
+    let items = page.items.into_iter().map(|a| AgentAnswer {
+        agent_id: a.number,
+        name: a.name,
+    });
+    Ok(Json(Listed {
+        items: items.collect(),
+        next_cursor: page.next,
+    }))
+}

@@ -1,0 +1,48 @@
+//! `POST /{portal}/users/{id}/registration-code`: a lost registration code goes out again (BL-09).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::{Target, problem};
+
+/// Sends the user a new registration code. The older one stops working.
+#[utoipa::path(
+    post, path = "/{portal}/users/{id}/registration-code", tag = "users",
+    operation_id = "reissue_registration_code",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 202, description = "The mail is on its way"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed`, `ask-help-desk` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`no-code-awaited`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn reissue_code(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::ReissueCodes, &id).await?;
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let fresh = app.fresh_registration_code(policy, &mut rng);
+    let (_, decision) = manage::reissue_code(
+        caller.acting()?,
+        &organisation,
+        &user,
+        fresh,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,147 @@
+//! `PUT /{portal}/access-reviews/current/users/{id}`: a manager confirms an account in a review, or
+//! removes it (EX-11).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::manage::{self, Refusal};
+use vestibule_domain::policy::Permission;
+use vestibule_domain::review::{self, Answer, Removed, Reviewed};
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Caller, Entitled, Problem, ProblemBody};
+use vestibule_store::CommitError;
+
+use crate::review_show::AccountInReview;
+use crate::{Target, problem};
+
+/// How often a decision is made anew when somebody else changed the account meanwhile.
+const LOOKS: usize = 4;
+
+/// What becomes of the account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReviewAnswerRequest {
+    /// `confirmed`, or `removed`: at once and for good.
+    answer: Given,
+}
+
+/// What a manager can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Given {
+    /// The person still needs the access.
+    Confirmed,
+    /// They don't: it is removed.
+    Removed,
+}
+
+/// Answers for one account of the review. The same answer again changes nothing.
+#[utoipa::path(
+    put, path = "/{portal}/access-reviews/current/users/{id}", tag = "users",
+    operation_id = "answer_access_review",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    request_body = ReviewAnswerRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountInReview, description = "Answered; this is how it is now"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-in-review`, `yourself`, `last-principal`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn answer(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+    Body(request): Body<ReviewAnswerRequest>,
+) -> Result<Json<AccountInReview>, Problem> {
+    for _ in 0..LOOKS {
+        let target = Target::find(&app, &caller, Permission::ReviewAccess, &id).await?;
+        let answered = match request.answer {
+            Given::Confirmed => confirm(&app, &caller, &target).await?,
+            Given::Removed => remove(&app, &caller, &target).await?,
+        };
+        if let Some(answered) = answered {
+            return Ok(Json(answered));
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// None where the account changed at the same moment.
+async fn confirm(
+    app: &App,
+    caller: &Caller,
+    Target { organisation, user }: &Target,
+) -> Result<Option<AccountInReview>, Problem> {
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let confirmed = review::confirm(
+        caller.acting()?,
+        organisation,
+        user,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    let Some((user, decision)) = confirmed else {
+        return AccountInReview::after(user, organisation).map(Some);
+    };
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => AccountInReview::after(&user, organisation).map(Some),
+        Err(CommitError::Stale) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The same for a removal, with the rules of every removal.
+async fn remove(
+    app: &App,
+    caller: &Caller,
+    Target { organisation, user }: &Target,
+) -> Result<Option<AccountInReview>, Problem> {
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let removed = async || -> Result<Option<Removed>, Problem> {
+        let Some(review) = &organisation.review else {
+            return Ok(None);
+        };
+        let all = app
+            .store
+            .removed_in_review(&policy.portal, &organisation.id, review.started_at)
+            .await?;
+        Ok(all.into_iter().find(|r| r.account == user.id))
+    };
+    let in_review = user
+        .membership(Some(&organisation.id))
+        .is_none_or(|m| review::answer(organisation, Reviewed::of(user, m)) != Answer::NotAsked);
+    if !in_review {
+        return Err(problem(Refusal::NotInReview, policy));
+    }
+    let decided = manage::remove(
+        caller.acting()?,
+        organisation,
+        user,
+        policy,
+        &caller.origin,
+        &mut rng,
+    );
+    match decided {
+        Ok(decision) => match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {}
+            Err(CommitError::Stale) => return Ok(None),
+            Err(other) => return Err(other.into()),
+        },
+        // Perhaps removed already, by this very request when its answer was lost.
+        Err(Refusal::Unknown) => {}
+        Err(refusal) => return Err(problem(refusal, policy)),
+    }
+    match removed().await? {
+        Some(removed) => Ok(Some(AccountInReview::from(&removed))),
+        None => Err(problem(Refusal::Unknown, policy)),
+    }
+}

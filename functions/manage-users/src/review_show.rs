@@ -1,0 +1,215 @@
+//! `GET /{portal}/access-reviews/current`: who is confirmed, removed, or waits for an answer (EX-11).
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Actor;
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::Permission;
+use vestibule_domain::review::{self, Answer, Removed, Reviewed};
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
+use vestibule_store::{UserFilter, UserRow, UsersCursor};
+
+/// How many accounts are looked at for a page.
+const LOOKED_AT: usize = 100;
+
+/// Which accounts, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReviewQuery {
+    /// Only accounts that are `confirmed`, `removed` or `unanswered`.
+    #[param(value_type = Option<String>)]
+    answer: Option<Wanted>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What became of an account in a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wanted {
+    Confirmed,
+    Removed,
+    Unanswered,
+}
+
+/// A review of access.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReviewAnswer {
+    started_at: String,
+    /// The user who began it; absent where it was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_by: Option<String>,
+    /// The last day for the answers, `YYYY-MM-DD`.
+    answer_by: String,
+    /// Whether that day is over.
+    overdue: bool,
+    /// The accounts in it, those removed first. A page may hold fewer than asked for, even none.
+    accounts: Vec<AccountInReview>,
+    /// Send it as `cursor` to get the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// An account in a review.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountInReview {
+    id: String,
+    user_name: String,
+    first_name: String,
+    last_name: String,
+    role: String,
+    /// `confirmed`, `removed` or `unanswered`.
+    answer: &'static str,
+    /// The user who answered; absent while nobody has, or where the system removed the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_at: Option<String>,
+}
+
+impl AccountInReview {
+    fn of(row: &UserRow, organisation: &Organisation) -> Option<Self> {
+        let reviewed = Reviewed {
+            account: &row.account,
+            role: row.role,
+            since: row.since,
+            confirmed: row.confirmed.as_ref(),
+        };
+        let confirmed = match review::answer(organisation, reviewed) {
+            Answer::NotAsked => return None,
+            Answer::Unanswered => None,
+            Answer::Confirmed(confirmation) => Some(confirmation),
+        };
+        Some(Self {
+            id: row.account.to_string(),
+            user_name: row.user_name.clone(),
+            first_name: row.name.first.to_string(),
+            last_name: row.name.last.to_string(),
+            role: row.role.as_str().to_owned(),
+            answer: if confirmed.is_some() {
+                "confirmed"
+            } else {
+                "unanswered"
+            },
+            answered_by: confirmed.map(|c| c.by.to_string()),
+            answered_at: confirmed.map(|c| answer::moment(c.at)),
+        })
+    }
+
+    /// An account as it is after an answer.
+    pub(crate) fn after(user: &Account, organisation: &Organisation) -> Result<Self, Problem> {
+        UserRow::of(user, &organisation.id)
+            .and_then(|row| Self::of(&row, organisation))
+            .ok_or_else(Problem::conflict)
+    }
+}
+
+impl From<&Removed> for AccountInReview {
+    fn from(removed: &Removed) -> Self {
+        Self {
+            id: removed.account.to_string(),
+            user_name: removed.user_name.clone(),
+            first_name: removed.name.first.to_string(),
+            last_name: removed.name.last.to_string(),
+            role: removed.role.as_str().to_owned(),
+            answer: "removed",
+            answered_by: account_of(&removed.by),
+            answered_at: Some(answer::moment(removed.at)),
+        }
+    }
+}
+
+fn account_of(actor: &Actor) -> Option<String> {
+    match actor {
+        Actor::Account(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+impl ReviewAnswer {
+    /// A page of the latest review.
+    pub(crate) async fn page(
+        app: &App,
+        organisation: &Organisation,
+        wanted: Option<Wanted>,
+        after: Option<&UsersCursor>,
+        caller: &Caller,
+    ) -> Result<Self, Problem> {
+        let (policy, review) = (&caller.policy, organisation.review.as_ref());
+        let review = review.ok_or_else(|| Problem::not_found("review of access"))?;
+        let mut accounts = Vec::new();
+        if after.is_none() && matches!(wanted, None | Some(Wanted::Removed)) {
+            let removed = app
+                .store
+                .removed_in_review(&policy.portal, &organisation.id, review.started_at)
+                .await?;
+            accounts.extend(removed.iter().map(AccountInReview::from));
+        }
+        let mut next_cursor = None;
+        if wanted != Some(Wanted::Removed) {
+            let all = UserFilter::default();
+            let page = app
+                .store
+                .users(&policy.portal, &organisation.id, &all, after, LOOKED_AT)
+                .await?;
+            next_cursor = page.next;
+            let fits = |account: &AccountInReview| match wanted {
+                Some(Wanted::Confirmed) => account.answer == "confirmed",
+                Some(Wanted::Unanswered) => account.answer == "unanswered",
+                Some(Wanted::Removed) | None => true,
+            };
+            let rows = page.items.iter();
+            accounts.extend(
+                rows.filter_map(|row| AccountInReview::of(row, organisation))
+                    .filter(fits),
+            );
+        }
+        Ok(Self {
+            started_at: answer::moment(review.started_at),
+            started_by: account_of(&review.started_by),
+            answer_by: review.answer_by.to_string(),
+            overdue: policy.today(caller.origin.at) > review.answer_by,
+            accounts,
+            next_cursor,
+        })
+    }
+}
+
+/// Shows the latest review of access of the caller's organisation, with what became of each account.
+#[utoipa::path(
+    get, path = "/{portal}/access-reviews/current", tag = "users",
+    operation_id = "show_access_review",
+    params(("portal" = String, Path, description = "The portal"), ReviewQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = ReviewAnswer, description = "The review, and a page of its accounts"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`: there was none yet", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Query(query): Query<ReviewQuery>,
+) -> Result<Json<ReviewAnswer>, Problem> {
+    let policy = &caller.policy;
+    let acting = caller.acting()?;
+    let organisation = acting
+        .allowed(Permission::ReviewAccess, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
+    let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
+    let organisation = app
+        .store
+        .organisation(&policy.portal, organisation)
+        .await?
+        .ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    ReviewAnswer::page(&app, &organisation, query.answer, after.as_ref(), &caller)
+        .await
+        .map(Json)
+}

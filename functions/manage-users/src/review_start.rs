@@ -1,0 +1,87 @@
+//! `POST /{portal}/access-reviews`: a manager begins a review of access now (EX-11).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use vestibule_domain::audit::Actor;
+use vestibule_domain::policy::Permission;
+use vestibule_domain::review::{self, Manager, Refusal};
+use vestibule_domain::text::Email;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::review_show::ReviewAnswer;
+
+/// Begins a review of access; every manager is asked by e-mail.
+#[utoipa::path(
+    post, path = "/{portal}/access-reviews", tag = "users",
+    operation_id = "start_access_review",
+    params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 201, body = ReviewAnswer, description = "Begun", headers(("location" = String, description = "Where it is"))),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`review-running`, `changed-meanwhile`, or `not-this-portal` where there are no reviews", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn start(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ReviewAnswer>), Problem> {
+    let policy = &caller.policy;
+    let acting = caller.acting()?;
+    let organisation = acting
+        .allowed(Permission::ReviewAccess, policy)
+        .ok_or_else(|| Problem::not_allowed(policy))?;
+    let (found, administrators) = app
+        .store
+        .organisation_with_administrators(
+            &policy.portal,
+            organisation,
+            policy.today(caller.origin.at),
+        )
+        .await?;
+    let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let managers: Vec<_> = administrators
+        .into_iter()
+        .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
+        .filter_map(|a| {
+            Some(Manager {
+                email: Email::parse(&a.email).ok()?,
+                name: a.name,
+            })
+        })
+        .collect();
+    let mut rng = app.rng();
+    let by = Actor::Account(caller.account.id.clone());
+    let (organisation, decision) = review::start(
+        by,
+        &organisation,
+        &managers,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| match refusal {
+        Refusal::NotThisPortal => Problem::new(
+            StatusCode::CONFLICT,
+            "not-this-portal",
+            "Not on this portal",
+            "This portal has no reviews of access.",
+        ),
+        Refusal::Running(until) => Problem::new(
+            StatusCode::CONFLICT,
+            "review-running",
+            "A review is running",
+            format!("A review is being answered until {until}. Another can begin after that day."),
+        ),
+    })?;
+    app.store.commit(decision, &mut rng).await?;
+    let location = format!("/{}/access-reviews/current", policy.portal);
+    let body = ReviewAnswer::page(&app, &organisation, None, None, &caller).await?;
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(body),
+    ))
+}

@@ -1,0 +1,46 @@
+//! `POST /{portal}/users/{id}/password-reset`: a forgotten password is reset (BL-14).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
+use vestibule_http::request::Id;
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+
+use crate::{Target, problem};
+
+/// Has a user's password reset: a link goes to the user's own address. The caller doesn't see it.
+#[utoipa::path(
+    post, path = "/{portal}/users/{id}/password-reset", tag = "users",
+    operation_id = "send_reset_link",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 202, description = "The mail is on its way"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed`, `ask-help-desk` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-recoverable`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn send_reset_link(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    let Target { organisation, user } =
+        Target::find(&app, &caller, Permission::ReissueCodes, &id).await?;
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let decision = manage::send_reset_link(
+        caller.acting()?,
+        &organisation,
+        &user,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(StatusCode::ACCEPTED)
+}

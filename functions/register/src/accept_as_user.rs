@@ -1,0 +1,82 @@
+//! `POST /{portal}/me/invitations`: an invited person who has an account takes the invitation up with
+//! the login they have (BL-01, UX-01).
+
+use axum::extract::State;
+use vestibule_domain::invite::{self, Refusal, State as Standing};
+use vestibule_domain::register::Registered;
+use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_store::CommitError;
+
+use crate::further_organisation::{
+    FurtherOrganisation, Place, place, still_there, with_a_good_password,
+};
+use crate::look_up_invitation::{LookUpRequest, find, problem};
+use crate::register::LOOKS;
+
+/// Gives the caller a place in the organisation that invited them. The invitation must have been sent
+/// to the caller's address. The administrator who sent it is told and, where the portal asks for it,
+/// approves; until then the caller has no access there.
+///
+/// The same request sent again is answered as the first time.
+#[utoipa::path(
+    post, path = "/{portal}/me/invitations", tag = "registration",
+    operation_id = "accept_invitation_as_user",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = LookUpRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 201, body = FurtherOrganisation, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organisations"))),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`too-many-organisations`", content_type = "application/problem+json"),
+        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn accept_as_user(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<LookUpRequest>,
+) -> Result<Place, Problem> {
+    let (policy, origin) = (&caller.policy, &caller.origin);
+    with_a_good_password(&caller)?;
+    let mut rng = app.rng();
+    let mut account = caller.account.clone();
+    for look in 0..LOOKS {
+        if look > 0 {
+            account = still_there(&app, &caller).await?;
+        }
+        let (token, invitation) = find(&app, policy, &request.token).await?;
+        let mine = matches!(&invitation.state, Standing::Accepted { account: by } if *by == account.id)
+            && invitation.token == token.digest();
+        if let Some(membership) = account
+            .membership(Some(&invitation.organisation))
+            .filter(|_| mine)
+        {
+            return place(&account, membership, &caller);
+        }
+        let Registered {
+            account: after,
+            decision,
+        } = invite::accept_as(&invitation, &token, &account, policy, origin, &mut rng).map_err(
+            |refusal| match refusal {
+                Refusal::OtherAddress => {
+                    let detail = "was sent to another address than that of your account";
+                    Problem::invalid_field("token", detail).with_help(policy)
+                }
+                other => problem(other, policy),
+            },
+        )?;
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => {
+                let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
+                return place(&after, membership, &caller);
+            }
+            // The link was used, withdrawn or sent again at the same moment: look which.
+            Err(CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}

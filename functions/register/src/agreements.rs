@@ -1,0 +1,209 @@
+//! `GET /{portal}/me/agreements` and `POST /{portal}/me/agreements/{id}/acceptance`: what has to be
+//! signed, what is on file, and accepting what is accepted on the portal (AG-11, BL-10, UX-13).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::account::{Account, Membership, NextStep};
+use vestibule_domain::activate;
+use vestibule_domain::audit::Actor;
+use vestibule_domain::policy::{Agreement, Policy, RecordedBy, Withholds};
+use vestibule_http::answer::{self, Entitlements, Listed};
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
+use vestibule_store::CommitError;
+
+use crate::further_organisation::{still_there, with_a_good_password};
+use crate::register::LOOKS;
+
+/// An agreement, as it stands for the organisation worked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgreementOnFile {
+    id: String,
+    title: String,
+    /// The current revision.
+    revision: String,
+    /// Where its form can be downloaded.
+    form: String,
+    /// Who records it: `plan`, when it has the signed form, or `user`, by accepting it here.
+    recorded_by: &'static str,
+    /// What waits for it: `protected_information` or `pin_letter`.
+    withholds: &'static str,
+    /// The revision on file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_file: Option<String>,
+    /// Whether that is the current one, so that nothing waits for it.
+    is_current: bool,
+}
+
+/// An acceptance.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptanceRequest {
+    /// The revision that was read: the current one.
+    revision: String,
+}
+
+/// What an acceptance leads to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AcceptanceAnswer {
+    /// What has to be done before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<&'static str>,
+    /// What is open now, once nothing has to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entitlements: Option<Entitlements>,
+}
+
+/// Lists the agreements that are asked of the caller, for the organisation they work for.
+#[utoipa::path(
+    get, path = "/{portal}/me/agreements", tag = "profile",
+    operation_id = "list_agreements",
+    params(("portal" = String, Path, description = "The portal")),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<AgreementOnFile>, description = "The agreements"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`next-step-required`: an organisation has to be chosen first", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    SignedIn(caller): SignedIn,
+) -> Result<Json<Listed<AgreementOnFile>>, Problem> {
+    let membership = chosen(&caller, &caller.account)?;
+    let asked = asked_of(membership, &caller.policy);
+    let items = asked.map(|a| shown(a, membership)).collect();
+    Ok(Json(Listed {
+        items,
+        next_cursor: None,
+    }))
+}
+
+/// Accepts an agreement for the organisation that the caller works for. An agreement that has moved
+/// on since it was read isn't accepted; one that the plan records isn't accepted here.
+#[utoipa::path(
+    post, path = "/{portal}/me/agreements/{id}/acceptance", tag = "profile",
+    operation_id = "accept_agreement",
+    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The agreement")),
+    request_body = AcceptanceRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AcceptanceAnswer, description = "It is on file"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`next-step-required`: another step comes first", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`: no such agreement is asked of the caller", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`signed-on-paper`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: it isn't the current revision", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn accept(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+    Body(request): Body<AcceptanceRequest>,
+) -> Result<Json<AcceptanceAnswer>, Problem> {
+    let (policy, origin) = (&caller.policy, &caller.origin);
+    with_a_good_password(&caller)?;
+    let organisation = caller.session.organisation.as_ref();
+    let mut rng = app.rng();
+    let mut account = caller.account.clone();
+    for look in 0..LOOKS {
+        if look > 0 {
+            account = still_there(&app, &caller).await?;
+        }
+        let agreement = asked_of(chosen(&caller, &account)?, policy)
+            .find(|a| a.id.as_str() == id)
+            .ok_or_else(|| Problem::not_found("agreement"))?;
+        if agreement.recorded_by == RecordedBy::Plan {
+            return Err(on_paper(agreement, policy));
+        }
+        let revision = agreement.revision.as_str();
+        if request.revision != revision {
+            let wanted = format!("must be the current revision, {revision}: please read that");
+            return Err(Problem::invalid_field("revision", &wanted));
+        }
+        let accepted = activate::record_agreement(
+            &account,
+            organisation,
+            (agreement, revision),
+            None,
+            Actor::Account(account.id.clone()),
+            policy,
+            origin,
+            &mut rng,
+        );
+        let Some((after, decision)) = accepted else {
+            return Ok(Json(now(&account, &caller)));
+        };
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => return Ok(Json(now(&after, &caller))),
+            Err(CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// What the account is in the organisation worked for.
+fn chosen<'a>(caller: &Caller, account: &'a Account) -> Result<&'a Membership, Problem> {
+    account
+        .membership(caller.session.organisation.as_ref())
+        .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganisation, &caller.policy))
+}
+
+fn asked_of<'p>(
+    membership: &Membership,
+    policy: &'p Policy,
+) -> impl Iterator<Item = &'p Agreement> {
+    policy
+        .agreements
+        .iter()
+        .filter(move |a| a.is_asked_of(membership))
+}
+
+fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {
+    AgreementOnFile {
+        id: agreement.id.to_string(),
+        title: agreement.title.to_string(),
+        revision: agreement.revision.to_string(),
+        form: agreement.form.to_string(),
+        recorded_by: match agreement.recorded_by {
+            RecordedBy::Plan => "plan",
+            RecordedBy::User => "user",
+        },
+        withholds: match agreement.withholds {
+            Withholds::ProtectedInformation => "protected_information",
+            Withholds::PinLetter => "pin_letter",
+        },
+        on_file: membership.agreements.get(agreement.id.as_str()).cloned(),
+        is_current: agreement.is_current(&membership.agreements),
+    }
+}
+
+fn now(account: &Account, caller: &Caller) -> AcceptanceAnswer {
+    let membership = account.membership(caller.session.organisation.as_ref());
+    let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
+    AcceptanceAnswer {
+        next_step: answer::step(next_step),
+        entitlements: membership
+            .filter(|_| next_step.is_none())
+            .map(Entitlements::of),
+    }
+}
+
+fn on_paper(agreement: &Agreement, policy: &Policy) -> Problem {
+    let detail = format!(
+        "The {} is signed on its form, which {} records when it has it. The form is at {}.",
+        agreement.title, policy.plan.name, agreement.form
+    );
+    Problem::new(
+        StatusCode::CONFLICT,
+        "signed-on-paper",
+        "Signed on paper",
+        detail,
+    )
+    .with_help(policy)
+}

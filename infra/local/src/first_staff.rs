@@ -1,0 +1,187 @@
+//! The first account of a help desk: nobody can invite its first supervisor, so that it is made by a
+//! command, by who may write to the table.
+
+use std::fmt;
+
+use rand::{Rng, RngExt};
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::help_desk;
+use vestibule_domain::password;
+use vestibule_domain::policy::{NamedBy, Policy};
+use vestibule_domain::register::{Applicant, Registered};
+use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, UserName};
+use vestibule_http::{App, credentials};
+use vestibule_store::{CommitError, Unique};
+
+use crate::StartError;
+
+/// Who the first supervisor is.
+#[derive(Debug, Clone)]
+pub struct FirstStaff {
+    /// The help desk's portal; none where there is only one.
+    pub portal: Option<String>,
+    /// Given and family name.
+    pub name: String,
+    /// Where mail goes.
+    pub email: String,
+    /// The user name; by default the name in lower case, with dots.
+    pub user_name: Option<String>,
+}
+
+/// What was made. The password is told once, to who ran the command.
+#[derive(Debug)]
+pub struct Made {
+    /// The help desk.
+    pub title: String,
+    /// Its portal.
+    pub portal: String,
+    /// The user name to sign in with.
+    pub user_name: String,
+    /// The password of the first sign-in, where another has to be chosen.
+    pub password: Sensitive,
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} has its first supervisor.\n\n  user name          {}\n  one-time password  {}\n\n\
+             The password is shown here and nowhere else. Sign in with it (POST /{}/sessions) and choose \
+             another: until then it opens nothing. Then invite the staff, and a second supervisor.",
+            self.title,
+            self.user_name,
+            self.password.expose(),
+            self.portal
+        )
+    }
+}
+
+/// Makes the first supervisor of a help desk.
+///
+/// # Errors
+/// When there is one already, or what was given can't be used, in words.
+pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
+    let policy = help_desk_of(app, person.portal.as_deref())?;
+    let mut rng = app.rng();
+    let (name, email, user_name) = read(&person, &policy, &mut rng)?;
+    let password = one_time_password(&user_name, &policy, &mut rng);
+    let hash = credentials::hash(&password, app, &mut rng).await;
+    let applicant = Applicant {
+        id: Account::natural_id(&policy.portal, &user_name.key()),
+        user_name: user_name.clone(),
+        name,
+        email,
+        password: Some(hash),
+        must_change_password: true,
+        security_answers: Vec::new(),
+        hint: None,
+        accepts: Default::default(),
+    };
+    let origin = Origin {
+        portal: policy.portal.clone(),
+        at: app.clock.now(),
+        source: None,
+    };
+    let Registered { decision, .. } = help_desk::first_staff(applicant, &policy, &origin, &mut rng)
+        .ok_or("the portal is no help desk")?;
+    match app.store.commit(decision, &mut rng).await {
+        Ok(()) => Ok(Made {
+            title: policy.title.to_string(),
+            portal: policy.portal.to_string(),
+            user_name: user_name.to_string(),
+            password,
+        }),
+        Err(CommitError::Stale) => Err(format!(
+            "{} has a supervisor already, who invites further staff (POST /{}/invitations). A forgotten password is reset by e-mail",
+            policy.title, policy.portal
+        )
+        .into()),
+        Err(CommitError::Taken(unique)) => Err(match unique {
+            Unique::Email => "the e-mail address is already used by another account",
+            _ => "the user name is already taken; choose another with --user-name",
+        }
+        .into()),
+        Err(CommitError::Unavailable(cause)) => Err(cause.to_string().into()),
+    }
+}
+
+fn help_desk_of(app: &App, named: Option<&str>) -> Result<std::sync::Arc<Policy>, StartError> {
+    let mut desks: Vec<_> = app
+        .portals
+        .iter()
+        .filter(|p| p.serves.is_some() && named.is_none_or(|n| p.portal.as_str() == n))
+        .cloned()
+        .collect();
+    match (desks.pop(), desks.is_empty(), named) {
+        (Some(desk), true, _) => Ok(desk),
+        (Some(_), false, _) => {
+            Err("there are several help desks; name one with --portal NAME".into())
+        }
+        (None, _, Some(name)) => Err(format!(
+            "{name} is no help desk: there is no such portal, or its policy has no [serves] section"
+        )
+        .into()),
+        (None, _, None) => Err(
+            "no portal is a help desk: none has a policy with a [serves] section (docs/portals.md)"
+                .into(),
+        ),
+    }
+}
+
+fn read(
+    person: &FirstStaff,
+    policy: &Policy,
+    rng: &mut impl Rng,
+) -> Result<(PersonName, Email, UserName), StartError> {
+    let wrong = |option: &str| {
+        let option = option.to_owned();
+        move |fault: Invalid| StartError::from(format!("{option} {fault}"))
+    };
+    let (first, last) = person
+        .name
+        .trim()
+        .rsplit_once(' ')
+        .ok_or("--name must be given and family name, such as \"Olive Grant\"")?;
+    let name = PersonName {
+        first: NamePart::parse(first).map_err(wrong("--name"))?,
+        last: NamePart::parse(last).map_err(wrong("--name"))?,
+    };
+    let email = Email::parse(&person.email).map_err(wrong("--email"))?;
+    if policy.user_name.chosen_by == NamedBy::System {
+        let made = policy
+            .make_user_name(rng)
+            .ok_or("the policy can't make a user name")?;
+        return Ok((name, email, made));
+    }
+    let dotted = || person.name.trim().to_lowercase().replace(' ', ".");
+    let chosen = person.user_name.clone().unwrap_or_else(dotted);
+    let shortest = policy.user_name.min_length.get() as usize;
+    let user_name = UserName::parse(&chosen, shortest).map_err(wrong("--user-name"))?;
+    Ok((name, email, user_name))
+}
+
+/// A random password that the portal's rules allow: some 100 bits.
+fn one_time_password(user_name: &UserName, policy: &Policy, rng: &mut impl Rng) -> Sensitive {
+    const GROUPS: [&[u8]; 3] = [
+        b"abcdefghjkmnpqrstuvwxyz",
+        b"ABCDEFGHJKLMNPQRSTUVWXYZ",
+        b"23456789",
+    ];
+    let length = (policy.password.min_length.get() as usize).max(20);
+    loop {
+        let made: String = (0..length)
+            .map(|i| match i % 6 {
+                5 => '-',
+                _ => {
+                    let group = GROUPS[rng.random_range(0..GROUPS.len())];
+                    char::from(group[rng.random_range(0..group.len())])
+                }
+            })
+            .collect();
+        // All but never refused: it holds a digit, letters of both cases and a symbol.
+        if let Ok(password) = password::check(&made, Some(user_name.as_str()), &policy.password) {
+            return password;
+        }
+    }
+}

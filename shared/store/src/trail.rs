@@ -1,0 +1,406 @@
+//! The audit trail: how an entry lies in its table, and how entries are found again (EX-02, UX-11).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::BASE64URL_NOPAD;
+use futures::future;
+use jiff::Timestamp;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome, kept_until};
+use vestibule_domain::ids::{AccountId, AuditId, OrganisationId, PortalId};
+use vestibule_domain::record::Mac;
+use vestibule_domain::text::Sensitive;
+use vestibule_secrets::{Keyring, Purpose};
+
+use crate::item::{self, Item};
+use crate::keys::{self, Key};
+use crate::read::Page;
+use crate::tables::{AUDIT_INDEXES, AUDIT_TTL};
+use crate::{Store, Unavailable};
+
+/// Over how many partitions a portal's day is spread, so that a busy day has room.
+pub(crate) const SHARDS: u8 = 16;
+
+/// The code of an entry, made at the moment of writing.
+const MAC: &str = "mac";
+
+/// The partition of a portal's day (UTC).
+pub(crate) fn partition(portal: &PortalId, at: Timestamp, shard: u8) -> String {
+    format!("{portal}#{}#{shard:x}", at.strftime("%Y-%m-%d"))
+}
+
+/// A moment as sort keys begin: of one length, so that texts are in the order of time.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Where an entry lies.
+pub(crate) fn key(event: &AuditEvent) -> Key {
+    let shard = event
+        .id
+        .as_str()
+        .as_bytes()
+        .last()
+        .map_or(0, |b| b % SHARDS);
+    Key {
+        pk: partition(&event.portal, event.at, shard),
+        sk: format!("{}#{}", moment(event.at), event.id),
+    }
+}
+
+/// What the code of an entry is bound to: no entry can be moved.
+fn place(key: &Key) -> String {
+    format!("{}/{}", key.pk, key.sk)
+}
+
+/// The item of an entry, with its code.
+pub(crate) fn entry(event: &AuditEvent, keyring: &Keyring) -> Result<Item, Unavailable> {
+    let canonical = Sensitive::new(event.canonical());
+    let mac = keyring.mac(Purpose::AuditEntry, &place(&key(event)), &canonical);
+    lying(event, &mac)
+}
+
+/// The item of an entry with a given code.
+fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
+    let mut item = item::write(key(event), event)?;
+    let mut put = |name: &str, value: String| {
+        item.insert(name.to_owned(), AttributeValue::S(value));
+    };
+    put(
+        MAC,
+        format!("{}.{}", mac.key, BASE64URL_NOPAD.encode(&mac.code)),
+    );
+    let portal = &event.portal;
+    if let Some(organisation) = &event.organisation {
+        put("of_organisation", of(portal, organisation));
+        put("of_action", of_action(portal, organisation, event.action));
+    }
+    let (_, actor) = event.actor.parts();
+    if let Some(actor) = actor {
+        put("of_actor", of(portal, actor));
+    }
+    // Only what may be a user is searched for, and what people do to themselves is found by who
+    // did it.
+    let object = event
+        .object
+        .as_deref()
+        .and_then(|o| AccountId::parse(o).ok());
+    if let Some(object) = object.filter(|o| Some(o) != actor) {
+        put("of_object", of(portal, &object));
+    }
+    let end = kept_until(event.at).as_second();
+    item.insert(AUDIT_TTL.to_owned(), AttributeValue::N(end.to_string()));
+    Ok(item)
+}
+
+fn of(portal: &PortalId, id: &impl std::fmt::Display) -> String {
+    format!("{portal}#{id}")
+}
+
+fn of_action(portal: &PortalId, organisation: &OrganisationId, action: Action) -> String {
+    format!("{portal}#{organisation}#{action}")
+}
+
+/// The entry of an item, if the item is, to the last attribute, what was written: nothing else has
+/// its code, and nothing was added by which it is found or lost.
+pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
+    let event: AuditEvent = item::read(item.clone()).ok()?;
+    let (version, code) = item.get(MAC)?.as_s().ok()?.split_once('.')?;
+    let mac = Mac {
+        key: version.parse().ok()?,
+        code: BASE64URL_NOPAD.decode(code.as_bytes()).ok()?,
+    };
+    let canonical = Sensitive::new(event.canonical());
+    let holds = keyring.verify(&mac, Purpose::AuditEntry, &place(&key(&event)), &canonical);
+    (holds && lying(&event, &mac).ok()? == *item).then_some(event)
+}
+
+/// An entry, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// What it says.
+    pub event: AuditEvent,
+    /// Whether it is, to the last attribute, what this system wrote there (UX-11).
+    pub genuine: bool,
+}
+
+impl AuditEntry {
+    fn of(item: Item, keyring: &Keyring) -> Result<Self, Unavailable> {
+        let genuine = genuine(&item, keyring);
+        if genuine.is_none() {
+            tracing::error!("an entry of the audit trail was altered; verify the trail");
+        }
+        Ok(Self {
+            genuine: genuine.is_some(),
+            event: match genuine {
+                Some(event) => event,
+                None => item::read(item)?,
+            },
+        })
+    }
+}
+
+/// Which entries are wanted, of those that one may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Whose entries.
+    pub of: AuditOf,
+    /// Only what was done so.
+    pub action: Option<Action>,
+    /// Only what ended so.
+    pub outcome: Option<Outcome>,
+    /// Not before this moment.
+    pub from: Timestamp,
+    /// Before this moment.
+    pub until: Timestamp,
+}
+
+/// Whose entries are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditOf {
+    /// All that was done for an organisation.
+    Organisation(OrganisationId),
+    /// What a user did, or had done to them, for one organisation, or for any.
+    User {
+        /// The user.
+        user: AccountId,
+        /// Only for this organisation.
+        organisation: Option<OrganisationId>,
+    },
+}
+
+impl AuditFilter {
+    /// What is left to ask of an entry that an index has found.
+    fn holds_for(&self, event: &AuditEvent) -> bool {
+        let organisation = match &self.of {
+            AuditOf::Organisation(organisation) => Some(organisation),
+            AuditOf::User { organisation, .. } => organisation.as_ref(),
+        };
+        organisation.is_none_or(|o| event.organisation.as_ref() == Some(o))
+            && self.action.is_none_or(|a| a == event.action)
+            && self.outcome.is_none_or(|o| o == event.outcome)
+    }
+
+    /// The index partitions that hold all of them, and little else.
+    fn partitions(&self, portal: &PortalId) -> Vec<Partition> {
+        let [by_organisation, by_action, by_actor, by_object] = AUDIT_INDEXES;
+        match (&self.of, self.action) {
+            (AuditOf::Organisation(organisation), None) => {
+                vec![Partition::new(by_organisation, of(portal, organisation))]
+            }
+            (AuditOf::Organisation(organisation), Some(action)) => {
+                vec![Partition::new(
+                    by_action,
+                    of_action(portal, organisation, action),
+                )]
+            }
+            (AuditOf::User { user, .. }, _) => [by_actor, by_object]
+                .map(|index| Partition::new(index, of(portal, user)))
+                .into(),
+        }
+    }
+}
+
+/// Where a page of the trail begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditCursor(String);
+
+impl AuditCursor {
+    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > 100 {
+            return None;
+        }
+        let sk = String::from_utf8(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?).ok()?;
+        let (at, id) = sk.split_once('#')?;
+        let at_is_one = moment(at.parse().ok()?) == at;
+        (at_is_one && AuditId::parse(id).is_ok()).then_some(Self(sk))
+    }
+}
+
+/// How many entries a page looks at, whatever of them it shows. A search for something rare so
+/// takes more pages, perhaps empty ones, and never a long time for one.
+const LOOKED_AT: usize = 1000;
+
+/// One of the partitions in which a search reads on, the latest first.
+struct Partition {
+    index: &'static str,
+    attribute: &'static str,
+    value: String,
+    read: VecDeque<(String, AuditEntry)>,
+    /// Read on below this sort key.
+    below: Option<String>,
+    exhausted: bool,
+}
+
+impl Partition {
+    fn new((index, attribute): (&'static str, &'static str), value: String) -> Self {
+        Self {
+            index,
+            attribute,
+            value,
+            read: VecDeque::new(),
+            below: None,
+            exhausted: false,
+        }
+    }
+
+    /// Reads on, where what was read has been used up.
+    async fn read_on(
+        &mut self,
+        store: &Store,
+        (from, until): (&str, &str),
+        at_a_time: i32,
+    ) -> Result<(), Unavailable> {
+        while self.read.is_empty() && !self.exhausted {
+            let below = self.below.as_deref().filter(|below| *below < until);
+            let until = below.unwrap_or(until);
+            if until < from {
+                self.exhausted = true;
+                break;
+            }
+            let got = store
+                .db
+                .query()
+                .table_name(&store.tables.audit)
+                .index_name(self.index)
+                .key_condition_expression("#of = :of AND sk BETWEEN :from AND :until")
+                .expression_attribute_names("#of", self.attribute)
+                .expression_attribute_values(":of", AttributeValue::S(self.value.clone()))
+                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+                .expression_attribute_values(":until", AttributeValue::S(until.to_owned()))
+                .scan_index_forward(false)
+                .limit(at_a_time)
+                .send()
+                .await
+                .map_err(Unavailable::call)?;
+            self.exhausted = got.last_evaluated_key.is_none();
+            for found in got.items.unwrap_or_default() {
+                let sk = found.get("sk").and_then(|v| v.as_s().ok()).cloned();
+                let sk = sk.ok_or_else(|| Unavailable::corrupt("an entry's key"))?;
+                // What comes up to a sort key includes it.
+                if self.below.as_ref() != Some(&sk) {
+                    self.read
+                        .push_back((sk, AuditEntry::of(found, &store.keyring)?));
+                }
+            }
+            self.below = self
+                .read
+                .back()
+                .map(|(sk, _)| sk.clone())
+                .or(self.below.take());
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Puts an entry about something read on the trail; what is changed is recorded by
+    /// [`Store::commit`].
+    ///
+    /// # Errors
+    /// [`Unavailable`]; then what was to be read must not be shown.
+    pub async fn record(&self, event: &AuditEvent) -> Result<(), Unavailable> {
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.audit)
+            .set_item(Some(entry(event, &self.keyring)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(()),
+            // Nobody else has this identifier: an answer was lost, and this is the second try.
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(e) => Err(Unavailable::call(e)),
+        }
+    }
+
+    /// A page of the trail, the latest first. It costs in proportion to the entries of the
+    /// organisation's action, the organisation or the user, whichever is asked for, and looks at
+    /// no more than a thousand: it may hold fewer than `limit`, though there are more.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn audit(
+        &self,
+        portal: &PortalId,
+        filter: &AuditFilter,
+        cursor: Option<&AuditCursor>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>, Unavailable> {
+        let mut partitions = filter.partitions(portal);
+        for partition in &mut partitions {
+            partition.below = cursor.map(|c| c.0.clone());
+        }
+        let (from, until) = (moment(filter.from), moment(filter.until));
+        let at_a_time = i32::try_from(limit + 2).unwrap_or(i32::MAX);
+        let mut items = Vec::new();
+        let mut last = None;
+        for looked_at in 0.. {
+            future::try_join_all(
+                partitions
+                    .iter_mut()
+                    .map(|p| p.read_on(self, (&from, &until), at_a_time)),
+            )
+            .await?;
+            let next = partitions
+                .iter_mut()
+                .filter(|p| !p.read.is_empty())
+                .max_by(|a, b| a.read[0].0.cmp(&b.read[0].0))
+                .and_then(|p| p.read.pop_front());
+            let Some((sk, entry)) = next else {
+                return Ok(Page { items, next: None });
+            };
+            if items.len() == limit || looked_at == LOOKED_AT {
+                let next = last.map(|sk: String| BASE64URL_NOPAD.encode(sk.as_bytes()));
+                return Ok(Page { items, next });
+            }
+            if last.as_ref() != Some(&sk) && filter.holds_for(&entry.event) {
+                items.push(entry);
+            }
+            last = Some(sk);
+        }
+        Ok(Page { items, next: None })
+    }
+
+    /// The user names of the accounts that are named in these entries, removed accounts included.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn user_names_in(
+        &self,
+        portal: &PortalId,
+        entries: &[AuditEntry],
+    ) -> Result<BTreeMap<String, String>, Unavailable> {
+        let named = entries.iter().flat_map(|AuditEntry { event: e, .. }| {
+            // Whom somebody searched for need not be anybody of theirs (BL-17).
+            let searched = matches!(e.action, Action::SearchAudit | Action::DownloadAudit);
+            let object = e.object.as_deref().filter(|_| !searched);
+            let object = object.and_then(|o| AccountId::parse(o).ok());
+            let actor = match &e.actor {
+                Actor::Account(id) => Some(id.clone()),
+                // Staff of the plan have their accounts on another portal.
+                Actor::HelpDesk(_) | Actor::Unknown | Actor::System => None,
+            };
+            [actor, object].into_iter().flatten()
+        });
+        let wanted: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut names = BTreeMap::new();
+        // A call fetches at most a hundred items.
+        for some in wanted.chunks(100) {
+            let keys = some.iter().map(|id| keys::account(portal, id)).collect();
+            for found in self.batch(keys).await? {
+                let text = |name: &str| found.get(name)?.as_s().ok().cloned();
+                names.extend(text("id").zip(text("user_name")));
+            }
+        }
+        Ok(names)
+    }
+}

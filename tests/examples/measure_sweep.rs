@@ -1,0 +1,183 @@
+//! What a sweep costs with a thousand accounts due among ever more that are not, beside a scan of them all.
+//!
+//! `cargo run --release -p vestibule-tests --example measure_sweep -- 10000 100000`
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement looks at the clock"
+)]
+
+use std::time::Instant;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures::StreamExt;
+use jiff::SignedDuration;
+use vestibule_domain::account::Account;
+use vestibule_domain::clockwork::{self, What};
+use vestibule_domain::ids::PortalId;
+use vestibule_inactivity_sweep::Run;
+use vestibule_local::Options;
+use vestibule_store::due::SHARDS;
+use vestibule_tests::meter::Meter;
+use vestibule_tests::people::{agent, with};
+use vestibule_tests::{Item, World, options};
+
+/// How many accounts are due to be disabled.
+const DUE: usize = 1000;
+
+fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+#[tokio::main]
+async fn main() {
+    println!(
+        "accounts | done | accounts read per account acted on | index keys read | Query | read units | sweep | memory at the peak | scan: items read | read units | scan"
+    );
+    for count in std::env::args().skip(1) {
+        measure(count.parse().unwrap()).await;
+    }
+}
+
+async fn measure(count: usize) {
+    let meter = Meter::default();
+    let world = World::with(Options {
+        interceptors: vec![meter.interceptor()],
+        ..options()
+    })
+    .await;
+    world
+        .register("producer", with(agent(), "/way", "producer"))
+        .await;
+    let all = world.items(&world.instance.tables.main).await;
+    let model = all
+        .into_iter()
+        .find(|i| i["sk"] == text("A"))
+        .expect("the account that was registered");
+    seed(&world, &model, count).await;
+
+    world.pass_days(181);
+    meter.read();
+    let began = Instant::now();
+    let swept = world.instance.sweep(&Run::now(world.now())).await.summary;
+    let took = began.elapsed();
+    let cost = meter.read();
+    assert_eq!((swept.count(What::Disable), swept.failed), (DUE as u64, 0));
+
+    let began = Instant::now();
+    let (read, units) = scan(&world).await;
+    println!(
+        "{count} | {} | {:.2} | {DUE} | {} | {} | {:.1?} | {} | {read} | {units} | {:.1?}",
+        swept.count(What::Disable),
+        swept.accounts_read as f64 / swept.count(What::Disable) as f64,
+        cost.calls.get("Query").copied().unwrap_or(0),
+        cost.reads,
+        took,
+        peak(),
+        began.elapsed(),
+    );
+}
+
+/// Copies of an account: a thousand that have not signed in for 181 days when the sweep runs, the others
+/// with a last sign-in on one of the 166 days before it.
+async fn seed(world: &World, model: &Item, count: usize) {
+    let policy = world.instance.app.portals.get("producer").unwrap();
+    let portal = PortalId::parse("producer").unwrap();
+    let items = (0..count).map(|i| {
+        let user_name = format!("user.{i:07}");
+        let id = Account::natural_id(&portal, &user_name);
+        let days_later = if i < DUE { 0 } else { 16 + (i % 165) as i64 };
+        let signed_in = world.now() + SignedDuration::from_hours(24 * days_later);
+        let mut account: Account =
+            serde_json::from_value(plain(model)).expect("an account as it is kept");
+        account.id = id.clone();
+        account.last_sign_in_at = Some(signed_in);
+        for membership in &mut account.memberships {
+            membership.role = vestibule_domain::policy::Role::User;
+        }
+        let due = clockwork::next_due(&account, policy).unwrap();
+        // As the store derives it. The thousand have been warned: what is due for them is the disabling.
+        let due_on = if i < DUE { due.about } else { due.on };
+        let shard = id.as_str().as_bytes()[id.as_str().len() - 1] % SHARDS;
+        let mut item = model.clone();
+        for (name, value) in [
+            ("pk", format!("A#producer#{id}")),
+            ("id", id.to_string()),
+            ("user_name", user_name),
+            ("email", format!("user{i}@example.com")),
+            ("last_sign_in_at", signed_in.to_string()),
+            ("due", format!("account#producer#{shard}")),
+            ("due_on", due_on.to_string()),
+        ] {
+            item.insert(name.to_owned(), text(value));
+        }
+        let role = &mut item.get_mut("memberships").unwrap();
+        if let AttributeValue::L(list) = role
+            && let Some(AttributeValue::M(membership)) = list.first_mut()
+        {
+            membership.insert("role".into(), text("user"));
+        }
+        item
+    });
+    let batches: Vec<Vec<Item>> = {
+        let all: Vec<Item> = items.collect();
+        all.chunks(25).map(<[Item]>::to_vec).collect()
+    };
+    futures::stream::iter(batches)
+        .for_each_concurrent(4, |batch| async {
+            let requests = batch.into_iter().map(|item| {
+                let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
+                WriteRequest::builder().put_request(put).build()
+            });
+            let sent = world
+                .instance
+                .db
+                .batch_write_item()
+                .request_items(&world.instance.tables.main, requests.collect())
+                .send()
+                .await
+                .unwrap();
+            assert!(sent.unprocessed_items.is_none_or(|u| u.is_empty()));
+        })
+        .await;
+}
+
+fn plain(item: &Item) -> serde_json::Value {
+    vestibule_tests::invariants::plain(&AttributeValue::M(item.clone()))
+}
+
+/// What the naive sweep reads: everything.
+async fn scan(world: &World) -> (i32, f64) {
+    let (mut read, mut units, mut start) = (0, 0.0, None);
+    loop {
+        let got = world
+            .instance
+            .db
+            .scan()
+            .table_name(&world.instance.tables.main)
+            .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .unwrap();
+        read += got.scanned_count;
+        units += got
+            .consumed_capacity
+            .and_then(|c| c.capacity_units)
+            .unwrap_or_default();
+        start = got.last_evaluated_key;
+        if start.is_none() {
+            return (read, units);
+        }
+    }
+}
+
+/// The most memory the process has had so far, the embedded DynamoDB included.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM"));
+    line.map_or_else(
+        || "?".into(),
+        |l| l.trim_start_matches("VmHWM:").trim().into(),
+    )
+}

@@ -1,0 +1,297 @@
+//! Many at once from a CSV file (UX-08): a result per row, nothing sent for a wrong one.
+
+use futures::future::join;
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+use vestibule_local::client::Client;
+use vestibule_tests::invariants::invariants;
+use vestibule_tests::people::{PASSWORD, dental, hint};
+use vestibule_tests::{World, code_in, token_in};
+
+/// Sends a file; its status and what was answered.
+pub async fn send(by: &Client, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
+    let request = by.request(Method::POST, path).header(CONTENT_TYPE, kind);
+    let answer = request.body(file.into()).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+async fn invite(by: &Client, file: &str) -> Value {
+    let (status, answer) = send(by, "/invitations.csv", "text/csv", file).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+/// Line, status and first fault of every row.
+fn rows(answer: &Value) -> Vec<(u64, &str, &str)> {
+    let rows = answer["rows"].as_array().unwrap().iter();
+    rows.map(|row| {
+        let fault = row["errors"][0]["detail"].as_str();
+        let detail = row["detail"].as_str().unwrap_or_default();
+        (
+            row["row"].as_u64().unwrap(),
+            row["status"].as_str().unwrap(),
+            fault.unwrap_or(detail),
+        )
+    })
+    .collect()
+}
+
+fn counts(answer: &Value) -> [u64; 4] {
+    ["done", "already", "refused", "try_again"].map(|c| answer[c].as_u64().unwrap())
+}
+
+const PENDING: &str =
+    "This address has a pending invitation. Send that one again, or revoke it first.";
+
+#[tokio::test]
+async fn ux_08_each_row_of_a_file_is_invited_or_told_why_not() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    world
+        .invite(&ruth, "Old", "old@blueheron.example", "user")
+        .await;
+    // As a spreadsheet writes it: byte order mark, CRLF, quotes, an empty line.
+    let file = "\u{feff}email,first_name,role,ends_on,last_name\r\n\
+sam@blueheron.example,Sam,,2026-12-31,\"Lind, Jr.\"\r\n\r\n\
+tess@blueheron.example,Tess,administrator,,Lind\r\n\
+nobody,Una,,,Lind\r\n\
+old@blueheron.example,Old,,,Lind\r\n\
+SAM@blueheron.example,Sam,,,Lind\r\n\
+vic@blueheron.example,Vic,emperor,,Lind\r\n\
+wim@blueheron.example,Wim,,2020-01-01,Lind\r\n\
+xan@blueheron.example,Xan\r\n\
+yul@blueheron.example,,,,Lind\r\n";
+    let answer = invite(&ruth, file).await;
+    assert_eq!(
+        rows(&answer),
+        [
+            (2, "done", ""),
+            (4, "done", ""),
+            (
+                5,
+                "refused",
+                "must be an e-mail address such as name@example.com, in plain ASCII letters"
+            ),
+            (6, "already", PENDING),
+            (7, "refused", "is the address of row 2 too"),
+            (
+                8,
+                "refused",
+                "must be a role, such as user or administrator"
+            ),
+            (9, "refused", "must be today or later"),
+            (10, "refused", "must have 5 cells as the header has, not 2"),
+            (11, "refused", "must not be empty"),
+        ],
+        "{answer}"
+    );
+    assert_eq!(counts(&answer), [2, 1, 6, 0]);
+    let told = world.last_mail_to("sam@blueheron.example").await;
+    assert!(told.text.contains("#token="), "{}", told.text);
+    for nothing in ["vic", "wim", "xan", "yul"] {
+        let address = format!("{nothing}@blueheron.example");
+        assert_eq!(world.mails_to(&address).await.len(), 0, "{nothing}");
+    }
+    let list = ruth.get("/invitations").await.unwrap();
+    let invited = list.body["items"].as_array().unwrap();
+    let sam = invited.iter().find(|i| i["first_name"] == "Sam").unwrap();
+    assert_eq!(
+        (&sam["last_name"], &sam["ends_on"]),
+        (&json!("Lind, Jr."), &json!("2026-12-31"))
+    );
+    assert_eq!(invited.len(), 3);
+
+    // Sent again, mended: whoever was invited is told so, the mended row is invited.
+    let mended = file.replace("nobody", "una@blueheron.example");
+    let answer = invite(&ruth, &mended).await;
+    assert_eq!(counts(&answer), [1, 3, 5, 0], "{answer}");
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
+    let token = token_in(&world.last_mail_to("una@blueheron.example").await);
+    let body = World::acceptance(&token, "Una", "una@blueheron.example", "una.lind");
+    let accepted = world.on("group").post("/invitations/accept", body).await;
+    assert_eq!(accepted.unwrap().status, 201);
+    assert_eq!(counts(&invite(&ruth, &mended).await), [0, 4, 5, 0]);
+    assert_eq!(invariants(&world).await.done("invite"), 4);
+}
+
+#[tokio::test]
+async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let good = "email,first_name,last_name\nsam@blueheron.example,Sam,Lind\n";
+    for (kind, file, status, problem, words) in [
+        (
+            "application/json",
+            good.as_bytes().to_vec(),
+            415,
+            "not-csv",
+            "text/csv",
+        ),
+        (
+            "text/csv",
+            good.replace(',', ";").into_bytes(),
+            400,
+            "invalid-csv",
+            "semicolons",
+        ),
+        (
+            "text/csv",
+            b"email,first_name,last_name\ns@x.example,Zo\xeb,L\n".to_vec(),
+            400,
+            "invalid-csv",
+            "UTF-8",
+        ),
+        (
+            "text/csv",
+            b"email,first_name,last_name\n".to_vec(),
+            400,
+            "invalid-csv",
+            "no rows",
+        ),
+        (
+            "text/csv",
+            vec![],
+            422,
+            "invalid-fields",
+            "is a column that must be there",
+        ),
+        (
+            "text/csv",
+            good.replace("first_name", "forename").into_bytes(),
+            422,
+            "invalid-fields",
+            "is no column of this file",
+        ),
+        (
+            "text/csv",
+            good.replace("first_name", "email").into_bytes(),
+            422,
+            "invalid-fields",
+            "is a column twice",
+        ),
+        (
+            "text/csv",
+            vec![b'x'; 1024 * 1024 + 1],
+            413,
+            "too-large",
+            "1048576 bytes",
+        ),
+        (
+            "text/csv",
+            format!(
+                "email,first_name,last_name\n{}",
+                "a@b.example,A,B\n".repeat(501)
+            )
+            .into_bytes(),
+            413,
+            "too-large",
+            "500 rows",
+        ),
+    ] {
+        let (got, answer) = send(&ruth, "/invitations.csv", kind, file).await;
+        let text = answer.to_string();
+        assert!(
+            got == status && text.contains(&format!("problem:{problem}\"")) && text.contains(words),
+            "{words}: {got} {text}"
+        );
+    }
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
+    // Where people come in another way, the file is for another place, or for none.
+    let (helen, _) = world.provider().await;
+    let (status, answer) = send(&helen, "/invitations.csv", "text/csv", good).await;
+    assert!(
+        status == 409 && answer.to_string().contains("no-invitations"),
+        "{answer}"
+    );
+    let (status, answer) = send(&ruth, "/users.csv", "text/csv", good).await;
+    assert!(
+        status == 409 && answer.to_string().contains("invitations.csv"),
+        "{answer}"
+    );
+    world.register("practice", dental()).await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let (status, answer) = send(&omar, "/users.csv", "text/csv", good).await;
+    assert!(
+        status == 409 && answer.to_string().contains("one by one"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let file = "email,first_name,last_name,services,ends_on\n\
+        kim@lakeside.example,Kim,Lind,claims eligibility,2027-01-31\n\
+        lou@lakeside.example,Lou,Lind,flying,\n\
+        mae@lakeside.example,Mae,Lind,,\n";
+    let (status, answer) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        rows(&answer),
+        [
+            (2, "done", ""),
+            (3, "refused", "\"flying\" is not on offer here"),
+            (4, "done", "")
+        ]
+    );
+    let id = answer["rows"][0]["id"].as_str().unwrap();
+    let kim = helen.get(&format!("/users/{id}")).await.unwrap();
+    assert_eq!(
+        (kim.text_at("/ends_on"), &kim.body["services"]),
+        ("2027-01-31", &json!(["claims", "eligibility"]))
+    );
+    let code = code_in(&world.last_mail_to("kim@lakeside.example").await);
+    let body = json!({ "user_name": kim.text_at("/user_name"), "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let on = world.on("provider");
+    let redeemed = on
+        .post("/registration-codes/redemption", body)
+        .await
+        .unwrap();
+    assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+
+    let (status, again) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!((status, counts(&again)), (200, [0, 2, 1, 0]), "{again}");
+    assert_eq!(world.mails_to("mae@lakeside.example").await.len(), 1);
+    // Removed, they can be added again by the same file.
+    let mae = answer["rows"][2]["id"].as_str().unwrap();
+    let gone = helen
+        .send(Method::DELETE, &format!("/users/{mae}"), None)
+        .await;
+    assert_eq!(gone.unwrap().status, 204);
+    let (_, once_more) = send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(counts(&once_more), [1, 1, 1, 0], "{once_more}");
+    invariants(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ux_08_a_file_that_is_sent_twice_at_once_invites_and_adds_nobody_twice() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let (helen, _) = world.provider().await;
+    let file = (0..40).fold("email,first_name,last_name\n".to_owned(), |file, i| {
+        format!("{file}p{i}@company.example,Pat,Lind\n")
+    });
+    for (by, path, action) in [
+        (&ruth, "/invitations.csv", "invite"),
+        (&helen, "/users.csv", "add_user"),
+    ] {
+        let ((_, one), (_, other)) = join(
+            send(by, path, "text/csv", file.as_str()),
+            send(by, path, "text/csv", file.as_str()),
+        )
+        .await;
+        let [[done, already, refused, again], [d, a, r, t]] = [counts(&one), counts(&other)];
+        assert_eq!((done + d, refused + r), (40, 0), "{path}: {one} {other}");
+        assert_eq!(already + a + again + t, 40, "{path}");
+        assert_eq!(invariants(&world).await.done(action), 40, "{path}");
+    }
+    assert_eq!(
+        world.mails_to("p7@company.example").await.len(),
+        2,
+        "one a portal"
+    );
+}

@@ -1,0 +1,338 @@
+//! Mails that don't arrive: those that SES doesn't take now, those it never will, and those that come
+//! back.
+
+use futures::future::join_all;
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_deliver_mail::Event;
+use vestibule_domain::record::RecordKind;
+use vestibule_local::Options;
+use vestibule_local::client::{Answer, Client};
+use vestibule_local::standins::ses::Fate;
+use vestibule_tests::invariants::{Contents, invariants, text};
+use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::people::{PASSWORD, group_principal, member};
+use vestibule_tests::{World, options, token_in};
+
+const RUTH: &str = "ruth@blueheron.example";
+const MARIA: &str = "maria@example.com";
+
+/// How many mails stand in a state.
+async fn in_state(world: &World, state: &str) -> usize {
+    let all = Contents::of(world).await;
+    let mails = all.messages.values();
+    mails
+        .filter(|m| text(m, "/channel") == "mail" && text(m, "/state") == state)
+        .count()
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_time() {
+    let world = World::new().await;
+    world.instance.inbox.set_fate(MARIA, Some(Fate::Throttled));
+    world.register("member", member()).await;
+    world.register("group", group_principal()).await;
+    world.instance.settle().await.unwrap();
+    assert_eq!(world.instance.inbox.to(RUTH).len(), 2, "the others leave");
+    assert!(world.instance.inbox.to(MARIA).is_empty());
+
+    // Each wait ends at its own minute, not before.
+    for minutes in [1, 2, 4, 8] {
+        let tries = async || {
+            let all = Contents::of(&world).await;
+            let waits = all
+                .messages
+                .values()
+                .find(|m| text(m, "/channel") == "mail" && text(m, "/state") == "pending");
+            waits.unwrap()["tries"].as_u64().unwrap()
+        };
+        let before = tries().await;
+        world.pass(SignedDuration::from_secs(60 * minutes - 1));
+        world.instance.deliver_pending().await.unwrap();
+        assert_eq!(tries().await, before, "{minutes}");
+        world.pass(SignedDuration::from_secs(1));
+        world.instance.deliver_pending().await.unwrap();
+        assert_eq!(tries().await, before + 1, "{minutes}");
+    }
+    world.instance.inbox.set_fate(MARIA, None);
+    world.pass(SignedDuration::from_mins(16));
+    assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
+    assert_eq!(world.instance.inbox.to(MARIA).len(), 1);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn after_three_days_a_mail_is_given_up_and_says_nothing_any_more() {
+    let world = World::new().await;
+    world.instance.inbox.set_down(true);
+    world.register("member", member()).await;
+    world.instance.settle().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            (
+                in_state(&world, "pending").await,
+                in_state(&world, "failed").await
+            ),
+            (1, 0)
+        );
+        world.pass_days(1);
+        world.instance.deliver_pending().await.unwrap();
+    }
+    assert_eq!(
+        (
+            in_state(&world, "pending").await,
+            in_state(&world, "failed").await
+        ),
+        (0, 1)
+    );
+    world.instance.inbox.set_down(false);
+    world.pass_days(1);
+    assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);
+    assert!(world.instance.inbox.is_empty());
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn a_mail_tells_ses_nothing_but_its_identifier() {
+    let world = World::new().await;
+    world.register("member", member()).await;
+    let mail = world.last_mail_to(MARIA).await;
+    let all = Contents::of(&world).await;
+    let id = mail.tags["outbox"].clone();
+    assert_eq!(mail.tags.len(), 1);
+    assert!(all.messages.contains_key(&format!("X#{id}")), "{id}");
+}
+
+/// Asks for another address.
+async fn change(user: &Client, body: &Value) -> Answer {
+    user.send(Method::PUT, "/me/email", Some(body))
+        .await
+        .unwrap()
+}
+
+/// A group's principal whose mails come back.
+async fn bounced() -> World {
+    let world = World::new().await;
+    world.instance.inbox.set_fate(RUTH, Some(Fate::Bounces));
+    world.register("group", group_principal()).await;
+    world.instance.settle().await.unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is_sent() {
+    let world = bounced().await;
+    let (ruth, session) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    let me = ruth.get("/me").await.unwrap();
+    let users = ruth.get("/users").await.unwrap();
+    let user = ruth
+        .get(&format!("/users/{}", me.text_at("/id")))
+        .await
+        .unwrap();
+    for (answer, at) in [(&session, ""), (&me, ""), (&users, "/items/0"), (&user, "")] {
+        let said = answer.body.pointer(&format!("{at}/email_undeliverable"));
+        assert_eq!(
+            said,
+            Some(&json!({ "kind": "bounced", "since": "2026-11-23T15:00:00Z" })),
+            "{}",
+            answer.text
+        );
+    }
+    assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);
+
+    // Even where mails would arrive again, none is sent but the one that asks.
+    world.instance.inbox.set_fate(RUTH, None);
+    let forgot = json!({ "user_name": "ruth.okafor" });
+    assert_eq!(
+        world
+            .on("group")
+            .post("/password-resets", forgot)
+            .await
+            .unwrap()
+            .status,
+        202
+    );
+    world.instance.settle().await.unwrap();
+    world.instance.settle().await.unwrap();
+    assert!(world.mails_to(RUTH).await.is_empty());
+    let again = json!({ "email": RUTH, "password": PASSWORD });
+    assert_eq!(change(&ruth, &again).await.status, 202);
+    let mails = world.mails_to(RUTH).await;
+    assert_eq!(mails.len(), 1, "the one that asks, and no other");
+    let token = json!({ "token": token_in(&mails[0]) });
+    assert_eq!(
+        world
+            .on("group")
+            .post("/email-confirmations", token)
+            .await
+            .unwrap()
+            .status,
+        204
+    );
+    let me = ruth.get("/me").await.unwrap();
+    assert_eq!(me.body.get("email_undeliverable"), None, "{}", me.text);
+    let refused = change(&ruth, &again).await;
+    assert_eq!(
+        refused.status, 422,
+        "an address that works needs no second confirmation"
+    );
+    world
+        .on("group")
+        .post("/password-resets", json!({ "user_name": "ruth.okafor" }))
+        .await
+        .unwrap();
+    world.instance.settle().await.unwrap();
+    assert_eq!(world.mails_to(RUTH).await.len(), 2);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn bl_12_another_address_takes_the_mark_away() {
+    let world = bounced().await;
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let body = json!({ "email": "ruth@new.example", "password": PASSWORD });
+    assert_eq!(change(&ruth, &body).await.status, 202);
+    let token = token_in(&world.last_mail_to("ruth@new.example").await);
+    assert_eq!(
+        world
+            .on("group")
+            .post("/email-confirmations", json!({ "token": token }))
+            .await
+            .unwrap()
+            .status,
+        204
+    );
+    let me = ruth.get("/me").await.unwrap();
+    assert_eq!(
+        (me.text_at("/email"), me.body.get("email_undeliverable")),
+        ("ruth@new.example", None)
+    );
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
+    for (fate, kind, arrived) in [
+        (Fate::Complained, Some("complained"), 1),
+        (Fate::Rejected, Some("refused"), 0),
+        (Fate::BouncesForNow, None, 0),
+    ] {
+        let world = World::new().await;
+        world.instance.inbox.set_fate(MARIA, Some(fate));
+        world.register("member", member()).await;
+        assert_eq!(world.mails_to(MARIA).await.len(), arrived, "{fate:?}");
+        let maria = world.sign_in("member", "maria.alvarez").await;
+        let me = maria.get("/me").await.unwrap();
+        let said = me
+            .body
+            .pointer("/email_undeliverable/kind")
+            .and_then(Value::as_str);
+        assert_eq!(said, kind, "{fate:?}");
+        // Only what bounced for good keeps mails back.
+        world.instance.inbox.set_fate(MARIA, None);
+        assert_eq!(
+            maria.post("/pin/letter", json!({})).await.unwrap().status,
+            201
+        );
+        assert_eq!(world.mails_to(MARIA).await.len(), arrived + 1, "{fate:?}");
+        invariants(&world).await;
+    }
+}
+
+const GROUP: &str =
+    "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
+
+/// A principal whose mails have come back, and the report of it, which nobody has brought yet.
+async fn reported(meddler: &Meddler) -> (World, Value) {
+    let world = World::empty(Options {
+        interceptors: vec![meddler.interceptor()],
+        ..options()
+    })
+    .await;
+    world.import(RecordKind::Group, GROUP).await;
+    world.instance.inbox.set_fate(RUTH, Some(Fate::Bounces));
+    world.register("group", group_principal()).await;
+    world.instance.deliver_pending().await.unwrap();
+    let report = world.instance.inbox.take_reports().remove(0);
+    (world, report)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_comes_twice_or_at_once_marks_once() {
+    let (world, report) = reported(&Meddler::default()).await;
+    let take = || {
+        world
+            .instance
+            .courier
+            .take(Event::parse(report.clone()).unwrap())
+    };
+    for taken in join_all((0..5).map(|_| take())).await {
+        taken.unwrap();
+    }
+    take().await.unwrap();
+    assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);
+}
+
+#[tokio::test]
+async fn a_report_is_noted_once_whatever_fails() {
+    for fault in Fault::ALL {
+        for n in 0.. {
+            let meddler = Meddler::default();
+            let (world, report) = reported(&meddler).await;
+            meddler.arm(n, fault);
+            let taken = world
+                .instance
+                .courier
+                .take(Event::parse(report.clone()).unwrap())
+                .await;
+            let (calls, suffered) = meddler.disarm();
+            invariants(&world).await;
+            if taken.is_err() {
+                // Lambda brings it again.
+                world
+                    .instance
+                    .courier
+                    .take(Event::parse(report).unwrap())
+                    .await
+                    .unwrap();
+            }
+            let all = invariants(&world).await;
+            assert_eq!(
+                all.done("mark_undeliverable"),
+                1,
+                "{fault:?} of call {n}, {suffered:?}"
+            );
+            let account = all.accounts.values().next().unwrap();
+            assert_eq!(text(account, "/email_undeliverable/kind"), "bounced");
+            if n == calls {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_on_a_mail_from_elsewhere_marks_nobody() {
+    let (world, report) = reported(&Meddler::default()).await;
+    for tags in [
+        json!({}),
+        json!({ "outbox": [] }),
+        json!({ "outbox": ["x"] }),
+        json!({ "outbox": ["00000000000000000000000000"] }),
+    ] {
+        let mut other = report.clone();
+        other["detail"]["mail"]["tags"] = tags;
+        world
+            .instance
+            .courier
+            .take(Event::parse(other).unwrap())
+            .await
+            .unwrap();
+    }
+    assert_eq!(invariants(&world).await.done("mark_undeliverable"), 0);
+}

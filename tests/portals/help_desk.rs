@@ -1,0 +1,1037 @@
+//! What the plan's help desk does for the people of the portals, and what it can't (UX-12).
+
+use futures::future::{join, join_all};
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_local::first_staff::{self, FirstStaff};
+use vestibule_tests::invariants::invariants;
+use vestibule_tests::people::{
+    HelpDesk, PASSWORD, dental, group_principal, hint, member, provider, with,
+};
+use vestibule_tests::{Item, World, code_in, fault, pin_in, token_in};
+
+const WHY: &str = "The owner called, case 4711";
+
+async fn put(client: &Client, path: &str, body: Value) -> Answer {
+    client.send(Method::PUT, path, Some(&body)).await.unwrap()
+}
+
+fn because() -> Value {
+    json!({ "reason": WHY })
+}
+
+/// The id of the only account that is found.
+async fn find(staff: &Client, portal: &str, by: &str, what: &str) -> String {
+    let found = search(staff, portal, by, what).await;
+    assert_eq!(found.status, 200, "{}", found.text);
+    let items = found.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{}", found.text);
+    items[0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn search(staff: &Client, portal: &str, by: &str, what: &str) -> Answer {
+    let body = with(json!({ "portal": portal }), &format!("/{by}"), what);
+    staff.post("/accounts/search", body).await.unwrap()
+}
+
+/// The acts of the help desk that a body without anything but a reason is enough for.
+const ACTS: [&str; 6] = [
+    "pin",
+    "registration-code",
+    "password-reset",
+    "unlock",
+    "reinstatement",
+    "removal",
+];
+
+async fn id_of(client: &Client) -> String {
+    client.get("/me").await.unwrap().text_at("/id").to_owned()
+}
+
+fn text<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+/// The entries of an action, each as portal, kind and id of the actor, object, outcome and why.
+async fn trail(world: &World, action: &str) -> Vec<[String; 6]> {
+    let mut entries: Vec<_> = world
+        .items(&world.instance.tables.audit)
+        .await
+        .into_iter()
+        .filter(|e| text(e, "action") == Some(action))
+        .collect();
+    entries.sort_by_key(|e| text(e, "at").unwrap().to_owned());
+    let of = |e: &Item, name: &str| text(e, name).unwrap_or_default().to_owned();
+    entries
+        .iter()
+        .map(|e| {
+            let actor = e["actor"].as_m().unwrap();
+            [
+                of(e, "portal"),
+                of(actor, "kind"),
+                of(actor, "id"),
+                of(e, "object"),
+                of(e, "outcome"),
+                of(e, "justification"),
+            ]
+        })
+        .collect()
+}
+
+/// That the help desk's agent has done this to an account, once, for the reason given, and that it is on
+/// the trail of the account's portal.
+async fn is_on_the_trail(world: &World, desk: &HelpDesk, action: &str, portal: &str, id: &str) {
+    let agent = id_of(&desk.agent).await;
+    let by_desk: Vec<_> = trail(world, action)
+        .await
+        .into_iter()
+        .filter(|e| e[1] == "help_desk")
+        .collect();
+    let expected = [portal, "help_desk", &agent, id, "done", WHY].map(str::to_owned);
+    assert_eq!(by_desk, [expected], "{action}");
+}
+
+#[tokio::test]
+async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let user_name = world.register("provider", provider()).await;
+    let user_name = user_name.text_at("/user_name");
+    let helen = world.sign_in("provider", user_name).await;
+    let lost = pin_in(&world.last_letter().await, 4);
+
+    // Her own "issue new PIN" is refused, and names who does it.
+    let refused = helen.post("/pin/letter", json!({})).await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
+    let id = find(&desk.agent, "provider", "user_name", user_name).await;
+    let path = format!("/accounts/provider/{id}/pin");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(done.text_at("/memberships/0/letter/status"), "posted");
+    assert_eq!(
+        done.text_at("/memberships/0/letter/arrives_by"),
+        "2026-12-01"
+    );
+
+    let letters = world.letters().await;
+    let fresh = pin_in(letters.iter().find(|l| !l.contains(&lost)).unwrap(), 4);
+    assert!(
+        !done.text.contains(&fresh),
+        "nobody reads the PIN but its owner"
+    );
+    let told = world.last_mail_to("helen@lakeside.example").await;
+    assert_eq!(told.subject, "A letter with your new PIN is on its way");
+    assert!(!told.text.contains(WHY) && !told.text.contains(&fresh));
+    let enter = async |pin: &str| {
+        helen
+            .post("/pin/activation", json!({ "pin": pin }))
+            .await
+            .unwrap()
+    };
+    if fresh != lost {
+        assert_eq!(enter(&lost).await.problem(), "pin-wrong");
+    }
+    assert_eq!(enter(&fresh).await.status, 200);
+    is_on_the_trail(&world, &desk, "reissue_pin", "provider", &id).await;
+
+    // Once it is entered there is nothing to reissue.
+    let late = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!((late.status, late.problem()), (409, "not-awaited"));
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (helen, _) = world.provider().await;
+    let (ivy, lost) = world.added_by(&helen, "Ivy").await;
+    let id = find(&desk.agent, "provider", "email", "IVY@lakeside.example").await;
+    let path = format!("/accounts/provider/{id}/registration-code");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let until = done.text_at("/memberships/0/registration_code_until");
+    assert_eq!(until, "2026-12-23");
+    let fresh = code_in(&world.last_mail_to("ivy@lakeside.example").await);
+    assert!(!done.text.contains(&fresh));
+    let redeem = async |code: &str| {
+        let body = json!({ "user_name": ivy, "registration_code": code, "password": PASSWORD, "hint": hint() });
+        let on = world.on("provider");
+        on.post("/registration-codes/redemption", body)
+            .await
+            .unwrap()
+    };
+    if fresh != lost {
+        assert_eq!(redeem(&lost).await.status, 422, "the older one is dead");
+    }
+    assert_eq!(redeem(&fresh).await.status, 200);
+    let action = "reissue_registration_code";
+    is_on_the_trail(&world, &desk, action, "provider", &id).await;
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let registered = world.register("provider", provider()).await;
+    let user_name = registered.text_at("/user_name");
+    let helen = world.sign_in("provider", user_name).await;
+    let id = registered.text_at("/user_id");
+    let path = format!("/accounts/provider/{id}/subscriptions");
+    let wish = |list: Value| json!({ "reason": WHY, "subscriptions": list });
+
+    let wrong = put(&desk.agent, &path, wish(json!(["gossip"]))).await;
+    assert_eq!((wrong.status, wrong.fields()), (422, vec!["subscriptions"]));
+    let done = put(&desk.agent, &path, wish(json!(["provider_news"]))).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(done.body["subscriptions"], json!(["provider_news"]));
+    let mine = helen.get("/me").await.unwrap();
+    assert_eq!(mine.body["subscriptions"], json!(["provider_news"]));
+    let told = world.last_mail_to("helen@lakeside.example").await;
+    assert_eq!(
+        told.subject,
+        "Your e-news have changed on Harborlight for Providers"
+    );
+    assert!(told.text.contains("Provider News") && !told.text.contains(WHY));
+    is_on_the_trail(&world, &desk, "edit_subscriptions", "provider", id).await;
+
+    // Afterwards they are the owner's own.
+    let pin = pin_in(&world.last_letter().await, 4);
+    let entered = helen.post("/pin/activation", json!({ "pin": pin })).await;
+    assert_eq!(entered.unwrap().status, 200);
+    let late = put(&desk.agent, &path, wish(json!([]))).await;
+    assert_eq!((late.status, late.problem()), (409, "already-activated"));
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_address() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (helen, user_name) = world.provider().await;
+    let id = id_of(&helen).await;
+    let path = format!("/accounts/provider/{id}/password-reset");
+    let before = world.mails_to("helen@lakeside.example").await.len();
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let mails = world.mails_to("helen@lakeside.example").await;
+    assert_eq!(mails.len(), before + 1);
+    let told = &mails[before];
+    assert!(
+        told.text.contains("Provider Services has started"),
+        "{}",
+        told.text
+    );
+    assert!(!told.text.contains(WHY));
+    let token = token_in(told);
+    assert!(!done.text.contains(&token));
+
+    // The link alone is enough, also for who has forgotten the hint answer; and works once.
+    let on = world.on("provider");
+    let asked = on
+        .post("/password-resets/look-up", json!({ "token": token }))
+        .await
+        .unwrap();
+    assert_eq!(asked.body, json!({ "prove_with": ["email"] }));
+    let redeem = async || {
+        let body = json!({ "token": token, "new_password": "Other-Brook-63!" });
+        on.post("/password-resets/redemption", body).await.unwrap()
+    };
+    let redeemed = redeem().await;
+    assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+    // BL-15: it tells the user name too.
+    assert_eq!(redeemed.text_at("/user_name"), user_name);
+    assert_eq!(redeem().await.problem(), "recovery-refused");
+    assert_eq!(helen.get("/me").await.unwrap().status, 401);
+    let (_, signed_in) = on.sign_in(&user_name, "Other-Brook-63!").await.unwrap();
+    assert_eq!(signed_in.status, 201);
+    is_on_the_trail(&world, &desk, "ask_password_reset", "provider", &id).await;
+}
+
+#[tokio::test]
+async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let path = format!("/accounts/member/{id}/password-reset");
+    // On a portal that asks for security answers, who forgot those too gets in this way.
+    assert_eq!(desk.agent.post(&path, because()).await.unwrap().status, 200);
+    let token = token_in(&world.last_mail_to("maria@example.com").await);
+    let redeem = async |token: &str| {
+        let body = json!({ "token": token, "new_password": "Other-Brook-63!" });
+        let on = world.on("member");
+        on.post("/password-resets/redemption", body).await.unwrap()
+    };
+    let forged = format!("vr{}", token.strip_prefix("vh").unwrap());
+    assert_eq!(
+        redeem(&forged).await.status,
+        422,
+        "an own link needs the answers"
+    );
+
+    // Disabled before the link is used: it opens nothing, and there is no new one.
+    world
+        .alter("member", &id, |a| {
+            a.status = vestibule_domain::account::Status::Disabled
+        })
+        .await;
+    assert_eq!(redeem(&token).await.problem(), "recovery-refused");
+    let refused = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "account-disabled")
+    );
+    // Deleted: nowhere.
+    world.alter("member", &id, |a| a.delete()).await;
+    let refused = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "account-deleted")
+    );
+    assert_eq!(redeem(&token).await.problem(), "recovery-refused");
+}
+
+#[tokio::test]
+async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let id = id_of(&sam).await;
+    let status = format!("/users/{id}/status");
+    let disabled = put(&ruth, &status, json!({ "status": "disabled" })).await;
+    assert_eq!(disabled.status, 200);
+    let path = format!("/accounts/group/{id}/reinstatement");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!((done.status, done.text_at("/status")), (200, "active"));
+    let told = world.last_mail_to("sam@blueheron.example").await;
+    assert_eq!(
+        told.subject,
+        "Your access is back on Harborlight for Groups"
+    );
+    assert!(!told.text.contains(WHY));
+    world.sign_in("group", "sam.lind").await;
+    is_on_the_trail(&world, &desk, "reinstate_user", "group", &id).await;
+
+    let gone = ruth
+        .send(Method::DELETE, &format!("/users/{id}"), None)
+        .await;
+    assert_eq!(gone.unwrap().status, 204);
+    let refused = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "account-deleted")
+    );
+    let words = "a deleted one is not reinstated: a new user ID is created";
+    assert!(refused.text.contains(words), "{}", refused.text);
+    let shown = desk
+        .agent
+        .get(&format!("/accounts/group/{id}"))
+        .await
+        .unwrap();
+    assert_eq!((shown.status, shown.text_at("/status")), (200, "deleted"));
+    assert!(shown.body.get("email").is_none(), "{}", shown.text);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn me_09_only_the_help_desk_changes_a_members_user_name() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let path = format!("/accounts/member/{id}/user-name");
+    let wish = |name: &str| json!({ "reason": WHY, "user_name": name });
+    let own = json!({ "user_name": "maria.ruiz" });
+    let refused = maria.send(Method::PATCH, "/me", Some(&own)).await.unwrap();
+    assert_eq!(
+        fault(&refused),
+        (422, "user_name", "is not a field of this request")
+    );
+
+    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let diego = with(
+        with(member(), "/proof", proof),
+        "/user_name",
+        "diego.alvarez",
+    );
+    world.register("member", diego).await;
+    let short = put(&desk.agent, &path, wish("maria")).await;
+    assert_eq!((short.status, short.fields()), (422, vec!["user_name"]));
+    let taken = put(&desk.agent, &path, wish("Diego.Alvarez")).await;
+    assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
+
+    let done = put(&desk.agent, &path, wish("Maria.Ruiz")).await;
+    assert_eq!(
+        (done.status, done.text_at("/user_name")),
+        (200, "Maria.Ruiz")
+    );
+    let told = world.last_mail_to("maria@example.com").await;
+    assert_eq!(
+        told.subject,
+        "Your user name has changed on Harborlight for Members"
+    );
+    assert!(told.text.contains("Maria.Ruiz") && !told.text.contains(WHY));
+    world.sign_in("member", "maria.ruiz").await;
+    let (_, old) = world
+        .on("member")
+        .sign_in("maria.alvarez", PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!((old.status, old.problem()), (401, "sign-in-failed"));
+    assert_eq!(
+        find(&desk.reader, "member", "user_name", "maria.ruiz").await,
+        id
+    );
+    is_on_the_trail(&world, &desk, "rename_user", "member", &id).await;
+
+    // BL-16: what the system made stays.
+    let (helen, _) = world.provider().await;
+    let path = format!("/accounts/provider/{}/user-name", id_of(&helen).await);
+    let fixed = put(&desk.agent, &path, wish("helen.brandt")).await;
+    assert_eq!((fixed.status, fixed.problem()), (409, "name-fixed"));
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    world.register("practice", dental()).await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let body = json!({
+        "first_name": "Max", "last_name": "Lind", "email": "max@riverbend.example",
+        "user_name": "max.lind", "initial_password": "First-Lantern-17", "role": "administrator",
+    });
+    let added = omar.post("/users", body).await.unwrap();
+    let id = added.text_at("/id").to_owned();
+    let (max, _) = world
+        .on("practice")
+        .sign_in("max.lind", "First-Lantern-17")
+        .await
+        .unwrap();
+    let own = omar
+        .send(Method::DELETE, &format!("/users/{id}"), None)
+        .await;
+    assert_eq!(own.unwrap().status, 403, "the provider can't");
+
+    let path = format!("/accounts/practice/{id}/removal");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!((done.status, done.text_at("/status")), (200, "deleted"));
+    assert_eq!(max.get("/me").await.unwrap().status, 401, "at once");
+    let told = world.last_mail_to("max@riverbend.example").await;
+    assert_eq!(
+        told.subject,
+        "Your access has ended on Harborlight Practice Desk"
+    );
+    assert!(told.text.contains("Riverbend Dental") && !told.text.contains(WHY));
+    is_on_the_trail(&world, &desk, "remove_user", "practice", &id).await;
+    let again = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!((again.status, again.problem()), (409, "account-deleted"));
+
+    // No organisation is left without a principal.
+    let path = format!("/accounts/practice/{}/removal", id_of(&omar).await);
+    let last = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!((last.status, last.problem()), (409, "last-principal"));
+    assert_eq!(omar.get("/entitlements").await.unwrap().status, 200);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let ruth = world.group_principal().await;
+    let lost = world
+        .invite(&ruth, "Kim", "kim@blueheron.example", "user")
+        .await;
+    let path = format!("/accounts/group/{}/invitation", id_of(&ruth).await);
+    let to = |email: &str| json!({ "reason": WHY, "email": email });
+    let nobody = desk
+        .agent
+        .post(&path, to("lou@blueheron.example"))
+        .await
+        .unwrap();
+    assert_eq!((nobody.status, nobody.problem()), (404, "not-found"));
+    let done = desk
+        .agent
+        .post(&path, to("kim@blueheron.example"))
+        .await
+        .unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let fresh = token_in(&world.last_mail_to("kim@blueheron.example").await);
+    let accept = async |token: &str| {
+        let body = World::acceptance(token, "Kim", "kim@blueheron.example", "kim.lind");
+        let on = world.on("group");
+        on.post("/invitations/accept", body).await.unwrap().status
+    };
+    assert_eq!((accept(&lost).await, accept(&fresh).await), (404, 201));
+    let used = desk
+        .agent
+        .post(&path, to("kim@blueheron.example"))
+        .await
+        .unwrap();
+    assert_eq!((used.status, used.problem()), (409, "invitation-used"));
+    let id = done.text_at("/id");
+    is_on_the_trail(&world, &desk, "resend_invitation", "group", id).await;
+}
+
+#[tokio::test]
+async fn ux_12_who_is_locked_out_is_let_try_again() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let guess = async |password: &str| {
+        let from = world.on("member").from_source("198.51.100.7");
+        from.sign_in("maria.alvarez", password)
+            .await
+            .unwrap()
+            .1
+            .status
+    };
+    let tries = (0..20).map(|_| guess("Wrong-River-58!"));
+    let refused = join_all(tries).await;
+    assert!(refused.contains(&429), "{refused:?}");
+    assert_eq!(guess(PASSWORD).await, 429);
+    let at = format!("/accounts/member/{id}");
+    let locked = async |staff: &Client| staff.get(&at).await.unwrap().body["locked"].clone();
+    assert_eq!(locked(&desk.reader).await, true);
+
+    let done = desk
+        .agent
+        .post(&format!("{at}/unlock"), because())
+        .await
+        .unwrap();
+    assert_eq!((done.status, &done.body["locked"]), (200, &json!(false)));
+    assert_eq!(locked(&desk.reader).await, false);
+    assert_eq!(guess(PASSWORD).await, 201);
+    let told = world.last_mail_to("maria@example.com").await;
+    assert_eq!(
+        told.subject,
+        "You can try to sign in again on Harborlight for Members"
+    );
+    is_on_the_trail(&world, &desk, "unlock_user", "member", &id).await;
+}
+
+#[tokio::test]
+async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    for (by, what) in [
+        ("user_name", "MARIA.alvarez"),
+        ("email", "Maria@Example.com"),
+        ("number", "100200301"),
+    ] {
+        assert_eq!(find(&desk.reader, "member", by, what).await, id, "{by}");
+    }
+    let shown = desk
+        .reader
+        .get(&format!("/accounts/member/{id}"))
+        .await
+        .unwrap();
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    assert_eq!(shown.text_at("/email"), "m…@example.com");
+    assert_eq!(shown.text_at("/memberships/0/letter/status"), "posted");
+    let pin = pin_in(&world.last_letter().await, 6);
+    for secret in ["maria@", "Maple", "Biscuit", "Heronmere", "1979", &pin] {
+        assert!(!shown.text.contains(secret), "{secret}: {}", shown.text);
+    }
+    let nobody = search(&desk.reader, "member", "user_name", "nobody.here").await;
+    assert_eq!(nobody.body, json!({ "items": [] }));
+    let reader = id_of(&desk.reader).await;
+    let look = |object: &str, outcome: &str| {
+        ["member", "help_desk", &reader, object, outcome, ""].map(str::to_owned)
+    };
+    let mut looks = trail(&world, "look_at_account").await;
+    looks.sort();
+    let mut expected = vec![look("", "refused")];
+    expected.extend((0..4).map(|_| look(&id, "done")));
+    assert_eq!(looks, expected);
+
+    let before = world.items(&world.instance.tables.main).await.len();
+    let at = format!("/accounts/member/{id}");
+    for act in ACTS {
+        let refused = desk
+            .reader
+            .post(&format!("{at}/{act}"), because())
+            .await
+            .unwrap();
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "not-allowed"),
+            "{act}"
+        );
+    }
+    for (act, body) in [
+        (
+            "user-name",
+            json!({ "reason": WHY, "user_name": "maria.ruiz" }),
+        ),
+        (
+            "subscriptions",
+            json!({ "reason": WHY, "subscriptions": [] }),
+        ),
+    ] {
+        let refused = put(&desk.reader, &format!("{at}/{act}"), body).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (403, "not-allowed"),
+            "{act}"
+        );
+    }
+    world.instance.settle().await.unwrap();
+    assert_eq!(world.items(&world.instance.tables.main).await.len(), before);
+    assert_eq!(maria.get("/me").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn ux_12_every_act_names_a_reason() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let id = id_of(&world.member().await).await;
+    let entries = world.items(&world.instance.tables.audit).await.len();
+    for act in ACTS {
+        let path = format!("/accounts/member/{id}/{act}");
+        for (body, detail) in [
+            (json!({}), "is required"),
+            (json!({ "reason": "" }), "must not be empty"),
+            (
+                json!({ "reason": " asap " }),
+                "must be at least 5 characters long",
+            ),
+            (
+                json!({ "reason": "x".repeat(301) }),
+                "must be at most 300 characters long",
+            ),
+            (
+                json!({ "reason": "two\nlines" }),
+                "must not contain control or invisible characters",
+            ),
+        ] {
+            let refused = desk.agent.post(&path, body).await.unwrap();
+            assert_eq!(fault(&refused), (422, "reason", detail), "{act}");
+        }
+    }
+    assert_eq!(
+        world.items(&world.instance.tables.audit).await.len(),
+        entries
+    );
+}
+
+#[tokio::test]
+async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let ids = [
+        id_of(&desk.supervisor).await,
+        id_of(&desk.agent).await,
+        id_of(&desk.reader).await,
+    ];
+    let invitation = json!({ "first_name": "Eve", "last_name": "Lind", "email": "eve@harborlight.example", "role": "help_desk_agent" });
+    for staff in [&desk.agent, &desk.reader] {
+        // A tier manages nobody, itself least.
+        for id in &ids {
+            for role in ["principal", "help_desk_agent", "help_desk_reader"] {
+                let body = json!({ "role": role, "services": [] });
+                let refused = put(staff, &format!("/users/{id}/access"), body).await;
+                assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+            }
+        }
+        for path in ["/invitations", "/users"] {
+            let refused = staff.post(path, invitation.clone()).await.unwrap();
+            assert!(
+                refused.status == 403 || refused.status == 422,
+                "{path}: {}",
+                refused.text
+            );
+        }
+        // Nor are its colleagues accounts to be served.
+        for id in &ids {
+            let path = format!("/accounts/help-desk/{id}");
+            assert_eq!(staff.get(&path).await.unwrap().status, 404);
+        }
+        let found = search(staff, "help-desk", "user_name", "olive.grant").await;
+        assert_eq!((found.status, found.fields()), (422, vec!["portal"]));
+    }
+    // The supervisor manages others, touches no account, and can't change their own role.
+    let own = format!("/users/{}/access", ids[0]);
+    for role in ["help_desk_agent", "help_desk_reader", "principal"] {
+        let refused = put(
+            &desk.supervisor,
+            &own,
+            json!({ "role": role, "services": [] }),
+        )
+        .await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (409, "yourself"),
+            "{role}"
+        );
+    }
+    let maria = id_of(&world.member().await).await;
+    let look = desk
+        .supervisor
+        .get(&format!("/accounts/member/{maria}"))
+        .await
+        .unwrap();
+    assert_eq!((look.status, look.problem()), (403, "not-allowed"));
+    let found = search(&desk.supervisor, "member", "user_name", "maria.alvarez").await;
+    assert_eq!((found.status, found.problem()), (403, "not-allowed"));
+    let act = format!("/accounts/member/{maria}/unlock");
+    let act = desk.supervisor.post(&act, because()).await.unwrap();
+    assert_eq!((act.status, act.problem()), (403, "not-allowed"));
+
+    // What they grant counts from the next request on.
+    let path = format!("/accounts/member/{maria}/unlock");
+    let raised = json!({ "role": "help_desk_agent", "services": [] });
+    let access = format!("/users/{}/access", ids[2]);
+    assert_eq!(
+        desk.reader.post(&path, because()).await.unwrap().status,
+        403
+    );
+    assert_eq!(put(&desk.supervisor, &access, raised).await.status, 200);
+    assert_eq!(
+        desk.reader.post(&path, because()).await.unwrap().status,
+        200
+    );
+    let gone = format!("/users/{}", ids[1]);
+    let gone = desk
+        .supervisor
+        .send(Method::DELETE, &gone, None)
+        .await
+        .unwrap();
+    assert_eq!(gone.status, 204);
+    assert_eq!(desk.agent.post(&path, because()).await.unwrap().status, 401);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let ruth = world.group_principal().await;
+    let id = id_of(&ruth).await;
+    // A session of the help desk is none elsewhere, and the other way round.
+    let (_, staff) = world
+        .on("help-desk")
+        .sign_in("ada.lind", PASSWORD)
+        .await
+        .unwrap();
+    let elsewhere = world.on("group").with_token(staff.text_at("/token"));
+    for path in ["/me", "/users", "/entitlements"] {
+        assert_eq!(elsewhere.get(path).await.unwrap().status, 401, "{path}");
+    }
+    let (_, theirs) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    let here = world.on("help-desk").with_token(theirs.text_at("/token"));
+    assert_eq!(
+        here.get(&format!("/accounts/group/{id}"))
+            .await
+            .unwrap()
+            .status,
+        401
+    );
+    // On their own portal these routes are refused to the highest role.
+    let refused = ruth.get(&format!("/accounts/group/{id}")).await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    let refused = search(&ruth, "group", "user_name", "ruth.okafor").await;
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    // An id of another portal is nobody's on this one.
+    let wrong = desk
+        .agent
+        .get(&format!("/accounts/member/{id}"))
+        .await
+        .unwrap();
+    let never = desk
+        .agent
+        .get(&format!("/accounts/member/{}", "0".repeat(26)))
+        .await
+        .unwrap();
+    assert_eq!((wrong.status, &wrong.text), (404, &never.text));
+    // There is no registering.
+    let body = with(group_principal(), "/way", "group");
+    let refused = world
+        .on("help-desk")
+        .post("/registrations", body)
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 422, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign_in() {
+    let world = World::new().await;
+    let first = |email: &str, name: &str| FirstStaff {
+        portal: None,
+        name: name.into(),
+        email: email.into(),
+        user_name: None,
+    };
+    let app = &world.instance.app;
+    let two = join(
+        first_staff::make(app, first("olive@harborlight.example", "Olive Grant")),
+        first_staff::make(app, first("oscar@harborlight.example", "Oscar Green")),
+    )
+    .await;
+    let (made, refused) = match two {
+        (Ok(made), Err(refused)) | (Err(refused), Ok(made)) => (made, refused),
+        other => panic!("one of two is made: {other:?}"),
+    };
+    assert!(
+        refused.to_string().contains("has a supervisor already"),
+        "{refused}"
+    );
+    let name = &made.user_name;
+    let (staff, answer) = world
+        .on("help-desk")
+        .sign_in(name, made.password.expose())
+        .await
+        .unwrap();
+    assert_eq!(answer.text_at("/next_step"), "change_password");
+    assert_eq!(
+        staff.get("/users").await.unwrap().problem(),
+        "next-step-required"
+    );
+    let all = world.dump().await.join("\n");
+    assert!(!all.contains(made.password.expose()), "it is kept nowhere");
+    let entries = trail(&world, "add_user").await;
+    let [portal, kind, ..] = &entries[0];
+    assert_eq!(
+        (entries.len(), portal.as_str(), kind.as_str()),
+        (1, "help-desk", "system")
+    );
+    invariants(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_the_help_desk_act_on_one_account_at_once_and_one_letter_counts() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let bea = world
+        .desk_staff(&desk.supervisor, "Bea", "help_desk_agent")
+        .await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let path = format!("/accounts/member/{id}/pin");
+    let (one, two) = join(
+        desk.agent.post(&path, because()),
+        bea.post(&path, because()),
+    )
+    .await;
+    assert_eq!((one.unwrap().status, two.unwrap().status), (200, 200));
+    let letters = world.letters().await;
+    assert_eq!(letters.len(), 1, "those before the last are withdrawn");
+    let pin = pin_in(&letters[0], 6);
+    let entered = maria.post("/pin/activation", json!({ "pin": pin })).await;
+    assert_eq!(entered.unwrap().status, 200);
+    assert_eq!(trail(&world, "reissue_pin").await.len(), 2);
+    invariants(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_in_while_being_renamed_is_somebody_whole() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let path = format!("/accounts/member/{id}/user-name");
+    for round in 0..5 {
+        let name = format!("maria.number{round}");
+        let before = maria
+            .get("/me")
+            .await
+            .unwrap()
+            .text_at("/user_name")
+            .to_owned();
+        let on = world
+            .on("member")
+            .from_source(&format!("198.51.100.{round}"));
+        let (renamed, signed_in) = join(
+            put(
+                &desk.agent,
+                &path,
+                json!({ "reason": WHY, "user_name": name }),
+            ),
+            on.sign_in(&before, PASSWORD),
+        )
+        .await;
+        assert_eq!(renamed.status, 200, "{}", renamed.text);
+        let (session, answer) = signed_in.unwrap();
+        assert!([201, 401].contains(&answer.status), "{}", answer.text);
+        if answer.status == 201 {
+            assert_eq!(
+                session.get("/me").await.unwrap().text_at("/user_name"),
+                name
+            );
+        }
+        world.sign_in("member", &name).await;
+        invariants(&world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_are_given_one_user_name_at_once_one_gets_it() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = id_of(&world.member().await).await;
+    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let diego = with(
+        with(member(), "/proof", proof),
+        "/user_name",
+        "diego.alvarez",
+    );
+    let diego = world.register("member", diego).await;
+    let wish = json!({ "reason": WHY, "user_name": "the.alvarez" });
+    let paths = [maria.as_str(), diego.text_at("/user_id")]
+        .map(|id| format!("/accounts/member/{id}/user-name"));
+    let (one, two) = join(
+        put(&desk.agent, &paths[0], wish.clone()),
+        put(&desk.agent, &paths[1], wish),
+    )
+    .await;
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
+    invariants(&world).await;
+}
+
+/// The billing agency, whose PIN letter waits for its agreement: its client and id.
+async fn billing_agency(world: &World) -> (Client, String) {
+    let proof = json!({ "provider_id": "PV30005", "tax_id": "007890123" });
+    let body = with(with(provider(), "/way", "billing_agency"), "/proof", proof);
+    let registered = world.register("provider", body).await;
+    let client = world
+        .sign_in("provider", registered.text_at("/user_name"))
+        .await;
+    (client, registered.text_at("/user_id").to_owned())
+}
+
+#[tokio::test]
+async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_posted() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (billing, id) = billing_agency(&world).await;
+    assert_eq!(world.letters().await, Vec::<String>::new());
+    let path = format!("/accounts/provider/{id}/agreements");
+    let signed = |agreement: &str, revision: &str| json!({ "reason": WHY, "agreement": agreement, "revision": revision });
+    let record = async |agreement: &str, revision: &str| {
+        desk.agent
+            .post(&path, signed(agreement, revision))
+            .await
+            .unwrap()
+    };
+    let wrong = record("producer_agreement", "2026-01").await;
+    assert_eq!((wrong.status, wrong.fields()), (422, vec!["agreement"]));
+    let old = record("signatory_agreement", "2025-01").await;
+    assert_eq!((old.status, old.fields()), (422, vec!["revision"]));
+    let done = record("signatory_agreement", "2026-01").await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert_eq!(done.text_at("/memberships/0/letter/status"), "posted");
+    let told = world.last_mail_to("helen@lakeside.example").await;
+    assert_eq!(
+        told.subject,
+        "Your agreement is on file on Harborlight for Providers"
+    );
+    assert!(told.text.contains("Signatory Agreement") && !told.text.contains(WHY));
+    is_on_the_trail(&world, &desk, "record_agreement", "provider", &id).await;
+    let again = record("signatory_agreement", "2026-01").await;
+    assert_eq!((again.status, again.problem()), (409, "not-awaited"));
+
+    let pin = pin_in(&world.last_letter().await, 4);
+    let entered = billing.post("/pin/activation", json!({ "pin": pin })).await;
+    assert_eq!(entered.unwrap().status, 200);
+    // The night's feed, which hasn't heard of it yet, takes nothing away.
+    let feed =
+        vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Provider);
+    let row = feed.lines().find(|l| l.starts_with("PV30005,")).unwrap();
+    let feed = format!("{}\n{row}\n", feed.lines().next().unwrap());
+    world
+        .import(vestibule_domain::record::RecordKind::Provider, &feed)
+        .await;
+    assert_eq!(billing.get("/entitlements").await.unwrap().status, 200);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_again() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let id = id_of(&maria).await;
+    let path = format!("/accounts/member/{id}/record-detachment");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(
+        (done.status, done.text_at("/status")),
+        (200, "deleted"),
+        "{}",
+        done.text
+    );
+    assert_eq!(maria.get("/me").await.unwrap().status, 401);
+    let told = world.last_mail_to("maria@example.com").await;
+    assert_eq!(
+        told.subject,
+        "Your registration was undone on Harborlight for Members"
+    );
+    assert!(told.text.contains("(312) 555-01") && !told.text.contains(WHY));
+    assert_eq!(
+        world.letters().await,
+        Vec::<String>::new(),
+        "the letter is withdrawn"
+    );
+    is_on_the_trail(&world, &desk, "detach_record", "member", &id).await;
+    let again = world.register("member", member()).await;
+    assert_ne!(again.text_at("/user_id"), id);
+
+    // An organisation ends with its only user, and with no other.
+    let ruth = world.group_principal().await;
+    let sam = world.staff(&ruth, "Sam", "user").await;
+    let detach = format!("/accounts/group/{}/record-detachment", id_of(&ruth).await);
+    let refused = desk.agent.post(&detach, because()).await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (409, "others-there"));
+    let none = format!("/accounts/group/{}/record-detachment", id_of(&sam).await);
+    let none = desk.agent.post(&none, because()).await.unwrap();
+    assert_eq!((none.status, none.problem()), (409, "no-record"));
+    let removal = format!("/accounts/group/{}/removal", id_of(&sam).await);
+    assert_eq!(
+        desk.agent.post(&removal, because()).await.unwrap().status,
+        200
+    );
+    assert_eq!(
+        desk.agent.post(&detach, because()).await.unwrap().status,
+        200
+    );
+    world.register("group", group_principal()).await;
+    world.sign_in("group", "ruth.okafor").await;
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let manager = json!({
+        "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
+        "user_name": "pat.novak", "password": PASSWORD,
+    });
+    let id = world.register("practice", manager.clone()).await;
+    let path = format!("/accounts/practice/{}/removal", id.text_at("/user_id"));
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let next = with(
+        with(manager, "/email", "lee@lakeside.example"),
+        "/user_name",
+        "lee.novak",
+    );
+    world.register("practice", next).await;
+    invariants(&world).await;
+}

@@ -1,0 +1,322 @@
+//! What administrators send again for their users: registration codes, reset links, user names.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::people::{PASSWORD, hint};
+use vestibule_tests::{World, code_in, token_in};
+
+async fn id_of(by: &Client, query: &str) -> String {
+    let found = by.get(&format!("/users?query={query}")).await.unwrap();
+    assert_eq!(
+        found.body["items"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        found.text
+    );
+    found.text_at("/items/0/id").to_owned()
+}
+
+async fn send(by: &Client, id: &str, what: &str) -> Answer {
+    by.post(&format!("/users/{id}/{what}"), json!({}))
+        .await
+        .unwrap()
+}
+
+async fn redeem(world: &World, user_name: &str, code: &str) -> Answer {
+    let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let on = world.on("provider");
+    on.post("/registration-codes/redemption", body)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_older_is_dead() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (kim, first) = world.added_by(&helen, "Kim").await;
+    let id = id_of(&helen, &kim).await;
+    // Too often entered wrongly, and nearly too old: the new one has its own tries and term.
+    for _ in 0..5 {
+        redeem(&world, &kim, "RC000000").await;
+    }
+    assert_eq!(redeem(&world, &kim, &first).await.problem(), "code-dead");
+    world.pass_days(29);
+    let (helen, _) = world
+        .on("provider")
+        .sign_in(&helen_name(&helen, &world).await, PASSWORD)
+        .await
+        .unwrap();
+    let sent = send(&helen, &id, "registration-code").await;
+    assert_eq!(
+        (sent.status, sent.text.as_str()),
+        (202, ""),
+        "{}",
+        sent.text
+    );
+    let mail = world.last_mail_to("kim@lakeside.example").await;
+    let second = code_in(&mail);
+    assert!(mail.text.contains(&kim) && second != first, "{}", mail.text);
+    world.pass_days(20);
+    let dead = redeem(&world, &kim, &first).await;
+    assert_eq!((dead.status, dead.problem()), (422, "code-wrong"));
+    assert_eq!(redeem(&world, &kim, &second).await.status, 200);
+
+    // Redeemed: there is nothing to send any more.
+    let (helen, _) = world
+        .on("provider")
+        .sign_in(&helen_name(&helen, &world).await, PASSWORD)
+        .await
+        .unwrap();
+    let nothing = send(&helen, &id, "registration-code").await;
+    assert_eq!(
+        (nothing.status, nothing.problem()),
+        (409, "no-code-awaited")
+    );
+    let all = vestibule_tests::invariants::invariants(&world).await;
+    assert_eq!(all.done("reissue_registration_code"), 1);
+}
+
+/// The user name that the system made for the primary user.
+async fn helen_name(_: &Client, world: &World) -> String {
+    let items = vestibule_tests::invariants::Contents::of(world).await;
+    let helen = items
+        .accounts
+        .values()
+        .find(|a| vestibule_tests::invariants::text(a, "/email") == "helen@lakeside.example");
+    vestibule_tests::invariants::text(helen.unwrap(), "/user_name").to_owned()
+}
+
+#[tokio::test]
+async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the_link() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (kim, code) = world.added_by(&helen, "Kim").await;
+    let id = id_of(&helen, &kim).await;
+    let early = send(&helen, &id, "password-reset").await;
+    assert_eq!((early.status, early.problem()), (409, "not-recoverable"));
+    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
+
+    let before = world.mails_to("helen@lakeside.example").await.len();
+    let sent = send(&helen, &id, "password-reset").await;
+    assert_eq!((sent.status, sent.text.as_str()), (202, ""));
+    let mail = world.last_mail_to("kim@lakeside.example").await;
+    assert!(
+        mail.text
+            .contains("An administrator of Lakeside Family Medicine asked"),
+        "{}",
+        mail.text
+    );
+    assert_eq!(world.mails_to("helen@lakeside.example").await.len(), before);
+    // The portal's other proof is asked of the owner all the same.
+    let redemption = |answer: &str| json!({ "token": token_in(&mail), "hint_answer": answer, "new_password": "Fresh-Kettle-91!" });
+    let on = world.on("provider");
+    let wrong = on
+        .post("/password-resets/redemption", redemption("A red Beetle"))
+        .await
+        .unwrap();
+    assert_eq!((wrong.status, wrong.problem()), (403, "recovery-refused"));
+    let reset = on
+        .post("/password-resets/redemption", redemption("A green Beetle"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (reset.status, reset.text_at("/user_name")),
+        (200, kim.as_str()),
+        "{}",
+        reset.text
+    );
+    let (_, signed_in) = world
+        .on("provider")
+        .sign_in(&kim, "Fresh-Kettle-91!")
+        .await
+        .unwrap();
+    assert_eq!(signed_in.status, 201, "{}", signed_in.text);
+}
+
+#[tokio::test]
+async fn bl_15_an_administrator_has_a_user_name_sent_to_its_owner() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let (kim, code) = world.added_by(&helen, "Kim").await;
+    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
+    let id = id_of(&helen, &kim).await;
+    let sent = send(&helen, &id, "user-name-reminder").await;
+    assert_eq!((sent.status, sent.text.as_str()), (202, ""));
+    let mail = world.last_mail_to("kim@lakeside.example").await;
+    assert!(mail.text.contains(&kim), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewhere() {
+    let world = World::new().await;
+    let (helen, helen_name) = world.provider().await;
+    let (kim, code) = world.added_by(&helen, "Kim").await;
+    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
+    let id = id_of(&helen, &kim).await;
+    let body = json!({ "role": "administrator", "services": [], "group_codes": [] });
+    let path = format!("/users/{id}/access");
+    let raised = helen.send(Method::PUT, &path, Some(&body)).await.unwrap();
+    assert_eq!(raised.status, 200, "{}", raised.text);
+    let kim = world.sign_in("provider", &kim).await;
+    let top = id_of(&kim, &helen_name).await;
+    for what in ["registration-code", "password-reset", "user-name-reminder"] {
+        let above = send(&kim, &top, what).await;
+        assert_eq!(
+            (above.status, above.problem()),
+            (403, "not-allowed"),
+            "{what}"
+        );
+        let oneself = send(&kim, &id, what).await;
+        assert_eq!(
+            (oneself.status, oneself.problem()),
+            (409, "yourself"),
+            "{what}"
+        );
+        let nobody = send(&kim, &"0".repeat(26), what).await;
+        assert_eq!(
+            (nobody.status, nobody.problem()),
+            (404, "not-found"),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherever_one_is_chosen() {
+    const COMMON: &str = "must not be one of the common or leaked passwords, which are tried first";
+    const DRESSED: &str = "must not be a common password with digits or symbols around it";
+    const NAMES: &str = "must not be made of your name, your user name or the name of the portal";
+    let world = World::new().await;
+    let fault_of = |answer: &Answer| {
+        let errors = answer.body["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let detail = errors.first().map(|e| e["detail"].clone());
+        (
+            answer.status,
+            detail.and_then(|d: Value| d.as_str().map(str::to_owned)),
+        )
+    };
+    let refused = |reason: &str| (422, Some(reason.to_owned()));
+    for (password, reason) in [
+        ("password1", COMMON),
+        ("P@ssw0rd", "must hold a digit"),
+        ("Passw0rd", COMMON),
+        ("qwerty123", COMMON),
+        ("1q2w3e4r", COMMON),
+        ("Sunshine2026!", DRESSED),
+        ("12Winter34", DRESSED),
+        ("Dragon!!77", DRESSED),
+        ("aaaaaaa1", "must hold at least four different characters"),
+        ("Okafor-1979", NAMES),
+        ("ruth.okafor1", NAMES),
+        ("2026Harborlight!", NAMES),
+        ("Harborlight-Groups-1", NAMES),
+    ] {
+        let body = vestibule_tests::people::with(
+            vestibule_tests::people::group_principal(),
+            "/password",
+            password,
+        );
+        let answer = world
+            .on("group")
+            .post("/registrations", body)
+            .await
+            .unwrap();
+        if reason == "must hold a digit" {
+            assert_eq!(answer.status, 422, "{password}");
+            continue;
+        }
+        assert_eq!(fault_of(&answer), refused(reason), "{password}");
+    }
+    // Not every word makes a password weak.
+    let ruth = world.group_principal().await;
+    let change = async |current: &str, new: &str| {
+        let body = json!({ "current_password": current, "new_password": new });
+        ruth.send(Method::PUT, "/sessions/current/password", Some(&body))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        fault_of(&change(PASSWORD, "Sunshine2026!").await),
+        refused(DRESSED)
+    );
+    assert_eq!(
+        fault_of(&change(PASSWORD, "Ruth-Okafor-58").await),
+        refused(NAMES)
+    );
+    assert_eq!(change(PASSWORD, "Ruth-Lantern-Meadow-58").await.status, 200);
+
+    // By invitation, with a code, with an initial password, after forgetting one.
+    let ruth = world
+        .on("group")
+        .sign_in("ruth.okafor", "Ruth-Lantern-Meadow-58")
+        .await
+        .unwrap()
+        .0;
+    let token = world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let mut body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
+    body["password"] = "Dragon!!77".into();
+    let answer = world
+        .on("group")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    assert_eq!(fault_of(&answer), refused(DRESSED));
+    let (helen, _) = world.provider().await;
+    let (kim, code) = world.added_by(&helen, "Kim").await;
+    let body = json!({ "user_name": kim, "registration_code": code, "password": "qwerty123", "hint": hint() });
+    let on = world.on("provider");
+    let answer = on
+        .post("/registration-codes/redemption", body)
+        .await
+        .unwrap();
+    assert_eq!(fault_of(&answer), refused(COMMON));
+    world
+        .register("practice", vestibule_tests::people::dental())
+        .await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": "Welcome123" });
+    let answer = omar.post("/users", body).await.unwrap();
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert_eq!(answer.fields(), ["initial_password"]);
+    world.last_mail_to("omar@riverbend.example").await;
+    let forgot = json!({ "user_name": "omar.haddad" });
+    let asked = world.on("practice").post("/password-resets", forgot).await;
+    assert_eq!(asked.unwrap().status, 202);
+    // The request leaves the outbox first, and then the mail that it leads to.
+    world.mails_to("omar@riverbend.example").await;
+    let mail = world.last_mail_to("omar@riverbend.example").await;
+    assert!(mail.text.contains("#token="), "{}", mail.text);
+    let token = token_in(&mail);
+    let body = |new: &str| json!({ "token": token, "new_password": new });
+    let on = world.on("practice");
+    let answer = on
+        .post("/password-resets/redemption", body("Sunshine2026!"))
+        .await
+        .unwrap();
+    assert_eq!(fault_of(&answer), refused(DRESSED));
+    let answer = on
+        .post("/password-resets/redemption", body("Omar-Haddad-58"))
+        .await
+        .unwrap();
+    assert_eq!(
+        fault_of(&answer),
+        refused(NAMES),
+        "only who proved who they are"
+    );
+    let answer = on
+        .post("/password-resets/redemption", body("Fresh-Kettle-91!"))
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.status, 200,
+        "and the link was not used up: {}",
+        answer.text
+    );
+}
