@@ -18,6 +18,7 @@ use vestibule_domain::ids::PortalId;
 use vestibule_inactivity_sweep::Run;
 use vestibule_local::Options;
 use vestibule_store::due::SHARDS;
+use vestibule_tests::measure::{cpu_ms, peak_mib, reset_peak, sizes};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{agent, with};
 use vestibule_tests::{Item, World, options};
@@ -31,18 +32,15 @@ fn text(value: impl ToString) -> AttributeValue {
 
 #[tokio::main]
 async fn main() {
-    println!(
-        "accounts | done | accounts read per account acted on | index keys read | Query | read units | sweep | memory at the peak | scan: items read | read units | scan"
-    );
-    for count in std::env::args().skip(1) {
-        measure(count.parse().unwrap()).await;
-    }
+    let header = "| accounts | done | accounts read per account acted on | index keys read | Query | read units | sweep | CPU | peak memory | scan: items read | read units | scan |";
+    sizes(header, measure).await;
 }
 
-async fn measure(count: usize) {
+async fn measure(count: usize, endpoint: String) {
     let meter = Meter::default();
     let world = World::with(Options {
         interceptors: vec![meter.interceptor()],
+        dynamodb_endpoint: Some(endpoint),
         ..options()
     })
     .await;
@@ -58,23 +56,25 @@ async fn measure(count: usize) {
 
     world.pass_days(181);
     meter.read();
-    let began = Instant::now();
+    reset_peak();
+    let (began, cpu) = (Instant::now(), cpu_ms());
     let swept = world.instance.sweep(&Run::now(world.now())).await.summary;
-    let took = began.elapsed();
+    let (took, cpu, peak) = (began.elapsed(), cpu_ms() - cpu, peak_mib());
     let cost = meter.read();
     assert_eq!((swept.count(What::Disable), swept.failed), (DUE as u64, 0));
 
     let began = Instant::now();
     let (read, units) = scan(&world).await;
     println!(
-        "{count} | {} | {:.2} | {DUE} | {} | {} | {:.1?} | {} | {read} | {units} | {:.1?}",
+        "| {count} | {} | {:.2} | {DUE} | {} | {} | {:.1} s | {:.1} s | {:.0} MiB | {read} | {units} | {:.1} s |",
         swept.count(What::Disable),
         swept.accounts_read as f64 / swept.count(What::Disable) as f64,
         cost.calls.get("Query").copied().unwrap_or(0),
         cost.reads,
-        took,
-        peak(),
-        began.elapsed(),
+        took.as_secs_f64(),
+        cpu / 1000.0,
+        peak,
+        began.elapsed().as_secs_f64(),
     );
 }
 
@@ -119,11 +119,8 @@ async fn seed(world: &World, model: &Item, count: usize) {
         }
         item
     });
-    let batches: Vec<Vec<Item>> = {
-        let all: Vec<Item> = items.collect();
-        all.chunks(25).map(<[Item]>::to_vec).collect()
-    };
-    futures::stream::iter(batches)
+    futures::stream::iter(items)
+        .chunks(25)
         .for_each_concurrent(4, |batch| async {
             let requests = batch.into_iter().map(|item| {
                 let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
@@ -170,14 +167,4 @@ async fn scan(world: &World) -> (i32, f64) {
             return (read, units);
         }
     }
-}
-
-/// The most memory the process has had so far, the embedded DynamoDB included.
-fn peak() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM"));
-    line.map_or_else(
-        || "?".into(),
-        |l| l.trim_start_matches("VmHWM:").trim().into(),
-    )
 }

@@ -1,11 +1,125 @@
-//! The nightly feed of plan records, from S3 to what people see.
+//! The nightly feed of plan records, from S3 to what people see (AG-16, EX-06).
 
-use vestibule_local::instance::{FEEDS, LETTERS};
-use vestibule_tests::World;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
+use vestibule_local::instance::{FEEDS, LETTERS, at_work};
+use vestibule_local::{Options, sample_records};
+use vestibule_tests::inside::Calls;
+use vestibule_tests::invariants::{Contents, invariants};
+use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::people::{agent, dental, member, with};
+use vestibule_tests::{World, options};
+
+/// The header and the first rows of a kind's sample records, those that a test's system holds.
+fn sample(kind: RecordKind) -> Vec<String> {
+    let feed = sample_records::committed(kind);
+    feed.lines().take(11).map(str::to_owned).collect()
+}
+
+fn without_row(kind: RecordKind, begins: &str) -> String {
+    let mut rows = sample(kind);
+    let before = rows.len();
+    rows.retain(|row| !row.starts_with(begins));
+    assert!(rows.len() < before, "{begins} is among them");
+    rows.join("\n")
+}
+
+fn replaced(kind: RecordKind, from: &str, to: &str) -> String {
+    let text = sample(kind).join("\n");
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+fn event(key: &str) -> S3Event {
+    let encoded = key.replace(' ', "+");
+    let record = json!({ "s3": { "bucket": { "name": FEEDS }, "object": { "key": encoded } } });
+    serde_json::from_value(json!({ "Records": [record] })).unwrap()
+}
+
+async fn put(world: &World, key: &str, text: impl Into<String>) {
+    let body = ByteStream::from(text.into().into_bytes());
+    let put = world.instance.s3.put_object().bucket(FEEDS).key(key);
+    put.body(body).send().await.unwrap();
+}
+
+async fn object(world: &World, key: &str) -> Option<String> {
+    let get = world.instance.s3.get_object().bucket(FEEDS).key(key);
+    let body = get.send().await.ok()?.body.collect().await.unwrap();
+    Some(String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn status(world: &World, key: &str) -> Value {
+    let text = object(world, &format!("{key}.status.json")).await.unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The function that imports, under its role.
+struct AtWork(Importer);
+
+impl AtWork {
+    async fn import(
+        &self,
+        key: &str,
+        deadline: Option<Timestamp>,
+        progress: impl FnMut(&Summary),
+    ) -> Result<Outcome, ImportError> {
+        at_work("import-records", self.0.import(key, deadline, progress)).await
+    }
+
+    async fn handle(
+        &self,
+        event: &S3Event,
+        deadline: Option<Timestamp>,
+    ) -> Result<(), ImportError> {
+        at_work("import-records", self.0.handle(event, deadline)).await
+    }
+}
+
+fn importer(world: &World) -> AtWork {
+    AtWork(world.instance.importer())
+}
+
+/// Puts a feed there and imports it; it must be.
+async fn imported(world: &World, key: &str, text: impl Into<String>) -> Summary {
+    put(world, key, text).await;
+    match importer(&world).import(key, None, |_| {}).await {
+        Ok(Outcome::Imported(summary)) => summary,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The plan records, as they lie in the table, but for what is sealed anew each time.
+async fn records(world: &World) -> Vec<String> {
+    let mut all = Contents::of(world).await.records;
+    let mut shown: Vec<_> = all
+        .iter_mut()
+        .map(|record| {
+            record.as_object_mut().unwrap().remove("address");
+            record.to_string()
+        })
+        .collect();
+    shown.sort();
+    shown
+}
+
+fn full(kind: RecordKind, day: u32) -> String {
+    format!("feeds/harbor/{}/2026-11-{day:02}.full.csv", kind.as_str())
+}
+
+fn changes(kind: RecordKind, day: u32) -> String {
+    format!(
+        "feeds/harbor/{}/2026-11-{day:02}.changes.csv",
+        kind.as_str()
+    )
+}
 
 #[tokio::test]
 async fn both_buckets_keep_what_is_put_into_them() {
-    let world = World::empty(vestibule_tests::options()).await;
+    let world = World::empty(options()).await;
     let s3 = &world.instance.s3;
     for bucket in [FEEDS, LETTERS] {
         let key = "harbor/2026-11-23 with spaces.csv";
@@ -29,4 +143,573 @@ async fn both_buckets_keep_what_is_put_into_them() {
         let refused = again.send().await.unwrap_err().into_service_error();
         assert_eq!(refused.meta().code(), Some("PreconditionFailed"));
     }
+}
+
+#[tokio::test]
+async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
+    let world = World::new().await;
+    let principal = world.group_principal().await;
+    let staff = world.staff(&principal, "Sam", "user").await;
+    let codes = async |client: &vestibule_local::client::Client| {
+        client.get("/entitlements").await.unwrap().body["group_codes"].clone()
+    };
+    assert_eq!(codes(&staff).await, json!(["BH01"]));
+    // A group code is gone, the name is another, and there is a group that wasn't there.
+    let kind = RecordKind::Group;
+    let text = replaced(kind, "Blue Heron Manufacturing", "Blue Heron Works").replacen(
+        "BH01;BH02;BH03",
+        "BH02;BH03",
+        1,
+    );
+    let text = format!("{text}\nGR29999,New Mill,001112223,NM01,small_group,,,,,,,\n");
+    let refused = with(
+        vestibule_tests::people::group_principal(),
+        "/proof",
+        json!({ "group_number": "GR29999", "tax_id_last4": "2223" }),
+    );
+    let newcomer = with(
+        with(refused, "/user_name", "nell.mill"),
+        "/email",
+        "nell@newmill.example",
+    );
+    let before = world
+        .on("group")
+        .post("/registrations", newcomer.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        (before.status, before.problem()),
+        (403, "registration-refused")
+    );
+    let summary = imported(&world, &changes(kind, 24), text).await;
+    assert_eq!((summary.saved, summary.unchanged, summary.ended), (2, 9, 0));
+    assert_eq!(codes(&staff).await, json!([]));
+    let me = staff.get("/me").await.unwrap();
+    assert!(me.text.contains("Blue Heron Works"), "{}", me.text);
+    world.register("group", newcomer).await;
+
+    // Changed facts: the old ones don't prove anything any more, the new ones do.
+    let kind = RecordKind::Member;
+    imported(
+        &world,
+        &changes(kind, 24),
+        replaced(kind, "1979-04-12", "1979-04-21"),
+    )
+    .await;
+    let refused = world
+        .on("member")
+        .post("/registrations", member())
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    world
+        .register(
+            "member",
+            with(member(), "/proof/date_of_birth", "1979-04-21"),
+        )
+        .await;
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_they_return() {
+    let world = World::new().await;
+    let kind = RecordKind::Group;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let principal = world.group_principal().await;
+    let staff = world.staff(&principal, "Sam", "user").await;
+    world.instance.settle().await.unwrap();
+    let first = imported(&world, &full(kind, 24), without_row(kind, "GR20001")).await;
+    assert_eq!((first.ended, first.unchanged, first.saved), (1, 9, 0));
+    // The next request finds the session closed; signing in leads no further than the help desk.
+    for (client, name) in [(&principal, "ruth.okafor"), (&staff, "sam.lind")] {
+        let refused = client.get("/entitlements").await.unwrap();
+        assert_eq!(refused.status, 401, "{name}: {}", refused.text);
+        let again = world.sign_in("group", name).await;
+        let refused = again.get("/entitlements").await.unwrap();
+        assert_eq!(
+            (refused.status, refused.text_at("/next_step")),
+            (403, "call_help_desk")
+        );
+        assert!(!refused.text_at("/help_desk/phone").is_empty());
+    }
+    let mail = world.last_mail_to("ruth@blueheron.example").await;
+    insta::assert_snapshot!(vestibule_tests::inside::shown(&mail));
+    let told = world.mails_to("sam@blueheron.example").await.len();
+    // Nobody registers with it.
+    let employer = with(
+        vestibule_tests::people::group_principal(),
+        "/way",
+        "employer",
+    );
+    let refused = world
+        .on("employer")
+        .post("/registrations", employer)
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    invariants(&world).await;
+    // The same feed again tells nobody anything.
+    let outcome = importer(&world).import(&full(kind, 24), None, |_| {}).await;
+    assert!(matches!(outcome, Ok(Outcome::Before)), "{outcome:?}");
+    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), told);
+
+    let back = imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
+    assert_eq!((back.saved, back.unchanged, back.ended), (1, 9, 0));
+    let staff = world.sign_in("group", "sam.lind").await;
+    let open = staff.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (open.status, &open.body["group_codes"]),
+        (200, &json!(["BH01"]))
+    );
+    let mail = world.last_mail_to("sam@blueheron.example").await;
+    assert!(
+        mail.subject.starts_with("Your access is back"),
+        "{}",
+        mail.subject
+    );
+    assert_eq!(invariants(&world).await.done("end_record"), 2);
+}
+
+#[tokio::test]
+async fn ag_16_an_invitation_opens_nothing_when_the_organisations_record_has_ended() {
+    let world = World::new().await;
+    let kind = RecordKind::Group;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let principal = world.group_principal().await;
+    let email = "sam@blueheron.example";
+    let token = world.invite(&principal, "Sam", email, "user").await;
+    imported(&world, &full(kind, 24), without_row(kind, "GR20001")).await;
+    let accept = async || {
+        let body = World::acceptance(&token, "Sam", email, "sam.lind");
+        let on = world.on("group");
+        on.post("/invitations/accept", body).await.unwrap()
+    };
+    let late = accept().await;
+    assert_eq!(
+        (late.status, late.problem()),
+        (410, "invitation-revoked"),
+        "{}",
+        late.text
+    );
+
+    // Nor when it returns: then Sam is invited anew.
+    imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
+    assert_eq!(accept().await.status, 410);
+    let principal = world.sign_in("group", "ruth.okafor").await;
+    let token = world.invite(&principal, "Sam", email, "user").await;
+    let body = World::acceptance(&token, "Sam", email, "sam.lind");
+    let on = world.on("group");
+    let accepted = on.post("/invitations/accept", body).await.unwrap();
+    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    assert_eq!(invariants(&world).await.done("revoke_invitation"), 1);
+}
+
+#[tokio::test]
+async fn ag_16_a_row_can_say_that_a_record_has_ended_and_a_portal_can_let_people_stay() {
+    for (policy, opens) in [("close", 403), ("keep", 200)] {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(options().portals).unwrap() {
+            let path = entry.unwrap().path();
+            let mut text = std::fs::read_to_string(&path).unwrap();
+            if path.ends_with("agent.toml") {
+                text = format!("records.when_ended = \"{policy}\"\n{text}");
+            }
+            std::fs::write(folder.path().join(path.file_name().unwrap()), text).unwrap();
+        }
+        let world = World::with(Options {
+            portals: folder.path().to_owned(),
+            ..options()
+        })
+        .await;
+        world.register("agent", agent()).await;
+        let row = "agent_id,name,first_name,last_name,ssn_last4,agreements,group_codes,ended\nAG10001,,,,,,,yes\nAG77777,,,,,,,yes\n";
+        let summary = imported(&world, &changes(RecordKind::Agent, 24), row).await;
+        assert_eq!((summary.ended, summary.unchanged), (1, 1), "{policy}");
+        let client = world.sign_in("agent", "dana.whitfield").await;
+        assert_eq!(
+            client.get("/entitlements").await.unwrap().status,
+            opens,
+            "{policy}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ag_16_rows_that_are_wrong_are_told_beside_the_feed_and_hold_no_other_back() {
+    let world = World::new().await;
+    let kind = RecordKind::Member;
+    let key = full(kind, 24);
+    let text = replaced(kind, "1979-04-12", "12 April 1979").replacen(
+        "100200302,0,Thomas",
+        "100200302,0,Tom",
+        1,
+    );
+    let summary = imported(&world, &key, text).await;
+    // Whose row is wrong keeps the record as it was.
+    assert_eq!(
+        (
+            summary.rejected,
+            summary.saved,
+            summary.unchanged,
+            summary.ended
+        ),
+        (1, 1, 8, 0)
+    );
+    let rejects = object(&world, &format!("{key}.rejects.csv")).await.unwrap();
+    assert_eq!(
+        rejects,
+        "row,column,reason\n2,date_of_birth,\"must be a date such as 1980-01-31\"\n"
+    );
+    let status = status(&world, &key).await;
+    assert_eq!(
+        (&status["state"], &status["counts"]["rejected"]),
+        (&json!("imported"), &json!(1))
+    );
+    world.register("member", member()).await;
+}
+
+#[tokio::test]
+async fn ag_16_a_full_feed_that_would_end_too_many_is_refused_until_an_operator_accepts_it() {
+    let world = World::new().await;
+    let kind = RecordKind::Provider;
+    let key = full(kind, 24);
+    let header = sample(kind)[0].clone();
+    let before = records(&world).await;
+    put(&world, &key, header.clone()).await;
+    importer(&world).handle(&event(&key), None).await.unwrap();
+    assert_eq!(records(&world).await, before, "nothing was written");
+    let told = status(&world, &key).await;
+    assert_eq!(told["state"], "refused");
+    assert!(
+        told["detail"]
+            .as_str()
+            .unwrap()
+            .contains("it would end 10 of 10"),
+        "{told}"
+    );
+
+    // With the number in the object's metadata it goes through; with a smaller one it doesn't.
+    for (accept, state) in [("9", "refused"), ("10", "imported")] {
+        let put = world.instance.s3.put_object().bucket(FEEDS).key(&key);
+        let body = ByteStream::from(header.clone().into_bytes());
+        put.metadata("accept-ended", accept)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        importer(&world).handle(&event(&key), None).await.unwrap();
+        assert_eq!(status(&world, &key).await["state"], state, "{accept}");
+    }
+    let records = records(&world).await;
+    let of_kind = |r: &&String| r.contains("\"provider\"");
+    let ended = |r: &String| r.contains("\"ended\"");
+    assert_eq!(
+        records.iter().filter(of_kind).filter(|r| ended(r)).count(),
+        10
+    );
+    assert_eq!(records.iter().filter(|r| ended(r)).count(), 10);
+}
+
+#[tokio::test]
+async fn ag_16_feeds_are_imported_in_their_order_and_once() {
+    let world = World::new().await;
+    let kind = RecordKind::Agent;
+    let name = |name: &str| replaced(kind, "Dana Whitfield,", &format!("{name},"));
+    imported(&world, &changes(kind, 25), name("New Name")).await;
+    let now = records(&world).await;
+    // An older one that comes late is refused for good.
+    put(&world, &full(kind, 24), name("Old Name")).await;
+    importer(&world)
+        .handle(&event(&full(kind, 24)), None)
+        .await
+        .unwrap();
+    assert_eq!(status(&world, &full(kind, 24)).await["state"], "refused");
+    assert_eq!(records(&world).await, now);
+    // The same one again does nothing, a correction of it does.
+    let calls = importer(&world)
+        .import(&changes(kind, 25), None, |_| {})
+        .await;
+    assert!(matches!(calls, Ok(Outcome::Before)));
+    let corrected = imported(&world, &changes(kind, 25), name("Right Name")).await;
+    assert_eq!((corrected.saved, corrected.unchanged), (1, 9));
+    // What is no feed is told.
+    for key in [
+        "feeds/harbor/agent/today.csv",
+        "feeds/nowhere/agent/2026-11-26.full.csv",
+    ] {
+        put(&world, key, name("x")).await;
+        let error = importer(&world)
+            .handle(&event(key), None)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ImportError::NoFeed(_) | ImportError::UnknownPlan(_)),
+            "{error}"
+        );
+    }
+    let wrong = changes(kind, 27);
+    put(&world, &wrong, "agent_id,birthday\n").await;
+    importer(&world).handle(&event(&wrong), None).await.unwrap();
+    assert!(
+        status(&world, &wrong).await["detail"]
+            .as_str()
+            .unwrap()
+            .contains("birthday")
+    );
+}
+
+/// A new dental provider outside the network.
+const CLAIMANT: &str =
+    "PV39999,Stillwater Dental,009998887,dental,no,,9 Mill Street,,,Aurora,IL,60505,US";
+
+#[tokio::test]
+async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
+    let world = World::new().await;
+    let kind = RecordKind::Provider;
+    let all = sample(kind).join("\n");
+    // The first feed writes to nobody: the plan has known those providers for long.
+    let first = imported(
+        &world,
+        &full(kind, 23),
+        format!(
+            "{all}\nPV39998,Old Dental,009998886,dental,no,,1 Mill Street,,,Aurora,IL,60505,US"
+        ),
+    )
+    .await;
+    assert_eq!((first.saved, first.letters), (1, 0));
+    // Before the claim there is no provider id, and so no way to register.
+    let claimant = with(
+        dental(),
+        "/proof",
+        json!({ "provider_id": "PV39999", "tax_id": "009998887" }),
+    );
+    let refused = world
+        .on("practice")
+        .post("/registrations", claimant.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    let second = imported(&world, &changes(kind, 24), format!("{}\n{CLAIMANT}\nPV39997,In Network Dental,009998885,dental,yes,,1 Mill Street,,,Aurora,IL,60505,US\n", sample(kind)[0])).await;
+    assert_eq!((second.saved, second.letters), (2, 1));
+    let letters = world.letters().await;
+    assert_eq!(letters.len(), 1);
+    insta::assert_snapshot!(letters[0]);
+    assert!(!letters[0].contains("009998887") && !letters[0].contains("8887"));
+    // Never again: neither by a repetition, nor by a change, nor after an end and a return.
+    for (day, text) in [
+        (25, format!("{}\n{CLAIMANT}", sample(kind)[0])),
+        (
+            26,
+            format!(
+                "{}\n{}",
+                sample(kind)[0],
+                CLAIMANT.replace("9 Mill", "10 Mill")
+            ),
+        ),
+        (27, format!("{},ended\n{CLAIMANT},yes", sample(kind)[0])),
+        (28, format!("{}\n{CLAIMANT}", sample(kind)[0])),
+    ] {
+        assert_eq!(imported(&world, &changes(kind, day), text).await.letters, 0);
+    }
+    assert_eq!(world.letters().await.len(), 1);
+    world.register("practice", claimant).await;
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ex_06_who_has_no_address_is_written_to_when_there_is_one() {
+    let world = World::new().await;
+    let kind = RecordKind::Provider;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let nowhere = "PV39999,Stillwater Dental,009998887,dental,no,,,,,,,,";
+    let header = sample(kind)[0].clone();
+    let none = imported(&world, &changes(kind, 24), format!("{header}\n{nowhere}")).await;
+    assert_eq!(none.letters, 0);
+    let one = imported(&world, &changes(kind, 25), format!("{header}\n{CLAIMANT}")).await;
+    assert_eq!(one.letters, 1);
+}
+
+/// A system with people, and a full feed in the bucket that changes, ends and adds.
+async fn before_the_feed(options: Options) -> (World, String) {
+    let world = World::with(options).await;
+    let kind = RecordKind::Provider;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    world.register("practice", dental()).await;
+    let key = full(kind, 24);
+    let text = without_row(kind, "PV30002").replacen("Oakview Dental Studio", "Oakview", 1);
+    put(&world, &key, format!("{text}\n{CLAIMANT}\n")).await;
+    (world, key)
+}
+
+/// Imports feeds that change all that a feed can, with something that looks at the calls to AWS.
+pub async fn go_through_feeds(observer: &SharedInterceptor) {
+    let observed = Options {
+        observers: vec![observer.clone()],
+        ..options()
+    };
+    let (world, key) = before_the_feed(observed).await;
+    let done = importer(&world).import(&key, None, |_| {}).await;
+    assert!(matches!(done, Ok(Outcome::Imported(_))), "{done:?}");
+    // Oakview has registered.
+    let ended = without_row(RecordKind::Provider, "PV30003");
+    let summary = imported(&world, &full(RecordKind::Provider, 25), ended).await;
+    assert!(summary.accounts > 0);
+    let kind = RecordKind::Agent;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let moved = replaced(kind, "Luis,Ortega,7310,AG10001", "Luis,Ortega,7310,AG10003");
+    imported(&world, &full(kind, 24), moved).await;
+}
+
+async fn end_state(world: &World, what: &str) -> (Vec<String>, usize, usize, usize, usize) {
+    let letters = world.letters().await.len();
+    let mails = world.mails_to("omar@riverbend.example").await.len();
+    let all = invariants(world).await;
+    let said = (all.done("end_record"), all.done("notify_provider"));
+    assert_eq!((letters, said.0, said.1), (1, 1, 1), "{what}");
+    // Keyed codes and ids differ from system to system.
+    let known = [
+        "PV30002",
+        "PV30003",
+        "PV39999",
+        "\"Oakview\"",
+        "\"ended\"",
+        "\"listed\"",
+        "\"to_notify\"",
+        "\"digest\"",
+    ];
+    let mut feed: Vec<String> = records(world)
+        .await
+        .iter()
+        .map(|r| known.map(|k| if r.contains(k) { k } else { "" }).join(" "))
+        .collect();
+    feed.sort();
+    (feed, letters, mails, said.0, said.1)
+}
+
+#[tokio::test]
+async fn ag_16_a_feed_that_is_killed_at_any_call_ends_the_same_when_it_comes_again() {
+    let (world, key) = before_the_feed(options()).await;
+    importer(&world).handle(&event(&key), None).await.unwrap();
+    let right = end_state(&world, "undisturbed").await;
+    let right = &right;
+    let runs = [Fault::Unsent, Fault::AnswerLost].map(|fault| async move {
+        for n in 0.. {
+            let meddler = Meddler::default();
+            let options = Options {
+                interceptors: vec![meddler.interceptor()],
+                ..options()
+            };
+            let (world, key) = before_the_feed(options).await;
+            meddler.arm(n, fault);
+            let first = importer(&world).handle(&event(&key), None).await;
+            let (_, fired) = meddler.disarm();
+            let what = format!("{fault:?} of call {n}, {fired:?}");
+            assert_eq!(first.is_err(), fired.is_some(), "{what}: {first:?}");
+            importer(&world).handle(&event(&key), None).await.unwrap();
+            assert_eq!(&end_state(&world, &what).await, right, "{what}");
+            if fired.is_none() {
+                break;
+            }
+        }
+    });
+    futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn ag_16_two_runs_of_a_feed_at_once_do_it_once() {
+    let (world, key) = before_the_feed(options()).await;
+    let right = {
+        let (world, key) = before_the_feed(options()).await;
+        importer(&world).handle(&event(&key), None).await.unwrap();
+        end_state(&world, "undisturbed").await
+    };
+    let importer = importer(&world);
+    let runs = (0..4).map(|_| importer.import(&key, None, |_| {}));
+    let outcomes = futures::future::join_all(runs).await;
+    assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
+    importer.handle(&event(&key), None).await.unwrap();
+    assert_eq!(end_state(&world, "at once").await, right);
+}
+
+#[tokio::test]
+async fn ag_16_a_run_whose_time_is_over_is_gone_on_with_and_others_wait_for_it() {
+    let world = World::new().await;
+    let kind = RecordKind::Agent;
+    let header = sample(kind)[0].clone();
+    let rows: String = (0..2_500)
+        .map(|n| format!("AG{n:05}X,Agent {n},Ann,Agent,1234,,,,agent\n"))
+        .collect();
+    let key = changes(kind, 24);
+    put(&world, &key, format!("{header}\n{rows}")).await;
+    let importer = importer(&world);
+    let clock = world.instance.app.clock.clone();
+    let deadline = world.now() + SignedDuration::from_secs(60);
+    // Its time is over when 2,100 rows are done; 2,000 of them are noted.
+    let progress = |s: &Summary| {
+        if s.saved == 2_100 {
+            clock.advance(SignedDuration::from_secs(60));
+        }
+    };
+    let stopped = importer
+        .import(&key, Some(deadline), progress)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(stopped, ImportError::OutOfTime(2_100)),
+        "{stopped}"
+    );
+    let next = changes(kind, 25);
+    put(&world, &next, sample(kind).join("\n")).await;
+    let busy = importer.handle(&event(&next), None).await.unwrap_err();
+    assert!(busy.to_string().contains(&key), "{busy}");
+    world.pass(SignedDuration::from_mins(6));
+    let gap = importer.handle(&event(&next), None).await.unwrap_err();
+    assert!(gap.to_string().contains(&key), "{gap}");
+    let Ok(Outcome::Imported(rest)) = importer.import(&key, None, |_| {}).await else {
+        panic!("it goes on");
+    };
+    assert_eq!((rest.rows, rest.saved, rest.unchanged), (2_500, 400, 100));
+    importer.handle(&event(&next), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_row_costs_a_hundredth_of_a_read_when_it_is_as_it_was() {
+    let calls = Calls::default();
+    let world = World::empty(Options {
+        interceptors: vec![calls.interceptor()],
+        ..options()
+    })
+    .await;
+    let kind = RecordKind::Agent;
+    let feed = |name: &str| -> String {
+        let rows: String = (0..300)
+            .map(|n| format!("AG{n:05},{name} {n},Ann,Agent,1234,,,,agent\n"))
+            .collect();
+        format!("{}\n{rows}", sample(kind)[0])
+    };
+    let mut seen = Vec::new();
+    for (what, day, text) in [
+        ("new", 23, feed("Agent")),
+        ("as they were", 24, feed("Agent")),
+        ("changed", 25, feed("Other")),
+    ] {
+        calls.take();
+        imported(&world, &full(kind, day), text).await;
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        for call in calls.take() {
+            *counts.entry(call).or_default() += 1;
+        }
+        seen.push(format!("300 rows, {what}: {counts:?}"));
+    }
+    insta::assert_snapshot!(seen.join("\n"));
 }

@@ -172,6 +172,34 @@ async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
 }
 
 #[tokio::test]
+async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let (helen, _) = world.provider().await;
+    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "ends_on": "2026-11-24" });
+    assert_eq!(helen.post("/users", body).await.unwrap().status, 201);
+    let id = find(&desk.agent, "provider", "email", "kim@lakeside.example").await;
+    let path = format!("/accounts/provider/{id}/registration-code");
+    let done = desk.agent.post(&path, because()).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let until = done.text_at("/memberships/0/registration_code_until");
+    assert_eq!(until, "2026-11-24", "not the code's own thirty days");
+    let told = world.last_mail_to("kim@lakeside.example").await;
+    assert!(told.text.contains("24 November 2026"), "{}", told.text);
+
+    world.wait_until("2026-11-25T06:00:00Z");
+    let agent = world.sign_in("help-desk", "ada.lind").await;
+    let late = agent.post(&path, because()).await.unwrap();
+    assert_eq!(
+        (late.status, late.problem()),
+        (409, "access-over"),
+        "{}",
+        late.text
+    );
+    invariants(&world).await;
+}
+
+#[tokio::test]
 async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     let world = World::new().await;
     let desk = world.help_desk().await;

@@ -237,6 +237,23 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
 }
 
 #[tokio::test]
+async fn ex_11_a_manager_whom_the_help_desk_removes_counts_as_removed() {
+    let practice = Practice::new().await;
+    let desk = practice.world.help_desk().await;
+    assert_eq!(begin(&practice.omar).await.status, 201);
+    let mona = id_of(&practice.managers[0]).await;
+    let path = format!("/accounts/practice/{mona}/removal");
+    let why = json!({ "reason": "The provider asked for it by letter." });
+    let done = desk.agent.post(&path, why).await.unwrap();
+    assert_eq!(done.status, 200, "{}", done.text);
+    let standing = practice.standing().await;
+    let gone = ("mona.lind".to_owned(), "removed".to_owned(), String::new());
+    assert!(standing.contains(&gone), "{standing:?}");
+    assert_eq!(standing.len(), 5);
+    invariants(&practice.world).await;
+}
+
+#[tokio::test]
 async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;

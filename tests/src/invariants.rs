@@ -71,8 +71,8 @@ impl Contents {
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, counters of guesses, the batch of letters.
-                (Some("K" | "G" | "L"), _) => {}
+                // The keyring, counters of guesses, how far feeds are, the batch of letters.
+                (Some("K" | "G" | "F" | "L"), _) => {}
                 _ => panic!("an item of no known kind: {pk} {sk}"),
             }
         }
@@ -327,6 +327,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             let registration = match text(membership, "/gate/gate") {
                 "open" => "registered",
                 "approval" => "awaiting_approval",
+                "record_ended" => "record_ended",
                 _ => "pending",
             };
             let mut row = json!({
@@ -449,9 +450,17 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
         let opened = memberships(account).any(|m| {
             text(m, "/gate/gate") == "open" && m.get("record").is_some_and(|r| !r.is_null())
         });
-        let pin_was_due = all.messages.values().any(|m| {
-            text(m, "/channel") == "letter" && text(m, "/portal") == text(account, "/portal")
-        });
+        // What a letter says is sealed; one that isn't a notification is a PIN's.
+        let portal = text(account, "/portal");
+        let letters = all.messages.values();
+        let letters = letters
+            .filter(|m| text(m, "/channel") == "letter" && text(m, "/portal") == portal)
+            .count();
+        let notified = all
+            .audit
+            .iter()
+            .filter(|e| text(e, "/action") == "notify_provider" && text(e, "/portal") == portal);
+        let pin_was_due = letters > notified.count();
         let alone = all.accounts_on(text(account, "/portal")) == 1;
         if opened
             && pin_was_due

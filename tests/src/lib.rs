@@ -8,6 +8,7 @@
 
 pub mod inside;
 pub mod invariants;
+pub mod measure;
 pub mod meddle;
 pub mod meter;
 pub mod people;

@@ -168,7 +168,12 @@ fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError
             } else {
                 "FeedsBucket/*"
             };
-            Ok(vec![wish(call.name(), bucket.to_owned(), None)])
+            // There is no right of its own to look at an object's head.
+            let action = match call.name() {
+                "HeadObject" => "GetObject",
+                other => other,
+            };
+            Ok(vec![wish(action, bucket.to_owned(), None)])
         }
         "KMS" => Ok(vec![wish(call.name(), "Key".to_owned(), None)]),
         "SES" => {

@@ -320,6 +320,11 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "No address on record",
             "There is no address to post a letter to. The plan's records have to be completed first.",
         ),
+        Refusal::AccessOver => conflict(
+            "access-over",
+            "Access is over",
+            "The last day of this access is over, so a code would open nothing. An administrator of the organisation would have to extend it first.",
+        ),
         Refusal::NoPassword => conflict(
             "no-password",
             "No password yet",

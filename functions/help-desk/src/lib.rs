@@ -140,7 +140,10 @@ impl LetterOfAccount {
                     usable_until: Some(policy.last_day(issue.expires_at).to_string()),
                 })
             }
-            Gate::Open | Gate::Approval | Gate::RegistrationCode { .. } => None,
+            Gate::Open
+            | Gate::Approval
+            | Gate::RegistrationCode { .. }
+            | Gate::RecordEnded { .. } => None,
         }
     }
 }

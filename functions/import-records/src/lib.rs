@@ -1,28 +1,61 @@
-//! The feed of plan records becomes the truth: each row is saved, and what it changes for people
-//! who have registered with it is decided (AG-11, AG-16, BL-10).
+//! The nightly feed of plan records becomes the truth (AG-16): what differs is written, what has
+//! ended is closed, and what follows for people who have registered is decided (AG-11, BL-10, EX-06).
+//!
+//! [`Importer`] takes feeds out of S3, in their order and each to its end, however often a run is
+//! killed or its event repeated. [`import`] only saves rows: sample records, and those of tests.
+
+mod apply;
+mod event;
+mod importer;
+mod reading;
 
 use std::io::Read;
 
-use futures::stream::{self, StreamExt};
-use vestibule_domain::activate::{self, WithheldLetter};
-use vestibule_domain::audit::Origin;
+use serde::Serialize;
 use vestibule_domain::feed::{Feed, FeedError, Reject};
-use vestibule_domain::ids::{AccountId, PortalId};
+use vestibule_domain::feeds::{NoFeed, NotNow};
 use vestibule_domain::policy::Slug;
-use vestibule_domain::record::{NewRecord, RecordKind};
-use vestibule_domain::register::letter_address;
+use vestibule_domain::record::RecordKind;
 use vestibule_http::App;
-use vestibule_store::{CommitError, Unavailable};
+use vestibule_store::Unavailable;
 
-/// What came of a feed.
-#[derive(Debug, Default)]
+pub use event::S3Event;
+pub use importer::{ACCEPT, Importer, Outcome, STATUS};
+
+use apply::{AT_A_TIME, Applying};
+
+/// What has come of a feed so far.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// How many records were saved.
+    /// How many rows there were.
+    pub rows: u64,
+    /// How many records were written, new or changed.
     pub saved: u64,
-    /// How many accounts changed because of them.
+    /// How many were as they should be already.
+    pub unchanged: u64,
+    /// How many have ended.
+    pub ended: u64,
+    /// How many accounts and organisations changed because of them.
     pub accounts: u64,
-    /// The rows that can't be used, with the reason of each.
+    /// How many notification letters go out.
+    pub letters: u64,
+    /// How many rows can't be used.
+    pub rejected: u64,
+    /// The first of them, with the reason of each.
+    #[serde(skip)]
     pub rejects: Vec<Reject>,
+}
+
+/// How many rejected rows are listed. More are counted: a file that is wrong throughout has one fault.
+pub const MOST_REJECTS: usize = 10_000;
+
+impl Summary {
+    fn reject(&mut self, reject: Reject) {
+        self.rejected += 1;
+        if self.rejects.len() < MOST_REJECTS {
+            self.rejects.push(reject);
+        }
+    }
 }
 
 /// Why a feed can't be imported, or not to its end.
@@ -37,15 +70,31 @@ pub enum ImportError {
     /// The store doesn't answer.
     #[error(transparent)]
     Store(#[from] Unavailable),
+    /// S3 doesn't answer, or refuses.
+    #[error("S3 {0}")]
+    S3(String),
+    /// The object is no feed.
+    #[error(transparent)]
+    NoFeed(#[from] NoFeed),
+    /// No portal belongs to the plan.
+    #[error("no portal belongs to the plan {0}")]
+    UnknownPlan(Slug),
+    /// It isn't its turn.
+    #[error("the feed isn't imported: {0}")]
+    NotNow(#[from] NotNow),
+    /// Another run has taken over.
+    #[error("another run has taken this feed over, or a later feed came")]
+    TakenOver,
+    /// The time of this run is over; the next one goes on where it ended.
+    #[error("{0} rows are done; the next run goes on from there")]
+    OutOfTime(u64),
+    /// An account changed again and again while it was looked at.
+    #[error("an account kept changing")]
+    Contended,
 }
 
-/// How many records are saved at a time.
-const AT_A_TIME: usize = 16;
-
-/// How often a change of an account that ran into another one is decided anew.
-const LOOKS: usize = 3;
-
-/// Imports a feed of one kind of record, in flat memory; `progress` hears of each batch.
+/// Saves the rows of a feed of one kind of record, without looking at its turn; `progress` hears of
+/// each batch.
 ///
 /// # Errors
 /// [`ImportError`]; what was saved before stays, and the same feed can be imported again.
@@ -58,12 +107,18 @@ pub async fn import(
 ) -> Result<Summary, ImportError> {
     let mut feed = Feed::open(kind, plan, reader)?;
     let mut summary = Summary::default();
+    let applying = Applying {
+        app,
+        feed: None,
+        notifies: false,
+    };
     loop {
         let mut batch = Vec::with_capacity(AT_A_TIME);
         for row in feed.by_ref() {
+            summary.rows += 1;
             match row {
                 Ok(record) => batch.push(record),
-                Err(reject) => summary.rejects.push(reject),
+                Err(reject) => summary.reject(reject),
             }
             if batch.len() == AT_A_TIME {
                 break;
@@ -72,88 +127,11 @@ pub async fn import(
         if batch.is_empty() {
             break;
         }
-        let results: Vec<_> = stream::iter(&batch)
-            .map(|record| save(app, record))
-            .buffer_unordered(AT_A_TIME)
-            .collect()
-            .await;
-        for result in results {
-            summary.accounts += result?;
-            summary.saved += 1;
-        }
+        applying.batch(batch, &mut summary).await?;
         progress(&summary);
     }
     match feed.broken_off() {
         Some(error) => Err(ImportError::BrokenOff(error.to_string())),
         None => Ok(summary),
     }
-}
-
-/// Saves a record and tells the accounts that registered with it. Returns how many changed.
-async fn save(app: &App, record: &NewRecord) -> Result<u64, Unavailable> {
-    let Some(before) = app.store.save_record(record, &mut app.rng()).await? else {
-        return Ok(0);
-    };
-    // Told whether or not this row is new: an import that died between the two is made good by the
-    // next one. Who has nothing to learn isn't written to.
-    let mut changed = 0;
-    for (portal, claim) in &before.claims {
-        for account in claim.by.values() {
-            changed += u64::from(tell(app, record, portal, account).await?);
-        }
-    }
-    Ok(changed)
-}
-
-async fn tell(
-    app: &App,
-    record: &NewRecord,
-    portal: &PortalId,
-    id: &AccountId,
-) -> Result<bool, Unavailable> {
-    let Some(policy) = app.portals.get(portal.as_str()) else {
-        return Ok(false);
-    };
-    let origin = Origin {
-        portal: portal.clone(),
-        at: app.clock.now(),
-        source: None,
-    };
-    for _ in 0..LOOKS {
-        let Some(account) = app.store.account(portal, id).await? else {
-            return Ok(false);
-        };
-        let mut rng = app.rng();
-        let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
-        let fresh = app.fresh_pin(digits, &mut rng);
-        let designated = account
-            .memberships
-            .iter()
-            .find(|m| m.record.as_ref() == Some(&record.key))
-            .and_then(|m| m.postal_address.as_ref());
-        let letter = WithheldLetter {
-            fresh,
-            address: letter_address(policy, &record.data, designated),
-            organisation: Some(record.data.name.clone()),
-        };
-        let decision = activate::agreements_recorded(
-            &account,
-            &record.data.agreements,
-            &record.key,
-            Some(letter),
-            policy,
-            &origin,
-            &mut rng,
-        );
-        let Some((_, decision)) = decision else {
-            return Ok(false);
-        };
-        match app.store.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(true),
-            Err(CommitError::Unavailable(cause)) => return Err(cause),
-            Err(CommitError::Stale | CommitError::Taken(_)) => {}
-        }
-    }
-    tracing::warn!(account = %id, "an account kept changing; the next feed will tell it");
-    Ok(false)
 }

@@ -59,7 +59,8 @@ struct UserAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
-    /// `pending`, `awaiting_approval` or `registered` (BL-02).
+    /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
+    /// no longer have the organisation.
     registration: &'static str,
     /// `active`, `disabled` or `deleted`.
     status: &'static str,

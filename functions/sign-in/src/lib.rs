@@ -34,7 +34,8 @@ struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     organisation_id: Option<String>,
     /// What has to be done before anything else: `change_password`, `choose_organisation`,
-    /// `enter_pin`, `enter_registration_code`, `await_approval`, `sign_agreement`. Absent when
+    /// `enter_pin`, `enter_registration_code`, `await_approval`, `sign_agreement`,
+    /// `call_help_desk`. Absent when
     /// everything is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,

@@ -129,6 +129,18 @@ pub fn set_ahead(folder: &Path, by: SignedDuration) -> io::Result<()> {
     fs::write(folder.join(CLOCK), by.as_millis().to_string())
 }
 
+/// Whether an instance uses the folder now.
+///
+/// # Errors
+/// When that can't be told.
+pub fn in_use(folder: &Path) -> io::Result<bool> {
+    match File::open(folder.join(LOCK))?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}
+
 /// Removes what instances have left in the folder, and returns the names of what was removed. The
 /// lock must be held.
 ///

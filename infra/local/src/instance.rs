@@ -20,10 +20,11 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::{Courier, Event};
+use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Api, App, Clock, Portals, Source};
-use vestibule_import_records::Summary;
+use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher};
@@ -344,6 +345,38 @@ impl Instance {
         Ok(at_work(IMPORT_RECORDS, imported).await?)
     }
 
+    /// What takes feeds out of the bucket.
+    pub fn importer(&self) -> Importer {
+        Importer {
+            app: self.app.clone(),
+            s3: self.s3.clone(),
+            bucket: FEEDS.into(),
+        }
+    }
+
+    /// Imports the feeds that lie in the bucket and have no status beside them yet: what S3's events
+    /// do on AWS.
+    ///
+    /// # Errors
+    /// When the bucket can't be listed; a feed that fails is logged, and tried again the next time.
+    pub async fn import_new_feeds(&self) -> Result<(), StartError> {
+        let listed = self.s3.list_objects_v2().bucket(FEEDS).send().await?;
+        let mut keys: Vec<_> = listed.contents().iter().filter_map(|o| o.key()).collect();
+        keys.sort_unstable();
+        for key in &keys {
+            let status = format!("{key}{STATUS}");
+            if FeedName::parse(key).is_err() || keys.contains(&status.as_str()) {
+                continue;
+            }
+            if let Err(error) =
+                at_work(IMPORT_RECORDS, self.importer().import(key, None, |_| {})).await
+            {
+                tracing::warn!(%error, "a feed is delayed");
+            }
+        }
+        Ok(())
+    }
+
     /// Brings what was written since the last time to where it goes: mails to SES, letters,
     /// all that wait in one batch, to the bucket.
     ///
@@ -539,7 +572,10 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 }
 
 /// Serves the embedded DynamoDB on loopback and returns its address.
-async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartError> {
+///
+/// # Errors
+/// When the file in the folder can't be opened, or no port is free.
+pub async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(
             path.to_str()

@@ -7,6 +7,7 @@ pub mod client;
 pub mod demo;
 pub mod first_staff;
 pub mod folder;
+pub mod import;
 pub mod instance;
 pub mod openapi;
 pub mod pages;

@@ -157,7 +157,10 @@ async fn clockwork(instance: Arc<Instance>) {
         let done = tokio::select! {
             _ = follow.tick() => instance.follow().await,
             _ = catch_up.tick() => match instance.deliver_pending().await {
-                Ok(_) => instance.settle().await,
+                Ok(_) => match instance.import_new_feeds().await {
+                    Ok(()) => instance.settle().await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             },
             _ = seal.tick() => instance.seal_audit_trail().await.map(drop),

@@ -182,6 +182,11 @@ pub enum Gate {
         /// The code.
         issue: Issue,
     },
+    /// The plan record has ended. If it returns, the membership is where it was.
+    RecordEnded {
+        /// What stood there before.
+        before: Box<Self>,
+    },
 }
 
 /// What an account is in one organisation, or, for a member of the plan, by themselves.
@@ -265,6 +270,7 @@ impl Membership {
             Gate::Pin { .. } | Gate::PinLetterWithheld | Gate::RegistrationCode { .. } => {
                 Registration::Pending
             }
+            Gate::RecordEnded { .. } => Registration::RecordEnded,
         }
     }
 }
@@ -279,6 +285,8 @@ pub enum Registration {
     AwaitingApproval,
     /// Complete.
     Registered,
+    /// The plan record that it rests on has ended.
+    RecordEnded,
 }
 
 impl Registration {
@@ -288,6 +296,7 @@ impl Registration {
             Self::Pending => "pending",
             Self::AwaitingApproval => "awaiting_approval",
             Self::Registered => "registered",
+            Self::RecordEnded => "record_ended",
         }
     }
 }
@@ -365,6 +374,8 @@ pub enum NextStep {
     AwaitApproval,
     /// Sign, or have recorded, an agreement (AG-11).
     SignAgreement,
+    /// Nothing that the person could do here: the plan record has ended.
+    CallHelpDesk,
 }
 
 impl NextStep {
@@ -377,6 +388,7 @@ impl NextStep {
             Self::EnterRegistrationCode => "enter_registration_code",
             Self::AwaitApproval => "await_approval",
             Self::SignAgreement => "sign_agreement",
+            Self::CallHelpDesk => "call_help_desk",
         }
     }
 }
@@ -443,6 +455,7 @@ impl Account {
             Gate::Pin { .. } => Some(NextStep::EnterPin),
             Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
             Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
+            Gate::RecordEnded { .. } => Some(NextStep::CallHelpDesk),
             Gate::Open if membership.missing_agreement(policy).is_some() => {
                 Some(NextStep::SignAgreement)
             }
@@ -505,6 +518,17 @@ impl Account {
         self.devices.clear();
         self.memberships.clear();
         self.end_sessions();
+    }
+
+    /// Takes away the memberships that aren't kept, and deletes it where none is left; tells whether that
+    /// was so. A session that works for what is taken away has to choose another organisation.
+    pub fn keep_memberships(&mut self, keep: impl FnMut(&Membership) -> bool) -> bool {
+        self.memberships.retain(keep);
+        let deleted = self.memberships.is_empty();
+        if deleted {
+            self.delete();
+        }
+        deleted
     }
 
     /// Ends all its sessions at their next request (UX-04).

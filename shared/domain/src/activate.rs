@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rand::{CryptoRng, Rng, RngExt};
 
 use crate::account::{Account, Gate, Issue, LetterStatus, Password, PasswordHash, QuestionAnswer};
@@ -11,9 +12,9 @@ use crate::decision::{Change, Decision};
 use crate::ids::{IssueId, MessageId, OrganisationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
-use crate::policy::{Agreement, Policy, RecordedBy, Reissuer};
+use crate::policy::{Agreement, Policy, RecordedBy, RegistrationCodePolicy, Reissuer};
 use crate::record::{Mac, RecordKey};
-use crate::register::mail;
+use crate::register::{mail, mail_as};
 use crate::text::{PostalAddress, Sensitive};
 
 /// Fresh digits and their keyed code, bound to the issue.
@@ -270,11 +271,40 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
+/// A registration code to be waited for, and the mail that carries it (BL-08).
+pub(crate) fn issue_code(
+    fresh: FreshCode,
+    (organisation, user_name): (String, String),
+    carried_by: MessageId,
+    ends_on: Option<Date>,
+    rules: &RegistrationCodePolicy,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Gate, MailText) {
+    let (usable_until, expires_at) =
+        policy.valid_until_at_most(now, rules.valid_days.get(), ends_on);
+    let issue = Issue {
+        id: fresh.id,
+        code: fresh.code,
+        issued_at: now,
+        expires_at,
+        carried_by,
+        abroad: false,
+    };
+    let says = MailText::RegistrationCode {
+        organisation,
+        user_name,
+        code: fresh.digits,
+        usable_until,
+    };
+    (Gate::RegistrationCode { issue }, says)
+}
+
 /// Sends a new registration code in place of the one that is waited for; the old one is dead at once
 /// (BL-09).
 ///
 /// # Errors
-/// [`Refusal`].
+/// [`Refusal`]; [`Refusal::Expired`] where the access is over that the code would open.
 pub fn reissue_code(
     account: &Account,
     organisation: (&OrganisationId, &str),
@@ -298,24 +328,21 @@ pub fn reissue_code(
     if !rules.reissued_by.contains(&by) {
         return Err(Refusal::NotYours);
     }
-    let (usable_until, expires_at) = policy.valid_until(now, rules.valid_days.get());
-    let says = MailText::RegistrationCode {
-        organisation: name.to_owned(),
-        user_name: account.user_name.to_string(),
-        code: fresh.digits,
-        usable_until,
-    };
-    let carrier = mail(account, now, says, rng);
-    membership.gate = Gate::RegistrationCode {
-        issue: Issue {
-            id: fresh.id,
-            code: fresh.code,
-            issued_at: now,
-            expires_at,
-            carried_by: carrier.id().clone(),
-            abroad: false,
-        },
-    };
+    if membership.is_over(policy.today(now)) {
+        return Err(Refusal::Expired);
+    }
+    let carried_by = MessageId::random(rng);
+    let (gate, says) = issue_code(
+        fresh,
+        (name.to_owned(), account.user_name.to_string()),
+        carried_by.clone(),
+        membership.ends_on,
+        rules,
+        policy,
+        now,
+    );
+    membership.gate = gate;
+    let carrier = mail_as(carried_by, account, now, says);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([carrier]);

@@ -113,6 +113,14 @@ pub enum Action {
     DownloadAudit,
     /// An account was found in use from several places at once (EX-01).
     NoticeSharedUse,
+    /// A plan record ended, and with it somebody's access.
+    EndRecord,
+    /// A plan record returned, and with it somebody's access.
+    ReturnRecord,
+    /// What a plan record says of an organisation has changed.
+    FollowRecord,
+    /// The plan wrote to a provider who can register now (EX-06).
+    NotifyProvider,
 }
 
 /// The name by which it is stored, searched for and exported.

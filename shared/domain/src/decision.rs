@@ -104,6 +104,8 @@ pub enum Change {
         /// Whether what was made of the record is over too: it is as if nobody had registered with it.
         whole: bool,
     },
+    /// Notes that the notification letter of a record goes out; it does so once (EX-06).
+    NoteNotified(RecordKey),
     /// An invitation, new or changed.
     SaveInvitation {
         /// As it was read; none for a new one.

@@ -101,6 +101,10 @@ const PROVIDERS: [Column; 13] = [
     optional("country"),
 ];
 
+/// A column of every kind of feed: `yes` where the record has ended. The rest of such a row, but for
+/// what finds the record, may be empty and is not looked at.
+const ENDED: Column = optional("ended");
+
 /// The columns of a file of this kind, in the order in which they are usually written.
 pub const fn columns(kind: RecordKind) -> &'static [Column] {
     match kind {
@@ -217,6 +221,17 @@ impl<R: Read> Feed<R> {
         })
     }
 
+    /// Whose the row is that was read last, where it tells, even if something else of it is wrong.
+    pub fn last_key(&self) -> Option<RecordKey> {
+        let fields = self.lines.text().and_then(split).ok()?;
+        let row = Row {
+            number: self.lines.number,
+            header: &self.header,
+            fields,
+        };
+        row.key(self.kind, &self.plan).ok()
+    }
+
     /// Why the feed ended before its end, if it did. Its last item is then a [`Reject`], too.
     pub fn broken_off(&self) -> Option<&io::Error> {
         self.broken_off.as_ref()
@@ -259,7 +274,8 @@ fn read_header(kind: RecordKind, fields: &[Cow<'_, str>]) -> Result<Vec<&'static
     let mut header = Vec::with_capacity(fields.len());
     for (i, field) in fields.iter().enumerate() {
         let field = field.trim();
-        let Some(column) = known.iter().find(|c| c.name == field) else {
+        let mut all = known.iter().chain([&ENDED]);
+        let Some(column) = all.find(|c| c.name == field) else {
             return Err(FeedError::UnknownColumn {
                 position: i + 1,
                 name: looks_like_a_column(field).then(|| field.to_owned()),
@@ -470,13 +486,31 @@ impl<'a> Row<'a> {
         }
     }
 
+    fn key(&self, kind: RecordKind, plan: &Slug) -> Result<RecordKey, Reject> {
+        Ok(RecordKey {
+            plan: plan.to_string(),
+            kind,
+            number: self.parse(kind.number_field(), |t| kind.parse_number(t))?,
+            person: match kind {
+                RecordKind::Member => self.parse("person", person_number)?,
+                RecordKind::Agent | RecordKind::Group | RecordKind::Provider => 0,
+            },
+        })
+    }
+
     fn record(&self, kind: RecordKind, plan: &Slug) -> Result<NewRecord, Reject> {
-        let number = self.parse(kind.number_field(), |t| kind.parse_number(t))?;
-        let mut person = 0;
+        let key = self.key(kind, plan)?;
+        if self.parse_if_any(ENDED.name, yes_or_no)? == Some(true) {
+            return Ok(NewRecord {
+                key,
+                facts: BTreeMap::new(),
+                data: named(String::new()),
+                ended: true,
+            });
+        }
         let facts;
         let data = match kind {
             RecordKind::Member => {
-                person = self.parse("person", person_number)?;
                 facts = self.facts(&[
                     Fact::SubscriberLastName,
                     Fact::FirstName,
@@ -496,7 +530,9 @@ impl<'a> Row<'a> {
             RecordKind::Agent => {
                 facts = self.facts(&[Fact::FirstName, Fact::LastName, Fact::SsnLast4])?;
                 let manager = |t: &str| match kind.parse_number(t) {
-                    Ok(manager) if manager == number => Err(Invalid::new("must be another agent")),
+                    Ok(manager) if manager == key.number => {
+                        Err(Invalid::new("must be another agent"))
+                    }
                     other => other,
                 };
                 RecordData {
@@ -529,13 +565,12 @@ impl<'a> Row<'a> {
                 }
             }
         };
-        let key = RecordKey {
-            plan: plan.to_string(),
-            kind,
-            number,
-            person,
-        };
-        Ok(NewRecord { key, facts, data })
+        Ok(NewRecord {
+            key,
+            facts,
+            data,
+            ended: false,
+        })
     }
 
     fn organisation_name(&self) -> Result<String, Reject> {

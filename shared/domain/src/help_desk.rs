@@ -51,6 +51,8 @@ pub enum Refusal {
     NotThisPortal,
     /// There is no address to post a letter to.
     NoAddress,
+    /// The access is over that a code would open.
+    AccessOver,
     /// The account has no password yet: its registration code sets one.
     NoPassword,
     /// User names are made by the system and stay (BL-16).
@@ -78,9 +80,8 @@ impl From<activate::Refusal> for Refusal {
         match refusal {
             activate::Refusal::NotYours => Self::NotThisPortal,
             activate::Refusal::NoAddress => Self::NoAddress,
-            activate::Refusal::NotAwaited
-            | activate::Refusal::Wrong
-            | activate::Refusal::Expired => Self::NotAwaited,
+            activate::Refusal::Expired => Self::AccessOver,
+            activate::Refusal::NotAwaited | activate::Refusal::Wrong => Self::NotAwaited,
         }
     }
 }
@@ -424,21 +425,18 @@ pub fn remove(
         .audit(origin, Action::RemoveUser, rng)
         .on(account.id.as_str())
         .for_organisation(membership.organisation.as_ref());
-    let mut decision = Decision::recording(audit).update(account, after.clone());
-    if let Some(organisation) = organisation {
-        let principals = manage::with_principals(organisation, account, None)
-            .map_err(|_| Refusal::LastPrincipal)?;
-        decision = manage::changed(decision, principals).change(Change::NoteFormerUser {
-            portal: organisation.portal.clone(),
-            organisation: organisation.id.clone(),
-            email: account.email.clone(),
-        });
-    }
-    let decision = match release(account, membership, organisation.is_none()) {
-        Some(release) => decision.change(release),
-        None => decision,
+    let left = match organisation {
+        Some(organisation) => manage::leave(organisation, account, &audit.actor, origin)
+            .map_err(|_| Refusal::LastPrincipal)?,
+        None => Vec::new(),
     };
-    Ok((after, decision.send([told])))
+    let decision = left
+        .into_iter()
+        .chain(release(account, membership, organisation.is_none()))
+        .fold(Decision::recording(audit), Decision::change)
+        .update(account, after.clone())
+        .send([told]);
+    Ok((after, decision))
 }
 
 fn of<'o>(membership: &Membership, organisations: &'o [Organisation]) -> Option<&'o Organisation> {
@@ -449,13 +447,7 @@ fn of<'o>(membership: &Membership, organisations: &'o [Organisation]) -> Option<
 /// The account without a membership, and whether that has deleted it.
 fn without(account: &Account, membership: &Membership) -> (Account, bool) {
     let mut after = account.clone();
-    after
-        .memberships
-        .retain(|m| m.organisation != membership.organisation);
-    let deleted = after.memberships.is_empty();
-    if deleted {
-        after.delete();
-    }
+    let deleted = after.keep_memberships(|m| m.organisation != membership.organisation);
     (after, deleted)
 }
 

@@ -399,19 +399,8 @@ pub fn revoke(
         State::Accepted { .. } => Err(Refusal::AlreadyAccepted),
         State::Revoked => Ok(None),
         State::Pending => {
-            let after = Invitation {
-                state: State::Revoked,
-                ..invitation.clone()
-            };
-            let audit = acting
-                .audit(origin, Action::RevokeInvitation, rng)
-                .on(after.id.as_str());
-            Ok(Some(Decision::recording(audit).change(
-                Change::SaveInvitation {
-                    before: Some(Box::new(invitation.clone())),
-                    after: Box::new(after),
-                },
-            )))
+            let audit = acting.audit(origin, Action::RevokeInvitation, rng);
+            Ok(Some(invitation.revoked(audit)))
         }
     }
 }
@@ -486,6 +475,18 @@ pub fn accept_as(
 }
 
 impl Invitation {
+    /// Makes it useless.
+    pub(crate) fn revoked(&self, audit: AuditEvent) -> Decision {
+        let after = Self {
+            state: State::Revoked,
+            ..self.clone()
+        };
+        Decision::recording(audit.on(self.id.as_str())).change(Change::SaveInvitation {
+            before: Some(Box::new(self.clone())),
+            after: Box::new(after),
+        })
+    }
+
     /// The place that it gives to the owner of an address, if they can use it now.
     fn place(
         &self,

@@ -36,4 +36,13 @@ pub enum LetterText {
         /// The last day on which it can be entered.
         usable_until: Date,
     },
+    /// With what a provider can register now (EX-05, EX-06).
+    Notification {
+        /// Who can register.
+        organisation: String,
+        /// The title of the way to register.
+        way: String,
+        /// The provider id. The tax id, which its owner knows, isn't put beside it.
+        provider_id: String,
+    },
 }

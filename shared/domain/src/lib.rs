@@ -12,6 +12,8 @@ mod countries;
 pub mod decision;
 pub mod device;
 pub mod feed;
+pub mod feeds;
+pub mod follow;
 pub mod help_desk;
 pub mod ids;
 pub mod invite;

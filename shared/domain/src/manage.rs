@@ -2,23 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::{CryptoRng, Rng};
 
-use crate::account::{Account, Gate, Issue, Membership, Status};
-use crate::activate::FreshCode;
-use crate::audit::{Action, Origin};
+use crate::account::{Account, Gate, Membership, Status};
+use crate::activate::{self, FreshCode};
+use crate::audit::{Action, Actor, Origin};
 use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
 use crate::message::{AccessChange, MailText, Message, ResetAsked};
 use crate::organisation::Organisation;
-use crate::policy::{
-    JoinBy, Permission, Policy, RecoveryMeans, RegistrationCodePolicy, Reissuer, Role,
-};
+use crate::policy::{JoinBy, Permission, Policy, RecoveryMeans, Reissuer, Role};
 use crate::recover;
-use crate::register::{Applicant, Registered, mail};
+use crate::register::{Applicant, Registered, mail, mail_as};
 use crate::review;
 
 /// Why something about a user is refused.
@@ -242,7 +239,7 @@ pub fn add_user(
     let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
         (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
             let carried_by = message_id.clone();
-            issue_code(
+            activate::issue_code(
                 fresh,
                 (name, user_name),
                 carried_by,
@@ -275,10 +272,7 @@ pub fn add_user(
         ..Membership::joined(organisation.id.clone(), role, gate, now)
     };
     let account = applicant.into_account(membership, policy, now);
-    let mut notice = mail(&account, now, says, rng);
-    if let Message::Mail(mail) = &mut notice {
-        mail.id = message_id;
-    }
+    let notice = mail_as(message_id, &account, now, says);
     let decision = Decision::recording(
         acting
             .audit(origin, Action::AddUser, rng)
@@ -287,35 +281,6 @@ pub fn add_user(
     .change(Change::CreateAccount(Box::new(account.clone())))
     .send([notice]);
     Ok(Registered { account, decision })
-}
-
-/// A registration code to be waited for, and the mail that carries it (BL-08).
-fn issue_code(
-    fresh: FreshCode,
-    (organisation, user_name): (String, String),
-    carried_by: MessageId,
-    ends_on: Option<Date>,
-    rules: &RegistrationCodePolicy,
-    policy: &Policy,
-    now: Timestamp,
-) -> (Gate, MailText) {
-    let (usable_until, expires_at) =
-        policy.valid_until_at_most(now, rules.valid_days.get(), ends_on);
-    let issue = Issue {
-        id: fresh.id,
-        code: fresh.code,
-        issued_at: now,
-        expires_at,
-        carried_by,
-        abroad: false,
-    };
-    let says = MailText::RegistrationCode {
-        organisation,
-        user_name,
-        code: fresh.digits,
-        usable_until,
-    };
-    (Gate::RegistrationCode { issue }, says)
 }
 
 /// Sends a lost registration code again: a new one, with a new term; the older is dead (BL-09).
@@ -331,41 +296,26 @@ pub fn reissue_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    let current = reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
-    if !matches!(current.gate, Gate::RegistrationCode { .. }) {
-        return Err(Refusal::NoCodeAwaited);
-    }
-    let rules = policy
-        .registration_code
-        .as_ref()
-        .filter(|r| r.reissued_by.contains(&Reissuer::Administrator))
-        .ok_or(Refusal::AskHelpDesk)?;
-    check_end(current.ends_on, current.role, policy, origin)?;
-    let id = MessageId::random(rng);
-    let (gate, says) = issue_code(
-        fresh.ok_or(Refusal::NoCodeAwaited)?,
-        (organisation.name.clone(), user.user_name.to_string()),
-        id.clone(),
-        current.ends_on,
-        rules,
-        policy,
-        origin.at,
-    );
-    let mut after = user.clone();
-    if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
-        membership.gate = gate;
-    }
-    let mut code = mail(user, origin.at, says, rng);
-    if let Message::Mail(mail) = &mut code {
-        mail.id = id;
-    }
+    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
     let audit = acting
         .audit(origin, Action::ReissueRegistrationCode, rng)
         .on(user.id.as_str());
-    let decision = Decision::recording(audit)
-        .update(user, after.clone())
-        .send([code]);
-    Ok((after, decision))
+    activate::reissue_code(
+        user,
+        (&organisation.id, &organisation.name),
+        Reissuer::Administrator,
+        fresh.ok_or(Refusal::NoCodeAwaited)?,
+        policy,
+        audit,
+        rng,
+    )
+    .map_err(|refusal| match refusal {
+        activate::Refusal::NotYours => Refusal::AskHelpDesk,
+        activate::Refusal::Expired => Refusal::EndsInPast,
+        activate::Refusal::NotAwaited | activate::Refusal::Wrong | activate::Refusal::NoAddress => {
+            Refusal::NoCodeAwaited
+        }
+    })
 }
 
 /// Has a forgotten password reset: the link goes to the user's own address, and nowhere else (BL-14).
@@ -638,33 +588,38 @@ pub fn remove(
 ) -> Result<Decision, Refusal> {
     let membership = reach(acting, Permission::DeleteUsers, organisation, user, policy)?;
     may_take_away(acting, membership, policy)?;
-    let principals = with_principals(organisation, user, None)?;
-    let mut after = user.clone();
-    after
-        .memberships
-        .retain(|m| m.organisation.as_ref() != Some(&organisation.id));
-    // A session that works for this organisation has to choose another at its next request.
-    if after.memberships.is_empty() {
-        after.delete();
-    }
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    // Whoever removes somebody has answered for them (EX-11).
-    let answered = review::trace(organisation, user, &audit.actor, origin.at);
-    let decision = changed(Decision::recording(audit), principals)
+    let left = leave(organisation, user, &audit.actor, origin)?;
+    let mut after = user.clone();
+    after.keep_memberships(|m| m.organisation.as_ref() != Some(&organisation.id));
+    let told = notice(user, organisation, AccessChange::Removed, origin, rng);
+    Ok(left
+        .into_iter()
+        .fold(Decision::recording(audit), Decision::change)
         .update(user, after)
-        .change(Change::NoteFormerUser {
-            portal: organisation.portal.clone(),
-            organisation: organisation.id.clone(),
-            email: user.email.clone(),
-        })
-        .send([notice(
-            user,
-            organisation,
-            AccessChange::Removed,
-            origin,
-            rng,
-        )]);
-    Ok(changed(decision, answered))
+        .send([told]))
+}
+
+/// What an organisation keeps of somebody who is removed from it, whoever removes them: who its
+/// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
+pub(crate) fn leave(
+    organisation: &Organisation,
+    user: &Account,
+    by: &Actor,
+    origin: &Origin,
+) -> Result<Vec<Change>, Refusal> {
+    let principals = with_principals(organisation, user, None)?;
+    let former = Change::NoteFormerUser {
+        portal: organisation.portal.clone(),
+        organisation: organisation.id.clone(),
+        email: user.email.clone(),
+    };
+    let answered = review::trace(organisation, user, by, origin.at);
+    Ok(principals
+        .into_iter()
+        .chain([former])
+        .chain(answered)
+        .collect())
 }

@@ -182,6 +182,13 @@ pub enum MailText {
         /// What it did.
         act: HelpDeskAct,
     },
+    /// To who loses access because a plan record has ended, or has it back because it returned.
+    RecordEnded {
+        /// The organisation, where the record is one's.
+        organisation: Option<String>,
+        /// Whether it returned.
+        returned: bool,
+    },
     /// To who has a new password (UX-06).
     PasswordChanged,
     /// To whose account was signed in to from a new device (UX-06).

@@ -546,6 +546,42 @@ pub struct Way {
     pub notification_letter: bool,
 }
 
+/// What follows from the plan's records (AG-16).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordsPolicy {
+    /// What becomes of the people whose record has ended.
+    #[serde(default)]
+    pub when_ended: WhenEnded,
+    /// How many percent of a kind's records a full feed may end before it is refused as suspicious.
+    #[serde(default = "few_percent")]
+    pub most_ended_percent: Bounded<1, 100>,
+}
+
+impl Default for RecordsPolicy {
+    fn default() -> Self {
+        Self {
+            when_ended: WhenEnded::default(),
+            most_ended_percent: few_percent(),
+        }
+    }
+}
+
+const fn few_percent() -> Bounded<1, 100> {
+    Bounded(5)
+}
+
+/// What becomes of the people whose record has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenEnded {
+    /// They lose access until it returns.
+    #[default]
+    Close,
+    /// They keep it.
+    Keep,
+}
+
 /// Whose address a PIN letter goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -989,6 +1025,9 @@ pub struct Policy {
     /// Campaigns.
     #[serde(rename = "campaign", default)]
     pub campaigns: Vec<Campaign>,
+    /// What follows from the plan's records.
+    #[serde(default)]
+    pub records: RecordsPolicy,
     /// What the portal says in its own words.
     #[serde(default)]
     pub messages: Messages,

@@ -224,6 +224,8 @@ pub struct NewRecord {
     pub facts: BTreeMap<Fact, Sensitive>,
     /// The rest.
     pub data: RecordData,
+    /// Whether the record has ended: then it says nothing else.
+    pub ended: bool,
 }
 
 /// A record as the table holds it.
@@ -237,6 +239,10 @@ pub struct PlanRecord {
     pub data: RecordData,
     /// What has been made of it, on each portal.
     pub claims: BTreeMap<PortalId, Claim>,
+    /// Whether it has ended: its facts and address are gone then, and nobody registers with it.
+    pub ended: bool,
+    /// Whether the plan still has to write to it that it can register (EX-06).
+    pub to_notify: bool,
 }
 
 /// What has been made of a record on one portal: one organisation, whoever registered it, or one

@@ -148,8 +148,13 @@ pub(crate) fn mail(
     says: MailText,
     rng: &mut impl Rng,
 ) -> Message {
+    mail_as(MessageId::random(rng), account, at, says)
+}
+
+/// The same under an id that something else names already.
+pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, says: MailText) -> Message {
     Message::Mail(Mail {
-        id: MessageId::random(rng),
+        id,
         portal: account.portal.clone(),
         to: account.email.clone(),
         greeting: account.name.full(),

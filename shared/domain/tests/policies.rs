@@ -1348,7 +1348,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "title site origins time_zone plan help_desk serves user_name email password \
          security_questions hint_question session shared_use sign_in registration way pin \
          registration_code staff agreement recovery inactivity access_review campaign \
-         messages service group_codes publication roles",
+         records messages service group_codes publication roles",
     ),
     ("`[plan]`", "Plan", "id name return_address"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
@@ -1382,6 +1382,11 @@ const SCHEMA: &[(&str, &str, &str)] = &[
          pin services notification_letter",
     ),
     ("`[[way]]`", "RecordCondition", "categories participating"),
+    (
+        "`[records]`",
+        "RecordsPolicy",
+        "when_ended most_ended_percent",
+    ),
     (
         "`[pin]`",
         "PinPolicy",

@@ -236,6 +236,8 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
         },
         claims: BTreeMap::new(),
         key,
+        ended: false,
+        to_notify: false,
     }
 }
 

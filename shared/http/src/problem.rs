@@ -171,6 +171,9 @@ impl Problem {
             NextStep::SignAgreement => {
                 "A signed agreement has to be on file first. You can download its form on the portal."
             }
+            NextStep::CallHelpDesk => {
+                "The plan's records say that your coverage, contract or participation has ended. If that is wrong, please call the help desk."
+            }
         };
         let mut problem = Self::new(
             StatusCode::FORBIDDEN,

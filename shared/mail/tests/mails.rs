@@ -188,6 +188,27 @@ fn every_kind(
                 text: "The list is slow.\n\nOtherwise fine.".into(),
             },
         ),
+        (
+            "record_ended",
+            MailText::RecordEnded {
+                organisation: None,
+                returned: false,
+            },
+        ),
+        (
+            "record_returned",
+            MailText::RecordEnded {
+                organisation: None,
+                returned: true,
+            },
+        ),
+        (
+            "record_of_organisation_ended",
+            MailText::RecordEnded {
+                organisation: Some("Hopper & Sons".into()),
+                returned: false,
+            },
+        ),
         ("password_changed", MailText::PasswordChanged),
         ("questions_changed", MailText::QuestionsChanged),
         (
@@ -369,6 +390,10 @@ fn every_mail_of_every_portal() {
                     | MailText::PinReissued { .. }
                     | MailText::PasswordChanged
                     | MailText::QuestionsChanged
+                    | MailText::RecordEnded {
+                        organisation: None,
+                        ..
+                    }
             );
             if portal == "member" && !for_members {
                 continue;

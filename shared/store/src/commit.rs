@@ -242,6 +242,7 @@ impl Writes<'_> {
                 account,
                 whole,
             } => self.release_record(record, portal, way, account, *whole),
+            Change::NoteNotified(record) => self.note_notified(record),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
             }
@@ -559,7 +560,9 @@ impl Writes<'_> {
         };
         let made = made.map_or(records::NO_ORGANISATION, |o| o.as_str());
         let update = update
-            .condition_expression(format!("attribute_exists(pk) AND {condition}"))
+            .condition_expression(format!(
+                "attribute_exists(pk) AND attribute_not_exists(ended) AND {condition}"
+            ))
             .expression_attribute_values(":made", AttributeValue::S(made.to_owned()));
         self.push_update(update, Some(Unique::Record))
     }
@@ -585,6 +588,15 @@ impl Writes<'_> {
         } else {
             update.update_expression("REMOVE #way")
         };
+        self.push_update(update, None)
+    }
+
+    fn note_notified(&mut self, record: &RecordKey) -> Result<(), Unavailable> {
+        let update = Update::builder()
+            .table_name(&self.store.tables.main)
+            .set_key(Some(keys::record(record).into_item()))
+            .condition_expression("attribute_exists(to_notify)")
+            .update_expression("REMOVE to_notify");
         self.push_update(update, None)
     }
 

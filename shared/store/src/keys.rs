@@ -8,7 +8,7 @@ use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::clockwork::AlarmKind;
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
 use vestibule_domain::invite::Invitation;
-use vestibule_domain::record::RecordKey;
+use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::Email;
 
 /// A primary key.
@@ -182,6 +182,37 @@ pub(crate) fn managed_by(plan: &str, manager: &str) -> String {
 }
 
 pub(crate) const MANAGED: &str = "R#";
+
+/// The record that a key of its item names.
+pub(crate) fn record_of(pk: &str, sk: &str) -> Option<RecordKey> {
+    let mut parts = pk.strip_prefix("R#")?.splitn(3, '#');
+    let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(RecordKey {
+        plan: plan.to_owned(),
+        kind: RecordKind::ALL.into_iter().find(|k| k.as_str() == kind)?,
+        number: number.to_owned(),
+        person: sk.parse().ok()?,
+    })
+}
+
+/// Under which of [`LISTS`] partitions of the index a record is listed.
+pub(crate) fn listed(key: &RecordKey) -> String {
+    let sum = key.number.bytes().fold(0u32, |sum, b| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(b))
+    });
+    list(&key.plan, key.kind, (sum % u32::from(LISTS)) as u8)
+}
+
+pub(crate) fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
+    format!("{plan}#{}#{shard:x}", kind.as_str())
+}
+
+/// Over how many partitions the list of a plan's records of a kind is spread.
+pub(crate) const LISTS: u8 = 16;
+
+pub(crate) fn feeds(plan: &str, kind: RecordKind) -> Key {
+    Key::new(format!("F#{plan}#{}", kind.as_str()), "F")
+}
 
 pub(crate) fn message(id: &MessageId) -> Key {
     Key::new(format!("{MESSAGES}{id}"), "X")

@@ -13,6 +13,12 @@
 //! | forgotten user name: an address's accounts | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, 1 an account |
 //! | a request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | registration: the record's persons | main | `R#plan#kind#number` | Query | 1 a 4 kB |
+//! | a feed: what is known of 100 of its rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 a 4 kB and row |
+//! | a feed: a new row | main | the same | UpdateItem | 1 a kB, and 1 in the index |
+//! | a feed: a changed row | main | the same | 2 UpdateItem | 2 a kB |
+//! | a feed: a record that has ended | main | the same | 2 UpdateItem | 2 a kB, and 1 in the index |
+//! | a full feed: the records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 a 4 kB, some 30 records |
+//! | how far the feeds of a kind are | main | `F#plan#kind`/`F` | GetItem, PutItem, conditional | 1 a feed and 2,000 rows |
 //! | an organisation, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 an item |
 //! | an organisation's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
@@ -49,6 +55,7 @@ pub mod batches;
 mod collisions;
 mod commit;
 pub mod due;
+pub mod feeds;
 mod item;
 pub mod keyring;
 mod keys;

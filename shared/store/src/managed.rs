@@ -116,7 +116,7 @@ impl Store {
                 let mut found = BTreeMap::new();
                 for item in self.batch(few.iter().map(keys::record).collect()).await? {
                     let record = records::read(item, &self.keyring)?;
-                    if record.data.manager.as_ref() == Some(&manager.number) {
+                    if !record.ended && record.data.manager.as_ref() == Some(&manager.number) {
                         found.insert(record.key.number, record.data.name);
                     }
                 }

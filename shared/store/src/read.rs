@@ -196,8 +196,18 @@ impl InvitationsCursor {
 impl Store {
     /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
     pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
+        self.batch_of(keys, None).await
+    }
+
+    /// The same with some attributes only.
+    pub(crate) async fn batch_of(
+        &self,
+        keys: Vec<Key>,
+        attributes: Option<&str>,
+    ) -> Result<Vec<Item>, Unavailable> {
         let mut wanted = Some(
             KeysAndAttributes::builder()
+                .set_projection_expression(attributes.map(str::to_owned))
                 .set_keys(Some(keys.into_iter().map(Key::into_item).collect()))
                 .consistent_read(true)
                 .build()
@@ -233,7 +243,7 @@ impl Store {
         Ok(items)
     }
 
-    async fn get(&self, key: Key) -> Result<Option<Item>, Unavailable> {
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, Unavailable> {
         let got = self
             .db
             .get_item()

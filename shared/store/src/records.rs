@@ -1,15 +1,23 @@
 //! Plan records in the table: facts as keyed codes, addresses sealed, claims beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use data_encoding::BASE64URL_NOPAD;
+use jiff::civil::Date;
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
-use vestibule_domain::record::{Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
+use vestibule_domain::record::{
+    Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey, RecordKind,
+};
+use vestibule_domain::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::item::{self, Item};
+use crate::tables::RECORDS_INDEX;
 use crate::{Store, Unavailable, keys};
 
 /// The attribute that ties a record to the organisation that was made of it on a portal.
@@ -70,20 +78,102 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
         facts,
         data,
         claims,
+        ended: found.contains_key("ended"),
+        to_notify: found.contains_key("to_notify"),
     })
 }
 
+/// What is known of a record beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The keyed code of all that it says; none while something is still to follow from it.
+    pub digest: Option<String>,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Whether it is on the list still: its end hasn't been told to everybody.
+    pub listed: bool,
+}
+
+/// How a record is saved.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Saving<'a> {
+    /// The order of the feed; what a later one has written stays.
+    pub feed: Option<&'a str>,
+    /// The record's digest, where nothing has to follow from what it says.
+    pub digest: Option<&'a str>,
+    /// Whether the plan has to write to it (EX-06).
+    pub to_notify: bool,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saved {
+    /// It is written; the record as it was before, if there was one.
+    Written(Option<Box<PlanRecord>>),
+    /// A later feed has written it.
+    Superseded,
+}
+
+/// The records of a list, some at a time.
+#[derive(Debug, Clone, Default)]
+pub struct ListCursor(u8, Option<Item>);
+
+/// The condition under which a feed may write a record.
+const NOT_LATER: &str = "(attribute_not_exists(feed) OR feed <= :feed)";
+
 impl Store {
-    /// Writes what a feed says of a record and leaves its claims alone. Returns the record as it
-    /// was before, if there was one.
+    /// The code of all that a record says; two that say the same have the same. Keyed, because the
+    /// facts in it could be guessed.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where it can't be written down.
+    pub fn record_digest(&self, new: &NewRecord) -> Result<String, Unavailable> {
+        let facts: BTreeMap<_, _> = new.facts.iter().map(|(f, v)| (f, v.expose())).collect();
+        let whole = serde_json::to_string(&(facts, &new.data)).map_err(Unavailable::new)?;
+        let context = format!("{}/whole", new.key.context(Fact::LastName));
+        let Mac { key, code } =
+            self.keyring
+                .mac(Purpose::RecordProof, &context, &Sensitive::new(whole));
+        Ok(format!("{key}.{}", BASE64URL_NOPAD.encode(&code)))
+    }
+
+    /// What is known of up to 100 different records, in one call.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn known_records(
+        &self,
+        keys: &[&RecordKey],
+    ) -> Result<HashMap<RecordKey, Known>, Unavailable> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let keys = keys.iter().map(|key| keys::record(key)).collect();
+        let found = self
+            .batch_of(keys, Some("pk, sk, digest, ended, listed"))
+            .await?;
+        let known = found.into_iter().map(|item| {
+            let key = key_of(&item).ok_or_else(|| Unavailable::corrupt("a plan record"))?;
+            let known = Known {
+                digest: item.get("digest").and_then(|d| d.as_s().ok()).cloned(),
+                ended: item.contains_key("ended"),
+                listed: item.contains_key("listed"),
+            };
+            Ok((key, known))
+        });
+        known.collect()
+    }
+
+    /// Writes what a feed says of a record and leaves its claims alone.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn save_record(
         &self,
         new: &NewRecord,
+        saving: Saving<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<Option<PlanRecord>, Unavailable> {
+    ) -> Result<Saved, Unavailable> {
         let facts: BTreeMap<Fact, Mac> = new
             .facts
             .iter()
@@ -106,8 +196,14 @@ impl Store {
             address: None,
             ..new.data.clone()
         };
-        let set = "SET #key = :key, facts = :facts, #data = :data";
-        let update = self
+        let mut set = vec![
+            "#key = :key",
+            "facts = :facts",
+            "#data = :data",
+            "listed = :listed",
+        ];
+        let mut remove = vec!["ended"];
+        let mut update = self
             .db
             .update_item()
             .table_name(&self.tables.main)
@@ -117,25 +213,195 @@ impl Store {
             .expression_attribute_values(":key", attribute(&new.key)?)
             .expression_attribute_values(":facts", attribute(&facts)?)
             .expression_attribute_values(":data", attribute(&data)?)
+            .expression_attribute_values(":listed", AttributeValue::S(keys::listed(&new.key)))
             .return_values(ReturnValue::AllOld);
-        let update = match sealed {
-            Some(sealed) => update
-                .update_expression(format!("{set}, address = :address"))
-                .expression_attribute_values(":address", sealed),
-            None => update.update_expression(format!("{set} REMOVE address")),
-        };
+        match sealed {
+            Some(sealed) => {
+                set.push("address = :address");
+                update = update.expression_attribute_values(":address", sealed);
+            }
+            None => remove.push("address"),
+        }
+        match saving.digest {
+            Some(digest) => {
+                set.push("digest = :digest");
+                update = update
+                    .expression_attribute_values(":digest", AttributeValue::S(digest.to_owned()));
+            }
+            None => remove.push("digest"),
+        }
+        if saving.to_notify {
+            set.push("to_notify = :true");
+            update = update.expression_attribute_values(":true", AttributeValue::Bool(true));
+        }
+        if let Some(feed) = saving.feed {
+            set.push("feed = :feed");
+            update = update
+                .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned()))
+                .condition_expression(NOT_LATER);
+        }
         self.note_manager(new).await?;
-        let done = update.send().await.map_err(Unavailable::call)?;
-        let before = done
-            .attributes
-            .filter(|a| a.contains_key("key"))
-            .map(|a| read(a, &self.keyring))
-            .transpose()?;
-        if let Some(before) = &before {
+        let done = update
+            .update_expression(format!(
+                "SET {} REMOVE {}",
+                set.join(", "),
+                remove.join(", ")
+            ))
+            .send()
+            .await;
+        let saved = self.saved(done)?;
+        if let Saved::Written(Some(before)) = &saved {
             self.forget_manager(before, Some(new)).await?;
         }
-        Ok(before)
+        Ok(saved)
     }
+
+    /// Notes that nothing more has to follow from what a record says. Returns it as it is now; none
+    /// where it has changed again.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn settle_record(
+        &self,
+        key: &RecordKey,
+        digest: &str,
+        feed: Option<&str>,
+    ) -> Result<Option<PlanRecord>, Unavailable> {
+        let mut update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::record(key).into_item()))
+            .update_expression("SET digest = :digest")
+            .expression_attribute_values(":digest", AttributeValue::S(digest.to_owned()))
+            .return_values(ReturnValue::AllNew);
+        let live = "attribute_exists(pk) AND attribute_not_exists(ended)";
+        update = match feed {
+            Some(feed) => update
+                .condition_expression(format!("{live} AND feed = :feed"))
+                .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned())),
+            None => update.condition_expression(live),
+        };
+        match update.send().await {
+            Ok(done) => done.attributes.map(|a| read(a, &self.keyring)).transpose(),
+            Err(e) if is_conditional(&e) => Ok(None),
+            Err(e) => Err(Unavailable::call(e)),
+        }
+    }
+
+    /// Ends a record: its facts and address go, so that nobody registers with it; who has registered
+    /// stays known, so that they have access again if it returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn end_record(
+        &self,
+        key: &RecordKey,
+        day: Date,
+        feed: Option<&str>,
+    ) -> Result<Saved, Unavailable> {
+        let mut set = "SET ended = :day, facts = :none".to_owned();
+        let mut update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::record(key).into_item()))
+            .expression_attribute_values(":day", AttributeValue::S(day.to_string()))
+            .expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+            .return_values(ReturnValue::AllOld);
+        update = match feed {
+            Some(feed) => {
+                set.push_str(", feed = :feed");
+                update
+                    .condition_expression(format!("attribute_exists(pk) AND {NOT_LATER}"))
+                    .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned()))
+            }
+            None => update.condition_expression("attribute_exists(pk)"),
+        };
+        let done = update
+            .update_expression(format!("{set} REMOVE address, digest"))
+            .send()
+            .await;
+        let saved = self.saved(done)?;
+        if let Saved::Written(Some(before)) = &saved {
+            self.forget_manager(before, None).await?;
+        }
+        Ok(saved)
+    }
+
+    /// Takes a record that has ended, and whose end everybody has been told, off the list.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn unlist_record(&self, key: &RecordKey) -> Result<(), Unavailable> {
+        let done = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::record(key).into_item()))
+            .condition_expression("attribute_exists(ended)")
+            .update_expression("REMOVE listed")
+            .send()
+            .await;
+        Unavailable::unless_conditional(done)
+    }
+
+    fn saved<R>(
+        &self,
+        done: Result<UpdateItemOutput, SdkError<UpdateItemError, R>>,
+    ) -> Result<Saved, Unavailable> {
+        match done {
+            Ok(done) => {
+                let before = done.attributes.filter(|a| a.contains_key("key"));
+                let before = before.map(|a| read(a, &self.keyring)).transpose()?;
+                Ok(Saved::Written(before.map(Box::new)))
+            }
+            Err(e) if is_conditional(&e) => Ok(Saved::Superseded),
+            Err(e) => Err(Unavailable::call(e)),
+        }
+    }
+
+    /// A page of the plan's records of a kind that have not ended, and where the next begins.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn listed_records(
+        &self,
+        plan: &str,
+        kind: RecordKind,
+        cursor: ListCursor,
+    ) -> Result<(Vec<RecordKey>, Option<ListCursor>), Unavailable> {
+        let ListCursor(shard, start) = cursor;
+        let got = self
+            .db
+            .query()
+            .table_name(&self.tables.main)
+            .index_name(RECORDS_INDEX)
+            .key_condition_expression("listed = :list")
+            .expression_attribute_values(":list", AttributeValue::S(keys::list(plan, kind, shard)))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(Unavailable::call)?;
+        let found = got.items.unwrap_or_default();
+        let records = found.iter().filter_map(key_of).collect();
+        let next = match got.last_evaluated_key {
+            Some(last) => Some(ListCursor(shard, Some(last))),
+            None if shard + 1 < keys::LISTS => Some(ListCursor(shard + 1, None)),
+            None => None,
+        };
+        Ok((records, next))
+    }
+}
+
+fn key_of(item: &Item) -> Option<RecordKey> {
+    keys::record_of(item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?)
+}
+
+fn is_conditional<R>(error: &SdkError<UpdateItemError, R>) -> bool {
+    error
+        .as_service_error()
+        .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
 fn attribute(value: &impl serde::Serialize) -> Result<AttributeValue, Unavailable> {

@@ -34,6 +34,9 @@ pub const AUDIT_INDEXES: [(&str, &str); 4] = [
 /// The attribute of the audit table that tells DynamoDB when an entry may go (UX-11).
 pub const AUDIT_TTL: &str = "expires_at";
 
+/// The sparse index of the plan records that have not ended, by plan and kind.
+pub const RECORDS_INDEX: &str = "records";
+
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
@@ -90,10 +93,12 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
         .attribute_definitions(text("due_at")?)
         .attribute_definitions(text("due")?)
         .attribute_definitions(text("due_on")?)
+        .attribute_definitions(text("listed")?)
         .key_schema(key("pk", KeyType::Hash)?)
         .key_schema(key("sk", KeyType::Range)?)
         .global_secondary_indexes(index(PENDING_INDEX, "pending", "due_at")?)
         .global_secondary_indexes(index(DUE_INDEX, "due", "due_on")?)
+        .global_secondary_indexes(index(RECORDS_INDEX, "listed", "pk")?)
         .stream_specification(stream);
     let mut audit = db
         .create_table()

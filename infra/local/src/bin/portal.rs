@@ -8,12 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use vestibule_domain::feeds::Extent;
+use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Instance, Options, StartError, folder, openapi, time_travel};
+use vestibule_local::{Instance, Options, StartError, folder, import, openapi, time_travel};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -134,6 +136,28 @@ TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of
     /// The audit trail, for its operators
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Import a feed of plan records, as the nightly import does
+    #[command(after_help = "\
+Examples:
+  cargo portal import members.csv               what has changed: rows are added or replaced
+  cargo portal import agents.csv --full         all of them: who isn't in the file has ended
+  cargo portal import new.csv --kind provider
+
+The file becomes the next feed of the day in the local bucket. If the portal is running, it imports
+the feed in a few seconds; if not, it is imported here. infra/sample-records/README.md lists the
+columns, docs/feeds.md tells what follows.")]
+    Import {
+        /// The CSV file
+        file: PathBuf,
+        /// What it holds [default: from its name, such as members.csv]
+        #[arg(long, value_name = "KIND", value_parser = kind)]
+        kind: Option<RecordKind>,
+        /// The file holds all records of its kind: those that it doesn't name end
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        on: SystemArguments,
+    },
     /// Print the description of the API (OpenAPI 3.1, JSON)
     #[command(after_help = "\
 Examples:
@@ -173,12 +197,7 @@ A system that is being served from the same folder has to be stopped first.")]
         #[arg(long, conflicts_with_all = ["data", "dynamodb_endpoint"])]
         on_aws: bool,
         #[command(flatten)]
-        data: DataArgument,
-        #[command(flatten)]
-        portals: PortalsArgument,
-        /// Another DynamoDB than the embedded one, such as DynamoDB Local
-        #[arg(long, value_name = "URL")]
-        dynamodb_endpoint: Option<String>,
+        on: SystemArguments,
     },
 }
 
@@ -188,18 +207,13 @@ struct ServeArguments {
     #[arg(long, default_value_t = 8600)]
     port: u16,
     #[command(flatten)]
-    data: DataArgument,
-    #[command(flatten)]
-    portals: PortalsArgument,
-    /// Another DynamoDB than the embedded one, such as DynamoDB Local
-    #[arg(long, value_name = "URL")]
-    dynamodb_endpoint: Option<String>,
+    on: SystemArguments,
     /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port on 127.0.0.1 and the next three
     #[arg(long, value_name = "PORT")]
     aws_port: Option<u16>,
 }
 
-/// A system that was started before.
+/// A system on this machine.
 #[derive(Args)]
 struct SystemArguments {
     #[command(flatten)]
@@ -222,6 +236,19 @@ impl SystemArguments {
             ..Options::in_memory()
         })
     }
+
+    /// The same, where `cargo portal` has made the folder.
+    fn started_before(self) -> Result<Options, StartError> {
+        let options = self.options()?;
+        match &options.data {
+            Some(data) if !data.join(folder::PEOPLE).is_file() => Err(format!(
+                "the folder {} holds no portal yet. Start `cargo portal` there once, or name another with --data DIR",
+                data.display()
+            )
+            .into()),
+            _ => Ok(options),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -242,12 +269,7 @@ struct FirstStaffArguments {
     #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
     on_aws: bool,
     #[command(flatten)]
-    data: DataArgument,
-    #[command(flatten)]
-    portals: PortalsArgument,
-    /// Another DynamoDB than the embedded one, such as DynamoDB Local
-    #[arg(long, value_name = "URL")]
-    dynamodb_endpoint: Option<String>,
+    on: SystemArguments,
 }
 
 #[derive(Args)]
@@ -275,6 +297,13 @@ impl PortalsArgument {
         self.portals
             .unwrap_or_else(|| in_source_tree("infra/portals"))
     }
+}
+
+fn kind(text: &str) -> Result<RecordKind, String> {
+    RecordKind::ALL
+        .into_iter()
+        .find(|k| k.as_str() == text)
+        .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }
 
 /// A path in the source tree that this was built from; where that is gone, in the folder one is in.
@@ -337,18 +366,12 @@ fn log_to_stderr(level: LevelFilter) {
 async fn run(command: Command) -> Result<(), StartError> {
     let mut out = anstream::stdout();
     match command {
-        Command::Serve(ServeArguments {
-            port,
-            data,
-            portals,
-            dynamodb_endpoint,
-            aws_port,
-        }) => {
+        Command::Serve(ServeArguments { port, on, aws_port }) => {
             let settings = Settings {
                 port,
-                data: data.folder(),
-                portals: portals.folder(),
-                dynamodb_endpoint,
+                data: on.data.folder(),
+                portals: on.portals.folder(),
+                dynamodb_endpoint: on.dynamodb_endpoint,
                 aws_port,
             };
             serve(settings, &mut out).await
@@ -381,9 +404,7 @@ async fn run(command: Command) -> Result<(), StartError> {
             to,
             kept,
             on_aws,
-            data,
-            portals,
-            dynamodb_endpoint,
+            on,
         }) => {
             let wanted = Wanted {
                 portal,
@@ -395,18 +416,17 @@ async fn run(command: Command) -> Result<(), StartError> {
                 let app = vestibule_http::settings::app().await?;
                 return audit::verify(&app, &wanted, &mut out).await;
             }
-            let data = data.folder();
-            if !data.exists() {
-                return Err(format!("there is no data folder {}", data.display()).into());
-            }
-            let options = Options {
-                data: Some(data),
-                portals: portals.folder(),
-                dynamodb_endpoint,
-                ..Options::in_memory()
-            };
-            let instance = Instance::start(options).await?;
+            let instance = Instance::start(on.started_before()?).await?;
             audit::verify(&instance.app, &wanted, &mut out).await
+        }
+        Command::Import {
+            file,
+            kind,
+            full,
+            on,
+        } => {
+            let extent = if full { Extent::Full } else { Extent::Changes };
+            import::run(&file, kind, extent, on.started_before()?, &mut out).await
         }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
     }
@@ -419,9 +439,7 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         user_name,
         portal,
         on_aws,
-        data,
-        portals,
-        dynamodb_endpoint,
+        on,
     } = arguments;
     let person = FirstStaff {
         portal,
@@ -433,16 +451,13 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         let app = vestibule_http::settings::app_with(in_source_tree("infra/portals")).await?;
         return first_staff::make(&app, person).await;
     }
-    let data = data.folder();
-    let instance = Instance::start(Options {
-        data: Some(data.clone()),
-        portals: portals.folder(),
-        dynamodb_endpoint,
-        ..Options::in_memory()
-    })
-    .await?;
+    let options = on.options()?;
+    let data = options.data.clone();
+    let instance = Instance::start(options).await?;
     let made = first_staff::make(&instance.app, person).await?;
-    std::fs::write(data.join(folder::FIRST_STAFF), "")?;
+    if let Some(data) = data {
+        std::fs::write(data.join(folder::FIRST_STAFF), "")?;
+    }
     Ok(made)
 }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod font;
+mod notification;
 mod page;
 mod pin;
 
@@ -19,6 +20,7 @@ use crate::words::{day, one_line};
 pub const fn kind(letter: &Letter) -> &'static str {
     match letter.says {
         LetterText::Pin { .. } => "pin",
+        LetterText::Notification { .. } => "notification",
     }
 }
 
@@ -37,6 +39,14 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         } => (
             greeting,
             pin::content(organisation.as_deref(), pin, *usable_until, policy),
+        ),
+        LetterText::Notification {
+            organisation,
+            way,
+            provider_id,
+        } => (
+            organisation,
+            notification::content(organisation, way, provider_id, policy),
         ),
     };
     let greeting = match one_line(greeting) {

@@ -21,6 +21,7 @@ mod password_expires;
 mod password_reset;
 mod pin_reissued;
 mod questions_changed;
+mod record_ended;
 mod registered;
 mod registration_code;
 mod shared_use;
@@ -159,6 +160,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             answer_by,
         } => access_review::content(organisation, *answer_by, policy),
+        MailText::RecordEnded {
+            organisation,
+            returned,
+        } => record_ended::content(organisation.as_deref(), *returned, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,

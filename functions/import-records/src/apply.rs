@@ -1,0 +1,455 @@
+//! Rows become records, and what follows from them is decided.
+//!
+//! A record that says what it said before costs a hundredth of a call. One that has changed is written
+//! without its digest, then everybody whom it concerns is told, then the digest is set: a run that
+//! dies in between leaves a record without digest, and so the next one tells them.
+
+use std::collections::BTreeMap;
+
+use futures::future::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use rand::rngs::StdRng;
+use vestibule_domain::Decision;
+use vestibule_domain::account::{Account, Registration};
+use vestibule_domain::activate::{self, WithheldLetter};
+use vestibule_domain::audit::Origin;
+use vestibule_domain::follow::{self, Says};
+use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
+use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::{Policy, WhenEnded};
+use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::register::letter_address;
+use vestibule_http::App;
+use vestibule_store::records::{Known, Saved, Saving};
+use vestibule_store::{CommitError, InvitationsCursor, UserFilter, UsersCursor};
+
+use crate::{ImportError, Summary};
+
+/// How many rows are looked at together: as many as one read of DynamoDB takes.
+pub(crate) const AT_A_TIME: usize = 100;
+
+/// How many records are written at the same time.
+const SIDE_BY_SIDE: usize = 32;
+
+/// How often a change that ran into another one is decided anew.
+const LOOKS: usize = 8;
+
+/// How rows are applied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Applying<'a> {
+    /// Where.
+    pub app: &'a App,
+    /// The order of the feed, where they come with one.
+    pub feed: Option<&'a str>,
+    /// Whether new providers are written to (EX-06).
+    pub notifies: bool,
+}
+
+/// What came of one record.
+#[derive(Debug, Default)]
+struct Done {
+    saved: bool,
+    ended: bool,
+    accounts: u64,
+    letters: u64,
+}
+
+impl Applying<'_> {
+    /// Applies up to [`AT_A_TIME`] rows. Where one record stands in several of them, the last counts.
+    pub async fn batch(
+        &self,
+        rows: Vec<NewRecord>,
+        summary: &mut Summary,
+    ) -> Result<(), ImportError> {
+        let rows: BTreeMap<RecordKey, NewRecord> =
+            rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        let keys: Vec<_> = rows.keys().collect();
+        let known = self.app.store.known_records(&keys).await?;
+        let mut changed = Vec::new();
+        for row in rows.values() {
+            let known = known.get(&row.key);
+            if row.ended {
+                if known.is_some_and(|k| !k.ended || k.listed) {
+                    changed.push((row, known, String::new()));
+                } else {
+                    summary.unchanged += 1;
+                }
+                continue;
+            }
+            let digest = self.app.store.record_digest(row)?;
+            if known.and_then(|k| k.digest.as_ref()) == Some(&digest) {
+                summary.unchanged += 1;
+            } else {
+                changed.push((row, known, digest));
+            }
+        }
+        let work: Vec<_> = changed
+            .into_iter()
+            .map(|(row, known, digest)| self.apply(row, known, digest).boxed())
+            .collect();
+        let mut results = stream::iter(work).buffer_unordered(SIDE_BY_SIDE);
+        while let Some(done) = results.try_next().await? {
+            summary.add(&done);
+        }
+        Ok(())
+    }
+
+    /// Ends records.
+    pub async fn end_all(
+        &self,
+        keys: &[RecordKey],
+        summary: &mut Summary,
+    ) -> Result<(), ImportError> {
+        let work: Vec<_> = keys.iter().map(|key| self.end(key).boxed()).collect();
+        let mut results = stream::iter(work).buffer_unordered(SIDE_BY_SIDE);
+        while let Some(done) = results.try_next().await? {
+            summary.add(&done);
+        }
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        row: &NewRecord,
+        known: Option<&Known>,
+        digest: String,
+    ) -> Result<Done, ImportError> {
+        if row.ended {
+            self.end(&row.key).await
+        } else {
+            self.save(row, known, &digest).await
+        }
+    }
+
+    async fn save(
+        &self,
+        row: &NewRecord,
+        known: Option<&Known>,
+        digest: &str,
+    ) -> Result<Done, ImportError> {
+        let store = &self.app.store;
+        let to_notify = self.notifies
+            && known.is_none()
+            && self
+                .policies(&row.key)
+                .any(|p| follow::way_opened(&row.key, &row.data, p).is_some());
+        // Nobody can have registered with a record that wasn't there, so nothing follows from it.
+        let at_once = known.is_none() && !to_notify;
+        let saving = Saving {
+            feed: self.feed,
+            digest: at_once.then_some(digest),
+            to_notify,
+        };
+        let before = match store.save_record(row, saving, &mut self.app.rng()).await? {
+            Saved::Written(before) => before,
+            Saved::Superseded => return Ok(Done::default()),
+        };
+        let mut done = Done {
+            saved: true,
+            ..Done::default()
+        };
+        if to_notify || before.as_ref().is_some_and(|b| b.to_notify) {
+            done.letters += u64::from(self.notify(row).await?);
+        }
+        let mut claims = before.map(|b| b.claims).unwrap_or_default();
+        for (portal, claim) in &claims {
+            done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
+        }
+        if !at_once {
+            // Who has registered since it was written read it as it now is, or as it was.
+            let now = store.settle_record(&row.key, digest, self.feed).await?;
+            let mut new = now.map(|now| now.claims).unwrap_or_default();
+            new.retain(|portal, claim| {
+                claims.insert(portal.clone(), claim.clone()).as_ref() != Some(claim)
+            });
+            for (portal, claim) in &new {
+                done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn end(&self, key: &RecordKey) -> Result<Done, ImportError> {
+        let store = &self.app.store;
+        // The day is for people; no rule depends on it.
+        let day = self
+            .app
+            .clock
+            .now()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date();
+        let Saved::Written(before) = store.end_record(key, day, self.feed).await? else {
+            return Ok(Done::default());
+        };
+        let mut done = Done {
+            ended: true,
+            ..Done::default()
+        };
+        for (portal, claim) in before.map(|b| b.claims).unwrap_or_default() {
+            done.accounts += self.follow(&portal, &claim, key, None).await?;
+        }
+        // Only now: a run that dies before finds it on the list again.
+        store.unlist_record(key).await?;
+        Ok(done)
+    }
+
+    /// The policies of the portals of a record's plan.
+    fn policies(&self, key: &RecordKey) -> impl Iterator<Item = &Policy> {
+        let of_plan = |p: &&Policy| p.plan.id.as_str() == key.plan;
+        self.app.portals.iter().map(|p| &**p).filter(of_plan)
+    }
+
+    fn origin(&self, portal: &PortalId) -> Origin {
+        Origin {
+            portal: portal.clone(),
+            at: self.app.clock.now(),
+            source: None,
+        }
+    }
+
+    /// Writes to the provider of a new record, once.
+    async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
+        let Some(policy) = self
+            .policies(&row.key)
+            .find(|p| follow::way_opened(&row.key, &row.data, p).is_some())
+        else {
+            return Ok(false);
+        };
+        let record = PlanRecord {
+            key: row.key.clone(),
+            facts: BTreeMap::new(),
+            data: row.data.clone(),
+            claims: BTreeMap::new(),
+            ended: false,
+            to_notify: true,
+        };
+        let mut rng = self.app.rng();
+        let Some(decision) =
+            follow::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
+        else {
+            tracing::warn!(plan = %row.key.plan, "a provider to be notified has no address");
+            return Ok(false);
+        };
+        match self.app.store.commit(decision, &mut rng).await {
+            Ok(()) => Ok(true),
+            // Another run was quicker.
+            Err(CommitError::Stale | CommitError::Taken(_)) => Ok(false),
+            Err(CommitError::Unavailable(cause)) => Err(cause.into()),
+        }
+    }
+
+    /// Tells everybody whose access rests on a record what it says now; none: it has ended. Returns
+    /// how many accounts and organisations changed.
+    async fn follow(
+        &self,
+        portal: &PortalId,
+        claim: &Claim,
+        key: &RecordKey,
+        row: Option<&NewRecord>,
+    ) -> Result<u64, ImportError> {
+        let Some(policy) = self.app.portals.get(portal.as_str()) else {
+            return Ok(0);
+        };
+        if row.is_none() && policy.records.when_ended == WhenEnded::Keep {
+            return Ok(0);
+        }
+        let says = row.map_or(Says::Ended, |row| Says::Holds(&row.data));
+        let mut changed = 0;
+        if let Some(id) = &claim.organisation {
+            changed += self.organisation(portal, id, key, says).await?;
+        }
+        for account in claim.by.values() {
+            if claim.organisation.is_none() {
+                changed += u64::from(self.person(portal, account, None, key, says).await?);
+            }
+            if let Some(row) = row {
+                changed += u64::from(self.agreements(policy, account, row).await?);
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn organisation(
+        &self,
+        portal: &PortalId,
+        id: &OrganisationId,
+        key: &RecordKey,
+        says: Says<'_>,
+    ) -> Result<u64, ImportError> {
+        let store = &self.app.store;
+        let origin = self.origin(portal);
+        let mut changed = 0;
+        let mut looks = 0;
+        let organisation = loop {
+            let Some(found) = store.organisation(portal, id).await? else {
+                return Ok(0);
+            };
+            let mut rng = self.app.rng();
+            let decision = match says {
+                Says::Ended => None,
+                Says::Holds(data) => follow::organisation(&found, data, &origin, &mut rng),
+            };
+            let Some(decision) = decision else {
+                break found;
+            };
+            match store.commit(decision, &mut rng).await {
+                Ok(()) => changed += 1,
+                Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                Err(CommitError::Stale | CommitError::Taken(_)) => {}
+            }
+            looks += 1;
+            if looks > LOOKS {
+                return Err(ImportError::Contended);
+            }
+        };
+        // Before the people: who accepts one of them meanwhile is among them, or finds it revoked.
+        if matches!(says, Says::Ended) {
+            changed += self.invitations(portal, id).await?;
+        }
+        let everybody = UserFilter::default();
+        let mut cursor = None;
+        loop {
+            let page = store
+                .users(portal, id, &everybody, cursor.as_ref(), AT_A_TIME)
+                .await?;
+            for user in page.items {
+                let ended = user.registration == Registration::RecordEnded;
+                if follow::concerns(ended, &organisation.group_codes, &user.group_codes, says) {
+                    let done = self
+                        .person(portal, &user.account, Some(&organisation), key, says)
+                        .await?;
+                    changed += u64::from(done);
+                }
+            }
+            cursor = page.next.as_deref().and_then(UsersCursor::parse);
+            if cursor.is_none() {
+                return Ok(changed);
+            }
+        }
+    }
+
+    /// Makes the open invitations of an organisation whose record has ended useless.
+    async fn invitations(
+        &self,
+        portal: &PortalId,
+        id: &OrganisationId,
+    ) -> Result<u64, ImportError> {
+        let store = &self.app.store;
+        let origin = self.origin(portal);
+        let mut changed = 0;
+        let (mut cursor, mut looks, mut again) = (None, 0, false);
+        loop {
+            let page = store
+                .invitations(portal, id, cursor.as_ref(), AT_A_TIME as u8)
+                .await?;
+            for invitation in page.items {
+                let mut rng = self.app.rng();
+                let Some(decision) = follow::invitation(&invitation, &origin, &mut rng) else {
+                    continue;
+                };
+                match store.commit(decision, &mut rng).await {
+                    Ok(()) => changed += 1,
+                    Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                    // It was accepted, sent again or revoked meanwhile.
+                    Err(CommitError::Stale | CommitError::Taken(_)) => again = true,
+                }
+            }
+            cursor = page.next.as_deref().and_then(InvitationsCursor::parse);
+            if cursor.is_some() {
+                continue;
+            }
+            if !again {
+                return Ok(changed);
+            }
+            (looks, again) = (looks + 1, false);
+            if looks > LOOKS {
+                return Err(ImportError::Contended);
+            }
+        }
+    }
+
+    async fn person(
+        &self,
+        portal: &PortalId,
+        id: &AccountId,
+        organisation: Option<&Organisation>,
+        key: &RecordKey,
+        says: Says<'_>,
+    ) -> Result<bool, ImportError> {
+        let origin = self.origin(portal);
+        self.decide(portal, id, |account, rng| {
+            follow::person(account, organisation, key, says, &origin, rng)
+        })
+        .await
+    }
+
+    /// Which agreements the plan has on file for who registered with the record (AG-11, BL-10).
+    async fn agreements(
+        &self,
+        policy: &Policy,
+        id: &AccountId,
+        row: &NewRecord,
+    ) -> Result<bool, ImportError> {
+        let origin = self.origin(&policy.portal);
+        let digits = policy.pin.as_ref().map_or(0, |p| p.digits.get());
+        self.decide(&policy.portal, id, |account, rng| {
+            let fresh = self.app.fresh_pin(digits, rng);
+            let designated = account
+                .memberships
+                .iter()
+                .find(|m| m.record.as_ref() == Some(&row.key))
+                .and_then(|m| m.postal_address.as_ref());
+            let letter = WithheldLetter {
+                fresh,
+                address: letter_address(policy, &row.data, designated),
+                organisation: Some(row.data.name.clone()),
+            };
+            let on_file = &row.data.agreements;
+            activate::agreements_recorded(
+                account,
+                on_file,
+                &row.key,
+                Some(letter),
+                policy,
+                &origin,
+                rng,
+            )
+            .map(|(_, decision)| decision)
+        })
+        .await
+    }
+
+    /// Decides about an account, anew if it has changed meanwhile. Who has nothing to learn isn't
+    /// written to.
+    async fn decide(
+        &self,
+        portal: &PortalId,
+        id: &AccountId,
+        decide: impl Fn(&Account, &mut StdRng) -> Option<Decision>,
+    ) -> Result<bool, ImportError> {
+        for _ in 0..LOOKS {
+            let Some(account) = self.app.store.account(portal, id).await? else {
+                return Ok(false);
+            };
+            let mut rng = self.app.rng();
+            let Some(decision) = decide(&account, &mut rng) else {
+                return Ok(false);
+            };
+            match self.app.store.commit(decision, &mut rng).await {
+                Ok(()) => return Ok(true),
+                Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                Err(CommitError::Stale | CommitError::Taken(_)) => {}
+            }
+        }
+        Err(ImportError::Contended)
+    }
+}
+
+impl Summary {
+    fn add(&mut self, done: &Done) {
+        self.saved += u64::from(done.saved);
+        self.ended += u64::from(done.ended);
+        self.accounts += done.accounts;
+        self.letters += done.letters;
+    }
+}

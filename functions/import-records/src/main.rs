@@ -1,0 +1,33 @@
+//! The function on Lambda.
+
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::{LambdaEvent, service_fn};
+use vestibule_http::settings::{self, StartError};
+use vestibule_import_records::{Importer, S3Event};
+
+/// How long before Lambda ends it a run stops by itself, having noted how far it came.
+const MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    settings::log_as_json();
+    let bucket = settings::setting(
+        "FEEDS_BUCKET",
+        "the bucket in which the plans leave their feeds",
+    )?;
+    let app = settings::app().await?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let importer = Importer {
+        app,
+        s3: aws_sdk_s3::Client::new(&aws),
+        bucket,
+    };
+    let importer = &importer;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<S3Event>| {
+        let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        let ends = Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX);
+        let ends = Some(ends - MARGIN);
+        Ok::<_, StartError>(importer.handle(&event.payload, ends).await?)
+    }))
+    .await
+}

@@ -1,0 +1,56 @@
+//! How far the feeds of plan records are: one item for each kind of a plan's records.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use vestibule_domain::feeds::FeedState;
+use vestibule_domain::record::RecordKind;
+
+use crate::{Store, Unavailable, item, keys};
+
+impl Store {
+    /// How far they are.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn feed_state(&self, plan: &str, kind: RecordKind) -> Result<FeedState, Unavailable> {
+        let found = self.get(keys::feeds(plan, kind)).await?;
+        Ok(found.map(item::read).transpose()?.unwrap_or_default())
+    }
+
+    /// Notes how far they are, and counts the version. False where another run has noted something
+    /// since the state was read.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn save_feed_state(
+        &self,
+        plan: &str,
+        kind: RecordKind,
+        state: &mut FeedState,
+    ) -> Result<bool, Unavailable> {
+        let next = FeedState {
+            version: state.version + 1,
+            ..state.clone()
+        };
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.main)
+            .set_item(Some(item::write(keys::feeds(plan, kind), &next)?))
+            .condition_expression("attribute_not_exists(pk) OR version = :version")
+            .expression_attribute_values(":version", AttributeValue::N(state.version.to_string()));
+        match put.send().await {
+            Ok(_) => {
+                *state = next;
+                Ok(true)
+            }
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(Unavailable::call(e)),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the measurements under `examples` share: each size has a process of its own, and the embedded
+//! DynamoDB another, so that the time and the memory are those of what is measured.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use vestibule_local::instance::embedded;
+
+/// Measures each size that the command line names, one after the other. `measure` is given the size and
+/// the address of a DynamoDB of its own.
+pub async fn sizes(header: &str, measure: impl AsyncFn(usize, String)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["dynamodb"] => {
+            println!("{}", embedded(None, 0).await.unwrap());
+            std::future::pending::<()>().await;
+        }
+        ["measure", size, endpoint] => {
+            measure(size.parse().unwrap(), (*endpoint).to_owned()).await;
+        }
+        [] => println!("Which sizes? Such as: -- 1000 10000"),
+        sizes => {
+            println!(
+                "{header}\n|{}",
+                "---|".repeat(header.matches('|').count() - 1)
+            );
+            sizes.iter().for_each(|size| in_processes(size));
+        }
+    }
+}
+
+/// Measures one size: this program once more, beside one that is its DynamoDB.
+fn in_processes(size: &str) {
+    let again = || Command::new(std::env::current_exe().unwrap());
+    let started = again().arg("dynamodb").stdout(Stdio::piped()).spawn();
+    let mut dynamodb = Killed(started.unwrap());
+    let mut endpoint = String::new();
+    let told = dynamodb.0.stdout.take().unwrap();
+    BufReader::new(told).read_line(&mut endpoint).unwrap();
+    let measured = again().args(["measure", size, endpoint.trim()]).status();
+    assert!(measured.unwrap().success(), "at {size}");
+}
+
+/// A process that ends with this one's interest in it.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The most memory that this process has held at a time since [`reset_peak`], in MiB; 0 where Linux doesn't tell.
+pub fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// Forgets the peak so far.
+pub fn reset_peak() {
+    // Where that can't be, the peak is one of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// How much CPU time this process has had, in milliseconds.
+pub fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after.split_whitespace().skip(11).take(2);
+    // 100 ticks a second, as Linux reports them to every program.
+    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
+}
