@@ -6,18 +6,20 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client, answer};
 use vestibule_local::openapi::openapi;
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, security_answers, with,
     without,
 };
-use vestibule_tests::{World, pin_in, token_in};
+use vestibule_tests::{World, options, pin_in, portals_with, token_in};
 
 use crate::openapi::{operations, resolve};
 
@@ -72,8 +74,36 @@ impl Endpoint {
     }
 }
 
+/// A system in which campaigns begin an hour later on the producer portal, whose day begins then.
+async fn world_in_campaigns() -> World {
+    let portals = portals_with(&[(
+        "producer",
+        &[("America/Chicago", "Asia/Shanghai")],
+        r#"
+[[campaign]]
+kind = "re_registration"
+start = 2026-11-24
+cutoff = 2027-11-24
+transition_days = 90
+[[campaign]]
+kind = "release_user_names"
+on = 2026-11-24
+created_before = 2026-11-24
+"#,
+    )]);
+    World::with(Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await
+}
+
 /// All endpoints with a body, each with a body that is right at this moment.
 async fn endpoints(world: &World) -> Vec<Endpoint> {
+    let producer = with(agent(), "/way", "producer");
+    world.register("producer", producer.clone()).await;
+    world.pass(SignedDuration::from_hours(1));
+    let dana = world.sign_in("producer", "dana.whitfield").await;
     let ruth = world.group_principal().await;
     let sam = world.invited(&ruth, "Sam", "user").await;
     let kim = world
@@ -357,6 +387,20 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &omar,
             "/me/email",
             json!({ "email": "omar@other.example", "password": PASSWORD }),
+            &[],
+        ),
+        one(
+            Method::PUT,
+            &dana,
+            "/me/user-name",
+            json!({ "user_name": "dana.whitfield" }),
+            &[],
+        ),
+        one(
+            Method::PUT,
+            &dana,
+            "/me/registration",
+            json!({ "proof": producer["proof"], "may_sign": true }),
             &[],
         ),
         one(
@@ -721,7 +765,7 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
 
 #[tokio::test]
 async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
 
@@ -834,7 +878,7 @@ async fn all_still_right(endpoints: &[Endpoint]) {
 
 #[tokio::test]
 async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
     for endpoint in &endpoints {
@@ -906,7 +950,7 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
 
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let endpoints = endpoints(&world).await;
     for endpoint in &endpoints {
         let right = endpoint.body.to_string();
@@ -1038,7 +1082,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 
 #[tokio::test]
 async fn a_content_type_is_read_as_it_may_be_written() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     for (portal, body) in [("agent", agent()), ("group", group_principal())] {
         for content_type in [
             "Application/JSON",
@@ -1060,7 +1104,7 @@ async fn a_content_type_is_read_as_it_may_be_written() {
 
 #[tokio::test]
 async fn a_great_many_faults_are_told_shortly() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     for field in ["proof", "accepts"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
         let told = world
@@ -1120,7 +1164,7 @@ async fn a_great_many_faults_are_told_shortly() {
 
 #[tokio::test]
 async fn a_query_is_read_strictly() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     for first in ["Sam", "Kim", "Lee"] {
         world.invited(&ruth, first, "user").await;
@@ -1211,7 +1255,7 @@ async fn a_query_is_read_strictly() {
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let huge = "0".repeat(5_000);
     for id in [
@@ -1335,7 +1379,7 @@ async fn what_is_not_there_is_a_problem_too() {
 
 #[tokio::test]
 async fn a_method_that_a_resource_does_not_know_is_a_problem() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let operations = operations();
     let routes: BTreeSet<&String> = operations.iter().map(|(_, path, _)| path).collect();
     for route in routes {
@@ -1390,7 +1434,7 @@ fn fits(route: &str, text: &str) -> bool {
 
 #[tokio::test]
 async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_persons() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     world.register("group", group_principal()).await;
     let small = with(
         group_principal(),
@@ -1486,7 +1530,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
 
 #[tokio::test]
 async fn what_is_no_session_of_this_portal_opens_nothing() {
-    let world = World::new().await;
+    let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let invitation = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
@@ -1669,7 +1713,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 #[test]
 fn random_json_never_makes_a_failure_of_ours() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let world = runtime.block_on(World::new());
+    let world = runtime.block_on(world_in_campaigns());
     let endpoints = runtime.block_on(endpoints(&world));
     let config = Config {
         cases: 200,

@@ -24,6 +24,7 @@ hint_question = true
 id = "harbor"
 name = "Harborlight Health"
 return_address = ["Harborlight Health", "Island Desk", "1 Ferry Road", "Anchorage, AK 99501"]
+home_country = "US"
 
 [help_desk]
 name = "Island Help"
@@ -101,7 +102,6 @@ address = "designated"
 reissued_by = ["user"]
 arrives_in = [1, 2]
 arrives_abroad_in = [4, 9]
-home_country = "US"
 
 [staff]
 join_by = "initial_password"

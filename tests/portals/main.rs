@@ -6,6 +6,7 @@ mod agent;
 mod audit;
 mod bad_input;
 mod bulk;
+mod campaigns;
 mod clockwork;
 mod cost;
 mod deliveries;

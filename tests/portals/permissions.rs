@@ -234,6 +234,8 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
+    ("PUT", "/{portal}/me/user-name", &["no campaign"]),
+    ("PUT", "/{portal}/me/registration", &["no campaign"]),
     ("POST", "/{portal}/feedback", &[""]),
     ("POST", "/{portal}/pin/activation", &["a wrong PIN"]),
     ("POST", "/{portal}/pin/letter", &[""]),
@@ -574,6 +576,14 @@ impl Site {
                     json!({ "email": format!("other{n}@example.com"), "password": actor.password }),
                 ),
             ),
+            ("PUT", "/me/user-name") => {
+                (plain(), Some(json!({ "user_name": format!("nobody{n}") })))
+            }
+            ("PUT", "/me/registration") => {
+                let full = unknown_number(self.portal, n);
+                let body = json!({ "proof": full["proof"], "may_sign": true });
+                (plain(), Some(body))
+            }
             ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
             ("GET", "/users") if !what.is_empty() => {
                 ("/users?idle_since=2026-01-01T00:00:00Z".to_owned(), None)

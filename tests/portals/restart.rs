@@ -12,7 +12,7 @@ use vestibule_tests::people::{PASSWORD, member, office_manager_terms, provider};
 use vestibule_tests::{World, options, pin_in};
 
 /// The options of a system that keeps what it knows in a folder.
-fn kept_in(folder: &Path) -> Options {
+pub(crate) fn kept_in(folder: &Path) -> Options {
     Options {
         data: Some(folder.to_owned()),
         ..options()
@@ -20,19 +20,19 @@ fn kept_in(folder: &Path) -> Options {
 }
 
 /// One life of a system: it has a runtime of its own, and everything that it serves ends with it.
-struct Life {
+pub(crate) struct Life {
     runtime: Runtime,
     world: World,
 }
 
 impl Life {
     /// The first on a folder, with the known records.
-    fn first(options: &Options) -> Self {
+    pub(crate) fn first(options: &Options) -> Self {
         Self::begin(|| World::with(options.clone()))
     }
 
     /// A further one, with what the folder holds.
-    fn again(options: &Options) -> Self {
+    pub(crate) fn again(options: &Options) -> Self {
         Self::begin(|| World::empty(options.clone()))
     }
 
@@ -42,12 +42,12 @@ impl Life {
         Self { runtime, world }
     }
 
-    fn live<T>(&self, day: impl AsyncFnOnce(&World) -> T) -> T {
+    pub(crate) fn live<T>(&self, day: impl AsyncFnOnce(&World) -> T) -> T {
         self.runtime.block_on(day(&self.world))
     }
 
     /// Pulls the plug: what was in memory alone is lost.
-    fn end(self) {
+    pub(crate) fn end(self) {
         let Self { runtime, world } = self;
         drop(world);
         runtime.shutdown_timeout(Duration::from_secs(10));

@@ -1,14 +1,17 @@
-//! Reviews of access (EX-11): managers confirm or remove each account.
+//! Reviews of access (EX-11): managers are asked from time to time, confirm or remove each account, and
+//! are chased for what is unanswered.
 
 use futures::future::{join, join_all};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
+use vestibule_inactivity_sweep::{Run, Summary};
 use vestibule_local::client::{Answer, Client};
+use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, dental};
-use vestibule_tests::{World, options, shown};
+use vestibule_tests::{World, options, portals_with, shown};
 
 const INITIAL: &str = "First-Morning-17";
 
@@ -383,6 +386,362 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
                 _ => "remove_user",
             };
             assert_eq!(all.done(action), 3, "{fault:?}");
+        }
+    }
+}
+
+const MONA: &str = "mona@riverbend.example";
+const OMAR: &str = "omar@riverbend.example";
+
+/// One run of the clockwork; nothing may fail. How many reviews it began, and how many it chased.
+async fn tick(world: &World) -> (u64, u64) {
+    let Summary {
+        failed,
+        reviews_started,
+        reviews_chased,
+        ..
+    } = world.instance.clockwork().await.unwrap().summary;
+    assert_eq!(failed, 0);
+    (reviews_started, reviews_chased)
+}
+
+/// The days on which the clockwork began or chased a review, with what it did.
+async fn tick_days(world: &World, days: u32) -> Vec<(String, u64, u64)> {
+    let mut done = Vec::new();
+    let passed = world.instance.pass_days(days, |day| {
+        let s = &day.summary;
+        assert_eq!(s.failed, 0);
+        if s.reviews_started + s.reviews_chased > 0 {
+            done.push((day.date.to_string(), s.reviews_started, s.reviews_chased));
+        }
+        Ok(())
+    });
+    passed.await.unwrap();
+    done
+}
+
+/// The mails about reviews that an address got.
+async fn mails_about_reviews(world: &World, address: &str) -> Vec<ReceivedMail> {
+    let mails = world.mails_to(address).await;
+    let about = |m: &ReceivedMail| m.subject.contains("who has access");
+    mails.into_iter().filter(about).collect()
+}
+
+/// A practice that has answered for none of its people when its first review is begun, on 22 May.
+async fn asked() -> Practice {
+    let practice = Practice::new().await;
+    practice.world.wait_until("2027-05-22T15:00:00Z");
+    assert_eq!(tick(&practice.world).await, (1, 0));
+    practice
+}
+
+#[tokio::test]
+async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked() {
+    let practice = Practice::new().await;
+    let world = &practice.world;
+    // 180 days after the registration, and not a second before.
+    world.wait_until("2027-05-22T04:59:59Z");
+    assert_eq!(tick(world).await, (0, 0));
+    world.pass(SignedDuration::from_secs(1));
+    assert_eq!(tick(world).await, (1, 0));
+    for address in [MONA, "mick@riverbend.example", OMAR] {
+        let mails = mails_about_reviews(world, address).await;
+        assert_eq!(mails.len(), 1, "{address}");
+        assert!(
+            mails[0].text.contains("Monday, 21 June 2027"),
+            "{}",
+            mails[0].text
+        );
+    }
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let shown = omar.get("/access-reviews/current").await.unwrap();
+    assert_eq!(
+        (shown.text_at("/answer_by"), shown.body.get("started_by")),
+        ("2027-06-21", None),
+        "{}",
+        shown.text
+    );
+    let accounts = shown.body["accounts"].as_array().unwrap();
+    assert!(accounts.len() == 5 && accounts.iter().all(|a| a["answer"] == "unanswered"));
+    assert_eq!(begin(&omar).await.problem(), "review-running");
+    // A second run on the day does nothing.
+    assert_eq!(tick(world).await, (0, 0));
+    let all = invariants(world).await;
+    assert_eq!(all.done("start_access_review"), 1);
+}
+
+#[tokio::test]
+async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
+    let practice = asked().await;
+    let world = &practice.world;
+    // Two and a half weeks before its end, sam is confirmed and uma removed.
+    let mona = world.sign_in("practice", "mona.lind").await;
+    let [sam, tess, uma] = &practice.staff;
+    assert_eq!(answer(&mona, sam, "confirmed").await.status, 200);
+    assert_eq!(answer(&mona, uma, "removed").await.status, 200);
+
+    let chased = |day: &str| (day.to_owned(), 0, 1);
+    // Until the day after the last, and then every week.
+    assert_eq!(
+        tick_days(world, 31).await,
+        [
+            chased("2027-06-07"),
+            chased("2027-06-18"),
+            chased("2027-06-22")
+        ]
+    );
+    let mails = mails_about_reviews(world, MONA).await;
+    assert_eq!(mails.len(), 4);
+    insta::assert_snapshot!("ex_11_reminded", shown(&mails[1], &[]));
+    insta::assert_snapshot!("ex_11_overdue", shown(&mails[3], &[]));
+    assert_eq!(
+        mails_about_reviews(world, OMAR).await.len(),
+        4,
+        "the provider is told too"
+    );
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let list = omar
+        .get("/access-reviews/current?answer=unanswered")
+        .await
+        .unwrap();
+    assert_eq!(list.body["overdue"], true);
+    assert_eq!(
+        list.body["accounts"].as_array().unwrap().len(),
+        3,
+        "{}",
+        list.text
+    );
+    assert_eq!(
+        tick_days(world, 14).await,
+        [chased("2027-06-29"), chased("2027-07-06")]
+    );
+
+    // Late answers count, and end it.
+    let mick = world.sign_in("practice", "mick.lind").await;
+    let mona = world.sign_in("practice", "mona.lind").await;
+    assert_eq!(answer(&mona, tess, "confirmed").await.status, 200);
+    assert_eq!(
+        answer(&mona, &id_of(&mick).await, "confirmed").await.status,
+        200
+    );
+    assert_eq!(
+        answer(&mick, &id_of(&mona).await, "confirmed").await.status,
+        200
+    );
+    let before = mails_about_reviews(world, MONA).await.len();
+    // The next review is due 180 days after this one began.
+    assert_eq!(
+        tick_days(world, 136).await,
+        [("2027-11-18".to_owned(), 1, 0)]
+    );
+    assert_eq!(mails_about_reviews(world, MONA).await.len(), before + 1);
+    invariants(world).await;
+}
+
+#[tokio::test]
+async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
+    let practice = asked().await;
+    let world = &practice.world;
+    let days = tick_days(world, 200).await;
+    let begun: Vec<_> = days.iter().filter(|d| d.1 == 1).collect();
+    assert_eq!(begun.len(), 1, "{days:?}");
+    assert_eq!(begun[0].0, "2027-11-18");
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let shown = omar.get("/access-reviews/current").await.unwrap();
+    assert_eq!(shown.text_at("/answer_by"), "2027-12-18");
+    assert_eq!(shown.body["accounts"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
+    let practice = asked().await;
+    let world = &practice.world;
+    // The day on which it was due, late: a week, and two reminders are missed.
+    world.wait_until("2027-06-23T15:00:00Z");
+    assert_eq!(tick(world).await, (0, 1));
+    let mails = mails_about_reviews(world, MONA).await;
+    assert_eq!(mails.len(), 2);
+    assert!(
+        mails[1].subject.starts_with("Overdue"),
+        "{}",
+        mails[1].subject
+    );
+    assert_eq!(tick(world).await, (0, 0));
+    // The weeks count from the last day, not from the run.
+    assert_eq!(tick_days(world, 6).await, [("2027-06-29".to_owned(), 0, 1)]);
+
+    let practice = Practice::new().await;
+    practice.world.wait_until("2027-05-29T15:00:00Z");
+    assert_eq!(tick(&practice.world).await, (1, 0));
+    let omar = practice.world.sign_in("practice", "omar.haddad").await;
+    let shown = omar.get("/access-reviews/current").await.unwrap();
+    assert_eq!(
+        shown.text_at("/answer_by"),
+        "2027-06-28",
+        "there is as much time as ever"
+    );
+}
+
+#[tokio::test]
+async fn ex_11_a_review_begun_by_hand_is_chased_and_puts_off_the_next() {
+    let practice = Practice::new().await;
+    let world = &practice.world;
+    assert_eq!(begin(&practice.managers[0]).await.status, 201);
+    assert_eq!(
+        tick_days(world, 31).await,
+        [
+            ("2026-12-09".to_owned(), 0, 1),
+            ("2026-12-20".to_owned(), 0, 1),
+            ("2026-12-24".to_owned(), 0, 1)
+        ]
+    );
+    invariants(world).await;
+}
+
+#[tokio::test]
+async fn ex_11_who_works_alone_is_asked_nothing() {
+    let world = World::new().await;
+    world.register("practice", dental()).await;
+    assert_eq!(tick_days(&world, 400).await, []);
+    assert!(mails_about_reviews(&world, OMAR).await.is_empty());
+    // With somebody to answer for, the next is begun.
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    add(&omar, "sam", "user").await;
+    let begun = tick_days(&world, 180).await;
+    assert_eq!((begun.len(), begun[0].1), (5, 1), "{begun:?}");
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ex_11_a_portal_without_reviews_begins_none() {
+    let portals = portals_with(&[(
+        "practice",
+        &[(
+            "[access_review] # EX-11\nevery_days = 180\nanswer_within_days = 30\nremind_days = [14, 3]\n",
+            "",
+        )],
+        "",
+    )]);
+    let world = World::with(vestibule_local::Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let practice = Practice::of(world).await;
+    assert_eq!(tick_days(&practice.world, 200).await, []);
+    assert!(invariants(&practice.world).await.alarms.is_empty());
+    let mona = practice.world.sign_in("practice", "mona.lind").await;
+    assert_eq!(begin(&mona).await.problem(), "not-this-portal");
+}
+
+#[tokio::test]
+async fn ex_11_organisations_from_before_the_policy_are_found_by_a_reindex() {
+    let practice = Practice::new().await;
+    let world = &practice.world;
+    let key = invariants(world).await.alarms.into_keys().next().unwrap();
+    let (pk, sk) = key.split_once('/').unwrap();
+    let s = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    world
+        .instance
+        .db
+        .delete_item()
+        .table_name(&world.instance.tables.main)
+        .key("pk", s(pk))
+        .key("sk", s(sk))
+        .send()
+        .await
+        .unwrap();
+    world.wait_until("2027-06-01T15:00:00Z");
+    assert_eq!(tick(world).await, (0, 0));
+    let app = &world.instance.app;
+    let moved = vestibule_inactivity_sweep::reindex(app, None).await;
+    assert_eq!((moved.moved, moved.failed), (1, 0));
+    assert_eq!(
+        vestibule_inactivity_sweep::reindex(app, None).await.moved,
+        0
+    );
+    assert_eq!(tick(world).await, (1, 0));
+    invariants(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ex_11_two_runs_and_a_manager_at_once_begin_one_review() {
+    for _ in 0..3 {
+        let practice = Practice::new().await;
+        let world = &practice.world;
+        world.wait_until("2027-05-22T15:00:00Z");
+        let mona = world.sign_in("practice", "mona.lind").await;
+        let run = Run::now(world.now());
+        let (one, (two, by_hand)) = join(
+            world.instance.sweep(&run),
+            join(world.instance.sweep(&run), begin(&mona)),
+        )
+        .await;
+        assert_eq!(one.summary.failed + two.summary.failed, 0);
+        let begun = one.summary.reviews_started + two.summary.reviews_started;
+        assert_eq!(
+            begun + u64::from(by_hand.status == 201),
+            1,
+            "{}",
+            by_hand.text
+        );
+        assert_eq!(tick(world).await, (0, 0));
+        assert_eq!(mails_about_reviews(world, MONA).await.len(), 1);
+        // Nor is it chased twice.
+        world.wait_until("2027-06-22T15:00:00Z");
+        let run = Run::now(world.now());
+        let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
+        assert_eq!(one.summary.reviews_chased + two.summary.reviews_chased, 1);
+        assert_eq!(mails_about_reviews(world, MONA).await.len(), 2);
+        invariants(world).await;
+    }
+}
+
+#[tokio::test]
+async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
+    // One portal only, so that the walk isn't one through other portals' empty partitions.
+    let portals = tempfile::tempdir().unwrap();
+    let policy = options().portals.join("practice.toml");
+    std::fs::copy(policy, portals.path().join("practice.toml")).unwrap();
+    for (day, begun, mails) in [
+        ("2027-05-22T15:00:00Z", 1, 1),
+        ("2027-06-22T15:00:00Z", 0, 2),
+    ] {
+        for fault in Fault::ALL {
+            for n in 0.. {
+                let meddler = Meddler::default();
+                let world = World::with(vestibule_local::Options {
+                    interceptors: vec![meddler.interceptor()],
+                    portals: portals.path().to_owned(),
+                    ..options()
+                })
+                .await;
+                let practice = Practice::of(world).await;
+                let world = &practice.world;
+                if begun == 0 {
+                    world.wait_until("2027-05-22T15:00:00Z");
+                    tick(world).await;
+                }
+                world.wait_until(day);
+                meddler.arm(n, fault);
+                world.instance.sweep(&Run::now(world.now())).await;
+                let (calls, suffered) = meddler.disarm();
+                invariants(world).await;
+                tick(world).await;
+                tick(world).await;
+                let all = invariants(world).await;
+                let what = format!("{fault:?} of call {n}, {suffered:?}");
+                assert_eq!(all.done("start_access_review"), 1, "{what}");
+                assert_eq!(all.pending("mail"), 0, "{what}");
+                for address in [MONA, OMAR] {
+                    let told = mails_about_reviews(world, address).await.len();
+                    assert_eq!(told, mails, "{what}");
+                }
+                if suffered.is_none() {
+                    assert_eq!(n, calls);
+                    break;
+                }
+            }
         }
     }
 }

@@ -547,6 +547,14 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
             faults.push(format!("nobody will tell of {tidings}"));
         }
     }
+    for (pk, item) in &all.organisations {
+        let reviews = world.instance.app.portals.get(text(item, "/portal"));
+        let reviews = reviews.is_some_and(|p| p.access_review.is_some());
+        let alarm = format!("{pk}/D#review");
+        if reviews && item.get("ended_at").is_none() && !all.alarms.contains_key(&alarm) {
+            faults.push(format!("nobody will begin a review of {pk}"));
+        }
+    }
     for (key, alarm) in &all.alarms {
         let organisation = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
         if !all.organisations.contains_key(organisation) || alarm.get("due").is_none() {

@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
@@ -68,6 +69,28 @@ pub fn options() -> Options {
         },
         ..Options::in_memory()
     }
+}
+
+/// The shipped policies in a folder of their own, some of them with texts in the place of others, and
+/// with more at the end.
+pub fn portals_with(edits: &[(&str, &[(&str, &str)], &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(options().portals).unwrap() {
+        let path = entry.unwrap().path();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        let edit = edits
+            .iter()
+            .find(|(portal, ..)| path.file_stem().is_some_and(|stem| stem == *portal));
+        if let Some((portal, replaced, added)) = edit {
+            for (from, to) in *replaced {
+                assert!(text.contains(from), "{portal}.toml holds {from}");
+                text = text.replacen(from, to, 1);
+            }
+            text.push_str(added);
+        }
+        std::fs::write(folder.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    folder
 }
 
 impl World {

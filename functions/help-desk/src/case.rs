@@ -19,7 +19,7 @@ use vestibule_domain::invite;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::{PostalAddress, Reason};
-use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses};
+use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses, user_names};
 use vestibule_store::{CommitError, UserFilter};
 
 use crate::AccountAnswer;
@@ -263,7 +263,8 @@ pub(crate) async fn act(
         let (after, decision) =
             decide(&case, staff, &mut rng).map_err(|refusal| problem(refusal, case.policy))?;
         let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
-        match app.store.commit(decision, &mut rng).await {
+        let (name, policy, origin) = (&after.user_name, case.policy, &case.origin);
+        match user_names::commit(app, decision, name, policy, origin, &mut rng).await {
             Ok(()) => {
                 let now = Case {
                     account: after,

@@ -104,6 +104,9 @@ struct MembershipAnswer {
     /// The agreement that is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_agreement: Option<String>,
+    /// That the person has to register again, and until when they can (AG-13).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    register_again: Option<answer::RegisterAgain>,
 }
 
 /// Where a PIN letter is.
@@ -175,6 +178,7 @@ impl MembershipAnswer {
             missing_agreement: membership
                 .missing_agreement(policy)
                 .map(|a| a.id.to_string()),
+            register_again: answer::register_again(Some(membership), policy, now),
         }
     }
 }

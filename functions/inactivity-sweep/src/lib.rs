@@ -1,6 +1,6 @@
 //! The clockwork: it warns, disables and deletes idle accounts (BA-01 to BA-03, BA-10, UX-02), tells of
-//! passwords that expire and letters that are overdue (UX-02, ME-08), and reminds of missing backups
-//! (AG-04). What is due, and what is then done, are rules of [`vestibule_domain::clockwork`]; here is
+//! passwords that expire, letters that are overdue and campaigns (UX-02, ME-08, AG-13, ME-10), reminds of
+//! missing backups (AG-04), and begins and chases reviews of access (EX-11). What is due, and what is then done, are rules of [`vestibule_domain::clockwork`]; here is
 //! how what is due is found and worked on.
 //!
 //! A run reads what the index says is due, and nothing else. Each account is read again and decided on
@@ -17,10 +17,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
+use vestibule_domain::audit::{Action, Origin};
 use vestibule_domain::clockwork::{self, AlarmKind, Due, What};
 use vestibule_domain::ids::OrganisationId;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::review;
 use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
 use vestibule_store::{CommitError, Unavailable};
@@ -134,6 +135,10 @@ pub struct Summary {
     pub told: u64,
     /// How many organisations were asked for a backup.
     pub backups_wanted: u64,
+    /// How many reviews of access began.
+    pub reviews_started: u64,
+    /// How often an organisation's managers were chased for a review that is unanswered.
+    pub reviews_chased: u64,
     /// How many accounts were read.
     pub accounts_read: u64,
     /// How many alarms of organisations were looked at.
@@ -160,6 +165,8 @@ impl Summary {
         }
         self.told += other.told;
         self.backups_wanted += other.backups_wanted;
+        self.reviews_started += other.reviews_started;
+        self.reviews_chased += other.reviews_chased;
         self.accounts_read += other.accounts_read;
         self.alarms_read += other.alarms_read;
         self.overtaken += other.overtaken;
@@ -211,7 +218,8 @@ impl Swept {
 }
 
 /// Puts the day on which something is next due right for every account for which a changed policy has
-/// moved it: a look at all accounts, to be done once after such a change.
+/// moved it, and has the clockwork see to the reviews of organisations that had none before: a look at
+/// all accounts, to be done once after such a change.
 pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
     let mut summary = Summary::default();
     let mut start = None;
@@ -220,7 +228,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             summary.unfinished = true;
             break;
         }
-        let (misplaced, looked_at, next) = match app.store.misplaced(start).await {
+        let page = match app.store.misplaced(start).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(%error, "accounts can't be read");
@@ -228,8 +236,21 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
                 break;
             }
         };
-        summary.accounts_read += looked_at;
-        for account in misplaced {
+        summary.accounts_read += page.looked_at;
+        for organisation in page.reviewed {
+            let policy = app.portals.get(organisation.portal.as_str());
+            let Some(today) = policy.map(|p| p.today(app.clock.now())) else {
+                continue;
+            };
+            match app.store.watch_reviews(&organisation, today).await {
+                Ok(is_new) => summary.moved += u64::from(is_new),
+                Err(error) => {
+                    tracing::error!(organisation = %organisation.id, %error, "an alarm can't be set");
+                    summary.failed += 1;
+                }
+            }
+        }
+        for account in page.accounts {
             match app.store.reschedule(&account).await {
                 Ok(()) => summary.moved += 1,
                 Err(error) => {
@@ -238,7 +259,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
                 }
             }
         }
-        match next {
+        match page.next {
             Some(next) => start = Some(next),
             None => break,
         }
@@ -286,8 +307,11 @@ fn log(s: &Summary, dry_run: bool) {
         warned = s.count(What::WarnOfDisabling) + s.count(What::WarnOfDeletion),
         passwords = s.count(What::PasswordNotice),
         letters = s.count(What::LetterNotice),
+        campaigns = s.count(What::CampaignNotice) + s.count(What::UserNameNotice),
         told = s.told,
         backups_wanted = s.backups_wanted,
+        reviews_started = s.reviews_started,
+        reviews_chased = s.reviews_chased,
         accounts_read = s.accounts_read,
         alarms_read = s.alarms_read,
         overtaken = s.overtaken,
@@ -446,6 +470,8 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
         What::EndAccess => format!("{} was the last day of the access", due.about),
         What::PasswordNotice => format!("the password expires on {}", due.about),
         What::LetterNotice => format!("the letter should have arrived by {}", due.about),
+        What::CampaignNotice => format!("has to register again by {}", due.about),
+        What::UserNameNotice => format!("the user name is released on {}", due.about),
     };
     Preview {
         portal: policy.portal.to_string(),
@@ -515,13 +541,32 @@ async fn answered(
                 &origin,
                 &mut rng,
             ),
+            AlarmKind::Review => {
+                let users = state.users.iter();
+                let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
+                review::see_to(
+                    &alarm,
+                    &organisation,
+                    &state.managers,
+                    &people,
+                    policy,
+                    &origin,
+                    &mut rng,
+                )
+            }
         };
         let sends = !decision.messages.is_empty();
+        let starts = decision.audit.action == Action::StartAccessReview;
         // There may be more to tell than one mail holds.
         let told_all = state.tidings.len() <= clockwork::MOST_TOLD;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) if kind == AlarmKind::Backup => {
                 summary.backups_wanted += u64::from(sends);
+                return Ok(());
+            }
+            Ok(()) if kind == AlarmKind::Review => {
+                summary.reviews_started += u64::from(starts);
+                summary.reviews_chased += u64::from(sends && !starts);
                 return Ok(());
             }
             Ok(()) => {

@@ -16,7 +16,9 @@ use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{JoinBy, Role};
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, PersonName, UserName};
-use vestibule_http::{App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_http::{
+    App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials, user_names,
+};
 use vestibule_store::{CommitError, Unique, UserRow};
 
 use crate::{UserAnswer, problem};
@@ -205,7 +207,8 @@ pub(crate) async fn add(
         let Registered { account, decision } =
             manage::add_user(acting, organisation, new, policy, &caller.origin, &mut rng)
                 .map_err(|refusal| problem(refusal, policy))?;
-        match app.store.commit(decision, &mut rng).await {
+        let (name, origin) = (&person.user_name, &caller.origin);
+        match user_names::commit(app, decision, name, policy, origin, &mut rng).await {
             Ok(()) => return Ok(Ok(account)),
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
             Err(CommitError::Taken(unique)) => return Ok(Err(unique)),

@@ -18,11 +18,14 @@ mod show;
 mod status;
 
 use axum::http::StatusCode;
+use rand::rngs::StdRng;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
+use vestibule_domain::Decision;
 use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
+use vestibule_domain::invite::Acting;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy, Role};
@@ -156,6 +159,23 @@ impl Target {
             user: user.ok_or_else(unknown)?,
         })
     }
+}
+
+/// Does something to the user of an id, of which no more is told than that it is done.
+async fn act(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    id: &str,
+    decide: impl FnOnce(Acting<'_>, &Target, &Policy, &mut StdRng) -> Result<Decision, Refusal>,
+) -> Result<(), Problem> {
+    let target = Target::find(app, caller, permission, id).await?;
+    let policy = &caller.policy;
+    let mut rng = app.rng();
+    let decision = decide(caller.acting()?, &target, policy, &mut rng)
+        .map_err(|refusal| problem(refusal, policy))?;
+    app.store.commit(decision, &mut rng).await?;
+    Ok(())
 }
 
 /// A refusal, in words.

@@ -7,7 +7,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::{Target, problem};
+use crate::act;
 
 /// Sends the user a new registration code. The older one stops working.
 #[utoipa::path(
@@ -28,21 +28,26 @@ pub(crate) async fn reissue_code(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let Target { organisation, user } =
-        Target::find(&app, &caller, Permission::ReissueCodes, &id).await?;
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let fresh = app.fresh_registration_code(policy, &mut rng);
-    let (_, decision) = manage::reissue_code(
-        caller.acting()?,
-        &organisation,
-        &user,
-        fresh,
-        policy,
-        &caller.origin,
-        &mut rng,
+    act(
+        &app,
+        &caller,
+        Permission::ReissueCodes,
+        &id,
+        |acting, target, policy, rng| {
+            let fresh = app.fresh_registration_code(policy, rng);
+            let (organisation, user) = (&target.organisation, &target.user);
+            manage::reissue_code(
+                acting,
+                organisation,
+                user,
+                fresh,
+                policy,
+                &caller.origin,
+                rng,
+            )
+            .map(|(_, decision)| decision)
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }

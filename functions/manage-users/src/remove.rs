@@ -7,7 +7,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::{Target, problem};
+use crate::act;
 
 /// Removes a user from the caller's organisation; who belongs to no other is deleted.
 #[utoipa::path(
@@ -28,19 +28,16 @@ pub(crate) async fn remove(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let Target { organisation, user } =
-        Target::find(&app, &caller, Permission::DeleteUsers, &id).await?;
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let decision = manage::remove(
-        caller.acting()?,
-        &organisation,
-        &user,
-        policy,
-        &caller.origin,
-        &mut rng,
+    act(
+        &app,
+        &caller,
+        Permission::DeleteUsers,
+        &id,
+        |acting, target, policy, rng| {
+            let (organisation, user) = (&target.organisation, &target.user);
+            manage::remove(acting, organisation, user, policy, &caller.origin, rng)
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Actor;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Answer, Removed, Reviewed};
+use vestibule_domain::review::{self, Answer, Removed};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
@@ -73,13 +73,7 @@ pub(crate) struct AccountInReview {
 
 impl AccountInReview {
     fn of(row: &UserRow, organisation: &Organisation) -> Option<Self> {
-        let reviewed = Reviewed {
-            account: &row.account,
-            role: row.role,
-            since: row.since,
-            confirmed: row.confirmed.as_ref(),
-        };
-        let confirmed = match review::answer(organisation, reviewed) {
+        let confirmed = match review::answer(organisation, row.reviewed()) {
             Answer::NotAsked => return None,
             Answer::Unanswered => None,
             Answer::Confirmed(confirmation) => Some(confirmation),

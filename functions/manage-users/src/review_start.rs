@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::audit::Actor;
+use vestibule_domain::clockwork::Manager;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Manager, Refusal};
+use vestibule_domain::review::{self, Refusal};
 use vestibule_domain::text::Email;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
@@ -47,8 +48,9 @@ pub(crate) async fn start(
         .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
         .filter_map(|a| {
             Some(Manager {
+                role: a.role,
                 email: Email::parse(&a.email).ok()?,
-                name: a.name,
+                name: a.name.full(),
             })
         })
         .collect();

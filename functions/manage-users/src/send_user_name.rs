@@ -7,7 +7,7 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::{Target, problem};
+use crate::act;
 
 /// Sends the user name to the user's own address.
 #[utoipa::path(
@@ -28,19 +28,16 @@ pub(crate) async fn send_user_name(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let Target { organisation, user } =
-        Target::find(&app, &caller, Permission::ReissueCodes, &id).await?;
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let decision = manage::send_user_name(
-        caller.acting()?,
-        &organisation,
-        &user,
-        policy,
-        &caller.origin,
-        &mut rng,
+    act(
+        &app,
+        &caller,
+        Permission::ReissueCodes,
+        &id,
+        |acting, target, policy, rng| {
+            let (organisation, user) = (&target.organisation, &target.user);
+            manage::send_user_name(acting, organisation, user, policy, &caller.origin, rng)
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -31,8 +31,11 @@ pub(crate) struct ProfileAnswer {
     /// An agreement that has to be signed, with its form.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<AgreementAnswer>,
-    /// What the portal asks of the caller now: `invite_backup` (AG-04).
+    /// What the portal asks of the caller now: `invite_backup` (AG-04), `register_again` (AG-13).
     notices: Vec<&'static str>,
+    /// Until when the caller has to register again, where a campaign asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    register_again: Option<answer::RegisterAgain>,
     /// The links of the profile.
     links: Vec<LinkAnswer>,
     /// The publications subscribed to.
@@ -175,6 +178,10 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     let agreement = caller
         .membership()
         .and_then(|m| m.missing_agreement(policy));
+    let again = answer::register_again(caller.membership(), policy, caller.origin.at);
+    if again.is_some() {
+        notices.push("register_again");
+    }
     let expires = account
         .password
         .as_ref()
@@ -196,6 +203,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
             form: a.form.to_string(),
         }),
         notices,
+        register_again: again,
         links: account
             .bookmarks
             .iter()

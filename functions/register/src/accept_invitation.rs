@@ -13,7 +13,7 @@ use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, Sensitive, UserName};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses, user_names};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
@@ -120,7 +120,7 @@ pub(crate) async fn accept_invitation(
         let Registered { account, decision } =
             invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
                 .map_err(|refusal| problem(refusal, &policy))?;
-        match app.store.commit(decision, &mut rng).await {
+        match user_names::commit(&app, decision, &user_name, &policy, &origin, &mut rng).await {
             Ok(()) => {
                 return Ok(created(
                     &account,

@@ -10,7 +10,7 @@ use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::activate;
 use vestibule_domain::audit::Actor;
 use vestibule_domain::policy::{Agreement, Policy, RecordedBy, Withholds};
-use vestibule_http::answer::{self, Entitlements, Listed};
+use vestibule_http::answer::{Listed, Onward};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
 use vestibule_store::CommitError;
@@ -46,17 +46,6 @@ pub(crate) struct AcceptanceRequest {
     revision: String,
 }
 
-/// What an acceptance leads to.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AcceptanceAnswer {
-    /// What has to be done before anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_step: Option<&'static str>,
-    /// What is open now, once nothing has to be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entitlements: Option<Entitlements>,
-}
-
 /// Lists the agreements that are asked of the caller, for the organisation they work for.
 #[utoipa::path(
     get, path = "/{portal}/me/agreements", tag = "profile",
@@ -90,7 +79,7 @@ pub(crate) async fn list(
     request_body = AcceptanceRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AcceptanceAnswer, description = "It is on file"),
+        (status = 200, body = Onward, description = "It is on file"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`: another step comes first", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: no such agreement is asked of the caller", content_type = "application/problem+json"),
@@ -104,7 +93,7 @@ pub(crate) async fn accept(
     SignedIn(caller): SignedIn,
     Id(id): Id,
     Body(request): Body<AcceptanceRequest>,
-) -> Result<Json<AcceptanceAnswer>, Problem> {
+) -> Result<Json<Onward>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
     let organisation = caller.session.organisation.as_ref();
@@ -136,10 +125,10 @@ pub(crate) async fn accept(
             &mut rng,
         );
         let Some((after, decision)) = accepted else {
-            return Ok(Json(now(&account, &caller)));
+            return Ok(Json(Onward::of(&account, &caller)));
         };
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(Json(now(&after, &caller))),
+            Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -180,17 +169,6 @@ fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {
         },
         on_file: membership.agreements.get(agreement.id.as_str()).cloned(),
         is_current: agreement.is_current(&membership.agreements),
-    }
-}
-
-fn now(account: &Account, caller: &Caller) -> AcceptanceAnswer {
-    let membership = account.membership(caller.session.organisation.as_ref());
-    let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
-    AcceptanceAnswer {
-        next_step: answer::step(next_step),
-        entitlements: membership
-            .filter(|_| next_step.is_none())
-            .map(Entitlements::of),
     }
 }
 

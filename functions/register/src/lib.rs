@@ -1,5 +1,5 @@
 //! Registration: principals and members against the plan's records, invited staff through their
-//! link.
+//! link, and everybody again when a campaign asks.
 
 mod accept_as_user;
 mod accept_invitation;
@@ -8,6 +8,7 @@ mod describe_portal;
 mod further_organisation;
 mod look_up_invitation;
 mod register;
+mod register_again;
 
 use utoipa_axum::routes;
 use vestibule_http::Api;
@@ -21,6 +22,7 @@ pub fn api() -> Api {
         .routes(routes!(accept_invitation::accept_invitation))
         .routes(routes!(further_organisation::further_organisation))
         .routes(routes!(accept_as_user::accept_as_user))
+        .routes(routes!(register_again::register_again))
         .routes(routes!(agreements::list))
         .routes(routes!(agreements::accept))
 }

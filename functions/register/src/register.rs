@@ -20,7 +20,7 @@ use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, UserNa
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof, user_names};
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
@@ -175,7 +175,8 @@ pub(crate) async fn register(
                 }
             };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        match app.store.commit(decision, &mut rng).await {
+        let name = &parsed.user_name;
+        match user_names::commit(&app, decision, name, &policy, &origin, &mut rng).await {
             Ok(()) => {
                 return Ok(created(
                     &account,
@@ -294,6 +295,19 @@ pub(crate) async fn refused(
         Actor::Account(_) => Action::RegisterFurther,
         Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
+    refused_as(action, app, refusal, actor, policy, origin, rng).await
+}
+
+/// The same for another action than the actor's first or further registration.
+pub(crate) async fn refused_as(
+    action: Action,
+    app: &App,
+    refusal: &Refusal,
+    actor: Actor,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Problem, Problem> {
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {

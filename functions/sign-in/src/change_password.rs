@@ -79,11 +79,6 @@ pub(crate) async fn change_password(
         &mut rng,
     );
     app.store.commit(decision, &mut rng).await?;
-    let membership = account.membership(session.organisation.as_ref());
-    let next_step = account.next_step(membership, policy, caller.origin.at);
-    Ok(Json(SessionAnswer::of(
-        &session,
-        next_step,
-        account.email_undeliverable,
-    )))
+    let answer = SessionAnswer::of(&session, &account, policy, &caller.origin);
+    Ok(Json(answer))
 }

@@ -19,7 +19,8 @@ use crate::SessionAnswer;
 pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionAnswer> {
     Json(SessionAnswer::of(
         &caller.session,
-        caller.next_step,
-        caller.account.email_undeliverable,
+        &caller.account,
+        &caller.policy,
+        &caller.origin,
     ))
 }

@@ -11,7 +11,9 @@ mod sign_out;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
-use vestibule_domain::account::{NextStep, Undeliverable};
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::policy::Policy;
 use vestibule_domain::session::Session;
 use vestibule_http::{Api, answer};
 
@@ -33,12 +35,15 @@ struct SessionAnswer {
     /// The organisation worked for; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organisation_id: Option<String>,
-    /// What has to be done before anything else: `change_password`, `choose_organisation`,
-    /// `enter_pin`, `enter_registration_code`, `await_approval`, `sign_agreement`,
-    /// `call_help_desk`. Absent when
-    /// everything is open.
+    /// What has to be done before anything else: `change_password`, `choose_user_name`,
+    /// `choose_organisation`, `register_again`, `call_help_desk`, `enter_pin`,
+    /// `enter_registration_code`, `await_approval`, `sign_agreement`. Absent when everything is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// Until when one has to register again, where a campaign asks for it; everything stays open until
+    /// `access_until` all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    register_again: Option<answer::RegisterAgain>,
     /// That mails don't reach the address, where it is known; until it is changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
@@ -55,16 +60,17 @@ struct SessionAnswer {
 }
 
 impl SessionAnswer {
-    fn of(
-        session: &Session,
-        next_step: Option<NextStep>,
-        undeliverable: Option<Undeliverable>,
-    ) -> Self {
+    /// A session of an account at a moment.
+    fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
+        let now = origin.at;
+        let membership = account.membership(session.organisation.as_ref());
+        let next_step = account.next_step(membership, policy, now);
         Self {
             user_id: session.account.to_string(),
             organisation_id: session.organisation.as_ref().map(ToString::to_string),
             next_step: answer::step(next_step),
-            email_undeliverable: undeliverable.map(Into::into),
+            register_again: answer::register_again(membership, policy, now),
+            email_undeliverable: account.email_undeliverable.map(Into::into),
             began_at: answer::moment(session.began_at),
             ends_at: answer::moment(session.ends_at),
             token: None,

@@ -149,13 +149,13 @@ pub(crate) async fn sign_in(
         let SignedIn {
             token,
             session,
-            next_step,
             decision,
         } = signed_in;
+        // Nobody is signed in without one.
+        let Some(account) = &account else { continue };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let undeliverable = account.as_ref().and_then(|a| a.email_undeliverable);
-                let answer = SessionAnswer::of(&session, next_step, undeliverable);
+                let answer = SessionAnswer::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
                 return Ok(begun(answer, tokens, request.token_in, &policy));
             }

@@ -11,6 +11,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::campaign;
 use crate::clockwork::Notices;
 use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
@@ -208,6 +209,8 @@ pub struct Membership {
     pub ends_on: Option<Date>,
     /// When a manager last confirmed it in a review of access (EX-11).
     pub confirmed: Option<Confirmation>,
+    /// When the person last registered again in a campaign (AG-13).
+    pub registered_again_at: Option<Timestamp>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
     /// The plan record they registered with.
@@ -238,6 +241,7 @@ impl Membership {
             group_codes: BTreeSet::new(),
             since: now,
             confirmed: None,
+            registered_again_at: None,
             ends_on: None,
             way: None,
             record: None,
@@ -312,6 +316,12 @@ pub struct Account {
     pub version: u64,
     /// Its user name.
     pub user_name: UserName,
+    /// Since when it is this one; none: since the account was made.
+    pub user_name_since: Option<Timestamp>,
+    /// Whether its owner must choose another: a campaign released the one they had, somebody else has
+    /// chosen it, and this one stands in for it (ME-10).
+    #[serde(default)]
+    pub must_choose_user_name: bool,
     /// The person.
     pub name: PersonName,
     /// Where mail goes.
@@ -364,8 +374,14 @@ pub struct Account {
 pub enum NextStep {
     /// Choose a new password (AG-02, EX-09).
     ChangePassword,
+    /// Choose the user name again, which a campaign has released (ME-10).
+    ChooseUserName,
     /// Say for which organisation one works now (BL-01).
     ChooseOrganisation,
+    /// Register again, as a campaign asks and the transition is over (AG-13).
+    RegisterAgain,
+    /// Ask the help desk: it wasn't done before the campaign's cutoff (AG-13).
+    CampaignOver,
     /// Enter the PIN of the letter (BL-04).
     EnterPin,
     /// Enter the code of the e-mail (BL-08).
@@ -375,7 +391,7 @@ pub enum NextStep {
     /// Sign, or have recorded, an agreement (AG-11).
     SignAgreement,
     /// Nothing that the person could do here: the plan record has ended.
-    CallHelpDesk,
+    RecordEnded,
 }
 
 impl NextStep {
@@ -383,12 +399,14 @@ impl NextStep {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChangePassword => "change_password",
+            Self::ChooseUserName => "choose_user_name",
             Self::ChooseOrganisation => "choose_organisation",
+            Self::RegisterAgain => "register_again",
             Self::EnterPin => "enter_pin",
             Self::EnterRegistrationCode => "enter_registration_code",
             Self::AwaitApproval => "await_approval",
             Self::SignAgreement => "sign_agreement",
-            Self::CallHelpDesk => "call_help_desk",
+            Self::CampaignOver | Self::RecordEnded => "call_help_desk",
         }
     }
 }
@@ -447,20 +465,40 @@ impl Account {
         if password_over {
             return Some(NextStep::ChangePassword);
         }
+        let today = policy.today(now);
+        if campaign::must_choose_user_name(self, policy, today) {
+            return Some(NextStep::ChooseUserName);
+        }
         let Some(membership) = membership else {
             return Some(NextStep::ChooseOrganisation);
         };
+        // Nobody can register again with a record that has ended.
+        if matches!(membership.gate, Gate::RecordEnded { .. }) {
+            return Some(NextStep::RecordEnded);
+        }
+        match campaign::call(membership, policy, today) {
+            Some(call) if call.is_over(today) => return Some(NextStep::CampaignOver),
+            Some(call) if !call.leaves_access(today) => return Some(NextStep::RegisterAgain),
+            _ => {}
+        }
         match membership.gate {
             Gate::Approval => Some(NextStep::AwaitApproval),
             Gate::Pin { .. } => Some(NextStep::EnterPin),
             Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
             Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
-            Gate::RecordEnded { .. } => Some(NextStep::CallHelpDesk),
+            Gate::RecordEnded { .. } => Some(NextStep::RecordEnded),
             Gate::Open if membership.missing_agreement(policy).is_some() => {
                 Some(NextStep::SignAgreement)
             }
             Gate::Open => None,
         }
+    }
+
+    /// Gives it another user name, or the same anew.
+    pub fn set_user_name(&mut self, user_name: UserName, now: Timestamp) {
+        self.user_name = user_name;
+        self.user_name_since = Some(now);
+        self.must_choose_user_name = false;
     }
 
     /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
@@ -514,6 +552,7 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
+        self.must_choose_user_name = false;
         self.last_sign_in_from = None;
         self.devices.clear();
         self.memberships.clear();
@@ -578,16 +617,21 @@ impl Policy {
 
     /// A user name made by the system: prefix and eight characters (BL-16).
     pub fn make_user_name(&self, rng: &mut impl rand::Rng) -> Option<UserName> {
-        const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
         if self.user_name.chosen_by != NamedBy::System {
             return None;
         }
-        let tail: String = (0..8)
-            .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
-            .collect();
+        let tail = eight_characters(rng);
         let prefix = self.user_name.prefix.as_ref()?;
         UserName::parse(&format!("{prefix}{tail}"), 1).ok()
     }
+}
+
+/// Random letters and digits, none of which is misread.
+pub(crate) fn eight_characters(rng: &mut impl rand::Rng) -> String {
+    const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    (0..8)
+        .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
+        .collect()
 }
 
 /// Where a PIN letter is on its way (ME-08).

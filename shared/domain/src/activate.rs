@@ -104,7 +104,7 @@ pub(crate) fn post_pin(
         issued_at: now,
         expires_at,
         carried_by: letter.id.clone(),
-        abroad: letter.to.country != pin.home_country.0,
+        abroad: letter.to.country != policy.plan.home_country.0,
     };
     Some((issue, Message::Letter(letter)))
 }

@@ -17,6 +17,8 @@ pub enum Action {
     Register,
     /// Somebody with an account registered for a further organisation.
     RegisterFurther,
+    /// Somebody registered again in a campaign (AG-13).
+    RegisterAgain,
     /// Somebody registered through an invitation.
     AcceptInvitation,
     /// An administrator invited somebody.
@@ -91,6 +93,10 @@ pub enum Action {
     UnlockUser,
     /// The help desk changed a user name.
     RenameUser,
+    /// Somebody chose their user name again in a campaign (ME-10).
+    ChooseUserName,
+    /// A user name that a campaign had released was given up for somebody who chose it (ME-10).
+    ReleaseUserName,
     /// The help desk undid a registration that was matched by mistake.
     DetachRecord,
     /// The help desk changed somebody's subscriptions.

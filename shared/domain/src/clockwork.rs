@@ -1,5 +1,6 @@
 //! What time alone brings about: warnings, disabling and deletion of idle accounts (BA-01 to BA-03,
-//! UX-02), notices of passwords and letters (UX-02, ME-08), reminders of a missing backup (AG-04).
+//! UX-02), notices of passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), reminders of a
+//! missing backup (AG-04) and of reviews of access (EX-11, in [`crate::review`]).
 //!
 //! [`next_due`] tells the day on which something is next due for an account, from the account and its
 //! policy alone. The store derives it at every write, so that an index finds what is due; [`act`]
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Gate, LetterStatus, Membership, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::campaign;
 use crate::decision::{Change, Decision};
 use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
 use crate::message::{Fate, IdleStep, Mail, MailText, Message, Told};
@@ -40,6 +42,10 @@ pub struct Notices {
     pub password: Option<Date>,
     /// That a letter is overdue.
     pub letter: Option<Date>,
+    /// That a campaign asks to register again.
+    pub campaign: Option<Date>,
+    /// That the user name is released.
+    pub user_name: Option<Date>,
 }
 
 /// What can be due for an account. Of several on one day the first of these comes first.
@@ -60,6 +66,10 @@ pub enum What {
     PasswordNotice,
     /// Telling its owner that a letter should have arrived (ME-08).
     LetterNotice,
+    /// Telling its owner to register again (AG-13).
+    CampaignNotice,
+    /// Telling its owner that the user name is released (ME-10).
+    UserNameNotice,
 }
 
 impl What {
@@ -73,6 +83,8 @@ impl What {
             Self::WarnOfDisabling => "warn_of_disabling",
             Self::PasswordNotice => "password_notice",
             Self::LetterNotice => "letter_notice",
+            Self::CampaignNotice => "campaign_notice",
+            Self::UserNameNotice => "user_name_notice",
         }
     }
 }
@@ -111,16 +123,18 @@ fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
         idle.and_then(|i| warning_of_deletion(account, i, policy)),
         password_notice(account, policy),
         letter_notice(account, policy),
+        campaign_notice(account, policy),
+        user_name_notice(account, policy),
     ]
     .into_iter()
     .flatten()
 }
 
-fn days_later(day: Date, days: u32) -> Date {
+pub(crate) fn days_later(day: Date, days: u32) -> Date {
     day.saturating_add(i64::from(days).days())
 }
 
-fn days_earlier(day: Date, days: u32) -> Date {
+pub(crate) fn days_earlier(day: Date, days: u32) -> Date {
     day.saturating_sub(i64::from(days).days())
 }
 
@@ -272,6 +286,30 @@ fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
         .min_by_key(|due| due.on)
 }
 
+fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    if account.status != Status::Active {
+        return None;
+    }
+    let (on, call) = campaign::call_notice(account, policy)?;
+    Some(Due {
+        on,
+        what: What::CampaignNotice,
+        about: call.cutoff,
+    })
+}
+
+fn user_name_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    if account.status != Status::Active {
+        return None;
+    }
+    let on = campaign::release_notice(account, policy)?;
+    Some(Due {
+        on,
+        what: What::UserNameNotice,
+        about: on,
+    })
+}
+
 /// What was decided on for an account.
 #[derive(Debug)]
 pub struct Act {
@@ -361,6 +399,18 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             };
             (Action::Remind, says, None)
         }
+        What::CampaignNotice => {
+            after.notices.campaign = Some(today);
+            let call = campaign::first_call(account, policy, today)?;
+            (Action::Remind, MailText::RegisterAgain { call }, None)
+        }
+        What::UserNameNotice => {
+            after.notices.user_name = Some(today);
+            let says = MailText::UserNameReleased {
+                user_name: account.user_name.to_string(),
+            };
+            (Action::Remind, says, None)
+        }
     };
     // Who works for one organisation is found on its trail; the owner's own finds the others too.
     let organisation = match account.memberships.as_slice() {
@@ -440,17 +490,20 @@ pub enum AlarmKind {
     Tidings,
     /// To see whether it has a backup (AG-04).
     Backup,
+    /// To see whether a review of access is due or unanswered (EX-11).
+    Review,
 }
 
 impl AlarmKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tidings, Self::Backup];
+    pub const ALL: [Self; 3] = [Self::Tidings, Self::Backup, Self::Review];
 
     /// As it stands in keys and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tidings => "tidings",
             Self::Backup => "backup",
+            Self::Review => "review",
         }
     }
 }
@@ -481,16 +534,15 @@ pub struct Manager {
     pub email: Email,
 }
 
-fn to_manager(
+pub(crate) fn to_manager(
     manager: &Manager,
-    alarm: &Alarm,
     origin: &Origin,
     says: MailText,
     rng: &mut impl Rng,
 ) -> Message {
     Message::Mail(Mail {
         id: MessageId::random(rng),
-        portal: alarm.portal.clone(),
+        portal: origin.portal.clone(),
         to: manager.email.clone(),
         greeting: manager.name.clone(),
         at: origin.at,
@@ -498,7 +550,12 @@ fn to_manager(
     })
 }
 
-fn answering(alarm: &Alarm, origin: &Origin, again: Option<Date>, rng: &mut impl Rng) -> Decision {
+pub(crate) fn answering(
+    alarm: &Alarm,
+    origin: &Origin,
+    again: Option<Date>,
+    rng: &mut impl Rng,
+) -> Decision {
     let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
         .on(alarm.organisation.as_str())
         .for_organisation(Some(&alarm.organisation));
@@ -528,7 +585,7 @@ pub fn remind_of_backup(
     let says = MailText::BackupWanted {
         organisation: organisation.name.clone(),
     };
-    answering(alarm, origin, Some(again), rng).send([to_manager(asked, alarm, origin, says, rng)])
+    answering(alarm, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
 }
 
 /// Tells the administrators of an organisation, in one mail, what became of its users; of more than
@@ -561,7 +618,7 @@ pub fn tell_administrators(
                 organisation: organisation.name.clone(),
                 users: users.clone(),
             };
-            decision = decision.send([to_manager(manager, alarm, origin, says, rng)]);
+            decision = decision.send([to_manager(manager, origin, says, rng)]);
         }
     }
     decision

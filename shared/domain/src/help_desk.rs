@@ -336,7 +336,7 @@ pub fn rename(
         return Ok((account.clone(), Decision::recording(audit)));
     }
     let mut after = account.clone();
-    after.user_name = user_name;
+    after.set_user_name(user_name, origin.at);
     let act = HelpDeskAct::Renamed {
         user_name: after.user_name.to_string(),
     };
@@ -654,6 +654,7 @@ pub fn first_staff(
         record: None,
         registered_by: applicant.id.clone(),
         registered_at: origin.at,
+        registered_again_at: None,
         version: 0,
         ended_at: None,
         principals: BTreeSet::from([applicant.id.clone()]),

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod activate;
 pub mod audit;
+pub mod campaign;
 pub mod clockwork;
 mod countries;
 pub mod decision;

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Origin;
+use crate::campaign::Call;
 use crate::ids::{MessageId, PortalId};
 use crate::letter::Letter;
 use crate::text::{Email, Sensitive};
@@ -176,6 +177,43 @@ pub enum MailText {
         organisation: String,
         /// The last day for the answers.
         answer_by: Date,
+    },
+    /// To managers who leave a review of access unanswered (EX-11).
+    AccessReviewOpen {
+        /// The organisation.
+        organisation: String,
+        /// The last day for the answers.
+        answer_by: Date,
+        /// Whether that day is over.
+        overdue: bool,
+        /// Of whom no access is confirmed or removed, the first of them.
+        unanswered: Vec<String>,
+        /// How many there are besides.
+        others: usize,
+    },
+    /// To who has to register again in a campaign (AG-13).
+    RegisterAgain {
+        /// What the campaign asks.
+        call: Call,
+    },
+    /// To who has registered again (AG-13).
+    RegisteredAgain,
+    /// To whose user name a campaign has released (ME-10).
+    UserNameReleased {
+        /// The user name.
+        user_name: String,
+    },
+    /// To whose released user name somebody else has chosen (ME-10).
+    UserNameGone {
+        /// The user name that was theirs.
+        user_name: String,
+        /// The one that stands in for it.
+        instead: String,
+    },
+    /// To who has chosen another user name in a campaign (ME-10).
+    UserNameChosen {
+        /// The user name now.
+        user_name: String,
     },
     /// To whose account the help desk has changed (UX-12).
     HelpDeskActed {

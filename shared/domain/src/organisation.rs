@@ -27,6 +27,8 @@ pub struct Organisation {
     pub registered_by: AccountId,
     /// When.
     pub registered_at: Timestamp,
+    /// When somebody who proved it with the plan's record last did so again in a campaign (AG-13).
+    pub registered_again_at: Option<Timestamp>,
     /// Counts its changes; every write is conditional on it.
     pub version: u64,
     /// When the help desk ended it: its record had been matched by mistake, and is free again.

@@ -342,6 +342,8 @@ pub struct Plan {
     pub name: Line,
     /// The sender's address on letters, line by line.
     pub return_address: Vec<Line>,
+    /// Where its letters are posted: they are not "abroad" there, and are printed on the paper usual there.
+    pub home_country: CountryField,
 }
 
 /// Whom to turn to when the portal can't help (AG-18).
@@ -646,8 +648,6 @@ pub struct PinPolicy {
     pub arrives_in: BusinessDays,
     /// When a letter abroad arrives.
     pub arrives_abroad_in: BusinessDays,
-    /// Where letters are not "abroad".
-    pub home_country: CountryField,
     /// Days besides Saturday and Sunday on which no letter is carried.
     #[serde(default, deserialize_with = "days")]
     pub holidays: BTreeSet<Date>,
@@ -818,6 +818,8 @@ pub enum Campaign {
         cutoff: Date,
         /// How long after the start they keep access all the same.
         transition_days: Days,
+        /// How many days before the end of that, and before the cutoff, they are reminded, most first.
+        warn_days: Vec<Days>,
     },
     /// User names made before a date become free.
     ReleaseUserNames {
@@ -840,6 +842,8 @@ struct WrittenCampaign {
     #[serde(default)]
     transition_days: Option<Days>,
     #[serde(default)]
+    warn_days: Vec<Days>,
+    #[serde(default)]
     on: Option<Day>,
     #[serde(default)]
     created_before: Option<Day>,
@@ -860,6 +864,7 @@ impl TryFrom<WrittenCampaign> for Campaign {
             start,
             cutoff,
             transition_days,
+            warn_days,
             on,
             created_before,
         } = written;
@@ -875,6 +880,7 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 start,
                 cutoff,
                 transition_days,
+                warn_days,
             }),
             (
                 CampaignKind::ReleaseUserNames,
@@ -883,10 +889,10 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 None,
                 Some(Day(on)),
                 Some(Day(created_before)),
-            ) => Ok(Self::ReleaseUserNames { on, created_before }),
-            (CampaignKind::ReRegistration, ..) => {
-                Err("re_registration takes exactly start, cutoff and transition_days")
-            }
+            ) if warn_days.is_empty() => Ok(Self::ReleaseUserNames { on, created_before }),
+            (CampaignKind::ReRegistration, ..) => Err(
+                "re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days",
+            ),
             (CampaignKind::ReleaseUserNames, ..) => {
                 Err("release_user_names takes exactly on and created_before")
             }
@@ -902,6 +908,9 @@ pub struct AccessReviewPolicy {
     pub every_days: Days,
     /// How long managers have to answer before they are chased.
     pub answer_within_days: Days,
+    /// How many days before the end of that they are reminded of what is unanswered, most first.
+    #[serde(default)]
+    pub remind_days: Vec<Days>,
 }
 
 /// What the portal says in its own words.
@@ -1160,23 +1169,17 @@ impl Policy {
             }
             check_warnings("inactivity.warn_days", &i.warn_days, i.disable_after_days)?;
         }
-        for (i, campaign) in self.campaigns.iter().enumerate() {
-            match campaign {
-                Campaign::ReRegistration { start, cutoff, .. } if cutoff < start => {
-                    return no(
-                        &format!("campaign[{i}].cutoff"),
-                        "must not be before the start",
-                    );
-                }
-                Campaign::ReleaseUserNames { on, created_before } if on < created_before => {
-                    return no(
-                        &format!("campaign[{i}].created_before"),
-                        "must not be after the day of the release",
-                    );
-                }
-                _ => {}
+        if let Some(review) = &self.access_review {
+            if review.answer_within_days >= review.every_days {
+                return no(
+                    "access_review.answer_within_days",
+                    "must be less than every_days",
+                );
             }
+            let (field, end) = ("access_review.remind_days", review.answer_within_days);
+            check_warnings(field, &review.remind_days, end)?;
         }
+        self.check_campaigns()?;
         if let Some(code) = self
             .group_codes
             .offered
@@ -1192,6 +1195,48 @@ impl Policy {
         unique("publication", self.publications.iter().map(|s| &s.id))?;
         unique("agreement", self.agreements.iter().map(|s| &s.id))?;
         unique("way", self.ways.iter().map(|s| &s.id))
+    }
+
+    fn check_campaigns(&self) -> Result<(), (String, String)> {
+        for (i, campaign) in self.campaigns.iter().enumerate() {
+            let no = |field: &str, reason: &str| {
+                Err((format!("campaign[{i}]{field}"), reason.to_owned()))
+            };
+            match campaign {
+                Campaign::ReRegistration { .. } if self.serves.is_some() => {
+                    return no(
+                        "",
+                        "goes without [serves]: a help desk's staff are in no plan records",
+                    );
+                }
+                Campaign::ReRegistration { start, cutoff, .. } if cutoff < start => {
+                    return no(".cutoff", "must not be before the start");
+                }
+                Campaign::ReRegistration {
+                    transition_days,
+                    warn_days,
+                    ..
+                } => check_warnings(
+                    &format!("campaign[{i}].warn_days"),
+                    warn_days,
+                    *transition_days,
+                )?,
+                Campaign::ReleaseUserNames { .. } if self.user_name.chosen_by != NamedBy::User => {
+                    return no(
+                        "",
+                        "goes with user names that people choose: those made by the system stay",
+                    );
+                }
+                Campaign::ReleaseUserNames { on, created_before } if on < created_before => {
+                    return no(
+                        ".created_before",
+                        "must not be after the day of the release",
+                    );
+                }
+                Campaign::ReleaseUserNames { .. } => {}
+            }
+        }
+        Ok(())
     }
 
     fn check_ways(&self) -> Result<(), (String, String)> {

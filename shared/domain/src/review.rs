@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Membership};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
+use crate::clockwork::{Alarm, Manager, answering, days_earlier, days_later, to_manager};
 use crate::decision::{Change, Decision};
-use crate::ids::{AccountId, MessageId, OrganisationId};
+use crate::ids::{AccountId, OrganisationId};
 use crate::invite::Acting;
 use crate::manage;
-use crate::message::{Mail, MailText, Message};
+use crate::message::MailText;
 use crate::organisation::Organisation;
 use crate::policy::{Permission, Policy, Role};
-use crate::text::{Email, PersonName};
+use crate::text::PersonName;
 
 /// The latest review of an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,28 +101,24 @@ pub enum Answer<'a> {
 /// Principals aren't in it, nor, where there is none, who registered the organisation: they answer
 /// for it, and there may be nobody to confirm them.
 pub fn answer<'a>(organisation: &Organisation, reviewed: Reviewed<'a>) -> Answer<'a> {
-    let first =
-        organisation.principals.is_empty() && *reviewed.account == organisation.registered_by;
-    let answers_for_it = first || reviewed.role == Role::Principal;
     match &organisation.review {
-        Some(review) if !answers_for_it && reviewed.since <= review.started_at => reviewed
-            .confirmed
-            .filter(|c| c.at >= review.started_at)
-            .map_or(Answer::Unanswered, Answer::Confirmed),
+        Some(review)
+            if !answers_for(organisation, reviewed) && reviewed.since <= review.started_at =>
+        {
+            reviewed
+                .confirmed
+                .filter(|c| c.at >= review.started_at)
+                .map_or(Answer::Unanswered, Answer::Confirmed)
+        }
         _ => Answer::NotAsked,
     }
 }
 
-/// Those whom nobody has answered for in the organisation's latest review.
-pub fn unanswered<'a>(
-    organisation: &Organisation,
-    accounts: impl IntoIterator<Item = Reviewed<'a>>,
-) -> Vec<&'a AccountId> {
-    accounts
-        .into_iter()
-        .filter(|reviewed| answer(organisation, *reviewed) == Answer::Unanswered)
-        .map(|reviewed| reviewed.account)
-        .collect()
+/// Whether somebody answers for the organisation, and so is in no review of it.
+fn answers_for(organisation: &Organisation, reviewed: Reviewed<'_>) -> bool {
+    let first =
+        organisation.principals.is_empty() && *reviewed.account == organisation.registered_by;
+    first || reviewed.role == Role::Principal
 }
 
 /// Whether it is time for the next review.
@@ -137,13 +134,115 @@ pub fn next_due_on(policy: &Policy, from: Timestamp) -> Option<Date> {
     Some(policy.today(from).saturating_add(i64::from(every).days()))
 }
 
-/// Somebody who can answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manager {
-    /// The person.
-    pub name: PersonName,
-    /// Their address.
-    pub email: Email,
+/// The review that is being answered.
+fn running(organisation: &Organisation, today: Date) -> Option<&Review> {
+    let review = organisation.review.as_ref();
+    review.filter(|r| today <= r.answer_by)
+}
+
+/// After how many days managers are chased again for what is unanswered in a review that is over.
+pub const CHASED_EVERY_DAYS: u32 = 7;
+
+/// How many people a mail names that are unanswered.
+const MOST_NAMED: usize = 40;
+
+/// The first day after `day` on which the clockwork has to see to an organisation's reviews; none: on
+/// this portal it never has to.
+pub fn next_look(organisation: &Organisation, policy: &Policy, day: Date) -> Option<Date> {
+    let rules = policy.access_review.as_ref()?;
+    if organisation.ended_at.is_some() {
+        return None;
+    }
+    let tomorrow = days_later(day, 1);
+    let next = organisation.next_review_due_on.unwrap_or(tomorrow);
+    let reminders = organisation.review.iter().flat_map(|review| {
+        let before = rules.remind_days.iter();
+        let before = before.map(|d| days_earlier(review.answer_by, d.get()));
+        before.chain([next_chase(review.answer_by, day)])
+    });
+    reminders
+        .filter(|on| *on > day)
+        .chain([next.max(tomorrow)])
+        .min()
+}
+
+/// The first day after `day` on which managers are chased: those of a review that is over, every week.
+fn next_chase(answer_by: Date, day: Date) -> Date {
+    let first = days_later(answer_by, 1);
+    let since = day.since(first).map_or(0, |span| span.get_days());
+    match u32::try_from(since) {
+        Ok(days) if day >= first => {
+            days_later(first, (days / CHASED_EVERY_DAYS + 1) * CHASED_EVERY_DAYS)
+        }
+        _ => first,
+    }
+}
+
+/// Sees to the reviews of an organisation (EX-11): begins one that is due, and chases the managers for
+/// what is unanswered in the latest. Who may answer is reminded while it can be answered; when it is
+/// over, every administrator is told, principals too.
+pub fn see_to(
+    alarm: &Alarm,
+    organisation: &Organisation,
+    managers: &[Manager],
+    people: &[(Reviewed<'_>, String)],
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Decision {
+    let today = policy.today(origin.at);
+    let again = next_look(organisation, policy, today);
+    let answers = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
+    let running = running(organisation, today);
+    if again.is_some() && due(organisation, today) && running.is_none() {
+        let asked: Vec<_> = managers.iter().filter(answers).cloned().collect();
+        let alone = people.iter().all(|(r, _)| answers_for(organisation, *r));
+        if asked.is_empty() || alone {
+            // Nobody to ask about, or nobody to ask: perhaps there will be.
+            let every = policy.access_review.as_ref().filter(|_| alone);
+            let days = every.map_or(CHASED_EVERY_DAYS, |r| r.every_days.get());
+            return answering(alarm, origin, Some(days_later(today, days)), rng);
+        }
+        let begun = start(Actor::System, organisation, &asked, policy, origin, rng);
+        if let Ok((after, mut decision)) = begun {
+            let alarm = Change::AnswerAlarm {
+                alarm: alarm.clone(),
+                again: next_look(&after, policy, today),
+            };
+            decision.changes.insert(0, alarm);
+            return decision;
+        }
+    }
+    let decision = answering(alarm, origin, again, rng);
+    let Some(review) = organisation.review.as_ref().filter(|_| again.is_some()) else {
+        return decision;
+    };
+    let open = people
+        .iter()
+        .filter(|(r, _)| answer(organisation, *r) == Answer::Unanswered);
+    let mut unanswered: Vec<_> = open.map(|(_, name)| name.clone()).collect();
+    if unanswered.is_empty() {
+        return decision;
+    }
+    unanswered.sort();
+    let others = unanswered.len().saturating_sub(MOST_NAMED);
+    unanswered.truncate(MOST_NAMED);
+    let overdue = running.is_none();
+    let told = managers.iter().filter(|m| overdue || answers(m));
+    let mails: Vec<_> = told
+        .take(MOST_TOLD)
+        .map(|manager| {
+            let says = MailText::AccessReviewOpen {
+                organisation: organisation.name.clone(),
+                answer_by: review.answer_by,
+                overdue,
+                unanswered: unanswered.clone(),
+                others,
+            };
+            to_manager(manager, origin, says, rng)
+        })
+        .collect();
+    decision.send(mails)
 }
 
 /// Why no review begins.
@@ -176,11 +275,7 @@ pub fn start(
         .as_ref()
         .ok_or(Refusal::NotThisPortal)?;
     let today = policy.today(origin.at);
-    if let Some(running) = organisation
-        .review
-        .as_ref()
-        .filter(|r| today <= r.answer_by)
-    {
+    if let Some(running) = running(organisation, today) {
         return Err(Refusal::Running(running.answer_by));
     }
     let within = i64::from(rules.answer_within_days.get());
@@ -193,17 +288,11 @@ pub fn start(
         .iter()
         .take(MOST_TOLD)
         .map(|manager| {
-            Message::Mail(Mail {
-                id: MessageId::random(rng),
-                portal: policy.portal.clone(),
-                to: manager.email.clone(),
-                greeting: manager.name.full(),
-                at: origin.at,
-                says: MailText::AccessReview {
-                    organisation: organisation.name.clone(),
-                    answer_by: review.answer_by,
-                },
-            })
+            let says = MailText::AccessReview {
+                organisation: organisation.name.clone(),
+                answer_by: review.answer_by,
+            };
+            to_manager(manager, origin, says, rng)
         })
         .collect();
     let after = Organisation {

@@ -2,7 +2,7 @@
 
 use rand::{CryptoRng, Rng};
 
-use crate::account::{Account, NextStep, PasswordHash, Status};
+use crate::account::{Account, PasswordHash, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::device::{self, Arrival};
@@ -38,8 +38,6 @@ pub struct SignedIn {
     pub token: Token,
     /// The session.
     pub session: Session,
-    /// What has to be done first.
-    pub next_step: Option<NextStep>,
     /// What is to be committed.
     pub decision: Decision,
 }
@@ -129,7 +127,6 @@ pub fn sign_in(
         .change(Change::ForgetAttempts(attempts));
     Ok(SignedIn {
         token,
-        next_step: account.next_step(membership, policy, now),
         session,
         decision,
     })

@@ -445,7 +445,7 @@ practice
 member
 -on = 2028-01-03
 *off = 2028-01-03
-!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `on`, `created_before`
+!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `warn_days`, `on`, `created_before`
 
 agent
 -title = "Harborlight for Agents"
@@ -601,7 +601,7 @@ agent
 member
 -home_country = "US"
 *home_country = "USA"
-!pin.home_country: must be a two-letter country code such as US
+!plan.home_country: must be a two-letter country code such as US
 
 member
 -2026-02-16,
@@ -854,7 +854,54 @@ member
 -kind = "release_user_names"
 +kind = "re_registration"
 @[[campaign]]
-!campaign[0]: re_registration takes exactly start, cutoff and transition_days
+!campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days
+
+member
+-created_before
++created_before = 2027-07-01
++warn_days = [14]
+@[[campaign]]
+!campaign[0]: release_user_names takes exactly on and created_before
+
+member
+-kind = "release_user_names"
+-on = 2028-01-03
+-created_before
++kind = "re_registration"
++start = 2027-03-01
++cutoff = 2027-08-31
++transition_days = 90
+*warn_days = [90, 1]
+!campaign[0].warn_days: must be given most first, each less than 90
+
+provider
+-[roles.user]
+*[[campaign]]
++kind = "release_user_names"
++on = 2028-01-03
++created_before = 2027-07-01
++[roles.user]
+!campaign[0]: goes with user names that people choose: those made by the system stay
+
+help-desk
+-[roles.principal]
+*[[campaign]]
++kind = "re_registration"
++start = 2027-03-01
++cutoff = 2027-08-31
++transition_days = 90
++[roles.principal]
+!campaign[0]: goes without [serves]: a help desk's staff are in no plan records
+
+practice
+-answer_within_days = 30
+*answer_within_days = 180
+!access_review.answer_within_days: must be less than every_days
+
+practice
+-remind_days
+*remind_days = [30, 3]
+!access_review.remind_days: must be given most first, each less than 30
 
 # Ids given twice
 
@@ -1350,7 +1397,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
-    ("`[plan]`", "Plan", "id name return_address"),
+    ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
     ("`[serves]`", "Serves", "portals"),
     (
@@ -1391,7 +1438,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "`[pin]`",
         "PinPolicy",
         "digits tries valid_days address reissued_by arrives_in arrives_abroad_in \
-         home_country holidays",
+         holidays",
     ),
     (
         "`[registration_code]`",
@@ -1422,12 +1469,12 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[access_review]`",
         "AccessReviewPolicy",
-        "every_days answer_within_days",
+        "every_days answer_within_days remind_days",
     ),
     (
         "`[[campaign]]`",
         "WrittenCampaign",
-        "kind start cutoff transition_days on created_before",
+        "kind start cutoff transition_days warn_days on created_before",
     ),
     (
         "`[messages]`",

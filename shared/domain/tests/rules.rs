@@ -17,6 +17,7 @@ use vestibule_domain::account::{
 };
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::Origin;
+use vestibule_domain::campaign::{self, Call};
 use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganisationId, PortalId,
@@ -401,6 +402,7 @@ fn membership(gate: Gate, way: Option<&str>) -> Membership {
         since: at(NOW),
         ends_on: None,
         confirmed: None,
+        registered_again_at: None,
         way: way.map(str::to_owned),
         record: None,
         category: None,
@@ -416,6 +418,8 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         portal: PortalId::parse(portal).unwrap(),
         version: 0,
         user_name: UserName::parse("dana.whitfield", 7).unwrap(),
+        user_name_since: None,
+        must_choose_user_name: false,
         name: PersonName {
             first: NamePart::parse("Dana").unwrap(),
             last: NamePart::parse("Whitfield").unwrap(),
@@ -953,13 +957,138 @@ proptest! {
     }
 }
 
-/// The producer portal, with passwords that end besides: everything that time brings to a user.
+/// The producer portal, with passwords that end besides.
 fn timed() -> Policy {
     edited(
         "producer",
         "refuse_obscene = false",
         "refuse_obscene = false\nmax_age_days = 90\nwarn_days = [14, 7, 3, 1]",
     )
+}
+
+/// The same with campaigns: everything that time brings to a user.
+fn busy() -> Policy {
+    let campaigns = format!(
+        "max_age_days = 90\nwarn_days = [14, 7, 3, 1]\n{}\n{}\n[session]",
+        re_registration("2027-03-01", "2027-08-31"),
+        "[[campaign]]\nkind = \"release_user_names\"\non = 2028-01-03\ncreated_before = 2027-07-01",
+    );
+    edited("producer", "[session]", &campaigns)
+}
+
+fn re_registration(start: &str, cutoff: &str) -> String {
+    format!(
+        "[[campaign]]\nkind = \"re_registration\"\nstart = {start}\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]"
+    )
+}
+
+/// What campaigns ask, by the days of registering and of asking: the access, the cutoff.
+#[test]
+fn ag_13_what_a_campaign_asks_follows_from_the_days() {
+    let day = |text: &str| text.parse::<Date>().unwrap();
+    let with = |campaigns: &[(&str, &str)]| {
+        let text: String = campaigns
+            .iter()
+            .map(|(start, cutoff)| re_registration(start, cutoff) + "\n")
+            .collect();
+        edited("agent", "[roles.user]", &format!("{text}[roles.user]"))
+    };
+    let one = [("2027-03-01", "2027-08-31")];
+    let short = [("2027-03-01", "2027-03-31")];
+    // Missed, and then the next.
+    let two = [("2027-03-01", "2027-08-31"), ("2028-03-01", "2028-08-31")];
+    for (campaigns, registered, today, asked) in [
+        (&one[..], "2027-02-28", "2027-02-28", None),
+        (
+            &one,
+            "2027-02-28",
+            "2027-03-01",
+            Some(("2027-05-30", "2027-08-31")),
+        ),
+        (
+            &one,
+            "2027-02-28",
+            "2029-03-01",
+            Some(("2027-05-30", "2027-08-31")),
+        ),
+        (&one, "2027-03-01", "2027-03-01", None),
+        (&one, "2027-09-01", "2027-09-01", None),
+        // No access after a cutoff that comes before the end of the transition.
+        (
+            &short,
+            "2027-02-28",
+            "2027-03-01",
+            Some(("2027-03-31", "2027-03-31")),
+        ),
+        (
+            &two,
+            "2027-02-28",
+            "2028-02-29",
+            Some(("2027-05-30", "2027-08-31")),
+        ),
+        (
+            &two,
+            "2027-02-28",
+            "2028-03-01",
+            Some(("2027-05-30", "2028-08-31")),
+        ),
+        (
+            &two,
+            "2027-04-01",
+            "2028-03-01",
+            Some(("2028-05-30", "2028-08-31")),
+        ),
+    ] {
+        let policy = with(campaigns);
+        let noon = policy.noon_of(day(registered)).unwrap();
+        for again in [false, true] {
+            let mut m = membership(Gate::Open, None);
+            m.since = noon;
+            if again {
+                // Registered again counts as registered.
+                m.since = at("2020-01-01T00:00:00Z");
+                m.registered_again_at = Some(noon);
+            }
+            let call = campaign::call(&m, &policy, day(today));
+            let expected = asked.map(|(access, cutoff)| Call {
+                access_until: day(access),
+                cutoff: day(cutoff),
+            });
+            assert_eq!(call, expected, "{campaigns:?} {registered} {today}");
+        }
+    }
+}
+
+#[test]
+fn ag_13_the_steps_of_a_campaign_follow_one_another() {
+    let policy = edited(
+        "agent",
+        "[roles.user]",
+        &(re_registration("2027-03-01", "2027-08-31") + "\n[roles.user]"),
+    );
+    let mut dana = account("agent", vec![membership(Gate::Open, None)]);
+    let step = |account: &Account, day: &str| {
+        let noon = policy.noon_of(day.parse().unwrap()).unwrap();
+        let mut account = account.clone();
+        account.password.as_mut().unwrap().changed_at = noon;
+        account.next_step(account.memberships.first(), &policy, noon)
+    };
+    for (day, expected) in [
+        ("2027-02-28", None),
+        ("2027-03-01", None),
+        ("2027-05-30", None),
+        ("2027-05-31", Some(NextStep::RegisterAgain)),
+        ("2027-08-31", Some(NextStep::RegisterAgain)),
+        ("2027-09-01", Some(NextStep::CampaignOver)),
+    ] {
+        assert_eq!(step(&dana, day), expected, "{day}");
+    }
+    // What was still to be done is done afterwards.
+    dana.memberships[0].gate = Gate::Approval;
+    assert_eq!(step(&dana, "2027-05-30"), Some(NextStep::AwaitApproval));
+    assert_eq!(step(&dana, "2027-05-31"), Some(NextStep::RegisterAgain));
+    dana.memberships[0].registered_again_at = Some(at("2027-06-01T12:00:00Z"));
+    assert_eq!(step(&dana, "2027-09-01"), Some(NextStep::AwaitApproval));
 }
 
 /// A user made so many days before today, and what has become of them since, each so many days ago.
@@ -1008,7 +1137,7 @@ proptest! {
         told in proptest::option::of(0i64..900),
         ends in proptest::option::of(-30i64..60),
     ) {
-        let policy = timed();
+        let policy = busy();
         let now = at(NOW) + SignedDuration::from_hours(24 * offset);
         let today = policy.today(now);
         let origin = Origin { portal: policy.portal.clone(), at: now, source: None };
@@ -1028,7 +1157,8 @@ proptest! {
                 What::WarnOfDisabling => prop_assert!(idle > 180 - 15 && act.due.about > today),
                 What::WarnOfDeletion => prop_assert!(act.due.about > today),
                 What::EndAccess => prop_assert!(ends > Some(0)),
-                What::PasswordNotice | What::LetterNotice => {}
+                What::CampaignNotice => prop_assert!(act.due.about > policy.date_of(at(NOW))),
+                What::PasswordNotice | What::LetterNotice | What::UserNameNotice => {}
             }
             prop_assert!(!done.contains(&act.due.what), "{:?} twice", act.due.what);
             done.push(act.due.what);

@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Membership, NextStep, Undeliverable};
+use vestibule_domain::account::{Account, Membership, NextStep, Undeliverable};
+use vestibule_domain::campaign;
+use vestibule_domain::policy::Policy;
+
+use crate::Caller;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +44,53 @@ impl From<Undeliverable> for EmailUndeliverable {
         Self {
             since: moment(undeliverable.since),
             kind: undeliverable.kind.as_str(),
+        }
+    }
+}
+
+/// That one has to register again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RegisterAgain {
+    /// The last day on which everything stays open all the same, `YYYY-MM-DD`.
+    pub access_until: String,
+    /// The last day on which it can be done.
+    pub cutoff: String,
+}
+
+/// What a campaign asks of somebody for one of their memberships (AG-13).
+pub fn register_again(
+    membership: Option<&Membership>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<RegisterAgain> {
+    let call = campaign::call(membership?, policy, policy.today(now))?;
+    Some(RegisterAgain {
+        access_until: call.access_until.to_string(),
+        cutoff: call.cutoff.to_string(),
+    })
+}
+
+/// What a step leads to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Onward {
+    /// What has to be done before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<&'static str>,
+    /// What is open now, once nothing has to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entitlements: Option<Entitlements>,
+}
+
+impl Onward {
+    /// Where the caller's session stands with the account as it is now.
+    pub fn of(account: &Account, caller: &Caller) -> Self {
+        let membership = account.membership(caller.session.organisation.as_ref());
+        let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
+        Self {
+            next_step: step(next_step),
+            entitlements: membership
+                .filter(|_| next_step.is_none())
+                .map(Entitlements::of),
         }
     }
 }

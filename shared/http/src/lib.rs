@@ -15,6 +15,7 @@ pub mod proof;
 pub mod request;
 pub mod router;
 pub mod settings;
+pub mod user_names;
 
 pub use app::{App, Clock};
 pub use caller::{Caller, Entitled, SignedIn};

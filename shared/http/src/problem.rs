@@ -158,6 +158,13 @@ impl Problem {
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
             NextStep::ChangePassword => "Please choose a new password first.",
+            NextStep::ChooseUserName => "Please choose your user name again first.",
+            NextStep::RegisterAgain => {
+                "Please register again first: everybody on this portal has to."
+            }
+            NextStep::CampaignOver => {
+                "Everybody on this portal had to register again, and the last day for it is over. Please ask the help desk."
+            }
             NextStep::ChooseOrganisation => {
                 "Please choose the organisation you are working for first."
             }
@@ -171,7 +178,7 @@ impl Problem {
             NextStep::SignAgreement => {
                 "A signed agreement has to be on file first. You can download its form on the portal."
             }
-            NextStep::CallHelpDesk => {
+            NextStep::RecordEnded => {
                 "The plan's records say that your coverage, contract or participation has ended. If that is wrong, please call the help desk."
             }
         };

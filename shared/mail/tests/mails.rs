@@ -5,8 +5,10 @@
 mod common;
 
 use common::policy;
+use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
+use vestibule_domain::campaign::Call;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{
     AccessChange, Fate, HelpDeskAct, IdleStep, Mail, MailText, ResetAsked, Told,
@@ -49,6 +51,16 @@ fn every_kind(
         signed_in: true,
         then,
         on,
+    };
+    // Days after that on which mails are written here.
+    let again = |access: i64, cutoff: i64| {
+        let today = Date::constant(2025, 12, 23);
+        MailText::RegisterAgain {
+            call: Call {
+                access_until: today.saturating_add(access.days()),
+                cutoff: today.saturating_add(cutoff.days()),
+            },
+        }
     };
     let mut kinds = vec![
         ("registered", registered(None, None)),
@@ -134,6 +146,49 @@ fn every_kind(
             MailText::AccessReview {
                 organisation: "Blue Heron Manufacturing".into(),
                 answer_by: day,
+            },
+        ),
+        (
+            "access_review_unanswered",
+            MailText::AccessReviewOpen {
+                organisation: organisation.clone(),
+                answer_by: day,
+                overdue: false,
+                unanswered: vec![person.clone(), "Grace Hopper".into()],
+                others: 0,
+            },
+        ),
+        (
+            "access_review_overdue",
+            MailText::AccessReviewOpen {
+                organisation: organisation.clone(),
+                answer_by: day,
+                overdue: true,
+                unanswered: vec![person.clone()],
+                others: 12,
+            },
+        ),
+        ("register_again", again(100, 200)),
+        ("register_again_to_get_in", again(-1, 100)),
+        ("register_again_is_over", again(-100, -1)),
+        ("registered_again", MailText::RegisteredAgain),
+        (
+            "user_name_released",
+            MailText::UserNameReleased {
+                user_name: user_name.clone(),
+            },
+        ),
+        (
+            "user_name_gone",
+            MailText::UserNameGone {
+                user_name: user_name.clone(),
+                instead: "user-k7f3m9qa".into(),
+            },
+        ),
+        (
+            "user_name_chosen",
+            MailText::UserNameChosen {
+                user_name: user_name.clone(),
             },
         ),
         (

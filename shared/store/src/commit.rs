@@ -16,6 +16,7 @@ use vestibule_domain::message::Message;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKey;
+use vestibule_domain::review;
 use vestibule_domain::session::Session;
 use vestibule_secrets::Purpose;
 
@@ -198,6 +199,9 @@ impl Writes<'_> {
             ),
             Change::CreateOrganisation(organisation) => self.create_organisation(organisation),
             Change::UpdateOrganisation { before, after } => {
+                if before.review != after.review {
+                    self.watch_reviews(after)?;
+                }
                 let key = keys::organisation(&after.portal, &after.id);
                 let next = Organisation {
                     version: before.version + 1,
@@ -320,7 +324,24 @@ impl Writes<'_> {
             .store
             .day_of(portal, self.at)
             .map(|day| day.saturating_add(i64::from(clockwork::BACKUP_REMINDER_DAYS).days()));
-        self.watch_for_backup(portal, id, first)
+        self.watch_for_backup(portal, id, first)?;
+        self.watch_reviews(organisation)
+    }
+
+    /// Has the clockwork see to an organisation's reviews on the next day on which it has to (EX-11).
+    /// Whoever answers that alarm says so itself.
+    fn watch_reviews(&mut self, organisation: &Organisation) -> Result<(), Unavailable> {
+        let Organisation { portal, id, .. } = organisation;
+        let policy = self.store.policies.get(portal.as_str());
+        let on = policy.and_then(|p| review::next_look(organisation, p, p.date_of(self.at)));
+        let key = keys::alarm(portal, id, AlarmKind::Review);
+        match on.filter(|_| !self.alarms.contains(&key)) {
+            Some(on) => {
+                self.alarms.push(key.clone());
+                self.put_alarm(key, portal, id, "due_on = :on", on)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Has the clockwork see, from a day on, whether an organisation has a backup (AG-04).
@@ -351,13 +372,23 @@ impl Writes<'_> {
             return Ok(());
         }
         self.alarms.push(key.clone());
+        let keeping = "due_on = if_not_exists(due_on, :on)";
+        self.put_alarm(key, portal, organisation, keeping, on)
+    }
+
+    fn put_alarm(
+        &mut self,
+        key: Key,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+        day: &str,
+        on: Date,
+    ) -> Result<(), Unavailable> {
         let partition = Queue::Alarms.partition_of(portal, organisation.as_str());
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(key.into_item()))
-            .update_expression(
-                "SET due = :due, due_on = if_not_exists(due_on, :on) ADD version :one",
-            )
+            .update_expression(format!("SET due = :due, {day} ADD version :one"))
             .expression_attribute_values(":due", AttributeValue::S(partition))
             .expression_attribute_values(":on", AttributeValue::S(on.to_string()))
             .expression_attribute_values(":one", AttributeValue::N("1".into()));
@@ -365,7 +396,9 @@ impl Writes<'_> {
     }
 
     fn answer_alarm(&mut self, alarm: &Alarm, again: Option<Date>) -> Result<(), Unavailable> {
-        let key = keys::alarm(&alarm.portal, &alarm.organisation, alarm.kind).into_item();
+        let key = keys::alarm(&alarm.portal, &alarm.organisation, alarm.kind);
+        self.alarms.push(key.clone());
+        let key = key.into_item();
         let version = AttributeValue::N(alarm.version.to_string());
         let Some(on) = again else {
             let delete = Delete::builder()

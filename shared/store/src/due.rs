@@ -9,16 +9,17 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 use vestibule_domain::account::Account;
 use vestibule_domain::clockwork::{self, Alarm, AlarmKind, Manager, Tidings};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::organisation::Organisation;
+use vestibule_domain::review;
 
 use crate::item::{self, Item};
 use crate::keys::{self, Key};
-use crate::read::UserRow;
+use crate::read::{UserFilter, UserRow, UsersCursor};
 use crate::tables::DUE_INDEX;
 use crate::{Store, Unavailable};
 
@@ -100,6 +101,8 @@ pub struct AlarmState {
     pub managers: Vec<Manager>,
     /// What they are to be told.
     pub tidings: Vec<Tidings>,
+    /// All its users, where the alarm is about reviews of access.
+    pub users: Vec<UserRow>,
 }
 
 /// How many tidings are read at once: one mail's, and one to tell that there are more.
@@ -107,6 +110,19 @@ const TIDINGS_AT_A_TIME: i32 = clockwork::MOST_TOLD as i32 + 1;
 
 /// How many of an organisation's administrators are looked at.
 const MOST_MANAGERS: i32 = 100;
+
+/// What a look at all accounts has come across.
+#[derive(Debug, Default)]
+pub struct Misplaced {
+    /// Accounts whose day in the index isn't what their policy says now.
+    pub accounts: Vec<Account>,
+    /// Organisations on portals that review access, whether they have an alarm or not.
+    pub reviewed: Vec<Organisation>,
+    /// How many accounts were looked at.
+    pub looked_at: u64,
+    /// Where the next page begins.
+    pub next: Option<Item>,
+}
 
 impl Store {
     /// The day on which a moment falls on a portal.
@@ -245,29 +261,75 @@ impl Store {
         Unavailable::unless_conditional(update.send().await)
     }
 
-    /// A page of all accounts of all portals whose day in the index isn't what their policy says now, and
-    /// how many accounts were looked at: a scan of the whole table, for when a policy has changed.
+    /// Has the clockwork see to an organisation's reviews, where it doesn't yet: the policy has none, or
+    /// had none when the organisation registered (EX-11). Tells whether it didn't.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn misplaced(
+    pub async fn watch_reviews(
         &self,
-        start: Option<Item>,
-    ) -> Result<(Vec<Account>, u64, Option<Item>), Unavailable> {
+        organisation: &Organisation,
+        today: Date,
+    ) -> Result<bool, Unavailable> {
+        let Organisation { portal, id, .. } = organisation;
+        let policy = self.policies.get(portal.as_str());
+        // What is to be done today still is.
+        let yesterday = today.saturating_sub(1.day());
+        let Some(on) = policy.and_then(|p| review::next_look(organisation, p, yesterday)) else {
+            return Ok(false);
+        };
+        let partition = Queue::Alarms.partition_of(portal, id.as_str());
+        let set = self
+            .db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(keys::alarm(portal, id, AlarmKind::Review).into_item()))
+            .condition_expression("attribute_not_exists(pk)")
+            .update_expression("SET due = :due, due_on = :on ADD version :one")
+            .expression_attribute_values(":due", AttributeValue::S(partition))
+            .expression_attribute_values(":on", AttributeValue::S(on.to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .send()
+            .await;
+        let is_new = set.is_ok();
+        Unavailable::unless_conditional(set)?;
+        Ok(is_new)
+    }
+
+    /// A page of what a changed policy may have moved, on all portals: a scan of the whole table.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn misplaced(&self, start: Option<Item>) -> Result<Misplaced, Unavailable> {
         let got = self
             .db
             .scan()
             .table_name(&self.tables.main)
-            .filter_expression("sk = :account")
+            .filter_expression("sk IN (:account, :organisation)")
             .expression_attribute_values(":account", AttributeValue::S("A".into()))
+            .expression_attribute_values(":organisation", AttributeValue::S("O".into()))
             .set_exclusive_start_key(start)
             .send()
             .await
             .map_err(Unavailable::call)?;
-        let mut misplaced = Vec::new();
-        let mut looked_at = 0;
+        let mut misplaced = Misplaced {
+            next: got.last_evaluated_key,
+            ..Misplaced::default()
+        };
         for found in got.items.unwrap_or_default() {
-            looked_at += 1;
+            if found
+                .get("sk")
+                .and_then(|v| v.as_s().ok())
+                .is_some_and(|sk| sk == "O")
+            {
+                let organisation: Organisation = item::read(found)?;
+                let policy = self.policies.get(organisation.portal.as_str());
+                if policy.is_some_and(|p| p.access_review.is_some()) {
+                    misplaced.reviewed.push(organisation);
+                }
+                continue;
+            }
+            misplaced.looked_at += 1;
             let day = found.get(DUE_ON).cloned();
             // One that can't be read is reported by the sweep that comes to it.
             let Ok(account) = item::read_account(found, &self.keyring) else {
@@ -275,10 +337,10 @@ impl Store {
             };
             let now = self.due_attributes(&account).map(|[_, (_, on)]| on);
             if now != day {
-                misplaced.push(account);
+                misplaced.accounts.push(account);
             }
         }
-        Ok((misplaced, looked_at, got.last_evaluated_key))
+        Ok(misplaced)
     }
 
     /// What an alarm is answered with: one round trip.
@@ -300,19 +362,27 @@ impl Store {
                     self.page(pk.clone(), keys::TIDINGS, None, TIDINGS_AT_A_TIME)
                         .await
                 }
-                AlarmKind::Backup => Ok((Vec::new(), None)),
+                AlarmKind::Backup | AlarmKind::Review => Ok((Vec::new(), None)),
             }
         };
-        let (found, rows, tidings) = futures::future::try_join3(
+        let users = async {
+            match kind {
+                AlarmKind::Review => self.all_users(portal, organisation).await,
+                AlarmKind::Backup | AlarmKind::Tidings => Ok(Vec::new()),
+            }
+        };
+        let (found, rows, tidings, users) = futures::future::try_join4(
             self.batch(vec![key.clone(), of_organisation]),
             self.page(pk.clone(), keys::ADMINISTRATORS, None, MOST_MANAGERS),
             tidings,
+            users,
         )
         .await?;
         let mut state = AlarmState {
             alarm: None,
             organisation: None,
             managers: Vec::new(),
+            users,
             tidings: tidings
                 .0
                 .into_iter()
@@ -332,6 +402,27 @@ impl Store {
                 .extend(item::read::<UserRow>(row)?.as_manager());
         }
         Ok(state)
+    }
+}
+
+impl Store {
+    /// All users of an organisation.
+    async fn all_users(
+        &self,
+        portal: &PortalId,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<UserRow>, Unavailable> {
+        let (filter, mut users, mut after) = (UserFilter::default(), Vec::new(), None);
+        loop {
+            let page = self
+                .users(portal, organisation, &filter, after.as_ref(), 500)
+                .await?;
+            users.extend(page.items);
+            after = page.next.as_deref().and_then(UsersCursor::parse);
+            if after.is_none() {
+                return Ok(users);
+            }
+        }
     }
 }
 

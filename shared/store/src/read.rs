@@ -12,7 +12,7 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
-use vestibule_domain::review::{Confirmation, Removed};
+use vestibule_domain::review::{Confirmation, Removed, Reviewed};
 use vestibule_domain::session::{Session, Token};
 use vestibule_domain::text::{Email, PersonName};
 
@@ -130,6 +130,16 @@ impl UserRow {
             name: self.name.full(),
             email,
         })
+    }
+
+    /// What a review of access looks at.
+    pub fn reviewed(&self) -> Reviewed<'_> {
+        Reviewed {
+            account: &self.account,
+            role: self.role,
+            since: self.since,
+            confirmed: self.confirmed.as_ref(),
+        }
     }
 
     /// The rows of an account, one an organisation, with their keys.

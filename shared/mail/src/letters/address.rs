@@ -31,7 +31,7 @@ fn order(country: &Country) -> Order {
 
 /// The lines of an address, for a letter posted in `home`. A letter abroad ends with the name of
 /// the country, in capitals and in English, which is how the post at home reads it.
-pub(super) fn lines(address: &PostalAddress, home: Option<&Country>) -> Vec<String> {
+pub(super) fn lines(address: &PostalAddress, home: &Country) -> Vec<String> {
     let clean = |line: &str| Some(one_line(line)).filter(|l| !l.is_empty());
     let town = clean(address.city.as_str());
     let region = address.region.as_ref().and_then(|r| clean(r.as_str()));
@@ -62,9 +62,9 @@ pub(super) fn lines(address: &PostalAddress, home: Option<&Country>) -> Vec<Stri
 }
 
 /// Whether the post at home carries the letter as one of its own.
-fn is_domestic(country: &Country, home: Option<&Country>) -> bool {
+fn is_domestic(country: &Country, home: &Country) -> bool {
     let united_states = |c: &Country| matches!(order(c), Order::CommaRegionCode);
-    home.is_some_and(|home| home == country || (united_states(home) && united_states(country)))
+    home == country || (united_states(home) && united_states(country))
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
             postal_code: AddressLine::parse(code).ok(),
             country: Country::parse(country).unwrap(),
         };
-        let mut lines = lines(&address, Some(&Country::parse("US").unwrap()));
+        let mut lines = lines(&address, &Country::parse("US").unwrap());
         assert_eq!(
             lines.drain(..2).collect::<Vec<_>>(),
             ["Ada Byron", "1 Main St"]

@@ -53,7 +53,7 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         name if name.is_empty() => "Hello,".to_owned(),
         name => format!("Dear {name},"),
     };
-    let home = policy.pin.as_ref().map(|p| &p.home_country.0);
+    let home = &policy.plan.home_country.0;
     let mut from: Vec<_> = policy
         .plan
         .return_address
@@ -70,7 +70,7 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         questions.push_str(email.0.as_str());
     }
     page::Layout {
-        paper: page::Paper::usual_in(home.map(|c| c.as_str())),
+        paper: page::Paper::usual_in(home),
         from,
         dated: day(letter.dated),
         to: address::lines(&letter.to, home),

@@ -23,6 +23,7 @@ use krilla::Document;
 use krilla::geom::{Path, PathBuilder, Point, Rect};
 use krilla::page::PageSettings;
 use krilla::paint::{Fill, Stroke};
+use vestibule_domain::text::Country;
 
 use super::font::Weight;
 use crate::content::{Block, Content};
@@ -70,8 +71,8 @@ static A4: Paper = Paper {
 
 impl Paper {
     /// The paper that is usual in a country; A4 where none is known.
-    pub(super) fn usual_in(country: Option<&str>) -> &'static Self {
-        match country.unwrap_or_default() {
+    pub(super) fn usual_in(country: &Country) -> &'static Self {
+        match country.as_str() {
             "US" | "CA" | "MX" | "PR" | "GU" | "VI" | "AS" | "MP" | "PH" | "CO" | "CL" | "CR"
             | "DO" | "GT" | "NI" | "PA" | "SV" | "VE" => &US_LETTER,
             _ => &A4,

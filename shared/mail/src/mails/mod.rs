@@ -3,6 +3,7 @@
 mod access_changed;
 mod access_ended;
 mod access_review;
+mod access_review_open;
 mod account_made;
 mod approved;
 mod backup_wanted;
@@ -22,9 +23,11 @@ mod password_reset;
 mod pin_reissued;
 mod questions_changed;
 mod record_ended;
+mod register_again;
 mod registered;
 mod registration_code;
 mod shared_use;
+mod user_name_released;
 mod user_name_reminder;
 mod users_changed;
 
@@ -164,6 +167,28 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             organisation,
             returned,
         } => record_ended::content(organisation.as_deref(), *returned, policy),
+        MailText::AccessReviewOpen {
+            organisation,
+            answer_by,
+            overdue,
+            unanswered,
+            others,
+        } => access_review_open::content(
+            organisation,
+            *answer_by,
+            *overdue,
+            (unanswered, *others),
+            policy,
+        ),
+        MailText::RegisterAgain { call } => {
+            register_again::content(*call, policy.date_of(mail.at), policy)
+        }
+        MailText::RegisteredAgain => register_again::done(policy.date_of(mail.at), policy),
+        MailText::UserNameReleased { user_name } => user_name_released::released(user_name, policy),
+        MailText::UserNameGone { user_name, instead } => {
+            user_name_released::gone(user_name, instead, policy)
+        }
+        MailText::UserNameChosen { user_name } => user_name_released::chosen(user_name, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,

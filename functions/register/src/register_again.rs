@@ -1,0 +1,203 @@
+//! `PUT /{portal}/me/registration`: somebody registers again, as a campaign asks (AG-13).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::{Membership, NextStep};
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::campaign::{self, Refusal};
+use vestibule_domain::decision::AttemptKey;
+use vestibule_domain::policy::Way;
+use vestibule_domain::record::{Proof, RecordKey};
+use vestibule_domain::register;
+use vestibule_domain::{Change, Decision};
+use vestibule_http::answer::Onward;
+use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, proof};
+use vestibule_store::CommitError;
+
+use crate::further_organisation::{still_there, with_a_good_password};
+use crate::register::{LOOKS, refused_as};
+
+/// A registration anew: the login is known, so no name and no password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgainRequest {
+    /// What proved who you are at the first registration, and has to prove it again; nothing for who
+    /// was let in by an organisation.
+    #[serde(default)]
+    proof: BTreeMap<String, String>,
+    /// "I may sign for this organisation", where the way of registering asks for it (AG-03).
+    #[serde(default)]
+    may_sign: bool,
+}
+
+/// Registers the caller again for the organisation they work for. The account stays, with all that is
+/// in it. Done already, it is answered the same and changes nothing.
+#[utoipa::path(
+    put, path = "/{portal}/me/registration", tag = "registration",
+    operation_id = "register_again",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = AgainRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Onward, description = "Registered again"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` after the cutoff, or `next-step-required`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organisation-first`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn register_again(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<AgainRequest>,
+) -> Result<Json<Onward>, Problem> {
+    let (policy, origin) = (&caller.policy, &caller.origin);
+    with_a_good_password(&caller)?;
+    let working_for = caller.session.organisation.as_ref();
+    let mut rng = app.rng();
+    let mut account = caller.account.clone();
+    let mut parsed = None;
+    for look in 0..LOOKS {
+        if look > 0 {
+            account = still_there(&app, &caller).await?;
+        }
+        let membership = account
+            .membership(working_for)
+            .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganisation, policy))?;
+        let asked = campaign::call(membership, policy, policy.today(origin.at));
+        if asked.is_none() && membership.registered_again_at.is_some() {
+            return Ok(Json(Onward::of(&account, &caller)));
+        }
+        if parsed.is_none() {
+            parsed = Some(match asked {
+                Some(_) => parse(&app, &request, membership, &caller).await?,
+                None => None,
+            });
+        }
+        let proof = parsed.as_ref().and_then(Option::as_ref);
+        let records = match proof {
+            Some((key, ..)) => app.store.plan_records(key).await?,
+            None => Vec::new(),
+        };
+        let matched = proof.and_then(|(_, proof, _)| proof::find(&app, &records, proof));
+        let organisation = match &membership.organisation {
+            Some(id) => app.store.organisation(&policy.portal, id).await?,
+            None => None,
+        };
+        let decided = campaign::register_again(
+            &account,
+            membership,
+            organisation.as_ref(),
+            matched,
+            policy,
+            origin,
+            &mut rng,
+        );
+        let (after, decision) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => return Err(problem(&app, refusal, &caller, &mut rng).await?),
+        };
+        let decision = match proof {
+            Some((.., attempts)) => decision.change(Change::ForgetAttempts(attempts.clone())),
+            None => decision,
+        };
+        match app.store.commit(decision, &mut rng).await {
+            Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
+            // The account changed, or somebody else registered the organisation again just now.
+            Err(CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// What the caller entered, counted as a guess; none for who was let in by an organisation.
+async fn parse(
+    app: &App,
+    request: &AgainRequest,
+    membership: &Membership,
+    caller: &Caller,
+) -> Result<Option<(RecordKey, Proof, AttemptKey)>, Problem> {
+    let (policy, origin) = (&caller.policy, &caller.origin);
+    let mut fields = Fields::default();
+    let way: Option<&Way> = membership
+        .record
+        .as_ref()
+        .and_then(|_| policy.way(membership.way.as_deref()?));
+    let Some(way) = way else {
+        let why = "is not asked for: your organisation has let you in";
+        fields.unwanted("proof", !request.proof.is_empty(), why);
+        fields.finish(Some(()))?;
+        return Ok(None);
+    };
+    if way.states_signing_power && !request.may_sign {
+        fields.fault(
+            "may_sign",
+            "must be true: only a person who may sign for the organisation can register it",
+        );
+    }
+    let first_name = caller.account.name.first.as_str();
+    let proof = proof::parse(&request.proof, way, first_name, policy, &mut fields);
+    let (key, proof) = fields.finish(proof)?;
+    let attempts = proof::count(app, &key, "register", origin, policy).await?;
+    Ok(Some((key, proof, attempts)))
+}
+
+/// Records the refusal and words it.
+async fn problem(
+    app: &App,
+    refusal: Refusal,
+    caller: &Caller,
+    rng: &mut rand::rngs::StdRng,
+) -> Result<Problem, Problem> {
+    let policy = &caller.policy;
+    let same = match &refusal {
+        Refusal::NotMatched => Some(register::Refusal::NotMatched),
+        Refusal::NotOpen(otherwise) => Some(register::Refusal::NotOpen(otherwise.clone())),
+        _ => None,
+    };
+    let actor = Actor::Account(caller.account.id.clone());
+    if let Some(refusal) = same {
+        let (action, origin) = (Action::RegisterAgain, &caller.origin);
+        return refused_as(action, app, &refusal, actor, policy, origin, rng).await;
+    }
+    let audit = AuditEvent::refused(
+        &caller.origin,
+        actor,
+        Action::RegisterAgain,
+        refusal.reason(),
+        rng,
+    );
+    let audit = audit.for_organisation(caller.session.organisation.as_ref());
+    app.store.commit(Decision::recording(audit), rng).await?;
+    let desk = &policy.help_desk;
+    Ok(match refusal {
+        Refusal::Over(cutoff) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "campaign-over",
+            "It is too late to register again",
+            format!(
+                "The last day to register again was {cutoff}. Please ask {}: {} ({}).",
+                desk.name, desk.phone, desk.hours
+            ),
+        ),
+        Refusal::OrganisationFirst => Problem::new(
+            StatusCode::CONFLICT,
+            "organisation-first",
+            "Your organisation comes first",
+            "Your organisation has to be registered again before its people. Please ask an administrator of your organisation to do so.",
+        ),
+        Refusal::NotAsked | Refusal::NotMatched | Refusal::NotOpen(_) => Problem::new(
+            StatusCode::CONFLICT,
+            "not-asked",
+            "You are registered",
+            "You do not have to register again.",
+        ),
+    }
+    .with_help(policy))
+}

@@ -1,0 +1,903 @@
+//! Campaigns: everybody registers again (AG-13), and user names from before a date are free (ME-10).
+
+use futures::future::{join, join_all};
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vestibule_domain::clockwork::What;
+use vestibule_inactivity_sweep::{Run, Swept};
+use vestibule_local::Options;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::inside;
+use vestibule_tests::invariants::{invariants, text};
+use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::people::{PASSWORD, agent, member, with};
+use vestibule_tests::{World, masked, options, pin_in, portals_with};
+
+use crate::restart::{Life, kept_in};
+
+const DANA: &str = "dana@whitfield.example";
+const MARIA: &str = "maria@example.com";
+
+/// The agent portal with a campaign, and passwords that last. The transition is over on 1 March 2027.
+fn agents(cutoff: &str) -> TempDir {
+    let lasting = [(
+        "max_age_days = 90 # AG-02\nwarn_days = [14, 7, 3, 1] # UX-02\n",
+        "",
+    )];
+    let campaign = format!(
+        "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]\n"
+    );
+    portals_with(&[("agent", &lasting, &campaign)])
+}
+
+/// The member portal, on which names from before December are free from the 15th on.
+fn members() -> TempDir {
+    let dates = [
+        ("on = 2028-01-03", "on = 2026-12-15"),
+        ("created_before = 2027-07-01", "created_before = 2026-12-01"),
+    ];
+    portals_with(&[("member", &dates, "")])
+}
+
+async fn world(portals: &TempDir) -> World {
+    World::with(Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await
+}
+
+/// Dana, who registered before the start, on the agent portal.
+async fn dana() -> World {
+    let world = world(&agents("2027-05-31")).await;
+    world.register("agent", agent()).await;
+    world
+}
+
+/// Maria, whose user name is one of those that are released, on the member portal.
+async fn maria() -> World {
+    let world = world(&members()).await;
+    world.register("member", member()).await;
+    world
+}
+
+async fn put(client: &Client, path: &str, body: Value) -> Answer {
+    client.send(Method::PUT, path, Some(&body)).await.unwrap()
+}
+
+fn proof() -> Value {
+    json!({ "proof": agent()["proof"], "may_sign": true })
+}
+
+async fn registers_again(client: &Client) -> Answer {
+    put(client, "/me/registration", proof()).await
+}
+
+async fn begins(world: &World, portal: &str, user_name: &str) -> (Client, Answer) {
+    let (client, answer) = world.on(portal).sign_in(user_name, PASSWORD).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    (client, answer)
+}
+
+/// The status of what is protected, and the step that is asked for first.
+async fn protected(client: &Client) -> (u16, String) {
+    let told = client.get("/entitlements").await.unwrap();
+    (told.status, told.text_at("/next_step").to_owned())
+}
+
+const OPEN: (u16, &str) = (200, "");
+
+fn is(found: &(u16, String), expected: (u16, &str)) {
+    assert_eq!((found.0, found.1.as_str()), expected);
+}
+
+async fn tick(world: &World) -> Swept {
+    let swept = world.instance.clockwork().await.unwrap();
+    assert_eq!(swept.summary.failed, 0, "{swept:?}");
+    swept
+}
+
+/// The mails to an address, those with this in their subject.
+async fn about(world: &World, address: &str, subject: &str) -> Vec<String> {
+    let mails = world.mails_to(address).await;
+    mails
+        .iter()
+        .filter(|m| m.subject.contains(subject))
+        .map(inside::shown)
+        .collect()
+}
+
+#[tokio::test]
+async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_registers_again() {
+    let world = dana().await;
+    world.wait_until("2026-12-01T05:59:59Z");
+    let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
+    assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
+    let early = registers_again(&dana).await;
+    assert_eq!((early.status, early.problem()), (409, "not-asked"));
+
+    // From the first day on it is asked, in the open session too, and everything stays open.
+    world.pass(SignedDuration::from_secs(1));
+    let window = json!({ "access_until": "2027-03-01", "cutoff": "2027-05-31" });
+    let me = dana.get("/me").await.unwrap();
+    assert_eq!(me.body["register_again"], window);
+    assert!(
+        me.text
+            .contains(r#""notices":["invite_backup","register_again"]"#),
+        "{}",
+        me.text
+    );
+    let (_, begun) = begins(&world, "agent", "dana.whitfield").await;
+    assert_eq!(begun.body["register_again"], window);
+    assert!(begun.body.get("next_step").is_none());
+    is(&protected(&dana).await, OPEN);
+
+    // Until the 90th day after.
+    world.wait_until("2027-03-02T05:59:59Z");
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    is(&protected(&dana).await, OPEN);
+    world.pass(SignedDuration::from_secs(1));
+    is(&protected(&dana).await, (403, "register_again"));
+    let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
+    assert_eq!(begun.text_at("/next_step"), "register_again");
+    let refused = dana.get("/users").await.unwrap();
+    assert_eq!(refused.problem(), "next-step-required");
+    assert!(refused.text.contains("register again"), "{}", refused.text);
+
+    // It takes the proof of the first registration, and doesn't say which part is wrong.
+    let wrong = with(proof(), "/proof/ssn_last4", "4822");
+    let refused = put(&dana, "/me/registration", wrong).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    assert!(refused.text.contains("(312) 555-0110"), "{}", refused.text);
+    let others = with(
+        proof(),
+        "/proof",
+        json!({ "agent_id": "AG10002", "ssn_last4": "7310" }),
+    );
+    let refused = put(&dana, "/me/registration", others).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (403, "registration-refused")
+    );
+    let unsigned = put(&dana, "/me/registration", with(proof(), "/may_sign", false)).await;
+    assert_eq!(
+        (unsigned.status, unsigned.fields()),
+        (422, vec!["may_sign"])
+    );
+    is(&protected(&dana).await, (403, "register_again"));
+
+    let again = registers_again(&dana).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    assert!(again.body.get("next_step").is_none() && again.body["entitlements"].is_object());
+    is(&protected(&dana).await, OPEN);
+    assert_eq!(
+        registers_again(&dana).await.text,
+        again.text,
+        "once is enough"
+    );
+    let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
+    assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
+    let me = dana.get("/me").await.unwrap();
+    assert_eq!(
+        me.text_at("/organisation/name"),
+        "Dana Whitfield",
+        "the account is the same"
+    );
+    let told = about(&world, DANA, "You have registered again").await;
+    assert_eq!(told.len(), 1);
+    insta::assert_snapshot!("ag_13_registered_again", told[0]);
+    let all = invariants(&world).await;
+    assert_eq!(all.done("register_again"), 1);
+    let refusals = all
+        .audit
+        .iter()
+        .filter(|e| text(e, "/action") == "register_again" && text(e, "/reason") == "not_matched");
+    assert_eq!(refusals.count(), 2);
+
+    // The cutoff is nothing to who has.
+    world.wait_until("2027-06-01T05:00:00Z");
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    is(&protected(&dana).await, OPEN);
+}
+
+#[tokio::test]
+async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() {
+    let world = dana().await;
+    world.wait_until("2027-06-01T04:59:59Z");
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    is(&protected(&dana).await, (403, "register_again"));
+    world.pass(SignedDuration::from_secs(1));
+    let refused = dana.get("/entitlements").await.unwrap();
+    assert_eq!(
+        (
+            refused.problem(),
+            refused.text_at("/next_step"),
+            refused.text_at("/help_desk/phone")
+        ),
+        ("next-step-required", "call_help_desk", "(312) 555-0110")
+    );
+    let late = registers_again(&dana).await;
+    assert_eq!((late.status, late.problem()), (403, "campaign-over"));
+    assert_eq!(
+        late.text_at("/detail"),
+        "The last day to register again was 2027-05-31. Please ask Agent Services: (312) 555-0110 (Monday to Friday, 8 a.m. to 6 p.m. Central Time)."
+    );
+    let (_, begun) = begins(&world, "agent", "dana.whitfield").await;
+    assert_eq!(begun.text_at("/next_step"), "call_help_desk");
+    // The help desk sees why.
+    let desk = world.help_desk().await;
+    let id = dana.get("/me").await.unwrap().text_at("/id").to_owned();
+    let case = desk
+        .reader
+        .get(&format!("/accounts/agent/{id}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        case.text_at("/memberships/0/register_again/cutoff"),
+        "2027-05-31",
+        "{}",
+        case.text
+    );
+    invariants(&world).await;
+}
+
+#[test]
+fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
+    let folder = TempDir::new().unwrap();
+    let (first, extended) = (agents("2027-05-31"), agents("2027-07-31"));
+    let options = |portals: &TempDir, clock: &Options| Options {
+        portals: portals.path().to_owned(),
+        clock: clock.clock.clone(),
+        ..kept_in(folder.path())
+    };
+    let clock = kept_in(folder.path());
+    let life = Life::first(&options(&first, &clock));
+    life.live(async |world| {
+        world.register("agent", agent()).await;
+        world.wait_until("2027-06-01T12:00:00Z");
+        let (dana, _) = begins(world, "agent", "dana.whitfield").await;
+        is(&protected(&dana).await, (403, "call_help_desk"));
+    });
+    life.end();
+    let life = Life::again(&options(&extended, &clock));
+    life.live(async |world| {
+        let (dana, _) = begins(world, "agent", "dana.whitfield").await;
+        is(&protected(&dana).await, (403, "register_again"));
+        world.wait_until("2027-08-01T04:59:59Z");
+        let (dana, _) = begins(world, "agent", "dana.whitfield").await;
+        world.pass(SignedDuration::from_secs(1));
+        is(&protected(&dana).await, (403, "call_help_desk"));
+    });
+    life.end();
+    // And once more, on the last day's last second.
+    let life = Life::again(&options(&agents("2027-08-01"), &clock));
+    life.live(async |world| {
+        world.wait_until("2027-08-02T04:59:59Z");
+        let (dana, _) = begins(world, "agent", "dana.whitfield").await;
+        assert_eq!(registers_again(&dana).await.status, 200);
+        is(&protected(&dana).await, OPEN);
+        invariants(world).await;
+    });
+    life.end();
+}
+
+#[tokio::test]
+async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
+    let world = world(&agents("2027-05-31")).await;
+    let other = |name: &str, id: &str, ssn: &str| {
+        let body = with(
+            agent(),
+            "/proof",
+            json!({ "agent_id": id, "ssn_last4": ssn }),
+        );
+        let body = with(body, "/user_name", format!("{name}.agent"));
+        with(body, "/email", format!("{name}@agents.example"))
+    };
+    world.wait_until("2026-12-01T05:59:59Z");
+    world.register("agent", agent()).await;
+    world.pass(SignedDuration::from_secs(1));
+    world
+        .register("agent", other("latoya", "AG10012", "6948"))
+        .await;
+    let (_, before) = begins(&world, "agent", "dana.whitfield").await;
+    assert!(before.body["register_again"].is_object(), "the day before");
+    let (_, on) = begins(&world, "agent", "latoya.agent").await;
+    assert!(on.body.get("register_again").is_none(), "on the first day");
+    // After the cutoff too.
+    world.wait_until("2027-06-15T12:00:00Z");
+    world
+        .register("agent", other("priya", "AG10003", "2954"))
+        .await;
+    let (_, new) = begins(&world, "agent", "priya.agent").await;
+    assert!(new.body.get("register_again").is_none());
+    let (latoya, _) = begins(&world, "agent", "latoya.agent").await;
+    is(&protected(&latoya).await, OPEN);
+    assert_eq!(registers_again(&latoya).await.problem(), "not-asked");
+}
+
+#[tokio::test]
+async fn ag_13_staff_register_again_after_their_organisation() {
+    let world = dana().await;
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    let token = world
+        .invite(&dana, "Sam", "sam@whitfield.example", "user")
+        .await;
+    let body = World::acceptance(&token, "Sam", "sam@whitfield.example", "sam.lind");
+    let accepted = world
+        .on("agent")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    let sam_id = accepted.text_at("/user_id").to_owned();
+    let body = json!({ "services": ["quotes"], "group_codes": [] });
+    let approved = dana
+        .post(&format!("/users/{sam_id}/approval"), body)
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+
+    world.wait_until("2027-03-02T06:00:00Z");
+    let (sam, begun) = begins(&world, "agent", "sam.lind").await;
+    assert_eq!(begun.text_at("/next_step"), "register_again");
+    let refused = put(&sam, "/me/registration", json!({})).await;
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "organisation-first")
+    );
+    is(&protected(&sam).await, (403, "register_again"));
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    assert_eq!(registers_again(&dana).await.status, 200);
+    // Nothing is to be proved by who was let in.
+    let wrong = registers_again(&sam).await;
+    assert_eq!((wrong.status, wrong.fields()), (422, vec!["proof"]));
+    let again = put(&sam, "/me/registration", json!({})).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    is(&protected(&sam).await, OPEN);
+    // Who is let in now is new.
+    let token = world
+        .invite(&dana, "Tess", "tess@whitfield.example", "user")
+        .await;
+    let body = World::acceptance(&token, "Tess", "tess@whitfield.example", "tess.lind");
+    world
+        .on("agent")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    let (_, begun) = begins(&world, "agent", "tess.lind").await;
+    assert_eq!(begun.text_at("/next_step"), "await_approval");
+    assert_eq!(invariants(&world).await.done("register_again"), 2);
+}
+
+#[tokio::test]
+async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campaign_end() {
+    let world = dana().await;
+    let mut told = Vec::new();
+    let passed = world.instance.pass_days(200, |day| {
+        assert_eq!(day.summary.failed, 0);
+        if day.summary.count(What::CampaignNotice) > 0 {
+            assert_eq!(day.summary.count(What::CampaignNotice), 1);
+            told.push(day.date.to_string());
+        }
+        Ok(())
+    });
+    passed.await.unwrap();
+    assert_eq!(
+        told,
+        [
+            "2026-12-01",
+            "2027-02-15",
+            "2027-02-28",
+            "2027-05-17",
+            "2027-05-30"
+        ]
+    );
+    let mails = about(&world, DANA, "Please register again").await;
+    assert_eq!(mails.len(), 5);
+    insta::assert_snapshot!("ag_13_asked_at_the_start", mails[0]);
+    insta::assert_snapshot!("ag_13_asked_before_the_cutoff", mails[4]);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
+    let world = dana().await;
+    // The start and the first reminder have gone by.
+    world.wait_until("2027-02-20T15:00:00Z");
+    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 1);
+    let mails = about(&world, DANA, "Please register again").await;
+    let words: Vec<_> = mails[0].split_whitespace().collect();
+    let until = "Until Monday, 1 March 2027 everything stays open";
+    assert!(words.join(" ").contains(until), "{}", mails[0]);
+    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 0);
+    // Two runs at once.
+    world.wait_until("2027-02-28T15:00:00Z");
+    let run = Run::now(world.now());
+    let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
+    let done = one.summary.count(What::CampaignNotice) + two.summary.count(What::CampaignNotice);
+    assert_eq!(done, 1);
+    // All of it has.
+    world.wait_until("2027-06-02T15:00:00Z");
+    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 1);
+    let over = about(&world, DANA, "You have not registered again").await;
+    assert_eq!(over.len(), 1);
+    insta::assert_snapshot!("ag_13_told_after_the_cutoff", over[0]);
+    assert_eq!(about(&world, DANA, "Please register again").await.len(), 2);
+    // Who has registered again is left alone.
+    invariants(&world).await;
+    let world = dana_again().await;
+    world.wait_until("2027-06-02T15:00:00Z");
+    tick(&world).await;
+    assert!(about(&world, DANA, "egister again on").await.is_empty());
+}
+
+/// Dana, who has registered again on the first day.
+async fn dana_again() -> World {
+    let world = dana().await;
+    world.wait_until("2026-12-01T06:00:00Z");
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    assert_eq!(registers_again(&dana).await.status, 200);
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ag_13_whoever_presses_often_registers_again_once() {
+    let world = dana().await;
+    world.wait_until("2027-03-02T06:00:00Z");
+    let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+    let answers = join_all((0..4).map(|_| registers_again(&dana))).await;
+    for answer in &answers {
+        assert!([200, 409].contains(&answer.status), "{}", answer.text);
+    }
+    assert!(answers.iter().any(|a| a.status == 200));
+    is(&protected(&dana).await, OPEN);
+    assert_eq!(
+        about(&world, DANA, "You have registered again").await.len(),
+        1
+    );
+    assert_eq!(invariants(&world).await.done("register_again"), 1);
+}
+
+#[tokio::test]
+async fn ag_13_registering_again_is_done_once_whatever_fails() {
+    let portals = agents("2027-05-31");
+    for fault in Fault::ALL {
+        for n in 0.. {
+            let meddler = Meddler::default();
+            let world = World::with(Options {
+                interceptors: vec![meddler.interceptor()],
+                portals: portals.path().to_owned(),
+                ..options()
+            })
+            .await;
+            world.register("agent", agent()).await;
+            world.wait_until("2027-03-02T06:00:00Z");
+            let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+            meddler.arm(n, fault);
+            let first = registers_again(&dana).await;
+            let (_, suffered) = meddler.disarm();
+            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
+            assert!([200, 503].contains(&first.status), "{what}");
+            invariants(&world).await;
+            let again = registers_again(&dana).await;
+            assert_eq!(again.status, 200, "{what}: {}", again.text);
+            is(&protected(&dana).await, OPEN);
+            assert_eq!(invariants(&world).await.done("register_again"), 1, "{what}");
+            let told = about(&world, DANA, "You have registered again").await;
+            assert_eq!(told.len(), 1, "{what}");
+            if suffered.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+/// The registration of another member.
+fn other(user_name: &str) -> Value {
+    let proof = json!({ "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" });
+    let body = with(with(member(), "/proof", proof), "/user_name", user_name);
+    let body = with(with(body, "/first_name", "Grace"), "/last_name", "Kim");
+    with(body, "/email", "grace@kim.example")
+}
+
+/// And of a third.
+fn third(user_name: &str) -> Value {
+    let proof = json!({ "enrollee_id": "100200310", "subscriber_last_name": "Barnes", "date_of_birth": "1945-09-09" });
+    let body = with(with(member(), "/proof", proof), "/user_name", user_name);
+    let body = with(with(body, "/first_name", "Linda"), "/last_name", "Barnes");
+    with(body, "/email", "linda@barnes.example")
+}
+
+async fn register(world: &World, body: Value) -> Answer {
+    world
+        .on("member")
+        .post("/registrations", body)
+        .await
+        .unwrap()
+}
+
+async fn chooses(client: &Client, user_name: &str) -> Answer {
+    put(client, "/me/user-name", json!({ "user_name": user_name })).await
+}
+
+/// The user name that stands in for the one Maria had, from the mail about it.
+async fn stand_in(world: &World) -> String {
+    let mails = about(world, MARIA, "somebody else’s now").await;
+    assert_eq!(mails.len(), 1, "told once");
+    let name = mails[0].split_whitespace().find(|w| w.starts_with("user-"));
+    name.expect("the mail has no user name").to_owned()
+}
+
+#[tokio::test]
+async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_and_taken_ones_are_not()
+ {
+    let world = maria().await;
+    // Taken, until the last second of the day before.
+    world.wait_until("2026-12-15T05:59:59Z");
+    let early = register(&world, other("Maria.Alvarez")).await;
+    assert_eq!((early.status, early.problem()), (409, "already-taken"));
+    let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
+    assert_eq!(begun.text_at("/next_step"), "enter_pin");
+    assert_eq!(
+        chooses(&maria, "maria.other").await.problem(),
+        "ask-help-desk"
+    );
+
+    world.pass(SignedDuration::from_secs(1));
+    let taken = register(&world, other("Maria.Alvarez")).await;
+    assert_eq!(
+        (taken.status, taken.text_at("/user_name")),
+        (201, "Maria.Alvarez"),
+        "{}",
+        taken.text
+    );
+    // Taken now, and not released: who has it got it after the date.
+    let late = register(&world, third("maria.alvarez")).await;
+    assert_eq!((late.status, late.problem()), (409, "already-taken"));
+    let all = invariants(&world).await;
+    assert_eq!(all.done("release_user_name"), 1);
+    assert_eq!(
+        world.register("member", third("linda.barnes")).await.status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn me_10_a_name_of_the_day_before_the_date_is_released_and_one_of_the_date_is_not() {
+    let world = world(&members()).await;
+    world.wait_until("2026-12-01T05:59:59Z");
+    world.register("member", member()).await;
+    world.pass(SignedDuration::from_secs(1));
+    world.register("member", other("grace.kim")).await;
+    world.wait_until("2026-12-15T06:00:00Z");
+    let (_, before) = begins(&world, "member", "maria.alvarez").await;
+    assert_eq!(before.text_at("/next_step"), "choose_user_name");
+    let (_, on) = begins(&world, "member", "grace.kim").await;
+    assert_eq!(on.text_at("/next_step"), "enter_pin");
+    assert_eq!(
+        register(&world, third("grace.kim")).await.problem(),
+        "already-taken"
+    );
+    assert_eq!(register(&world, third("maria.alvarez")).await.status, 201);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
+    let world = maria().await;
+    let letter = world.last_letter().await;
+    world.wait_until("2026-12-15T06:00:00Z");
+    world.register("member", other("maria.alvarez")).await;
+    // As anybody with a wrong password, and as for a name that nobody has.
+    let wrong = world
+        .on("member")
+        .sign_in("maria.alvarez", "Wrong-Lake-58!")
+        .await
+        .unwrap()
+        .1;
+    let unknown = world
+        .on("member")
+        .sign_in("nobody.here", PASSWORD)
+        .await
+        .unwrap()
+        .1;
+    assert_eq!((wrong.status, wrong.text.clone()), (401, unknown.text));
+    let grace = world
+        .on("member")
+        .sign_in("maria.alvarez", PASSWORD)
+        .await
+        .unwrap()
+        .0;
+    assert_eq!(
+        grace.get("/me").await.unwrap().text_at("/first_name"),
+        "Grace"
+    );
+
+    let instead = stand_in(&world).await;
+    let mails = world.mails_to(MARIA).await;
+    let gone = mails.iter().find(|m| m.text.contains(&instead)).unwrap();
+    insta::assert_snapshot!(
+        "me_10_user_name_gone",
+        masked(&inside::shown(gone), &[(&instead, "[USER NAME]")])
+    );
+    // Who has lost the mail remembers it as a user name is remembered here (ME-05).
+    let asked = json!({
+        "way": "member", "proof": member()["proof"], "first_name": "Maria",
+        "security_answers": member()["security_answers"],
+    });
+    let told = world
+        .on("member")
+        .post("/user-name-recoveries/answers", asked)
+        .await
+        .unwrap();
+    assert_eq!(
+        (told.status, told.text_at("/user_name")),
+        (200, instead.as_str()),
+        "{}",
+        told.text
+    );
+
+    let (maria, begun) = begins(&world, "member", &instead).await;
+    assert_eq!(begun.text_at("/next_step"), "choose_user_name");
+    is(&protected(&maria).await, (403, "choose_user_name"));
+    let taken = chooses(&maria, "maria.alvarez").await;
+    assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
+    let short = chooses(&maria, "maria").await;
+    assert_eq!((short.status, short.fields()), (422, vec!["user_name"]));
+    // Nobody else gets what stands in for it.
+    assert_eq!(
+        register(&world, third(&instead)).await.problem(),
+        "already-taken"
+    );
+    let chosen = chooses(&maria, "maria.a.alvarez").await;
+    assert_eq!(
+        (chosen.status, chosen.text_at("/next_step")),
+        (200, "enter_pin"),
+        "{}",
+        chosen.text
+    );
+    let again = chooses(&maria, "maria.a.alvarez").await;
+    assert_eq!(again.text, chosen.text, "the same again changes nothing");
+    assert_eq!(
+        chooses(&maria, "maria.b.alvarez").await.problem(),
+        "ask-help-desk"
+    );
+    let gone = world
+        .on("member")
+        .sign_in(&instead, PASSWORD)
+        .await
+        .unwrap()
+        .1;
+    assert_eq!(gone.status, 401);
+
+    // The account is the same: the PIN of its letter still opens it.
+    let (maria, _) = begins(&world, "member", "maria.a.alvarez").await;
+    let opened = maria
+        .post("/pin/activation", json!({ "pin": pin_in(&letter, 6) }))
+        .await
+        .unwrap();
+    assert_eq!(opened.status, 200, "{}", opened.text);
+    is(&protected(&maria).await, OPEN);
+    let told = about(&world, MARIA, "has changed").await;
+    assert_eq!(told.len(), 1);
+    insta::assert_snapshot!("me_10_user_name_chosen", told[0]);
+    let all = invariants(&world).await;
+    assert_eq!(
+        (all.done("release_user_name"), all.done("choose_user_name")),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn me_10_who_is_first_keeps_the_name() {
+    let world = maria().await;
+    world.wait_until("2026-12-15T06:00:00Z");
+    let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
+    assert_eq!(begun.text_at("/next_step"), "choose_user_name");
+    let kept = chooses(&maria, "maria.alvarez").await;
+    assert_eq!(
+        (kept.status, kept.text_at("/next_step")),
+        (200, "enter_pin"),
+        "{}",
+        kept.text
+    );
+    let refused = register(&world, other("maria.alvarez")).await;
+    assert_eq!((refused.status, refused.problem()), (409, "already-taken"));
+    assert_eq!(
+        begins(&world, "member", "maria.alvarez")
+            .await
+            .1
+            .text_at("/next_step"),
+        "enter_pin"
+    );
+    assert!(about(&world, MARIA, "has changed").await.is_empty());
+    // Only the help desk changes it now (ME-09), to one that another hasn't chosen again either.
+    assert_eq!(
+        chooses(&maria, "maria.other").await.problem(),
+        "ask-help-desk"
+    );
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn me_10_the_help_desk_gives_a_released_name_too() {
+    let world = maria().await;
+    world.wait_until("2026-12-15T06:00:00Z");
+    let grace = world
+        .register("member", other("grace.kim"))
+        .await
+        .text_at("/user_id")
+        .to_owned();
+    let desk = world.help_desk().await;
+    let body = json!({ "reason": "She asked for it", "user_name": "maria.alvarez" });
+    let renamed = put(
+        &desk.agent,
+        &format!("/accounts/member/{grace}/user-name"),
+        body,
+    )
+    .await;
+    assert_eq!(
+        (renamed.status, renamed.text_at("/user_name")),
+        (200, "maria.alvarez"),
+        "{}",
+        renamed.text
+    );
+    stand_in(&world).await;
+    assert_eq!(
+        begins(&world, "member", "maria.alvarez")
+            .await
+            .1
+            .text_at("/user_id"),
+        grace
+    );
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
+    let world = maria().await;
+    world.wait_until("2026-12-15T05:59:59Z");
+    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    world.pass(SignedDuration::from_secs(1));
+    let run = Run::now(world.now());
+    let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
+    let done = one.summary.count(What::UserNameNotice) + two.summary.count(What::UserNameNotice);
+    assert_eq!(done, 1);
+    let told = about(&world, MARIA, "Please choose your user name").await;
+    assert_eq!(told.len(), 1);
+    insta::assert_snapshot!("me_10_user_name_released", told[0]);
+    world.pass_days(30);
+    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    // Who registers from then on isn't told, nor whose name was released and is chosen again.
+    world.register("member", other("grace.kim")).await;
+    let (maria, _) = begins(&world, "member", "maria.alvarez").await;
+    assert_eq!(chooses(&maria, "maria.alvarez").await.status, 200);
+    world.pass_days(30);
+    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    invariants(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
+    for round in 0..4 {
+        let world = maria().await;
+        world.wait_until("2026-12-15T06:00:00Z");
+        let (maria, _) = begins(&world, "member", "maria.alvarez").await;
+        let owner = async {
+            if round % 2 == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(round * 10)).await;
+                Some(chooses(&maria, "maria.alvarez").await)
+            } else {
+                None
+            }
+        };
+        let (kept, (one, two)) = join(
+            owner,
+            join(
+                register(&world, other("maria.alvarez")),
+                register(&world, third("maria.alvarez")),
+            ),
+        )
+        .await;
+        let all = [Some(&one), Some(&two), kept.as_ref()];
+        let got = all
+            .iter()
+            .flatten()
+            .filter(|a| [200, 201].contains(&a.status))
+            .count();
+        assert_eq!(
+            got,
+            1,
+            "{} {} {:?}",
+            one.text,
+            two.text,
+            kept.map(|k| k.text)
+        );
+        for lost in all
+            .iter()
+            .flatten()
+            .filter(|a| ![200, 201].contains(&a.status))
+        {
+            assert_eq!(lost.status, 409, "{}", lost.text);
+        }
+        assert!(about(&world, MARIA, "somebody else’s now").await.len() <= 1);
+        invariants(&world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_anybody() {
+    for round in 0..5 {
+        let world = maria().await;
+        world.wait_until("2026-12-15T06:00:00Z");
+        let sign_in = async {
+            tokio::time::sleep(std::time::Duration::from_millis(round * 6)).await;
+            let mut body = json!({ "user_name": "maria.alvarez", "password": PASSWORD });
+            body["token_in"] = "body".into();
+            world.on("member").post("/sessions", body).await.unwrap()
+        };
+        let mut grace = other("maria.alvarez");
+        grace["password"] = "Another-Lake-77!".into();
+        let (taken, begun) = join(register(&world, grace), sign_in).await;
+        assert_eq!(taken.status, 201, "{}", taken.text);
+        match begun.status {
+            201 => {
+                let maria = world.on("member").with_token(begun.text_at("/token"));
+                let me = maria.get("/me").await.unwrap();
+                assert_eq!(
+                    (me.text_at("/first_name"), me.text_at("/next_step")),
+                    ("Maria", "choose_user_name")
+                );
+                assert_eq!(chooses(&maria, "maria.other").await.status, 200);
+            }
+            _ => assert_eq!((begun.status, begun.problem()), (401, "sign-in-failed")),
+        }
+        invariants(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn me_10_a_released_name_is_taken_once_whatever_fails() {
+    let portals = members();
+    for fault in Fault::ALL {
+        for n in 0.. {
+            let meddler = Meddler::default();
+            let world = World::with(Options {
+                interceptors: vec![meddler.interceptor()],
+                portals: portals.path().to_owned(),
+                ..options()
+            })
+            .await;
+            world.register("member", member()).await;
+            world.wait_until("2026-12-15T06:00:00Z");
+            meddler.arm(n, fault);
+            let first = register(&world, other("maria.alvarez")).await;
+            let (_, suffered) = meddler.disarm();
+            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
+            assert!([201, 503].contains(&first.status), "{what}");
+            invariants(&world).await;
+            let again = register(&world, other("maria.alvarez")).await;
+            assert_eq!(again.status, 201, "{what}: {}", again.text);
+            let all = invariants(&world).await;
+            assert_eq!(
+                (all.done("release_user_name"), all.done("register")),
+                (1, 2),
+                "{what}"
+            );
+            let instead = stand_in(&world).await;
+            begins(&world, "member", &instead).await;
+            assert_eq!(
+                about(&world, "grace@kim.example", "").await.len(),
+                1,
+                "{what}"
+            );
+            if suffered.is_none() {
+                break;
+            }
+        }
+    }
+}
