@@ -10,7 +10,7 @@ use vestibule_tests::people::{PASSWORD, dental, hint};
 use vestibule_tests::{World, code_in, token_in};
 
 /// Sends a file; its status and what was answered.
-async fn send(by: &Client, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
+pub async fn send(by: &Client, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
     let request = by.request(Method::POST, path).header(CONTENT_TYPE, kind);
     let answer = request.body(file.into()).send().await.unwrap();
     let status = answer.status().as_u16();

@@ -1,5 +1,6 @@
 //! What time alone brings about: idle accounts, passwords and letters, backups that are missing.
 
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::join;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
@@ -12,6 +13,7 @@ use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
 use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
 use vestibule_local::client::Client;
+use vestibule_local::instance::at_work;
 use vestibule_local::{Options, sample_records};
 use vestibule_store::due::Queue;
 use vestibule_tests::inside;
@@ -1027,6 +1029,25 @@ async fn a_changed_policy_moves_what_is_due() {
     assert_eq!(tick(&world).await.summary.accounts_read, 0);
 }
 
+async fn reindex(world: &World) -> Summary {
+    let run = vestibule_inactivity_sweep::reindex(&world.instance.app, None);
+    at_work("inactivity-sweep", run).await
+}
+
+/// Lets all come about that time brings about, with something that looks at the calls to AWS.
+pub async fn go_through_the_clockwork(observer: &SharedInterceptor) {
+    let options = Options {
+        observers: vec![observer.clone()],
+        ..options()
+    };
+    let (world, _) = agency_with(options).await;
+    world.pass(SignedDuration::from_hours(2));
+    assert!(world.instance.seal_audit_trail().await.unwrap() > 0);
+    let done = tick_days(&world, 420).await;
+    assert!(done.iter().any(|(_, day)| day.count(What::Delete) > 0));
+    reindex(&world).await;
+}
+
 #[tokio::test]
 async fn ba_10_a_reindex_finds_what_a_changed_policy_made_due_earlier() {
     let (world, id) = agency().await;
@@ -1046,13 +1067,13 @@ async fn ba_10_a_reindex_finds_what_a_changed_policy_made_due_earlier() {
         .unwrap();
     world.pass_days(181);
     assert!(tick(&world).await.summary.done.is_empty());
-    let summary = vestibule_inactivity_sweep::reindex(&world.instance.app, None).await;
+    let summary = reindex(&world).await;
     assert_eq!(
         (summary.accounts_read, summary.moved, summary.failed),
         (2, 1, 0)
     );
     assert_eq!(tick(&world).await.summary.done, [(What::Disable, 1)].into());
-    let again = vestibule_inactivity_sweep::reindex(&world.instance.app, None).await;
+    let again = reindex(&world).await;
     assert_eq!(again.moved, 0);
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,9 +25,14 @@ struct Bill {
 
 impl Bill {
     async fn new() -> Self {
+        Self::observed(Vec::new()).await
+    }
+
+    async fn observed(observers: Vec<SharedInterceptor>) -> Self {
         let meter = Meter::default();
         let world = World::with(Options {
             interceptors: vec![meter.interceptor()],
+            observers,
             ..options()
         })
         .await;
@@ -120,12 +126,7 @@ impl Bill {
 #[tokio::test]
 async fn every_flow_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
-    registrations(&mut bill).await;
-    invitations(&mut bill).await;
-    pins(&mut bill).await;
-    codes_and_users(&mut bill).await;
-    sessions(&mut bill).await;
-    organisations(&mut bill).await;
+    main_flows(&mut bill).await;
     insta::assert_snapshot!("cost_of_every_flow", bill.table());
 
     // Signing in is one read and one transaction, beside the two counters of guesses.
@@ -203,6 +204,34 @@ async fn every_flow_costs_what_it_cost_before() {
     );
     // What is wrong in itself costs nothing.
     assert_eq!(bill.cost("register: fields not valid"), &Cost::default());
+}
+
+/// Goes through every flow of this file, with something that looks at the calls to AWS.
+pub async fn go_through_every_flow(observer: &SharedInterceptor) {
+    let mut bill = Bill::observed(vec![observer.clone()]).await;
+    main_flows(&mut bill).await;
+    bill = Bill::observed(vec![observer.clone()]).await;
+    flows_around(&mut bill).await;
+    bill = Bill::observed(vec![observer.clone()]).await;
+    messages(&mut bill).await;
+    bill = Bill::observed(vec![observer.clone()]).await;
+    help_desk(&mut bill).await;
+}
+
+async fn main_flows(bill: &mut Bill) {
+    registrations(bill).await;
+    invitations(bill).await;
+    pins(bill).await;
+    codes_and_users(bill).await;
+    sessions(bill).await;
+    organisations(bill).await;
+}
+
+async fn flows_around(bill: &mut Bill) {
+    getting_back_in(bill).await;
+    managing_users(bill).await;
+    reviewing(bill).await;
+    ones_own_profile(bill).await;
 }
 
 async fn registrations(bill: &mut Bill) {
@@ -647,6 +676,11 @@ async fn a_file_costs_what_its_rows_cost() {
 #[tokio::test]
 async fn every_message_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
+    messages(&mut bill).await;
+    insta::assert_snapshot!("cost_of_every_message", bill.table());
+}
+
+async fn messages(bill: &mut Bill) {
     bill.world.register("member", member()).await;
     bill.meter.read();
     bill.world.instance.deliver_pending().await.unwrap();
@@ -671,7 +705,6 @@ async fn every_message_costs_what_it_cost_before() {
         "two events with a mail each, and look for letters: none".into(),
         bill.meter.read(),
     ));
-    insta::assert_snapshot!("cost_of_every_message", bill.table());
 }
 
 /// What the help desk does, for somebody with a PIN letter on its way.
@@ -780,10 +813,7 @@ async fn what_the_help_desk_does_costs_what_it_cost_before() {
 #[tokio::test]
 async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
-    getting_back_in(&mut bill).await;
-    managing_users(&mut bill).await;
-    reviewing(&mut bill).await;
-    ones_own_profile(&mut bill).await;
+    flows_around(&mut bill).await;
     insta::assert_snapshot!("cost_of_flows_around", bill.table());
 
     // Asking costs the same whether or not there is such an account: it is only noted.

@@ -1,11 +1,12 @@
 //! The nightly feed of plan records, from S3 to what people see (AG-16, EX-06).
 
 use aws_sdk_s3::primitives::ByteStream;
-use jiff::SignedDuration;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
-use vestibule_import_records::{ImportError, Outcome, S3Event, Summary};
-use vestibule_local::instance::{FEEDS, LETTERS};
+use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
+use vestibule_local::instance::{FEEDS, LETTERS, at_work};
 use vestibule_local::{Options, sample_records};
 use vestibule_tests::inside::Calls;
 use vestibule_tests::invariants::{Contents, invariants};
@@ -56,10 +57,36 @@ async fn status(world: &World, key: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// The function that imports, under its role.
+struct AtWork(Importer);
+
+impl AtWork {
+    async fn import(
+        &self,
+        key: &str,
+        deadline: Option<Timestamp>,
+        progress: impl FnMut(&Summary),
+    ) -> Result<Outcome, ImportError> {
+        at_work("import-records", self.0.import(key, deadline, progress)).await
+    }
+
+    async fn handle(
+        &self,
+        event: &S3Event,
+        deadline: Option<Timestamp>,
+    ) -> Result<(), ImportError> {
+        at_work("import-records", self.0.handle(event, deadline)).await
+    }
+}
+
+fn importer(world: &World) -> AtWork {
+    AtWork(world.instance.importer())
+}
+
 /// Puts a feed there and imports it; it must be.
 async fn imported(world: &World, key: &str, text: impl Into<String>) -> Summary {
     put(world, key, text).await;
-    match world.instance.importer().import(key, None, |_| {}).await {
+    match importer(&world).import(key, None, |_| {}).await {
         Ok(Outcome::Imported(summary)) => summary,
         other => panic!("{other:?}"),
     }
@@ -229,11 +256,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     );
     invariants(&world).await;
     // The same feed again tells nobody anything.
-    let outcome = world
-        .instance
-        .importer()
-        .import(&full(kind, 24), None, |_| {})
-        .await;
+    let outcome = importer(&world).import(&full(kind, 24), None, |_| {}).await;
     assert!(matches!(outcome, Ok(Outcome::Before)), "{outcome:?}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), told);
 
@@ -360,12 +383,7 @@ async fn ag_16_a_full_feed_that_would_end_too_many_is_refused_until_an_operator_
     let header = sample(kind)[0].clone();
     let before = records(&world).await;
     put(&world, &key, header.clone()).await;
-    world
-        .instance
-        .importer()
-        .handle(&event(&key), None)
-        .await
-        .unwrap();
+    importer(&world).handle(&event(&key), None).await.unwrap();
     assert_eq!(records(&world).await, before, "nothing was written");
     let told = status(&world, &key).await;
     assert_eq!(told["state"], "refused");
@@ -386,12 +404,7 @@ async fn ag_16_a_full_feed_that_would_end_too_many_is_refused_until_an_operator_
             .send()
             .await
             .unwrap();
-        world
-            .instance
-            .importer()
-            .handle(&event(&key), None)
-            .await
-            .unwrap();
+        importer(&world).handle(&event(&key), None).await.unwrap();
         assert_eq!(status(&world, &key).await["state"], state, "{accept}");
     }
     let records = records(&world).await;
@@ -413,18 +426,14 @@ async fn ag_16_feeds_are_imported_in_their_order_and_once() {
     let now = records(&world).await;
     // An older one that comes late is refused for good.
     put(&world, &full(kind, 24), name("Old Name")).await;
-    world
-        .instance
-        .importer()
+    importer(&world)
         .handle(&event(&full(kind, 24)), None)
         .await
         .unwrap();
     assert_eq!(status(&world, &full(kind, 24)).await["state"], "refused");
     assert_eq!(records(&world).await, now);
     // The same one again does nothing, a correction of it does.
-    let calls = world
-        .instance
-        .importer()
+    let calls = importer(&world)
         .import(&changes(kind, 25), None, |_| {})
         .await;
     assert!(matches!(calls, Ok(Outcome::Before)));
@@ -436,9 +445,7 @@ async fn ag_16_feeds_are_imported_in_their_order_and_once() {
         "feeds/nowhere/agent/2026-11-26.full.csv",
     ] {
         put(&world, key, name("x")).await;
-        let error = world
-            .instance
-            .importer()
+        let error = importer(&world)
             .handle(&event(key), None)
             .await
             .unwrap_err();
@@ -449,12 +456,7 @@ async fn ag_16_feeds_are_imported_in_their_order_and_once() {
     }
     let wrong = changes(kind, 27);
     put(&world, &wrong, "agent_id,birthday\n").await;
-    world
-        .instance
-        .importer()
-        .handle(&event(&wrong), None)
-        .await
-        .unwrap();
+    importer(&world).handle(&event(&wrong), None).await.unwrap();
     assert!(
         status(&world, &wrong).await["detail"]
             .as_str()
@@ -549,6 +551,25 @@ async fn before_the_feed(options: Options) -> (World, String) {
     (world, key)
 }
 
+/// Imports feeds that change all that a feed can, with something that looks at the calls to AWS.
+pub async fn go_through_feeds(observer: &SharedInterceptor) {
+    let observed = Options {
+        observers: vec![observer.clone()],
+        ..options()
+    };
+    let (world, key) = before_the_feed(observed).await;
+    let done = importer(&world).import(&key, None, |_| {}).await;
+    assert!(matches!(done, Ok(Outcome::Imported(_))), "{done:?}");
+    // Oakview has registered.
+    let ended = without_row(RecordKind::Provider, "PV30003");
+    let summary = imported(&world, &full(RecordKind::Provider, 25), ended).await;
+    assert!(summary.accounts > 0);
+    let kind = RecordKind::Agent;
+    imported(&world, &full(kind, 23), sample(kind).join("\n")).await;
+    let moved = replaced(kind, "Luis,Ortega,7310,AG10001", "Luis,Ortega,7310,AG10003");
+    imported(&world, &full(kind, 24), moved).await;
+}
+
 async fn end_state(world: &World, what: &str) -> (Vec<String>, usize, usize, usize, usize) {
     let letters = world.letters().await.len();
     let mails = world.mails_to("omar@riverbend.example").await.len();
@@ -578,12 +599,7 @@ async fn end_state(world: &World, what: &str) -> (Vec<String>, usize, usize, usi
 #[tokio::test]
 async fn ag_16_a_feed_that_is_killed_at_any_call_ends_the_same_when_it_comes_again() {
     let (world, key) = before_the_feed(options()).await;
-    world
-        .instance
-        .importer()
-        .handle(&event(&key), None)
-        .await
-        .unwrap();
+    importer(&world).handle(&event(&key), None).await.unwrap();
     let right = end_state(&world, "undisturbed").await;
     let right = &right;
     let runs = [Fault::Unsent, Fault::AnswerLost].map(|fault| async move {
@@ -595,16 +611,11 @@ async fn ag_16_a_feed_that_is_killed_at_any_call_ends_the_same_when_it_comes_aga
             };
             let (world, key) = before_the_feed(options).await;
             meddler.arm(n, fault);
-            let first = world.instance.importer().handle(&event(&key), None).await;
+            let first = importer(&world).handle(&event(&key), None).await;
             let (_, fired) = meddler.disarm();
             let what = format!("{fault:?} of call {n}, {fired:?}");
             assert_eq!(first.is_err(), fired.is_some(), "{what}: {first:?}");
-            world
-                .instance
-                .importer()
-                .handle(&event(&key), None)
-                .await
-                .unwrap();
+            importer(&world).handle(&event(&key), None).await.unwrap();
             assert_eq!(&end_state(&world, &what).await, right, "{what}");
             if fired.is_none() {
                 break;
@@ -619,15 +630,10 @@ async fn ag_16_two_runs_of_a_feed_at_once_do_it_once() {
     let (world, key) = before_the_feed(options()).await;
     let right = {
         let (world, key) = before_the_feed(options()).await;
-        world
-            .instance
-            .importer()
-            .handle(&event(&key), None)
-            .await
-            .unwrap();
+        importer(&world).handle(&event(&key), None).await.unwrap();
         end_state(&world, "undisturbed").await
     };
-    let importer = world.instance.importer();
+    let importer = importer(&world);
     let runs = (0..4).map(|_| importer.import(&key, None, |_| {}));
     let outcomes = futures::future::join_all(runs).await;
     assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
@@ -645,7 +651,7 @@ async fn ag_16_a_run_whose_time_is_over_is_gone_on_with_and_others_wait_for_it()
         .collect();
     let key = changes(kind, 24);
     put(&world, &key, format!("{header}\n{rows}")).await;
-    let importer = world.instance.importer();
+    let importer = importer(&world);
     let clock = world.instance.app.clock.clone();
     let deadline = world.now() + SignedDuration::from_secs(60);
     // Its time is over when 2,100 rows are done; 2,000 of them are noted.

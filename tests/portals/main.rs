@@ -34,3 +34,4 @@ mod restart;
 mod reviews;
 mod secrecy;
 mod sessions;
+mod template;

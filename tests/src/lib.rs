@@ -12,6 +12,8 @@ pub mod measure;
 pub mod meddle;
 pub mod meter;
 pub mod people;
+pub mod permissions;
+pub mod template;
 
 use std::collections::HashMap;
 
@@ -24,11 +26,13 @@ use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::client::{Answer, Client};
-use vestibule_local::instance::serve_at_free_port;
+use vestibule_local::instance::{at_work, serve_at_free_port};
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
 use vestibule_secrets::HashParameters;
 use vestibule_store::Tables;
+
+use crate::permissions::Permissions;
 
 /// When tests begin: a Monday morning in Chicago.
 pub const START: &str = "2026-11-23T15:00:00Z";
@@ -107,7 +111,8 @@ impl World {
     }
 
     /// A system without records.
-    pub async fn empty(options: Options) -> Self {
+    pub async fn empty(mut options: Options) -> Self {
+        options.observers.push(Permissions::default().interceptor());
         let instance = Instance::start(options).await.unwrap();
         let base = serve_at_free_port(instance.router()).await.unwrap();
         Self { instance, base }
@@ -116,15 +121,14 @@ impl World {
     /// Imports a feed; every row of it must be right.
     pub async fn import(&self, kind: RecordKind, feed: &str) {
         let plan = Slug::parse(sample_records::PLAN).unwrap();
-        let summary = vestibule_import_records::import(
+        let imported = vestibule_import_records::import(
             &self.instance.app,
             &plan,
             kind,
             feed.as_bytes(),
             |_| {},
-        )
-        .await
-        .unwrap();
+        );
+        let summary = at_work("import-records", imported).await.unwrap();
         assert_eq!(summary.rejects, [], "the feed of a test must be right");
     }
 

@@ -13,7 +13,7 @@ pub async fn sizes(header: &str, measure: impl AsyncFn(usize, String)) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["dynamodb"] => {
-            println!("{}", embedded(None).await.unwrap());
+            println!("{}", embedded(None, 0).await.unwrap());
             std::future::pending::<()>().await;
         }
         ["measure", size, endpoint] => {

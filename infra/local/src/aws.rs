@@ -42,3 +42,21 @@ pub fn s3(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_s3::Cli
     }
     aws_sdk_s3::Client::from_conf(config.build())
 }
+
+/// A KMS client.
+pub fn kms(endpoint: &str, observers: &[SharedInterceptor]) -> aws_sdk_kms::Client {
+    let mut config = aws_sdk_kms::config::Builder::from(&config(endpoint));
+    for observer in observers {
+        config.push_interceptor(observer.clone());
+    }
+    aws_sdk_kms::Client::from_conf(config.build())
+}
+
+/// An SES client.
+pub fn ses(endpoint: &str, observers: &[SharedInterceptor]) -> aws_sdk_ses::Client {
+    let mut config = aws_sdk_ses::config::Builder::from(&config(endpoint));
+    for observer in observers {
+        config.push_interceptor(observer.clone());
+    }
+    aws_sdk_ses::Client::from_conf(config.build())
+}

@@ -56,6 +56,11 @@ pub struct Options {
     pub interceptors: Vec<SharedInterceptor>,
     /// The same for calls to S3.
     pub s3_interceptors: Vec<SharedInterceptor>,
+    /// What looks at the calls to every service of AWS.
+    pub observers: Vec<SharedInterceptor>,
+    /// The ports on loopback of what stands in for AWS: DynamoDB at this one, KMS, SES and S3 at the
+    /// next three; none: free ones.
+    pub aws_port: Option<u16>,
     /// The names of the tables; another name is another system in the same DynamoDB.
     pub tables: Tables,
 }
@@ -71,6 +76,8 @@ impl Options {
             hashing: HashParameters::default(),
             interceptors: Vec::new(),
             s3_interceptors: Vec::new(),
+            observers: Vec::new(),
+            aws_port: None,
             tables: Tables {
                 main: "vestibule".into(),
                 audit: "vestibule-audit".into(),
@@ -132,18 +139,55 @@ pub struct PrintedLetter {
     pub page: usize,
 }
 
-/// The routes of all functions.
+/// What every function does before its own work.
+pub const START: &str = "start";
+
+const DELIVER_MAIL: &str = "deliver-mail";
+const IMPORT_RECORDS: &str = "import-records";
+const INACTIVITY_SWEEP: &str = "inactivity-sweep";
+const PRINT_LETTERS: &str = "print-letters";
+const SEAL_AUDIT_TRAIL: &str = "seal-audit-trail";
+
+tokio::task_local! {
+    static AT_WORK: &'static str;
+}
+
+/// Does a function's work in its name, so that what looks at the calls to AWS can tell whose they are.
+pub fn at_work<F: Future>(function: &'static str, work: F) -> impl Future<Output = F::Output> {
+    AT_WORK.scope(function, work)
+}
+
+/// The function in whose name a call to AWS is made; none where the harness or a page makes it.
+pub fn function_at_work() -> Option<&'static str> {
+    AT_WORK.try_with(|function| *function).ok()
+}
+
+/// The functions that have routes, by name, each with its own.
+pub fn functions() -> Vec<(&'static str, Api)> {
+    vec![
+        ("register", vestibule_register::api()),
+        ("invite", vestibule_invite::api()),
+        ("activate-pin", vestibule_activate_pin::api()),
+        ("sign-in", vestibule_sign_in::api()),
+        ("reset-password", vestibule_reset_password::api()),
+        ("manage-users", vestibule_manage_users::api()),
+        ("help-desk", vestibule_help_desk::api()),
+        ("my-profile", vestibule_my_profile::api()),
+        ("audit-trail", vestibule_audit_trail::api()),
+    ]
+}
+
+/// The routes of all functions, each answered in its function's name.
 pub fn api() -> Api {
-    Api::new()
-        .merge(vestibule_register::api())
-        .merge(vestibule_invite::api())
-        .merge(vestibule_activate_pin::api())
-        .merge(vestibule_sign_in::api())
-        .merge(vestibule_reset_password::api())
-        .merge(vestibule_manage_users::api())
-        .merge(vestibule_help_desk::api())
-        .merge(vestibule_my_profile::api())
-        .merge(vestibule_audit_trail::api())
+    let named = |(function, api): (&'static str, Api)| {
+        api.layer(middleware::from_fn(move |request: Request, next: Next| {
+            at_work(function, next.run(request))
+        }))
+    };
+    functions()
+        .into_iter()
+        .map(named)
+        .fold(Api::new(), Api::merge)
 }
 
 impl Instance {
@@ -154,9 +198,14 @@ impl Instance {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let portals = Arc::new(Portals::read(&options.portals)?);
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
+        let port = |nth: u16| {
+            options
+                .aws_port
+                .map_or(0, |first| first.saturating_add(nth))
+        };
         let endpoint = match &options.dynamodb_endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => embedded(options.data.as_deref()).await?,
+            None => embedded(options.data.as_deref(), port(0)).await?,
         };
         let plain = aws::dynamodb(&endpoint, &[]);
         if options.dynamodb_endpoint.is_some() {
@@ -180,9 +229,14 @@ impl Instance {
             master_key(options.data.as_deref())?,
             StdRng::try_from_rng(&mut SysRng)?,
         );
-        let kms = aws_sdk_kms::Client::new(&aws::config(&listen(kms::router(kms)).await?));
-        let ses =
-            aws_sdk_ses::Client::new(&aws::config(&listen(ses::router(inbox.clone())).await?));
+        let kms = aws::kms(
+            &listen(kms::router(kms), port(1)).await?,
+            &options.observers,
+        );
+        let ses = aws::ses(
+            &listen(ses::router(inbox.clone()), port(2)).await?,
+            &options.observers,
+        );
         let (buckets, in_memory) = match &options.data {
             Some(data) => (data.join(folder::BUCKETS), None),
             None => {
@@ -190,9 +244,14 @@ impl Instance {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?).await?;
-        let s3 = aws::s3(&s3, &options.s3_interceptors);
-        let keyring = Arc::new(keyring::load(&plain, &options.tables, &kms, "alias/vestibule").await.map_err(|e| {
+        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?, port(3)).await?;
+        let s3 = aws::s3(
+            &s3,
+            &[options.s3_interceptors, options.observers.clone()].concat(),
+        );
+        let observed = aws::dynamodb(&endpoint, &options.observers);
+        let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
+        let keyring = Arc::new(at_work(START, opened).await.map_err(|e| {
             format!(
                 "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
                 options.tables.main, options.tables.audit
@@ -201,7 +260,10 @@ impl Instance {
         let app = App {
             portals: Arc::clone(&portals),
             store: Store::new(
-                aws::dynamodb(&endpoint, &options.interceptors),
+                aws::dynamodb(
+                    &endpoint,
+                    &[options.interceptors, options.observers].concat(),
+                ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
                 portals.policies(),
@@ -261,11 +323,11 @@ impl Instance {
         for kind in RecordKind::ALL {
             let feed = sample_records::committed(kind);
             let before = total.saved;
-            let summary =
+            let imported =
                 vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |s| {
                     progress(before + s.saved)
-                })
-                .await?;
+                });
+            let summary = at_work(IMPORT_RECORDS, imported).await?;
             total.saved += summary.saved;
             total.rejects.extend(summary.rejects);
         }
@@ -278,10 +340,9 @@ impl Instance {
     /// When the feed can't be read, or a record can't be saved.
     pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
-        Ok(
-            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {})
-                .await?,
-        )
+        let imported =
+            vestibule_import_records::import(&self.app, &plan, kind, feed.as_bytes(), |_| {});
+        Ok(at_work(IMPORT_RECORDS, imported).await?)
     }
 
     /// What takes feeds out of the bucket.
@@ -307,7 +368,9 @@ impl Instance {
             if FeedName::parse(key).is_err() || keys.contains(&status.as_str()) {
                 continue;
             }
-            if let Err(error) = self.importer().import(key, None, |_| {}).await {
+            if let Err(error) =
+                at_work(IMPORT_RECORDS, self.importer().import(key, None, |_| {})).await
+            {
                 tracing::warn!(%error, "a feed is delayed");
             }
         }
@@ -321,7 +384,7 @@ impl Instance {
     /// When the stream or the outbox can't be read, or a letter can't be written.
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
-        self.courier.handle(event).await;
+        at_work(DELIVER_MAIL, self.courier.handle(event)).await;
         self.bring_reports().await?;
         self.print_letters().await?;
         Ok(())
@@ -335,7 +398,7 @@ impl Instance {
     pub async fn follow(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
         if !event.records.is_empty() {
-            self.courier.handle(event).await;
+            at_work(DELIVER_MAIL, self.courier.handle(event)).await;
             self.bring_reports().await?;
             self.print_letters().await?;
         }
@@ -356,7 +419,11 @@ impl Instance {
 
     /// Makes one run of the sweep.
     pub async fn sweep(&self, run: &Run) -> Swept {
-        vestibule_inactivity_sweep::sweep(&self.app, run).await
+        at_work(
+            INACTIVITY_SWEEP,
+            vestibule_inactivity_sweep::sweep(&self.app, run),
+        )
+        .await
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.
@@ -364,7 +431,7 @@ impl Instance {
     /// # Errors
     /// When the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
-        Ok(self.courier.deliver_pending(100).await?)
+        Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
     }
 
     /// Seals the audit trail up to the last whole hour, as the clockwork does every hour.
@@ -372,7 +439,8 @@ impl Instance {
     /// # Errors
     /// When the trail can't be read or a seal can't be written.
     pub async fn seal_audit_trail(&self) -> Result<u32, StartError> {
-        Ok(vestibule_audit_trail::seal(&self.app).await?.seals)
+        let sealed = at_work(SEAL_AUDIT_TRAIL, vestibule_audit_trail::seal(&self.app)).await?;
+        Ok(sealed.seals)
     }
 
     /// Brings what SES has to report to the courier, as EventBridge does.
@@ -381,7 +449,7 @@ impl Instance {
     /// When an account can't be marked.
     pub async fn bring_reports(&self) -> Result<(), StartError> {
         for report in self.inbox.take_reports() {
-            self.courier.take(Event::parse(report)?).await?;
+            at_work(DELIVER_MAIL, self.courier.take(Event::parse(report)?)).await?;
         }
         Ok(())
     }
@@ -396,7 +464,7 @@ impl Instance {
                 tracing::error!(%error, "a letter can't be shown; it is in the bucket");
             }
         };
-        Ok(self.printer.run_and_show(&show).await?)
+        Ok(at_work(PRINT_LETTERS, self.printer.run_and_show(&show)).await?)
     }
 
     /// The letters that were printed, in the order of printing.
@@ -507,7 +575,7 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
 ///
 /// # Errors
 /// When the file in the folder can't be opened, or no port is free.
-pub async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
+pub async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(
             path.to_str()
@@ -516,15 +584,21 @@ pub async fn embedded(folder: Option<&Path>) -> Result<String, StartError> {
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = bind(port).await?;
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(format!("http://{address}"))
 }
 
+/// Takes a port on loopback; 0 takes a free one.
+async fn bind(port: u16) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
+    bound.map_err(|e| format!("port {port}, for what stands in for AWS, can't be taken ({e}); choose another --aws-port").into())
+}
+
 /// Serves a stand-in on loopback and returns its address.
-async fn listen(router: Router) -> Result<String, StartError> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+async fn listen(router: Router, port: u16) -> Result<String, StartError> {
+    let listener = bind(port).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}"))

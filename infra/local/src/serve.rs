@@ -41,6 +41,8 @@ pub struct Settings {
     pub portals: PathBuf,
     /// Another DynamoDB than the embedded one.
     pub dynamodb_endpoint: Option<String>,
+    /// The first of four ports of what stands in for AWS; none: free ones.
+    pub aws_port: Option<u16>,
 }
 
 /// Serves the system until Ctrl-C or SIGTERM.
@@ -53,6 +55,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         data,
         portals,
         dynamodb_endpoint,
+        aws_port,
     } = settings;
     let policies = Portals::read(&portals)
         .map_err(|e| format!("a portal's policy can't be used: {e}. Correct it and start again; docs/portals.md explains every field"))?;
@@ -69,6 +72,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         data: Some(data.clone()),
         portals,
         dynamodb_endpoint,
+        aws_port,
         ..Options::in_memory()
     };
     let instance = Arc::new(Instance::start(options).await?);
@@ -89,6 +93,14 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     };
     if let Some(sample) = ready {
         let clockwork = tokio::spawn(clockwork(Arc::clone(&instance)));
+        if let Some(first) = aws_port {
+            let names = ["DynamoDB", "KMS", "SES", "S3"];
+            let ports = names.iter().zip(first..);
+            let told: Vec<_> = ports
+                .map(|(name, port)| format!("{name} http://127.0.0.1:{port}"))
+                .collect();
+            writeln!(out, "\nFor functions run beside it: {}", told.join("   "))?;
+        }
         announce(&base, people.get_or_init(|| sample), out)?;
         tokio::select! {
             served = served => served??,

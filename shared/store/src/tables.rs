@@ -18,6 +18,7 @@ pub const DUE_INDEX: &str = "due";
 /// The attribute by which items of the main table vanish (TTL). On AWS the template switches it on;
 /// on one machine and in tests nothing vanishes, as their clocks are moved by hand.
 pub const EXPIRES: &str = "expires";
+
 /// The sparse indexes by which the audit trail is searched, each with its partition key; their sort
 /// key is the table's, so that they are in the order of time.
 ///
@@ -32,6 +33,7 @@ pub const AUDIT_INDEXES: [(&str, &str); 4] = [
 
 /// The attribute of the audit table that tells DynamoDB when an entry may go (UX-11).
 pub const AUDIT_TTL: &str = "expires_at";
+
 /// The sparse index of the plan records that have not ended, by plan and kind.
 pub const RECORDS_INDEX: &str = "records";
 

@@ -208,6 +208,9 @@ struct ServeArguments {
     port: u16,
     #[command(flatten)]
     on: SystemArguments,
+    /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port on 127.0.0.1 and the next three
+    #[arg(long, value_name = "PORT")]
+    aws_port: Option<u16>,
 }
 
 /// A system on this machine.
@@ -363,12 +366,13 @@ fn log_to_stderr(level: LevelFilter) {
 async fn run(command: Command) -> Result<(), StartError> {
     let mut out = anstream::stdout();
     match command {
-        Command::Serve(ServeArguments { port, on }) => {
+        Command::Serve(ServeArguments { port, on, aws_port }) => {
             let settings = Settings {
                 port,
                 data: on.data.folder(),
                 portals: on.portals.folder(),
                 dynamodb_endpoint: on.dynamodb_endpoint,
+                aws_port,
             };
             serve(settings, &mut out).await
         }

@@ -1,0 +1,25 @@
+# What `sam build` calls, once a function (BuildMethod: makefile). The first call compiles all functions
+# in one build of the workspace, so that what they share is compiled once; the others find it done.
+#
+#   ARCH=x86_64 sam build    for the other kind of processor (with Architecture=x86_64 at `sam deploy`)
+#   PROFILE=dev sam build    quickly, unoptimised, to try something
+
+ARCH ?= arm64
+PROFILE ?= release
+
+BUILT = target/lambda
+# The names of the [[bin]] sections.
+FUNCTIONS = $(shell sed -n '/^\[\[bin\]\]/{n;s/^name = "\(.*\)"/\1/p;}' functions/*/Cargo.toml)
+
+# Without it the first random number in a container's life takes some 50 ms of CPU.
+export AWS_LC_SYS_NO_JITTER_ENTROPY = 1
+
+.PHONY: compile
+compile:
+	cargo lambda build --locked --profile $(PROFILE) $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --lambda-dir $(BUILT) $(addprefix --bin ,$(FUNCTIONS))
+
+# SignInFunction is the binary sign-in. Beside it lie the policies.
+build-%Function: compile
+	mkdir -p "$(ARTIFACTS_DIR)/portals"
+	cp $(BUILT)/$(shell echo $* | sed -E 's/([a-z])([A-Z])/\1-\2/g' | tr 'A-Z' 'a-z')/bootstrap "$(ARTIFACTS_DIR)/"
+	cp infra/portals/*.toml "$(ARTIFACTS_DIR)/portals/"

@@ -1,0 +1,14 @@
+//! The least that a function behind API Gateway can be. `measure_cold_start` (in `tests/examples`) holds
+//! every function against it.
+
+use std::convert::Infallible;
+
+use lambda_http::{Request, Response, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    lambda_http::run(service_fn(async |_: Request| {
+        Ok::<_, Infallible>(Response::new("hello"))
+    }))
+    .await
+}

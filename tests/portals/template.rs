@@ -1,0 +1,695 @@
+//! What is deployed is what the code needs: `template.yaml` compared with the code, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use aws_sdk_dynamodb::types::TableDescription;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use vestibule_deliver_mail::Event;
+use vestibule_domain::feeds::FeedName;
+use vestibule_domain::text::{Email, UserName};
+use vestibule_import_records::S3Event;
+use vestibule_inactivity_sweep::Run;
+use vestibule_local::instance::at_work;
+use vestibule_local::{Instance, Options, instance};
+use vestibule_print_letters::Scheduled;
+use vestibule_store::outbox::message_of_key;
+use vestibule_store::tables;
+use vestibule_tests::people::{agent, group_principal, member, provider, with};
+use vestibule_tests::permissions::{Permissions, Wish, role};
+use vestibule_tests::template::{
+    ROLES, Statement, TEMPLATE, functions, holds, read, resources, root,
+};
+use vestibule_tests::{World, options};
+
+use crate::bulk;
+use crate::clockwork::go_through_the_clockwork;
+use crate::cost::go_through_every_flow;
+use crate::feeds::go_through_feeds;
+use crate::openapi::operations;
+
+/// The events of a type that start a function.
+fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
+    let all = function["Events"].as_object();
+    all.into_iter()
+        .flat_map(|events| events.values())
+        .filter(|event| event["Type"] == kind)
+        .map(|event| &event["Properties"])
+        .collect()
+}
+
+/// The binaries for Lambda, with their sources.
+fn binaries() -> BTreeMap<String, PathBuf> {
+    let mut binaries = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("functions")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let declared = manifest.get("bin").and_then(|b| b.as_array());
+        for binary in declared.into_iter().flatten() {
+            let text = |field: &str| binary[field].as_str().unwrap();
+            binaries.insert(text("name").to_owned(), folder.join(text("path")));
+        }
+    }
+    binaries
+}
+
+#[test]
+fn every_binary_is_deployed_and_nothing_else() {
+    let functions = functions();
+    let deployed: BTreeSet<_> = functions.keys().cloned().collect();
+    assert_eq!(deployed, binaries().into_keys().collect());
+    let with_roles: BTreeSet<_> = ROLES.keys().cloned().collect();
+    assert_eq!(with_roles, deployed, "each has a role of its own");
+    for (id, function) in resources(&TEMPLATE, "AWS::Serverless::Function") {
+        assert_eq!(function["Metadata"]["BuildMethod"], "makefile", "{id}");
+        let name = id.strip_suffix("Function").unwrap();
+        let own = |part: &str| json!({ "Fn::GetAtt": format!("{name}{part}.Arn") });
+        assert_eq!(function["Properties"]["Role"], own("Role"));
+        let log = json!({ "LogGroup": { "Ref": format!("{name}Log") } });
+        assert_eq!(function["Properties"]["LoggingConfig"], log);
+    }
+}
+
+#[test]
+fn the_gateway_has_the_routes_of_the_api() {
+    let functions = functions();
+    let mut deployed = BTreeMap::new();
+    for (name, function) in &functions {
+        for event in events(function, "Api") {
+            assert_eq!(event["RestApiId"], json!({ "Ref": "Api" }), "{name}");
+            let method = event["Method"].as_str().unwrap().to_owned();
+            let route = (method, event["Path"].as_str().unwrap().to_owned());
+            let twin = deployed.insert(route.clone(), name.as_str());
+            assert_eq!(twin, None, "{route:?} goes to one function");
+        }
+    }
+
+    // Each route to the function whose crate serves it, and nothing else.
+    let mut served = BTreeMap::new();
+    for (name, api) in instance::functions() {
+        for (path, item) in api.into_openapi().paths.paths {
+            let methods = [
+                ("GET", item.get),
+                ("POST", item.post),
+                ("PUT", item.put),
+                ("PATCH", item.patch),
+                ("DELETE", item.delete),
+            ];
+            for (method, _) in methods.into_iter().filter(|(_, o)| o.is_some()) {
+                served.insert((method.to_owned(), path.clone()), name);
+            }
+        }
+    }
+    let (preflights, routes): (BTreeMap<_, _>, BTreeMap<_, _>) = deployed
+        .into_iter()
+        .partition(|((method, _), _)| method == "OPTIONS");
+    assert_eq!(routes, served);
+    let described: BTreeSet<_> = operations()
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
+
+    // Browsers ask before they call: each path answers OPTIONS, by a function that serves it.
+    for ((_, path), function) in &preflights {
+        let mut serving = routes.iter().filter(|((_, p), _)| p == path);
+        assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
+    }
+    let asked: BTreeSet<_> = preflights.keys().map(|(_, path)| path).collect();
+    let paths: BTreeSet<_> = routes.keys().map(|(_, path)| path).collect();
+    assert_eq!(asked, paths);
+}
+
+/// A table's shape in the words of the template; what belongs to a deployment only is left out.
+fn shape(table: &TableDescription) -> Value {
+    let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
+        let key = |k: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": k.attribute_name(), "KeyType": k.key_type().as_str() });
+        schema.iter().map(key).collect()
+    };
+    let mut attributes: Vec<_> = table
+        .attribute_definitions()
+        .iter()
+        .map(|a| (a.attribute_name(), a.attribute_type().as_str()))
+        .collect();
+    attributes.sort_unstable();
+    let mut indexes: Vec<_> = table
+        .global_secondary_indexes()
+        .iter()
+        .map(|i| {
+            let projection = i.projection().unwrap();
+            json!({
+                "IndexName": i.index_name(),
+                "KeySchema": keys(i.key_schema()),
+                "Projection": { "ProjectionType": projection.projection_type().unwrap().as_str() },
+            })
+        })
+        .collect();
+    indexes.sort_by_key(|i| i["IndexName"].to_string());
+    json!({
+        "AttributeDefinitions": attributes,
+        "KeySchema": keys(table.key_schema()),
+        "GlobalSecondaryIndexes": indexes,
+        "StreamViewType": table
+            .stream_specification()
+            .and_then(|s| s.stream_view_type())
+            .map(|v| v.as_str()),
+    })
+}
+
+/// The same of a table of the template.
+fn deployed_shape(table: &Value) -> Value {
+    let mut attributes: Vec<_> = table["AttributeDefinitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| {
+            let text = |name: &str| a[name].as_str().unwrap();
+            (text("AttributeName"), text("AttributeType"))
+        })
+        .collect();
+    attributes.sort_unstable();
+    let mut indexes = table["GlobalSecondaryIndexes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    indexes.sort_by_key(|i| i["IndexName"].to_string());
+    json!({
+        "AttributeDefinitions": attributes,
+        "KeySchema": table["KeySchema"],
+        "GlobalSecondaryIndexes": indexes,
+        "StreamViewType": table["StreamSpecification"]["StreamViewType"],
+    })
+}
+
+#[tokio::test]
+async fn the_tables_are_as_the_code_makes_them() {
+    let data: &'static Value = Box::leak(Box::new(read("infra/stacks/data.yaml")));
+    let deployed = resources(data, "AWS::DynamoDB::Table");
+    let instance = Instance::start(options()).await.unwrap();
+    for (id, name) in [
+        ("Table", &instance.tables.main),
+        ("AuditTable", &instance.tables.audit),
+    ] {
+        let made = instance.db.describe_table().table_name(name).send().await;
+        let table = &deployed[id]["Properties"];
+        assert_eq!(
+            deployed_shape(table),
+            shape(&made.unwrap().table.unwrap()),
+            "{id}"
+        );
+    }
+    assert_eq!(deployed.len(), 2);
+
+    // What is kept outlives the stack, encrypted with its own key, and can be brought back to any second.
+    for (id, table) in deployed {
+        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            assert_eq!(table[policy], "Retain", "{id}");
+        }
+        let table = &table["Properties"];
+        assert_eq!(table["SSESpecification"]["SSEType"], "KMS", "{id}");
+        assert_eq!(
+            table["SSESpecification"]["KMSMasterKeyId"],
+            json!({ "Fn::GetAtt": "Key.Arn" })
+        );
+        assert_eq!(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
+            true
+        );
+        assert_eq!(
+            table["DeletionProtectionEnabled"]["Ref"],
+            "DeletionProtection"
+        );
+    }
+    for (id, attribute) in [
+        ("Table", tables::EXPIRES),
+        ("AuditTable", tables::AUDIT_TTL),
+    ] {
+        let ttl = &data["Resources"][id]["Properties"]["TimeToLiveSpecification"];
+        assert_eq!(
+            *ttl,
+            json!({ "AttributeName": attribute, "Enabled": true }),
+            "{id}"
+        );
+    }
+}
+
+/// The settings that a source text reads.
+fn settings_in(source: &str) -> BTreeSet<String> {
+    source
+        .split("setting(")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn functions_are_given_the_settings_they_read() {
+    let source = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let of_all = settings_in(&source(&root().join("shared/http/src/settings.rs")));
+    for known in ["TABLE", "PORTALS_DIR"] {
+        assert!(of_all.contains(known), "{known} is found in {of_all:?}");
+    }
+    let variables = |of: &Value| -> BTreeSet<String> {
+        let all = of["Environment"]["Variables"].as_object();
+        all.into_iter().flat_map(|v| v.keys().cloned()).collect()
+    };
+    let global = variables(&TEMPLATE["Globals"]["Function"]);
+    let binaries = binaries();
+    for (name, function) in functions() {
+        let mut read = settings_in(&source(&binaries[&name]));
+        read.extend(of_all.iter().cloned());
+        // The policies lie where they are looked for; the other is read by lambda_http.
+        read.remove("PORTALS_DIR");
+        read.insert("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH".to_owned());
+        let mut given = variables(function);
+        given.extend(global.iter().cloned());
+        assert_eq!(given, read, "{name}");
+    }
+}
+
+#[test]
+fn the_stream_brings_new_messages_and_nothing_else() {
+    let functions = functions();
+    let streams: Vec<_> = functions
+        .values()
+        .flat_map(|f| events(f, "DynamoDB"))
+        .collect();
+    let [stream] = streams[..] else {
+        panic!("one function reads the stream");
+    };
+    let filters = stream["FilterCriteria"]["Filters"].as_array().unwrap();
+    let pattern: Value = serde_json::from_str(filters[0]["Pattern"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (filters.len(), &pattern["eventName"]),
+        (1, &json!(["INSERT"]))
+    );
+    let prefix = &pattern["dynamodb"]["Keys"]["pk"]["S"][0]["prefix"];
+    let prefix = prefix.as_str().unwrap();
+    let id = "0123456789abcdefghjkmnpqrs";
+    let key = format!("{prefix}{id}");
+    assert!(message_of_key(&key).is_some(), "{key} is a message's");
+    assert!(message_of_key(&key[1..]).is_none());
+
+    // A batch that fails is halved, its good part isn't repeated, and in the end somebody learns of it.
+    assert_eq!(
+        stream["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"])
+    );
+    assert_eq!(stream["BisectBatchOnFunctionError"], true);
+    assert_eq!(
+        stream["DestinationConfig"]["OnFailure"]["Destination"],
+        json!({ "Fn::GetAtt": "DeadLetters.Arn" })
+    );
+}
+
+#[test]
+fn nothing_that_runs_by_itself_fails_unnoticed() {
+    let queue = json!({ "Fn::GetAtt": "DeadLetters.Arn" });
+    for (name, function) in functions() {
+        let all = function["Events"].as_object().unwrap();
+        for (event, description) in all {
+            let event = format!("{name} {event}");
+            let properties = &description["Properties"];
+            match description["Type"].as_str().unwrap() {
+                "Api" | "DynamoDB" => {}
+                "ScheduleV2" => {
+                    assert_eq!(properties["DeadLetterConfig"]["Arn"], queue, "{event}");
+                    assert!(properties["RetryPolicy"].is_object(), "{event}");
+                }
+                "EventBridgeRule" => {
+                    assert_eq!(properties["DeadLetterConfig"]["Arn"], queue, "{event}");
+                }
+                other => panic!("{event}: what happens when {other} fails?"),
+            }
+        }
+        // A schedule and a rule hand their event over; what the function makes of it counts too.
+        let by_itself = all
+            .values()
+            .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
+        let failed =
+            &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
+        assert_eq!(*failed == queue, by_itself, "{name}");
+    }
+}
+
+/// Rights that Lambda and S3 use in the function's name, not the function.
+const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
+
+#[test]
+fn roles_are_plain() {
+    for (name, statements) in ROLES.iter() {
+        let mut sids: Vec<_> = statements.iter().map(|s| s.sid.as_str()).collect();
+        sids.sort_unstable();
+        sids.dedup();
+        assert_eq!(sids.len(), statements.len(), "{name}: {sids:?}");
+        for statement in statements {
+            let Statement { sid, .. } = statement;
+            for action in &statement.actions {
+                assert!(!action.contains('*'), "{name} {sid}: {action}");
+            }
+            for resource in &statement.resources {
+                assert!(resource != "*", "{name} {sid}");
+            }
+            // What is read is narrowed to kinds of items; indexes of the main table hold keys only.
+            let reads = |a: &String| {
+                ["GetItem", "BatchGetItem", "Query"]
+                    .iter()
+                    .any(|r| *a == format!("dynamodb:{r}"))
+            };
+            let of_items = statement.resources.iter().any(|r| r == "Table");
+            if statement.actions.iter().any(reads) && of_items {
+                let kinds = statement.leading_keys.iter().flatten();
+                let kinds: Vec<_> = kinds.map(String::as_str).collect();
+                assert!(!kinds.is_empty() && !kinds.contains(&"*"), "{name} {sid}");
+            }
+        }
+        let log = statements.iter().find(|s| s.sid == "Log").unwrap();
+        assert_eq!(log.actions, ["logs:CreateLogStream", "logs:PutLogEvents"]);
+        assert!(log.resources[0].ends_with("Log"), "{name}");
+
+        // The queue where there is something to put into it, the stream where there is one.
+        let function = &functions()[name];
+        let by_itself = function["Events"]
+            .as_object()
+            .unwrap()
+            .values()
+            .any(|e| e["Type"] != "Api");
+        assert_eq!(sids.contains(&"DeadLetters"), by_itself, "{name}");
+        let streams = !events(function, "DynamoDB").is_empty();
+        assert_eq!(sids.contains(&"Stream"), streams, "{name}");
+    }
+}
+
+#[test]
+fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
+    let own = ["audit-trail", "seal-audit-trail"];
+    for (name, statements) in ROLES.iter().filter(|(n, _)| !own.contains(&n.as_str())) {
+        let on_audit = |s: &&Statement| s.resources.iter().any(|r| r.starts_with("AuditTable"));
+        for statement in statements.iter().filter(on_audit) {
+            assert_eq!(statement.actions, ["dynamodb:PutItem"], "{name}");
+            assert_eq!(statement.resources, ["AuditTable"], "{name}");
+        }
+    }
+    for (name, statements) in ROLES.iter() {
+        for statement in statements {
+            let on_audit = statement
+                .resources
+                .iter()
+                .any(|r| r.starts_with("AuditTable"));
+            for taken in [
+                "dynamodb:DeleteItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:BatchWriteItem",
+            ] {
+                let taken = statement.actions.iter().any(|a| a == taken);
+                assert!(!(on_audit && taken), "{name} {}", statement.sid);
+            }
+        }
+    }
+}
+
+/// What the flows of the costs don't come upon.
+async fn go_through_rare_ways(observer: &SharedInterceptor) {
+    // A policy may let users have their PIN issued anew where they are an organisation's.
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
+        let path = entry.unwrap().path();
+        let policy = std::fs::read_to_string(&path).unwrap();
+        let policy = policy.replace(
+            r#"reissued_by = ["help_desk"]"#,
+            r#"reissued_by = ["user", "help_desk"]"#,
+        );
+        std::fs::write(folder.path().join(path.file_name().unwrap()), policy).unwrap();
+    }
+    let mut world = World::with(Options {
+        portals: folder.path().to_owned(),
+        observers: vec![observer.clone()],
+        ..options()
+    })
+    .await;
+    let registered = world.register("provider", provider()).await;
+    let user_name = registered.text_at("/user_name");
+    let waiting = world.sign_in("provider", user_name).await;
+    let answer = waiting.post("/pin/letter", json!({})).await.unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text);
+
+    // Questions are asked of whom the records know.
+    world.register("member", member()).await;
+    let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
+    let asked = world.on("member").post("/user-name-recoveries", who).await;
+    assert_eq!(asked.unwrap().status, 200);
+
+    // Where sessions end when they are idle, their use is noted.
+    world.register("agent", agent()).await;
+    let principal = world.sign_in("agent", "dana.whitfield").await;
+    for path in [
+        "/invitations",
+        "/users",
+        "/audit-events?action=sign_in",
+        "/audit-events?user_name=dana.whitfield",
+    ] {
+        world.pass(SignedDuration::from_mins(5));
+        assert_eq!(principal.get(path).await.unwrap().status, 200);
+    }
+
+    // Whose user name was changed is found by another read; and on AWS, bounces are reported.
+    let profile = principal.get("/me").await.unwrap();
+    let id = profile.text_at("/id").to_owned();
+    let renamed = UserName::parse("dana.renamed", 6).unwrap();
+    world
+        .alter("agent", &id, |account| account.user_name = renamed)
+        .await;
+    world.instance.courier.configuration_set = Some("events".to_owned());
+    let forgotten = json!({ "user_name": "dana.renamed" });
+    let asked = world.on("agent").post("/password-resets", forgotten).await;
+    assert_eq!(asked.unwrap().status, 202);
+    // The request leaves the outbox first, and then the mail that it leads to.
+    world.mails_to("dana@whitfield.example").await;
+    let mails = world.mails_to("dana@whitfield.example").await;
+    assert!(mails.iter().any(|m| m.text.contains("#token=")));
+}
+
+/// The same, for an organisation of many and its help desk.
+async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
+    let world = World::with(Options {
+        observers: vec![observer.clone()],
+        ..options()
+    })
+    .await;
+    let (helen, _) = world.provider().await;
+    let id = helen.get("/me").await.unwrap().text_at("/id").to_owned();
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/provider/{id}");
+    assert_eq!(desk.agent.get(&path).await.unwrap().status, 200);
+
+    // A file gives an address always the same user name; it is somebody else's once they have moved.
+    let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
+    let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
+    let sam = added["rows"][0]["id"].as_str().unwrap();
+    let moved = Email::parse("sam@elsewhere.example").unwrap();
+    world
+        .alter("provider", sam, |account| account.email = moved)
+        .await;
+    let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(added["done"], 1, "{added}");
+
+    // SES reports a mail that came back.
+    let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
+    world.register("member", bounces).await;
+    world.instance.settle().await.unwrap();
+}
+
+/// That roles lack nothing, every test shows: the harness refuses what they don't allow. Here, that they
+/// have nothing to spare: what no flow uses is told.
+#[tokio::test]
+async fn roles_have_nothing_to_spare() {
+    let permissions = Permissions::default();
+    go_through_every_flow(&permissions.interceptor()).await;
+    go_through_rare_ways(&permissions.interceptor()).await;
+    go_through_rare_ways_of_many(&permissions.interceptor()).await;
+    go_through_feeds(&permissions.interceptor()).await;
+    go_through_the_clockwork(&permissions.interceptor()).await;
+    let noted = permissions.noted();
+
+    let mut spare = Vec::new();
+    let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
+    for function in names.into_iter().chain([instance::START]) {
+        // An action of a statement is used with one of its kinds at least, a kind with one of the actions.
+        for statement in role(function).unwrap() {
+            if BY_OTHERS.contains(&statement.sid.as_str()) {
+                continue;
+            }
+            let used: Vec<_> = noted
+                .iter()
+                .filter(|(f, wish)| *f == function && wish.is_allowed_by(statement))
+                .map(|(_, wish)| wish)
+                .collect();
+            let sid = &statement.sid;
+            for action in &statement.actions {
+                if !used.iter().any(|w| w.action == *action) {
+                    spare.push(format!("{function} {sid}: {action}"));
+                }
+            }
+            for resource in &statement.resources {
+                if !used.iter().any(|w| w.resource == *resource) {
+                    spare.push(format!("{function} {sid}: {resource}"));
+                }
+            }
+            for kind in statement.leading_keys.iter().flatten() {
+                let of_kind = |w: &&&Wish| {
+                    let partition = w.partition.as_deref();
+                    partition.is_some_and(|p| holds(kind, p))
+                };
+                if !used.iter().any(|w| of_kind(&w)) {
+                    spare.push(format!("{function} {sid}: {kind}"));
+                }
+            }
+        }
+    }
+    assert!(
+        spare.is_empty(),
+        "rights that nothing uses; take them out of template.yaml, or use them in tests/portals/cost.rs:\n{}",
+        spare.join("\n")
+    );
+}
+
+#[test]
+fn sample_events_are_what_functions_take() {
+    let functions = functions();
+    let mut wanted = BTreeSet::new();
+    for (name, function) in &functions {
+        let methods = events(function, "Api")
+            .into_iter()
+            .map(|e| &e["Method"])
+            .filter(|m| *m != "OPTIONS")
+            .map(|m| (name.clone(), m.as_str().unwrap().to_lowercase()));
+        wanted.extend(methods);
+        for (kind, shown_as) in [("DynamoDB", "stream"), ("ScheduleV2", "schedule")] {
+            if !events(function, kind).is_empty() {
+                wanted.insert((name.clone(), shown_as.to_owned()));
+            }
+        }
+        for rule in events(function, "EventBridgeRule") {
+            let source = rule["Pattern"]["source"][0].as_str().unwrap();
+            let service = source.strip_prefix("aws.").unwrap();
+            wanted.insert((name.clone(), service.to_owned()));
+        }
+    }
+    let mut shown = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("events")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let event = std::fs::read_to_string(&path).unwrap();
+        let event: Value = serde_json::from_str(&event).unwrap();
+        let mut names = file.split('.');
+        let (function, kind) = (names.next().unwrap(), names.next().unwrap());
+        shown.insert((function.to_owned(), kind.to_owned()));
+        if let Some(method) = event["httpMethod"].as_str() {
+            let route = (method, event["resource"].as_str().unwrap());
+            let mut routes = events(functions[function], "Api").into_iter();
+            let is_route = |e: &Value| {
+                (e["Method"].as_str(), e["Path"].as_str()) == (Some(route.0), Some(route.1))
+            };
+            assert!(routes.any(is_route), "{file}: {route:?}");
+            continue;
+        }
+        match function {
+            "deliver-mail" => {
+                let kind = match Event::parse(event).unwrap() {
+                    Event::Stream(_) => "stream",
+                    Event::Clockwork => "schedule",
+                    Event::Report(_) => "ses",
+                };
+                assert_eq!(file, format!("deliver-mail.{kind}.json"));
+            }
+            "print-letters" => drop(Scheduled::parse(event).unwrap()),
+            "inactivity-sweep" => {
+                let event = serde_json::from_value(event).unwrap();
+                Run::of(event, jiff::Timestamp::UNIX_EPOCH).unwrap();
+            }
+            "import-records" => {
+                let event: S3Event = serde_json::from_value(event).unwrap();
+                assert!(FeedName::parse(&event.records[0].s3.object.decoded()).is_ok());
+            }
+            "seal-audit-trail" => assert_eq!(event["detail-type"], "Scheduled Event"),
+            _ => panic!("{file}: what takes it?"),
+        }
+    }
+    let lacking: Vec<_> = wanted.difference(&shown).collect();
+    assert!(lacking.is_empty(), "without a sample event: {lacking:?}");
+}
+
+#[tokio::test]
+async fn at_a_schedule_mails_leave_that_the_stream_has_not_brought() {
+    let world = World::new().await;
+    world.register("group", group_principal()).await;
+    assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
+    let event = std::fs::read_to_string(root().join("events/deliver-mail.schedule.json")).unwrap();
+    let event = Event::parse(serde_json::from_str(&event).unwrap()).unwrap();
+    let run = world.instance.courier.take(event);
+    at_work("deliver-mail", run).await.unwrap();
+    let arrived = world.instance.inbox.to("ruth@blueheron.example");
+    let subjects: Vec<_> = arrived.iter().map(|m| m.subject.as_str()).collect();
+    assert_eq!(
+        subjects.len(),
+        2,
+        "registered, and to invite a backup: {subjects:?}"
+    );
+}
+
+#[test]
+fn what_carries_secrets_is_not_logged() {
+    let api = &TEMPLATE["Resources"]["Api"]["Properties"];
+    let format = api["AccessLogSetting"]["Format"].as_str().unwrap();
+    let line: BTreeSet<_> = format
+        .split('$')
+        .skip(1)
+        .map(|v| v.split(['"', ',', '}']).next().unwrap())
+        .collect();
+    // Not $context.path, the query, headers or the caller's address.
+    let known = [
+        "context.requestId",
+        "context.requestTime",
+        "context.httpMethod",
+        "context.resourcePath",
+        "context.status",
+        "context.error.responseType",
+        "context.wafResponseCode",
+        "context.responseLatency",
+        "context.integrationLatency",
+        "context.responseLength",
+    ];
+    assert_eq!(line, BTreeSet::from(known));
+    for setting in api["MethodSettings"].as_array().unwrap() {
+        assert_eq!(setting["DataTraceEnabled"], false);
+        assert_eq!(setting["LoggingLevel"], "OFF");
+    }
+}
+
+#[test]
+fn logs_are_encrypted_and_end() {
+    for (id, log) in resources(&TEMPLATE, "AWS::Logs::LogGroup") {
+        let log = &log["Properties"];
+        assert_eq!(log["RetentionInDays"]["Ref"], "LogRetentionDays", "{id}");
+        assert_eq!(log["KmsKeyId"]["Fn::GetAtt"], "Data.Outputs.KeyArn", "{id}");
+    }
+}
+
+#[test]
+fn the_operator_is_asked_for_little_and_for_no_secret() {
+    let parameters = TEMPLATE["Parameters"].as_object().unwrap();
+    let asked: Vec<_> = parameters
+        .iter()
+        .filter(|(_, p)| p.get("Default").is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(asked, ["MailDomain"]);
+    for (name, parameter) in parameters {
+        assert!(parameter.get("NoEcho").is_none(), "{name} is no secret");
+        assert!(parameter["Description"].is_string(), "{name}");
+    }
+}

@@ -1,0 +1,208 @@
+//! Every call to AWS is held against the role that `template.yaml` gives to the function that makes
+//! it: what the role doesn't allow fails, as it would on AWS. So the whole suite runs under the
+//! roles.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use serde_json::Value;
+use vestibule_local::instance::{self, function_at_work};
+
+use crate::template::{ROLES, START, Statement, holds};
+
+/// What a call wants: one action on one resource, in the words of the template.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wish {
+    /// Such as `dynamodb:Query`.
+    pub action: String,
+    /// Such as `Table/index/pending`.
+    pub resource: String,
+    /// The partition, where the call reads one.
+    pub partition: Option<String>,
+}
+
+/// A wish and the function that had it.
+pub type Wished = (&'static str, Wish);
+
+/// Holds every call against its function's role, and notes it.
+#[derive(Debug, Clone, Default)]
+pub struct Permissions(Arc<Mutex<BTreeSet<Wished>>>);
+
+impl Permissions {
+    /// For the observers of a system.
+    pub fn interceptor(&self) -> SharedInterceptor {
+        SharedInterceptor::new(self.clone())
+    }
+
+    /// What was wished for so far.
+    pub fn noted(&self) -> BTreeSet<Wished> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The statements that count for a function.
+pub fn role(function: &str) -> Option<&'static [Statement]> {
+    match function {
+        instance::START => Some(&START),
+        _ => ROLES.get(function).map(Vec::as_slice),
+    }
+}
+
+impl Wish {
+    /// Whether a statement allows it.
+    pub fn is_allowed_by(&self, statement: &Statement) -> bool {
+        statement.actions.contains(&self.action)
+            && statement.resources.contains(&self.resource)
+            && match (&statement.leading_keys, &self.partition) {
+                (Some(allowed), Some(wanted)) => allowed.iter().any(|a| holds(a, wanted)),
+                _ => true,
+            }
+    }
+}
+
+impl Intercept for Permissions {
+    fn name(&self) -> &'static str {
+        "Permissions"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(function) = function_at_work() else {
+            return Ok(());
+        };
+        // What isn't deployed yet has no role.
+        let Some(statements) = role(function) else {
+            return Ok(());
+        };
+        let metadata = cfg.load::<Metadata>().ok_or("a call has a name")?;
+        let request = context.request();
+        let body = request.body().bytes().unwrap_or_default();
+        for wish in wishes(metadata, request.uri(), body)? {
+            if !statements.iter().any(|s| wish.is_allowed_by(s)) {
+                let message = format!(
+                    "template.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
+                    wish.action, wish.resource, wish.partition
+                );
+                eprintln!("{message}");
+                return Err(message.into());
+            }
+            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.insert((function, wish));
+        }
+        Ok(())
+    }
+}
+
+/// What a call wants of IAM. DynamoDB has no right to a transaction: each of its writes wants its own.
+fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError> {
+    let wish = |action: &str, resource: String, partition: Option<&Value>| Wish {
+        action: format!("{}:{action}", service(call)),
+        resource,
+        partition: partition.map(|p| p["S"].as_str().unwrap_or_default().to_owned()),
+    };
+    match call.service() {
+        "DynamoDB" => {
+            let body: Value = serde_json::from_slice(body)?;
+            let table = |of: &Value| table(&of["TableName"]);
+            Ok(match call.name() {
+                name @ ("GetItem" | "UpdateItem" | "DeleteItem") => {
+                    vec![wish(name, table(&body), body["Key"].get("pk"))]
+                }
+                "PutItem" => vec![wish("PutItem", table(&body), body["Item"].get("pk"))],
+                "BatchGetItem" => body["RequestItems"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(name, wanted)| {
+                        let keys = wanted["Keys"].as_array().into_iter().flatten();
+                        keys.map(|k| wish("BatchGetItem", table_named(name), k.get("pk")))
+                    })
+                    .collect(),
+                "Query" => {
+                    let condition = body["KeyConditionExpression"].as_str().unwrap_or_default();
+                    let (_, rest) = condition.split_once(" = ").ok_or("a query has a key")?;
+                    let name = rest.split_whitespace().next().unwrap_or_default();
+                    let values = &body["ExpressionAttributeValues"];
+                    let resource = match body["IndexName"].as_str() {
+                        Some(index) => format!("{}/index/{index}", table(&body)),
+                        None => table(&body),
+                    };
+                    vec![wish("Query", resource, values.get(name))]
+                }
+                // Not by partition: whether IAM sees the keys of a transaction of two tables together
+                // or one by one isn't documented.
+                "TransactWriteItems" => body["TransactItems"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|item| item.as_object().into_iter().flatten())
+                    .map(|(kind, write)| {
+                        let action = match kind.as_str() {
+                            "ConditionCheck" => "ConditionCheckItem".to_owned(),
+                            kind => format!("{kind}Item"),
+                        };
+                        wish(&action, table(write), None)
+                    })
+                    .collect(),
+                name => vec![wish(name, table(&body), None)],
+            })
+        }
+        // The stand-in names buckets in the path.
+        "S3" => {
+            let letters = uri.contains(&format!("/{}/", instance::LETTERS));
+            let bucket = if letters {
+                "LettersBucket/*"
+            } else {
+                "FeedsBucket/*"
+            };
+            // There is no right of its own to look at an object's head.
+            let action = match call.name() {
+                "HeadObject" => "GetObject",
+                other => other,
+            };
+            Ok(vec![wish(action, bucket.to_owned(), None)])
+        }
+        "KMS" => Ok(vec![wish(call.name(), "Key".to_owned(), None)]),
+        "SES" => {
+            let form: Vec<(String, String)> = serde_urlencoded::from_bytes(body)?;
+            let set = form.iter().any(|(k, _)| k == "ConfigurationSetName");
+            let mut wishes = vec![wish(call.name(), "identity".to_owned(), None)];
+            if set {
+                wishes.push(wish(call.name(), "configuration-set".to_owned(), None));
+            }
+            Ok(wishes)
+        }
+        other => Err(format!("tests/src/permissions.rs doesn't know {other} yet").into()),
+    }
+}
+
+fn service(call: &Metadata) -> String {
+    call.service().to_lowercase()
+}
+
+fn table(name: &Value) -> String {
+    table_named(name.as_str().unwrap_or_default())
+}
+
+/// Tests give both tables names of their own; the audit trail's ends so.
+fn table_named(name: &str) -> String {
+    let id = if name.ends_with("-audit") {
+        "AuditTable"
+    } else {
+        "Table"
+    };
+    id.to_owned()
+}

@@ -1,0 +1,187 @@
+//! What `template.yaml`, and the stacks that it nests, say, for tests that compare it with the code.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use saphyr::{LoadableYamlNode, ScalarOwned, Tag, YamlOwned};
+use serde_json::{Map, Number, Value, json};
+
+/// The root of the source tree.
+pub fn root() -> &'static Path {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    Path::new(ROOT)
+}
+
+/// The template, with short forms written out: `!Ref X` is `{"Ref": "X"}`.
+pub static TEMPLATE: LazyLock<Value> = LazyLock::new(|| read("template.yaml"));
+
+/// A template of the source tree.
+pub fn read(path: &str) -> Value {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let mut documents = YamlOwned::load_from_str(&text).unwrap();
+    assert_eq!(documents.len(), 1, "{path} is one document");
+    value(documents.remove(0))
+}
+
+fn value(yaml: YamlOwned) -> Value {
+    match yaml {
+        YamlOwned::Value(ScalarOwned::Null) => Value::Null,
+        YamlOwned::Value(ScalarOwned::Boolean(b)) => b.into(),
+        YamlOwned::Value(ScalarOwned::Integer(n)) => n.into(),
+        YamlOwned::Value(ScalarOwned::FloatingPoint(n)) => {
+            Number::from_f64(n.into_inner()).unwrap().into()
+        }
+        YamlOwned::Value(ScalarOwned::String(text)) => text.into(),
+        YamlOwned::Sequence(items) => items.into_iter().map(value).collect(),
+        YamlOwned::Mapping(fields) => {
+            let mut written = Map::new();
+            for (name, field) in fields {
+                let name = name.as_str().expect("names are texts").to_owned();
+                let twin = written.insert(name.clone(), value(field));
+                assert_eq!(twin, None, "{name} is there once");
+            }
+            written.into()
+        }
+        YamlOwned::Tagged(Tag { suffix, .. }, inner) => match suffix.as_str() {
+            name @ ("Ref" | "Condition") => json!({ name: value(*inner) }),
+            name => json!({ (format!("Fn::{name}")): value(*inner) }),
+        },
+        other => panic!("a template has no {other:?}"),
+    }
+}
+
+/// The resources of a type, by their logical ids.
+pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str, &'static Value> {
+    let all = template["Resources"].as_object().unwrap();
+    all.iter()
+        .filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(id, resource)| (id.as_str(), resource))
+        .collect()
+}
+
+/// The template's functions by their crates' names: `sign-in` is `SignInFunction`.
+pub fn functions() -> BTreeMap<String, &'static Value> {
+    resources(&TEMPLATE, "AWS::Serverless::Function")
+        .into_iter()
+        .map(|(id, function)| {
+            let name = id.strip_suffix("Function").expect("ids end with Function");
+            (kebab(name), &function["Properties"])
+        })
+        .collect()
+}
+
+/// `sign-in` of `SignIn`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(c.to_ascii_lowercase());
+    }
+    kebab
+}
+
+/// A statement of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Its name in the role.
+    pub sid: String,
+    /// What it allows.
+    pub actions: Vec<String>,
+    /// On what: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
+    pub resources: Vec<String>,
+    /// On which partitions only, by the beginnings of their keys.
+    pub leading_keys: Option<Vec<String>>,
+    /// Under which other conditions.
+    pub conditions: Value,
+}
+
+/// The statements of what every function does when it starts.
+pub static START: LazyLock<Vec<Statement>> =
+    LazyLock::new(|| statements(&TEMPLATE["Resources"]["StartPolicy"]["Properties"]));
+
+/// The statements of each function's role, without those of its start.
+pub static ROLES: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
+    resources(&TEMPLATE, "AWS::IAM::Role")
+        .into_iter()
+        .filter_map(|(id, role)| {
+            let name = kebab(id.strip_suffix("Role")?);
+            let policies = role["Properties"]["Policies"].as_array()?;
+            Some((name, policies.iter().flat_map(statements).collect()))
+        })
+        .collect()
+});
+
+fn statements(policy: &Value) -> Vec<Statement> {
+    let list = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    list.iter().map(statement).collect()
+}
+
+fn statement(text: &Value) -> Statement {
+    assert_eq!(text["Effect"], "Allow", "{text}");
+    let mut conditions = text["Condition"].clone();
+    let mut leading_keys = None;
+    for operator in ["ForAllValues:StringLike", "ForAllValues:StringEquals"] {
+        let keys = conditions
+            .get_mut(operator)
+            .and_then(|c| c.as_object_mut()?.remove("dynamodb:LeadingKeys"));
+        leading_keys = leading_keys.or(keys);
+    }
+    Statement {
+        sid: text["Sid"].as_str().unwrap().to_owned(),
+        actions: texts(&text["Action"]),
+        resources: match &text["Resource"] {
+            Value::Array(all) => all.iter().map(resource).collect(),
+            one => vec![resource(one)],
+        },
+        leading_keys: leading_keys.as_ref().map(texts),
+        conditions,
+    }
+}
+
+/// A text or a list of texts.
+pub fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(one) => vec![one.clone()],
+        _ => {
+            let all = value.as_array().unwrap().iter();
+            all.map(|t| t.as_str().unwrap().to_owned()).collect()
+        }
+    }
+}
+
+/// The short name of a resource of a statement.
+fn resource(arn: &Value) -> String {
+    if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
+        let name = attribute
+            .strip_prefix("Data.Outputs.")
+            .unwrap_or(attribute)
+            .trim_end_matches("Arn")
+            .trim_end_matches('.');
+        return name.to_owned();
+    }
+    let text = arn["Fn::Sub"].as_str().or(arn.as_str());
+    let text = text.unwrap_or_else(|| panic!("{arn} is the name of a resource"));
+    if let Some((name, rest)) = text
+        .strip_prefix("${Data.Outputs.")
+        .and_then(|t| t.split_once("Arn}"))
+    {
+        return format!("{name}{rest}");
+    }
+    // arn:partition:service:region:account:kind/name
+    text.rsplit(':')
+        .next()
+        .and_then(|t| t.split('/').next())
+        .unwrap()
+        .to_owned()
+}
+
+/// Whether a pattern, which may end with a star, holds for a text.
+pub fn holds(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => text.starts_with(beginning),
+        None => pattern == text,
+    }
+}
