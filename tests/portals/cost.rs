@@ -78,6 +78,24 @@ impl Bill {
             .await
     }
 
+    /// Sends a CSV file of so many people and puts what it cost on the bill.
+    async fn file(&mut self, flow: &str, by: &Client, path: &str, of: &str, people: usize) {
+        let file = (0..people).fold("email,first_name,last_name\n".to_owned(), |file, i| {
+            format!("{file}{of}{i}@company.example,Pat,Lind\n")
+        });
+        self.meter.read();
+        let request = by
+            .request(Method::POST, path)
+            .header("content-type", "text/csv");
+        let answer = vestibule_local::client::answer(request.body(file))
+            .await
+            .unwrap();
+        let cost = self.meter.read();
+        let rows = ["done", "already"].map(|c| answer.body[c].as_u64().unwrap_or(0));
+        assert_eq!(rows[0] + rows[1], people as u64, "{flow}: {}", answer.text);
+        self.lines.push((flow.to_owned(), cost));
+    }
+
     fn cost(&self, flow: &str) -> &Cost {
         let line = self.lines.iter().find(|(name, _)| name == flow);
         &line
@@ -154,6 +172,12 @@ async fn every_flow_costs_what_it_cost_before() {
     bill.is(
         "list 50 users",
         2,
+        [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
+    );
+    // So is the download of a list that takes one page.
+    bill.is(
+        "download the list of users",
+        3,
         [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
     );
     // A service opened is that read, and its record.
@@ -348,6 +372,8 @@ async fn invitations(bill: &mut Bill) {
     )
     .await;
     bill.get("show a user", &ruth, &path).await;
+    bill.get("download the list of users", &ruth, "/users.csv")
+        .await;
     bill.get("me, with administrators", &ruth, "/me").await;
 }
 
@@ -620,6 +646,34 @@ async fn sessions(bill: &mut Bill) {
 }
 
 #[tokio::test]
+async fn a_file_costs_what_its_rows_cost() {
+    let mut bill = Bill::new().await;
+    let ruth = bill.world.group_principal().await;
+    let (helen, _) = bill.world.provider().await;
+    let person = json!({ "first_name": "Pat", "last_name": "Lind", "email": "one@company.example", "role": "user" });
+    for (by, path, one, many) in [
+        (&ruth, "/invitations", "invite one", "invite 20 from a file"),
+        (&helen, "/users", "add one user", "add 20 users from a file"),
+    ] {
+        bill.post(one, by, path, person.clone(), 201).await;
+        let path = format!("{path}.csv");
+        bill.file(many, by, &path, "p", 20).await;
+        let again = format!("{many}: the same again");
+        bill.file(&again, by, &path, "p", 20).await;
+        // The session is read once for all of them.
+        let (many, one, again) = (bill.cost(many), bill.cost(one), bill.cost(&again));
+        assert_eq!(many.writes, 20.0 * one.writes);
+        assert!(many.reads < 20.0 * one.reads);
+        assert_eq!((again.items, again.writes), (0, 0.0));
+    }
+    // Some rows are worked on at once: how many round trips that makes is a matter of chance.
+    for (_, cost) in &mut bill.lines {
+        cost.trips = 0;
+    }
+    insta::assert_snapshot!("cost_of_files", bill.table().replace("| 0 |", "| – |"));
+}
+
+#[tokio::test]
 async fn every_message_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     messages(&mut bill).await;
@@ -671,6 +725,24 @@ async fn help_desk(bill: &mut Bill) {
     }
     bill.get("help desk: look at an account", agent, &at).await;
     let because = json!({ "reason": "The owner called" });
+    for (flow, query) in [
+        (
+            "help desk: search the trail for a user",
+            format!("user_id={id}"),
+        ),
+        (
+            "help desk: search the trail of a day",
+            "from=2026-11-23".into(),
+        ),
+        (
+            "help desk: search the trail of a day for an action",
+            "from=2026-11-23&action=reissue_pin".into(),
+        ),
+    ] {
+        let path = format!("/accounts/member/audit-events?{query}");
+        bill.get(flow, agent, &path).await;
+    }
+    reissuing(bill, agent).await;
     for (flow, act) in [
         ("help desk: reissue a PIN", "pin"),
         ("help desk: start a reset", "password-reset"),
@@ -693,6 +765,42 @@ async fn help_desk(bill: &mut Bill) {
     let path = format!("{at}/removal");
     bill.post("help desk: delete a member", agent, &path, because, 200)
         .await;
+}
+
+/// What the help desk sends again for organisations.
+async fn reissuing(bill: &mut Bill, agent: &Client) {
+    let ruth = bill.world.group_principal().await;
+    bill.world
+        .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+        .await;
+    let id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let path = format!("/accounts/group/{id}/invitations");
+    bill.get("help desk: list waiting invitations", agent, &path)
+        .await;
+    let body = json!({ "reason": "The owner called", "email": "sam@blueheron.example" });
+    let path = format!("/accounts/group/{id}/invitation");
+    bill.post(
+        "help desk: send an invitation again",
+        agent,
+        &path,
+        body,
+        200,
+    )
+    .await;
+    let (helen, _) = bill.world.provider().await;
+    let (kim, _) = bill.world.added_by(&helen, "Kim").await;
+    let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+    let id = list.text_at("/items/0/id");
+    let path = format!("/accounts/provider/{id}/registration-code");
+    let body = json!({ "reason": "The owner called" });
+    bill.post(
+        "help desk: send a registration code again",
+        agent,
+        &path,
+        body,
+        200,
+    )
+    .await;
 }
 
 #[tokio::test]

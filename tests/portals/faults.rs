@@ -14,12 +14,12 @@ use vestibule_store::outbox::{Ending, MailClaim};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
-use vestibule_tests::{World, options, pin_in, token_in};
+use vestibule_tests::{World, code_in, options, pin_in, token_in};
 
 /// A request that is made, fails, and is made again.
 struct Journey {
     by: Client,
-    path: &'static str,
+    path: String,
     body: Value,
 }
 
@@ -45,7 +45,7 @@ async fn whatever_fails(
             let run = async || {
                 journey
                     .by
-                    .post(journey.path, journey.body.clone())
+                    .post(&journey.path, journey.body.clone())
                     .await
                     .unwrap()
             };
@@ -128,7 +128,7 @@ async fn a_group_registers_whatever_fails() {
             Box::pin(async {
                 Journey {
                     by: world.on("group"),
-                    path: "/registrations",
+                    path: "/registrations".into(),
                     body: group_principal(),
                 }
             })
@@ -163,7 +163,7 @@ async fn a_member_registers_whatever_fails() {
             Box::pin(async {
                 Journey {
                     by: world.on("member"),
-                    path: "/registrations",
+                    path: "/registrations".into(),
                     body: member(),
                 }
             })
@@ -203,7 +203,7 @@ async fn a_provider_registers_whatever_fails() {
             Box::pin(async {
                 Journey {
                     by: world.on("provider"),
-                    path: "/registrations",
+                    path: "/registrations".into(),
                     body: provider(),
                 }
             })
@@ -248,7 +248,7 @@ async fn a_further_organisation_is_registered_whatever_fails() {
                 body["postal_address"] = provider()["postal_address"].clone();
                 Journey {
                     by: signs_in(world, "provider", user_name).await,
-                    path: "/me/organisations",
+                    path: "/me/organisations".into(),
                     body,
                 }
             })
@@ -288,7 +288,7 @@ async fn an_invitation_is_accepted_whatever_fails() {
                 let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
                 Journey {
                     by: world.on("group"),
-                    path: "/invitations/accept",
+                    path: "/invitations/accept".into(),
                     body,
                 }
             })
@@ -318,7 +318,7 @@ async fn a_pin_is_entered_whatever_fails() {
                 let pin = pin_in(&world.last_letter().await, 6);
                 Journey {
                     by,
-                    path: "/pin/activation",
+                    path: "/pin/activation".into(),
                     body: json!({ "pin": pin }),
                 }
             })
@@ -347,7 +347,7 @@ async fn a_pin_is_issued_anew_whatever_fails() {
                 world.letters().await;
                 Journey {
                     by,
-                    path: "/pin/letter",
+                    path: "/pin/letter".into(),
                     body: json!({}),
                 }
             })
@@ -393,7 +393,7 @@ async fn a_registration_code_is_redeemed_whatever_fails() {
                 let (helen, _) = world.provider().await;
                 let (user_name, code) = world.added_by(&helen, "Sam").await;
                 let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
-                Journey { by: world.on("provider"), path: "/registration-codes/redemption", body }
+                Journey { by: world.on("provider"), path: "/registration-codes/redemption".into(), body }
             })
         },
         |world, answer| {
@@ -420,7 +420,7 @@ async fn somebody_signs_in_whatever_fails() {
                     json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
                 Journey {
                     by: world.on("group"),
-                    path: "/sessions",
+                    path: "/sessions".into(),
                     body,
                 }
             })
@@ -491,6 +491,317 @@ async fn somebody_is_invited_whatever_fails() {
             }
         }
     }
+}
+
+/// The path of an administrator's act on a user found by the beginning of a name.
+async fn of_user(by: &Client, name: &str, act: &str) -> String {
+    let list = by.get(&format!("/users?query={name}")).await.unwrap();
+    format!("/users/{}/{act}", list.text_at("/items/0/id"))
+}
+
+/// The path of the help desk's act on somebody's account.
+async fn of_account(owner: &Client, portal: &str, act: &str) -> String {
+    let me = owner.get("/me").await.unwrap();
+    format!("/accounts/{portal}/{}/{act}", me.text_at("/id"))
+}
+
+/// What an act of the help desk sends.
+fn because() -> Value {
+    json!({ "reason": "The owner called" })
+}
+
+/// Redeems the codes that somebody of Lakeside Family Medicine was mailed, the latest last: only that
+/// one works.
+async fn only_the_last_code_works(world: &World, address: &str) {
+    let mails = world.mails_to(address).await;
+    let mut codes: Vec<_> = mails.iter().map(code_in).collect();
+    assert!((2..=3).contains(&codes.len()), "{codes:?}");
+    let all = Contents::of(world).await;
+    let account = all.accounts.values().find(|a| text(a, "/email") == address);
+    let user_name = text(account.unwrap(), "/user_name").to_owned();
+    let redeem = async |code: &str| {
+        let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+        let on = world.on("provider");
+        let answer = on.post("/registration-codes/redemption", body).await;
+        answer.unwrap().status
+    };
+    let last = codes.pop().unwrap();
+    for dead in codes {
+        assert_eq!(redeem(&dead).await, 422);
+    }
+    assert_eq!(redeem(&last).await, 200);
+    let all = invariants(world).await;
+    let sent = all.done("reissue_registration_code");
+    assert!((1..=2).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
+async fn a_registration_code_is_sent_again_whatever_fails() {
+    whatever_fails(
+        RecordKind::Provider,
+        PROVIDER,
+        |world| {
+            Box::pin(async {
+                let (helen, _) = world.provider().await;
+                let (kim, _) = world.added_by(&helen, "Kim").await;
+                Journey {
+                    path: of_user(&helen, &kim, "registration-code").await,
+                    by: helen,
+                    body: json!({}),
+                }
+            })
+        },
+        |world, _| Box::pin(only_the_last_code_works(world, "kim@lakeside.example")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_registration_code_is_sent_again_by_the_help_desk_whatever_fails() {
+    whatever_fails(
+        RecordKind::Provider,
+        PROVIDER,
+        |world| {
+            Box::pin(async {
+                let (helen, _) = world.provider().await;
+                let (kim, _) = world.added_by(&helen, "Kim").await;
+                let at = of_user(&helen, &kim, "registration-code").await;
+                Journey {
+                    path: at.replacen("/users", "/accounts/provider", 1),
+                    by: world.help_desk().await.agent,
+                    body: because(),
+                }
+            })
+        },
+        |world, _| Box::pin(only_the_last_code_works(world, "kim@lakeside.example")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_pin_is_issued_anew_by_the_help_desk_whatever_fails() {
+    whatever_fails(
+        RecordKind::Member,
+        MEMBER,
+        |world| {
+            Box::pin(async {
+                let maria = world.member().await;
+                world.letters().await;
+                Journey {
+                    path: of_account(&maria, "member", "pin").await,
+                    by: world.help_desk().await.agent,
+                    body: because(),
+                }
+            })
+        },
+        |world, _| {
+            Box::pin(async {
+                let maria = signs_in(world, "member", "maria.alvarez").await;
+                let mut pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 6)).collect();
+                assert_eq!(pins.len(), 2, "one in between is taken back");
+                let enter = async |pin: String| {
+                    let entered = maria.post("/pin/activation", json!({ "pin": pin })).await;
+                    entered.unwrap().status
+                };
+                // The latest opens; the first was posted before and doesn't.
+                let opened = [enter(pins.remove(0)).await, enter(pins.remove(0)).await];
+                let once = opened.iter().filter(|s| **s == 200).count();
+                assert!(once >= 1, "{opened:?}");
+                let all = invariants(world).await;
+                assert_eq!(all.done("activate_pin"), 1);
+                let sent = all.done("reissue_pin");
+                assert!((1..=2).contains(&sent), "{sent}");
+            })
+        },
+    )
+    .await;
+}
+
+/// The tokens of the links that an address was mailed, the latest last.
+async fn links(world: &World, address: &str) -> Vec<String> {
+    let mails = world.mails_to(address).await;
+    let with_link = mails.iter().filter(|m| m.text.contains("#token="));
+    with_link.map(token_in).collect()
+}
+
+#[tokio::test]
+async fn a_reset_link_is_sent_to_a_user_whatever_fails() {
+    whatever_fails(
+        RecordKind::Group,
+        GROUP,
+        |world| {
+            Box::pin(async {
+                let ruth = world.group_principal().await;
+                world.staff(&ruth, "Sam", "user").await;
+                Journey {
+                    path: of_user(&ruth, "sam", "password-reset").await,
+                    by: ruth,
+                    body: json!({}),
+                }
+            })
+        },
+        |world, _| {
+            Box::pin(async {
+                // The invitation's link is none of them.
+                let mut tokens = links(world, "sam@blueheron.example").await.split_off(1);
+                assert!((1..=2).contains(&tokens.len()), "{}", tokens.len());
+                let last = tokens.pop().unwrap();
+                let reset = async |token: &str| {
+                    let body = json!({ "token": token, "new_password": "Fresh-Kettle-91!" });
+                    let on = world.on("group");
+                    let answer = on.post("/password-resets/redemption", body).await;
+                    answer.unwrap().status
+                };
+                for dead in tokens {
+                    assert_eq!(reset(&dead).await, 403);
+                }
+                assert_eq!(reset(&last).await, 200);
+                assert_eq!(invariants(world).await.done("reset_password"), 1);
+            })
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_invitation_is_sent_again_by_the_help_desk_whatever_fails() {
+    whatever_fails(
+        RecordKind::Group,
+        GROUP,
+        |world| {
+            Box::pin(async {
+                let ruth = world.group_principal().await;
+                world
+                    .invite(&ruth, "Sam", "sam@blueheron.example", "user")
+                    .await;
+                let mut body = because();
+                body["email"] = "sam@blueheron.example".into();
+                Journey {
+                    path: of_account(&ruth, "group", "invitation").await,
+                    by: world.help_desk().await.agent,
+                    body,
+                }
+            })
+        },
+        |world, _| {
+            Box::pin(async {
+                let mut tokens = links(world, "sam@blueheron.example").await;
+                assert!((2..=3).contains(&tokens.len()), "{}", tokens.len());
+                let last = tokens.pop().unwrap();
+                let accept = async |token: &str| {
+                    let body = World::acceptance(token, "Sam", "sam@blueheron.example", "sam.lind");
+                    let on = world.on("group");
+                    on.post("/invitations/accept", body).await.unwrap().status
+                };
+                for dead in tokens {
+                    assert_eq!(accept(&dead).await, 404);
+                }
+                assert_eq!(accept(&last).await, 201);
+                invariants(world).await;
+            })
+        },
+    )
+    .await;
+}
+
+/// Sends a file whose rows are all right, with every fault in every call, and again without: each row
+/// is done once, and nobody gets two mails.
+async fn a_file_whatever_fails(
+    kind: RecordKind,
+    record: &str,
+    path: &str,
+    action: &str,
+    administrator: fn(&World) -> Later<'_, Client>,
+) {
+    let file = "email,first_name,last_name\na@company.example,Ann,Lind\nb@company.example,Bo,Lind\nc@company.example,Cy,Lind\n";
+    let runs = Fault::ALL.map(|fault| async move {
+        for n in 0.. {
+            let meddler = Meddler::default();
+            let world = World::empty(vestibule_local::Options {
+                interceptors: vec![meddler.interceptor()],
+                ..options()
+            })
+            .await;
+            world.import(kind, record).await;
+            let by = administrator(&world).await;
+            let send = async || {
+                let request = by.request(reqwest::Method::POST, path);
+                let request = request.header("content-type", "text/csv").body(file);
+                vestibule_local::client::answer(request).await.unwrap()
+            };
+            let counts = |answer: &Answer| {
+                ["done", "already", "refused", "try_again"].map(|c| answer.body[c].as_u64())
+            };
+
+            meddler.arm(n, fault);
+            let first = send().await;
+            let (_, suffered) = meddler.disarm();
+            let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
+            let failed = match first.status {
+                // The session couldn't be read, or what all rows need: none was begun.
+                503 => 3,
+                200 => first.body["try_again"].as_u64().unwrap(),
+                _ => panic!("{what}"),
+            };
+            match (fault, suffered) {
+                (Fault::Unsent | Fault::AnswerLost, Some(_)) => {
+                    assert!(matches!(failed, 1 | 3), "{what}");
+                }
+                (Fault::Repeated | Fault::Collides, _) | (_, None) => {
+                    assert_eq!(failed, 0, "{what}")
+                }
+            }
+            let all = invariants(&world).await;
+            let done = all.done(action) as u64;
+            // Of a row whose answer was lost it isn't known that it was done.
+            assert!(
+                done + failed == 3 || (fault == Fault::AnswerLost && done == 3),
+                "{what}"
+            );
+            let again = send().await;
+            let expected = [Some(3 - done), Some(done), Some(0), Some(0)];
+            assert_eq!(
+                counts(&again),
+                expected,
+                "again after {what}: {}",
+                again.text
+            );
+            let all = invariants(&world).await;
+            assert_eq!(all.done(action), 3, "{what}");
+            for name in ["a", "b", "c"] {
+                let mails = world.mails_to(&format!("{name}@company.example")).await;
+                assert_eq!(mails.len(), 1, "{what}");
+            }
+            if suffered.is_none() {
+                return;
+            }
+        }
+    });
+    join_all(runs).await;
+}
+
+#[tokio::test]
+async fn ux_08_a_file_of_invitations_is_done_once_a_row_whatever_fails() {
+    a_file_whatever_fails(
+        RecordKind::Group,
+        GROUP,
+        "/invitations.csv",
+        "invite",
+        |world| Box::pin(world.group_principal()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn ux_08_a_file_of_users_is_done_once_a_row_whatever_fails() {
+    a_file_whatever_fails(
+        RecordKind::Provider,
+        PROVIDER,
+        "/users.csv",
+        "add_user",
+        |world| Box::pin(async { world.provider().await.0 }),
+    )
+    .await;
 }
 
 /// One registered member, whose welcome and letter still wait.

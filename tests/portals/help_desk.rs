@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::first_staff::{self, FirstStaff};
+use vestibule_local::standins::ses::Fate;
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{
     HelpDesk, PASSWORD, dental, group_principal, hint, member, provider, with,
@@ -505,6 +506,116 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
     assert_eq!((used.status, used.problem()), (409, "invitation-used"));
     let id = done.text_at("/id");
     is_on_the_trail(&world, &desk, "resend_invitation", "group", id).await;
+}
+
+#[tokio::test]
+async fn ux_01_the_help_desk_sees_which_invitations_of_an_organisation_wait() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let ruth = world.group_principal().await;
+    let id = id_of(&ruth).await;
+    let path = format!("/accounts/group/{id}/invitations");
+    let list = async || {
+        let answer = desk.reader.get(&path).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let items = answer.body["items"].as_array().unwrap().clone();
+        (items, answer)
+    };
+    assert_eq!(list().await.0, [] as [Value; 0]);
+    world.staff(&ruth, "Sam", "user").await;
+    world
+        .invite(&ruth, "Old", "old@blueheron.example", "user")
+        .await;
+    world.pass_days(30);
+    let ruth = world.sign_in("group", "ruth.okafor").await;
+    let staff = world.sign_in("help-desk", "rob.lind").await;
+    world
+        .invite(&ruth, "Tess", "tess@blueheron.example", "administrator")
+        .await;
+    let revoked = world
+        .invite(&ruth, "Una", "una@blueheron.example", "user")
+        .await;
+    assert!(!revoked.is_empty());
+    let invitations = ruth.get("/invitations").await.unwrap();
+    let all = invitations.body["items"].as_array().unwrap();
+    let una = all.iter().find(|i| i["first_name"] == "Una").unwrap();
+    let path = format!("/invitations/{}", una["id"].as_str().unwrap());
+    let gone = ruth.send(Method::DELETE, &path, None).await.unwrap();
+    assert_eq!(gone.status, 204, "{}", gone.text);
+
+    // Neither those who registered nor the revoked; addresses masked.
+    let desk = HelpDesk {
+        reader: staff,
+        ..desk
+    };
+    let path = format!("/accounts/group/{id}/invitations");
+    let answer = desk.reader.get(&path).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let items = answer.body["items"].as_array().unwrap();
+    let mut waiting: Vec<_> = items
+        .iter()
+        .map(|i| ["first_name", "email", "role", "standing"].map(|n| i[n].as_str().unwrap()))
+        .collect();
+    waiting.sort_unstable();
+    assert_eq!(
+        waiting,
+        [
+            ["Old", "o…@blueheron.example", "user", "expired"],
+            ["Tess", "t…@blueheron.example", "administrator", "pending"],
+        ]
+    );
+    assert!(!answer.text.contains("tess@"), "{}", answer.text);
+    // The look is on the organisation's trail.
+    let seen = trail(&world, "list_invitations").await;
+    let by_desk: Vec<_> = seen.iter().filter(|e| e[1] == "help_desk").collect();
+    assert_eq!(by_desk.len(), 2, "{seen:?}");
+    assert!(by_desk.iter().all(|e| e[0] == "group" && e[3] == id));
+
+    // Members invite nobody; of somebody with several organisations one is named.
+    let maria = id_of(&world.member().await).await;
+    let path = format!("/accounts/member/{maria}/invitations");
+    let none = desk.reader.get(&path).await.unwrap();
+    assert_eq!((none.status, none.fields()), (422, vec!["organisation_id"]));
+    let path = format!(
+        "/accounts/group/{id}/invitations?organisation_id={}",
+        "0".repeat(26)
+    );
+    let other = desk.reader.get(&path).await.unwrap();
+    assert_eq!(
+        (other.status, other.fields()),
+        (422, vec!["organisation_id"])
+    );
+    let refused = desk.supervisor.get(&path).await.unwrap();
+    assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn ux_12_the_help_desk_sees_that_mails_do_not_reach_an_address() {
+    let world = World::new().await;
+    let desk = world.help_desk().await;
+    let maria = world.member().await;
+    let path = format!("/accounts/member/{}", id_of(&maria).await);
+    let shown = desk.reader.get(&path).await.unwrap();
+    assert_eq!(shown.body.get("email_undeliverable"), None);
+    let inbox = &world.instance.inbox;
+    inbox.set_fate("maria@example.com", Some(Fate::Bounces));
+    world.instance.settle().await.unwrap();
+    let shown = desk.reader.get(&path).await.unwrap();
+    assert_eq!(
+        shown.text_at("/email_undeliverable/kind"),
+        "bounced",
+        "{}",
+        shown.text
+    );
+    assert_eq!(
+        shown.text_at("/email_undeliverable/since"),
+        world.now().to_string()
+    );
+    assert_eq!(
+        shown.text_at("/email"),
+        "m…@example.com",
+        "masked as before"
+    );
 }
 
 #[tokio::test]

@@ -400,6 +400,104 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
         "{sam}"
     );
     assert!(sam.ends_with(&signed_in_at), "{sam}");
+    assert!(!csv.headers.contains_key("link"), "there is no other part");
+}
+
+/// All parts of a download, from the first on, and the cursors between them.
+async fn parts(by: &Client, path: &str) -> (Vec<Answer>, Vec<String>) {
+    let (mut parts, mut cursors) = (Vec::new(), Vec::new());
+    let mut query = path.split_once('?').unwrap().1.to_owned();
+    let path = path.split('?').next().unwrap();
+    loop {
+        let part = by.get(&format!("{path}?{query}")).await.unwrap();
+        assert_eq!(part.status, 200, "{}", part.text);
+        let link = part.headers.get("link").map(|l| l.to_str().unwrap());
+        let next = link.map(|l| l.strip_prefix("<?").unwrap());
+        let next = next.map(|l| l.strip_suffix(">; rel=\"next\"").unwrap().to_owned());
+        parts.push(part);
+        match next {
+            Some(next) => query = next,
+            None => return (parts, cursors),
+        }
+        cursors.push(query.rsplit_once("cursor=").unwrap().1.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_it_up() {
+    let world = World::new().await;
+    let proof = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
+    let dana = first_and_invited(&world, "employer", proof, ("Sam", "Lind")).await;
+    for i in 0..40 {
+        let email = format!("p{i}@whitfield.example");
+        let token = world.invite(&dana, "Pat", &email, "user").await;
+        let body = World::acceptance(&token, "Pat", &email, &format!("pat.lind{i}"));
+        let on = world.on("employer");
+        let accepted = on.post("/invitations/accept", body).await.unwrap();
+        assert_eq!(accepted.status, 201, "{}", accepted.text);
+    }
+
+    let whole = dana.get("/users.csv").await.unwrap();
+    assert!(!whole.headers.contains_key("link"), "it fits in one");
+    let (some, cursors) = parts(&dana, "/users.csv?limit=17").await;
+    let sizes = some.iter().map(|p| p.text.matches("\r\n").count());
+    let sizes: Vec<_> = sizes.collect();
+    assert_eq!(sizes, [18, 17, 8], "42 users and the header row");
+    let together: String = some.iter().map(|p| p.text.as_str()).collect();
+    assert_eq!(together, whole.text);
+    let kinds = some.iter().map(|p| p.headers["content-type"].to_str());
+    let kinds: Vec<_> = kinds
+        .map(|k| k.unwrap().rsplit_once("; ").unwrap().1)
+        .collect();
+    assert_eq!(kinds, ["header=present", "header=absent", "header=absent"]);
+    let names = together.lines().skip(1).map(|l| l.split(',').next());
+    let mut users: Vec<_> = names.collect();
+    users.sort();
+    users.dedup();
+    assert!(users.len() == 42 && users.contains(&Some("dana.whitfield")));
+    // Where a part ends with the last row, an empty one may follow.
+    let (exact, _) = parts(&dana, "/users.csv?limit=21").await;
+    let together: String = exact.iter().map(|p| p.text.as_str()).collect();
+    assert_eq!(together, whole.text);
+
+    // A browser's frontend on another origin may read where the next part is.
+    let request = dana.request(Method::GET, "/users.csv?limit=1");
+    let request = request.header("origin", "http://localhost:8600");
+    let answer = vestibule_local::client::answer(request).await.unwrap();
+    let exposed = answer.headers["access-control-expose-headers"].to_str();
+    assert!(exposed.unwrap().split(',').any(|h| h.trim() == "link"));
+
+    // Each part is a look at the list, and on the trail.
+    let trail = dana
+        .get("/audit-events?action=download_users")
+        .await
+        .unwrap();
+    let looks = trail.body["items"].as_array().unwrap().len();
+    assert_eq!(looks, 1 + 3 + exact.len() + 1, "{}", trail.text);
+
+    // BL-17: the cursor says where, not whose: with another's one reads on in one's own list.
+    let other = json!({
+        "way": "employer", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
+        "first_name": "Otto", "last_name": "Maple", "email": "otto@cedar.example",
+        "user_name": "otto.maple", "password": PASSWORD, "may_sign": true,
+    });
+    world.register("employer", other).await;
+    let otto = world.sign_in("employer", "otto.maple").await;
+    for cursor in &cursors {
+        let path = format!("/users.csv?cursor={cursor}");
+        let answer = otto.get(&path).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert!(!answer.text.contains("lind"), "{}", answer.text);
+    }
+    for (query, field) in [
+        ("cursor=AAAA", "cursor"),
+        ("limit=0", "limit"),
+        ("limit=100001", "limit"),
+        ("query=pat", "query"),
+    ] {
+        let answer = dana.get(&format!("/users.csv?{query}")).await.unwrap();
+        assert_eq!((answer.status, answer.fields()), (422, vec![field]));
+    }
 }
 
 #[tokio::test]

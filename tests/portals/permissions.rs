@@ -178,6 +178,16 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ("POST", "/{portal}/accounts/search", &[""]),
     ("GET", "/{portal}/accounts/{account_portal}/{id}", &[""]),
     (
+        "GET",
+        "/{portal}/accounts/{account_portal}/{id}/invitations",
+        &[""],
+    ),
+    (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events",
+        &["of one user", "of a whole day"],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/pin",
         &[""],
@@ -518,9 +528,14 @@ impl Site {
                     }
                     _ => {}
                 }
-                let path = below
+                let mut path = below
                     .replace("{account_portal}", theirs)
                     .replace("{id}", elsewhere);
+                match what {
+                    "of one user" => path += &format!("?user_id={elsewhere}"),
+                    "of a whole day" => path += "?from=2026-11-23",
+                    _ => {}
+                }
                 (path, Some(body).filter(|_| method != "GET"))
             }
             ("POST", "/sessions") => (

@@ -8,7 +8,7 @@ use vestibule_domain::record::RecordKind;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, hint, member, with};
-use vestibule_tests::{World, another, options, pin_in};
+use vestibule_tests::{World, another, code_in, options, pin_in};
 
 /// The same request, many times at once, each from an address of its own.
 async fn at_once(
@@ -632,6 +632,57 @@ async fn letters_asked_for_at_once_are_no_more_than_a_day_allows_and_one_pin_wor
     );
     let letters = world.letters().await;
     assert_eq!(letters.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_dead() {
+    for _ in 0..5 {
+        let world = World::new().await;
+        let desk = world.help_desk().await;
+        let (helen, _) = world.provider().await;
+        let (kim, first) = world.added_by(&helen, "Kim").await;
+        let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+        let id = list.text_at("/items/0/id").to_owned();
+        // An administrator twice, and the help desk, whose act is decided anew when it comes second.
+        let path = format!("/users/{id}/registration-code");
+        let by_desk = format!("/accounts/provider/{id}/registration-code");
+        let why = json!({ "reason": "The owner called" });
+        let (by_helen, by_desk) = join(
+            at_once(&helen, &path, vec![json!({}); 2]),
+            at_once(&desk.agent, &by_desk, [why]),
+        )
+        .await;
+        let answers = [by_helen, by_desk].concat();
+        let tally = tally(&answers);
+        let sent = tally.get("200").unwrap_or(&0) + tally.get("202").unwrap_or(&0);
+        let late = tally.get("changed-meanwhile").unwrap_or(&0);
+        assert!(sent >= 1 && sent + late == 3, "{tally:?}");
+        let all = invariants(&world).await;
+        assert_eq!(all.done("reissue_registration_code"), sent);
+
+        let mails = world.mails_to("kim@lakeside.example").await;
+        let codes = mails.iter().filter(|m| m.text.contains("RC")).map(code_in);
+        let mut codes: Vec<_> = codes.collect();
+        codes.sort();
+        codes.dedup();
+        assert!(
+            codes.len() > 1 && codes.contains(&first),
+            "{first}: {codes:?} {tally:?}"
+        );
+        // A password for each: the same redemption, sent again, would be answered as the first.
+        let mut worked = Vec::new();
+        for (i, code) in codes.into_iter().enumerate() {
+            let password = format!("Calm-Harbor-7{i}!");
+            let body = json!({ "user_name": kim, "registration_code": code, "password": password, "hint": hint() });
+            let on = world.on("provider");
+            let redeemed = on.post("/registration-codes/redemption", body).await;
+            if redeemed.unwrap().status == 200 {
+                worked.push(code);
+            }
+        }
+        assert!(worked.len() == 1 && worked[0] != first, "{worked:?}");
+        invariants(&world).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,118 +1,104 @@
 //! `GET /{portal}/audit-events.csv` and `.jsonl`: the audit trail of the caller's organisation, whole
 //! or in part, for other programs (UX-11).
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use futures::stream;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use vestibule_domain::audit::Action;
 use vestibule_http::csv::cell;
+use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::Query;
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
-use vestibule_store::{AuditCursor, Unavailable};
+use vestibule_store::AuditCursor;
 
 use crate::EntryAnswer;
-use crate::search::{Which, readable, subject};
+use crate::search::{SearchQuery, readable, subject};
 
 /// Downloads the audit trail of the caller's organisation as CSV (RFC 4180, UTF-8), the latest entry
-/// first. No cell begins a formula in a spreadsheet.
+/// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`. Only
+/// the first part has the header row. No cell begins a formula in a spreadsheet.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.csv", tag = "audit",
     operation_id = "download_audit_csv",
-    params(("portal" = String, Path, description = "The portal"), Which),
+    params(("portal" = String, Path, description = "The portal"), SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/csv", description = "The entries"),
+        (status = 200, body = String, content_type = "text/csv", description = "The entries", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn csv(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Query(which): Query<Which>,
+    Query(search): Query<SearchQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let form = Form {
-        media_type: "text/csv; charset=utf-8; header=present",
-        disposition: "attachment; filename=\"audit-events.csv\"",
+    let file = File {
+        media_type: "text/csv; charset=utf-8",
+        name: "audit-events.csv",
         head: HEAD,
-        line: csv_line,
+        at_a_time: AT_A_TIME,
     };
-    download(app, caller, which, form).await
+    download(app, caller, search, query, (file, csv_line)).await
 }
 
 /// Downloads the audit trail of the caller's organisation as JSON lines: an entry a line, the latest
-/// first.
+/// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.jsonl", tag = "audit",
     operation_id = "download_audit_json_lines",
-    params(("portal" = String, Path, description = "The portal"), Which),
+    params(("portal" = String, Path, description = "The portal"), SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = EntryAnswer, content_type = "application/jsonl", description = "The entries, each on a line of its own"),
+        (status = 200, body = EntryAnswer, content_type = "application/jsonl", description = "The entries, each on a line of its own", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn json_lines(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Query(which): Query<Which>,
+    Query(search): Query<SearchQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let form = Form {
+    let file = File {
         media_type: "application/jsonl",
-        disposition: "attachment; filename=\"audit-events.jsonl\"",
+        name: "audit-events.jsonl",
         head: "",
-        line: json_line,
+        at_a_time: AT_A_TIME,
     };
-    download(app, caller, which, form).await
+    download(app, caller, search, query, (file, json_line)).await
 }
 
-/// How a download is written.
-struct Form {
-    media_type: &'static str,
-    disposition: &'static str,
-    head: &'static str,
-    line: fn(&EntryAnswer) -> String,
-}
-
-/// How many entries are fetched at a time: the memory it takes doesn't grow with the trail.
+/// How many entries are read at a time.
 const AT_A_TIME: usize = 200;
 
-async fn download(app: App, caller: Caller, which: Which, form: Form) -> Result<Response, Problem> {
+async fn download(
+    app: App,
+    caller: Caller,
+    search: SearchQuery,
+    query: Option<String>,
+    (file, line): (File, fn(&EntryAnswer) -> String),
+) -> Result<Response, Problem> {
     let organisation = readable(&caller)?;
-    let filter = which.filter(organisation, &app, &caller.policy).await?;
+    let (given, limit) = (search.cursor.as_deref(), search.limit);
+    let wanted = Wanted::of(query, given, limit, AuditCursor::parse)?;
+    let filter = search.filter(organisation, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::DownloadAudit, subject(&filter))
         .await?;
-    let headers = [
-        (header::CONTENT_TYPE, form.media_type),
-        (header::CONTENT_DISPOSITION, form.disposition),
-    ];
-    let portal = caller.policy.portal.clone();
-    let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<AuditCursor>>| {
-        let (app, portal, filter) = (app.clone(), portal.clone(), filter.clone());
-        async move {
-            let Some(cursor) = cursor else {
-                return Ok(None);
-            };
-            let page = app
-                .store
-                .audit(&portal, &filter, cursor.as_ref(), AT_A_TIME)
-                .await?;
-            let entries = EntryAnswer::all_of(page.items, &portal, &app).await?;
-            let head = if cursor.is_none() { form.head } else { "" };
-            let text = entries
-                .iter()
-                .fold(head.to_owned(), |text, entry| text + &(form.line)(entry));
-            let next = page.next.and_then(|n| AuditCursor::parse(&n)).map(Some);
-            Ok::<_, Unavailable>(Some((text, next)))
-        }
-    });
-    Ok((headers, Body::from_stream(pages)).into_response())
+    let (app, portal, filter) = (&app, &caller.policy.portal, &filter);
+    file.part(wanted, |after, rows| async move {
+        let page = app
+            .store
+            .audit(portal, filter, after.as_ref(), rows)
+            .await?;
+        let entries = EntryAnswer::all_of(page.items, portal, app).await?;
+        Ok((entries.iter().map(line).collect(), page.next))
+    })
+    .await
 }
 
 const HEAD: &str = "id,at,action,outcome,reason,justification,actor,actor_id,actor_user_name,organisation_id,object,object_user_name,source,verified\r\n";

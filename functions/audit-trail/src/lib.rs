@@ -4,6 +4,7 @@
 mod activity;
 mod download;
 mod search;
+mod served;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub fn api() -> Api {
         .routes(routes!(download::csv))
         .routes(routes!(download::json_lines))
         .routes(routes!(activity::activity))
+        .routes(routes!(served::search))
 }
 
 /// Seals the trails of all portals up to the last whole hour. It may come late, twice or at once

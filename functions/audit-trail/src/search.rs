@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::UserName;
 use vestibule_http::answer::Listed;
@@ -38,10 +38,11 @@ pub(crate) struct SearchQuery {
     /// Not after this day.
     #[param(value_type = Option<String>)]
     to: Option<Date>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// How many entries a page has at most, 1 to 50; 50 if not given.
-    limit: Option<u8>,
+    /// `next_cursor` of the page before; of a download, as in the `Link` of the part before.
+    pub cursor: Option<String>,
+    /// How many entries there are at most: in a page 1 to 50, and 50 if not given; in a part of a
+    /// download 1 to 100000, and as many as fit if not given.
+    pub limit: Option<u32>,
 }
 
 /// Searches the audit trail of the caller's organisation, the latest entry first. A page may hold
@@ -64,32 +65,49 @@ pub(crate) async fn search(
     Query(query): Query<SearchQuery>,
 ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
     let organisation = readable(&caller)?;
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=50).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be 1 to 50"));
-    }
-    let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
-    let which = Which {
-        user_id: query.user_id,
-        user_name: query.user_name,
-        action: query.action,
-        outcome: query.outcome,
-        from: query.from,
-        to: query.to,
-    };
-    let filter = which.filter(organisation, &app, &caller.policy).await?;
+    let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
+    let filter = query.filter(organisation, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::SearchAudit, subject(&filter))
         .await?;
-    let portal = &caller.policy.portal;
-    let page = app
-        .store
-        .audit(portal, &filter, after.as_ref(), limit.into())
-        .await?;
-    Ok(Json(Listed {
-        items: EntryAnswer::all_of(page.items, portal, &app).await?,
-        next_cursor: page.next,
-    }))
+    wanted.of_trail(&caller.policy.portal, &filter, &app).await
+}
+
+/// Which page of what is found.
+pub(crate) struct WantedPage {
+    after: Option<AuditCursor>,
+    limit: usize,
+}
+
+impl WantedPage {
+    /// Reads where it begins and how many entries it has at most.
+    pub fn of(given: Option<&str>, limit: Option<u32>) -> Result<Self, Problem> {
+        let limit = limit.unwrap_or(50);
+        if !(1..=50).contains(&limit) {
+            return Err(Problem::invalid_field("limit", "must be 1 to 50"));
+        }
+        Ok(Self {
+            after: cursor(given, AuditCursor::parse)?,
+            limit: limit as usize,
+        })
+    }
+
+    /// The page, for who may see it.
+    pub async fn of_trail(
+        self,
+        portal: &PortalId,
+        filter: &AuditFilter,
+        app: &App,
+    ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+        let page = app
+            .store
+            .audit(portal, filter, self.after.as_ref(), self.limit)
+            .await?;
+        Ok(Json(Listed {
+            items: EntryAnswer::all_of(page.items, portal, app).await?,
+            next_cursor: page.next,
+        }))
+    }
 }
 
 /// The organisation whose trail the caller may read: their own, if their role allows it (BL-17).
@@ -106,45 +124,22 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
         AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
         AuditOf::User { user, .. } => Some(user.as_str()),
-        AuditOf::Organisation(_) => None,
+        AuditOf::Organisation(_) | AuditOf::Portal => None,
     }
-}
-
-/// Which entries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    /// Only what the user with this id did, or had done to them.
-    user_id: Option<String>,
-    /// The same for the user with this user name; removed users are found by their id only.
-    user_name: Option<String>,
-    /// Only this action, such as `sign_in`.
-    #[param(value_type = Option<String>)]
-    action: Option<Action>,
-    /// Only what was `done` or `refused`.
-    #[param(value_type = Option<String>)]
-    outcome: Option<Outcome>,
-    /// Not before this day (`YYYY-MM-DD`, in the portal's time zone).
-    #[param(value_type = Option<String>)]
-    from: Option<Date>,
-    /// Not after this day.
-    #[param(value_type = Option<String>)]
-    to: Option<Date>,
 }
 
 /// An id that no account has: of somebody who isn't there, the trail says nothing.
 const NOBODY: [u8; 16] = [0; 16];
 
-impl Which {
+impl SearchQuery {
     /// What is asked for, of one organisation.
     pub async fn filter(
-        self,
+        &self,
         organisation: OrganisationId,
         app: &App,
         policy: &Policy,
     ) -> Result<AuditFilter, Problem> {
-        let user = match (self.user_id, self.user_name) {
+        let user = match (&self.user_id, &self.user_name) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
                     "user_name",
@@ -152,7 +147,7 @@ impl Which {
                 ));
             }
             (Some(id), None) => Some(
-                AccountId::parse(&id)
+                AccountId::parse(id)
                     .map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?,
             ),
             (None, Some(name)) => {
@@ -168,10 +163,7 @@ impl Which {
             }
             (None, None) => None,
         };
-        if self.from.zip(self.to).is_some_and(|(from, to)| to < from) {
-            return Err(Problem::invalid_field("to", "must not be before from"));
-        }
-        let past = self.to.map(|to| to.checked_add(1.day()).unwrap_or(to));
+        let (from, until) = between(self.from, self.to, policy)?;
         Ok(AuditFilter {
             of: match user {
                 Some(user) => AuditOf::User {
@@ -182,10 +174,26 @@ impl Which {
             },
             action: self.action,
             outcome: self.outcome,
-            from: begin(self.from, Timestamp::UNIX_EPOCH, "from", policy)?,
-            until: begin(past, LATEST, "to", policy)?,
+            from,
+            until,
         })
     }
+}
+
+/// The moments between which the days from one to another lie, in the portal's time zone.
+pub(crate) fn between(
+    from: Option<Date>,
+    to: Option<Date>,
+    policy: &Policy,
+) -> Result<(Timestamp, Timestamp), Problem> {
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Problem::invalid_field("to", "must not be before from"));
+    }
+    let past = to.map(|to| to.checked_add(1.day()).unwrap_or(to));
+    Ok((
+        begin(from, Timestamp::UNIX_EPOCH, "from", policy)?,
+        begin(past, LATEST, "to", policy)?,
+    ))
 }
 
 /// Later than any entry, and of as many characters.

@@ -2,7 +2,6 @@
 //! changed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
@@ -89,21 +88,6 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// The policy of a portal that the caller's help desk serves.
-pub(crate) fn served<'a>(app: &'a App, caller: &Caller, portal: &str) -> Option<&'a Arc<Policy>> {
-    app.portals
-        .get(portal)
-        .filter(|policy| caller.policy.serves(policy))
-}
-
-/// An entry's origin on the account's portal.
-pub(crate) fn origin(caller: &Caller, policy: &Policy) -> Origin {
-    Origin {
-        portal: policy.portal.clone(),
-        ..caller.origin.clone()
-    }
-}
-
 /// Reads why the caller acts, and for which of the account's organisations.
 pub(crate) fn why(
     reason: &str,
@@ -160,14 +144,14 @@ impl<'a> Case<'a> {
     ) -> Result<Self, Problem> {
         allowed(caller, permission)?;
         let not_found = || Problem::not_found("account");
-        let policy: &Policy = served(app, caller, &path.portal).ok_or_else(not_found)?;
+        let policy: &Policy = caller.served(app, &path.portal).ok_or_else(not_found)?;
         let id = AccountId::parse(&path.id).map_err(|_| not_found())?;
         let account = app
             .store
             .account(&policy.portal, &id)
             .await?
             .ok_or_else(not_found)?;
-        let origin = origin(caller, policy);
+        let origin = caller.origin_on(policy);
         let counters = guesses::of_account(app, &account, policy, origin.at);
         let (limit, _) = guesses::limits(&policy.sign_in);
         let theirs = account

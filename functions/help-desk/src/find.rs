@@ -17,7 +17,7 @@ use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::{Email, UserName};
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
-use crate::case::{allowed, origin, served};
+use crate::case::allowed;
 use crate::masked_email;
 
 /// The most accounts of an answer.
@@ -88,7 +88,7 @@ pub(crate) async fn find(
 ) -> Result<Json<FoundAccounts>, Problem> {
     allowed(&caller, Permission::FindAccounts)?;
     let mut fields = Fields::default();
-    let policy = served(&app, &caller, &request.portal);
+    let policy = caller.served(&app, &request.portal);
     if policy.is_none() {
         fields.fault("portal", "must be a portal that this help desk serves");
     }
@@ -100,7 +100,7 @@ pub(crate) async fn find(
         account: &caller.account.id,
         reason: None,
     };
-    let origin = origin(&caller, policy);
+    let origin = caller.origin_on(policy);
     let mut rng = app.rng();
     let nothing = accounts.is_empty().then(|| AuditEvent {
         organisation: None,

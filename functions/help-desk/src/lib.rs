@@ -5,6 +5,7 @@
 mod case;
 mod detach_record;
 mod find;
+mod list_invitations;
 mod record_agreement;
 mod reinstate;
 mod reissue_code;
@@ -23,6 +24,8 @@ use utoipa_axum::routes;
 use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::text::Email;
+use vestibule_http::answer::EmailUndeliverable;
 use vestibule_http::{Api, answer};
 
 /// The routes of this function.
@@ -30,6 +33,7 @@ pub fn api() -> Api {
     Api::new()
         .routes(routes!(find::find))
         .routes(routes!(show::show))
+        .routes(routes!(list_invitations::list_invitations))
         .routes(routes!(reissue_pin::reissue_pin))
         .routes(routes!(reissue_code::reissue_code))
         .routes(routes!(resend_invitation::resend_invitation))
@@ -56,6 +60,9 @@ struct AccountAnswer {
     /// Its first character and its domain; absent once the account is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
+    /// That mails don't reach the address, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_undeliverable: Option<EmailUndeliverable>,
     /// Whether a new address waits to be confirmed.
     email_change_pending: bool,
     /// `active`, `disabled` or `deleted`.
@@ -199,6 +206,7 @@ impl AccountAnswer {
             first_name: account.name.first.to_string(),
             last_name: account.name.last.to_string(),
             email: masked_email(account),
+            email_undeliverable: account.email_undeliverable.map(Into::into),
             email_change_pending: account.pending_email.is_some(),
             status: account.status.as_str(),
             locked,
@@ -226,6 +234,10 @@ fn masked_email(account: &Account) -> Option<String> {
     if account.status == Status::Deleted {
         return None;
     }
-    let (local, domain) = account.email.as_str().rsplit_once('@')?;
+    masked(&account.email)
+}
+
+fn masked(email: &Email) -> Option<String> {
+    let (local, domain) = email.as_str().rsplit_once('@')?;
     Some(format!("{}…@{domain}", local.chars().next()?))
 }

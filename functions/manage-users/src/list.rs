@@ -1,14 +1,10 @@
 //! `GET /{portal}/users` and `GET /{portal}/users.csv`: the users of the caller's organisation (AG-09,
 //! BL-07, BL-17, BA-07 to BA-09).
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use futures::{TryFutureExt, future, stream};
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use futures::{TryFutureExt, future};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -18,9 +14,10 @@ use vestibule_domain::ids::OrganisationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::answer::Listed;
 use vestibule_http::csv::cell;
+use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
-use vestibule_store::{Unavailable, UserFilter, UserRow, UsersCursor};
+use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 use crate::UserAnswer;
 
@@ -123,77 +120,69 @@ fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganisationId, P
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Downloads the list of all users of the caller's organisation as CSV (RFC 4180, UTF-8). No cell
-/// begins a formula in a spreadsheet.
+/// Which part of the download.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DownloadQuery {
+    /// Where the part begins: as in the `Link` of the part before. Without it, the first part.
+    cursor: Option<String>,
+    /// How many users a part has at most, 1 to 100000; as many as fit if not given.
+    limit: Option<u32>,
+}
+
+/// Downloads the list of all users of the caller's organisation as CSV (RFC 4180, UTF-8), in parts of at
+/// most 3 MB: while there is another, the header `Link` names it as `next`. Only the first part has
+/// the header row, so that parts one behind the other are the list. No cell begins a formula in a
+/// spreadsheet.
 #[utoipa::path(
     get, path = "/{portal}/users.csv", tag = "users",
     operation_id = "download_users",
-    params(("portal" = String, Path, description = "The portal")),
+    params(("portal" = String, Path, description = "The portal"), DownloadQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = String, content_type = "text/csv", description = "Done; this is how it is now"),
+        (status = 200, body = String, content_type = "text/csv", description = "A part of the list", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn download(
     State(app): State<App>,
     Entitled(caller): Entitled,
+    Query(part): Query<DownloadQuery>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let organisation = allowed(&caller, Permission::DownloadUsers)?.clone();
+    let organisation = allowed(&caller, Permission::DownloadUsers)?;
     let sees_last = caller
         .policy
         .allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
+    let wanted = Wanted::of(
+        query,
+        part.cursor.as_deref(),
+        part.limit,
+        UsersCursor::parse,
+    )?;
     caller
         .record_reading(&app, Action::DownloadUsers, None)
         .await?;
-    let policy = Arc::clone(&caller.policy);
-    // One page at a time: the memory it takes doesn't grow with the organisation.
-    let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<UsersCursor>>| {
-        let (app, policy, organisation) = (app.clone(), Arc::clone(&policy), organisation.clone());
-        async move {
-            let Some(cursor) = cursor else {
-                return Ok(None);
-            };
-            let page = app
-                .store
-                .users(
-                    &policy.portal,
-                    &organisation,
-                    &UserFilter::default(),
-                    cursor.as_ref(),
-                    ROWS_AT_A_TIME,
-                )
-                .await?;
-            let head = if cursor.is_none() {
-                HEAD.to_owned()
-            } else {
-                String::new()
-            };
-            let text = page
-                .items
-                .iter()
-                .fold(head, |text, row| text + &line(row, sees_last, &policy));
-            Ok::<_, Unavailable>(Some((
-                text,
-                page.next.and_then(|n| UsersCursor::parse(&n)).map(Some),
-            )))
-        }
-    });
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            "text/csv; charset=utf-8; header=present",
-        ),
-        (
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"users.csv\"",
-        ),
-    ];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    let (store, policy, all) = (&app.store, &*caller.policy, &UserFilter::default());
+    FILE.part(wanted, |after, rows| async move {
+        let portal = &policy.portal;
+        let page = store
+            .users(portal, organisation, all, after.as_ref(), rows)
+            .await?;
+        let lines = page.items.iter().map(|row| line(row, sees_last, policy));
+        Ok((lines.collect(), page.next))
+    })
+    .await
 }
 
-const ROWS_AT_A_TIME: usize = 500;
+const FILE: File = File {
+    media_type: "text/csv; charset=utf-8",
+    name: "users.csv",
+    head: HEAD,
+    at_a_time: 500,
+};
 
 const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at\r\n";
 

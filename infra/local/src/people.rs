@@ -154,7 +154,7 @@ impl Maker<'_> {
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
         self.add(
             ("ruth.okafor", "Ruth Okafor", "Principal of Blue Heron Manufacturing"),
-            "List the people (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`), invite a backup (`POST /group/invitations`).",
+            "List the people (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`), invite staff (`POST /group/invitations`).",
         );
         let sam = self.invited(&administrator, "Sam", "sam.lind").await?;
         let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
@@ -164,6 +164,13 @@ impl Maker<'_> {
             ("sam.lind", "Sam Lind", "Staff of Blue Heron Manufacturing, approved"),
             "See what was assigned (`GET /group/entitlements`) and who administers (`GET /group/me`).",
         );
+        self.approved(
+            &administrator,
+            ("Alma", "alma@blueheron.example", "administrator"),
+            "Administrator of Blue Heron Manufacturing: the principal's backup",
+            "Invite staff (`POST /group/invitations`), and see who did what (`GET /group/audit-events`).",
+        )
+        .await?;
         self.invited(&administrator, "Nora", "nora.lind").await?;
         self.add(
             ("nora.lind", "Nora Lind", "Staff of Blue Heron Manufacturing, not approved yet"),
@@ -301,6 +308,26 @@ impl Maker<'_> {
         carla.password = None;
         carla.mail = Some(mail);
 
+        let email = "dora@lakeside.example";
+        let dora = json!({ "first_name": "Dora", "last_name": "Lind", "email": email, "role": "administrator" });
+        let answer = self.post(&administrator, "/users", dora).await?;
+        let user_name = answer.text_at("/user_name").to_owned();
+        let (_, code) = self.code_for(email).await?;
+        let redemption = json!({
+            "user_name": user_name, "registration_code": code, "password": PASSWORD,
+            "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
+        });
+        self.post(&self.client, "/registration-codes/redemption", redemption)
+            .await?;
+        self.add(
+            (
+                &user_name,
+                "Dora Lind",
+                "Administrator of Lakeside Family Medicine",
+            ),
+            "Send Carla's code again: `POST /provider/users/{id}/registration-code`.",
+        );
+
         let joan = registration(
             "facility",
             "PV30006",
@@ -330,13 +357,18 @@ impl Maker<'_> {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let user = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims", "eligibility"] });
         let answer = self.post(administrator, "/users", user).await?;
+        let (mail, code) = self.code_for(&email).await?;
+        Ok((answer.text_at("/user_name").to_owned(), mail, code))
+    }
+
+    /// The registration code that an address was sent, and the place of its mail.
+    async fn code_for(&self, email: &str) -> Result<(usize, String), StartError> {
         self.instance.settle().await?;
-        let mails = self.instance.inbox.to(&email);
+        let mails = self.instance.inbox.to(email);
         let found = mails
             .last()
             .and_then(|m| Some((m.at_index, post::registration_code(m)?.to_owned())));
-        let (mail, code) = found.ok_or_else(|| format!("no registration code reached {email}"))?;
-        Ok((answer.text_at("/user_name").to_owned(), mail, code))
+        Ok(found.ok_or_else(|| format!("no registration code reached {email}"))?)
     }
 
     async fn practices(&mut self) -> Result<(), StartError> {
@@ -403,8 +435,27 @@ impl Maker<'_> {
                 "Dana Whitfield",
                 "Managing agent, current agreement on file",
             ),
-            "Everything is open: `GET /agent/entitlements`.",
+            "Everything is open (`GET /agent/entitlements`); look up the agents under Dana (`GET /agent/agents`).",
         );
+        let dana = self.sign_in("dana.whitfield", PASSWORD).await?;
+        for (first, role, who, to_try) in [
+            (
+                "Vera",
+                "administrator",
+                "Administrator of Dana's agency",
+                "Invite staff (`POST /agent/invitations`), and see who did what (`GET /agent/audit-events`).",
+            ),
+            (
+                "Theo",
+                "user",
+                "Staff of Dana's agency",
+                "See what was assigned (`GET /agent/entitlements`) and who administers (`GET /agent/me`).",
+            ),
+        ] {
+            let email = format!("{}@whitfield.example", first.to_lowercase());
+            self.approved(&dana, (first, &email, role), who, to_try)
+                .await?;
+        }
         self.post(
             &self.client,
             "/registrations",
@@ -443,6 +494,25 @@ impl Maker<'_> {
             ("dana.whitfield", "Dana Whitfield", "Primary producer"),
             "Invite a sub-user (`POST /producer/invitations`), and see when each last signed in (`GET /producer/users`).",
         );
+        let dana = self.sign_in("dana.whitfield", PASSWORD).await?;
+        for (first, role, who, to_try) in [
+            (
+                "Ines",
+                "administrator",
+                "Delegated administrator, exempt from disabling",
+                "Disable Cole and reinstate him: `PUT /producer/users/{id}/status`.",
+            ),
+            (
+                "Cole",
+                "user",
+                "Sub-user, disabled after 180 idle days",
+                "See what was assigned (`GET /producer/entitlements`); let half a year pass with `cargo portal tick --days 181`.",
+            ),
+        ] {
+            let email = format!("{}@whitfield.example", first.to_lowercase());
+            self.approved(&dana, (first, &email, role), who, to_try)
+                .await?;
+        }
         Ok(())
     }
 
@@ -457,6 +527,25 @@ impl Maker<'_> {
             ("lena.fischer", "Lena Fischer", "Delegated administrator of Blue Heron Manufacturing"),
             "Invite somebody (`POST /employer/invitations`), and list the users (`GET /employer/users`).",
         );
+        let lena = self.sign_in("lena.fischer", PASSWORD).await?;
+        for (first, role, who, to_try) in [
+            (
+                "Mina",
+                "alternative_administrator",
+                "Alternative delegated administrator of Blue Heron Manufacturing",
+                "Search the users by last sign-in (`GET /employer/users?idle_since=…`), and download all: `GET /employer/users.csv`.",
+            ),
+            (
+                "Abel",
+                "user",
+                "User of Blue Heron Manufacturing",
+                "See what was assigned (`GET /employer/entitlements`); the list of users is refused.",
+            ),
+        ] {
+            let email = format!("{}@blueheron.example", first.to_lowercase());
+            self.approved(&lena, (first, &email, role), who, to_try)
+                .await?;
+        }
         Ok(())
     }
 
@@ -491,7 +580,7 @@ impl Maker<'_> {
                 "Rob",
                 "help_desk_reader",
                 "Reader of the help desk: the read-only tier",
-                "Look at an account (`GET /help-desk/accounts/{portal}/{id}`); every act is refused.",
+                "Look at an account (`GET /help-desk/accounts/{portal}/{id}`) and search a portal's trail (`GET /help-desk/accounts/{portal}/audit-events?from=…`); every act is refused.",
             ),
         ] {
             let email = format!("{}@harborlight.example", first.to_lowercase());
@@ -501,6 +590,25 @@ impl Maker<'_> {
             self.join(&supervisor, invitation, &user_name).await?;
             self.add((&user_name, &format!("{first} Moss"), who), to_try);
         }
+        Ok(())
+    }
+
+    /// Invites somebody of a role, who registers and is approved: a sample person.
+    async fn approved(
+        &mut self,
+        administrator: &Client,
+        (first, email, role): (&str, &str, &str),
+        who: &str,
+        to_try: &str,
+    ) -> Result<(), StartError> {
+        let invitation =
+            json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
+        let user_name = format!("{}.lind", first.to_lowercase());
+        let id = self.join(administrator, invitation, &user_name).await?;
+        let path = format!("/users/{id}/approval");
+        let approval = json!({ "services": ["enrollment"] });
+        self.post(administrator, &path, approval).await?;
+        self.add((&user_name, &format!("{first} Lind"), who), to_try);
         Ok(())
     }
 

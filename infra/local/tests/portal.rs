@@ -1,6 +1,7 @@
 //! `cargo portal`, as somebody uses it: the binary, its pages, its errors.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::TcpListener;
@@ -190,7 +191,17 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "{told}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    for journey in ["Group: ", "Member: ", "Provider: ", "Practice: ", "Agent: "] {
+    for journey in [
+        "Group: ",
+        "Member: ",
+        "Provider: ",
+        "Practice: ",
+        "Help desk: ",
+        "Agent: ",
+        "Organisations: ",
+        "Bulk: ",
+        "Audit: ",
+    ] {
         assert!(told.lines().any(|l| l.starts_with(journey)), "{journey}");
     }
     for part in [
@@ -201,6 +212,11 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "Complete your registration on Harborlight for Providers",
         "urn:vestibule:problem:not-open",
         "1 record saved, 1 account changed",
+        "POST /practice/me/organisations",
+        "\"next_step\": \"choose_organisation\"",
+        "not-an-address,Una,Reed,user,",
+        "mina.ortiz,Mina,Ortiz,",
+        "nothing is altered, missing or added.",
         "All as promised.",
     ] {
         assert!(told.contains(part), "{part}");
@@ -442,6 +458,44 @@ async fn pages_show_what_runs_here() {
         policy.contains("default-src 'none'") && policy.contains("script-src 'self'"),
         "{policy}"
     );
+
+    // There is somebody to sign in as for every role of every portal.
+    let mut there = BTreeSet::new();
+    let people = fs::read_to_string(data.path().join("people.json")).unwrap();
+    let people: Value = serde_json::from_str(&people).unwrap();
+    for person in people["people"].as_array().unwrap() {
+        let said = |name: &str| person[name].as_str().unwrap_or_default();
+        let (portal, user_name) = (said("portal"), said("user_name"));
+        assert!(home.contains(user_name), "{user_name} is on the page");
+        if said("password") != PASSWORD {
+            continue;
+        }
+        let token = running.sign_in(portal, user_name).await;
+        let request = reqwest::Client::new().get(running.at(&format!("/{portal}/me")));
+        let me = request.bearer_auth(token).send().await.unwrap();
+        let me: Value = serde_json::from_str(&me.text().await.unwrap()).unwrap();
+        let organisations = me["organisations"].as_array().unwrap().iter();
+        let roles: Vec<_> = organisations
+            .map(|o| o["role"].as_str().unwrap().to_owned())
+            .collect();
+        // Members belong to no organisation.
+        let roles = if roles.is_empty() {
+            vec!["member".to_owned()]
+        } else {
+            roles
+        };
+        there.extend(roles.iter().map(|role| format!("{portal} {role}")));
+    }
+    let mut wanted = BTreeSet::new();
+    for file in fs::read_dir(POLICIES).unwrap().map(|f| f.unwrap().path()) {
+        let portal = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let policy = fs::read_to_string(&file).unwrap();
+        let roles = policy.lines().filter_map(|l| l.strip_prefix("[roles."));
+        let roles = roles.map(|role| role.split(']').next().unwrap());
+        wanted.extend(roles.map(|role| format!("{portal} {role}")));
+    }
+    wanted.remove("practice user"); // Toni, who has to choose a password first
+    assert_eq!(there, wanted);
 }
 
 #[tokio::test]

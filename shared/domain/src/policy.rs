@@ -303,12 +303,17 @@ pub enum Permission {
     FindAccounts,
     /// Act on them (UX-12).
     ActOnAccounts,
+    /// Search the audit trails of the portals that a help desk serves (UX-11).
+    SearchAudit,
 }
 
 impl Permission {
     /// Whether it reaches accounts of other portals.
     const fn is_help_desk(self) -> bool {
-        matches!(self, Self::FindAccounts | Self::ActOnAccounts)
+        matches!(
+            self,
+            Self::FindAccounts | Self::ActOnAccounts | Self::SearchAudit
+        )
     }
 
     /// Whether who has it can change nobody's rights, so that it goes with a tier of the help desk.
@@ -1359,7 +1364,7 @@ impl Policy {
             if !role.is_help_desk() && policy.may.iter().any(|p| p.is_help_desk()) {
                 return no(
                     ".may",
-                    "find_accounts and act_on_accounts are for help_desk_reader and help_desk_agent",
+                    "find_accounts, act_on_accounts and search_audit are for help_desk_reader and help_desk_agent",
                 );
             }
             if role.is_help_desk() && !policy.may.iter().all(|p| p.raises_nobody()) {

@@ -1027,7 +1027,7 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
         let error = parse(HELP_DESK, &text.replace(old, new)).expect_err(new);
         format!("{}: {}", error.field, error.reason)
     };
-    let reader = "may = [\"find_accounts\"]";
+    let reader = "may = [\"find_accounts\", \"search_audit\"]";
     for (old, new, expected) in [
         (
             reader,
@@ -1047,7 +1047,7 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
         (
             "    \"see_audit\",\n",
             "    \"see_audit\",\n    \"act_on_accounts\",\n",
-            "roles.principal.may: find_accounts and act_on_accounts are for help_desk_reader and help_desk_agent",
+            "roles.principal.may: find_accounts, act_on_accounts and search_audit are for help_desk_reader and help_desk_agent",
         ),
         (
             "[serves]\n",

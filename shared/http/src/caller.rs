@@ -71,6 +71,20 @@ impl Caller {
         Ok(app.store.record(&event).await?)
     }
 
+    /// The policy of a portal that the caller's help desk serves (UX-12).
+    pub fn served<'a>(&self, app: &'a App, portal: &str) -> Option<&'a Arc<Policy>> {
+        let policy = app.portals.get(portal);
+        policy.filter(|policy| self.policy.serves(policy))
+    }
+
+    /// The origin of what the help desk does on a portal that it serves.
+    pub fn origin_on(&self, served: &Policy) -> Origin {
+        Origin {
+            portal: served.portal.clone(),
+            ..self.origin.clone()
+        }
+    }
+
     /// An entry about something that the caller does.
     pub fn audit(&self, action: Action, app: &App) -> AuditEvent {
         let actor = Actor::Account(self.account.id.clone());

@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod csv;
 pub mod fields;
 pub mod guesses;
+pub mod parts;
 pub mod portals;
 pub mod problem;
 pub mod proof;

@@ -59,6 +59,25 @@ impl FromRequestParts<App> for Id {
     }
 }
 
+/// The portal of the accounts that the path names, for a help desk that serves it.
+#[derive(Debug, Clone)]
+pub struct AccountPortal(pub String);
+
+impl FromRequestParts<App> for AccountPortal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("portal"))?;
+        let portal = params
+            .iter()
+            .find(|(k, _)| *k == "account_portal")
+            .map(|(_, v)| Self(v.to_owned()));
+        portal.ok_or_else(|| Problem::not_found("portal"))
+    }
+}
+
 /// The query of a request, read strictly.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);

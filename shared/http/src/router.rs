@@ -85,5 +85,9 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             Method::DELETE,
         ])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .expose_headers([header::LOCATION, HeaderName::from_static("retry-after")])
+        .expose_headers([
+            header::LINK,
+            header::LOCATION,
+            HeaderName::from_static("retry-after"),
+        ])
 }

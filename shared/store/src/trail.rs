@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aws_sdk_dynamodb::types::AttributeValue;
 use data_encoding::BASE64URL_NOPAD;
 use futures::future;
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome, kept_until};
 use vestibule_domain::ids::{AccountId, AuditId, OrganisationId, PortalId};
 use vestibule_domain::record::Mac;
@@ -26,7 +28,16 @@ const MAC: &str = "mac";
 
 /// The partition of a portal's day (UTC).
 pub(crate) fn partition(portal: &PortalId, at: Timestamp, shard: u8) -> String {
-    format!("{portal}#{}#{shard:x}", at.strftime("%Y-%m-%d"))
+    of_day(portal, day(at), shard)
+}
+
+fn of_day(portal: &PortalId, day: Date, shard: u8) -> String {
+    format!("{portal}#{day}#{shard:x}")
+}
+
+/// The day of a moment (UTC).
+fn day(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
 }
 
 /// A moment as sort keys begin: of one length, so that texts are in the order of time.
@@ -158,6 +169,8 @@ pub struct AuditFilter {
 /// Whose entries are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditOf {
+    /// All of the portal: read day by day, so between moments that are not far apart.
+    Portal,
     /// All that was done for an organisation.
     Organisation(OrganisationId),
     /// What a user did, or had done to them, for one organisation, or for any.
@@ -175,29 +188,45 @@ impl AuditFilter {
         let organisation = match &self.of {
             AuditOf::Organisation(organisation) => Some(organisation),
             AuditOf::User { organisation, .. } => organisation.as_ref(),
+            AuditOf::Portal => None,
         };
         organisation.is_none_or(|o| event.organisation.as_ref() == Some(o))
             && self.action.is_none_or(|a| a == event.action)
             && self.outcome.is_none_or(|o| o == event.outcome)
     }
 
-    /// The index partitions that hold all of them, and little else.
-    fn partitions(&self, portal: &PortalId) -> Vec<Partition> {
+    /// The partitions that hold all of them, of a day where they are the portal's, and little else.
+    fn partitions(&self, portal: &PortalId, day: Date) -> Vec<Partition> {
         let [by_organisation, by_action, by_actor, by_object] = AUDIT_INDEXES;
         match (&self.of, self.action) {
+            (AuditOf::Portal, _) => (0..SHARDS)
+                .map(|shard| Partition::new(None, "pk", of_day(portal, day, shard)))
+                .collect(),
             (AuditOf::Organisation(organisation), None) => {
-                vec![Partition::new(by_organisation, of(portal, organisation))]
+                vec![Partition::of(by_organisation, of(portal, organisation))]
             }
             (AuditOf::Organisation(organisation), Some(action)) => {
-                vec![Partition::new(
+                vec![Partition::of(
                     by_action,
                     of_action(portal, organisation, action),
                 )]
             }
             (AuditOf::User { user, .. }, _) => [by_actor, by_object]
-                .map(|index| Partition::new(index, of(portal, user)))
+                .map(|index| Partition::of(index, of(portal, user)))
                 .into(),
         }
+    }
+
+    /// How many entries to read at a time in each of so many partitions for so many that are wanted.
+    fn at_a_time(&self, partitions: usize, wanted: usize) -> i32 {
+        let spread = partitions > 2 && self.action.is_none() && self.outcome.is_none();
+        // Spread evenly, each has its share of what is wanted, and few have more than four times that.
+        let each = if spread {
+            wanted.div_ceil(partitions) * 4
+        } else {
+            wanted
+        };
+        i32::try_from(each + 2).unwrap_or(i32::MAX)
     }
 }
 
@@ -216,15 +245,34 @@ impl AuditCursor {
         let at_is_one = moment(at.parse().ok()?) == at;
         (at_is_one && AuditId::parse(id).is_ok()).then_some(Self(sk))
     }
+
+    /// Behind everything of a day: where the one before is read next.
+    fn end_of(day: Date) -> Self {
+        Self(format!("{day}T23:59:59.999Z#7{}", "z".repeat(25)))
+    }
+
+    /// As the `next` of a page.
+    fn encode(&self) -> String {
+        BASE64URL_NOPAD.encode(self.0.as_bytes())
+    }
+
+    /// The moment that it names.
+    fn at(&self) -> Option<Timestamp> {
+        self.0.split_once('#')?.0.parse().ok()
+    }
 }
 
 /// How many entries a page looks at, whatever of them it shows. A search for something rare so
 /// takes more pages, perhaps empty ones, and never a long time for one.
 const LOOKED_AT: usize = 1000;
 
+/// Through how many days of a portal a page looks; each costs a query a shard, whatever is there.
+const MOST_DAYS: usize = 7;
+
 /// One of the partitions in which a search reads on, the latest first.
 struct Partition {
-    index: &'static str,
+    /// None: the table itself.
+    index: Option<&'static str>,
     attribute: &'static str,
     value: String,
     read: VecDeque<(String, AuditEntry)>,
@@ -234,7 +282,11 @@ struct Partition {
 }
 
 impl Partition {
-    fn new((index, attribute): (&'static str, &'static str), value: String) -> Self {
+    fn of((index, attribute): (&'static str, &'static str), value: String) -> Self {
+        Self::new(Some(index), attribute, value)
+    }
+
+    fn new(index: Option<&'static str>, attribute: &'static str, value: String) -> Self {
         Self {
             index,
             attribute,
@@ -263,7 +315,7 @@ impl Partition {
                 .db
                 .query()
                 .table_name(&store.tables.audit)
-                .index_name(self.index)
+                .set_index_name(self.index.map(str::to_owned))
                 .key_condition_expression("#of = :of AND sk BETWEEN :from AND :until")
                 .expression_attribute_names("#of", self.attribute)
                 .expression_attribute_values(":of", AttributeValue::S(self.value.clone()))
@@ -323,8 +375,9 @@ impl Store {
     }
 
     /// A page of the trail, the latest first. It costs in proportion to the entries of the
-    /// organisation's action, the organisation or the user, whichever is asked for, and looks at
-    /// no more than a thousand: it may hold fewer than `limit`, though there are more.
+    /// organisation's action, the organisation or the user, whichever is asked for, or of the days of
+    /// a portal, and looks at no more than a thousand, and no more than a week: it may hold fewer than
+    /// `limit`, though there are more.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -335,15 +388,65 @@ impl Store {
         cursor: Option<&AuditCursor>,
         limit: usize,
     ) -> Result<Page<AuditEntry>, Unavailable> {
-        let mut partitions = filter.partitions(portal);
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        let mut looked_at = 0;
+        let last = filter.until - SignedDuration::from_millis(1);
+        let mut today = day(cursor
+            .and_then(AuditCursor::at)
+            .map_or(last, |at| at.min(last)));
+        let mut below = cursor.cloned();
+        for _ in 0..MOST_DAYS {
+            let wanted = limit - page.items.len();
+            let partitions = filter.partitions(portal, today);
+            let stopped = self
+                .merge(
+                    partitions,
+                    filter,
+                    below.as_ref(),
+                    wanted,
+                    (&mut page.items, &mut looked_at),
+                )
+                .await?;
+            if stopped.is_some() || filter.of != AuditOf::Portal {
+                page.next = stopped.map(|c| c.encode());
+                return Ok(page);
+            }
+            let Some(before) = today.yesterday().ok().filter(|d| *d >= day(filter.from)) else {
+                page.next = None;
+                return Ok(page);
+            };
+            today = before;
+            let end = AuditCursor::end_of(today);
+            page.next = Some(end.encode());
+            if page.items.len() == limit || looked_at == LOOKED_AT {
+                return Ok(page);
+            }
+            below = Some(end);
+        }
+        Ok(page)
+    }
+
+    /// Adds the entries of partitions that lie beside each other, the latest first, until there are as
+    /// many as are wanted or enough has been looked at. Returns where to go on, if there is more.
+    async fn merge(
+        &self,
+        mut partitions: Vec<Partition>,
+        filter: &AuditFilter,
+        below: Option<&AuditCursor>,
+        wanted: usize,
+        (items, looked_at): (&mut Vec<AuditEntry>, &mut usize),
+    ) -> Result<Option<AuditCursor>, Unavailable> {
         for partition in &mut partitions {
-            partition.below = cursor.map(|c| c.0.clone());
+            partition.below = below.map(|c| c.0.clone());
         }
         let (from, until) = (moment(filter.from), moment(filter.until));
-        let at_a_time = i32::try_from(limit + 2).unwrap_or(i32::MAX);
-        let mut items = Vec::new();
+        let at_a_time = filter.at_a_time(partitions.len(), wanted);
+        let full = items.len() + wanted;
         let mut last = None;
-        for looked_at in 0.. {
+        loop {
             future::try_join_all(
                 partitions
                     .iter_mut()
@@ -356,18 +459,17 @@ impl Store {
                 .max_by(|a, b| a.read[0].0.cmp(&b.read[0].0))
                 .and_then(|p| p.read.pop_front());
             let Some((sk, entry)) = next else {
-                return Ok(Page { items, next: None });
+                return Ok(None);
             };
-            if items.len() == limit || looked_at == LOOKED_AT {
-                let next = last.map(|sk: String| BASE64URL_NOPAD.encode(sk.as_bytes()));
-                return Ok(Page { items, next });
+            if items.len() == full || *looked_at == LOOKED_AT {
+                return Ok(last.map(AuditCursor));
             }
             if last.as_ref() != Some(&sk) && filter.holds_for(&entry.event) {
                 items.push(entry);
             }
             last = Some(sk);
+            *looked_at += 1;
         }
-        Ok(Page { items, next: None })
     }
 
     /// The user names of the accounts that are named in these entries, removed accounts included.

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
 
 use super::tell::{Call, Teller};
-use crate::StartError;
 use crate::client::Client;
 use crate::first_staff::{self, FirstStaff};
 use crate::people::PASSWORD;
 use crate::sample_records;
+use crate::{StartError, audit as trail};
 
 type Told = Result<(), StartError>;
 
@@ -23,6 +23,13 @@ fn get<'a>(client: &'a Client, portal: &'static str, path: &'a str) -> Call<'a> 
         method: Method::GET,
         path,
         body: None,
+    }
+}
+
+fn put<'a>(client: &'a Client, portal: &'static str, path: &'a str, body: Value) -> Call<'a> {
+    Call {
+        method: Method::PUT,
+        ..post(client, portal, path, body)
     }
 }
 
@@ -521,5 +528,174 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("At the next request, in the session that is open, everything is open")?;
     tell.call(get(&luis, AGENT, "/entitlements"), 200).await?;
+    Ok(())
+}
+
+pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const PRACTICE: &str = "practice";
+    const PROVIDER: &str = "provider";
+    let visitor = tell.on(PRACTICE);
+    let terms = json!({ "office_manager_terms": "2026-10" });
+    let lakeside = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
+    let weiss = json!({ "provider_id": "PV30007", "tax_id": "009012345" });
+
+    tell.step("Pat manages the office of several providers, and registers once, with one provider's letter")?;
+    let pat = json!({
+        "way": "office_manager", "proof": lakeside, "accepts": terms,
+        "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
+        "user_name": "pat.novak", "password": PASSWORD,
+    });
+    tell.call(post(&visitor, PRACTICE, "/registrations", pat), 201)
+        .await?;
+    let pat = tell.sign_in(PRACTICE, "pat.novak", PASSWORD, "").await?;
+
+    tell.step(
+        "With another provider's letter Pat attaches that one too: no new name, no new password",
+    )?;
+    let further = json!({ "way": "office_manager", "proof": weiss, "accepts": terms });
+    tell.call(post(&pat, PRACTICE, "/me/organisations", further), 201)
+        .await?;
+    let answer = tell.call(get(&pat, PRACTICE, "/me"), 200).await?;
+    let second = answer.text_at("/organisations/1/id").to_owned();
+    tell.says(&answer, "Lakeside Family Medicine")?;
+
+    tell.step("From now on Pat says at sign-in for whom the work is, and changes without signing in again")?;
+    let pat = tell
+        .sign_in(PRACTICE, "pat.novak", PASSWORD, "choose_organisation")
+        .await?;
+    tell.call(get(&pat, PRACTICE, "/users"), 403).await?;
+    let first = answer.text_at("/organisations/0/id").to_owned();
+    for id in [first, second] {
+        let choice = json!({ "organisation_id": id });
+        let path = "/sessions/current/organisation";
+        tell.call(put(&pat, PRACTICE, path, choice), 200).await?;
+        tell.call(get(&pat, PRACTICE, "/users"), 200).await?;
+    }
+
+    tell.step("On the provider portal each organisation has its own PIN letter. Hannah registers her practice, and enters its PIN")?;
+    let visitor = tell.on(PROVIDER);
+    let address = json!({ "lines": ["4 Elm Court"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" });
+    let hannah = json!({
+        "way": "practice", "proof": { "provider_id": "PV30007", "tax_id": "009012345" },
+        "first_name": "Hannah", "last_name": "Weiss", "email": "hannah@weiss.example", "password": PASSWORD,
+        "hint": { "question": "What was my first car?", "answer": "A green Beetle" }, "postal_address": address,
+    });
+    let answer = tell
+        .call(post(&visitor, PROVIDER, "/registrations", hannah), 201)
+        .await?;
+    let user_name = answer.text_at("/user_name").to_owned();
+    let pin = tell.pin()?;
+    let hannah = tell
+        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .await?;
+    let entered = json!({ "pin": pin });
+    tell.call(post(&hannah, PROVIDER, "/pin/activation", entered), 200)
+        .await?;
+
+    tell.step("She registers Riverbend Dental too, with the login she has; its letter is on the way, and her own practice stays open")?;
+    let further = json!({
+        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
+        "may_sign": true, "postal_address": address,
+    });
+    let answer = tell
+        .call(post(&hannah, PROVIDER, "/me/organisations", further), 201)
+        .await?;
+    tell.expect(&answer, "/next_step", "enter_pin")?;
+    tell.call(get(&hannah, PROVIDER, "/entitlements"), 200)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const EMPLOYER: &str = "employer";
+    let visitor = tell.on(EMPLOYER);
+
+    tell.step(
+        "Lena, the delegated administrator of Blue Heron Manufacturing, has a list of people",
+    )?;
+    let lena = json!({
+        "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
+        "user_name": "lena.fischer", "password": PASSWORD,
+    });
+    tell.call(post(&visitor, EMPLOYER, "/registrations", lena), 201)
+        .await?;
+    let lena = tell.sign_in(EMPLOYER, "lena.fischer", PASSWORD, "").await?;
+
+    tell.step("She sends it as a CSV file. Each row is answered by itself; nothing is sent for the wrong one, and the right ones are not lost")?;
+    let upload = (&lena, EMPLOYER, "/invitations.csv");
+    let file = "email,first_name,last_name,role,ends_on\n\
+        mina@blueheron.example,Mina,Ortiz,alternative_administrator,\n\
+        abel@blueheron.example,Abel,Stone,user,2099-12-31\n\
+        not-an-address,Una,Reed,user,\n";
+    let answer = tell.file(upload, file).await?;
+    tell.expect(&answer, "/rows/0/status", "done")?;
+    tell.expect(&answer, "/rows/2/status", "refused")?;
+
+    tell.step("She mends the row and sends the whole file again: nobody is invited twice")?;
+    let mended = file.replace("not-an-address", "una@blueheron.example");
+    let answer = tell.file(upload, &mended).await?;
+    tell.expect(&answer, "/rows/0/status", "already")?;
+    tell.expect(&answer, "/rows/2/status", "done")?;
+
+    tell.step("Mina registers through her link")?;
+    let token = tell.token_for("mina@blueheron.example")?;
+    let mina = json!({
+        "token": token, "first_name": "Mina", "last_name": "Ortiz", "email": "mina@blueheron.example",
+        "user_name": "mina.ortiz", "password": PASSWORD,
+    });
+    tell.call(post(&visitor, EMPLOYER, "/invitations/accept", mina), 201)
+        .await?;
+
+    tell.step("Lena downloads the list of all users, last sign-in included")?;
+    let answer = tell.call(get(&lena, EMPLOYER, "/users.csv"), 200).await?;
+    tell.says(&answer, "mina.ortiz,Mina,Ortiz,")
+}
+
+pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+    const GROUP: &str = "group";
+    let visitor = tell.on(GROUP);
+
+    tell.step("Chandra registers Cedar & Pine Bakery, and looks at its users")?;
+    let chandra = json!({
+        "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
+        "first_name": "Chandra", "last_name": "Rao", "email": "chandra@cedarandpine.example",
+        "user_name": "chandra.rao", "password": PASSWORD, "may_sign": true,
+    });
+    tell.call(post(&visitor, GROUP, "/registrations", chandra), 201)
+        .await?;
+    let chandra = tell.sign_in(GROUP, "chandra.rao", PASSWORD, "").await?;
+    tell.call(get(&chandra, GROUP, "/users"), 200).await?;
+
+    tell.step("Somebody tries her user name with a wrong password")?;
+    let guess = json!({ "user_name": "chandra.rao", "password": "Wrong-River-58!" });
+    let stranger = visitor.from_source("203.0.113.5");
+    tell.call(post(&stranger, GROUP, "/sessions", guess), 401)
+        .await?;
+
+    tell.step("The audit trail tells both: who, what, when, from where, and how it ended")?;
+    let path = "/audit-events?outcome=refused";
+    let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
+    tell.expect(&answer, "/items/0/source", "203.0.113.5")?;
+    let path = "/audit-events?action=list_users";
+    let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
+    tell.expect(&answer, "/items/0/actor_user_name", "chandra.rao")?;
+
+    tell.step("Searching is on it too; for other programs it comes as CSV and JSON lines")?;
+    let path = "/audit-events.csv?action=search_audit";
+    let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
+    tell.says(&answer, "search_audit,done")?;
+
+    tell.step("Two hours later a job has sealed these hours, and `cargo portal audit verify` proves that no entry is altered, missing or added")?;
+    let app = &tell.instance.app;
+    app.clock.advance(SignedDuration::from_hours(2));
+    tell.instance.seal_audit_trail().await?;
+    let wanted = trail::Wanted {
+        portal: Some(GROUP.to_owned()),
+        ..trail::Wanted::default()
+    };
+    let mut proof = Vec::new();
+    trail::verify(app, &wanted, &mut proof).await?;
+    tell.lines(&String::from_utf8_lossy(&proof))?;
     Ok(())
 }

@@ -30,6 +30,12 @@ pub enum Journey {
     HelpDesk,
     /// One agent whose agreement is on file, and one whose agreement arrives with the feed.
     Agent,
+    /// One login for several organisations: a provider's, and an office manager's.
+    Organisations,
+    /// A file of people, with a wrong row, is invited; the list of users is downloaded.
+    Bulk,
+    /// Who looked at what, and the proof that no entry was altered.
+    Audit,
 }
 
 impl Journey {
@@ -43,6 +49,9 @@ impl Journey {
             }
             Self::HelpDesk => "Help desk: a lost PIN letter is posted anew",
             Self::Agent => "Agent: with the current agreement, and without",
+            Self::Organisations => "Organisations: one login, several of them",
+            Self::Bulk => "Bulk: a file of people to invite, a file of users to download",
+            Self::Audit => "Audit: who looked at whom, and the proof that nothing was altered",
         }
     }
 }
@@ -106,6 +115,9 @@ pub async fn run(
             Journey::Practice => journeys::practice(&mut teller).await?,
             Journey::HelpDesk => journeys::help_desk(&mut teller).await?,
             Journey::Agent => journeys::agent(&mut teller).await?,
+            Journey::Organisations => journeys::organisations(&mut teller).await?,
+            Journey::Bulk => journeys::bulk(&mut teller).await?,
+            Journey::Audit => journeys::audit(&mut teller).await?,
         }
     }
     teller.closing(journeys.len())?;

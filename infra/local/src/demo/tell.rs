@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::Differs;
-use crate::client::{Answer, Client};
+use crate::client::{self, Answer, Client};
 use crate::instance::PrintedLetter;
 use crate::standins::ses::ReceivedMail;
 use crate::{Instance, StartError, post};
@@ -128,11 +128,43 @@ impl<'a, W: Write> Teller<'a, W> {
             self.json(body)?;
         }
         let answer = client.send(method, path, body.as_ref()).await?;
+        self.answered(what, answer, expected).await
+    }
+
+    /// The same with a CSV file as the body.
+    pub async fn file(
+        &mut self,
+        (client, portal, path): (&Client, &'static str, &str),
+        file: &str,
+    ) -> Result<Answer, StartError> {
+        let what = format!("POST /{portal}{path}");
+        writeln!(self.out, "   {STEP}{what}{STEP:#}")?;
+        self.lines(file)?;
+        let request = client.request(Method::POST, path);
+        let request = request.header("content-type", "text/csv");
+        let answer = client::answer(request.body(file.to_owned())).await?;
+        self.answered(what, answer, 200).await
+    }
+
+    /// Tells lines of a text.
+    pub fn lines(&mut self, text: &str) -> io::Result<()> {
+        for line in text.lines() {
+            writeln!(self.out, "     {QUIET}{line}{QUIET:#}")?;
+        }
+        Ok(())
+    }
+
+    async fn answered(
+        &mut self,
+        what: String,
+        answer: Answer,
+        expected: u16,
+    ) -> Result<Answer, StartError> {
         let status = StatusCode::from_u16(answer.status)?;
         let style = if status.is_success() { GOOD } else { REFUSED };
         writeln!(self.out, "   {style}→ {status}{style:#}")?;
         match &answer.body {
-            Value::Null => {}
+            Value::Null => self.lines(&answer.text)?,
             body => self.json(body)?,
         }
         if answer.status != expected {

@@ -1,0 +1,134 @@
+//! `GET /{portal}/accounts/{account_portal}/audit-events`: the plan's help desk searches the audit trail of
+//! a portal that it serves (EX-02, UX-11).
+//!
+//! Users are named by their ids: what identifies a person is in no log of addresses.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
+use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_http::answer::Listed;
+use vestibule_http::request::{AccountPortal, Query};
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::{AuditFilter, AuditOf};
+
+use crate::EntryAnswer;
+use crate::search::{WantedPage, between, subject};
+
+/// Which entries of the portal, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ServedQuery {
+    /// Only what the user with this id did, or had done to them.
+    user_id: Option<String>,
+    /// Only what was done for the organisation with this id.
+    organisation_id: Option<String>,
+    /// Only this action, such as `sign_in`.
+    #[param(value_type = Option<String>)]
+    action: Option<Action>,
+    /// Only what was `done` or `refused`.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
+    /// Not before this day (`YYYY-MM-DD`, in the time zone of the portal that is searched). Has to be
+    /// given where neither a user nor an organisation is.
+    #[param(value_type = Option<String>)]
+    from: Option<Date>,
+    /// Not after this day.
+    #[param(value_type = Option<String>)]
+    to: Option<Date>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many entries a page has at most, 1 to 50; 50 if not given.
+    limit: Option<u32>,
+}
+
+/// Searches the audit trail of a portal that the help desk serves, whosever entries they are, the latest
+/// first. A page may hold fewer entries than `limit`, even none, though there are more: `next_cursor`
+/// tells. The search is on that portal's trail itself, where the user and the organisation that were
+/// searched for find it.
+#[utoipa::path(
+    get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
+    operation_id = "search_audit_of_portal",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The portal that is searched"), ServedQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<EntryAnswer>, description = "A page of entries"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`: this help desk serves no such portal", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `from` is needed, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn search(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    AccountPortal(portal): AccountPortal,
+    Query(query): Query<ServedQuery>,
+) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+    caller
+        .acting()?
+        .allowed(Permission::SearchAudit, &caller.policy)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+    let policy = caller
+        .served(&app, &portal)
+        .ok_or_else(|| Problem::not_found("portal"))?;
+    let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
+    let (filter, organisation) = query.filter(policy, caller.origin.at)?;
+    let staff = Actor::HelpDesk(caller.account.id.clone());
+    let mut reading = AuditEvent::done(
+        &caller.origin_on(policy),
+        staff,
+        Action::SearchAudit,
+        &mut app.rng(),
+    )
+    .for_organisation(organisation.as_ref());
+    reading.object = subject(&filter).map(str::to_owned);
+    // Before anything is shown.
+    app.store.record(&reading).await?;
+    wanted.of_trail(&policy.portal, &filter, &app).await
+}
+
+impl ServedQuery {
+    /// What is asked for, and of which organisation.
+    fn filter(
+        self,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(AuditFilter, Option<OrganisationId>), Problem> {
+        let user = self.user_id.as_deref().map(AccountId::parse).transpose();
+        let user =
+            user.map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?;
+        let organisation = self.organisation_id.as_deref().map(OrganisationId::parse);
+        let organisation = organisation.transpose().map_err(|_| {
+            Problem::invalid_field("organisation_id", "must be the id of an organisation")
+        })?;
+        let (from, until) = between(self.from, self.to, policy)?;
+        let of = match (user, &organisation) {
+            (Some(user), _) => AuditOf::User {
+                user,
+                organisation: organisation.clone(),
+            },
+            (None, Some(organisation)) => AuditOf::Organisation(organisation.clone()),
+            (None, None) if self.from.is_none() => {
+                let why = "is required, unless user_id or organisation_id is given";
+                return Err(Problem::invalid_field("from", why));
+            }
+            (None, None) => AuditOf::Portal,
+        };
+        let filter = AuditFilter {
+            of,
+            action: self.action,
+            outcome: self.outcome,
+            from,
+            // There is nothing later, and no day of it is looked through.
+            until: until.min(now + SignedDuration::from_secs(1)),
+        };
+        Ok((filter, organisation))
+    }
+}

@@ -1,0 +1,131 @@
+//! `GET /{portal}/accounts/{account_portal}/{id}/invitations`: the help desk sees which invitations of an
+//! account's organisation still wait, to send a lost one again (AG-01, UX-01).
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::audit::Action;
+use vestibule_domain::help_desk::{self, Staff};
+use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::invite::{Invitation, Standing};
+use vestibule_domain::policy::Permission;
+use vestibule_http::answer::{Listed, moment};
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_store::InvitationsCursor;
+
+use crate::case::{AccountPath, Case, allowed, problem};
+use crate::masked;
+
+/// Of which organisation, and which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationsQuery {
+    /// Which of the account's organisations, where it has several.
+    organisation_id: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// An invitation that waits. Its address is masked, so that a caller can be asked for it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WaitingInvitation {
+    id: String,
+    first_name: String,
+    last_name: String,
+    /// The first character of the address, and its domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    role: &'static str,
+    /// `pending`, or `expired`: sent again, it can be used again.
+    standing: &'static str,
+    /// When it was last sent.
+    sent_at: String,
+    /// How often it was sent.
+    sent: u32,
+    expires_at: String,
+}
+
+impl WaitingInvitation {
+    /// None of an invitation that was accepted or revoked.
+    fn of(invitation: &Invitation, now: jiff::Timestamp) -> Option<Self> {
+        let standing = invitation.standing(now);
+        if !matches!(standing, Standing::Pending | Standing::Expired) {
+            return None;
+        }
+        Some(Self {
+            id: invitation.id.to_string(),
+            first_name: invitation.name.first.to_string(),
+            last_name: invitation.name.last.to_string(),
+            email: masked(&invitation.email),
+            role: invitation.role.as_str(),
+            standing: standing.as_str(),
+            sent_at: moment(invitation.sent_at),
+            sent: invitation.sent,
+            expires_at: moment(invitation.expires_at),
+        })
+    }
+}
+
+/// Lists the invitations of an account's organisation that are pending or have expired. A page may hold
+/// few, even none, though there are more: `next_cursor` tells. The look is on the organisation's
+/// audit trail.
+#[utoipa::path(
+    get, path = "/{portal}/accounts/{account_portal}/{id}/invitations", tag = "help desk",
+    operation_id = "list_invitations_of_account",
+    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account"), InvitationsQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Listed<WaitingInvitation>, description = "A page of invitations"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`account-disabled`, `account-deleted`", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `organisation_id` is needed or not one of the account's, or `cursor` is not of this list", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_invitations(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Query(query): Query<InvitationsQuery>,
+) -> Result<Json<Listed<WaitingInvitation>>, Problem> {
+    allowed(&caller, Permission::FindAccounts)?;
+    let named = query.organisation_id.as_deref().map(OrganisationId::parse);
+    let named = named.transpose().map_err(|_| {
+        Problem::invalid_field("organisation_id", "is not the id of an organisation")
+    })?;
+    let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
+    let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
+    let organisation = help_desk::organisation_of(&case.account, named.as_ref())
+        .map_err(|refusal| problem(refusal, case.policy))?;
+    let staff = Staff {
+        account: &caller.account.id,
+        reason: None,
+    };
+    let mut rng = app.rng();
+    let look = staff
+        .about(
+            &case.account,
+            &case.origin,
+            Action::ListInvitations,
+            &mut rng,
+        )
+        .for_organisation(Some(organisation));
+    // Before anything is shown.
+    app.store.record(&look).await?;
+    let page = app
+        .store
+        .invitations(&case.policy.portal, organisation, after.as_ref(), 50)
+        .await?;
+    let now = case.origin.at;
+    let waiting = page
+        .items
+        .iter()
+        .filter_map(|i| WaitingInvitation::of(i, now));
+    Ok(Json(Listed {
+        items: waiting.collect(),
+        next_cursor: page.next,
+    }))
+}

@@ -1,0 +1,158 @@
+//! What the download of an organisation's users costs, and how much memory, for ever more users.
+//!
+//! `cargo run --release -p vestibule-tests --example measure_download -- 1000 10000 100000`
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement looks at the clock"
+)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures::StreamExt;
+use vestibule_domain::account::Account;
+use vestibule_domain::ids::PortalId;
+use vestibule_http::parts::LARGEST;
+use vestibule_local::Options;
+use vestibule_tests::meter::Meter;
+use vestibule_tests::people::{group_principal, with};
+use vestibule_tests::{Item, World, options};
+
+fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+#[tokio::main]
+async fn main() {
+    println!(
+        "users | parts | bytes | largest part | slowest part | Query | read units | whole download | memory before | more at the peak"
+    );
+    for count in std::env::args().skip(1) {
+        measure(count.parse().unwrap()).await;
+    }
+}
+
+async fn measure(count: usize) {
+    let meter = Meter::default();
+    // In a file, so that the memory isn't the embedded DynamoDB's.
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with(Options {
+        data: Some(folder.path().join("data")),
+        interceptors: vec![meter.interceptor()],
+        ..options()
+    })
+    .await;
+    let employer = with(group_principal(), "/way", "employer");
+    world.register("employer", employer).await;
+    let all = world.items(&world.instance.tables.main).await;
+    let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("M#");
+    let model = all.into_iter().find(is_row).unwrap();
+    seed(&world, &model, count - 1).await;
+
+    let dana = world.sign_in("employer", "ruth.okafor").await;
+    forget_peak();
+    let before = memory("VmRSS");
+    meter.read();
+    let began = Instant::now();
+    let (mut parts, mut bytes, mut largest, mut slowest) = (0, 0, 0, Duration::ZERO);
+    let (mut rows, mut names) = (0, BTreeSet::new());
+    let mut query = String::new();
+    loop {
+        let begun = Instant::now();
+        let part = dana.get(&format!("/users.csv{query}")).await.unwrap();
+        slowest = slowest.max(begun.elapsed());
+        assert_eq!(part.status, 200, "{}", part.text);
+        assert!(part.text.len() <= LARGEST);
+        parts += 1;
+        bytes += part.text.len();
+        largest = largest.max(part.text.len());
+        let lines = part.text.lines().filter(|l| !l.starts_with("user_name,"));
+        // A number a name, so that checking takes little memory itself.
+        for line in lines {
+            rows += 1;
+            names.insert(
+                line.split(',').next().unwrap()[5..]
+                    .parse::<u32>()
+                    .unwrap_or(0),
+            );
+        }
+        let link = part.headers.get("link").map(|l| l.to_str().unwrap());
+        match link {
+            Some(link) => link[1..].split('>').next().unwrap().clone_into(&mut query),
+            None => break,
+        }
+    }
+    let took = began.elapsed();
+    let cost = meter.read();
+    assert_eq!((rows, names.len()), (count, count), "each user once");
+    println!(
+        "{count} | {parts} | {bytes} | {largest} | {slowest:.1?} | {} | {} | {took:.1?} | {before} KiB | {} KiB",
+        cost.calls.get("Query").copied().unwrap_or(0),
+        cost.reads,
+        memory("VmHWM").saturating_sub(before),
+    );
+}
+
+/// Copies of an organisation's row for a user, as users of their own.
+async fn seed(world: &World, model: &Item, count: usize) {
+    let portal = PortalId::parse("employer").unwrap();
+    let items = (1..=count).map(|i| {
+        let user_name = format!("user.{i:07}");
+        let id = Account::natural_id(&portal, &user_name);
+        let email = format!("{user_name}@blueheron.example");
+        let mut item = model.clone();
+        let search = ["ruth", "okafor"].map(text);
+        let search = [text(&user_name)].into_iter().chain(search);
+        let search = search.chain([text(&email)]).collect();
+        for (name, value) in [
+            ("sk", text(format!("M#U#{id}"))),
+            ("account", text(&id)),
+            ("user_name", text(&user_name)),
+            ("email", text(&email)),
+            ("role", text("user")),
+            ("last_sign_in_at", text("2026-11-20T15:00:00Z")),
+            ("search", AttributeValue::L(search)),
+        ] {
+            item.insert(name.to_owned(), value);
+        }
+        item
+    });
+    let batches = {
+        let mut items = items;
+        std::iter::from_fn(move || {
+            let batch: Vec<Item> = items.by_ref().take(25).collect();
+            (!batch.is_empty()).then_some(batch)
+        })
+    };
+    futures::stream::iter(batches)
+        .for_each_concurrent(4, |batch| async {
+            let requests = batch.into_iter().map(|item| {
+                let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
+                WriteRequest::builder().put_request(put).build()
+            });
+            let sent = world
+                .instance
+                .db
+                .batch_write_item()
+                .request_items(&world.instance.tables.main, requests.collect())
+                .send()
+                .await
+                .unwrap();
+            assert!(sent.unprocessed_items.is_none_or(|u| u.is_empty()));
+        })
+        .await;
+}
+
+/// Lets the peak begin anew: proc(5), clear_refs.
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+/// A line of the process's memory, in KiB.
+fn memory(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
