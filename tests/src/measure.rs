@@ -43,7 +43,7 @@ fn in_processes(size: &str) {
 }
 
 /// A process that ends with this one's interest in it.
-struct Killed(Child);
+pub struct Killed(pub Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {

@@ -8,8 +8,8 @@ use vestibule_http::settings::{self, StartError};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = settings::app().await?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = settings::aws().await;
+    let app = settings::app(&aws).await?;
     let courier = Courier {
         store: app.store,
         portals: app.portals,

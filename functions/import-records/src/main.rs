@@ -15,8 +15,8 @@ async fn main() -> Result<(), StartError> {
         "FEEDS_BUCKET",
         "the bucket in which the plans leave their feeds",
     )?;
-    let app = settings::app().await?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = settings::aws().await;
+    let app = settings::app(&aws).await?;
     let importer = Importer {
         app,
         s3: aws_sdk_s3::Client::new(&aws),

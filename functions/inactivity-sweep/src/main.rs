@@ -11,7 +11,7 @@ const RESERVE: SignedDuration = SignedDuration::from_secs(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = settings::app().await?;
+    let app = settings::app(&settings::aws().await).await?;
     let app = &app;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);

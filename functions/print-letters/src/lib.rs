@@ -17,8 +17,6 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures::future::try_join_all;
 use jiff::civil::Date;
-use serde::Deserialize;
-use serde_json::Value;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::letter::Letter;
 use vestibule_http::{Clock, Portals};
@@ -296,60 +294,4 @@ fn written(list: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, csv::Error> {
 pub fn file_name(letter: &Letter) -> String {
     let day: Date = letter.dated;
     format!("{day}-{}-{}", letter.portal, letter.id)
-}
-
-/// The part of EventBridge's daily event that matters here: that it is one.
-#[derive(Debug, Deserialize)]
-pub struct Scheduled {
-    /// `Scheduled Event`.
-    #[serde(rename = "detail-type")]
-    pub detail_type: String,
-}
-
-impl Scheduled {
-    /// Reads an event.
-    ///
-    /// # Errors
-    /// What it should have been.
-    pub fn parse(event: Value) -> Result<Self, Malformed> {
-        match serde_json::from_value(event) {
-            Ok(Self { detail_type }) if detail_type == "Scheduled Event" => {
-                Ok(Self { detail_type })
-            }
-            _ => Err(Malformed),
-        }
-    }
-}
-
-/// An event that isn't the schedule's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "print-letters takes EventBridge's scheduled event, whose detail-type is \"Scheduled Event\""
-)]
-pub struct Malformed;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn only_the_schedules_event_starts_printing() {
-        assert!(
-            Scheduled::parse(
-                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
-            )
-            .is_ok()
-        );
-        for other in [
-            json!(null),
-            json!([]),
-            json!({}),
-            json!("x"),
-            json!({ "detail-type": 7 }),
-            json!({ "detail-type": "Object Created" }),
-        ] {
-            assert_eq!(Scheduled::parse(other).unwrap_err(), Malformed);
-        }
-    }
 }

@@ -2,14 +2,15 @@
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
+use vestibule_http::schedule::Scheduled;
 use vestibule_http::settings::{self, StartError};
-use vestibule_print_letters::{MOST_LETTERS, Printer, Scheduled};
+use vestibule_print_letters::{MOST_LETTERS, Printer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = settings::app().await?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = settings::aws().await;
+    let app = settings::app(&aws).await?;
     let printer = Printer {
         store: app.store,
         portals: app.portals,

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod proof;
 pub mod request;
 pub mod router;
+pub mod schedule;
 pub mod settings;
 pub mod user_names;
 

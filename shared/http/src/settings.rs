@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use lambda_http::RequestExt;
@@ -37,20 +37,25 @@ pub fn setting(name: &'static str, meaning: &'static str) -> Result<String, Miss
 /// Why a function can't start.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What the SDK finds out about where it runs, for all clients of a function.
+pub async fn aws() -> SdkConfig {
+    aws_config::load_defaults(BehaviorVersion::latest()).await
+}
+
 /// Builds a function's state from its settings: `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID`, and
 /// `PORTALS_DIR` (by default the `portals` folder bundled with the function).
 ///
 /// # Errors
 /// What is missing or can't be reached, in words.
-pub async fn app() -> Result<App, StartError> {
-    app_with(PathBuf::from("portals")).await
+pub async fn app(aws: &SdkConfig) -> Result<App, StartError> {
+    app_with(aws, PathBuf::from("portals")).await
 }
 
 /// The same with another folder of policies where `PORTALS_DIR` names none.
 ///
 /// # Errors
 /// As [`app`].
-pub async fn app_with(portals: PathBuf) -> Result<App, StartError> {
+pub async fn app_with(aws: &SdkConfig, portals: PathBuf) -> Result<App, StartError> {
     let tables = Tables {
         main: setting("TABLE", "the name of the main table")?,
         audit: setting("AUDIT_TABLE", "the name of the audit table")?,
@@ -58,9 +63,8 @@ pub async fn app_with(portals: PathBuf) -> Result<App, StartError> {
     let key_id = setting("KMS_KEY_ID", "the KMS key that wraps the keyring")?;
     let folder = setting("PORTALS_DIR", "the folder of policies").map_or(portals, PathBuf::from);
     let portals = Portals::read(&folder)?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let db = aws_sdk_dynamodb::Client::new(&aws);
-    let kms = aws_sdk_kms::Client::new(&aws);
+    let db = aws_sdk_dynamodb::Client::new(aws);
+    let kms = aws_sdk_kms::Client::new(aws);
     let keyring = Arc::new(keyring::load(&db, &tables, &kms, &key_id).await?);
     Ok(App {
         store: Store::new(db, tables, Arc::clone(&keyring), portals.policies()),
@@ -86,7 +90,7 @@ pub fn log_as_json() {
 /// What kept it from starting, or the runtime's own failure.
 pub async fn run(api: Api) -> Result<(), StartError> {
     log_as_json();
-    let app = app().await?;
+    let app = app(&aws().await).await?;
     let service = serve(api, app).layer(middleware::from_fn(note_source));
     lambda_http::run(service).await
 }

@@ -1,13 +1,16 @@
 //! The job that seals the trail, on Lambda: a schedule starts it every hour.
 
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+use vestibule_http::schedule::Scheduled;
 use vestibule_http::settings::{self, StartError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = settings::app().await?;
-    lambda_runtime::run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
+    let app = settings::app(&settings::aws().await).await?;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        Scheduled::parse(event.payload)?;
         Ok::<_, StartError>(vestibule_audit_trail::seal(&app).await?)
     }))
     .await

@@ -413,7 +413,8 @@ async fn run(command: Command) -> Result<(), StartError> {
                 kept,
             };
             if on_aws {
-                let app = vestibule_http::settings::app().await?;
+                let aws = vestibule_http::settings::aws().await;
+                let app = vestibule_http::settings::app(&aws).await?;
                 return audit::verify(&app, &wanted, &mut out).await;
             }
             let instance = Instance::start(on.started_before()?).await?;
@@ -448,7 +449,8 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         user_name,
     };
     if on_aws {
-        let app = vestibule_http::settings::app_with(in_source_tree("infra/portals")).await?;
+        let aws = vestibule_http::settings::aws().await;
+        let app = vestibule_http::settings::app_with(&aws, in_source_tree("infra/portals")).await?;
         return first_staff::make(&app, person).await;
     }
     let options = on.options()?;

@@ -1,0 +1,60 @@
+//! The event of a schedule, for functions that take nothing else.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The part of EventBridge's scheduled event that matters here: that it is one.
+#[derive(Debug, Deserialize)]
+pub struct Scheduled {
+    /// `Scheduled Event`.
+    #[serde(rename = "detail-type")]
+    pub detail_type: String,
+}
+
+impl Scheduled {
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// What it should have been.
+    pub fn parse(event: Value) -> Result<Self, Malformed> {
+        match serde_json::from_value(event) {
+            Ok(Self { detail_type }) if detail_type == "Scheduled Event" => {
+                Ok(Self { detail_type })
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// An event that isn't a schedule's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this function takes EventBridge's scheduled event, whose detail-type is \"Scheduled Event\""
+)]
+pub struct Malformed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_schedules_event_is_one() {
+        assert!(
+            Scheduled::parse(
+                json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {} })
+            )
+            .is_ok()
+        );
+        for other in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!("x"),
+            json!({ "detail-type": 7 }),
+            json!({ "detail-type": "Object Created" }),
+        ] {
+            assert_eq!(Scheduled::parse(other).unwrap_err(), Malformed);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+"""Runs every function's bootstrap under AWS's Runtime Interface Emulator, beside `cargo portal`: each sample event of
+`events/`, and events that are wrong in every way.
+
+    python tests/aws/emulate.py FOLDER EMULATOR
+
+FOLDER holds the binaries, as FOLDER/sign-in or FOLDER/sign-in/bootstrap; EMULATOR is aws-lambda-rie.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+AWS_PORT, EMULATOR_PORT, RUNTIME_PORT = 28700, 28710, 28711
+# What no function may ever print.
+NEVER = ["panicked", "stack backtrace", "deprecat", "RUST_BACKTRACE", "thread '"]
+
+folder, emulator = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+failures = []
+
+
+def expect(what, right, got=""):
+    print(f"{'ok  ' if right else 'FAIL'} {what}" + ("" if right else f": {got}"), flush=True)
+    if not right:
+        failures.append(what)
+
+
+def binary(name):
+    inside = folder / name / "bootstrap"
+    return inside if inside.exists() else folder / name
+
+
+def environment():
+    endpoint = lambda nth: f"http://127.0.0.1:{AWS_PORT + nth}"
+    return {
+        "PATH": os.environ["PATH"], "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ENDPOINT_URL_DYNAMODB": endpoint(0), "AWS_ENDPOINT_URL_KMS": endpoint(1),
+        "AWS_ENDPOINT_URL_SES": endpoint(2), "AWS_ENDPOINT_URL_S3": endpoint(3),
+        "TABLE": "vestibule", "AUDIT_TABLE": "vestibule-audit", "KMS_KEY_ID": "alias/vestibule",
+        "FEEDS_BUCKET": "feeds", "LETTERS_BUCKET": "letters", "CONFIGURATION_SET": "vestibule",
+        "PORTALS_DIR": str(ROOT / "infra/portals"), "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH": "true",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
+    }
+
+
+class Function:
+    """A bootstrap under the emulator."""
+
+    def __init__(self, name):
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{EMULATOR_PORT}",
+             "--runtime-api-address", f"127.0.0.1:{RUNTIME_PORT}", str(binary(name))],
+            env=environment(), stdout=self.log, stderr=subprocess.STDOUT)
+
+    def call(self, event):
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        url = f"http://127.0.0.1:{EMULATOR_PORT}/2015-03-31/functions/function/invocations"
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
+                    text = answer.read().decode()
+            except urllib.error.HTTPError as error:
+                text = error.read().decode()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+                continue
+            try:
+                return json.loads(text or "null")
+            except ValueError:
+                return text
+        raise SystemExit("the emulator doesn't answer")
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+
+def wrong(name, kinds):
+    """Events that a function must not take."""
+    always = [("null", None), ("a number", 7), ("a text", "x"), ("a list", [])]
+    if "schedule" not in kinds or name in ("deliver-mail", "print-letters"):
+        always += [("nothing", {}), ("another service's", {"source": "aws.ec2", "detail-type": "State Change", "detail": {}})]
+    if name == "inactivity-sweep":
+        always += [("a misspelt dry run", {"dryrun": True}), ("another day for real", {"as_of": "2027-05-22"})]
+    if name == "deliver-mail":
+        always += [("a broken stream", {"Records": [{"eventName": "INSERT", "dynamodb": {}}]}),
+                   ("a broken report", {"source": "aws.ses", "detail-type": "Email Bounced", "detail": {"mail": 7}})]
+    if name == "import-records":
+        always += [("a broken S3 event", {"Records": [{"s3": {"bucket": {}}}]}),
+                   ("another bucket's", {"Records": [{"s3": {"bucket": {"name": "other"}, "object": {"key": "feeds/harbor/member/2026-11-23.full.csv"}}}]}),
+                   ("no feed's name", {"Records": [{"s3": {"bucket": {"name": "feeds"}, "object": {"key": "notes.txt"}}}]})]
+    if not kinds & {"schedule", "s3"}:
+        sample = json.loads(next((ROOT / "events").glob(f"{name}.*.json")).read_text())
+        always += [("without a method", {k: v for k, v in sample.items() if k != "httpMethod"}),
+                   ("a method that is a number", sample | {"httpMethod": 7}),
+                   ("a path with a line break", sample | {"path": "/a\r\nb"})]
+    return always
+
+
+def rejected(answer):
+    """By an error of the function, or by a refusal as HTTP knows it."""
+    if isinstance(answer, dict) and answer.get("errorMessage"):
+        return True
+    return isinstance(answer, dict) and 400 <= answer.get("statusCode", 0) < 500
+
+
+portal = subprocess.Popen(
+    ["cargo", "portal", "--port", "0", "--aws-port", str(AWS_PORT), "--data", tempfile.mkdtemp()],
+    cwd=ROOT, stdout=subprocess.PIPE, text=True)
+try:
+    for line in portal.stdout:
+        if "Ctrl-C" in line:
+            break
+    samples = {}
+    for path in sorted((ROOT / "events").glob("*.*.json")):
+        name, kind = path.name.split(".")[:2]
+        samples.setdefault(name, []).append((kind, path))
+    for name, events in samples.items():
+        if not binary(name).exists():
+            print(f"--   {name} isn't built")
+            continue
+        function = Function(name)
+        for kind, path in events:
+            answer = function.call(json.loads(path.read_text()))
+            served = not (isinstance(answer, dict) and answer.get("errorMessage")) and answer is not None or answer is None
+            status = answer.get("statusCode", 200) if isinstance(answer, dict) else 200
+            # The sample feed isn't in the bucket.
+            right = rejected(answer) if kind == "s3" else served and status < 500
+            expect(f"{path.name} {status}", right, answer)
+        for what, event in wrong(name, {kind for kind, _ in events}):
+            answer = function.call(event)
+            expect(f"{name} rejects {what}", rejected(answer), answer)
+        # It still works.
+        kind, path = events[0]
+        answer = function.call(json.loads(path.read_text()))
+        again = rejected(answer) if kind == "s3" else not (isinstance(answer, dict) and answer.get("errorMessage"))
+        expect(f"{name} goes on", again, answer)
+        log = function.end()
+        seen = [word for word in NEVER if word in log]
+        expect(f"{name} logs nothing that looks like a fault of its own", not seen, log[-2000:])
+finally:
+    portal.terminate()
+    portal.wait()
+
+raise SystemExit(f"{len(failures)} failed: {failures}" if failures else 0)

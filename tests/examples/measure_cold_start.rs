@@ -1,0 +1,508 @@
+//! How fast functions start and how much they take: each binary on a stand-in of Lambda's Runtime API, in
+//! turns with the least function that there can be (`shared/http/examples/hello.rs`).
+//!
+//! ```sh
+//! make bench-binaries
+//! cargo run -p vestibule-tests --example measure_cold_start -- target/release 10
+//! ```
+//!
+//! Times are CPU times of the function's own process, which another program on the machine changes least, and
+//! beside them wall times. AWS is the stand-ins of `cargo portal`, on loopback and without TLS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement looks at the clock"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_sdk_s3::primitives::ByteStream;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
+use vestibule_domain::record::RecordKind;
+use vestibule_local::instance::{FEEDS, LETTERS, serve_at_free_port};
+use vestibule_local::{Options, sample_records};
+use vestibule_tests::World;
+use vestibule_tests::measure::Killed;
+use vestibule_tests::people::{PASSWORD, agent, group_principal, member};
+
+/// The ports of what stands in for AWS: this one and the next three.
+const AWS_PORT: u16 = 28_600;
+
+/// How many sign-ins of one process are measured.
+const SIGN_INS: usize = 50;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, rounds] = arguments.as_slice() else {
+        println!("Which folder of binaries, and how many rounds? Such as: -- target/release 10");
+        return;
+    };
+    let (folder, rounds) = (PathBuf::from(folder), rounds.parse::<usize>().unwrap());
+    let system = System::start().await;
+    let functions = system.functions().await;
+
+    let hello = folder.join("examples/hello");
+    let mut seen = BTreeMap::<&str, Vec<Seen>>::new();
+    let mut least = Vec::new();
+    for _ in 0..rounds {
+        for (name, event) in &functions {
+            if folder.join(name).exists() {
+                least.push(system.measure(&hello, &functions["my-profile"]).await);
+                let one = system.measure(&folder.join(name), event).await;
+                seen.entry(name).or_default().push(one);
+            }
+        }
+    }
+    let argon2id = argon2id_ms(&folder);
+    println!(
+        "| function | binary, MiB | start, CPU ms (wall) | x hello | first event, CPU ms (wall) | start + first, less Argon2id, x hello | second event, CPU ms (wall) | peak memory, MiB |\n|---|---|---|---|---|---|---|---|"
+    );
+    let hello_line = Line::of(&hello, &least);
+    hello_line.print("hello", &hello_line, 0.0);
+    for (name, all) in &seen {
+        let hashes = match *name {
+            "sign-in" | "register" => argon2id,
+            _ => 0.0,
+        };
+        Line::of(&folder.join(name), all).print(name, &hello_line, hashes);
+    }
+
+    let (sign_in, event) = (folder.join("sign-in"), &functions["sign-in"]);
+    let cpu = system.many(&sign_in, event, SIGN_INS).await / SIGN_INS as f64;
+    let argon2id = (argon2id + argon2id_ms(&folder)) / 2.0;
+    println!(
+        "\nA sign-in takes {cpu:.2} ms of CPU, a bare Argon2id verification {argon2id:.2} ms: {:.2} sign-ins for each of its turns.",
+        argon2id / cpu
+    );
+}
+
+/// A bare verification, built with the same profile.
+fn argon2id_ms(folder: &Path) -> f64 {
+    let program = folder.join("examples/argon2id");
+    let told = std::process::Command::new(program).output().unwrap();
+    String::from_utf8(told.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// What was seen of one process.
+#[derive(Clone, Copy)]
+struct Seen {
+    start: Took,
+    first: Took,
+    second: Took,
+    peak_mib: f64,
+}
+
+/// A time, in milliseconds.
+#[derive(Clone, Copy)]
+struct Took {
+    cpu: f64,
+    wall: f64,
+}
+
+/// What was seen of a binary: medians.
+struct Line {
+    size_mib: f64,
+    seen: Seen,
+}
+
+impl Line {
+    fn of(binary: &Path, all: &[Seen]) -> Self {
+        let median = |of: &dyn Fn(&Seen) -> f64| {
+            let mut values: Vec<f64> = all.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        let took = |of: fn(&Seen) -> Took| Took {
+            cpu: median(&|s| of(s).cpu),
+            wall: median(&|s| of(s).wall),
+        };
+        Self {
+            size_mib: std::fs::metadata(binary).unwrap().len() as f64 / 1_048_576.0,
+            seen: Seen {
+                start: took(|s| s.start),
+                first: took(|s| s.first),
+                second: took(|s| s.second),
+                peak_mib: median(&|s| s.peak_mib),
+            },
+        }
+    }
+
+    fn print(&self, name: &str, hello: &Self, argon2id: f64) {
+        let whole = |s: &Seen| s.start.cpu + s.first.cpu;
+        let Seen {
+            start,
+            first,
+            second,
+            peak_mib,
+        } = &self.seen;
+        println!(
+            "| {name} | {:.1} | {:.1} ({:.0}) | {:.2} | {:.1} ({:.0}) | {:.2} | {:.1} ({:.0}) | {peak_mib:.1} |",
+            self.size_mib,
+            start.cpu,
+            start.wall,
+            start.cpu / hello.seen.start.cpu,
+            first.cpu,
+            first.wall,
+            (whole(&self.seen) - argon2id) / whole(&hello.seen),
+            second.cpu,
+            second.wall,
+        );
+    }
+}
+
+/// The stand-ins, people in them, and the Runtime API.
+struct System {
+    world: World,
+    api: String,
+    runtime: Mutex<RuntimeEnd>,
+}
+
+/// What the Runtime API tells, and is told.
+struct RuntimeEnd {
+    asked: mpsc::UnboundedReceiver<Instant>,
+    answered: mpsc::UnboundedReceiver<(Instant, bool, Bytes)>,
+    events: mpsc::UnboundedSender<Value>,
+}
+
+/// The side of it that functions call.
+#[derive(Clone)]
+struct FunctionEnd {
+    asked: mpsc::UnboundedSender<Instant>,
+    answered: mpsc::UnboundedSender<(Instant, bool, Bytes)>,
+    events: Arc<Mutex<mpsc::UnboundedReceiver<Value>>>,
+}
+
+async fn next(State(end): State<FunctionEnd>) -> Response {
+    let mut events = end.events.lock().await;
+    end.asked.send(Instant::now()).unwrap();
+    let event = events.recv().await.unwrap();
+    let deadline = Timestamp::now().as_millisecond() + 60_000;
+    let headers = [
+        (
+            "lambda-runtime-aws-request-id",
+            "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned(),
+        ),
+        ("lambda-runtime-deadline-ms", deadline.to_string()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:measured".to_owned(),
+        ),
+    ];
+    (headers, event.to_string()).into_response()
+}
+
+impl System {
+    async fn start() -> Self {
+        let world = World::with(Options {
+            aws_port: Some(AWS_PORT),
+            ..Options::in_memory()
+        })
+        .await;
+        let (asked, hears_asked) = mpsc::unbounded_channel();
+        let (answered, hears_answered) = mpsc::unbounded_channel();
+        let (events, gives_events) = mpsc::unbounded_channel();
+        let end = FunctionEnd {
+            asked,
+            answered,
+            events: Arc::new(Mutex::new(gives_events)),
+        };
+        let answer = |right: bool| {
+            post(async move |State(end): State<FunctionEnd>, body: Bytes| {
+                end.answered.send((Instant::now(), right, body)).unwrap();
+                StatusCode::ACCEPTED
+            })
+        };
+        let api = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", answer(true))
+            .route("/2018-06-01/runtime/invocation/{id}/error", answer(false))
+            .route("/2018-06-01/runtime/init/error", answer(false))
+            .with_state(end);
+        let api = serve_at_free_port(api).await.unwrap();
+        let runtime = Mutex::new(RuntimeEnd {
+            asked: hears_asked,
+            answered: hears_answered,
+            events,
+        });
+        Self {
+            world,
+            api,
+            runtime,
+        }
+    }
+
+    /// A real event for each function, by people who have registered.
+    async fn functions(&self) -> BTreeMap<&'static str, Value> {
+        let world = &self.world;
+        world.register("group", group_principal()).await;
+        world.register("member", member()).await;
+        world.register("agent", agent()).await;
+        let desk = world.help_desk().await;
+        drop(desk);
+        let token = async |portal: &str, user_name: &str| {
+            let body = json!({ "user_name": user_name, "password": PASSWORD, "token_in": "body" });
+            let signed_in = world.on(portal).post("/sessions", body).await.unwrap();
+            signed_in.text_at("/token").to_owned()
+        };
+        let ruth = token("group", "ruth.okafor").await;
+        let maria = token("member", "maria.alvarez").await;
+        let ada = token("help-desk", "ada.lind").await;
+        let key = format!("feeds/{}/group/2026-11-01.full.csv", sample_records::PLAN);
+        let feed: Vec<_> = sample_records::committed(RecordKind::Group)
+            .lines()
+            .take(11)
+            .map(str::to_owned)
+            .collect();
+        let body = ByteStream::from(feed.join("\n").into_bytes());
+        let put = world.instance.s3.put_object().bucket(FEEDS).key(&key);
+        put.body(body).send().await.unwrap();
+
+        let scheduled = json!({ "version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {} });
+        let sign_in =
+            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+        BTreeMap::from([
+            (
+                "register",
+                gateway("POST", "/{portal}/registrations", "member", None, member()),
+            ),
+            (
+                "invite",
+                gateway(
+                    "GET",
+                    "/{portal}/invitations",
+                    "group",
+                    Some(&ruth),
+                    Value::Null,
+                ),
+            ),
+            (
+                "activate-pin",
+                gateway(
+                    "GET",
+                    "/{portal}/pin/letter",
+                    "member",
+                    Some(&maria),
+                    Value::Null,
+                ),
+            ),
+            (
+                "sign-in",
+                gateway("POST", "/{portal}/sessions", "group", None, sign_in),
+            ),
+            (
+                "reset-password",
+                gateway(
+                    "POST",
+                    "/{portal}/password-resets",
+                    "group",
+                    None,
+                    json!({ "user_name": "nobody.there" }),
+                ),
+            ),
+            (
+                "manage-users",
+                gateway("GET", "/{portal}/users", "group", Some(&ruth), Value::Null),
+            ),
+            (
+                "help-desk",
+                gateway(
+                    "POST",
+                    "/{portal}/accounts/search",
+                    "help-desk",
+                    Some(&ada),
+                    json!({ "portal": "member", "user_name": "maria.alvarez" }),
+                ),
+            ),
+            (
+                "my-profile",
+                gateway("GET", "/{portal}/me", "group", Some(&ruth), Value::Null),
+            ),
+            (
+                "audit-trail",
+                gateway(
+                    "GET",
+                    "/{portal}/audit-events",
+                    "group",
+                    Some(&ruth),
+                    Value::Null,
+                ),
+            ),
+            ("seal-audit-trail", scheduled.clone()),
+            ("deliver-mail", scheduled.clone()),
+            ("print-letters", scheduled),
+            ("inactivity-sweep", json!({})),
+            (
+                "import-records",
+                json!({ "Records": [{ "s3": { "bucket": { "name": FEEDS }, "object": { "key": key } } }] }),
+            ),
+        ])
+    }
+
+    fn spawn(&self, binary: &Path) -> Killed {
+        let endpoint = |nth: u16| format!("http://127.0.0.1:{}", AWS_PORT + nth);
+        let portals = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/portals");
+        let child = Command::new(binary)
+            .env_clear()
+            .env(
+                "AWS_LAMBDA_RUNTIME_API",
+                self.api.trim_start_matches("http://"),
+            )
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_NAME", "measured"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "true"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "local"),
+                ("AWS_SECRET_ACCESS_KEY", "local"),
+                ("TABLE", "vestibule"),
+                ("AUDIT_TABLE", "vestibule-audit"),
+                ("KMS_KEY_ID", "alias/vestibule"),
+                ("FEEDS_BUCKET", FEEDS),
+                ("LETTERS_BUCKET", LETTERS),
+            ])
+            .env("PORTALS_DIR", portals)
+            .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint(0))
+            .env("AWS_ENDPOINT_URL_KMS", endpoint(1))
+            .env("AWS_ENDPOINT_URL_SES", endpoint(2))
+            .env("AWS_ENDPOINT_URL_S3", endpoint(3))
+            .stdout(Stdio::null())
+            .spawn();
+        Killed(child.unwrap())
+    }
+
+    /// Starts a binary and gives it an event twice.
+    async fn measure(&self, binary: &Path, event: &Value) -> Seen {
+        let mut runtime = self.runtime.lock().await;
+        let began = Instant::now();
+        let child = self.spawn(binary);
+        let process = child.0.id();
+        let asked = runtime.asked(binary).await;
+        let start = Took {
+            cpu: cpu_ms(process),
+            wall: ms(asked - began),
+        };
+        let first = runtime.give(binary, process, event).await;
+        let second = runtime.give(binary, process, event).await;
+        Seen {
+            start,
+            first,
+            second,
+            peak_mib: peak_mib(process),
+        }
+    }
+
+    /// The CPU time of so many events, after the first two, in milliseconds.
+    async fn many(&self, binary: &Path, event: &Value, times: usize) -> f64 {
+        let mut runtime = self.runtime.lock().await;
+        let child = self.spawn(binary);
+        let process = child.0.id();
+        runtime.asked(binary).await;
+        for _ in 0..2 {
+            runtime.give(binary, process, event).await;
+        }
+        let mut cpu = 0.0;
+        for _ in 0..times {
+            cpu += runtime.give(binary, process, event).await.cpu;
+        }
+        cpu
+    }
+}
+
+impl RuntimeEnd {
+    /// When the function asks for an event.
+    async fn asked(&mut self, binary: &Path) -> Instant {
+        tokio::select! {
+            asked = self.asked.recv() => asked.unwrap(),
+            told = self.answered.recv() => panic!("{} can't start: {told:?}", binary.display()),
+        }
+    }
+
+    /// Gives the function an event; it must succeed. The time ends when it asks for another.
+    async fn give(&mut self, binary: &Path, process: u32, event: &Value) -> Took {
+        let (cpu, began) = (cpu_ms(process), Instant::now());
+        self.events.send(event.clone()).unwrap();
+        let (answered, right, body) = self.answered.recv().await.unwrap();
+        let text = String::from_utf8_lossy(&body);
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let status = answer["statusCode"].as_u64().unwrap_or(200);
+        assert!(right && status < 300, "{}: {text}", binary.display());
+        self.asked.recv().await.unwrap();
+        Took {
+            cpu: cpu_ms(process) - cpu,
+            wall: ms(answered - began),
+        }
+    }
+}
+
+fn ms(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// The CPU time that a process has had, as Linux's scheduler counts it for each of its threads.
+fn cpu_ms(process: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of_thread = |thread: PathBuf| {
+        let told = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        told.split(' ').next()?.parse::<f64>().ok()
+    };
+    let all: f64 = threads.filter_map(|t| of_thread(t.ok()?.path())).sum();
+    all / 1e6
+}
+
+/// The most memory that a process has held at a time, in MiB.
+fn peak_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib / 1024.0
+}
+
+/// What API Gateway sends.
+fn gateway(method: &str, route: &str, portal: &str, token: Option<&str>, body: Value) -> Value {
+    let path = route.replace("{portal}", portal);
+    let mut headers = json!({ "accept": "application/json", "content-type": "application/json", "host": "localhost" });
+    if let Some(token) = token {
+        headers["authorization"] = format!("Bearer {token}").into();
+    }
+    let multi: serde_json::Map<_, _> = headers
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect();
+    json!({
+        "resource": route, "path": path, "httpMethod": method,
+        "headers": headers, "multiValueHeaders": multi,
+        "queryStringParameters": null, "multiValueQueryStringParameters": null,
+        "pathParameters": { "portal": portal }, "stageVariables": null,
+        "requestContext": {
+            "resourcePath": route, "httpMethod": method, "path": format!("/live{path}"), "stage": "live",
+            "protocol": "HTTP/1.1", "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "accountId": "123456789012", "apiId": "1234567890",
+            "identity": { "sourceIp": "192.0.2.17", "userAgent": "a measurement" },
+        },
+        "body": if body.is_null() { Value::Null } else { body.to_string().into() },
+        "isBase64Encoded": false,
+    })
+}
