@@ -66,18 +66,15 @@ pub fn options() -> Options {
     }
 }
 
-/// The shipped policies in a folder of their own, some of them with texts in the place of others, and
-/// with more at the end.
-pub fn portals_with(edits: &[(&str, &[(&str, &str)], &str)]) -> TempDir {
+/// The shipped policies in a folder of their own, that of one portal with texts in the place of others
+/// and with more at its end.
+pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(options().portals).unwrap() {
         let path = entry.unwrap().path();
         let mut text = std::fs::read_to_string(&path).unwrap();
-        let edit = edits
-            .iter()
-            .find(|(portal, ..)| path.file_stem().is_some_and(|stem| stem == *portal));
-        if let Some((portal, replaced, added)) = edit {
-            for (from, to) in *replaced {
+        if path.file_stem().is_some_and(|stem| stem == portal) {
+            for (from, to) in replaced {
                 assert!(text.contains(from), "{portal}.toml holds {from}");
                 text = text.replacen(from, to, 1);
             }
