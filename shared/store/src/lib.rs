@@ -48,6 +48,7 @@ pub mod attempts;
 pub mod batches;
 mod collisions;
 mod commit;
+mod decoy;
 pub mod due;
 mod item;
 pub mod keyring;
