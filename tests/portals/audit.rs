@@ -1395,6 +1395,6 @@ async fn ux_11_pages_of_many_days_of_a_portal_show_each_entry_once_in_order() {
     let mut shown: Vec<_> = whole.into_iter().map(|(_, id)| id).collect();
     lies.sort();
     shown.sort();
-    assert!(shown.len() >= 5 * 6 + 1);
+    assert!(shown.len() > 5 * 6);
     assert_eq!(shown, lies);
 }

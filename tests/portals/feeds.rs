@@ -86,7 +86,7 @@ fn importer(world: &World) -> AtWork {
 /// Puts a feed there and imports it; it must be.
 async fn imported(world: &World, key: &str, text: impl Into<String>) -> Summary {
     put(world, key, text).await;
-    match importer(&world).import(key, None, |_| {}).await {
+    match importer(world).import(key, None, |_| {}).await {
         Ok(Outcome::Imported(summary)) => summary,
         other => panic!("{other:?}"),
     }

@@ -71,9 +71,12 @@ pub fn options() -> Options {
     }
 }
 
-/// The shipped policies in a folder of their own, some of them with texts in the place of others, and
-/// with more at the end.
-pub fn portals_with(edits: &[(&str, &[(&str, &str)], &str)]) -> TempDir {
+/// What is changed in a portal's policy: texts and what stands in their place, and what is added at
+/// the end.
+pub type Edit<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
+/// The shipped policies in a folder of their own, some of them changed.
+pub fn portals_with(edits: &[Edit<'_>]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(options().portals).unwrap() {
         let path = entry.unwrap().path();

@@ -156,7 +156,7 @@ impl Importer {
             }
             Err(other) => return Err(other),
         }
-        match run.to_its_end(accepted, progress).await {
+        match run.go_on(accepted, progress).await {
             // Another run of the same feed may have been quicker.
             Err(ImportError::TakenOver) => {
                 let state = self.app.store.feed_state(plan.as_str(), kind).await?;
@@ -290,7 +290,7 @@ impl Run<'_> {
         Ok(Outcome::Refused(why))
     }
 
-    async fn to_its_end(
+    async fn go_on(
         mut self,
         accepted: Option<u64>,
         mut progress: impl FnMut(&Summary),

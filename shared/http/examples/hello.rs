@@ -3,12 +3,12 @@
 
 use std::convert::Infallible;
 
-use lambda_http::{Body, Request, Response, service_fn};
+use lambda_http::{Request, Response, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     lambda_http::run(service_fn(async |_: Request| {
-        Ok::<_, Infallible>(Response::new(Body::from("hello")))
+        Ok::<_, Infallible>(Response::new(String::from("hello")))
     }))
     .await
 }

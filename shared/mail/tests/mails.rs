@@ -130,7 +130,7 @@ fn every_kind(
         (
             "account_made",
             MailText::AccountMade {
-                organisation,
+                organisation: organisation.clone(),
                 user_name: user_name.clone(),
             },
         ),
