@@ -21,9 +21,7 @@ compile:
 # What measure_cold_start (tests/examples) measures, for this machine's own processor.
 .PHONY: bench-binaries
 bench-binaries:
-	cargo build --locked --release $(PACKAGES) --bins
-	cargo build --locked --release -p vestibule-http --example hello
-	cargo build --locked --release -p vestibule-secrets --example argon2id
+	cargo build --locked --release $(PACKAGES) -p vestibule-http -p vestibule-secrets --bins --example hello --example argon2id
 
 # SignInFunction is the binary sign-in. Beside it lie the policies.
 build-%Function: compile

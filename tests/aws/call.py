@@ -1,7 +1,11 @@
-"""Calls the API of a stack that was deployed to an emulator of AWS, through its REST gateway."""
+"""Goes through the main journeys on a stack that was deployed to an emulator of AWS: by its REST gateway, its buckets and its
+functions; mails are read from the emulator's SES."""
 
 import json
 import os
+import pathlib
+import re
+import time
 import urllib.error
 import urllib.request
 
@@ -42,6 +46,46 @@ def expect(what, got, wanted):
         failures.append(what)
 
 
+def eventually(what, found):
+    """Waits for what comes by the stream, a rule or a queue."""
+    for _ in range(120):
+        value = found()
+        if value:
+            expect(what, True, True)
+            return value
+        time.sleep(0.5)
+    expect(what, None, "there in a minute")
+
+
+def invoke(function, event):
+    """Calls a function as its schedule does; what it answers, or why it failed."""
+    answer = boto3.client("lambda").invoke(FunctionName=resources[function], Payload=json.dumps(event).encode())
+    return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError")
+
+
+def mail_to(address, holding):
+    """The text of a mail."""
+    with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as answer:
+        told = answer.read().decode()
+    def texts(value):
+        if isinstance(value, dict):
+            return [t for v in value.values() for t in texts(v)]
+        if isinstance(value, list):
+            return [t for v in value for t in texts(v)]
+        return [value] if isinstance(value, str) else []
+    def mails(value):
+        if isinstance(value, dict):
+            own = [value] if any(k.lower() in ("to", "destination", "source", "toaddresses") for k in value) else []
+            return own or [m for v in value.values() for m in mails(v)]
+        return [m for v in value for m in mails(v)] if isinstance(value, list) else []
+    for mail in mails(json.loads(told)):
+        all_of_it = texts(mail)
+        if any(address in t for t in all_of_it):
+            for text in all_of_it:
+                if holding in text:
+                    return text
+
+
 status, portal, headers = call("GET", "/group")
 expect("a portal is described (register)", (status, portal.get("portal")), (200, "group"))
 expect("nothing is stored on the way", headers.get("cache-control"), "no-store")
@@ -58,7 +102,7 @@ expect("who is in no record can't register (register)", (status, refused.get("ty
 status, asked, _ = call("POST", "/group/user-name-reminders", {"email": "ruth@blueheron.example"})
 expect("a reminder is taken, whoever asks (reset-password)", status, 202)
 
-for path, function in [("invitations", "invite"), ("users", "manage-users"), ("me", "my-profile"), ("pin/letter", "activate-pin")]:
+for path, function in [("invitations", "invite"), ("users", "manage-users"), ("me", "my-profile"), ("pin/letter", "activate-pin"), ("audit-events", "audit-trail")]:
     status, refused, _ = call("GET", f"/group/{path}")
     expect(f"without a session nobody sees {path} ({function})", (status, refused.get("type")), (401, "urn:vestibule:problem:not-signed-in"))
 
@@ -69,8 +113,64 @@ expect("a portal's page may ask", (status, headers.get("access-control-allow-ori
 status, _, _ = call("GET", "/group/no-such-thing")
 expect("what isn't a route isn't there", status in (403, 404), True)
 
-schedules = [s["Name"] for s in boto3.client("scheduler").list_schedules()["Schedules"]]
-expect("schedules are there", len(schedules) > 0, True)
+# The plan's records: a feed in the bucket, an event, and the status beside it.
+s3 = boto3.client("s3", endpoint_url=ENDPOINT)
+feed = "feeds/harbor/group/2026-11-01.full.csv"
+s3.upload_file(str(pathlib.Path(__file__).parents[2] / "infra/sample-records/groups.csv"), outputs["FeedsBucket"], feed)
+
+
+def feed_status():
+    try:
+        return json.loads(s3.get_object(Bucket=outputs["FeedsBucket"], Key=f"{feed}.status.json")["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        return None
+
+
+told = eventually("a feed in the bucket is imported (import-records)", feed_status)
+expect("whole", (told or {}).get("state"), "imported")
+
+# A principal registers, is written to, signs in and invites.
+ruth = {"way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
+        "last_name": "Okafor", "email": "ruth@blueheron.example", "user_name": "ruth.okafor",
+        "password": "Quiet-Harbor-77", "may_sign": True}
+status, registered, _ = call("POST", "/group/registrations", ruth)
+expect("who is in the records registers", status, 201)
+eventually("and gets a mail, by the stream (deliver-mail)", lambda: mail_to("ruth@blueheron.example", "Ruth"))
+status, session, _ = call("POST", "/group/sessions", {"user_name": "ruth.okafor", "password": "Quiet-Harbor-77", "token_in": "body"})
+expect("the principal signs in", status, 201)
+bearer = {"authorization": f"Bearer {session.get('token')}"}
+for path in ("me", "users", "invitations", "audit-events", "sessions"):
+    status, shown, _ = call("GET", f"/group/{path}", headers=bearer)
+    expect(f"and sees {path}", status, 200)
+sam = {"first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user"}
+status, invited, _ = call("POST", "/group/invitations", sam, bearer)
+expect("and invites", status, 201)
+mail = eventually("the invited get a link", lambda: mail_to("sam@blueheron.example", "token="))
+token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
+status, accepted, _ = call("POST", "/group/invitations/accept", {
+    "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
+    "user_name": "sam.lind", "password": "Quiet-Harbor-77"})
+expect("and register with it", status, 201)
+status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/approval",
+                           {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
+expect("and are approved", status, 200)
+
+# What runs by itself.
+swept, failed = invoke("InactivitySweepFunction", {"dry_run": True})
+expect("the sweep runs (inactivity-sweep)", (failed, (swept or {}).get("failed")), (None, 0))
+scheduled = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
+for function in ("SealAuditTrailFunction", "PrintLettersFunction", "DeliverMailFunction"):
+    _, failed = invoke(function, scheduled)
+    expect(f"{function} runs", failed, None)
+for function in ("InactivitySweepFunction", "SealAuditTrailFunction", "PrintLettersFunction", "DeliverMailFunction", "ImportRecordsFunction"):
+    wrong, failed = invoke(function, ["nonsense"])
+    expect(f"{function} rejects nonsense in words", (failed is not None, bool((wrong or {}).get("errorMessage"))), (True, True))
+
+schedules = sorted(s["Name"] for s in boto3.client("scheduler").list_schedules()["Schedules"])
+expect(f"four schedules are there: {schedules}", len(schedules), 4)
+rules = boto3.client("events").list_rules()["Rules"]
+sources = sorted(json.loads(r["EventPattern"])["source"][0] for r in rules if r.get("EventPattern"))
+expect("feeds and SES's reports have rules", sources, ["aws.s3", "aws.ses"])
 mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
 expect("the stream is read", [m["FunctionResponseTypes"] for m in mappings], [["ReportBatchItemFailures"]])
 

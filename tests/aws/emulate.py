@@ -3,7 +3,8 @@
 
     python tests/aws/emulate.py FOLDER EMULATOR
 
-FOLDER holds the binaries, as FOLDER/sign-in or FOLDER/sign-in/bootstrap; EMULATOR is aws-lambda-rie.
+FOLDER holds the binaries, as FOLDER/sign-in or FOLDER/sign-in/bootstrap; EMULATOR is aws-lambda-rie. PORTAL may name another
+program than `cargo portal`.
 """
 
 import json
@@ -114,7 +115,7 @@ def rejected(answer):
 
 
 portal = subprocess.Popen(
-    ["cargo", "portal", "--port", "0", "--aws-port", str(AWS_PORT), "--data", tempfile.mkdtemp()],
+    [*os.environ.get("PORTAL", "cargo portal").split(), "--port", "0", "--aws-port", str(AWS_PORT), "--data", tempfile.mkdtemp()],
     cwd=ROOT, stdout=subprocess.PIPE, text=True)
 try:
     for line in portal.stdout:

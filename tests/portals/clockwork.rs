@@ -1043,6 +1043,11 @@ pub async fn go_through_the_clockwork(observer: &SharedInterceptor) {
     let (world, _) = agency_with(options).await;
     world.pass(SignedDuration::from_hours(2));
     assert!(world.instance.seal_audit_trail().await.unwrap() > 0);
+    // Of two runs at once one is overtaken, and looks again.
+    world.pass_days(181);
+    let run = Run::now(world.now());
+    let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
+    assert!(one.summary.overtaken + two.summary.overtaken > 0);
     let done = tick_days(&world, 420).await;
     assert!(done.iter().any(|(_, day)| day.count(What::Delete) > 0));
     reindex(&world).await;
