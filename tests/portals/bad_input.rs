@@ -76,7 +76,7 @@ impl Endpoint {
 
 /// A system in which campaigns begin an hour later on the producer portal, whose day begins then.
 async fn world_in_campaigns() -> World {
-    let portals = portals_with(&[(
+    let portals = portals_with(
         "producer",
         &[("America/Chicago", "Asia/Shanghai")],
         r#"
@@ -90,7 +90,7 @@ kind = "release_user_names"
 on = 2026-11-24
 created_before = 2026-11-24
 "#,
-    )]);
+    );
     World::with(Options {
         portals: portals.path().to_owned(),
         ..options()

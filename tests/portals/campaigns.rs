@@ -30,7 +30,7 @@ fn agents(cutoff: &str) -> TempDir {
     let campaign = format!(
         "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]\n"
     );
-    portals_with(&[("agent", &lasting, &campaign)])
+    portals_with("agent", &lasting, &campaign)
 }
 
 /// The member portal, on which names from before December are free from the 15th on.
@@ -39,7 +39,7 @@ fn members() -> TempDir {
         ("on = 2028-01-03", "on = 2026-12-15"),
         ("created_before = 2027-07-01", "created_before = 2026-12-01"),
     ];
-    portals_with(&[("member", &dates, "")])
+    portals_with("member", &dates, "")
 }
 
 async fn world(portals: &TempDir) -> World {
@@ -251,13 +251,13 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
 fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
     let folder = TempDir::new().unwrap();
     let (first, extended) = (agents("2027-05-31"), agents("2027-07-31"));
-    let options = |portals: &TempDir, clock: &Options| Options {
+    // The same tables and the same clock in each life.
+    let kept = kept_in(folder.path());
+    let with = |portals: &TempDir| Options {
         portals: portals.path().to_owned(),
-        clock: clock.clock.clone(),
-        ..kept_in(folder.path())
+        ..kept.clone()
     };
-    let clock = kept_in(folder.path());
-    let life = Life::first(&options(&first, &clock));
+    let life = Life::first(&with(&first));
     life.live(async |world| {
         world.register("agent", agent()).await;
         world.wait_until("2027-06-01T12:00:00Z");
@@ -265,7 +265,7 @@ fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
         is(&protected(&dana).await, (403, "call_help_desk"));
     });
     life.end();
-    let life = Life::again(&options(&extended, &clock));
+    let life = Life::again(&with(&extended));
     life.live(async |world| {
         let (dana, _) = begins(world, "agent", "dana.whitfield").await;
         is(&protected(&dana).await, (403, "register_again"));
@@ -276,7 +276,7 @@ fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
     });
     life.end();
     // And once more, on the last day's last second.
-    let life = Life::again(&options(&agents("2027-08-01"), &clock));
+    let life = Life::again(&with(&agents("2027-08-01")));
     life.live(async |world| {
         world.wait_until("2027-08-02T04:59:59Z");
         let (dana, _) = begins(world, "agent", "dana.whitfield").await;

@@ -614,14 +614,14 @@ async fn ex_11_who_works_alone_is_asked_nothing() {
 
 #[tokio::test]
 async fn ex_11_a_portal_without_reviews_begins_none() {
-    let portals = portals_with(&[(
+    let portals = portals_with(
         "practice",
         &[(
             "[access_review] # EX-11\nevery_days = 180\nanswer_within_days = 30\nremind_days = [14, 3]\n",
             "",
         )],
         "",
-    )]);
+    );
     let world = World::with(vestibule_local::Options {
         portals: portals.path().to_owned(),
         ..options()

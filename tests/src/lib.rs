@@ -71,21 +71,15 @@ pub fn options() -> Options {
     }
 }
 
-/// What is changed in a portal's policy: texts and what stands in their place, and what is added at
-/// the end.
-pub type Edit<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-
-/// The shipped policies in a folder of their own, some of them changed.
-pub fn portals_with(edits: &[Edit<'_>]) -> TempDir {
+/// The shipped policies in a folder of their own, that of one portal with texts in the place of others
+/// and with more at its end.
+pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(options().portals).unwrap() {
         let path = entry.unwrap().path();
         let mut text = std::fs::read_to_string(&path).unwrap();
-        let edit = edits
-            .iter()
-            .find(|(portal, ..)| path.file_stem().is_some_and(|stem| stem == *portal));
-        if let Some((portal, replaced, added)) = edit {
-            for (from, to) in *replaced {
+        if path.file_stem().is_some_and(|stem| stem == portal) {
+            for (from, to) in replaced {
                 assert!(text.contains(from), "{portal}.toml holds {from}");
                 text = text.replacen(from, to, 1);
             }

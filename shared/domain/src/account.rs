@@ -210,6 +210,7 @@ pub struct Membership {
     /// When a manager last confirmed it in a review of access (EX-11).
     pub confirmed: Option<Confirmation>,
     /// When the person last registered again in a campaign (AG-13).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_again_at: Option<Timestamp>,
     /// How the person registered, where it was against the plan's records.
     pub way: Option<String>,
@@ -320,7 +321,7 @@ pub struct Account {
     pub user_name_since: Option<Timestamp>,
     /// Whether its owner must choose another: a campaign released the one they had, somebody else has
     /// chosen it, and this one stands in for it (ME-10).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub must_choose_user_name: bool,
     /// The person.
     pub name: PersonName,

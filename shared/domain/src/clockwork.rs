@@ -43,8 +43,10 @@ pub struct Notices {
     /// That a letter is overdue.
     pub letter: Option<Date>,
     /// That a campaign asks to register again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<Date>,
     /// That the user name is released.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Date>,
 }
 

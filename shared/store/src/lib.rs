@@ -54,6 +54,7 @@ pub mod attempts;
 pub mod batches;
 mod collisions;
 mod commit;
+mod decoy;
 pub mod due;
 pub mod feeds;
 mod item;

@@ -18,7 +18,7 @@ use vestibule_domain::text::{Email, PersonName};
 
 use crate::item::{self, Item};
 use crate::keys::{self, Key};
-use crate::{Store, Unavailable, records};
+use crate::{Store, Unavailable, decoy, records};
 
 /// What an organisation's list shows of a user; written with every change of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,6 +322,9 @@ impl Store {
             }
         }
         let Some(owner) = marker.as_ref().and_then(|m| m.get("account")?.as_s().ok()) else {
+            if account.is_none() {
+                decoy::read(&self.keyring);
+            }
             return Ok(None);
         };
         match account {

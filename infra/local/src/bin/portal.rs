@@ -237,12 +237,12 @@ impl SystemArguments {
         })
     }
 
-    /// The same, where `cargo portal` has made the folder.
+    /// The same, where there is a folder already.
     fn started_before(self) -> Result<Options, StartError> {
         let options = self.options()?;
         match &options.data {
-            Some(data) if !data.join(folder::PEOPLE).is_file() => Err(format!(
-                "the folder {} holds no portal yet. Start `cargo portal` there once, or name another with --data DIR",
+            Some(data) if !data.exists() => Err(format!(
+                "there is no data folder {}. Start `cargo portal` there once, or name another with --data DIR",
                 data.display()
             )
             .into()),

@@ -14,20 +14,21 @@ pub(super) fn content(
     policy: &Policy,
 ) -> Content {
     let portal = portal(policy);
-    let by = day(answer_by);
-    let (subject, said) = if overdue {
+    let (subject, said, label) = if overdue {
         (
             format!("Overdue: who has access to {}?", policy.title),
             format!(
-                "The review of who has access to {portal}, for {organisation}, was to be answered by {by}. It is not."
+                "You were asked to review who has access to {portal}. The last day for it is over, and not all is answered."
             ),
+            "Answers were due by",
         )
     } else {
         (
             format!("Still to be answered: who has access to {}?", policy.title),
             format!(
-                "The review of who has access to {portal}, for {organisation}, is to be answered by {by}."
+                "You were asked to review who has access to {portal}. Not all is answered yet."
             ),
+            "Please answer by",
         )
     };
     let mut names = unanswered.to_vec();
@@ -38,6 +39,7 @@ pub(super) fn content(
         subject,
         vec![
             Block::text(said),
+            Block::facts([("For", organisation), (label, &day(answer_by))]),
             Block::text("Nobody has confirmed or removed the access of:"),
             Block::list(&names),
             Block::text(

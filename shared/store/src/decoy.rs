@@ -1,0 +1,37 @@
+//! An account that is nobody's: where there is none to read, this one is, so that not finding one takes
+//! the work of finding one (UX-09).
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use vestibule_domain::account::Account;
+use vestibule_secrets::Keyring;
+
+use crate::Unavailable;
+use crate::item::{self, Item};
+
+/// As many attributes as most accounts have.
+static NOBODY: LazyLock<Item> = LazyLock::new(|| {
+    let fields: Option<serde_json::Value> = serde_json::from_str(include_str!("decoy.json")).ok();
+    fields
+        .and_then(|f| serde_dynamo::aws_sdk_dynamodb_1::to_item(f).ok())
+        .unwrap_or_default()
+});
+
+/// Reads nobody's account; nothing comes of it.
+pub(crate) fn read(keyring: &Keyring) {
+    let read: Result<Account, Unavailable> = item::read_account(NOBODY.clone(), keyring);
+    let _ = black_box(read);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ux_09_nobodys_account_is_read_to_its_end() {
+        let read: Account = item::read(NOBODY.clone()).expect("an account");
+        assert_eq!(read.user_name.as_str(), "nobody.nowhere");
+        assert_eq!(read.security_answers.len(), 3);
+    }
+}

@@ -1,0 +1,171 @@
+//! How well the time of an answer tells a known name from an unknown one (UX-09).
+//!
+//! ```sh
+//! cargo run --release -p vestibule-tests --example uniformity            # 200 pairs of requests a flow
+//! cargo run --release -p vestibule-tests --example uniformity -- 1000
+//! ```
+//!
+//! Each flow is asked about a name, number or address that exists and about one that doesn't, in
+//! random order, with the production parameters of Argon2id. Printed are both medians and how often
+//! a known name took longer than an unknown one: 50 % is what guessing gives, and what there should
+//! be within the margin that is printed beside it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement: it reads its argument and the wall clock, and may panic"
+)]
+
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use rand::rngs::{StdRng, SysRng};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use vestibule_local::Options;
+use vestibule_secrets::HashParameters;
+use vestibule_tests::people::{group_principal, member, security_answers, with};
+use vestibule_tests::{World, options};
+
+/// A request whose answer must not tell, about somebody who exists and about nobody.
+struct Flow {
+    name: &'static str,
+    portal: &'static str,
+    path: &'static str,
+    known: Value,
+    unknown: Value,
+}
+
+fn flows(pending: &str) -> Vec<Flow> {
+    let attempt = |name: &str| json!({ "user_name": name, "password": "Wrong-River-58!" });
+    let ask = |name: &str| json!({ "user_name": name });
+    let mut answers = security_answers();
+    answers[0]["answer"] = json!("wrong");
+    let redeem = |name: &str| json!({ "user_name": name, "security_answers": answers.clone(), "new_password": "Calm-Harbor-71!" });
+    let stranger = with(group_principal(), "/user_name", "some.stranger");
+    let code = |name: &str| json!({ "user_name": name, "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": { "question": "What was my first car?", "answer": "A green Beetle" } });
+    vec![
+        Flow {
+            name: "sign in, wrong password",
+            portal: "group",
+            path: "/sessions",
+            known: attempt("ruth.okafor"),
+            unknown: attempt("no.such.name"),
+        },
+        Flow {
+            name: "forgotten password, a link is mailed",
+            portal: "group",
+            path: "/password-resets",
+            known: ask("ruth.okafor"),
+            unknown: ask("no.such.name"),
+        },
+        Flow {
+            name: "forgotten password, questions are asked",
+            portal: "member",
+            path: "/password-resets",
+            known: ask("maria.alvarez"),
+            unknown: ask("no.such.name"),
+        },
+        Flow {
+            name: "forgotten password, wrong answers",
+            portal: "member",
+            path: "/password-resets/redemption",
+            known: redeem("maria.alvarez"),
+            unknown: redeem("no.such.name"),
+        },
+        Flow {
+            name: "forgotten user name",
+            portal: "group",
+            path: "/user-name-reminders",
+            known: json!({ "email": "ruth@blueheron.example" }),
+            unknown: json!({ "email": "nobody@blueheron.example" }),
+        },
+        Flow {
+            name: "registration, registered or unknown",
+            portal: "group",
+            path: "/registrations",
+            known: stranger.clone(),
+            unknown: with(stranger, "/proof/group_number", "ZZ99999"),
+        },
+        Flow {
+            name: "registration code, wrong",
+            portal: "provider",
+            path: "/registration-codes/redemption",
+            known: code(pending),
+            unknown: code("prv23456789"),
+        },
+    ]
+}
+
+#[tokio::main]
+async fn main() {
+    let pairs: usize = std::env::args()
+        .nth(1)
+        .map_or(200, |n| n.parse().expect("the number of pairs"));
+    let world = World::with(Options {
+        hashing: HashParameters::default(),
+        ..options()
+    })
+    .await;
+    let (helen, _) = world.provider().await;
+    world.register("group", group_principal()).await;
+    world.register("member", member()).await;
+    let (pending, _) = world.added_by(&helen, "Nils").await;
+    let mut rng = StdRng::try_from_rng(&mut SysRng).unwrap();
+    // The margin within which guessing gives 50 %: two standard deviations of Mann and Whitney's U.
+    let n = pairs as f64;
+    let margin = 200.0 * ((2.0 * n + 1.0) / (12.0 * n * n)).sqrt();
+    println!("{pairs} pairs of requests a flow; guessing gives 50 % ± {margin:.1}\n");
+    println!("| Flow | Known, median | Unknown, median | Known took longer |");
+    println!("|---|---|---|---|");
+    for flow in flows(&pending) {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        let mut status = 0;
+        for pair in 0..pairs {
+            let mut seen = Vec::new();
+            let mut order = [true, false];
+            order.shuffle(&mut rng);
+            for exists in order {
+                let body = if exists { &flow.known } else { &flow.unknown };
+                // From another place each time, and in a new window: no counter of guesses is full.
+                let source = format!("203.0.{}.{}", pair % 250, rng.random_range(1..250));
+                let client = world.on(flow.portal).from_source(&source);
+                let began = Instant::now();
+                let answer = client.post(flow.path, body.clone()).await.unwrap();
+                let took = began.elapsed();
+                seen.push(answer.status);
+                if exists { &mut known } else { &mut unknown }.push(took);
+            }
+            assert_eq!(seen[0], seen[1], "{}", flow.name);
+            status = seen[0];
+            world.pass(SignedDuration::from_hours(2));
+        }
+        let longer = share_longer(&known, &unknown) * 100.0;
+        println!(
+            "| {} ({status}) | {} | {} | {longer:.1} % |",
+            flow.name,
+            median(&mut known),
+            median(&mut unknown),
+        );
+    }
+}
+
+fn median(times: &mut [Duration]) -> String {
+    times.sort();
+    format!("{:.2} ms", times[times.len() / 2].as_secs_f64() * 1000.0)
+}
+
+/// How often a time of the first list is longer than one of the second, equal ones counting half.
+fn share_longer(first: &[Duration], second: &[Duration]) -> f64 {
+    let mut points = 0.0;
+    for a in first {
+        for b in second {
+            points += match a.cmp(b) {
+                std::cmp::Ordering::Greater => 1.0,
+                std::cmp::Ordering::Equal => 0.5,
+                std::cmp::Ordering::Less => 0.0,
+            };
+        }
+    }
+    points / (first.len() * second.len()) as f64
+}
