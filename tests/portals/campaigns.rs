@@ -1,5 +1,6 @@
 //! Campaigns: everybody registers again (AG-13), and user names from before a date are free (ME-10).
 
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::{join, join_all};
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -530,6 +531,21 @@ async fn stand_in(world: &World) -> String {
     assert_eq!(mails.len(), 1, "told once");
     let name = mails[0].split_whitespace().find(|w| w.starts_with("user-"));
     name.expect("the mail has no user name").to_owned()
+}
+
+/// Takes a released user name, with something that looks at the calls to AWS.
+pub async fn go_through_a_release(observer: &SharedInterceptor) {
+    let portals = members();
+    let world = World::with(Options {
+        portals: portals.path().to_owned(),
+        observers: vec![observer.clone()],
+        ..options()
+    })
+    .await;
+    world.register("member", member()).await;
+    world.wait_until("2026-12-15T06:00:00Z");
+    let taken = register(&world, other("Maria.Alvarez")).await;
+    assert_eq!(taken.status, 201, "{}", taken.text);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use vestibule_tests::template::{
 use vestibule_tests::{World, options};
 
 use crate::bulk;
+use crate::campaigns::go_through_a_release;
 use crate::clockwork::go_through_the_clockwork;
 use crate::cost::go_through_every_flow;
 use crate::feeds::go_through_feeds;
@@ -522,6 +523,7 @@ async fn roles_have_nothing_to_spare() {
     go_through_every_flow(&permissions.interceptor()).await;
     go_through_rare_ways(&permissions.interceptor()).await;
     go_through_rare_ways_of_many(&permissions.interceptor()).await;
+    go_through_a_release(&permissions.interceptor()).await;
     go_through_feeds(&permissions.interceptor()).await;
     go_through_the_clockwork(&permissions.interceptor()).await;
     let noted = permissions.noted();

@@ -45,7 +45,11 @@ pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
             }
         }
     }
-    tracing::info!(seals = sealed.seals, "sealed the audit trail");
+    tracing::info!(
+        seals = sealed.seals,
+        complete = failed.is_none(),
+        "sealed the audit trail"
+    );
     failed.map_or(Ok(sealed), Err)
 }
 
