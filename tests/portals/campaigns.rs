@@ -546,6 +546,9 @@ pub async fn go_through_a_release(observer: &SharedInterceptor) {
     world.wait_until("2026-12-15T06:00:00Z");
     let taken = register(&world, other("Maria.Alvarez")).await;
     assert_eq!(taken.status, 201, "{}", taken.text);
+    let (maria, _) = begins(&world, "member", &stand_in(&world).await).await;
+    let refused = chooses(&maria, "maria.alvarez").await;
+    assert_eq!(refused.problem(), "already-taken", "{}", refused.text);
 }
 
 #[tokio::test]
