@@ -10,12 +10,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamSpecification, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::StreamExt;
 use vestibule_domain::account::Account;
 use vestibule_domain::ids::PortalId;
 use vestibule_http::parts::LARGEST;
 use vestibule_local::Options;
+use vestibule_tests::measure::{held_mib, peak_mib, reset_peak, sizes, without_stream};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{group_principal, with};
 use vestibule_tests::{Item, World, options};
@@ -26,20 +27,14 @@ fn text(value: impl ToString) -> AttributeValue {
 
 #[tokio::main]
 async fn main() {
-    println!(
-        "users | parts | bytes | largest part | slowest part | Query | read units | whole download | memory before | more at the peak"
-    );
-    for count in std::env::args().skip(1) {
-        measure(count.parse().unwrap()).await;
-    }
+    let header = "| users | parts | bytes | largest part | slowest part | Query | read units | whole download | memory before | more at the peak |";
+    sizes(header, measure).await;
 }
 
-async fn measure(count: usize) {
+async fn measure(count: usize, endpoint: String) {
     let meter = Meter::default();
-    // In a file, so that the memory isn't the embedded DynamoDB's.
-    let folder = tempfile::tempdir().unwrap();
     let world = World::with(Options {
-        data: Some(folder.path().join("data")),
+        dynamodb_endpoint: Some(endpoint),
         interceptors: vec![meter.interceptor()],
         ..options()
     })
@@ -49,12 +44,12 @@ async fn measure(count: usize) {
     let all = world.items(&world.instance.tables.main).await;
     let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("M#");
     let model = all.into_iter().find(is_row).unwrap();
-    without_stream(&world).await;
+    without_stream(&world.instance).await;
     seed(&world, &model, count - 1).await;
 
     let dana = world.sign_in("employer", "ruth.okafor").await;
-    forget_peak();
-    let before = memory("VmRSS");
+    reset_peak();
+    let before = held_mib();
     meter.read();
     let began = Instant::now();
     let (mut parts, mut bytes, mut largest, mut slowest) = (0, 0, 0, Duration::ZERO);
@@ -89,26 +84,11 @@ async fn measure(count: usize) {
     let cost = meter.read();
     assert_eq!((rows, names.len()), (count, count), "each user once");
     println!(
-        "{count} | {parts} | {bytes} | {largest} | {slowest:.1?} | {} | {} | {took:.1?} | {before} KiB | {} KiB",
+        "| {count} | {parts} | {bytes} | {largest} | {slowest:.1?} | {} | {} | {took:.1?} | {before:.0} MiB | {:.0} MiB |",
         cost.calls.get("Query").copied().unwrap_or(0),
         cost.reads,
-        memory("VmHWM").saturating_sub(before),
+        peak_mib() - before,
     );
-}
-
-/// Switches the table's stream off: nobody follows it here, and the embedded DynamoDB looks through all
-/// of it with every write.
-async fn without_stream(world: &World) {
-    let off = StreamSpecification::builder().stream_enabled(false);
-    world
-        .instance
-        .db
-        .update_table()
-        .table_name(&world.instance.tables.main)
-        .stream_specification(off.build().unwrap())
-        .send()
-        .await
-        .unwrap();
 }
 
 /// Copies of an organisation's row for a user, as users of their own.
@@ -159,16 +139,4 @@ async fn seed(world: &World, model: &Item, count: usize) {
             assert!(sent.unprocessed_items.is_none_or(|u| u.is_empty()));
         })
         .await;
-}
-
-/// Lets the peak begin anew: proc(5), clear_refs.
-fn forget_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-}
-
-/// A line of the process's memory, in KiB.
-fn memory(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use aws_sdk_dynamodb::types::StreamSpecification;
+use vestibule_local::Instance;
 use vestibule_local::instance::embedded;
 
 /// Measures each size that the command line names, one after the other. `measure` is given the size and
@@ -52,10 +54,34 @@ impl Drop for Killed {
     }
 }
 
-/// The most memory that this process has held at a time since [`reset_peak`], in MiB; 0 where Linux doesn't tell.
+/// Switches the stream of the main table off: nobody follows it in a measurement, and the embedded
+/// DynamoDB looks through all of it with every write.
+pub async fn without_stream(instance: &Instance) {
+    let off = StreamSpecification::builder().stream_enabled(false);
+    instance
+        .db
+        .update_table()
+        .table_name(&instance.tables.main)
+        .stream_specification(off.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+}
+
+/// The most memory that this process has held at a time since [`reset_peak`], in MiB.
 pub fn peak_mib() -> f64 {
+    status_mib("VmHWM:")
+}
+
+/// The memory that this process holds, in MiB.
+pub fn held_mib() -> f64 {
+    status_mib("VmRSS:")
+}
+
+/// A line of proc(5)'s status; 0 where Linux doesn't tell.
+fn status_mib(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|l| l.strip_prefix(name));
     let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0
 }
