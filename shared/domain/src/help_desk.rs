@@ -16,7 +16,7 @@ use crate::decision::{AttemptKey, Change, Decision};
 use crate::ids::{AccountId, OrganisationId, PortalId};
 use crate::invite::{self, Invitation};
 use crate::manage;
-use crate::message::{HelpDeskAct, MailText, ResetAsked};
+use crate::message::{HelpDeskAct, MailText, Message, ResetAsked};
 use crate::organisation::Organisation;
 use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
 use crate::recover;
@@ -307,12 +307,22 @@ pub fn reinstate(
             let mut after = account.clone();
             after.reinstate(origin.at);
             let told = tell(account, HelpDeskAct::Reinstated, origin, rng);
-            let decision = Decision::recording(audit)
-                .update(account, after.clone())
-                .send([told]);
-            Ok((after, decision))
+            Ok(changed(account, after, audit, told))
         }
     }
+}
+
+/// The account after a change, and the decision that makes it, audited and told to its owner.
+fn changed(
+    before: &Account,
+    after: Account,
+    audit: AuditEvent,
+    told: Message,
+) -> (Account, Decision) {
+    let decision = Decision::recording(audit)
+        .update(before, after.clone())
+        .send([told]);
+    (after, decision)
 }
 
 /// Gives an account another user name, where people choose theirs (ME-09).
@@ -341,10 +351,7 @@ pub fn rename(
         user_name: after.user_name.to_string(),
     };
     let told = tell(account, act, origin, rng);
-    let decision = Decision::recording(audit)
-        .update(account, after.clone())
-        .send([told]);
-    Ok((after, decision))
+    Ok(changed(account, after, audit, told))
 }
 
 /// Chooses the e-news of who can't yet, because a PIN or registration code is still to be entered
@@ -390,10 +397,7 @@ pub fn subscribe(
         origin,
         rng,
     );
-    let decision = Decision::recording(audit)
-        .update(account, after.clone())
-        .send([told]);
-    Ok((after, decision))
+    Ok(changed(account, after, audit, told))
 }
 
 /// Removes somebody from an organisation, whatever they are there, or deletes a member's account; who
