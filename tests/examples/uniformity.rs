@@ -22,6 +22,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use vestibule_http::app::LEAST_TIME;
 use vestibule_local::Options;
 use vestibule_secrets::HashParameters;
 use vestibule_tests::people::{group_principal, member, security_answers, with};
@@ -42,6 +43,9 @@ fn flows(pending: &str) -> Vec<Flow> {
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
     let redeem = |name: &str| json!({ "user_name": name, "security_answers": answers.clone(), "new_password": "Calm-Harbor-71!" });
+    let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
+    let nobody = with(who.clone(), "/proof/enrollee_id", "100999999");
+    let answering = |who: &Value| with(who.clone(), "/security_answers", answers.clone());
     let stranger = with(group_principal(), "/user_name", "some.stranger");
     let code = |name: &str| json!({ "user_name": name, "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": { "question": "What was my first car?", "answer": "A green Beetle" } });
     vec![
@@ -81,6 +85,20 @@ fn flows(pending: &str) -> Vec<Flow> {
             unknown: json!({ "email": "nobody@blueheron.example" }),
         },
         Flow {
+            name: "forgotten user name, questions are asked",
+            portal: "member",
+            path: "/user-name-recoveries",
+            known: who.clone(),
+            unknown: nobody.clone(),
+        },
+        Flow {
+            name: "forgotten user name, wrong answers",
+            portal: "member",
+            path: "/user-name-recoveries/answers",
+            known: answering(&who),
+            unknown: answering(&nobody),
+        },
+        Flow {
             name: "registration, registered or unknown",
             portal: "group",
             path: "/registrations",
@@ -104,6 +122,7 @@ async fn main() {
         .map_or(200, |n| n.parse().expect("the number of pairs"));
     let world = World::with(Options {
         hashing: HashParameters::default(),
+        least_time: LEAST_TIME,
         ..options()
     })
     .await;

@@ -1,10 +1,13 @@
 //! Getting back in: forgotten passwords and user names, on every portal that has them.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{self, PASSWORD, QUESTIONS, security_answers, with, without};
-use vestibule_tests::{World, token_in};
+use vestibule_tests::{World, options, token_in};
 
 const NEW: &str = "Amber-Kettle-73!";
 
@@ -420,6 +423,46 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
     )
     .await;
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
+}
+
+/// Its time tells nothing where every answer waits for the same moment. Only the least is asserted: how little
+/// known and unknown differ is measured by `tests/examples/uniformity.rs`.
+#[tokio::test]
+async fn ux_09_no_answer_of_recovery_comes_before_its_time() {
+    let least_time = Duration::from_millis(150);
+    let world = World::with(Options {
+        least_time,
+        ..options()
+    })
+    .await;
+    world.member().await;
+    let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
+    let stranger = with(who.clone(), "/proof/date_of_birth", "1979-04-13");
+    let ask = |name: &str| json!({ "user_name": name });
+    let answering = |who: &Value| with(who.clone(), "/security_answers", security_answers());
+    let someone_else = with(by_answers(security_answers()), "/user_name", "no.such.name");
+    let email = |email: &str| json!({ "email": email });
+    let link = json!({ "token": "nobody's" });
+    for (portal, path, body) in [
+        ("group", "/password-resets", ask("ruth.okafor")),
+        ("member", "/password-resets", ask("maria.alvarez")),
+        ("member", "/password-resets", ask("no.such.name")),
+        ("group", "/password-resets/look-up", link),
+        ("member", "/password-resets/redemption", someone_else),
+        ("group", "/user-name-reminders", email("ruth@x.example")),
+        ("member", "/user-name-recoveries", who.clone()),
+        ("member", "/user-name-recoveries", stranger.clone()),
+        ("member", "/user-name-recoveries/answers", answering(&who)),
+        (
+            "member",
+            "/user-name-recoveries/answers",
+            answering(&stranger),
+        ),
+    ] {
+        let began = tokio::time::Instant::now();
+        world.on(portal).post(path, body).await.unwrap();
+        assert!(began.elapsed() >= least_time, "{path} answers early");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub mod permissions;
 pub mod template;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -62,6 +63,7 @@ pub fn options() -> Options {
             passes: 1,
             lanes: 1,
         },
+        least_time: Duration::ZERO,
         dynamodb_endpoint: endpoint,
         tables: Tables {
             main: format!("vestibule-{own:x}"),

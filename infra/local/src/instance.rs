@@ -23,6 +23,7 @@ use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
+use vestibule_http::app::LEAST_TIME;
 use vestibule_http::{Api, App, Clock, Portals, Source};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
@@ -52,6 +53,8 @@ pub struct Options {
     pub clock: Clock,
     /// How passwords are hashed.
     pub hashing: HashParameters,
+    /// How long an answer takes at least where its time could tell who exists.
+    pub least_time: Duration,
     /// What looks at, or meddles with, calls to DynamoDB.
     pub interceptors: Vec<SharedInterceptor>,
     /// The same for calls to S3.
@@ -74,6 +77,7 @@ impl Options {
             dynamodb_endpoint: None,
             clock: Clock::System,
             hashing: HashParameters::default(),
+            least_time: LEAST_TIME,
             interceptors: Vec::new(),
             s3_interceptors: Vec::new(),
             observers: Vec::new(),
@@ -270,6 +274,7 @@ impl Instance {
             ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
+            least_time: options.least_time,
         };
         let courier = Courier {
             store: app.store.clone(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::SeedableRng;
@@ -90,7 +91,14 @@ pub struct App {
     pub hasher: Hasher,
     /// The clock.
     pub clock: Clock,
+    /// How long an answer takes at least where its time could tell what was found
+    /// ([`in_least_time`](crate::router::in_least_time)).
+    pub least_time: Duration,
 }
+
+/// [`App::least_time`] in production: several times what the work behind such an answer takes, and nothing that
+/// somebody who has forgotten a password would mind.
+pub const LEAST_TIME: Duration = Duration::from_millis(250);
 
 impl App {
     /// Randomness for one request.

@@ -1,12 +1,13 @@
 //! From routes to a service: limits, headers, CORS, and problems for what no route answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,7 +44,25 @@ pub fn serve(api: Api, app: App) -> Router {
         .layer(cors(Arc::clone(&app.portals)))
         .layer(no_store)
         .layer(no_sniff)
+        .layer(Extension(LeastTime(app.least_time)))
         .with_state(app)
+}
+
+/// [`App::least_time`], for [`in_least_time`].
+#[derive(Debug, Clone, Copy)]
+pub struct LeastTime(Duration);
+
+/// Holds answers back until [`App::least_time`] is over, counted from the request, so that none tells by its
+/// time what was found (UX-09). For routes whose work is short; where a password is hashed, that takes longer.
+pub async fn in_least_time(
+    Extension(LeastTime(least)): Extension<LeastTime>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let over = tokio::time::sleep(least);
+    let response = next.run(request).await;
+    over.await;
+    response
 }
 
 /// One line a request: which route, how it ended. Never the path itself, a query, or a body.

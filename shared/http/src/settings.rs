@@ -11,6 +11,7 @@ use lambda_http::request::RequestContext;
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring};
 
+use crate::app::LEAST_TIME;
 use crate::request::Source;
 use crate::{Api, App, Clock, Portals, serve};
 
@@ -71,6 +72,7 @@ pub async fn app_with(aws: &SdkConfig, portals: PathBuf) -> Result<App, StartErr
         portals: Arc::new(portals),
         hasher: Hasher::new(HashParameters::default(), keyring),
         clock: Clock::System,
+        least_time: LEAST_TIME,
     })
 }
 
