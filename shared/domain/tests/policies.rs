@@ -576,7 +576,7 @@ agent
 agent
 -return_address
 *return_address = ["Harborlight Health", "400\nQuayside"]
-!plan.return_address[1]: must be a text of one line, 1 to 500 characters
+!plan.return_address: must be a text of one line, 1 to 500 characters
 
 agent
 -id = "quotes"
@@ -605,18 +605,19 @@ member
 
 member
 -2026-02-16,
-*16,
-!pin.holidays[2]: must be a date such as 2027-01-31
++16,
+@holidays
+!pin.holidays: must be a date such as 2027-01-31, not "16"
 
 member
 -on = 2028-01-03
 *on = "3 January"
-!campaign[0].on: must be a date such as 2027-01-31
+!campaign[0].on: must be a date such as 2027-01-31, not "3 January"
 
 member
 -on = 2028-01-03
 *on = 2028-01-03T09:00:00
-!campaign[0].on: must be a date such as 2027-01-31
+!campaign[0].on: must be a date such as 2027-01-31, not "2028-01-03T09:00:00"
 
 agent
 -chosen_by = "user"
