@@ -13,8 +13,8 @@ use vestibule_domain::text::{Email, UserName};
 use vestibule_http::schedule::Scheduled;
 use vestibule_import_records::S3Event;
 use vestibule_inactivity_sweep::Run;
-use vestibule_local::instance::at_work;
-use vestibule_local::{Instance, Options, instance};
+use vestibule_local::instance::{FUNCTIONS, Function, START, at_work};
+use vestibule_local::{Instance, Options};
 use vestibule_store::outbox::message_of_key;
 use vestibule_store::tables;
 use vestibule_tests::people::{agent, group_principal, member, provider, with};
@@ -90,8 +90,8 @@ fn the_gateway_has_the_routes_of_the_api() {
 
     // Each route to the function whose crate serves it, and nothing else.
     let mut served = BTreeMap::new();
-    for (name, api) in instance::functions() {
-        for (path, item) in api.into_openapi().paths.paths {
+    for Function { name, openapi, .. } in FUNCTIONS {
+        for (path, item) in openapi().paths.paths {
             let methods = [
                 ("GET", item.get),
                 ("POST", item.post),
@@ -269,8 +269,11 @@ fn functions_are_given_the_settings_they_read() {
     for (name, function) in functions() {
         let mut read = settings_in(&source(&binaries[&name]));
         read.extend(of_all.iter().cloned());
-        // The policies lie where they are looked for; the other is read by lambda_http.
-        read.remove("PORTALS_DIR");
+        // The policies lie where they are looked for, Lambda sets the region, other roots than Amazon's are
+        // somebody's own; and the one that is added is read by lambda_http.
+        for unset in ["PORTALS_DIR", "AWS_REGION", "SSL_CERT_FILE"] {
+            assert!(read.remove(unset), "{unset} is read");
+        }
         read.insert("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH".to_owned());
         let mut given = variables(function);
         given.extend(global.iter().cloned());
@@ -530,7 +533,7 @@ async fn roles_have_nothing_to_spare() {
 
     let mut spare = Vec::new();
     let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
-    for function in names.into_iter().chain([instance::START]) {
+    for function in names.into_iter().chain([START]) {
         // An action of a statement is used with one of its kinds at least, a kind with one of the actions.
         for statement in role(function).unwrap() {
             if BY_OTHERS.contains(&statement.sid.as_str()) {

@@ -6,19 +6,14 @@ mod redeem_code;
 mod reissue_pin;
 
 use axum::http::StatusCode;
-use utoipa_axum::routes;
 use vestibule_domain::policy::{Policy, Reissuer};
-use vestibule_http::{Api, Problem};
+use vestibule_http::Problem;
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(enter_pin::enter_pin))
-        .routes(routes!(
-            letter_status::letter_status,
-            reissue_pin::reissue_pin
-        ))
-        .routes(routes!(redeem_code::redeem_code))
+vestibule_http::routes! {
+    enter_pin::enter_pin,
+    letter_status::letter_status,
+    reissue_pin::reissue_pin,
+    redeem_code::redeem_code,
 }
 
 /// What to do about a PIN that can't be used any more.

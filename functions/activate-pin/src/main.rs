@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), vestibule_http::settings::StartError> {
-    vestibule_http::settings::run(vestibule_activate_pin::api()).await
+    vestibule_http::settings::run(vestibule_activate_pin::routes).await
 }

@@ -10,20 +10,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::ids::PortalId;
-use vestibule_http::{Api, App, answer};
+use vestibule_http::{App, answer};
 use vestibule_store::{AuditEntry, Unavailable};
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(search::search))
-        .routes(routes!(download::csv))
-        .routes(routes!(download::json_lines))
-        .routes(routes!(activity::activity))
-        .routes(routes!(served::search))
+vestibule_http::routes! {
+    search::search,
+    download::csv,
+    download::json_lines,
+    activity::activity,
+    served::search,
 }
 
 /// Seals the trails of all portals up to the last whole hour. It may come late, twice or at once

@@ -20,31 +20,28 @@ mod unlock;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Email;
+use vestibule_http::answer;
 use vestibule_http::answer::EmailUndeliverable;
-use vestibule_http::{Api, answer};
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(find::find))
-        .routes(routes!(show::show))
-        .routes(routes!(list_invitations::list_invitations))
-        .routes(routes!(reissue_pin::reissue_pin))
-        .routes(routes!(reissue_code::reissue_code))
-        .routes(routes!(resend_invitation::resend_invitation))
-        .routes(routes!(start_reset::start_reset))
-        .routes(routes!(unlock::unlock))
-        .routes(routes!(reinstate::reinstate))
-        .routes(routes!(rename::rename))
-        .routes(routes!(subscribe::subscribe))
-        .routes(routes!(remove::remove))
-        .routes(routes!(record_agreement::record_agreement))
-        .routes(routes!(detach_record::detach_record))
+vestibule_http::routes! {
+    find::find,
+    show::show,
+    list_invitations::list_invitations,
+    reissue_pin::reissue_pin,
+    reissue_code::reissue_code,
+    resend_invitation::resend_invitation,
+    start_reset::start_reset,
+    unlock::unlock,
+    reinstate::reinstate,
+    rename::rename,
+    subscribe::subscribe,
+    remove::remove,
+    record_agreement::record_agreement,
+    detach_record::detach_record,
 }
 
 /// An account, as the help desk sees it: what helps to serve its owner, and neither a secret nor what

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
-use vestibule_http::settings::{self, StartError};
+use vestibule_http::settings::{self, Opening, StartError};
 use vestibule_import_records::{Importer, S3Event};
 
 /// How long before Lambda ends it a run stops by itself, having noted how far it came.
@@ -15,19 +15,16 @@ async fn main() -> Result<(), StartError> {
         "FEEDS_BUCKET",
         "the bucket in which the plans leave their feeds",
     )?;
-    let aws = settings::aws().await;
-    let app = settings::app(&aws).await?;
-    let importer = Importer {
+    let importer = Opening::new(move |app, aws| Importer {
         app,
-        s3: aws_sdk_s3::Client::new(&aws),
-        bucket,
-    };
-    let importer = &importer;
+        s3: aws_sdk_s3::Client::new(aws),
+        bucket: bucket.clone(),
+    })?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<S3Event>| {
         let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let ends = Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX);
         let ends = Some(ends - MARGIN);
-        Ok::<_, StartError>(importer.handle(&event.payload, ends).await?)
+        Ok::<_, StartError>(importer.get().await?.handle(&event.payload, ends).await?)
     }))
     .await
 }

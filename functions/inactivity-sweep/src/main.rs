@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
-use vestibule_http::settings::{self, StartError};
+use vestibule_http::settings::{self, Opening, StartError};
 use vestibule_inactivity_sweep::{Event, Run, Swept, reindex, sweep};
 
 /// How long before Lambda ends the function no new page of work begins.
@@ -11,9 +11,9 @@ const RESERVE: SignedDuration = SignedDuration::from_secs(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = settings::app(&settings::aws().await).await?;
-    let app = &app;
+    let app = Opening::new(|app, _| app)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        let app = app.get().await?;
         let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
         let until = Timestamp::from_millisecond(ends).ok().map(|t| t - RESERVE);
         if event.payload.reindex {

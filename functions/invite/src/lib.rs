@@ -9,18 +9,16 @@ mod revoke;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 use vestibule_domain::invite::{Invitation, Refusal};
 use vestibule_domain::policy::Policy;
-use vestibule_http::{Api, Problem, answer, credentials};
+use vestibule_http::{Problem, answer, credentials};
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(invite::invite, list::list))
-        .routes(routes!(invite_many::invite_many))
-        .routes(routes!(resend::resend))
-        .routes(routes!(revoke::revoke))
+vestibule_http::routes! {
+    invite::invite,
+    list::list,
+    invite_many::invite_many,
+    resend::resend,
+    revoke::revoke,
 }
 
 /// An invitation, as administrators see it.

@@ -21,7 +21,6 @@ use axum::http::StatusCode;
 use rand::rngs::StdRng;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 use vestibule_domain::Decision;
 use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
@@ -29,25 +28,26 @@ use vestibule_domain::invite::Acting;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organisation::Organisation;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::{Api, App, Caller, Problem, answer, credentials};
+use vestibule_http::{App, Caller, Problem, answer, credentials};
 use vestibule_store::UserRow;
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(list::list, add_user::add_user))
-        .routes(routes!(agents::agents))
-        .routes(routes!(list::download, add_many::add_many))
-        .routes(routes!(show::show, remove::remove))
-        .routes(routes!(approve::approve))
-        .routes(routes!(access::access))
-        .routes(routes!(status::status))
-        .routes(routes!(reissue_code::reissue_code))
-        .routes(routes!(send_reset_link::send_reset_link))
-        .routes(routes!(send_user_name::send_user_name))
-        .routes(routes!(review_start::start))
-        .routes(routes!(review_show::show))
-        .routes(routes!(review_answer::answer))
+vestibule_http::routes! {
+    list::list,
+    add_user::add_user,
+    agents::agents,
+    list::download,
+    add_many::add_many,
+    show::show,
+    remove::remove,
+    approve::approve,
+    access::access,
+    status::status,
+    reissue_code::reissue_code,
+    send_reset_link::send_reset_link,
+    send_user_name::send_user_name,
+    review_start::start,
+    review_show::show,
+    review_answer::answer,
 }
 
 /// A user, as administrators see one.

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), vestibule_http::settings::StartError> {
-    vestibule_http::settings::run(vestibule_manage_users::api()).await
+    vestibule_http::settings::run(vestibule_manage_users::routes).await
 }

@@ -8,16 +8,12 @@ mod entitlements;
 mod feedback;
 mod me;
 
-use utoipa_axum::routes;
-use vestibule_http::Api;
-
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(me::me, edit::edit))
-        .routes(routes!(change_email::change_email))
-        .routes(routes!(choose_user_name::choose_user_name))
-        .routes(routes!(confirm_email::confirm_email))
-        .routes(routes!(entitlements::entitlements))
-        .routes(routes!(feedback::feedback))
+vestibule_http::routes! {
+    me::me,
+    edit::edit,
+    change_email::change_email,
+    choose_user_name::choose_user_name,
+    confirm_email::confirm_email,
+    entitlements::entitlements,
+    feedback::feedback,
 }

@@ -3,26 +3,24 @@
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use vestibule_http::schedule::Scheduled;
-use vestibule_http::settings::{self, StartError};
+use vestibule_http::settings::{self, Opening, StartError};
 use vestibule_print_letters::{MOST_LETTERS, Printer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let aws = settings::aws().await;
-    let app = settings::app(&aws).await?;
-    let printer = Printer {
+    let bucket = settings::setting("LETTERS_BUCKET", "the bucket of printed letters")?;
+    let printer = Opening::new(move |app, aws| Printer {
         store: app.store,
         portals: app.portals,
-        s3: aws_sdk_s3::Client::new(&aws),
-        bucket: settings::setting("LETTERS_BUCKET", "the bucket of printed letters")?,
+        s3: aws_sdk_s3::Client::new(aws),
+        bucket: bucket.clone(),
         clock: app.clock,
         most: MOST_LETTERS,
-    };
-    let printer = &printer;
+    })?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         Scheduled::parse(event.payload)?;
-        let done = printer.run().await?;
+        let done = printer.get().await?.run().await?;
         tracing::info!(
             batches = done.batches,
             printed = done.printed,

@@ -10,19 +10,14 @@ mod look_up_invitation;
 mod register;
 mod register_again;
 
-use utoipa_axum::routes;
-use vestibule_http::Api;
-
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(describe_portal::describe_portal))
-        .routes(routes!(register::register))
-        .routes(routes!(look_up_invitation::look_up_invitation))
-        .routes(routes!(accept_invitation::accept_invitation))
-        .routes(routes!(further_organisation::further_organisation))
-        .routes(routes!(accept_as_user::accept_as_user))
-        .routes(routes!(register_again::register_again))
-        .routes(routes!(agreements::list))
-        .routes(routes!(agreements::accept))
+vestibule_http::routes! {
+    describe_portal::describe_portal,
+    register::register,
+    look_up_invitation::look_up_invitation,
+    accept_invitation::accept_invitation,
+    further_organisation::further_organisation,
+    accept_as_user::accept_as_user,
+    register_again::register_again,
+    agreements::list,
+    agreements::accept,
 }

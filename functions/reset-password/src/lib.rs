@@ -14,27 +14,24 @@ mod reset;
 use axum::http::StatusCode;
 use axum::middleware;
 use data_encoding::BASE64URL_NOPAD;
-use utoipa_axum::routes;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::Sensitive;
 use vestibule_http::router::in_least_time;
-use vestibule_http::{Api, App, Problem, guesses};
+use vestibule_http::{App, Problem, guesses};
 use vestibule_secrets::Purpose;
 use vestibule_store::attempts::Guess;
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(ask_reset::ask_reset))
-        .routes(routes!(look_up_reset::look_up_reset))
-        .routes(routes!(reset::reset))
-        .routes(routes!(remind_user_name::remind_user_name))
-        .routes(routes!(ask_questions::ask_questions))
-        .routes(routes!(answer_for_user_name::answer_for_user_name))
-        .layer(middleware::from_fn(in_least_time))
+vestibule_http::routes! {
+    ask_reset::ask_reset,
+    look_up_reset::look_up_reset,
+    reset::reset,
+    remind_user_name::remind_user_name,
+    ask_questions::ask_questions,
+    answer_for_user_name::answer_for_user_name,
+    ; layer: middleware::from_fn(in_least_time)
 }
 
 /// Counts an attempt, for its subject and for the source, before anything is looked at.

@@ -10,21 +10,20 @@ mod sign_out;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::Session;
-use vestibule_http::{Api, answer};
+use vestibule_http::answer;
 
-/// The routes of this function.
-pub fn api() -> Api {
-    Api::new()
-        .routes(routes!(sign_in::sign_in, list::list))
-        .routes(routes!(end::end))
-        .routes(routes!(current::current, sign_out::sign_out))
-        .routes(routes!(change_password::change_password))
-        .routes(routes!(choose_organisation::choose_organisation))
+vestibule_http::routes! {
+    sign_in::sign_in,
+    list::list,
+    end::end,
+    current::current,
+    sign_out::sign_out,
+    change_password::change_password,
+    choose_organisation::choose_organisation,
 }
 
 /// A session, as its owner sees it.

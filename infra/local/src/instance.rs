@@ -24,7 +24,8 @@ use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::app::LEAST_TIME;
-use vestibule_http::{Api, App, Clock, Portals, Source};
+use vestibule_http::router::OpenApi;
+use vestibule_http::{App, Clock, Portals, Routes, Source};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
@@ -166,32 +167,48 @@ pub fn function_at_work() -> Option<&'static str> {
     AT_WORK.try_with(|function| *function).ok()
 }
 
-/// The functions that have routes, by name, each with its own.
-pub fn functions() -> Vec<(&'static str, Api)> {
-    vec![
-        ("register", vestibule_register::api()),
-        ("invite", vestibule_invite::api()),
-        ("activate-pin", vestibule_activate_pin::api()),
-        ("sign-in", vestibule_sign_in::api()),
-        ("reset-password", vestibule_reset_password::api()),
-        ("manage-users", vestibule_manage_users::api()),
-        ("help-desk", vestibule_help_desk::api()),
-        ("my-profile", vestibule_my_profile::api()),
-        ("audit-trail", vestibule_audit_trail::api()),
-    ]
+/// A function that answers requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Function {
+    /// Its name, which is its folder's.
+    pub name: &'static str,
+    /// Its routes.
+    pub routes: fn() -> Routes,
+    /// Their descriptions.
+    pub openapi: fn() -> OpenApi,
 }
 
+/// The functions that answer requests.
+pub const FUNCTIONS: [Function; 9] = {
+    macro_rules! functions {
+        ($($name:literal $function:ident,)+) => {
+            [$(Function { name: $name, routes: $function::routes, openapi: $function::openapi }),+]
+        };
+    }
+    functions! {
+        "register" vestibule_register,
+        "invite" vestibule_invite,
+        "activate-pin" vestibule_activate_pin,
+        "sign-in" vestibule_sign_in,
+        "reset-password" vestibule_reset_password,
+        "manage-users" vestibule_manage_users,
+        "help-desk" vestibule_help_desk,
+        "my-profile" vestibule_my_profile,
+        "audit-trail" vestibule_audit_trail,
+    }
+};
+
 /// The routes of all functions, each answered in its function's name.
-pub fn api() -> Api {
-    let named = |(function, api): (&'static str, Api)| {
-        api.layer(middleware::from_fn(move |request: Request, next: Next| {
-            at_work(function, next.run(request))
+fn routes() -> Routes {
+    let named = |Function { name, routes, .. }: Function| {
+        routes().layer(middleware::from_fn(move |request: Request, next: Next| {
+            at_work(name, next.run(request))
         }))
     };
-    functions()
+    FUNCTIONS
         .into_iter()
         .map(named)
-        .fold(Api::new(), Api::merge)
+        .fold(Routes::new(), Routes::merge)
 }
 
 impl Instance {
@@ -315,7 +332,7 @@ impl Instance {
 
     /// The API, as the functions together serve it.
     pub fn router(&self) -> Router {
-        vestibule_http::serve(api(), self.app.clone()).layer(middleware::from_fn(note_source))
+        vestibule_http::serve(routes(), self.app.clone()).layer(middleware::from_fn(note_source))
     }
 
     /// Loads the sample plan records; `progress` hears how many have been saved so far.

@@ -19,4 +19,4 @@ pub mod standins;
 pub mod streams;
 pub mod time_travel;
 
-pub use instance::{Instance, Options, StartError, api};
+pub use instance::{Instance, Options, StartError};

@@ -3,10 +3,10 @@
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi};
 use vestibule_http::caller::COOKIE;
 
-use crate::api;
+use crate::instance::FUNCTIONS;
 
 const DESCRIPTION: &str = "\
 Accounts of a health plan's web portals: who may come in, who lets them in, and who is shown out.
@@ -55,7 +55,10 @@ const TAGS: &[(&str, &str)] = &[
 /// # Panics
 /// Never: the document is made of texts, which all have a JSON form.
 pub fn openapi() -> String {
-    let mut described = api().into_openapi();
+    let mut described = OpenApi::default();
+    for function in FUNCTIONS {
+        described.merge((function.openapi)());
+    }
     described.info = InfoBuilder::new()
         .title("Vestibule")
         .version(env!("CARGO_PKG_VERSION"))

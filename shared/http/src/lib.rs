@@ -25,4 +25,4 @@ pub use fields::Fields;
 pub use portals::Portals;
 pub use problem::{Problem, ProblemBody};
 pub use request::{Body, Portal, Source};
-pub use router::{Api, serve};
+pub use router::{Routes, serve};

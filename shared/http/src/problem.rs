@@ -1,6 +1,8 @@
 //! Problems: what is wrong, as `application/problem+json` (RFC 9457), in a sentence a person can act
 //! on, with the help desk where they can't (AG-18).
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -129,6 +131,17 @@ impl Problem {
         }])
     }
 
+    /// Something that the system is made of is not there; what, is for the log alone.
+    pub fn unavailable(cause: &dyn fmt::Display) -> Self {
+        tracing::error!(%cause, "the system is unavailable");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not available at the moment",
+            "The system is not available at the moment. Please try again in a minute.",
+        )
+    }
+
     /// There is no such thing here, or not for this caller: the same answer (BL-17).
     pub fn not_found(what: &str) -> Self {
         Self::new(
@@ -238,13 +251,7 @@ impl Problem {
 
 impl From<Unavailable> for Problem {
     fn from(cause: Unavailable) -> Self {
-        tracing::error!(%cause, "the store is unavailable");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Not available at the moment",
-            "The system is not available at the moment. Please try again in a minute.",
-        )
+        Self::unavailable(&cause)
     }
 }
 

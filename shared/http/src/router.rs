@@ -4,23 +4,69 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::PathItemExt;
+
+#[doc(hidden)]
+pub use pastey::paste;
+#[doc(hidden)]
+pub use utoipa::Path;
+#[doc(hidden)]
+pub use utoipa::openapi::OpenApi;
+#[doc(hidden)]
+pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 use crate::request::LARGEST_BODY;
 use crate::{App, Portals, Problem};
 
-/// The routes of a function, with their descriptions.
-pub type Api = OpenApiRouter<App>;
+/// Lists the handlers of a function and makes of them `routes()`, to serve them, and `openapi()`, which describes
+/// them. The two are apart so that nothing is described at a cold start, nor linked into the function.
+#[macro_export]
+macro_rules! routes {
+    ($($module:ident::$handler:ident),+ $(,)? $(; layer: $layer:expr)?) => {
+        /// The routes of this function.
+        pub fn routes() -> $crate::router::Routes {
+            $crate::router::paste! {
+                $crate::router::Routes::new()
+                    $(.route(
+                        &<$module::[<__path_ $handler>] as $crate::router::Path>::path(),
+                        $crate::router::method_router::<$module::[<__path_ $handler>], _, _>($module::$handler),
+                    ))+
+                    $(.layer($layer))?
+            }
+        }
+
+        /// Their descriptions.
+        pub fn openapi() -> $crate::router::OpenApi {
+            $crate::router::OpenApiRouter::<$crate::App>::new()
+                $(.routes($crate::router::described!($module::$handler)))+
+                .into_openapi()
+        }
+    };
+}
+
+/// The routes of a function, which want its state.
+pub type Routes = Router<App>;
+
+/// A handler under the methods of its description.
+#[doc(hidden)]
+pub fn method_router<P: Path, T: 'static, H: Handler<T, App>>(handler: H) -> MethodRouter<App> {
+    P::methods()
+        .iter()
+        .fold(MethodRouter::new(), |router, method| {
+            router.on(method.to_method_filter(), handler.clone())
+        })
+}
 
 /// The service of these routes.
-pub fn serve(api: Api, app: App) -> Router {
-    let (routes, _) = api.split_for_parts();
+pub fn serve(routes: Routes, app: App) -> Router {
     let no_store = SetResponseHeaderLayer::overriding(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-store"),

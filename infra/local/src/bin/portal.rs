@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aws_config::BehaviorVersion;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vestibule_domain::feeds::Extent;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::Clock;
+use vestibule_http::settings::Start;
+use vestibule_http::{App, Clock};
 use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
@@ -413,8 +415,7 @@ async fn run(command: Command) -> Result<(), StartError> {
                 kept,
             };
             if on_aws {
-                let aws = vestibule_http::settings::aws().await;
-                let app = vestibule_http::settings::app(&aws).await?;
+                let app = app_on_aws().await?;
                 return audit::verify(&app, &wanted, &mut out).await;
             }
             let instance = Instance::start(on.started_before()?).await?;
@@ -433,6 +434,14 @@ async fn run(command: Command) -> Result<(), StartError> {
     }
 }
 
+/// The state of a function on AWS, with the operator's own credentials, wherever the SDK finds them.
+async fn app_on_aws() -> Result<App, StartError> {
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    Start::read(aws, in_source_tree("infra/portals"))?
+        .app()
+        .await
+}
+
 async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError> {
     let FirstStaffArguments {
         name,
@@ -449,8 +458,7 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         user_name,
     };
     if on_aws {
-        let aws = vestibule_http::settings::aws().await;
-        let app = vestibule_http::settings::app_with(&aws, in_source_tree("infra/portals")).await?;
+        let app = app_on_aws().await?;
         return first_staff::make(&app, person).await;
     }
     let options = on.options()?;
