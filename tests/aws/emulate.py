@@ -10,9 +10,12 @@ program than `cargo portal`.
 import json
 import os
 import pathlib
+import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -37,7 +40,7 @@ def binary(name):
     return inside if inside.exists() else folder / name
 
 
-def environment():
+def environment(changes):
     endpoint = lambda nth: f"http://127.0.0.1:{AWS_PORT + nth}"
     return {
         "PATH": os.environ["PATH"], "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
@@ -47,18 +50,18 @@ def environment():
         "FEEDS_BUCKET": "feeds", "LETTERS_BUCKET": "letters", "CONFIGURATION_SET": "vestibule",
         "PORTALS_DIR": str(ROOT / "infra/portals"), "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH": "true",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
-    }
+    } | changes
 
 
 class Function:
     """A bootstrap under the emulator."""
 
-    def __init__(self, name):
+    def __init__(self, name, **changes):
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{EMULATOR_PORT}",
              "--runtime-api-address", f"127.0.0.1:{RUNTIME_PORT}", str(binary(name))],
-            env=environment(), stdout=self.log, stderr=subprocess.STDOUT)
+            env=environment(changes), stdout=self.log, stderr=subprocess.STDOUT)
 
     def call(self, event):
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
@@ -114,6 +117,50 @@ def rejected(answer):
     return isinstance(answer, dict) and 400 <= answer.get("statusCode", 0) < 500
 
 
+def starts(name, event):
+    """How a function begins: with what is wrong told, and again with the next event where something didn't answer."""
+    function = Function(name, TABLE="")
+    function.call(event)
+    log = function.end()
+    expect(f"{name} names a missing setting", "the environment variable TABLE is missing" in log, log[-2000:])
+
+    with tempfile.TemporaryDirectory() as policies:
+        for policy in (ROOT / "infra/portals").glob("*.toml"):
+            pathlib.Path(policies, policy.name).write_text(policy.read_text().replace("America/Chicago", "Chicago"))
+        function = Function(name, PORTALS_DIR=policies)
+        status = function.call(event).get("statusCode")
+        log = function.end()
+        told = re.search(r"agent\.toml:\d+: time_zone: must be", log)
+        expect(f"{name} names the file, line and field of a wrong policy", told and status == 503, f"{status} {log[-2000:]}")
+
+    later = AWS_PORT + 20
+    function = Function(name, AWS_ENDPOINT_URL_DYNAMODB=f"http://127.0.0.1:{later}")
+    before = function.call(event).get("statusCode")
+    forward(later, AWS_PORT)
+    after = function.call(event).get("statusCode")
+    function.end()
+    expect(f"{name} answers 503 without DynamoDB and goes on with it", before == 503 and after < 500, f"{before} {after}")
+
+
+def forward(at, to):
+    """What comes to one port goes to another."""
+    listener = socket.create_server(("127.0.0.1", at))
+
+    def copy(a, b):
+        while data := a.recv(65536):
+            b.sendall(data)
+        b.close()
+
+    def accept():
+        while True:
+            near, _ = listener.accept()
+            far = socket.create_connection(("127.0.0.1", to))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
 portal = subprocess.Popen(
     [*os.environ.get("PORTAL", "cargo portal").split(), "--port", "0", "--aws-port", str(AWS_PORT), "--data", tempfile.mkdtemp()],
     cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -148,6 +195,7 @@ try:
         log = function.end()
         seen = [word for word in NEVER if word in log]
         expect(f"{name} logs nothing that looks like a fault of its own", not seen, log[-2000:])
+    starts("register", json.loads((ROOT / "events/register.get.json").read_text()))
 finally:
     portal.terminate()
     portal.wait()
