@@ -14,20 +14,14 @@ PACKAGES = $(patsubst functions/%/Cargo.toml,-p vestibule-%,$(wildcard functions
 # Without it the first random number in a container's life takes some 50 ms of CPU.
 export AWS_LC_SYS_NO_JITTER_ENTROPY = 1
 
-# A panic ends a function at once, so that nothing unwinds: a tenth of the binary less.
-ifneq ($(PROFILE),dev)
-export RUSTFLAGS = -C force-unwind-tables=no
-endif
-
 .PHONY: compile
 compile:
 	cargo lambda build --locked --profile $(PROFILE) $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --lambda-dir $(BUILT) $(PACKAGES) --bins
 
 # What measure_cold_start (tests/examples) measures, for this machine's own processor.
-HOST = $(shell rustc --print host-tuple)
 .PHONY: bench-binaries
 bench-binaries:
-	cargo build --locked --release --target $(HOST) $(PACKAGES) -p vestibule-http -p vestibule-secrets --bins --example hello --example argon2id
+	cargo build --locked --release $(PACKAGES) -p vestibule-http -p vestibule-secrets --bins --example hello --example argon2id
 
 # SignInFunction is the binary sign-in. Beside it lie the policies.
 build-%Function: compile

@@ -35,10 +35,13 @@ use vestibule_local::instance::{FEEDS, LETTERS, serve_at_free_port};
 use vestibule_local::{Options, sample_records};
 use vestibule_tests::World;
 use vestibule_tests::measure::Killed;
-use vestibule_tests::people::{PASSWORD, agent, group_principal, member};
+use vestibule_tests::people::{PASSWORD, agent, group_principal, member, with};
 
 /// The ports of what stands in for AWS: this one and the next three.
 const AWS_PORT: u16 = 28_600;
+
+/// Where a body has another number each time.
+const NTH: &str = "NTH";
 
 /// How many sign-ins of one process are measured.
 const SIGN_INS: usize = 50;
@@ -288,7 +291,13 @@ impl System {
         BTreeMap::from([
             (
                 "register",
-                gateway("POST", "/{portal}/registrations", "member", None, member()),
+                gateway(
+                    "POST",
+                    "/{portal}/registrations",
+                    "member",
+                    None,
+                    with(member(), "/proof/enrollee_id", NTH),
+                ),
             ),
             (
                 "invite",
@@ -321,7 +330,7 @@ impl System {
                     "/{portal}/password-resets",
                     "group",
                     None,
-                    json!({ "user_name": "nobody.there" }),
+                    json!({ "user_name": format!("nobody.{NTH}") }),
                 ),
             ),
             (
@@ -447,10 +456,13 @@ impl RuntimeEnd {
     /// Gives the function an event; it must succeed. The time ends when it asks for another.
     async fn give(&mut self, binary: &Path, process: u32, event: &Value) -> Took {
         let mut event = event.clone();
+        // From another place and about another record each time, so that no counter of guesses is full.
+        self.given += 1;
         if let Some(source) = event.pointer_mut("/requestContext/identity/sourceIp") {
-            // From another place each time, so that no counter of guesses is full.
-            self.given += 1;
             *source = format!("198.51.{}.{}", self.given / 250, self.given % 250).into();
+        }
+        if let Some(Value::String(body)) = event.get_mut("body") {
+            *body = body.replace(NTH, &format!("{:09}", self.given));
         }
         let (cpu, main) = (cpu_ms(process), main_ms(process));
         let began = Instant::now();
@@ -459,7 +471,9 @@ impl RuntimeEnd {
         let text = String::from_utf8_lossy(&body);
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let status = answer["statusCode"].as_u64().unwrap_or(200);
-        assert!(right && status < 300, "{}: {text}", binary.display());
+        // Who registers with another record each time is in none of them, and is hashed all the same.
+        let expected = status < 300 || binary.ends_with("register") && status == 403;
+        assert!(right && expected, "{}: {text}", binary.display());
         self.asked.recv().await.unwrap();
         Took {
             cpu: cpu_ms(process) - cpu,
