@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -154,6 +155,29 @@ expect("and register with it", status, 201)
 status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/approval",
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
 expect("and are approved", status, 200)
+
+# The first of the help desk's staff, made with an operator's own credentials, looks after her.
+made = subprocess.run(
+    ["cargo", "portal", "first-staff", "--name", "Olive Grant", "--email", "olive@harborlight.example", "--user-name", "olive.grant", "--on-aws"],
+    cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
+    env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
+one_time = re.search(r"one-time password +(\S+)", made.stdout)
+expect(f"the first staff account is made by one command {made.stderr[-500:]}", bool(one_time), True)
+once = one_time.group(1) if one_time else "none"
+status, desk, _ = call("POST", "/help-desk/sessions", {"user_name": "olive.grant", "password": once, "token_in": "body"})
+expect("who signs in and has to choose a password", (status, desk.get("next_step")), (201, "change_password"))
+staff = {"authorization": f"Bearer {desk.get('token')}"}
+status, _, _ = call("PUT", "/help-desk/sessions/current/password",
+                    {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, staff)
+expect("and does", status, 200)
+status, desk, _ = call("POST", "/help-desk/sessions", {"user_name": "olive.grant", "password": "Slate-Meadow-Tram-58", "token_in": "body"})
+staff = {"authorization": f"Bearer {desk.get('token')}"}
+status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "user_name": "ruth.okafor"}, staff)
+expect("an account is found (help-desk)", (status, len(found.get("items", []))), (200, 1))
+ruths = (found.get("items") or [{}])[0].get("id")
+for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", "accounts/group/audit-events"):
+    status, _, _ = call("GET", f"/help-desk/{path}", headers=staff)
+    expect(f"and {path.replace(str(ruths), 'ID')} shown", status, 200)
 
 # What runs by itself.
 swept, failed = invoke("InactivitySweepFunction", {"dry_run": True})

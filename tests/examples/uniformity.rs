@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p vestibule-tests --example uniformity            # 200 pairs of requests a flow
-//! cargo run --release -p vestibule-tests --example uniformity -- 1000
+//! cargo run --release -p vestibule-tests --example uniformity -- 1000 'sign in'   # flows so named
 //! ```
 //!
 //! Each flow is asked about a name, number or address that exists and about one that doesn't, in
@@ -120,6 +120,7 @@ async fn main() {
     let pairs: usize = std::env::args()
         .nth(1)
         .map_or(200, |n| n.parse().expect("the number of pairs"));
+    let named = std::env::args().nth(2).unwrap_or_default();
     let world = World::with(Options {
         hashing: HashParameters::default(),
         least_time: LEAST_TIME,
@@ -137,7 +138,8 @@ async fn main() {
     println!("{pairs} pairs of requests a flow; guessing gives 50 % ± {margin:.1}\n");
     println!("| Flow | Known, median | Unknown, median | Known took longer |");
     println!("|---|---|---|---|");
-    for flow in flows(&pending) {
+    let flows = flows(&pending);
+    for flow in flows.into_iter().filter(|f| f.name.contains(&named)) {
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         let mut status = 0;
         for pair in 0..pairs {
