@@ -1,5 +1,6 @@
 //! A function's settings, from its environment; a missing one is named.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -27,9 +28,16 @@ use crate::request::Source;
 use crate::{App, Clock, Portals, Problem, Routes, serve};
 
 /// A setting that is missing.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("the environment variable {0} is missing: {1}")]
 pub struct Missing(&'static str, &'static str);
+
+/// In words, as a program that ends with an error prints it by this.
+impl fmt::Debug for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Reads a setting.
 ///
