@@ -170,12 +170,20 @@ staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, _, _ = call("PUT", "/help-desk/sessions/current/password",
                     {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, staff)
 expect("and does", status, 200)
-status, desk, _ = call("POST", "/help-desk/sessions", {"user_name": "olive.grant", "password": "Slate-Meadow-Tram-58", "token_in": "body"})
+ada = {"first_name": "Ada", "last_name": "Lind", "email": "ada@harborlight.example"}
+status, _, _ = call("POST", "/help-desk/invitations", ada | {"role": "help_desk_agent"}, staff)
+expect("and invites an agent", status, 201)
+mail = eventually("who gets a link", lambda: mail_to(ada["email"], "token="))
+token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
+login = {"user_name": "ada.lind", "password": "Slate-Meadow-Tram-58"}
+status, _, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
+expect("and registers with it", status, 201)
+status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_in": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "user_name": "ruth.okafor"}, staff)
 expect("an account is found (help-desk)", (status, len(found.get("items", []))), (200, 1))
 ruths = (found.get("items") or [{}])[0].get("id")
-for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", "accounts/group/audit-events"):
+for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", f"accounts/group/audit-events?user_id={ruths}"):
     status, _, _ = call("GET", f"/help-desk/{path}", headers=staff)
     expect(f"and {path.replace(str(ruths), 'ID')} shown", status, 200)
 

@@ -15,6 +15,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -221,7 +222,7 @@ async fn next(State(end): State<FunctionEnd>) -> Response {
 impl System {
     async fn start() -> Self {
         let world = World::with(Options {
-            aws_port: Some(AWS_PORT),
+            aws: Some((Ipv4Addr::LOCALHOST, AWS_PORT).into()),
             ..Options::in_memory()
         })
         .await;

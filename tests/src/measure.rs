@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use aws_sdk_dynamodb::types::StreamSpecification;
 use vestibule_local::Instance;
-use vestibule_local::instance::embedded;
+use vestibule_local::instance::{FREE, embedded};
 
 /// Measures each size that the command line names, one after the other. `measure` is given the size and
 /// the address of a DynamoDB of its own.
@@ -15,7 +15,7 @@ pub async fn sizes(header: &str, measure: impl AsyncFn(usize, String)) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["dynamodb"] => {
-            println!("{}", embedded(None, 0).await.unwrap());
+            println!("{}", embedded(None, FREE).await.unwrap());
             std::future::pending::<()>().await;
         }
         ["measure", size, endpoint] => {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,9 +62,9 @@ pub struct Options {
     pub s3_interceptors: Vec<SharedInterceptor>,
     /// What looks at the calls to every service of AWS.
     pub observers: Vec<SharedInterceptor>,
-    /// The ports on loopback of what stands in for AWS: DynamoDB at this one, KMS, SES and S3 at the
-    /// next three; none: free ones.
-    pub aws_port: Option<u16>,
+    /// Where what stands in for AWS listens: DynamoDB here, KMS, SES and S3 at the next three ports; none: at
+    /// free ones, on loopback.
+    pub aws: Option<SocketAddr>,
     /// The names of the tables; another name is another system in the same DynamoDB.
     pub tables: Tables,
 }
@@ -82,7 +82,7 @@ impl Options {
             interceptors: Vec::new(),
             s3_interceptors: Vec::new(),
             observers: Vec::new(),
-            aws_port: None,
+            aws: None,
             tables: Tables {
                 main: "vestibule".into(),
                 audit: "vestibule-audit".into(),
@@ -219,14 +219,14 @@ impl Instance {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let portals = Arc::new(Portals::read(&options.portals)?);
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
-        let port = |nth: u16| {
-            options
-                .aws_port
-                .map_or(0, |first| first.saturating_add(nth))
+        let at = |nth: u16| {
+            options.aws.map_or(FREE, |first| {
+                SocketAddr::new(first.ip(), first.port().saturating_add(nth))
+            })
         };
         let endpoint = match &options.dynamodb_endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => embedded(options.data.as_deref(), port(0)).await?,
+            None => embedded(options.data.as_deref(), at(0)).await?,
         };
         let plain = aws::dynamodb(&endpoint, &[]);
         if options.dynamodb_endpoint.is_some() {
@@ -250,12 +250,9 @@ impl Instance {
             master_key(options.data.as_deref())?,
             StdRng::try_from_rng(&mut SysRng)?,
         );
-        let kms = aws::kms(
-            &listen(kms::router(kms), port(1)).await?,
-            &options.observers,
-        );
+        let kms = aws::kms(&listen(kms::router(kms), at(1)).await?, &options.observers);
         let ses = aws::ses(
-            &listen(ses::router(inbox.clone()), port(2)).await?,
+            &listen(ses::router(inbox.clone()), at(2)).await?,
             &options.observers,
         );
         let (buckets, in_memory) = match &options.data {
@@ -265,7 +262,7 @@ impl Instance {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?, port(3)).await?;
+        let s3 = listen(s3::router(&buckets, &[FEEDS, LETTERS])?, at(3)).await?;
         let s3 = aws::s3(
             &s3,
             &[options.s3_interceptors, options.observers.clone()].concat(),
@@ -593,11 +590,14 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
     Ok(fresh)
 }
 
-/// Serves the embedded DynamoDB on loopback and returns its address.
+/// A free port on loopback.
+pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Serves the embedded DynamoDB and returns its address.
 ///
 /// # Errors
 /// When the file in the folder can't be opened, or no port is free.
-pub async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartError> {
+pub async fn embedded(folder: Option<&Path>, at: SocketAddr) -> Result<String, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
         Some(path) => Database::new(
             path.to_str()
@@ -606,21 +606,21 @@ pub async fn embedded(folder: Option<&Path>, port: u16) -> Result<String, StartE
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
-    let listener = bind(port).await?;
+    let listener = bind(at).await?;
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(format!("http://{address}"))
 }
 
-/// Takes a port on loopback; 0 takes a free one.
-async fn bind(port: u16) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await;
-    bound.map_err(|e| format!("port {port}, for what stands in for AWS, can't be taken ({e}); choose another --aws-port").into())
+/// Takes an address; port 0 takes a free one.
+async fn bind(at: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(at).await;
+    bound.map_err(|e| format!("{at}, for what stands in for AWS, can't be taken ({e}); choose another --aws-port or --aws-host").into())
 }
 
-/// Serves a stand-in on loopback and returns its address.
-async fn listen(router: Router, port: u16) -> Result<String, StartError> {
-    let listener = bind(port).await?;
+/// Serves a stand-in and returns its address.
+async fn listen(router: Router, at: SocketAddr) -> Result<String, StartError> {
+    let listener = bind(at).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(format!("http://{address}"))
@@ -632,7 +632,7 @@ async fn listen(router: Router, port: u16) -> Result<String, StartError> {
 /// # Errors
 /// When no port is free.
 pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
-    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = TcpListener::bind(FREE).await?;
     let address = listener.local_addr()?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });

@@ -41,8 +41,8 @@ pub struct Settings {
     pub portals: PathBuf,
     /// Another DynamoDB than the embedded one.
     pub dynamodb_endpoint: Option<String>,
-    /// The first of four ports of what stands in for AWS; none: free ones.
-    pub aws_port: Option<u16>,
+    /// Where what stands in for AWS listens: here and at the next three ports; none: at free ones.
+    pub aws: Option<SocketAddr>,
 }
 
 /// Serves the system until Ctrl-C or SIGTERM.
@@ -55,7 +55,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         data,
         portals,
         dynamodb_endpoint,
-        aws_port,
+        aws,
     } = settings;
     let policies = Portals::read(&portals)
         .map_err(|e| format!("a portal's policy can't be used: {e}. Correct it and start again; docs/portals.md explains every field"))?;
@@ -72,7 +72,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         data: Some(data.clone()),
         portals,
         dynamodb_endpoint,
-        aws_port,
+        aws,
         ..Options::in_memory()
     };
     let instance = Arc::new(Instance::start(options).await?);
@@ -93,11 +93,11 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
     };
     if let Some(sample) = ready {
         let clockwork = tokio::spawn(clockwork(Arc::clone(&instance)));
-        if let Some(first) = aws_port {
+        if let Some(first) = aws {
             let names = ["DynamoDB", "KMS", "SES", "S3"];
-            let ports = names.iter().zip(first..);
+            let ports = names.iter().zip(first.port()..);
             let told: Vec<_> = ports
-                .map(|(name, port)| format!("{name} http://127.0.0.1:{port}"))
+                .map(|(name, port)| format!("{name} http://{}", SocketAddr::new(first.ip(), port)))
                 .collect();
             writeln!(out, "\nFor functions run beside it: {}", told.join("   "))?;
         }

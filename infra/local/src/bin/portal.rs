@@ -1,6 +1,7 @@
 //! `cargo portal`: the whole system on one machine.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -210,9 +211,12 @@ struct ServeArguments {
     port: u16,
     #[command(flatten)]
     on: SystemArguments,
-    /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port on 127.0.0.1 and the next three
+    /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port and the next three
     #[arg(long, value_name = "PORT")]
     aws_port: Option<u16>,
+    /// The address that they are at, such as 172.17.0.1 for functions in Docker on Linux
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), requires = "aws_port")]
+    aws_host: IpAddr,
 }
 
 /// A system on this machine.
@@ -368,13 +372,18 @@ fn log_to_stderr(level: LevelFilter) {
 async fn run(command: Command) -> Result<(), StartError> {
     let mut out = anstream::stdout();
     match command {
-        Command::Serve(ServeArguments { port, on, aws_port }) => {
+        Command::Serve(ServeArguments {
+            port,
+            on,
+            aws_port,
+            aws_host,
+        }) => {
             let settings = Settings {
                 port,
                 data: on.data.folder(),
                 portals: on.portals.folder(),
                 dynamodb_endpoint: on.dynamodb_endpoint,
-                aws_port,
+                aws: aws_port.map(|port| SocketAddr::new(aws_host, port)),
             };
             serve(settings, &mut out).await
         }
