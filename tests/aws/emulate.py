@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -142,18 +143,45 @@ def starts(name, event):
     expect(f"{name} answers 503 without DynamoDB and goes on with it", before == 503 and after < 500, f"{before} {after}")
 
 
-def forward(at, to):
-    """What comes to one port goes to another."""
+def trusts(name, event):
+    """A server of anybody's is not AWS, unless its root is named."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = f"{folder}/key.pem", f"{folder}/certificate.pem"
+        wanted = pathlib.Path(folder, "wanted")
+        wanted.write_text("[req]\ndistinguished_name=name\nx509_extensions=extensions\nprompt=no\n[name]\nCN=localhost\n"
+                          "[extensions]\nsubjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-config", wanted,
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+        forward(AWS_PORT + 21, AWS_PORT, tls)
+        seen = []
+        for changes in ({}, {"SSL_CERT_FILE": certificate}):
+            function = Function(name, AWS_ENDPOINT_URL_DYNAMODB=f"https://localhost:{AWS_PORT + 21}", **changes)
+            seen.append(function.call(event).get("statusCode"))
+            function.end()
+    expect(f"{name} trusts Amazon's roots, or those that are named, and no others", seen == [503, 200], seen)
+
+
+def forward(at, to, tls=None):
+    """What comes to one port, by TLS perhaps, goes to another."""
     listener = socket.create_server(("127.0.0.1", at))
 
     def copy(a, b):
-        while data := a.recv(65536):
-            b.sendall(data)
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
         b.close()
 
     def accept():
         while True:
             near, _ = listener.accept()
+            try:
+                near = tls.wrap_socket(near, server_side=True) if tls else near
+            except OSError:
+                continue
             far = socket.create_connection(("127.0.0.1", to))
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=copy, args=pair, daemon=True).start()
@@ -195,7 +223,9 @@ try:
         log = function.end()
         seen = [word for word in NEVER if word in log]
         expect(f"{name} logs nothing that looks like a fault of its own", not seen, log[-2000:])
-    starts("register", json.loads((ROOT / "events/register.get.json").read_text()))
+    describe = json.loads((ROOT / "events/register.get.json").read_text())
+    starts("register", describe)
+    trusts("register", describe)
 finally:
     portal.terminate()
     portal.wait()
