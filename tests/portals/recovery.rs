@@ -428,7 +428,7 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
 /// Its time tells nothing where every answer waits for the same moment. Only the least is asserted: how little
 /// known and unknown differ is measured by `tests/examples/uniformity.rs`.
 #[tokio::test]
-async fn ux_09_no_answer_of_recovery_comes_before_its_time() {
+async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     let least_time = Duration::from_millis(150);
     let world = World::with(Options {
         least_time,
@@ -462,6 +462,30 @@ async fn ux_09_no_answer_of_recovery_comes_before_its_time() {
         let began = tokio::time::Instant::now();
         world.on(portal).post(path, body).await.unwrap();
         assert!(began.elapsed() >= least_time, "{path} answers early");
+    }
+    // Elsewhere a refusal does.
+    let signs_in = json!({ "user_name": "maria.alvarez", "password": "Wrong-River-58!" });
+    let code = json!({ "user_name": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });
+    for (portal, path, body, status) in [
+        (
+            "member",
+            "/sessions",
+            with(signs_in.clone(), "/user_name", "no.such.name"),
+            401,
+        ),
+        ("member", "/sessions", signs_in, 401),
+        (
+            "member",
+            "/registrations",
+            with(people::member(), "/user_name", "some.stranger"),
+            403,
+        ),
+        ("provider", "/registration-codes/redemption", code, 422),
+    ] {
+        let began = tokio::time::Instant::now();
+        let answer = world.on(portal).post(path, body).await.unwrap();
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        assert!(began.elapsed() >= least_time, "{path} refuses early");
     }
 }
 

@@ -6,14 +6,17 @@ mod redeem_code;
 mod reissue_pin;
 
 use axum::http::StatusCode;
+use axum::middleware;
 use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_http::Problem;
+use vestibule_http::router::refusals_in_least_time;
 
 vestibule_http::routes! {
     enter_pin::enter_pin,
     letter_status::letter_status,
     reissue_pin::reissue_pin,
     redeem_code::redeem_code,
+    ; layer: middleware::from_fn(refusals_in_least_time)
 }
 
 /// What to do about a PIN that can't be used any more.

@@ -10,6 +10,9 @@ mod look_up_invitation;
 mod register;
 mod register_again;
 
+use axum::middleware;
+use vestibule_http::router::refusals_in_least_time;
+
 vestibule_http::routes! {
     describe_portal::describe_portal,
     register::register,
@@ -20,4 +23,5 @@ vestibule_http::routes! {
     register_again::register_again,
     agreements::list,
     agreements::accept,
+    ; layer: middleware::from_fn(refusals_in_least_time)
 }

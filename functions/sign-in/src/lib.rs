@@ -8,6 +8,7 @@ mod list;
 mod sign_in;
 mod sign_out;
 
+use axum::middleware;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::Account;
@@ -15,6 +16,7 @@ use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::Session;
 use vestibule_http::answer;
+use vestibule_http::router::refusals_in_least_time;
 
 vestibule_http::routes! {
     sign_in::sign_in,
@@ -24,6 +26,7 @@ vestibule_http::routes! {
     sign_out::sign_out,
     change_password::change_password,
     choose_organisation::choose_organisation,
+    ; layer: middleware::from_fn(refusals_in_least_time)
 }
 
 /// A session, as its owner sees it.

@@ -111,6 +111,23 @@ pub async fn in_least_time(
     response
 }
 
+/// The same for refused POSTs alone: of who signs in or registers, an answer that isn't a refusal tells all there is
+/// to tell. Too many attempts are refused at once, before anything is looked at.
+pub async fn refusals_in_least_time(
+    Extension(LeastTime(least)): Extension<LeastTime>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let over = tokio::time::sleep(least);
+    let post = request.method() == Method::POST;
+    let response = next.run(request).await;
+    let status = response.status();
+    if post && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+        over.await;
+    }
+    response
+}
+
 /// One line a request: which route, how it ended. Never the path itself, a query, or a body.
 async fn log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
