@@ -97,7 +97,7 @@ pub struct App {
 }
 
 /// [`App::least_time`] in production: several times what the work behind such an answer takes, and nothing that
-/// somebody who has forgotten a password would mind.
+/// somebody who was refused or has forgotten a password would mind.
 pub const LEAST_TIME: Duration = Duration::from_millis(250);
 
 impl App {
