@@ -101,28 +101,36 @@ pub struct LeastTime(Duration);
 /// Holds answers back until [`App::least_time`] is over, counted from the request, so that none tells by its
 /// time what was found (UX-09). For routes whose work is short; where a password is hashed, that takes longer.
 pub async fn in_least_time(
-    Extension(LeastTime(least)): Extension<LeastTime>,
+    Extension(least): Extension<LeastTime>,
     request: Request,
     next: Next,
 ) -> Response {
-    let over = tokio::time::sleep(least);
-    let response = next.run(request).await;
-    over.await;
-    response
+    hold_back(least, request, next, |_| true).await
 }
 
 /// The same for refused POSTs alone: of who signs in or registers, an answer that isn't a refusal tells all there is
 /// to tell. Too many attempts are refused at once, before anything is looked at.
 pub async fn refusals_in_least_time(
-    Extension(LeastTime(least)): Extension<LeastTime>,
+    Extension(least): Extension<LeastTime>,
     request: Request,
     next: Next,
 ) -> Response {
-    let over = tokio::time::sleep(least);
     let post = request.method() == Method::POST;
+    let tells = |status: StatusCode| {
+        post && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
+    };
+    hold_back(least, request, next, tells).await
+}
+
+async fn hold_back(
+    LeastTime(least): LeastTime,
+    request: Request,
+    next: Next,
+    tells: impl FnOnce(StatusCode) -> bool,
+) -> Response {
+    let over = tokio::time::sleep(least);
     let response = next.run(request).await;
-    let status = response.status();
-    if post && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+    if tells(response.status()) {
         over.await;
     }
     response

@@ -43,15 +43,17 @@ impl fmt::Debug for Missing {
 ///
 /// # Errors
 /// [`Missing`] with the variable's name and what it is for.
+pub fn setting(name: &'static str, meaning: &'static str) -> Result<String, Missing> {
+    variable(name).ok_or(Missing(name, meaning))
+}
+
+/// A variable of the environment; an empty one is none.
 #[allow(
     clippy::disallowed_methods,
     reason = "the one place where settings are read"
 )]
-pub fn setting(name: &'static str, meaning: &'static str) -> Result<String, Missing> {
-    std::env::var(name)
-        .ok()
-        .filter(|v| !v.is_empty())
-        .ok_or(Missing(name, meaning))
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
 }
 
 /// Why a function can't start.
@@ -111,11 +113,9 @@ fn https() -> SharedHttpClient {
 struct Environment;
 
 impl LoadServiceConfig for Environment {
-    #[allow(clippy::disallowed_methods, reason = "a place where settings are read")]
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace(' ', "_");
-        let value = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        value(&format!("{}_{service}", key.env())).or_else(|| value(key.env()))
+        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
     }
 }
 
