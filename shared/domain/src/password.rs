@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use rustrict::{CensorStr, Type};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::policy::{CharacterKind, PasswordPolicy};
@@ -72,13 +71,40 @@ pub fn check(
     }
 }
 
+/// Words that are obscene by themselves, after `=`, or wherever they stand in another, sorted bytewise.
+const OBSCENE: &[u8] = include_bytes!("../../../infra/blocklist/obscene.txt");
+
+/// Words that hold an obscene one and are not obscene, sorted bytewise.
+const HARMLESS: &[u8] = include_bytes!("../../../infra/blocklist/harmless.txt");
+
+/// The fewest letters of an obscene word that is found within another.
+const SHORTEST_WITHIN: usize = 4;
+
 /// Whether one of the words in a text is obscene, with `@` for `a` and `1` for `i` too. Words are
-/// looked at one by one: across what parts them, `First-Watch` would hold one, and so would every
-/// tenth random password.
+/// looked at one by one: across what parts them, `First-Watch` would hold one.
 fn holds_obscene_word(text: &str) -> bool {
-    let obscene = (Type::PROFANE | Type::OFFENSIVE | Type::SEXUAL) & Type::MODERATE_OR_HIGHER;
-    text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '@' | '$'))
-        .any(|word| word.is(obscene))
+    let text = text.to_lowercase();
+    [plainly(&text), text].iter().any(|reading| {
+        reading
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .any(is_obscene)
+    })
+}
+
+/// Whether a word of small letters is obscene, or holds what is and stands in no harmless part of it.
+fn is_obscene(word: &str) -> bool {
+    let parts = |shortest| {
+        (0..word.len())
+            .flat_map(move |begin| (begin + shortest..=word.len()).map(move |end| (begin, end)))
+    };
+    let harmless = |(begin, end)| {
+        let around = |(b, e): &(usize, usize)| *b <= begin && end <= *e;
+        let mut around = parts(end - begin + 1).filter(around);
+        around.any(|(b, e)| is_listed(HARMLESS, &word[b..e]))
+    };
+    is_listed(OBSCENE, &format!("={word}"))
+        || parts(SHORTEST_WITHIN)
+            .any(|(begin, end)| is_listed(OBSCENE, &word[begin..end]) && !harmless((begin, end)))
 }
 
 /// Passwords that were leaked and are used again and again, in lower case, sorted bytewise; an
@@ -104,7 +130,7 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
     if text.chars().collect::<BTreeSet<_>>().len() < 4 {
         return Err(Invalid::new("must hold at least four different characters"));
     }
-    if is_common(&text) || is_common(&plainly(&text)) {
+    if is_listed(COMMON, &text) || is_listed(COMMON, &plainly(&text)) {
         return Err(Invalid::new(
             "must not be one of the common or leaked passwords, which are tried first",
         ));
@@ -115,7 +141,7 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
         plainly(text.trim_matches(|c: char| !c.is_alphabetic() && !matches!(c, '@' | '$'))),
     ];
     let dressed = |core: &String| {
-        core.len() >= 4 && length - core.chars().count() < ENOUGH_AROUND && is_common(core)
+        core.len() >= 4 && length - core.chars().count() < ENOUGH_AROUND && is_listed(COMMON, core)
     };
     if cores.iter().any(dressed) {
         return Err(Invalid::new(
@@ -155,16 +181,16 @@ fn plainly(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// Whether a text is a line of the list: halves the list until one line is left.
-fn is_common(text: &str) -> bool {
-    let (mut low, mut high) = (0, COMMON.len());
+/// Whether a text is a line of a list: halves the list until one line is left.
+fn is_listed(list: &[u8], text: &str) -> bool {
+    let (mut low, mut high) = (0, list.len());
     while low < high {
         let middle = low.midpoint(high);
-        let begin = COMMON[low..middle].iter().rposition(|b| *b == b'\n');
+        let begin = list[low..middle].iter().rposition(|b| *b == b'\n');
         let begin = begin.map_or(low, |i| low + i + 1);
-        let end = COMMON[middle..].iter().position(|b| *b == b'\n');
-        let end = end.map_or(COMMON.len(), |i| middle + i);
-        match COMMON[begin..end].cmp(text.as_bytes()) {
+        let end = list[middle..].iter().position(|b| *b == b'\n');
+        let end = end.map_or(list.len(), |i| middle + i);
+        match list[begin..end].cmp(text.as_bytes()) {
             Ordering::Less => low = end + 1,
             Ordering::Greater => high = begin,
             Ordering::Equal => return !text.is_empty(),
@@ -177,28 +203,47 @@ fn is_common(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What an operator adds must be found: `LC_ALL=C sort -u` puts the list in order.
+    /// What an operator adds must be found: `LC_ALL=C sort -u` puts a list in order.
     #[test]
-    fn the_list_is_sorted_in_lower_case_and_every_line_of_it_is_found() {
-        let text = std::str::from_utf8(COMMON).unwrap();
-        assert!(text.ends_with('\n'), "its last line ends like the others");
-        let lines: Vec<_> = text.lines().collect();
-        let unsorted = lines
-            .windows(2)
-            .find(|w| w[0].as_bytes() >= w[1].as_bytes());
-        assert_eq!(unsorted, None, "run LC_ALL=C sort -u on the list");
-        for line in lines {
-            assert_eq!(line, line.trim().to_lowercase(), "{line:?}");
-            assert!(is_common(line), "{line:?}");
+    fn the_lists_are_sorted_in_lower_case_and_every_line_of_them_is_found() {
+        for list in [COMMON, OBSCENE, HARMLESS] {
+            let text = std::str::from_utf8(list).unwrap();
+            assert!(text.ends_with('\n'), "its last line ends like the others");
+            let lines: Vec<_> = text.lines().collect();
+            let unsorted = lines
+                .windows(2)
+                .find(|w| w[0].as_bytes() >= w[1].as_bytes());
+            assert_eq!(unsorted, None, "run LC_ALL=C sort -u on the list");
+            for line in lines {
+                assert_eq!(line, line.trim().to_lowercase(), "{line:?}");
+                assert!(is_listed(list, line), "{line:?}");
+            }
+            for absent in [
+                "",
+                "\n",
+                "zzzzzzzzzzzzzzzzzzzz",
+                "quiet-river",
+                "\u{10ffff}",
+            ] {
+                assert!(!is_listed(list, absent), "{absent:?}");
+            }
         }
-        for absent in [
-            "",
-            "\n",
-            "zzzzzzzzzzzzzzzzzzzz",
-            "quiet-river",
-            "\u{10ffff}",
-        ] {
-            assert!(!is_common(absent), "{absent:?}");
+    }
+
+    /// What an operator adds must work: a word of the one list is refused, one of the other is not.
+    #[test]
+    fn every_obscene_word_is_refused_and_no_harmless_one_is() {
+        let lines = |list| std::str::from_utf8(list).unwrap().lines();
+        for line in lines(OBSCENE) {
+            let word = line.trim_start_matches('=');
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word:?}");
+            let found = word != line || word.len() >= SHORTEST_WITHIN;
+            assert!(found, "too short to be found in a word: write ={word}");
+            assert!(holds_obscene_word(&word.to_uppercase()), "{word:?}");
+        }
+        for word in lines(HARMLESS) {
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word:?}");
+            assert!(!holds_obscene_word(word), "{word:?}");
         }
     }
 }

@@ -124,6 +124,11 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
         (&member, "Dickens-1812", fine),
         (&member, "Classic-Assassin-1", fine),
         (&member, "First-Watch-01!", fine),
+        (&member, "grapefruits-12", fine),
+        (&member, "anna1984-essex", fine),
+        // Nor one that is part of another word: it is obscene by itself only.
+        (&member, "my-ass-2026", "must not hold an obscene word"),
+        (&member, "compass-2026", fine),
         // The agent portal doesn't ask for that.
         (&agent, "fuckyou1", fine),
         (&agent, "short-1", "must have at least 8 characters"),
@@ -159,7 +164,7 @@ fn a_random_password_is_seldom_taken_for_an_obscene_one() {
             password::check(&text, None, &policy).is_err_and(|e| e.to_string().contains("obscene"))
         })
         .count();
-    assert!(refused <= 50, "{refused} of a thousand");
+    assert!(refused <= 5, "{refused} of a thousand");
 }
 
 #[test]
