@@ -14,8 +14,13 @@ PACKAGES = $(patsubst functions/%/Cargo.toml,-p vestibule-%,$(wildcard functions
 # Without it the first random number in a container's life takes some 50 ms of CPU.
 export AWS_LC_SYS_NO_JITTER_ENTROPY = 1
 
+# A wrong policy is told here, by file, line and field, and not by a function that can't answer for its portal.
+.PHONY: policies
+policies:
+	cargo run --locked --quiet -p vestibule-domain --example check-policies -- infra/portals
+
 .PHONY: compile
-compile:
+compile: policies
 	cargo lambda build --locked --profile $(PROFILE) $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) --lambda-dir $(BUILT) $(PACKAGES) --bins
 
 # What measure_cold_start (tests/examples) measures, for this machine's own processor.

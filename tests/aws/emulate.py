@@ -131,7 +131,7 @@ def starts(name, event):
         function = Function(name, PORTALS_DIR=policies)
         status = function.call(event).get("statusCode")
         log = function.end()
-        told = re.search(r"agent\.toml:\d+: time_zone: must be", log)
+        told = re.search(r"\w+\.toml:\d+: time_zone: must be", log)
         expect(f"{name} names the file, line and field of a wrong policy", told and status == 503, f"{status} {log[-2000:]}")
 
     later = AWS_PORT + 20

@@ -86,7 +86,7 @@ async fn measure(count: usize, endpoint: String) {
 /// Copies of an account: a thousand that have not signed in for 181 days when the sweep runs, the others
 /// with a last sign-in on one of the 166 days before it.
 async fn seed(world: &World, model: &Item, count: usize) {
-    let policy = world.instance.app.portals.get("producer").unwrap();
+    let policy = world.instance.policy("producer").unwrap();
     let portal = PortalId::parse("producer").unwrap();
     let items = (0..count).map(|i| {
         let user_name = format!("user.{i:07}");

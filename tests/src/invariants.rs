@@ -530,7 +530,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
 fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
     for (pk, item) in &all.accounts {
         let account: Account = serde_json::from_value(item.clone()).unwrap();
-        let policy = world.instance.app.portals.get(account.portal.as_str());
+        let policy = world.instance.policy(account.portal.as_str());
         let due = policy.and_then(|p| clockwork::next_due(&account, p));
         let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
         if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
@@ -548,7 +548,7 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for (pk, item) in &all.organisations {
-        let reviews = world.instance.app.portals.get(text(item, "/portal"));
+        let reviews = world.instance.policy(text(item, "/portal"));
         let reviews = reviews.is_some_and(|p| p.access_review.is_some());
         let alarm = format!("{pk}/D#review");
         if reviews && item.get("ended_at").is_none() && !all.alarms.contains_key(&alarm) {

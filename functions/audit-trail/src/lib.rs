@@ -33,11 +33,11 @@ pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
     let now = app.clock.now();
     let mut sealed = Sealed::default();
     let mut failed = None;
-    for policy in app.portals.iter() {
-        match app.store.seal_audit(&policy.portal, now).await {
+    for portal in app.portals.names() {
+        match app.store.seal_audit(portal, now).await {
             Ok(seals) => sealed.seals += seals,
             Err(cause) => {
-                tracing::error!(portal = %policy.portal, %cause, "the audit trail isn't sealed");
+                tracing::error!(%portal, %cause, "the audit trail isn't sealed");
                 failed = Some(cause);
             }
         }

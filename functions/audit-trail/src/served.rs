@@ -76,7 +76,7 @@ pub(crate) async fn search(
         .allowed(Permission::SearchAudit, &caller.policy)
         .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
     let policy = caller
-        .served(&app, &portal)
+        .served(&app, &portal)?
         .ok_or_else(|| Problem::not_found("portal"))?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
     let (filter, organisation) = query.filter(policy, caller.origin.at)?;

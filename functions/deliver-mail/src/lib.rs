@@ -24,9 +24,10 @@ use vestibule_domain::audit::Origin;
 use vestibule_domain::ids::{MessageId, PortalId};
 use vestibule_domain::message::{Forgotten, MailText, Message, RecoveryRequest};
 use vestibule_domain::policy::Policy;
+use vestibule_domain::portals::Portals;
 use vestibule_domain::text::Email;
 use vestibule_domain::{profile, recover};
-use vestibule_http::{Clock, Portals};
+use vestibule_http::Clock;
 use vestibule_mail::{TAG, render, send};
 use vestibule_store::outbox::{Channel, Ending, MailClaim, TakenMail, message_of_key};
 use vestibule_store::{CommitError, Store, Unavailable};
@@ -297,7 +298,7 @@ impl Courier {
             }
             Message::Letter(_) => return Ok(false),
         };
-        let Some(policy) = self.portals.get(mail.portal.as_str()) else {
+        let Some(policy) = self.portals.get(mail.portal.as_str())? else {
             // Its portal is gone: nobody can be written to in its name.
             tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
             self.close(id, Ending::Refused).await?;
@@ -414,7 +415,7 @@ impl Courier {
     /// Looks into what somebody has forgotten, and mails the owners of the accounts that there are.
     async fn recover(&self, request: &RecoveryRequest) -> Result<(), Unavailable> {
         let portal = &request.origin.portal;
-        let Some(policy) = self.portals.get(portal.as_str()) else {
+        let Some(policy) = self.portals.get(portal.as_str())? else {
             return Ok(());
         };
         let accounts = match &request.forgotten {

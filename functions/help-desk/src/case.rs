@@ -73,9 +73,9 @@ impl FromRequestParts<App> for AccountPath {
 
 impl AccountPath {
     /// The fewest characters of a user name on the account's portal.
-    pub fn user_name_min_length(&self, app: &App) -> usize {
-        let policy = app.portals.get(&self.portal);
-        policy.map_or(1, |p| p.user_name.min_length.get() as usize)
+    pub fn user_name_min_length(&self, app: &App) -> Result<usize, Problem> {
+        let policy = app.portals.get(&self.portal)?;
+        Ok(policy.map_or(1, |p| p.user_name.min_length.get() as usize))
     }
 }
 
@@ -144,7 +144,7 @@ impl<'a> Case<'a> {
     ) -> Result<Self, Problem> {
         allowed(caller, permission)?;
         let not_found = || Problem::not_found("account");
-        let policy: &Policy = caller.served(app, &path.portal).ok_or_else(not_found)?;
+        let policy: &Policy = caller.served(app, &path.portal)?.ok_or_else(not_found)?;
         let id = AccountId::parse(&path.id).map_err(|_| not_found())?;
         let account = app
             .store

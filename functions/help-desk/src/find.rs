@@ -88,7 +88,7 @@ pub(crate) async fn find(
 ) -> Result<Json<FoundAccounts>, Problem> {
     allowed(&caller, Permission::FindAccounts)?;
     let mut fields = Fields::default();
-    let policy = caller.served(&app, &request.portal);
+    let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
         fields.fault("portal", "must be a portal that this help desk serves");
     }

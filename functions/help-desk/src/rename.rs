@@ -46,7 +46,7 @@ pub(crate) async fn rename(
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();
-    let shortest = path.user_name_min_length(&app);
+    let shortest = path.user_name_min_length(&app)?;
     let user_name = fields.take("user_name", UserName::parse(&request.user_name, shortest));
     let why = why(&request.reason, None, &mut fields);
     let ((reason, _), user_name) = fields.finish(why.zip(user_name))?;

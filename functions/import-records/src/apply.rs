@@ -16,7 +16,7 @@ use vestibule_domain::audit::Origin;
 use vestibule_domain::follow::{self, Says};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::organisation::Organisation;
-use vestibule_domain::policy::{Policy, WhenEnded};
+use vestibule_domain::policy::{Policy, PolicyError, WhenEnded};
 use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::register::letter_address;
 use vestibule_http::App;
@@ -131,7 +131,7 @@ impl Applying<'_> {
         let to_notify = self.notifies
             && known.is_none()
             && self
-                .policies(&row.key)
+                .policies(&row.key)?
                 .any(|p| follow::way_opened(&row.key, &row.data, p).is_some());
         // Nobody can have registered with a record that wasn't there, so nothing follows from it.
         let at_once = known.is_none() && !to_notify;
@@ -194,9 +194,10 @@ impl Applying<'_> {
     }
 
     /// The policies of the portals of a record's plan.
-    fn policies(&self, key: &RecordKey) -> impl Iterator<Item = &Policy> {
+    fn policies(&self, key: &RecordKey) -> Result<impl Iterator<Item = &Policy>, PolicyError> {
         let of_plan = |p: &&Policy| p.plan.id.as_str() == key.plan;
-        self.app.portals.iter().map(|p| &**p).filter(of_plan)
+        let all = self.app.portals.all()?.into_iter();
+        Ok(all.map(|p| &**p).filter(of_plan))
     }
 
     fn origin(&self, portal: &PortalId) -> Origin {
@@ -210,7 +211,7 @@ impl Applying<'_> {
     /// Writes to the provider of a new record, once.
     async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
         let Some(policy) = self
-            .policies(&row.key)
+            .policies(&row.key)?
             .find(|p| follow::way_opened(&row.key, &row.data, p).is_some())
         else {
             return Ok(false);
@@ -247,7 +248,7 @@ impl Applying<'_> {
         key: &RecordKey,
         row: Option<&NewRecord>,
     ) -> Result<u64, ImportError> {
-        let Some(policy) = self.app.portals.get(portal.as_str()) else {
+        let Some(policy) = self.app.portals.get(portal.as_str())? else {
             return Ok(0);
         };
         if row.is_none() && policy.records.when_ended == WhenEnded::Keep {

@@ -14,7 +14,7 @@ use std::io::Read;
 use serde::Serialize;
 use vestibule_domain::feed::{Feed, FeedError, Reject};
 use vestibule_domain::feeds::{NoFeed, NotNow};
-use vestibule_domain::policy::Slug;
+use vestibule_domain::policy::{PolicyError, Slug};
 use vestibule_domain::record::RecordKind;
 use vestibule_http::App;
 use vestibule_store::Unavailable;
@@ -70,6 +70,9 @@ pub enum ImportError {
     /// The store doesn't answer.
     #[error(transparent)]
     Store(#[from] Unavailable),
+    /// A portal's policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// S3 doesn't answer, or refuses.
     #[error("S3 {0}")]
     S3(String),

@@ -20,7 +20,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::{Action, Origin};
 use vestibule_domain::clockwork::{self, AlarmKind, Due, What};
 use vestibule_domain::ids::OrganisationId;
-use vestibule_domain::policy::Policy;
+use vestibule_domain::policy::{Policy, PolicyError};
 use vestibule_domain::review;
 use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
@@ -238,9 +238,14 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
         };
         summary.accounts_read += page.looked_at;
         for organisation in page.reviewed {
-            let policy = app.portals.get(organisation.portal.as_str());
-            let Some(today) = policy.map(|p| p.today(app.clock.now())) else {
-                continue;
+            let today = match app.portals.get(organisation.portal.as_str()) {
+                Ok(Some(policy)) => policy.today(app.clock.now()),
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a portal's organisations are passed over");
+                    summary.failed += 1;
+                    continue;
+                }
             };
             match app.store.watch_reviews(&organisation, today).await {
                 Ok(is_new) => summary.moved += u64::from(is_new),
@@ -283,9 +288,12 @@ const AT_A_TIME: usize = 8;
 const ROUNDS: usize = 12;
 
 /// Does everything that is due on all portals, and logs the counts.
-pub async fn sweep(app: &App, run: &Run) -> Swept {
+///
+/// # Errors
+/// [`PolicyError`] when a portal's policy is wrong; nothing is done then.
+pub async fn sweep(app: &App, run: &Run) -> Result<Swept, PolicyError> {
     let mut swept = Swept::default();
-    for policy in app.portals.iter() {
+    for policy in app.portals.all()? {
         for queue in Queue::ALL {
             let shards = (0..SHARDS).map(|shard| shard_of(app, run, policy, queue, shard));
             for part in join_all(shards).await {
@@ -294,7 +302,7 @@ pub async fn sweep(app: &App, run: &Run) -> Swept {
         }
     }
     log(&swept.summary, run.dry_run);
-    swept
+    Ok(swept)
 }
 
 /// The line that alarms and the dashboard count.

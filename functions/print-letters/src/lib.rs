@@ -19,7 +19,9 @@ use futures::future::try_join_all;
 use jiff::civil::Date;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::letter::Letter;
-use vestibule_http::{Clock, Portals};
+use vestibule_domain::policy::PolicyError;
+use vestibule_domain::portals::Portals;
+use vestibule_http::Clock;
 use vestibule_mail::letters::{self, Page, PdfError};
 use vestibule_store::batches::{Batch, LetterClaim, Printing};
 use vestibule_store::outbox::{Channel, Ending, SHARDS};
@@ -37,6 +39,9 @@ pub enum PrintError {
     /// The outbox can't be reached.
     #[error(transparent)]
     Store(#[from] Unavailable),
+    /// A portal's policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A file can't be put into the bucket.
     #[error("S3 doesn't take {file}: {cause}")]
     Put {
@@ -119,6 +124,8 @@ impl Printer {
         &self,
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<Summary, PrintError> {
+        // No letter is refused because a policy is wrong.
+        self.portals.check()?;
         let mut summary = Summary::default();
         loop {
             let batch = match self.store.printing().await? {
@@ -201,8 +208,9 @@ impl Printer {
             LetterClaim::Gone | LetterClaim::Closed => return None,
         };
         let page = match self.portals.get(letter.portal.as_str()) {
-            Some(policy) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
-            None => Err("there is no such portal any more".to_owned()),
+            Ok(Some(policy)) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
+            Ok(None) => Err("there is no such portal any more".to_owned()),
+            Err(wrong) => Err(wrong.to_string()),
         };
         Some(Outcome {
             id,

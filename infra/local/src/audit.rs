@@ -50,9 +50,9 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
         return Err("--from is after --to".into());
     }
     if let Some(portal) = &wanted.portal
-        && app.portals.get(portal).is_none()
+        && app.portals.get(portal)?.is_none()
     {
-        let names: Vec<_> = app.portals.iter().map(|p| p.portal.to_string()).collect();
+        let names: Vec<_> = app.portals.names().map(ToString::to_string).collect();
         return Err(format!(
             "there is no portal {portal}; there are {}",
             names.join(", ")
@@ -60,8 +60,7 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
         .into());
     }
     let mut faults = 0;
-    for policy in app.portals.iter() {
-        let portal = &policy.portal;
+    for portal in app.portals.names() {
         if wanted.portal.as_ref().is_some_and(|p| p != portal.as_str()) {
             continue;
         }

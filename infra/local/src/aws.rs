@@ -31,7 +31,7 @@ pub fn dynamodb(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_d
     for interceptor in interceptors {
         config.push_interceptor(interceptor.clone());
     }
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    vestibule_store::client(config)
 }
 
 /// An S3 client. The stand-in knows buckets by the path, not by the host name.

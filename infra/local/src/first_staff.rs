@@ -109,7 +109,8 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
 fn help_desk_of(app: &App, named: Option<&str>) -> Result<std::sync::Arc<Policy>, StartError> {
     let mut desks: Vec<_> = app
         .portals
-        .iter()
+        .all()?
+        .into_iter()
         .filter(|p| p.serves.is_some() && named.is_none_or(|n| p.portal.as_str() == n))
         .cloned()
         .collect();

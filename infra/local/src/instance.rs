@@ -21,11 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::feeds::FeedName;
-use vestibule_domain::policy::Slug;
+use vestibule_domain::policy::{Policy, Slug};
 use vestibule_domain::record::RecordKind;
 use vestibule_http::app::LEAST_TIME;
 use vestibule_http::router::OpenApi;
-use vestibule_http::{App, Clock, Portals, Routes, Source};
+use vestibule_http::{App, Clock, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
@@ -217,7 +217,7 @@ impl Instance {
     /// # Errors
     /// What is wrong, and what to do about it.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let portals = Arc::new(Portals::read(&options.portals)?);
+        let portals = Arc::new(portals::read(&options.portals)?);
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let at = |nth: u16| {
             options.aws.map_or(FREE, |first| {
@@ -284,7 +284,7 @@ impl Instance {
                 ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
-                portals.policies(),
+                Arc::clone(&portals),
             ),
             hasher: Hasher::new(options.hashing, keyring),
             clock: options.clock,
@@ -436,13 +436,17 @@ impl Instance {
         Ok(swept)
     }
 
+    /// The policy of a portal, if there is such a portal; all were checked at the start.
+    pub fn policy(&self, portal: &str) -> Option<&Policy> {
+        let policy = self.app.portals.get(portal).ok().flatten();
+        policy.map(|p| &**p)
+    }
+
     /// Makes one run of the sweep.
     pub async fn sweep(&self, run: &Run) -> Swept {
-        at_work(
-            INACTIVITY_SWEEP,
-            vestibule_inactivity_sweep::sweep(&self.app, run),
-        )
-        .await
+        let sweep = vestibule_inactivity_sweep::sweep(&self.app, run);
+        let swept = at_work(INACTIVITY_SWEEP, sweep).await;
+        swept.expect("policies that were checked")
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.

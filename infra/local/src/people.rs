@@ -100,7 +100,7 @@ impl People {
             "employer",
             "help-desk",
         ] {
-            if instance.app.portals.get(portal).is_none() {
+            if instance.policy(portal).is_none() {
                 continue;
             }
             let mut maker = Maker {
@@ -228,12 +228,8 @@ impl Maker<'_> {
 
     /// Answers to the first security questions that the portal offers.
     fn questions(&self) -> Value {
-        let asked = self
-            .instance
-            .app
-            .portals
-            .get(self.portal)
-            .and_then(|p| p.security_questions.clone());
+        let policy = self.instance.policy(self.portal);
+        let asked = policy.and_then(|p| p.security_questions.clone());
         let Some(asked) = asked else { return json!([]) };
         let answers = [
             "Maple Street School",

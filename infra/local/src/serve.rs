@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::net::TcpListener;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::{Clock, Portals};
+use vestibule_http::{Clock, portals};
 
 use crate::instance::Options;
 use crate::pages::{self, Site};
@@ -57,7 +57,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         dynamodb_endpoint,
         aws,
     } = settings;
-    let policies = Portals::read(&portals)
+    let policies = portals::read(&portals)
         .map_err(|e| format!("a portal's policy can't be used: {e}. Correct it and start again; docs/portals.md explains every field"))?;
     pages::check_names(&policies)?;
     let listener = listen(port).await?;

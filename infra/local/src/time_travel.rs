@@ -67,7 +67,7 @@ impl Instance {
     async fn days_until_due(&self, most: u32) -> Result<u32, StartError> {
         let now = self.app.clock.now();
         let mut least = most;
-        for policy in self.app.portals.iter() {
+        for policy in self.app.portals.all()? {
             let Some(first) = self.app.store.first_due(&policy.portal).await? else {
                 continue;
             };

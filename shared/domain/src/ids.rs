@@ -1,5 +1,6 @@
 //! Identifiers: 128 random bits, written as 26 lower-case base-32 characters.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use rand::{Rng, RngExt};
@@ -138,6 +139,13 @@ impl PortalId {
 
     /// As text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that a portal is found by the name in a path.
+impl Borrow<str> for PortalId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

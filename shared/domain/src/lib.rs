@@ -24,6 +24,7 @@ pub mod message;
 pub mod organisation;
 pub mod password;
 pub mod policy;
+pub mod portals;
 pub mod profile;
 pub mod record;
 pub mod recover;

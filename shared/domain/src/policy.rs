@@ -1090,6 +1090,23 @@ pub struct PolicyError {
     pub reason: String,
 }
 
+impl PolicyError {
+    /// A fault in a field of the file `file` that holds `text`.
+    pub fn new(file: &str, text: &str, field: &str, reason: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: span_of(text, field).map_or(1, |at| line_at(text, at)),
+            field: field.to_owned(),
+            reason,
+        }
+    }
+}
+
+/// The line on which the byte at `offset` stands, from 1.
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+}
+
 impl Policy {
     /// Reads the policy of `portal` from the text of its file.
     ///
@@ -1102,20 +1119,19 @@ impl Policy {
             field,
             reason,
         };
-        let line_at = |offset: usize| text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1;
         let deserializer = toml::Deserializer::parse(text).map_err(|e| {
-            let line = e.span().map_or(1, |s| line_at(s.start));
+            let line = e.span().map_or(1, |s| line_at(text, s.start));
             fault(line, "(file)".into(), e.message().to_owned())
         })?;
         let mut policy = Self::deserialize(deserializer).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start);
             let field = field_at(text, at).unwrap_or_else(|| "(file)".into());
-            fault(line_at(at), field, e.message().to_owned())
+            fault(line_at(text, at), field, e.message().to_owned())
         })?;
         policy.portal = portal;
-        policy.check().map_err(|(field, reason)| {
-            fault(span_of(text, &field).map_or(1, line_at), field, reason)
-        })?;
+        policy
+            .check()
+            .map_err(|(field, reason)| PolicyError::new(file, text, &field, reason))?;
         Ok(policy)
     }
 

@@ -12,6 +12,7 @@ use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::{
     JoinBy, LetterAddress, NamedBy, Permission, Policy, PolicyError, Reissuer, Role, Withholds,
 };
+use vestibule_domain::portals::Portals;
 use vestibule_domain::record::{Fact, RecordData, RecordKind};
 
 const SEVEN: [&str; 7] = [
@@ -1081,6 +1082,61 @@ fn ux_12_a_help_desk_serves_portals_of_its_plan_and_no_help_desk() {
     let some = shipped(HELP_DESK).replace("[serves]", "[serves]\nportals = [\"member\"]");
     let some = parse(HELP_DESK, &some).expect("a policy");
     assert!(some.serves(&policy("member")) && !some.serves(&policy("agent")));
+}
+
+/// Portals whose policies are the shipped ones, with a text in the place of another in that of one.
+fn portals(changed: &str, from: &str, to: &str) -> Portals {
+    let file = |portal: &str| {
+        let text = shipped(portal);
+        assert!(portal != changed || text.contains(from), "{from}");
+        let text = if portal == changed {
+            text.replacen(from, to, 1)
+        } else {
+            text
+        };
+        (
+            PortalId::parse(portal).expect("a name"),
+            format!("{portal}.toml"),
+            text,
+        )
+    };
+    Portals::new(SEVEN.into_iter().chain([HELP_DESK]).map(file))
+}
+
+#[test]
+fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_from_working() {
+    let portals = portals("agent", "America/Chicago", "Chicago");
+    let told = "agent.toml:7: time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Chicago\"";
+    let group = portals.get("group").unwrap().expect("a portal");
+    assert_eq!(**group, policy("group"));
+    assert_eq!(portals.get("nobody"), Ok(None));
+    for _ in 0..2 {
+        assert_eq!(portals.get("agent").unwrap_err().to_string(), told);
+        assert_eq!(portals.all().unwrap_err().to_string(), told);
+        assert_eq!(portals.check().unwrap_err().to_string(), told);
+    }
+    let names: Vec<_> = portals.names().map(PortalId::as_str).collect();
+    assert_eq!((names.len(), names[0]), (8, "agent"));
+}
+
+#[test]
+fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line() {
+    let line = shipped(HELP_DESK)
+        .lines()
+        .position(|line| line == "[serves]")
+        .unwrap()
+        + 2;
+    for named in ["nobody", HELP_DESK] {
+        let serves = format!("[serves]\nportals = [\"member\", \"{named}\"]");
+        let told = portals(HELP_DESK, "[serves]", &serves).check();
+        assert_eq!(
+            told.unwrap_err().to_string(),
+            format!(
+                "help-desk.toml:{line}: serves.portals: {named} is no portal of the plan harbor that a help desk can serve"
+            )
+        );
+    }
+    assert_eq!(portals(HELP_DESK, "[serves]", "[serves]").check(), Ok(()));
 }
 
 #[test]

@@ -10,11 +10,10 @@ use rand::rngs::{StdRng, SysRng};
 use vestibule_domain::account::Membership;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::policy::{LetterAddress, Policy};
+use vestibule_domain::portals::Portals;
 use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::{Store, Unavailable};
-
-use crate::Portals;
 
 /// The clock: the real one, or one that is set by hand.
 #[derive(Debug, Clone, Default)]

@@ -72,9 +72,16 @@ impl Caller {
     }
 
     /// The policy of a portal that the caller's help desk serves (UX-12).
-    pub fn served<'a>(&self, app: &'a App, portal: &str) -> Option<&'a Arc<Policy>> {
-        let policy = app.portals.get(portal);
-        policy.filter(|policy| self.policy.serves(policy))
+    ///
+    /// # Errors
+    /// A problem when it is wrong.
+    pub fn served<'a>(
+        &self,
+        app: &'a App,
+        portal: &str,
+    ) -> Result<Option<&'a Arc<Policy>>, Problem> {
+        let policy = app.portals.get(portal)?;
+        Ok(policy.filter(|policy| self.policy.serves(policy)))
     }
 
     /// The origin of what the help desk does on a portal that it serves.

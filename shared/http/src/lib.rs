@@ -22,7 +22,6 @@ pub mod user_names;
 pub use app::{App, Clock};
 pub use caller::{Caller, Entitled, SignedIn};
 pub use fields::Fields;
-pub use portals::Portals;
 pub use problem::{Problem, ProblemBody};
 pub use request::{Body, Portal, Source};
 pub use router::{Routes, serve};

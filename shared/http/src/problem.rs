@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::NextStep;
-use vestibule_domain::policy::Policy;
+use vestibule_domain::policy::{Policy, PolicyError};
 use vestibule_store::{CommitError, Unavailable};
 
 /// The most fields that a problem names: nobody mends more at once, and an answer stays small.
@@ -246,6 +246,12 @@ impl Problem {
     /// The kind's name, without the prefix.
     pub fn kind(&self) -> &str {
         self.body.kind.rsplit(':').next().unwrap_or_default()
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(cause: PolicyError) -> Self {
+        Self::unavailable(&cause)
     }
 }
 

@@ -34,7 +34,8 @@ impl FromRequestParts<App> for Portal {
             .await
             .map_err(|_| Problem::not_found("portal"))?;
         let name = params.iter().find(|(k, _)| *k == "portal").map(|(_, v)| v);
-        name.and_then(|n| app.portals.get(n))
+        let policy = app.portals.get(name.unwrap_or_default())?;
+        policy
             .map(|p| Self(Arc::clone(p)))
             .ok_or_else(|| Problem::not_found("portal"))
     }

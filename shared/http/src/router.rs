@@ -13,6 +13,8 @@ use axum::{Extension, Router};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::PathItemExt;
+use vestibule_domain::policy::WebAddress;
+use vestibule_domain::portals::Portals;
 
 #[doc(hidden)]
 pub use pastey::paste;
@@ -24,7 +26,7 @@ pub use utoipa::openapi::OpenApi;
 pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
 use crate::request::LARGEST_BODY;
-use crate::{App, Portals, Problem};
+use crate::{App, Problem};
 
 /// Lists the handlers of a function and makes of them `routes()`, to serve them, and `openapi()`, which describes
 /// them. The two are apart so that nothing is described at a cold start, nor linked into the function.
@@ -158,11 +160,8 @@ fn cors(portals: Arc<Portals>) -> CorsLayer {
             .split('/')
             .next()
             .unwrap_or_default();
-        portals.get(portal).is_some_and(|p| {
-            p.origins
-                .iter()
-                .any(|o| o.as_str().as_bytes() == origin.as_bytes())
-        })
+        let same = |o: &WebAddress| o.as_str().as_bytes() == origin.as_bytes();
+        matches!(portals.get(portal), Ok(Some(p)) if p.origins.iter().any(same))
     });
     CorsLayer::new()
         .allow_origin(allowed)

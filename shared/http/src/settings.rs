@@ -25,7 +25,7 @@ use vestibule_store::{Store, Tables, keyring};
 
 use crate::app::LEAST_TIME;
 use crate::request::Source;
-use crate::{App, Clock, Portals, Problem, Routes, serve};
+use crate::{App, Clock, Problem, Routes, portals, serve};
 
 /// A setting that is missing.
 #[derive(thiserror::Error)]
@@ -147,20 +147,24 @@ impl Start {
         })
     }
 
-    /// The state of a function: reads the policies, and fetches the keyring from DynamoDB and KMS.
+    /// The state of a function: looks which policies there are, and fetches the keyring from DynamoDB and KMS.
     ///
     /// # Errors
-    /// What is wrong with a policy, by file, line and field, or what doesn't answer.
+    /// What is wrong with the folder of policies, or what doesn't answer.
     pub async fn app(&self) -> Result<App, StartError> {
-        let portals = Portals::read(&self.portals)?;
-        let db = aws_sdk_dynamodb::Client::new(&self.aws);
+        let portals = Arc::new(portals::open(&self.portals)?);
+        let db = vestibule_store::client((&self.aws).into());
         let kms = aws_sdk_kms::Client::new(&self.aws);
         let keyring = keyring::load(&db, &self.tables, &kms, &self.key_id).await?;
         let keyring = Arc::new(keyring);
-        let (tables, policies) = (self.tables.clone(), portals.policies());
         Ok(App {
-            store: Store::new(db, tables, Arc::clone(&keyring), policies),
-            portals: Arc::new(portals),
+            store: Store::new(
+                db,
+                self.tables.clone(),
+                Arc::clone(&keyring),
+                Arc::clone(&portals),
+            ),
+            portals,
             hasher: Hasher::new(HashParameters::default(), keyring),
             clock: Clock::System,
             least_time: LEAST_TIME,

@@ -3,18 +3,14 @@
 //! are enough: one counts its guess while the other clears the counter.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
-/// The same client, which tries such writes again.
-pub(crate) fn retried(db: &Client) -> Client {
-    Client::from_conf(
-        db.config()
-            .to_builder()
-            .retry_classifier(Collisions)
-            .build(),
-    )
+/// A client for a [`crate::Store`], which tries such writes again.
+pub fn client(config: Builder) -> Client {
+    Client::from_conf(config.retry_classifier(Collisions).build())
 }
 
 #[derive(Debug)]

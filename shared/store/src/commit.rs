@@ -306,7 +306,7 @@ impl Writes<'_> {
         rng: &mut impl CryptoRng,
     ) -> Result<item::Item, Unavailable> {
         let mut row = item::write_account(account, &self.store.keyring, rng)?;
-        row.extend(self.store.due_attributes(account).into_iter().flatten());
+        row.extend(self.store.due_attributes(account)?.into_iter().flatten());
         if account.status == Status::Deleted {
             let end = (self.at + KEPT_AFTER_DELETION).as_second().to_string();
             row.insert(EXPIRES.into(), AttributeValue::N(end));
@@ -322,7 +322,7 @@ impl Writes<'_> {
         )?;
         let first = self
             .store
-            .day_of(portal, self.at)
+            .day_of(portal, self.at)?
             .map(|day| day.saturating_add(i64::from(clockwork::BACKUP_REMINDER_DAYS).days()));
         self.watch_for_backup(portal, id, first)?;
         self.watch_reviews(organisation)
@@ -332,7 +332,7 @@ impl Writes<'_> {
     /// Whoever answers that alarm says so itself.
     fn watch_reviews(&mut self, organisation: &Organisation) -> Result<(), Unavailable> {
         let Organisation { portal, id, .. } = organisation;
-        let policy = self.store.policies.get(portal.as_str());
+        let policy = self.store.portals.get(portal.as_str())?;
         let on = policy.and_then(|p| review::next_look(organisation, p, p.date_of(self.at)));
         let key = keys::alarm(portal, id, AlarmKind::Review);
         match on.filter(|_| !self.alarms.contains(&key)) {
@@ -351,7 +351,7 @@ impl Writes<'_> {
         organisation: &OrganisationId,
         on: Option<Date>,
     ) -> Result<(), Unavailable> {
-        let staff = self.store.policies.get(portal.as_str()).map(|p| &p.staff);
+        let staff = self.store.portals.get(portal.as_str())?.map(|p| &p.staff);
         let asks = matches!(staff, Some(Some(staff)) if staff.asks_for_backup);
         match on.filter(|_| asks) {
             Some(on) => self.set_alarm(portal, organisation, AlarmKind::Backup, on),
@@ -485,7 +485,7 @@ impl Writes<'_> {
                 .is_some_and(|(_, r)| (r.status, r.registration) == (row.status, row.registration));
             if row.role.is_administrator() && !acts_as_before {
                 // Who was the backup may be none any more.
-                let today = self.store.day_of(&after.portal, self.at);
+                let today = self.store.day_of(&after.portal, self.at)?;
                 let organisation = keys::organisation_of(&key);
                 if let Some(organisation) = organisation {
                     self.watch_for_backup(&after.portal, &organisation, today)?;
@@ -510,7 +510,7 @@ impl Writes<'_> {
             last_sign_in_at: Some(at),
             ..account.clone()
         };
-        let due = self.store.due_attributes(&signed_in);
+        let due = self.store.due_attributes(&signed_in)?;
         let at = AttributeValue::S(at.to_string());
         // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
         let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();

@@ -15,6 +15,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::clockwork::{self, Alarm, AlarmKind, Manager, Tidings};
 use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
 use vestibule_domain::organisation::Organisation;
+use vestibule_domain::policy::PolicyError;
 use vestibule_domain::review;
 
 use crate::item::{self, Item};
@@ -126,23 +127,29 @@ pub struct Misplaced {
 
 impl Store {
     /// The day on which a moment falls on a portal.
-    pub(crate) fn day_of(&self, portal: &PortalId, moment: Timestamp) -> Option<Date> {
-        let policy = self.policies.get(portal.as_str())?;
-        Some(policy.date_of(moment))
+    pub(crate) fn day_of(
+        &self,
+        portal: &PortalId,
+        moment: Timestamp,
+    ) -> Result<Option<Date>, PolicyError> {
+        let policy = self.portals.get(portal.as_str())?;
+        Ok(policy.map(|p| p.date_of(moment)))
     }
 
     /// The attributes by which the index finds an account, if anything will be due for it.
     pub(crate) fn due_attributes(
         &self,
         account: &Account,
-    ) -> Option<[(String, AttributeValue); 2]> {
-        let policy = self.policies.get(account.portal.as_str())?;
-        let due = clockwork::next_due(account, policy)?;
+    ) -> Result<Option<[(String, AttributeValue); 2]>, PolicyError> {
+        let policy = self.portals.get(account.portal.as_str())?;
+        let due = policy.and_then(|p| clockwork::next_due(account, p));
         let partition = Queue::Accounts.partition_of(&account.portal, account.id.as_str());
-        Some([
-            (DUE.to_owned(), AttributeValue::S(partition)),
-            (DUE_ON.to_owned(), AttributeValue::S(due.on.to_string())),
-        ])
+        Ok(due.map(|due| {
+            [
+                (DUE.to_owned(), AttributeValue::S(partition)),
+                (DUE_ON.to_owned(), AttributeValue::S(due.on.to_string())),
+            ]
+        }))
     }
 
     /// A page of what is due on a portal up to a day, the oldest first; at most a hundred.
@@ -196,7 +203,7 @@ impl Store {
                 .await
                 .map_err(Unavailable::call)?;
             let day = |i: &Item| i.get(DUE_ON)?.as_s().ok()?.parse().ok();
-            Ok(got.items.unwrap_or_default().first().and_then(day))
+            Ok::<_, Unavailable>(got.items.unwrap_or_default().first().and_then(day))
         };
         let all = Queue::ALL
             .into_iter()
@@ -251,7 +258,7 @@ impl Store {
                 "version = :version AND attribute_not_exists(last_sign_in_at)",
             ),
         };
-        let update = match self.due_attributes(account) {
+        let update = match self.due_attributes(account)? {
             Some([(_, due), (_, on)]) => update
                 .update_expression("SET due = :due, due_on = :on")
                 .expression_attribute_values(":due", due)
@@ -272,7 +279,7 @@ impl Store {
         today: Date,
     ) -> Result<bool, Unavailable> {
         let Organisation { portal, id, .. } = organisation;
-        let policy = self.policies.get(portal.as_str());
+        let policy = self.portals.get(portal.as_str())?;
         // What is to be done today still is.
         let yesterday = today.saturating_sub(1.day());
         let Some(on) = policy.and_then(|p| review::next_look(organisation, p, yesterday)) else {
@@ -323,7 +330,7 @@ impl Store {
                 .is_some_and(|sk| sk == "O")
             {
                 let organisation: Organisation = item::read(found)?;
-                let policy = self.policies.get(organisation.portal.as_str());
+                let policy = self.portals.get(organisation.portal.as_str())?;
                 if policy.is_some_and(|p| p.access_review.is_some()) {
                     misplaced.reviewed.push(organisation);
                 }
@@ -335,7 +342,7 @@ impl Store {
             let Ok(account) = item::read_account(found, &self.keyring) else {
                 continue;
             };
-            let now = self.due_attributes(&account).map(|[_, (_, on)]| on);
+            let now = self.due_attributes(&account)?.map(|[_, (_, on)]| on);
             if now != day {
                 misplaced.accounts.push(account);
             }

@@ -68,15 +68,16 @@ pub mod seals;
 pub mod tables;
 mod trail;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use vestibule_domain::policy::Policy;
+use vestibule_domain::policy::PolicyError;
+use vestibule_domain::portals::Portals;
 use vestibule_secrets::Keyring;
 
+pub use collisions::client;
 pub use commit::{CommitError, Unique};
 pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
 pub use tables::Tables;
@@ -88,12 +89,8 @@ pub struct Store {
     db: Client,
     tables: Tables,
     keyring: Arc<Keyring>,
-    policies: Policies,
+    portals: Arc<Portals>,
 }
-
-/// The policies by the names of their portals. The day on which something is next due for an account
-/// follows from it and its policy.
-pub type Policies = Arc<BTreeMap<String, Arc<Policy>>>;
 
 /// DynamoDB didn't answer, or answered with what this system never wrote.
 ///
@@ -146,14 +143,21 @@ impl Unavailable {
     }
 }
 
+impl From<PolicyError> for Unavailable {
+    fn from(cause: PolicyError) -> Self {
+        Self::new(cause)
+    }
+}
+
 impl Store {
-    /// A store in these tables. Its single writes that run into a transaction are tried again.
-    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, policies: Policies) -> Self {
+    /// A store in these tables; [`client`] makes the client. The day on which something is next due for an
+    /// account follows from it and its portal's policy.
+    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, portals: Arc<Portals>) -> Self {
         Self {
-            db: collisions::retried(&db),
+            db,
             tables,
             keyring,
-            policies,
+            portals,
         }
     }
 

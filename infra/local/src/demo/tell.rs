@@ -75,7 +75,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     pub fn opening(&mut self) -> io::Result<()> {
-        let portals = self.instance.app.portals.iter().count();
+        let portals = self.instance.app.portals.names().count();
         writeln!(
             self.out,
             "A fresh system in memory: {portals} portals and the sample plan records. Every request below is real;\n\

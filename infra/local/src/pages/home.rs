@@ -30,6 +30,8 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
     let nobody = People::default();
     let people = site.people.get().unwrap_or(&nobody);
     let portals = &site.instance.app.portals;
+    let policies = portals.all().unwrap_or_default().into_iter();
+    let cards = policies.map(|policy| PortalCard::of(policy)).collect();
     let page = HomePage {
         here: "/",
         mails: site.instance.inbox.len(),
@@ -37,13 +39,10 @@ pub(super) async fn page(State(site): State<Site>) -> Response {
         moved_to: moved_to(&site.instance),
         people,
         examples: examples(&site.base, people, &site.instance),
-        portals: portals
-            .iter()
-            .map(|policy| PortalCard::of(policy))
-            .collect(),
+        portals: cards,
         records: FREE_RECORDS
             .iter()
-            .filter(|r| portals.get(r.portal).is_some())
+            .filter(|r| portals.names().any(|p| p.as_str() == r.portal))
             .collect(),
     };
     respond(StatusCode::OK, &page)
@@ -176,10 +175,10 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
         )
     };
     let bearer = "-H \"authorization: Bearer $TOKEN\"";
-    if let Some(portal) = instance.app.portals.iter().next() {
+    if let Some(portal) = instance.app.portals.names().next() {
         let portal = people
             .find("group", "Ruth Okafor")
-            .map_or(portal.portal.as_str(), |p| p.portal.as_str());
+            .map_or(portal.as_str(), |p| p.portal.as_str());
         add(
             "What a portal asks for, as a frontend learns it",
             format!("curl -s {base}/{portal}"),
@@ -216,11 +215,8 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             );
             add(title, command);
         }
-        let questions = instance
-            .app
-            .portals
-            .get("member")
-            .and_then(|p| p.security_questions.as_ref());
+        let policy = instance.policy("member");
+        let questions = policy.and_then(|p| p.security_questions.as_ref());
         let asked = questions.map(|q| q.questions.iter().take(q.asked.get() as usize));
         let answers: Value = asked
             .into_iter()

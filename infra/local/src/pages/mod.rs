@@ -13,7 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use vestibule_http::Portals;
+use vestibule_domain::portals::Portals;
 
 use crate::instance::{LETTERS, PrintedLetter};
 use crate::people::People;
@@ -39,7 +39,7 @@ pub struct Site {
 /// # Errors
 /// Which portal to rename.
 pub fn check_names(portals: &Portals) -> Result<(), StartError> {
-    match TAKEN.iter().find(|name| portals.get(name).is_some()) {
+    match TAKEN.iter().find(|name| portals.names().any(|p| p.as_str() == **name)) {
         Some(name) => Err(format!(
             "a portal can't be named {name:?} here, because /{name} is a page of `cargo portal`. Rename its policy file {name}.toml"
         )
