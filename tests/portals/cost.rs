@@ -123,11 +123,29 @@ impl Bill {
     }
 }
 
+/// Checks a bill's table against the snapshot of this name. Another DynamoDB than the embedded one counts units in its
+/// own way (DynamoDB Local none for a query that finds nothing): there calls and round trips are compared alone.
+#[track_caller]
+fn assert_as_before(name: &str, table: &str) {
+    if options().dynamodb_endpoint.is_none() {
+        insta::assert_snapshot!(name, table);
+        return;
+    }
+    let file = format!("portals/snapshots/portals__cost__{name}.snap");
+    let before = std::fs::read_to_string(file).unwrap();
+    let (_, before) = before.split_once("\n---\n").unwrap();
+    let calls = |table: &str| -> Vec<String> {
+        let columns = |line: &str| line.split(" | ").take(3).collect::<Vec<_>>().join(" | ");
+        table.trim().lines().map(columns).collect()
+    };
+    assert_eq!(calls(table), calls(before), "{name}");
+}
+
 #[tokio::test]
 async fn every_flow_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     main_flows(&mut bill).await;
-    insta::assert_snapshot!("cost_of_every_flow", bill.table());
+    assert_as_before("cost_of_every_flow", &bill.table());
 
     // Signing in is one read and one transaction, beside the two counters of guesses.
     bill.is(
@@ -670,14 +688,14 @@ async fn a_file_costs_what_its_rows_cost() {
     for (_, cost) in &mut bill.lines {
         cost.trips = 0;
     }
-    insta::assert_snapshot!("cost_of_files", bill.table().replace("| 0 |", "| – |"));
+    assert_as_before("cost_of_files", &bill.table().replace("| 0 |", "| – |"));
 }
 
 #[tokio::test]
 async fn every_message_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     messages(&mut bill).await;
-    insta::assert_snapshot!("cost_of_every_message", bill.table());
+    assert_as_before("cost_of_every_message", &bill.table());
 }
 
 async fn messages(bill: &mut Bill) {
@@ -807,14 +825,14 @@ async fn reissuing(bill: &mut Bill, agent: &Client) {
 async fn what_the_help_desk_does_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     help_desk(&mut bill).await;
-    insta::assert_snapshot!("cost_of_the_help_desk", bill.table());
+    assert_as_before("cost_of_the_help_desk", &bill.table());
 }
 
 #[tokio::test]
 async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
     let mut bill = Bill::new().await;
     flows_around(&mut bill).await;
-    insta::assert_snapshot!("cost_of_flows_around", bill.table());
+    assert_as_before("cost_of_flows_around", &bill.table());
 
     // Asking costs the same whether or not there is such an account: it is only noted.
     let (known, unknown) = (
