@@ -125,14 +125,19 @@ def starts(name, event):
     log = function.end()
     expect(f"{name} names a missing setting", "the environment variable TABLE is missing" in log, log[-2000:])
 
+    portal = event["pathParameters"]["portal"]
     with tempfile.TemporaryDirectory() as policies:
         for policy in (ROOT / "infra/portals").glob("*.toml"):
-            pathlib.Path(policies, policy.name).write_text(policy.read_text().replace("America/Chicago", "Chicago"))
+            text = policy.read_text()
+            wrong = text.replace("America/Chicago", "Chicago") if policy.stem == portal else text
+            pathlib.Path(policies, policy.name).write_text(wrong)
         function = Function(name, PORTALS_DIR=policies)
         status = function.call(event).get("statusCode")
+        other = function.call(json.loads(json.dumps(event).replace(portal, "employer"))).get("statusCode")
         log = function.end()
-        told = re.search(r"\w+\.toml:\d+: time_zone: must be", log)
+        told = re.search(rf"{portal}\.toml:\d+: time_zone: must be", log)
         expect(f"{name} names the file, line and field of a wrong policy", told and status == 503, f"{status} {log[-2000:]}")
+        expect(f"{name} goes on with the other portals", other == 200, other)
 
     later = AWS_PORT + 20
     function = Function(name, AWS_ENDPOINT_URL_DYNAMODB=f"http://127.0.0.1:{later}")

@@ -173,7 +173,7 @@ impl Start {
 }
 
 /// What a function on Lambda answers with, made when its first event wants it. In Lambda that event is why there
-/// is a start, so that nothing is found out later; and a container that is kept ready begins in no time.
+/// is a start; and a container that is kept ready begins in no time.
 pub struct Opening<T, F> {
     start: Start,
     make: F,
