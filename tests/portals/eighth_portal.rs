@@ -2,14 +2,19 @@
 //! walked from registration to entitlements. And a policy that is wrong stops the start in words.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use vestibule_http::portals;
+use vestibule_inactivity_sweep::Run;
 use vestibule_local::client::Client;
+use vestibule_local::instance::serve_at_free_port;
 use vestibule_local::{Instance, Options};
-use vestibule_tests::people::with;
-use vestibule_tests::{World, options, pin_in};
+use vestibule_tests::invariants::invariants;
+use vestibule_tests::people::{PASSWORD, group_principal, member, with};
+use vestibule_tests::{World, options, pin_in, portals_with};
 
 /// The policy: agents with PIN letters and user names of the system's making, who accept an
 /// agreement on the portal and approve staff with initial passwords.
@@ -576,6 +581,56 @@ async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
         told.starts_with(&format!("island-desk.toml:{at}: session.idle_hours: ")),
         "{told}"
     );
+}
+
+/// A function reads a policy when its portal is asked for: a wrong one is an outage of that portal, and nothing is
+/// lost by it.
+#[tokio::test]
+async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
+    let mut world = World::new().await;
+    world.register("group", group_principal()).await;
+    world.register("member", member()).await;
+
+    let folder = portals_with("member", &[("America/Chicago", "Chicago")], "");
+    let right = Arc::clone(&world.instance.app.portals);
+    let wrong = Arc::new(portals::open(folder.path()).unwrap());
+    world.instance.app.portals = Arc::clone(&wrong);
+    world.instance.courier.portals = Arc::clone(&wrong);
+    world.instance.printer.portals = wrong;
+
+    let base = serve_at_free_port(world.instance.router()).await.unwrap();
+    let sign_in = async |portal: &str, user_name: &str| {
+        let body = json!({ "user_name": user_name, "password": PASSWORD });
+        Client::new(&base, portal)
+            .post("/sessions", body)
+            .await
+            .unwrap()
+    };
+    for _ in 0..2 {
+        let answer = sign_in("member", "maria.alvarez").await;
+        assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+        assert!(!answer.text.contains("time_zone"), "that is for the log");
+        assert_eq!(sign_in("group", "ruth.okafor").await.status, 201);
+    }
+    let swept = world.instance.clockwork().await;
+    let told = swept.unwrap_err().to_string();
+    assert!(
+        told.contains("member.toml:"),
+        "no letter is printed: {told}"
+    );
+    assert!(told.contains(": time_zone: must be"), "{told}");
+    let run = Run::now(world.now());
+    assert_eq!(world.instance.sweep(&run).await.summary.failed, 1);
+    assert_eq!(world.instance.inbox.to("maria@example.com").len(), 0);
+
+    world.instance.app.portals = Arc::clone(&right);
+    world.instance.courier.portals = Arc::clone(&right);
+    world.instance.printer.portals = right;
+    world.pass_days(1);
+    assert_eq!(world.instance.clockwork().await.unwrap().summary.failed, 0);
+    assert_eq!(world.instance.inbox.to("maria@example.com").len(), 1);
+    assert!(world.last_letter().await.contains("Maria"));
+    invariants(&world).await;
 }
 
 #[tokio::test]

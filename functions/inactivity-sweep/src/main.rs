@@ -26,7 +26,7 @@ async fn main() -> Result<(), StartError> {
             until,
             ..Run::of(event.payload, app.clock.now())?
         };
-        Ok::<Swept, StartError>(sweep(app, &run).await?)
+        Ok::<Swept, StartError>(sweep(app, &run).await)
     }))
     .await
 }

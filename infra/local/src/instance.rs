@@ -444,9 +444,11 @@ impl Instance {
 
     /// Makes one run of the sweep.
     pub async fn sweep(&self, run: &Run) -> Swept {
-        let sweep = vestibule_inactivity_sweep::sweep(&self.app, run);
-        let swept = at_work(INACTIVITY_SWEEP, sweep).await;
-        swept.expect("policies that were checked")
+        at_work(
+            INACTIVITY_SWEEP,
+            vestibule_inactivity_sweep::sweep(&self.app, run),
+        )
+        .await
     }
 
     /// Sends what the stream has not brought, as the clockwork does now and then.
