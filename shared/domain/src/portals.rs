@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use crate::ids::PortalId;
 use crate::policy::{Policy, PolicyError};
 
-/// The portals by name. A function that answers for one of them reads the policy of that one alone, which is half of
-/// what it does for its first request; a wrong policy keeps no other portal from working.
-#[derive(Debug, Default)]
+/// The portals by name. A function that answers for one of them reads the policy of that one alone, as reading all of
+/// them took a third of its first request; and a wrong policy keeps no other portal from working.
+#[derive(Debug)]
 pub struct Portals(BTreeMap<PortalId, PolicyFile>);
 
 /// The file of a policy.
