@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -275,6 +276,7 @@ impl Instance {
                 options.tables.main, options.tables.audit
             )
         })?);
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let app = App {
             portals: Arc::clone(&portals),
             store: Store::new(
@@ -286,7 +288,7 @@ impl Instance {
                 Arc::clone(&keyring),
                 Arc::clone(&portals),
             ),
-            hasher: Hasher::new(options.hashing, keyring),
+            hasher: Hasher::new(options.hashing, keyring, cores),
             clock: options.clock,
             least_time: options.least_time,
         };

@@ -67,7 +67,7 @@ pub fn method_router<P: Path, T: 'static, H: Handler<T, App>>(handler: H) -> Met
         })
 }
 
-/// The service of these routes.
+/// The service of these routes. All that goes round them is one layer, as each layer is put round each route.
 pub fn serve(routes: Routes, app: App) -> Router {
     let no_store = SetResponseHeaderLayer::overriding(
         header::CACHE_CONTROL,
@@ -76,6 +76,15 @@ pub fn serve(routes: Routes, app: App) -> Router {
     let no_sniff = SetResponseHeaderLayer::overriding(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
+    );
+    // The outermost first.
+    let around = (
+        Extension(LeastTime(app.least_time)),
+        no_sniff,
+        no_store,
+        cors(Arc::clone(&app.portals)),
+        middleware::from_fn(log),
+        DefaultBodyLimit::max(LARGEST_BODY),
     );
     routes
         .fallback(async || Problem::not_found("resource"))
@@ -87,12 +96,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
                 "This resource does not answer this method.",
             )
         })
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::from_fn(log))
-        .layer(cors(Arc::clone(&app.portals)))
-        .layer(no_store)
-        .layer(no_sniff)
-        .layer(Extension(LeastTime(app.least_time)))
+        .layer(around)
         .with_state(app)
 }
 

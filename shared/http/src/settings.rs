@@ -1,7 +1,10 @@
 //! A function's settings, from its environment; a missing one is named.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -13,9 +16,8 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::shared::IntoShared;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use axum::response::IntoResponse;
+use axum::body;
+use axum::response::{IntoResponse, Response};
 use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
@@ -165,7 +167,7 @@ impl Start {
                 Arc::clone(&portals),
             ),
             portals,
-            hasher: Hasher::new(HashParameters::default(), keyring),
+            hasher: Hasher::new(HashParameters::default(), keyring, NonZeroUsize::MIN),
             clock: Clock::System,
             least_time: LEAST_TIME,
         })
@@ -220,27 +222,50 @@ pub fn log_as_json() {
 /// What kept it from starting, or the runtime's own failure.
 pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
     log_as_json();
-    let opening =
-        Opening::new(|app, _| serve(routes(), app).layer(middleware::from_fn(note_source)))?;
-    lambda_http::run(service_fn(
-        async |request: lambda_http::Request| match opening.get().await {
-            Ok(service) => service.clone().oneshot(request).await,
-            Err(cause) => Ok(Problem::unavailable(&*cause).into_response()),
-        },
-    ))
+    let opening = Opening::new(|app, _| serve(routes(), app))?;
+    lambda_http::run(service_fn(async |mut request: lambda_http::Request| {
+        let answer = match opening.get().await {
+            Ok(service) => {
+                if let Some(source) = source(&request) {
+                    request.extensions_mut().insert(source);
+                }
+                service.clone().oneshot(request).await?
+            }
+            Err(cause) => Problem::unavailable(&*cause).into_response(),
+        };
+        Ok::<_, Infallible>(Utf8(answer))
+    }))
     .await
 }
 
-/// Takes the caller's address from the gateway's own request context.
-async fn note_source(mut request: Request, next: Next) -> axum::response::Response {
-    let source = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
+/// The caller's address, from the gateway's own request context.
+fn source(request: &lambda_http::Request) -> Option<Source> {
+    match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.clone().map(Source),
         _ => None,
-    };
-    if let Some(source) = source {
-        request.extensions_mut().insert(Source(source));
     }
-    next.run(request).await
+}
+
+/// An answer in UTF-8, as all of ours are: `lambda_http` would look which charset it is in, and bring the tables of
+/// them all into the function.
+struct Utf8(Response);
+
+impl lambda_http::IntoResponse for Utf8 {
+    fn into_response(
+        self,
+    ) -> Pin<Box<dyn Future<Output = http::Response<lambda_http::Body>> + Send>> {
+        Box::pin(async {
+            let (head, body) = self.0.into_parts();
+            let body = body::to_bytes(body, usize::MAX)
+                .await
+                .expect("a body in memory");
+            let body = match String::from_utf8(body.into()) {
+                Ok(text) => lambda_http::Body::Text(text),
+                Err(other) => lambda_http::Body::Binary(other.into_bytes()),
+            };
+            http::Response::from_parts(head, body)
+        })
+    }
 }
 
 #[cfg(test)]

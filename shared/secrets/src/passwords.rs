@@ -178,7 +178,7 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Hashes and checks passwords with Argon2id (RFC 9106), away from the threads that serve requests
-/// and no more at once than there are cores. Cheap to clone; one serves a whole process.
+/// and no more at once than it is told. Cheap to clone; one serves a whole process.
 ///
 /// The pepper is Argon2's secret input, so that a stolen table can't be guessed offline. It is
 /// derived from the keyring's data key, whose version stands in the hash as `keyid`.
@@ -203,17 +203,17 @@ impl fmt::Debug for Hasher {
 
 impl Hasher {
     /// A hasher with these parameters, or the nearest that are allowed (at most
-    /// [`HashParameters::MOST`]), and the keyring's current pepper.
-    pub fn new(parameters: HashParameters, keyring: Arc<Keyring>) -> Self {
+    /// [`HashParameters::MOST`]), and the keyring's current pepper. `at_once` is how many hashes are computed
+    /// at the same time: one a core, and one in a Lambda function, which gets one event at a time.
+    pub fn new(parameters: HashParameters, keyring: Arc<Keyring>, at_once: NonZero<usize>) -> Self {
         let current = parameters.bounded();
         if current != parameters {
             tracing::warn!(asked = ?parameters, used = ?current, "password hash parameters out of bounds");
         }
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Inner {
             current,
             keyring,
-            turns: Arc::new(Semaphore::new(cores)),
+            turns: Arc::new(Semaphore::new(at_once.get())),
             idle: Mutex::default(),
             runs: AtomicU64::new(0),
         }))
@@ -278,7 +278,7 @@ impl Hasher {
         }
     }
 
-    /// Waits for a core and computes there. A caller that gives up doesn't free the core before its
+    /// Waits for its turn and computes. A caller that gives up doesn't end the turn before its
     /// hash is done: abandoned requests can't pile up work.
     async fn run(&self, recipe: Recipe, password: &Sensitive) -> Output {
         self.0.runs.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +372,8 @@ mod tests {
         parameters: HashParameters,
         keys: impl IntoIterator<Item = (u32, [u8; 32])>,
     ) -> Hasher {
-        Hasher::new(parameters, Arc::new(Keyring::new(keys).unwrap()))
+        let keyring = Arc::new(Keyring::new(keys).unwrap());
+        Hasher::new(parameters, keyring, NonZero::new(2).unwrap())
     }
 
     fn password() -> Sensitive {
