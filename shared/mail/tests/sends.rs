@@ -67,6 +67,7 @@ async fn send_to(endpoint: &str) -> Result<String, SendError> {
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials)
         .retry_config(RetryConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(endpoint)
         .build();
     let mail = RenderedMail {

@@ -193,6 +193,7 @@ mod tests {
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .retry_config(RetryConfig::disabled())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(format!("http://127.0.0.1:{port}"))
             .build();
         Client::from_conf(config)
