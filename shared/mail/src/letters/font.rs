@@ -2,16 +2,18 @@
 //! Cyrillic, and may be embedded (SIL Open Font License, `fonts/OFL.txt`). Only the glyphs that a
 //! PDF uses are put into it.
 
+use std::io::Read;
 use std::sync::LazyLock;
 
+use flate2::read::GzDecoder;
 use krilla::text::{Font, GlyphId, KrillaGlyph};
 use skrifa::charmap::Charmap;
 use skrifa::instance::{LocationRef, Size};
 use skrifa::metrics::GlyphMetrics;
 use skrifa::{FontRef, MetadataProvider};
 
-static REGULAR: &[u8] = include_bytes!("../../fonts/NotoSans-Regular.ttf");
-static BOLD: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf");
+static REGULAR: &[u8] = include_bytes!("../../fonts/NotoSans-Regular.ttf.gz");
+static BOLD: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf.gz");
 
 /// A weight of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,11 @@ struct Face {
 
 impl Face {
     /// None if the committed file is no font, which a test rules out.
-    fn read(file: &'static [u8]) -> Option<Self> {
+    fn read(file: &[u8]) -> Option<Self> {
+        let mut unpacked = Vec::new();
+        GzDecoder::new(file).read_to_end(&mut unpacked).ok()?;
+        // Once in the life of the process, for as long as it lives.
+        let file: &'static [u8] = unpacked.leak();
         let read = FontRef::new(file).ok()?;
         Some(Self {
             font: Font::new(file.into(), 0)?,
