@@ -290,10 +290,9 @@ const ROUNDS: usize = 12;
 /// Does everything that is due on all portals, and logs the counts.
 pub async fn sweep(app: &App, run: &Run) -> Swept {
     let mut swept = Swept::default();
-    for portal in app.portals.names() {
-        let policy = match app.portals.get(portal.as_str()) {
-            Ok(Some(policy)) => policy,
-            Ok(None) => continue,
+    for (portal, policy) in app.portals.each() {
+        let policy = match policy {
+            Ok(policy) => policy,
             Err(error) => {
                 tracing::error!(%portal, %error, "a portal is passed over");
                 swept.summary.failed += 1;

@@ -37,12 +37,17 @@ impl Portals {
         self.0.get_key_value(portal).map(read).transpose()
     }
 
+    /// Each portal with its policy, or with what is wrong with that.
+    pub fn each(&self) -> impl Iterator<Item = (&PortalId, Result<&Arc<Policy>, PolicyError>)> {
+        self.0.iter().map(|file| (file.0, read(file)))
+    }
+
     /// The policies of all portals, by name.
     ///
     /// # Errors
     /// [`PolicyError`] for the first that is wrong.
     pub fn all(&self) -> Result<Vec<&Arc<Policy>>, PolicyError> {
-        self.0.iter().map(read).collect()
+        self.each().map(|(_, policy)| policy).collect()
     }
 
     /// Reads all policies and looks whether they fit together, so that nothing is found out later.
