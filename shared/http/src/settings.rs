@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -18,12 +17,13 @@ use aws_smithy_runtime_api::shared::IntoShared;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use axum::body;
 use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use lambda_http::request::RequestContext;
 use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
-use vestibule_secrets::{HashParameters, Hasher};
-use vestibule_store::{Store, Tables, keyring};
+use vestibule_secrets::{HashParameters, Hasher, Keyring};
+use vestibule_store::{Store, Tables, Unavailable, keyring};
 
 use crate::app::LEAST_TIME;
 use crate::request::Source;
@@ -149,15 +149,24 @@ impl Start {
         })
     }
 
-    /// The state of a function: looks which policies there are, and fetches the keyring from DynamoDB and KMS.
+    /// DynamoDB, and the keyring from there and from KMS.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when DynamoDB or KMS doesn't answer.
+    pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, Keyring), Unavailable> {
+        let db = vestibule_store::client((&self.aws).into());
+        let kms = aws_sdk_kms::Client::new(&self.aws);
+        let keyring = keyring::load(&db, &self.tables, &kms, &self.key_id).await?;
+        Ok((db, keyring))
+    }
+
+    /// The state of a function: looks which policies there are, and fetches the keyring.
     ///
     /// # Errors
     /// What is wrong with the folder of policies, or what doesn't answer.
     pub async fn app(&self) -> Result<App, StartError> {
         let portals = Arc::new(portals::open(&self.portals)?);
-        let db = vestibule_store::client((&self.aws).into());
-        let kms = aws_sdk_kms::Client::new(&self.aws);
-        let keyring = keyring::load(&db, &self.tables, &kms, &self.key_id).await?;
+        let (db, keyring) = self.keyring().await?;
         let keyring = Arc::new(keyring);
         Ok(App {
             store: Store::new(
@@ -251,9 +260,7 @@ fn source(request: &lambda_http::Request) -> Option<Source> {
 struct Utf8(Response);
 
 impl lambda_http::IntoResponse for Utf8 {
-    fn into_response(
-        self,
-    ) -> Pin<Box<dyn Future<Output = http::Response<lambda_http::Body>> + Send>> {
+    fn into_response(self) -> BoxFuture<'static, http::Response<lambda_http::Body>> {
         Box::pin(async {
             let (head, body) = self.0.into_parts();
             let body = body::to_bytes(body, usize::MAX)
