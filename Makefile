@@ -2,7 +2,7 @@
 # in one build of the workspace, so that what they share is compiled once; the others find it done.
 #
 #   ARCH=x86_64 sam build    for the other kind of processor (with Architecture=x86_64 at `sam deploy`)
-#   PROFILE=dev sam build    quickly, unoptimised, to try something
+#   PROFILE=dev sam build    quickly, unoptimized, to try something
 
 ARCH ?= arm64
 PROFILE ?= release

@@ -91,16 +91,16 @@ status, portal, headers = call("GET", "/group")
 expect("a portal is described (register)", (status, portal.get("portal")), (200, "group"))
 expect("nothing is stored on the way", headers.get("cache-control"), "no-store")
 
-status, refused, _ = call("POST", "/group/sessions", {"user_name": "nobody.at.all", "password": "Quiet-Harbor-77"})
+status, refused, _ = call("POST", "/group/sessions", {"username": "nobody.at.all", "password": "Quiet-Harbor-77"})
 expect("an unknown name can't sign in (sign-in)", (status, refused.get("type")), (401, "urn:vestibule:problem:sign-in-failed"))
 
 status, refused, _ = call("POST", "/group/registrations", {
     "way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
-    "last_name": "Okafor", "email": "ruth@blueheron.example", "user_name": "ruth.okafor",
+    "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
     "password": "Quiet-Harbor-77", "may_sign": True})
 expect("who is in no record can't register (register)", (status, refused.get("type")), (403, "urn:vestibule:problem:registration-refused"))
 
-status, asked, _ = call("POST", "/group/user-name-reminders", {"email": "ruth@blueheron.example"})
+status, asked, _ = call("POST", "/group/username-reminders", {"email": "ruth@blueheron.example"})
 expect("a reminder is taken, whoever asks (reset-password)", status, 202)
 
 for path, function in [("invitations", "invite"), ("users", "manage-users"), ("me", "my-profile"), ("pin/letter", "activate-pin"), ("audit-events", "audit-trail")]:
@@ -132,12 +132,12 @@ expect("whole", (told or {}).get("state"), "imported")
 
 # A principal registers, is written to, signs in and invites.
 ruth = {"way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
-        "last_name": "Okafor", "email": "ruth@blueheron.example", "user_name": "ruth.okafor",
+        "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
         "password": "Quiet-Harbor-77", "may_sign": True}
 status, registered, _ = call("POST", "/group/registrations", ruth)
 expect("who is in the records registers", status, 201)
 eventually("and gets a mail, by the stream (deliver-mail)", lambda: mail_to("ruth@blueheron.example", "Ruth"))
-status, session, _ = call("POST", "/group/sessions", {"user_name": "ruth.okafor", "password": "Quiet-Harbor-77", "token_in": "body"})
+status, session, _ = call("POST", "/group/sessions", {"username": "ruth.okafor", "password": "Quiet-Harbor-77", "token_in": "body"})
 expect("the principal signs in", status, 201)
 bearer = {"authorization": f"Bearer {session.get('token')}"}
 for path in ("me", "users", "invitations", "audit-events", "sessions"):
@@ -150,7 +150,7 @@ mail = eventually("the invited get a link", lambda: mail_to("sam@blueheron.examp
 token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
 status, accepted, _ = call("POST", "/group/invitations/accept", {
     "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
-    "user_name": "sam.lind", "password": "Quiet-Harbor-77"})
+    "username": "sam.lind", "password": "Quiet-Harbor-77"})
 expect("and register with it", status, 201)
 status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/approval",
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
@@ -158,13 +158,13 @@ expect("and are approved", status, 200)
 
 # The first of the help desk's staff, made with an operator's own credentials, looks after her.
 made = subprocess.run(
-    ["cargo", "portal", "first-staff", "--name", "Olive Grant", "--email", "olive@harborlight.example", "--user-name", "olive.grant", "--on-aws"],
+    ["cargo", "portal", "first-staff", "--name", "Olive Grant", "--email", "olive@harborlight.example", "--username", "olive.grant", "--on-aws"],
     cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
     env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
 one_time = re.search(r"one-time password +(\S+)", made.stdout)
 expect(f"the first staff account is made by one command {made.stderr[-500:]}", bool(one_time), True)
 once = one_time.group(1) if one_time else "none"
-status, desk, _ = call("POST", "/help-desk/sessions", {"user_name": "olive.grant", "password": once, "token_in": "body"})
+status, desk, _ = call("POST", "/help-desk/sessions", {"username": "olive.grant", "password": once, "token_in": "body"})
 expect("who signs in and has to choose a password", (status, desk.get("next_step")), (201, "change_password"))
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, _, _ = call("PUT", "/help-desk/sessions/current/password",
@@ -175,12 +175,12 @@ status, _, _ = call("POST", "/help-desk/invitations", ada | {"role": "help_desk_
 expect("and invites an agent", status, 201)
 mail = eventually("who gets a link", lambda: mail_to(ada["email"], "token="))
 token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
-login = {"user_name": "ada.lind", "password": "Slate-Meadow-Tram-58"}
+login = {"username": "ada.lind", "password": "Slate-Meadow-Tram-58"}
 status, _, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
 expect("and registers with it", status, 201)
 status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_in": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
-status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "user_name": "ruth.okafor"}, staff)
+status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)
 expect("an account is found (help-desk)", (status, len(found.get("items", []))), (200, 1))
 ruths = (found.get("items") or [{}])[0].get("id")
 for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", f"accounts/group/audit-events?user_id={ruths}"):

@@ -95,7 +95,7 @@ def wrong(name, kinds):
     if "schedule" not in kinds or name in ("deliver-mail", "print-letters"):
         always += [("nothing", {}), ("another service's", {"source": "aws.ec2", "detail-type": "State Change", "detail": {}})]
     if name == "inactivity-sweep":
-        always += [("a misspelt dry run", {"dryrun": True}), ("another day for real", {"as_of": "2027-05-22"})]
+        always += [("a misspelled dry run", {"dryrun": True}), ("another day for real", {"as_of": "2027-05-22"})]
     if name == "deliver-mail":
         always += [("a broken stream", {"Records": [{"eventName": "INSERT", "dynamodb": {}}]}),
                    ("a broken report", {"source": "aws.ses", "detail-type": "Email Bounced", "detail": {"mail": 7}})]

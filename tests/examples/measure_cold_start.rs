@@ -270,8 +270,8 @@ impl System {
         world.register("agent", agent()).await;
         let desk = world.help_desk().await;
         drop(desk);
-        let token = async |portal: &str, user_name: &str| {
-            let body = json!({ "user_name": user_name, "password": PASSWORD, "token_in": "body" });
+        let token = async |portal: &str, username: &str| {
+            let body = json!({ "username": username, "password": PASSWORD, "token_in": "body" });
             let signed_in = world.on(portal).post("/sessions", body).await.unwrap();
             signed_in.text_at("/token").to_owned()
         };
@@ -290,7 +290,7 @@ impl System {
 
         let scheduled = json!({ "version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {} });
         let sign_in =
-            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
         let read = gateway("GET", "/{portal}/me", "group", Some(&ruth), Value::Null);
         BTreeMap::from([
             ("examples/hello_aws", read.clone()),
@@ -335,7 +335,7 @@ impl System {
                     "/{portal}/password-resets",
                     "group",
                     None,
-                    json!({ "user_name": format!("nobody.{NTH}") }),
+                    json!({ "username": format!("nobody.{NTH}") }),
                 ),
             ),
             (
@@ -349,7 +349,7 @@ impl System {
                     "/{portal}/accounts/search",
                     "help-desk",
                     Some(&ada),
-                    json!({ "portal": "member", "user_name": "maria.alvarez" }),
+                    json!({ "portal": "member", "username": "maria.alvarez" }),
                 ),
             ),
             ("my-profile", read),

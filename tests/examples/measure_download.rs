@@ -1,4 +1,4 @@
-//! What the download of an organisation's users costs, and how much memory, for ever more users.
+//! What the download of an organization's users costs, and how much memory, for ever more users.
 //!
 //! `cargo run --release -p vestibule-tests --example measure_download -- 1000 10000 100000`
 #![allow(
@@ -64,7 +64,7 @@ async fn measure(count: usize, endpoint: String) {
         parts += 1;
         bytes += part.text.len();
         largest = largest.max(part.text.len());
-        let lines = part.text.lines().filter(|l| !l.starts_with("user_name,"));
+        let lines = part.text.lines().filter(|l| !l.starts_with("username,"));
         // A number a name, so that checking takes little memory itself.
         for line in lines {
             rows += 1;
@@ -91,21 +91,21 @@ async fn measure(count: usize, endpoint: String) {
     );
 }
 
-/// Copies of an organisation's row for a user, as users of their own.
+/// Copies of an organization's row for a user, as users of their own.
 async fn seed(world: &World, model: &Item, count: usize) {
     let portal = PortalId::parse("employer").unwrap();
     let items = (1..=count).map(|i| {
-        let user_name = format!("user.{i:07}");
-        let id = Account::natural_id(&portal, &user_name);
-        let email = format!("{user_name}@blueheron.example");
+        let username = format!("user.{i:07}");
+        let id = Account::natural_id(&portal, &username);
+        let email = format!("{username}@blueheron.example");
         let mut item = model.clone();
         let search = ["ruth", "okafor"].map(text);
-        let search = [text(&user_name)].into_iter().chain(search);
+        let search = [text(&username)].into_iter().chain(search);
         let search = search.chain([text(&email)]).collect();
         for (name, value) in [
             ("sk", text(format!("M#U#{id}"))),
             ("account", text(&id)),
-            ("user_name", text(&user_name)),
+            ("username", text(&username)),
             ("email", text(&email)),
             ("role", text("user")),
             ("last_sign_in_at", text("2026-11-20T15:00:00Z")),

@@ -89,8 +89,8 @@ async fn seed(world: &World, model: &Item, count: usize) {
     let policy = world.instance.policy("producer").unwrap();
     let portal = PortalId::parse("producer").unwrap();
     let items = (0..count).map(|i| {
-        let user_name = format!("user.{i:07}");
-        let id = Account::natural_id(&portal, &user_name);
+        let username = format!("user.{i:07}");
+        let id = Account::natural_id(&portal, &username);
         let days_later = if i < DUE { 0 } else { 16 + (i % 165) as i64 };
         let signed_in = world.now() + SignedDuration::from_hours(24 * days_later);
         let mut account: Account =
@@ -108,7 +108,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
         for (name, value) in [
             ("pk", format!("A#producer#{id}")),
             ("id", id.to_string()),
-            ("user_name", user_name),
+            ("username", username),
             ("email", format!("user{i}@example.com")),
             ("last_sign_in_at", signed_in.to_string()),
             ("due", format!("account#producer#{shard}")),

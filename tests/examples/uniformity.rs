@@ -38,16 +38,16 @@ struct Flow {
 }
 
 fn flows(pending: &str) -> Vec<Flow> {
-    let attempt = |name: &str| json!({ "user_name": name, "password": "Wrong-River-58!" });
-    let ask = |name: &str| json!({ "user_name": name });
+    let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
+    let ask = |name: &str| json!({ "username": name });
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
-    let redeem = |name: &str| json!({ "user_name": name, "security_answers": answers.clone(), "new_password": "Calm-Harbor-71!" });
+    let redeem = |name: &str| json!({ "username": name, "security_answers": answers.clone(), "new_password": "Calm-Harbor-71!" });
     let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
     let nobody = with(who.clone(), "/proof/enrollee_id", "100999999");
     let answering = |who: &Value| with(who.clone(), "/security_answers", answers.clone());
-    let stranger = with(group_principal(), "/user_name", "some.stranger");
-    let code = |name: &str| json!({ "user_name": name, "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": { "question": "What was my first car?", "answer": "A green Beetle" } });
+    let stranger = with(group_principal(), "/username", "some.stranger");
+    let code = |name: &str| json!({ "username": name, "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": { "question": "What was my first car?", "answer": "A green Beetle" } });
     vec![
         Flow {
             name: "sign in, wrong password",
@@ -78,23 +78,23 @@ fn flows(pending: &str) -> Vec<Flow> {
             unknown: redeem("no.such.name"),
         },
         Flow {
-            name: "forgotten user name",
+            name: "forgotten username",
             portal: "group",
-            path: "/user-name-reminders",
+            path: "/username-reminders",
             known: json!({ "email": "ruth@blueheron.example" }),
             unknown: json!({ "email": "nobody@blueheron.example" }),
         },
         Flow {
-            name: "forgotten user name, questions are asked",
+            name: "forgotten username, questions are asked",
             portal: "member",
-            path: "/user-name-recoveries",
+            path: "/username-recoveries",
             known: who.clone(),
             unknown: nobody.clone(),
         },
         Flow {
-            name: "forgotten user name, wrong answers",
+            name: "forgotten username, wrong answers",
             portal: "member",
-            path: "/user-name-recoveries/answers",
+            path: "/username-recoveries/answers",
             known: answering(&who),
             unknown: answering(&nobody),
         },

@@ -17,7 +17,7 @@ fn principals() -> [(&'static str, Value, [&'static str; 2]); 2] {
 
 /// Somebody else with the same proof.
 fn stranger(body: Value) -> Value {
-    let body = with(body, "/user_name", "some.stranger");
+    let body = with(body, "/username", "some.stranger");
     let body = with(body, "/email", "stranger@example.com");
     let body = with(body, "/first_name", "Sten");
     with(body, "/last_name", "Ranger")
@@ -38,7 +38,7 @@ async fn register(world: &World, portal: &str, body: Value) -> Answer {
 async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_administrator() {
     let world = World::new().await;
     for (portal, body, _) in principals() {
-        // Who doesn't say that they may sign can't register an organisation.
+        // Who doesn't say that they may sign can't register an organization.
         for unstated in [
             without(body.clone(), "/may_sign"),
             with(body.clone(), "/may_sign", false),
@@ -60,12 +60,12 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
             "nothing is left to do"
         );
 
-        let user_name = body["user_name"].as_str().unwrap();
-        let principal = world.sign_in(portal, user_name).await;
+        let username = body["username"].as_str().unwrap();
+        let principal = world.sign_in(portal, username).await;
         let me = principal.get("/me").await.unwrap();
-        assert_eq!(me.text_at("/organisation/role"), "principal");
-        assert_eq!(me.text_at("/organisation/role_title"), "Principal");
-        let administrators = me.body["organisation"]["administrators"]
+        assert_eq!(me.text_at("/organization/role"), "principal");
+        assert_eq!(me.text_at("/organization/role_title"), "Principal");
+        let administrators = me.body["organization"]["administrators"]
             .as_array()
             .unwrap();
         assert_eq!(administrators.len(), 1, "{}", me.text);
@@ -97,8 +97,8 @@ async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_k
             (403, "registration-refused")
         );
         assert_eq!(second.text, unknown.text);
-        // Not even with the principal's own user name, address, or password.
-        for pointer in ["/user_name", "/email", "/password"] {
+        // Not even with the principal's own username, address, or password.
+        for pointer in ["/username", "/email", "/password"] {
             let guessed = match pointer {
                 "/password" => with(body.clone(), pointer, "Other-River-58!"),
                 _ => with(
@@ -318,7 +318,7 @@ fn luis() -> Value {
     json!({
         "way": "agent", "proof": { "agent_id": "AG10002", "ssn_last4": "7310" },
         "first_name": "Luis", "last_name": "Ortega", "email": "luis@ortega.example",
-        "user_name": "luis.ortega", "password": PASSWORD, "may_sign": true,
+        "username": "luis.ortega", "password": PASSWORD, "may_sign": true,
     })
 }
 
@@ -326,7 +326,7 @@ fn priya() -> Value {
     json!({
         "way": "agent", "proof": { "agent_id": "AG10003", "ssn_last4": "2954" },
         "first_name": "Priya", "last_name": "Nair", "email": "priya@nair.example",
-        "user_name": "priya.nair", "password": PASSWORD, "may_sign": true,
+        "username": "priya.nair", "password": PASSWORD, "may_sign": true,
     })
 }
 
@@ -374,7 +374,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
         let registered = world.register("agent", who.clone()).await;
         assert_eq!(registered.text_at("/next_step"), "sign_agreement", "{what}");
         let client = world
-            .sign_in("agent", who["user_name"].as_str().unwrap())
+            .sign_in("agent", who["username"].as_str().unwrap())
             .await;
         assert_eq!(protected(&client).await, closed, "{what}");
 

@@ -51,7 +51,7 @@ async fn another_principal(world: &World) -> Client {
     let body = with(
         with(
             with(group_principal(), "/email", "otto@redmaple.example"),
-            "/user_name",
+            "/username",
             "otto.maple",
         ),
         "/proof",
@@ -91,8 +91,8 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         .from_source("198.51.100.7");
     let (ruths, sams) = (id_of(&ruth).await, id_of(&sam).await);
     world.pass(minute());
-    let organisation = get(&ruth, "/entitlements", 200).await;
-    let organisation = organisation.text_at("/organisation_id");
+    let organization = get(&ruth, "/entitlements", 200).await;
+    let organization = organization.text_at("/organization_id");
 
     // What is tried, by whom, and what of it is recorded about what object.
     let looks: [(&Client, &str, u16, &str, &str, &str); 7] = [
@@ -154,13 +154,13 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         };
         let mut expected = json!({
             "at": at, "action": action, "outcome": outcome, "actor": "account", "actor_id": who,
-            "actor_user_name": name, "organisation_id": organisation, "source": from, "verified": true,
+            "actor_username": name, "organization_id": organization, "source": from, "verified": true,
         });
         if !object.is_empty() {
             expected["object"] = object.into();
         }
         if object == sams && action != "search_audit" {
-            expected["object_user_name"] = "sam.lind".into();
+            expected["object_username"] = "sam.lind".into();
         }
         if outcome == "refused" {
             expected["reason"] = "service_not_assigned".into();
@@ -191,7 +191,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
 }
 
 #[tokio::test]
-async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organisations_trail() {
+async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organizations_trail() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
@@ -210,7 +210,7 @@ async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organisations_trail() {
         (
             &entry["actor"],
             &entry["object"],
-            &entry["object_user_name"],
+            &entry["object_username"],
             &entry["source"],
             &entry["reason"]
         ),
@@ -279,7 +279,7 @@ async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
 }
 
 #[tokio::test]
-async fn bl_17_nobody_sees_what_was_done_for_another_organisation() {
+async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
@@ -291,8 +291,8 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organisation() {
     for query in [
         String::new(),
         format!("user_id={sams}"),
-        "user_name=sam.lind".to_owned(),
-        "user_name=nobody.at.all".to_owned(),
+        "username=sam.lind".to_owned(),
+        "username=nobody.at.all".to_owned(),
         "action=list_users".to_owned(),
         "outcome=done".to_owned(),
     ] {
@@ -372,7 +372,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
         "as who did it"
     );
     assert_eq!(
-        looks("user_name=Sam.Lind&from=2026-11-24").await,
+        looks("username=Sam.Lind&from=2026-11-24").await,
         [midnight],
         "as whom it was done to"
     );
@@ -396,8 +396,8 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     );
     for (query, field) in [
         ("user_id=x", "user_id"),
-        ("user_name=%20", "user_name"),
-        (&format!("user_id={sams}&user_name=sam.lind"), "user_name"),
+        ("username=%20", "username"),
+        (&format!("user_id={sams}&username=sam.lind"), "username"),
         ("action=fly", "action"),
         ("outcome=good", "outcome"),
         ("from=yesterday", "from"),
@@ -407,7 +407,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
         ("cursor=AAAA", "cursor"),
         ("limit=51", "limit"),
         ("limit=0", "limit"),
-        ("organisation=x", "organisation"),
+        ("organization=x", "organization"),
     ] {
         let answer = get(&ruth, &format!("/audit-events?{query}"), 422).await;
         assert_eq!(answer.fields(), [field], "{query}: {}", answer.text);
@@ -763,7 +763,7 @@ async fn ux_11_an_altered_entry_shows_before_and_after_sealing() {
             ("object", "somebody"),
             ("reason", "because"),
             ("at", "2026-11-23T15:00:00.001Z"),
-            ("of_organisation", "group#hidden"),
+            ("of_organization", "group#hidden"),
             ("remark", "added"),
             ("mac", "1.AAAA"),
         ] {
@@ -1018,7 +1018,7 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
 
 /// Signs in from an address, as a browser of its own or as one that was there before.
 async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
-    let mut body = json!({ "user_name": "omar.haddad", "password": PASSWORD, "token_in": "body" });
+    let mut body = json!({ "username": "omar.haddad", "password": PASSWORD, "token_in": "body" });
     if let Some(device) = device {
         body["device"] = device.into();
     }
@@ -1079,7 +1079,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
         .on("practice")
         .post(
             "/sessions",
-            json!({ "user_name": "omar.haddad", "password": PASSWORD }),
+            json!({ "username": "omar.haddad", "password": PASSWORD }),
         )
         .await
         .unwrap();
@@ -1112,7 +1112,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
         .on("practice")
         .request(reqwest::Method::POST, "/sessions")
         .header("cookie", cookie.split(';').next().unwrap())
-        .json(&json!({ "user_name": "omar.haddad", "password": PASSWORD }));
+        .json(&json!({ "username": "omar.haddad", "password": PASSWORD }));
     assert_eq!(
         vestibule_local::client::answer(request)
             .await
@@ -1131,7 +1131,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
     assert_eq!(mails(&world, "New sign-in").await.len(), before + 1);
     let dump = world.dump().await.join("\n");
     assert!(!dump.contains(&device), "only its digest is kept");
-    let wrong = json!({ "user_name": "omar.haddad", "password": PASSWORD, "device": "x" });
+    let wrong = json!({ "username": "omar.haddad", "password": PASSWORD, "device": "x" });
     let wrong = world.on("practice").post("/sessions", wrong).await.unwrap();
     assert_eq!(wrong.fields(), ["device"]);
 }
@@ -1250,8 +1250,8 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let maria = world.member().await;
     let (sams, ottos, marias) = (id_of(&sam).await, id_of(&otto).await, id_of(&maria).await);
     let (agent, reader) = (id_of(&desk.agent).await, id_of(&desk.reader).await);
-    let organisation = get(&ruth, "/me", 200).await;
-    let organisation = organisation.text_at("/organisation/id").to_owned();
+    let organization = get(&ruth, "/me", 200).await;
+    let organization = organization.text_at("/organization/id").to_owned();
     let because = json!({ "reason": "The owner called, case 4711" });
     let path = format!("/accounts/member/{marias}/pin");
     let reissued = desk.agent.post(&path, because).await.unwrap();
@@ -1259,35 +1259,35 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     world.pass(minute());
     let looking = desk.reader.from_source("198.51.100.44");
 
-    // By user, with the names that the organisation's own administrator sees.
+    // By user, with the names that the organization's own administrator sees.
     let of_sam = served(&looking, "group", &format!("user_id={sams}")).await;
     let mut actions = each(&of_sam, "action");
     actions.retain(|a| *a != "search_audit");
     actions.sort_unstable();
     assert_eq!(actions, ["accept_invitation", "approve_user", "sign_in"]);
     let approved = of_sam.iter().find(|e| e["action"] == "approve_user");
-    let names = ["actor_user_name", "object_user_name"].map(|n| &approved.unwrap()[n]);
+    let names = ["actor_username", "object_username"].map(|n| &approved.unwrap()[n]);
     assert_eq!(names, ["ruth.okafor", "sam.lind"]);
-    // By organisation, and by both.
-    let of_ruths = format!("organisation_id={organisation}");
+    // By organization, and by both.
+    let of_ruths = format!("organization_id={organization}");
     let all = served(&looking, "group", &of_ruths).await;
     assert!(
         all.len() > 5
             && all
                 .iter()
-                .all(|e| e["organisation_id"] == organisation.as_str())
+                .all(|e| e["organization_id"] == organization.as_str())
     );
     let both = served(&looking, "group", &format!("{of_ruths}&user_id={ottos}")).await;
     assert_eq!(each(&both, "action"), ["search_audit"], "only this search");
     // By action and day, whosever they are; of this portal and no other.
     let day = "from=2026-11-23&to=2026-11-23";
     let signed_in = served(&looking, "group", &format!("{day}&action=sign_in")).await;
-    let mut who = each(&signed_in, "actor_user_name");
+    let mut who = each(&signed_in, "actor_username");
     who.sort_unstable();
     assert_eq!(who, ["otto.maple", "ruth.okafor", "sam.lind"]);
     let next_day = served(&looking, "group", "from=2026-11-24&action=sign_in").await;
     assert_eq!(next_day.len(), 0);
-    // Members have no organisation. An act of the help desk tells who and why.
+    // Members have no organization. An act of the help desk tells who and why.
     let acts = served(&looking, "member", &format!("{day}&action=reissue_pin")).await;
     let said = ["actor", "actor_id", "object", "justification"].map(|n| acts[0][n].clone());
     let why = "The owner called, case 4711";
@@ -1295,7 +1295,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let refused = served(&desk.agent, "member", &format!("{day}&outcome=refused")).await;
     assert_eq!(refused.len(), 0, "{refused:?}");
 
-    // Each search is on that portal's trail, for the organisation and the user whom it was about.
+    // Each search is on that portal's trail, for the organization and the user whom it was about.
     let seen = trail(&ruth, "action=search_audit&outcome=done").await;
     let by_desk: Vec<_> = seen.iter().filter(|e| e["actor"] == "help_desk").collect();
     assert_eq!(by_desk.len(), 2, "{seen:?}");
@@ -1329,8 +1329,8 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
         ("to=2026-11-23", "from"),
         ("action=sign_in", "from"),
         ("user_id=x", "user_id"),
-        ("organisation_id=x", "organisation_id"),
-        ("user_name=sam.lind", "user_name"),
+        ("organization_id=x", "organization_id"),
+        ("username=sam.lind", "username"),
         ("from=2026-11-24&to=2026-11-23", "to"),
         ("from=2026-11-23&cursor=AAAA", "cursor"),
         ("from=2026-11-23&limit=51", "limit"),

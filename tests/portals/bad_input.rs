@@ -86,7 +86,7 @@ start = 2026-11-24
 cutoff = 2027-11-24
 transition_days = 90
 [[campaign]]
-kind = "release_user_names"
+kind = "release_usernames"
 on = 2026-11-24
 created_before = 2026-11-24
 "#,
@@ -142,11 +142,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
-    // An office manager, and somebody with an account whom another organisation has invited.
+    // An office manager, and somebody with an account whom another organization has invited.
     let mona = {
         let body = with(dental(), "/way", "office_manager");
         let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
-        let body = with(with(body, "/proof", proof), "/user_name", "mona.office");
+        let body = with(with(body, "/proof", proof), "/username", "mona.office");
         world
             .register("practice", with(body, "/email", "mona@lakeside.example"))
             .await;
@@ -161,7 +161,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let small = with(
-        with(small, "/user_name", "pat.cedar"),
+        with(small, "/username", "pat.cedar"),
         "/email",
         "pat@cedar.example",
     );
@@ -178,7 +178,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .get("/me")
         .await
         .unwrap()
-        .text_at("/organisation/id")
+        .text_at("/organization/id")
         .to_owned();
     let publication = helen
         .get("")
@@ -220,7 +220,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
 
     let on = |portal: &str| world.on(portal);
     let small_group = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
-    let dependant = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let dependent = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let facility = with(
         provider(),
         "/proof",
@@ -232,7 +232,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     });
     let staff = with(
         with(
-            with(new_user.clone(), "/user_name", "noa.lind"),
+            with(new_user.clone(), "/username", "noa.lind"),
             "/initial_password",
             "Lantern-Moss-41",
         ),
@@ -242,7 +242,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
 
     let in_review = json!({
         "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example",
-        "user_name": "ann.lee", "initial_password": "Lantern-Moss-41",
+        "username": "ann.lee", "initial_password": "Lantern-Moss-41",
     });
     let reviewed = omar.post("/users", in_review).await.unwrap();
     let reviewed = reviewed.text_at("/id").to_owned();
@@ -270,7 +270,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             with(
                 with(
                     with(group_principal(), "/proof", small_group),
-                    "/user_name",
+                    "/username",
                     "pat.cedar",
                 ),
                 "/accepts",
@@ -281,8 +281,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &on("member"),
             "/registrations",
             with(
-                with(member(), "/proof", dependant),
-                "/user_name",
+                with(member(), "/proof", dependent),
+                "/username",
                 "diego.alvarez",
             ),
         ),
@@ -311,16 +311,16 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &on("provider"),
             "/registration-codes/redemption",
-            json!({ "user_name": added, "registration_code": code, "password": PASSWORD, "hint": hint(), "security_answers": [] }),
+            json!({ "username": added, "registration_code": code, "password": PASSWORD, "hint": hint(), "security_answers": [] }),
         ),
         one(
             Method::POST,
             &on("group"),
             "/sessions",
-            json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body", "device": "A".repeat(43) }),
-            &["user_name"],
+            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body", "device": "A".repeat(43) }),
+            &["username"],
         ),
-        post(&helen, "/me/organisations", further),
+        post(&helen, "/me/organizations", further),
         one(
             Method::POST,
             &ruth_at_work,
@@ -353,8 +353,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         one(
             Method::PUT,
             &ruth,
-            "/sessions/current/organisation",
-            json!({ "organisation_id": blue_heron }),
+            "/sessions/current/organization",
+            json!({ "organization_id": blue_heron }),
             &[],
         ),
         of_tess(
@@ -392,8 +392,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         one(
             Method::PUT,
             &dana,
-            "/me/user-name",
-            json!({ "user_name": "dana.whitfield" }),
+            "/me/username",
+            json!({ "username": "dana.whitfield" }),
             &[],
         ),
         one(
@@ -418,17 +418,17 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &on("group"),
             "/password-resets",
-            json!({ "user_name": "ruth.okafor" }),
+            json!({ "username": "ruth.okafor" }),
         ),
         post(
             &on("group"),
-            "/user-name-reminders",
+            "/username-reminders",
             json!({ "email": "ruth@blueheron.example" }),
         ),
-        post(&on("member"), "/user-name-recoveries", forgetful.clone()),
+        post(&on("member"), "/username-recoveries", forgetful.clone()),
         post(
             &on("member"),
-            "/user-name-recoveries/answers",
+            "/username-recoveries/answers",
             with(forgetful, "/security_answers", security_answers()),
         ),
         one(
@@ -442,8 +442,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::POST,
             &desk.agent,
             "/accounts/search",
-            json!({ "portal": "group", "user_name": "ruth.okafor" }),
-            &["portal", "user_name"],
+            json!({ "portal": "group", "username": "ruth.okafor" }),
+            &["portal", "username"],
         ),
         of_desk(
             "group",
@@ -473,8 +473,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             "member",
             &maria_id,
             put_.clone(),
-            "user-name",
-            json!({ "user_name": "maria.ruiz" }),
+            "username",
+            json!({ "username": "maria.ruiz" }),
             &["reason"],
         ),
         of_desk(
@@ -551,17 +551,17 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &on("member"),
             "/password-resets/redemption",
-            json!({ "user_name": "maria.ruiz", "security_answers": security_answers(), "new_password": "Other-Brook-63!" }),
+            json!({ "username": "maria.ruiz", "security_answers": security_answers(), "new_password": "Other-Brook-63!" }),
         ),
     ]
 }
 
 /// The token of a reset link: the request is looked into by the first delivery and answered by the
 /// second.
-async fn reset_token(world: &World, portal: &str, user_name: &str, address: &str) -> String {
+async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
     let asked = world
         .on(portal)
-        .post("/password-resets", json!({ "user_name": user_name }))
+        .post("/password-resets", json!({ "username": username }))
         .await
         .unwrap();
     assert_eq!(asked.status, 202, "{}", asked.text);
@@ -969,7 +969,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
             ("nothing", String::new()),
             ("blank", " \n".to_owned()),
             ("no JSON", "<registration/>".to_owned()),
-            ("a form", "user_name=ruth&password=x".to_owned()),
+            ("a form", "username=ruth&password=x".to_owned()),
             ("cut off", right[..right.len() - 1].to_owned()),
             ("cut off in a text", right[..right.len() / 2].to_owned()),
             ("something after it", format!("{right} {{}}")),
@@ -1205,7 +1205,7 @@ async fn a_query_is_read_strictly() {
 
     let huge = "A".repeat(5_000);
     let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");
-    let of_organisation = data_encoding::BASE64URL_NOPAD.encode(b"O");
+    let of_organization = data_encoding::BASE64URL_NOPAD.encode(b"O");
     for (path, query, field) in [
         ("/users", "order=name".to_owned(), "order"),
         ("/invitations", "order=name".to_owned(), "order"),
@@ -1222,7 +1222,7 @@ async fn a_query_is_read_strictly() {
         ("/users", "cursor=garbage".to_owned(), "cursor"),
         ("/users", "cursor=%00%ff".to_owned(), "cursor"),
         ("/users", format!("cursor={of_invitations}"), "cursor"),
-        ("/users", format!("cursor={of_organisation}"), "cursor"),
+        ("/users", format!("cursor={of_organization}"), "cursor"),
         ("/users", format!("cursor={odd}"), "cursor"),
         ("/users", format!("cursor={huge}"), "cursor"),
         (
@@ -1332,7 +1332,7 @@ async fn what_is_not_there_is_a_problem_too() {
             client
                 .post(
                     "/sessions",
-                    json!({ "user_name": "ruth.okafor", "password": PASSWORD }),
+                    json!({ "username": "ruth.okafor", "password": PASSWORD }),
                 )
                 .await
                 .unwrap(),
@@ -1464,12 +1464,12 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
         }
         let told = world
             .on("group")
-            .post("/registrations", with(small.clone(), "/user_name", name))
+            .post("/registrations", with(small.clone(), "/username", name))
             .await
             .unwrap();
         assert_eq!(
             (told.status, told.fields()),
-            (status, vec!["user_name"]),
+            (status, vec!["username"]),
             "{name:?}: {}",
             told.text
         );
@@ -1490,7 +1490,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
             "/proof",
             json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
         ),
-        "/user_name",
+        "/username",
         "other.person",
     );
     for (email, status) in [

@@ -73,7 +73,7 @@ yul@blueheron.example,,,,Lind\r\n";
             (
                 5,
                 "refused",
-                "must be an e-mail address such as name@example.com, in plain ASCII letters"
+                "must be an email address such as name@example.com, in plain ASCII letters"
             ),
             (6, "already", PENDING),
             (7, "refused", "is the address of row 2 too"),
@@ -245,7 +245,7 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
         ("2027-01-31", &json!(["claims", "eligibility"]))
     );
     let code = code_in(&world.last_mail_to("kim@lakeside.example").await);
-    let body = json!({ "user_name": kim.text_at("/user_name"), "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let body = json!({ "username": kim.text_at("/username"), "registration_code": code, "password": PASSWORD, "hint": hint() });
     let on = world.on("provider");
     let redeemed = on
         .post("/registration-codes/redemption", body)

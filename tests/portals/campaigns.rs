@@ -1,4 +1,4 @@
-//! Campaigns: everybody registers again (AG-13), and user names from before a date are free (ME-10).
+//! Campaigns: everybody registers again (AG-13), and usernames from before a date are free (ME-10).
 
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::{join, join_all};
@@ -57,7 +57,7 @@ async fn dana() -> World {
     world
 }
 
-/// Maria, whose user name is one of those that are released, on the member portal.
+/// Maria, whose username is one of those that are released, on the member portal.
 async fn maria() -> World {
     let world = world(&members()).await;
     world.register("member", member()).await;
@@ -76,8 +76,8 @@ async fn registers_again(client: &Client) -> Answer {
     put(client, "/me/registration", proof()).await
 }
 
-async fn begins(world: &World, portal: &str, user_name: &str) -> (Client, Answer) {
-    let (client, answer) = world.on(portal).sign_in(user_name, PASSWORD).await.unwrap();
+async fn begins(world: &World, portal: &str, username: &str) -> (Client, Answer) {
+    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
     (client, answer)
 }
@@ -185,7 +185,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
     let me = dana.get("/me").await.unwrap();
     assert_eq!(
-        me.text_at("/organisation/name"),
+        me.text_at("/organization/name"),
         "Dana Whitfield",
         "the account is the same"
     );
@@ -296,7 +296,7 @@ async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
             "/proof",
             json!({ "agent_id": id, "ssn_last4": ssn }),
         );
-        let body = with(body, "/user_name", format!("{name}.agent"));
+        let body = with(body, "/username", format!("{name}.agent"));
         with(body, "/email", format!("{name}@agents.example"))
     };
     world.wait_until("2026-12-01T05:59:59Z");
@@ -322,7 +322,7 @@ async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
 }
 
 #[tokio::test]
-async fn ag_13_staff_register_again_after_their_organisation() {
+async fn ag_13_staff_register_again_after_their_organization() {
     let world = dana().await;
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     let token = world
@@ -348,7 +348,7 @@ async fn ag_13_staff_register_again_after_their_organisation() {
     let refused = put(&sam, "/me/registration", json!({})).await;
     assert_eq!(
         (refused.status, refused.problem()),
-        (409, "organisation-first")
+        (409, "organization-first")
     );
     is(&protected(&sam).await, (403, "register_again"));
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
@@ -498,17 +498,17 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
 }
 
 /// The registration of another member.
-fn other(user_name: &str) -> Value {
+fn other(username: &str) -> Value {
     let proof = json!({ "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" });
-    let body = with(with(member(), "/proof", proof), "/user_name", user_name);
+    let body = with(with(member(), "/proof", proof), "/username", username);
     let body = with(with(body, "/first_name", "Grace"), "/last_name", "Kim");
     with(body, "/email", "grace@kim.example")
 }
 
 /// And of a third.
-fn third(user_name: &str) -> Value {
+fn third(username: &str) -> Value {
     let proof = json!({ "enrollee_id": "100200310", "subscriber_last_name": "Barnes", "date_of_birth": "1945-09-09" });
-    let body = with(with(member(), "/proof", proof), "/user_name", user_name);
+    let body = with(with(member(), "/proof", proof), "/username", username);
     let body = with(with(body, "/first_name", "Linda"), "/last_name", "Barnes");
     with(body, "/email", "linda@barnes.example")
 }
@@ -521,19 +521,19 @@ async fn register(world: &World, body: Value) -> Answer {
         .unwrap()
 }
 
-async fn chooses(client: &Client, user_name: &str) -> Answer {
-    put(client, "/me/user-name", json!({ "user_name": user_name })).await
+async fn chooses(client: &Client, username: &str) -> Answer {
+    put(client, "/me/username", json!({ "username": username })).await
 }
 
-/// The user name that stands in for the one Maria had, from the mail about it.
+/// The username that stands in for the one Maria had, from the mail about it.
 async fn stand_in(world: &World) -> String {
     let mails = about(world, MARIA, "somebody else’s now").await;
     assert_eq!(mails.len(), 1, "told once");
     let name = mails[0].split_whitespace().find(|w| w.starts_with("user-"));
-    name.expect("the mail has no user name").to_owned()
+    name.expect("the mail has no username").to_owned()
 }
 
-/// Takes a released user name, with something that looks at the calls to AWS.
+/// Takes a released username, with something that looks at the calls to AWS.
 pub async fn go_through_a_release(observer: &SharedInterceptor) {
     let portals = members();
     let world = World::with(Options {
@@ -569,7 +569,7 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
     world.pass(SignedDuration::from_secs(1));
     let taken = register(&world, other("Maria.Alvarez")).await;
     assert_eq!(
-        (taken.status, taken.text_at("/user_name")),
+        (taken.status, taken.text_at("/username")),
         (201, "Maria.Alvarez"),
         "{}",
         taken.text
@@ -578,7 +578,7 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
     let late = register(&world, third("maria.alvarez")).await;
     assert_eq!((late.status, late.problem()), (409, "already-taken"));
     let all = invariants(&world).await;
-    assert_eq!(all.done("release_user_name"), 1);
+    assert_eq!(all.done("release_username"), 1);
     assert_eq!(
         world.register("member", third("linda.barnes")).await.status,
         201
@@ -594,7 +594,7 @@ async fn me_10_a_name_of_the_day_before_the_date_is_released_and_one_of_the_date
     world.register("member", other("grace.kim")).await;
     world.wait_until("2026-12-15T06:00:00Z");
     let (_, before) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(before.text_at("/next_step"), "choose_user_name");
+    assert_eq!(before.text_at("/next_step"), "choose_username");
     let (_, on) = begins(&world, "member", "grace.kim").await;
     assert_eq!(on.text_at("/next_step"), "enter_pin");
     assert_eq!(
@@ -640,33 +640,33 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     let mails = world.mails_to(MARIA).await;
     let gone = mails.iter().find(|m| m.text.contains(&instead)).unwrap();
     insta::assert_snapshot!(
-        "me_10_user_name_gone",
-        masked(&inside::shown(gone), &[(&instead, "[USER NAME]")])
+        "me_10_username_gone",
+        masked(&inside::shown(gone), &[(&instead, "[USERNAME]")])
     );
-    // Who has lost the mail remembers it as a user name is remembered here (ME-05).
+    // Who has lost the mail remembers it as a username is remembered here (ME-05).
     let asked = json!({
         "way": "member", "proof": member()["proof"], "first_name": "Maria",
         "security_answers": member()["security_answers"],
     });
     let told = world
         .on("member")
-        .post("/user-name-recoveries/answers", asked)
+        .post("/username-recoveries/answers", asked)
         .await
         .unwrap();
     assert_eq!(
-        (told.status, told.text_at("/user_name")),
+        (told.status, told.text_at("/username")),
         (200, instead.as_str()),
         "{}",
         told.text
     );
 
     let (maria, begun) = begins(&world, "member", &instead).await;
-    assert_eq!(begun.text_at("/next_step"), "choose_user_name");
-    is(&protected(&maria).await, (403, "choose_user_name"));
+    assert_eq!(begun.text_at("/next_step"), "choose_username");
+    is(&protected(&maria).await, (403, "choose_username"));
     let taken = chooses(&maria, "maria.alvarez").await;
     assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
     let short = chooses(&maria, "maria").await;
-    assert_eq!((short.status, short.fields()), (422, vec!["user_name"]));
+    assert_eq!((short.status, short.fields()), (422, vec!["username"]));
     // Nobody else gets what stands in for it.
     assert_eq!(
         register(&world, third(&instead)).await.problem(),
@@ -703,10 +703,10 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     is(&protected(&maria).await, OPEN);
     let told = about(&world, MARIA, "has changed").await;
     assert_eq!(told.len(), 1);
-    insta::assert_snapshot!("me_10_user_name_chosen", told[0]);
+    insta::assert_snapshot!("me_10_username_chosen", told[0]);
     let all = invariants(&world).await;
     assert_eq!(
-        (all.done("release_user_name"), all.done("choose_user_name")),
+        (all.done("release_username"), all.done("choose_username")),
         (1, 1)
     );
 }
@@ -716,7 +716,7 @@ async fn me_10_who_is_first_keeps_the_name() {
     let world = maria().await;
     world.wait_until("2026-12-15T06:00:00Z");
     let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(begun.text_at("/next_step"), "choose_user_name");
+    assert_eq!(begun.text_at("/next_step"), "choose_username");
     let kept = chooses(&maria, "maria.alvarez").await;
     assert_eq!(
         (kept.status, kept.text_at("/next_step")),
@@ -752,15 +752,15 @@ async fn me_10_the_help_desk_gives_a_released_name_too() {
         .text_at("/user_id")
         .to_owned();
     let desk = world.help_desk().await;
-    let body = json!({ "reason": "She asked for it", "user_name": "maria.alvarez" });
+    let body = json!({ "reason": "She asked for it", "username": "maria.alvarez" });
     let renamed = put(
         &desk.agent,
-        &format!("/accounts/member/{grace}/user-name"),
+        &format!("/accounts/member/{grace}/username"),
         body,
     )
     .await;
     assert_eq!(
-        (renamed.status, renamed.text_at("/user_name")),
+        (renamed.status, renamed.text_at("/username")),
         (200, "maria.alvarez"),
         "{}",
         renamed.text
@@ -780,23 +780,23 @@ async fn me_10_the_help_desk_gives_a_released_name_too() {
 async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
     let world = maria().await;
     world.wait_until("2026-12-15T05:59:59Z");
-    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
     world.pass(SignedDuration::from_secs(1));
     let run = Run::now(world.now());
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
-    let done = one.summary.count(What::UserNameNotice) + two.summary.count(What::UserNameNotice);
+    let done = one.summary.count(What::UsernameNotice) + two.summary.count(What::UsernameNotice);
     assert_eq!(done, 1);
-    let told = about(&world, MARIA, "Please choose your user name").await;
+    let told = about(&world, MARIA, "Please choose your username").await;
     assert_eq!(told.len(), 1);
-    insta::assert_snapshot!("me_10_user_name_released", told[0]);
+    insta::assert_snapshot!("me_10_username_released", told[0]);
     world.pass_days(30);
-    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
     // Who registers from then on isn't told, nor whose name was released and is chosen again.
     world.register("member", other("grace.kim")).await;
     let (maria, _) = begins(&world, "member", "maria.alvarez").await;
     assert_eq!(chooses(&maria, "maria.alvarez").await.status, 200);
     world.pass_days(30);
-    assert_eq!(tick(&world).await.summary.count(What::UserNameNotice), 0);
+    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
     invariants(&world).await;
 }
 
@@ -855,7 +855,7 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
         world.wait_until("2026-12-15T06:00:00Z");
         let sign_in = async {
             tokio::time::sleep(std::time::Duration::from_millis(round * 6)).await;
-            let mut body = json!({ "user_name": "maria.alvarez", "password": PASSWORD });
+            let mut body = json!({ "username": "maria.alvarez", "password": PASSWORD });
             body["token_in"] = "body".into();
             world.on("member").post("/sessions", body).await.unwrap()
         };
@@ -869,7 +869,7 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
                 let me = maria.get("/me").await.unwrap();
                 assert_eq!(
                     (me.text_at("/first_name"), me.text_at("/next_step")),
-                    ("Maria", "choose_user_name")
+                    ("Maria", "choose_username")
                 );
                 assert_eq!(chooses(&maria, "maria.other").await.status, 200);
             }
@@ -903,7 +903,7 @@ async fn me_10_a_released_name_is_taken_once_whatever_fails() {
             assert_eq!(again.status, 201, "{what}: {}", again.text);
             let all = invariants(&world).await;
             assert_eq!(
-                (all.done("release_user_name"), all.done("register")),
+                (all.done("release_username"), all.done("register")),
                 (1, 2),
                 "{what}"
             );

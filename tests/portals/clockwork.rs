@@ -122,10 +122,10 @@ async fn mails_about(world: &World, address: &str, subject: &str) -> usize {
     subjects.iter().filter(|s| s.contains(subject)).count()
 }
 
-async fn tries(world: &World, user_name: &str) -> (u16, String) {
+async fn tries(world: &World, username: &str) -> (u16, String) {
     let (_, answer) = world
         .on("producer")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     (answer.status, answer.text_at("/detail").to_owned())
@@ -243,7 +243,7 @@ async fn ba_02_a_disabled_account_is_deleted_on_the_401st_day_and_not_before() {
         assert!(!shown.contains(gone), "{gone} is still in {shown}");
     }
     assert_eq!(
-        (text(left, "/user_name"), text(left, "/status")),
+        (text(left, "/username"), text(left, "/status")),
         ("sam.lind", "deleted")
     );
     assert!(
@@ -328,7 +328,7 @@ async fn ba_03_primary_producers_and_delegated_administrators_stay() {
 }
 
 #[tokio::test]
-async fn ba_03_with_several_organisations_one_exempt_role_is_enough() {
+async fn ba_03_with_several_organizations_one_exempt_role_is_enough() {
     let (world, sam) = agency().await;
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let tess = sub_user(&world, &dana, "Tess").await;
@@ -336,7 +336,7 @@ async fn ba_03_with_several_organisations_one_exempt_role_is_enough() {
     world
         .alter("producer", &tess, |a| {
             let mut second = other.clone();
-            second.organisation = a.memberships[0].organisation.clone();
+            second.organization = a.memberships[0].organization.clone();
             second.role = vestibule_domain::policy::Role::Administrator;
             a.memberships = vec![second];
         })
@@ -353,10 +353,10 @@ async fn bystanders(world: &World, id: &str, count: usize) {
     let mut rng = world.instance.app.rng();
     for i in 0..count {
         let mut copy = model.clone();
-        copy.user_name =
-            vestibule_domain::text::UserName::parse(&format!("bystander.{i}"), 1).unwrap();
+        copy.username =
+            vestibule_domain::text::Username::parse(&format!("bystander.{i}"), 1).unwrap();
         copy.email = vestibule_domain::text::Email::parse(&format!("b{i}@example.com")).unwrap();
-        copy.id = Account::natural_id(&copy.portal, &copy.user_name.key());
+        copy.id = Account::natural_id(&copy.portal, &copy.username.key());
         let origin = vestibule_domain::audit::Origin {
             portal: copy.portal.clone(),
             at: world.now(),
@@ -414,7 +414,7 @@ async fn ba_10_a_sweep_costs_what_is_due_and_not_what_exists() {
     let calls = |name| cost_among_many.calls.get(name).copied().unwrap_or(0);
     let portals = std::fs::read_dir(options().portals).unwrap().count();
     let partitions = portals * Queue::ALL.len() * usize::from(vestibule_store::due::SHARDS);
-    // One for each partition of the index, and two for the organisation: its administrators, the tidings.
+    // One for each partition of the index, and two for the organization: its administrators, the tidings.
     assert_eq!(calls("Query"), partitions + 2);
     assert!(calls("BatchGetItem") <= 4, "{:?}", cost_among_many.calls);
     // Three accounts, and one mail to their administrator about them all.
@@ -690,7 +690,7 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
     };
 
     let today = world.instance.sweep(&dry(None)).await;
-    let shown = |p: &Preview| (p.user_name.clone(), p.what, p.because.clone());
+    let shown = |p: &Preview| (p.username.clone(), p.what, p.because.clone());
     let because = "no sign-in since it was made on 2026-11-23".to_owned();
     assert_eq!(
         today.previews.iter().map(shown).collect::<Vec<_>>(),
@@ -1093,7 +1093,7 @@ async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
     };
     let answer = serde_json::to_value(world.instance.sweep(&run).await).unwrap();
     let expected: Value = json!([{
-        "portal": "producer", "account": id, "user_name": "sam.lind", "what": "disable",
+        "portal": "producer", "account": id, "username": "sam.lind", "what": "disable",
         "due_on": "2027-05-23", "about": "2027-05-23",
         "because": "no sign-in since it was made on 2026-11-23",
     }]);

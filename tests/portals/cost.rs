@@ -200,7 +200,7 @@ async fn every_flow_costs_what_it_cost_before() {
     );
     // A service opened is that read, and its record.
     bill.is("open a service", 2, [("BatchGetItem", 1), ("PutItem", 1)]);
-    // A page of the trail is one query of an organisation's, two of a user's, and the names in it.
+    // A page of the trail is one query of an organization's, two of a user's, and the names in it.
     bill.is(
         "search the audit trail",
         4,
@@ -242,7 +242,7 @@ async fn main_flows(bill: &mut Bill) {
     pins(bill).await;
     codes_and_users(bill).await;
     sessions(bill).await;
-    organisations(bill).await;
+    organizations(bill).await;
 }
 
 async fn flows_around(bill: &mut Bill) {
@@ -292,7 +292,7 @@ async fn registrations(bill: &mut Bill) {
     )
     .await;
     let other = with(
-        with(group_principal(), "/user_name", "some.body"),
+        with(group_principal(), "/username", "some.body"),
         "/email",
         "some@body.example",
     );
@@ -433,11 +433,11 @@ async fn pins(bill: &mut Bill) {
         200,
     )
     .await;
-    bill.get("me, without an organisation", &maria, "/me").await;
+    bill.get("me, without an organization", &maria, "/me").await;
 }
 
-/// A further organisation for a login, agreements, and looking up agents.
-async fn organisations(bill: &mut Bill) {
+/// A further organization for a login, agreements, and looking up agents.
+async fn organizations(bill: &mut Bill) {
     let practice = bill.world.on("practice");
     let mona = |provider_id: &str, tax_id: &str| json!({ "way": "dental_office_manager", "proof": { "provider_id": provider_id, "tax_id": tax_id } });
     let first = mona("PV30003", "005678901");
@@ -448,7 +448,7 @@ async fn organisations(bill: &mut Bill) {
     );
     let body = with(
         with(body, "/email", "mona@oakview.example"),
-        "/user_name",
+        "/username",
         "mona.office",
     );
     bill.world.register("practice", body).await;
@@ -456,22 +456,22 @@ async fn organisations(bill: &mut Bill) {
     let further = mona("PV30002", "004567890");
     for (flow, body, expected) in [
         (
-            "a further organisation: an unknown number",
+            "a further organization: an unknown number",
             mona("PV39999", "004567890"),
             403,
         ),
         (
-            "a further organisation: a wrong fact",
+            "a further organization: a wrong fact",
             mona("PV30002", "004567899"),
             403,
         ),
-        ("a further organisation", further.clone(), 201),
-        ("a further organisation: the same again", further, 201),
+        ("a further organization", further.clone(), 201),
+        ("a further organization: the same again", further, 201),
     ] {
-        bill.post(flow, &mona_office, "/me/organisations", body, expected)
+        bill.post(flow, &mona_office, "/me/organizations", body, expected)
             .await;
     }
-    bill.get("me, of two organisations", &mona_office, "/me")
+    bill.get("me, of two organizations", &mona_office, "/me")
         .await;
     bill.get("list agreements", &mona_office, "/me/agreements")
         .await;
@@ -480,7 +480,7 @@ async fn organisations(bill: &mut Bill) {
     bill.post("accept an agreement", &mona_office, path, revision, 200)
         .await;
     let (_, signed_in) = practice.sign_in("mona.office", PASSWORD).await.unwrap();
-    assert_eq!(signed_in.text_at("/next_step"), "choose_organisation");
+    assert_eq!(signed_in.text_at("/next_step"), "choose_organization");
 
     bill.world.register("agent", agent()).await;
     let dana = bill.world.sign_in("agent", "dana.whitfield").await;
@@ -503,14 +503,14 @@ async fn codes_and_users(bill: &mut Bill) {
         json!({ "password": PASSWORD, "token_in": "body" }),
     );
     let again = providers.post("/registrations", provider()).await.unwrap();
-    let user_name = again.text_at("/user_name").to_owned();
+    let username = again.text_at("/username").to_owned();
     let signed_in = providers
-        .post("/sessions", with(body, "/user_name", user_name))
+        .post("/sessions", with(body, "/username", username))
         .await
         .unwrap();
     let helen = providers.with_token(signed_in.text_at("/token"));
     bill.post(
-        "enter a PIN: of an organisation",
+        "enter a PIN: of an organization",
         &helen,
         "/pin/activation",
         json!({ "pin": pin }),
@@ -529,7 +529,7 @@ async fn codes_and_users(bill: &mut Bill) {
         )
         .await;
     let code = code_in(&bill.world.last_mail_to("sam@lakeside.example").await);
-    let redemption = |code: &str| json!({ "user_name": sam.text_at("/user_name"), "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let redemption = |code: &str| json!({ "username": sam.text_at("/username"), "registration_code": code, "password": PASSWORD, "hint": hint() });
     bill.post(
         "redeem a code: wrong",
         &providers,
@@ -567,7 +567,7 @@ async fn codes_and_users(bill: &mut Bill) {
 
 async fn sessions(bill: &mut Bill) {
     let group = bill.world.on("group");
-    let body = |user_name: &str, password: &str| json!({ "user_name": user_name, "password": password, "token_in": "body" });
+    let body = |username: &str, password: &str| json!({ "username": username, "password": password, "token_in": "body" });
     let from_device = with(body("ruth.okafor", PASSWORD), "/device", "A".repeat(43));
     bill.post(
         "sign in: from a new device",
@@ -637,10 +637,10 @@ async fn sessions(bill: &mut Bill) {
     .await;
     let me = ruth.get("/me").await.unwrap();
     bill.request(
-        "choose an organisation",
+        "choose an organization",
         &ruth,
-        (Method::PUT, "/sessions/current/organisation"),
-        json!({ "organisation_id": me.text_at("/organisation/id") }),
+        (Method::PUT, "/sessions/current/organization"),
+        json!({ "organization_id": me.text_at("/organization/id") }),
         200,
     )
     .await;
@@ -733,7 +733,7 @@ async fn help_desk(bill: &mut Bill) {
     let id = maria.get("/me").await.unwrap().text_at("/id").to_owned();
     let (agent, at) = (&desk.agent, format!("/accounts/member/{id}"));
     for (by, what) in [
-        ("user_name", "maria.alvarez"),
+        ("username", "maria.alvarez"),
         ("email", "maria@example.com"),
         ("number", "100200301"),
     ] {
@@ -770,8 +770,8 @@ async fn help_desk(bill: &mut Bill) {
         let path = format!("{at}/{act}");
         bill.post(flow, agent, &path, because.clone(), 200).await;
     }
-    let rename = with(because.clone(), "/user_name", "maria.ruiz");
-    let path = format!("{at}/user-name");
+    let rename = with(because.clone(), "/username", "maria.ruiz");
+    let path = format!("{at}/username");
     bill.request(
         "help desk: rename",
         agent,
@@ -785,7 +785,7 @@ async fn help_desk(bill: &mut Bill) {
         .await;
 }
 
-/// What the help desk sends again for organisations.
+/// What the help desk sends again for organizations.
 async fn reissuing(bill: &mut Bill, agent: &Client) {
     let ruth = bill.world.group_principal().await;
     bill.world
@@ -841,8 +841,8 @@ async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
     );
     assert_eq!((known.trips, &known.calls), (unknown.trips, &unknown.calls));
     let (known, unknown) = (
-        bill.cost("forgot the user name: known address"),
-        bill.cost("forgot the user name: unknown address"),
+        bill.cost("forgot the username: known address"),
+        bill.cost("forgot the username: unknown address"),
     );
     assert_eq!((known.trips, &known.calls), (unknown.trips, &unknown.calls));
 }
@@ -851,7 +851,7 @@ async fn getting_back_in(bill: &mut Bill) {
     bill.world.group_principal().await;
     bill.world.member().await;
     let (group, member) = (bill.world.on("group"), bill.world.on("member"));
-    let ask = |name: &str| json!({ "user_name": name });
+    let ask = |name: &str| json!({ "username": name });
     bill.post(
         "forgot the password: known name",
         &group,
@@ -906,17 +906,17 @@ async fn getting_back_in(bill: &mut Bill) {
     .await;
     let address = |email: &str| json!({ "email": email });
     bill.post(
-        "forgot the user name: known address",
+        "forgot the username: known address",
         &group,
-        "/user-name-reminders",
+        "/username-reminders",
         address("ruth@blueheron.example"),
         202,
     )
     .await;
     bill.post(
-        "forgot the user name: unknown address",
+        "forgot the username: unknown address",
         &group,
-        "/user-name-reminders",
+        "/username-reminders",
         address("nobody@blueheron.example"),
         202,
     )
@@ -965,9 +965,9 @@ async fn managing_users(bill: &mut Bill) {
     )
     .await;
     bill.post(
-        "send a user name to a user",
+        "send a username to a user",
         &ruth,
-        &format!("{path}/user-name-reminder"),
+        &format!("{path}/username-reminder"),
         json!({}),
         202,
     )
@@ -986,7 +986,7 @@ async fn managing_users(bill: &mut Bill) {
 async fn reviewing(bill: &mut Bill) {
     bill.world.register("practice", dental()).await;
     let omar = bill.world.sign_in("practice", "omar.haddad").await;
-    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": PASSWORD });
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": PASSWORD });
     let ann = omar.post("/users", body).await.unwrap();
     bill.post("begin a review", &omar, "/access-reviews", Value::Null, 201)
         .await;

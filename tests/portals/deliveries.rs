@@ -147,7 +147,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
 
     // Even where mails would arrive again, none is sent but the one that asks.
     world.instance.inbox.set_fate(RUTH, None);
-    let forgot = json!({ "user_name": "ruth.okafor" });
+    let forgot = json!({ "username": "ruth.okafor" });
     assert_eq!(
         world
             .on("group")
@@ -183,7 +183,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
     );
     world
         .on("group")
-        .post("/password-resets", json!({ "user_name": "ruth.okafor" }))
+        .post("/password-resets", json!({ "username": "ruth.okafor" }))
         .await
         .unwrap();
     world.instance.settle().await.unwrap();

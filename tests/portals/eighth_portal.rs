@@ -16,7 +16,7 @@ use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, group_principal, member, with};
 use vestibule_tests::{World, options, pin_in, portals_with};
 
-/// The policy: agents with PIN letters and user names of the system's making, who accept an
+/// The policy: agents with PIN letters and usernames of the system's making, who accept an
 /// agreement on the portal and approve staff with initial passwords.
 const ISLAND: &str = r#"
 title = "Island Desk"
@@ -36,7 +36,7 @@ name = "Island Help"
 phone = "(907) 555-0188"
 hours = "Every day, 6 a.m. to 2 p.m. Alaska Time"
 
-[user_name]
+[username]
 chosen_by = "system"
 min_length = 7
 prefix = "isle-"
@@ -75,7 +75,7 @@ title = "Harbor pilot"
 records = "agent"
 prove = ["ssn_last4", "last_name"]
 role = "principal"
-organisation = "pilot station"
+organization = "pilot station"
 states_signing_power = true
 pin = true
 services = ["charts"]
@@ -86,7 +86,7 @@ title = "Station of an employer"
 records = "group"
 prove = ["tax_id"]
 role = "administrator"
-organisation = "station"
+organization = "station"
 only_for.categories = ["small_group"]
 otherwise = "Large stations call Island Help at (907) 555-0188."
 
@@ -115,7 +115,7 @@ asks_for_backup = true
 
 [recovery]
 forgot_password = ["security_answers", "hint_question", "email"]
-forgot_user_name = ["email"]
+forgot_username = ["email"]
 link_minutes = 5
 
 [messages]
@@ -187,10 +187,10 @@ fn pilot() -> Value {
     })
 }
 
-async fn sign_in(world: &World, user_name: &str, password: &str) -> (Client, String) {
+async fn sign_in(world: &World, username: &str, password: &str) -> (Client, String) {
     let (client, answer) = world
         .on("island-desk")
-        .sign_in(user_name, password)
+        .sign_in(username, password)
         .await
         .unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
@@ -223,7 +223,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     // What the policy asks for is asked for, and what it doesn't isn't.
     let refuse = async |body: Value| portal.post("/registrations", body).await.unwrap();
     for (body, field) in [
-        (with(pilot(), "/user_name", "dana.whitfield"), "user_name"),
+        (with(pilot(), "/username", "dana.whitfield"), "username"),
         (with(pilot(), "/password", "tide-table-77"), "password"),
         (with(pilot(), "/may_sign", false), "may_sign"),
         (
@@ -280,16 +280,16 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     assert_eq!(refused.text_at("/help_desk/phone"), "(907) 555-0188");
 
     let registered = world.register("island-desk", pilot()).await;
-    let user_name = registered.text_at("/user_name").to_owned();
+    let username = registered.text_at("/username").to_owned();
     assert!(
-        user_name.starts_with("isle-") && user_name.len() == 13,
-        "{user_name}"
+        username.starts_with("isle-") && username.len() == 13,
+        "{username}"
     );
     assert_eq!(registered.text_at("/next_step"), "enter_pin");
     assert_eq!(registered.body["notices"], json!(["invite_backup"]));
 
     // Two business days by ship; the person has a new PIN issued, and only the new one opens.
-    let (dana, next) = sign_in(&world, &user_name, CHOSEN).await;
+    let (dana, next) = sign_in(&world, &username, CHOSEN).await;
     assert_eq!(next, "enter_pin");
     let old = pin_in(&world.last_letter().await, 8);
     let letter = dana.get("/pin/letter").await.unwrap();
@@ -330,7 +330,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     });
     let added = dana.post("/users", hand.clone()).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
-    let (id, name) = (added.text_at("/id"), added.text_at("/user_name"));
+    let (id, name) = (added.text_at("/id"), added.text_at("/username"));
     assert!(name.starts_with("isle-"), "{name}");
     let told = world.last_mail_to("finn@isle.example").await;
     assert!(
@@ -408,7 +408,7 @@ async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
     let registered = world
         .register("island-desk", with(pilot(), "/accepts", json!({})))
         .await;
-    let (dana, _) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    let (dana, _) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     let pin = pin_in(&world.last_letter().await, 8);
     let opened = dana
         .post("/pin/activation", json!({ "pin": pin }))
@@ -428,7 +428,7 @@ async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
 async fn sessions_guesses_and_words_are_the_policys_own() {
     let (_folder, world) = islands().await;
     let registered = world.register("island-desk", pilot()).await;
-    let name = registered.text_at("/user_name");
+    let name = registered.text_at("/username");
     let (_, session) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
     assert_eq!(
         (session.text_at("/began_at"), session.text_at("/ends_at")),
@@ -488,7 +488,7 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
         json!({ "group_number": "GR20002", "tax_id": "002345678" }),
     );
     let registered = world.register("island-desk", small).await;
-    let (master, next) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    let (master, next) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     assert_eq!(
         next, "",
         "nothing to do first: no PIN, no agreement, no approval"
@@ -496,15 +496,15 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
     let me = master.get("/me").await.unwrap();
     assert_eq!(
         (
-            me.text_at("/organisation/role_title"),
-            me.text_at("/organisation/kind")
+            me.text_at("/organization/role_title"),
+            me.text_at("/organization/kind")
         ),
         ("Harbor master", "station")
     );
 
     // After thirty days the password is over.
     world.pass_days(31);
-    let (_, next) = sign_in(&world, registered.text_at("/user_name"), CHOSEN).await;
+    let (_, next) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     assert_eq!(next, "change_password");
 }
 
@@ -599,8 +599,8 @@ async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
     world.instance.printer.portals = wrong;
 
     let base = serve_at_free_port(world.instance.router()).await.unwrap();
-    let sign_in = async |portal: &str, user_name: &str| {
-        let body = json!({ "user_name": user_name, "password": PASSWORD });
+    let sign_in = async |portal: &str, username: &str| {
+        let body = json!({ "username": username, "password": PASSWORD });
         Client::new(&base, portal)
             .post("/sessions", body)
             .await

@@ -23,14 +23,14 @@ async fn end(by: &Client, id: &str, day: Option<&str>) -> Answer {
     put(by, &format!("/users/{id}/access"), body).await
 }
 
-async fn signs_in(world: &World, portal: &str, user_name: &str) -> (Client, Answer) {
-    world.on(portal).sign_in(user_name, PASSWORD).await.unwrap()
+async fn signs_in(world: &World, portal: &str, username: &str) -> (Client, Answer) {
+    world.on(portal).sign_in(username, PASSWORD).await.unwrap()
 }
 
 /// Waits for a moment and keeps no session waiting for it: those end after eight hours.
-async fn at(world: &World, portal: &str, user_name: &str, moment: &str) -> (u16, String) {
+async fn at(world: &World, portal: &str, username: &str, moment: &str) -> (u16, String) {
     world.wait_until(moment);
-    let (client, answer) = signs_in(world, portal, user_name).await;
+    let (client, answer) = signs_in(world, portal, username).await;
     let opened = client.get("/entitlements").await.unwrap();
     (opened.status, answer.problem().to_owned())
 }
@@ -61,7 +61,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     let sam = world.sign_in("group", "sam.lind").await;
     let shown = sam.get("/me").await.unwrap();
     assert_eq!(
-        shown.text_at("/organisation/access_ends_on"),
+        shown.text_at("/organization/access_ends_on"),
         "2026-11-25",
         "{}",
         shown.text
@@ -86,7 +86,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
         (401, "sign-in-failed", &never.text)
     );
     let before = world.mails_to("sam@blueheron.example").await.len();
-    let forgot = json!({ "user_name": "sam.lind" });
+    let forgot = json!({ "username": "sam.lind" });
     let asked = world.on("group").post("/password-resets", forgot).await;
     assert_eq!(asked.unwrap().status, 202);
     // The request leaves the outbox first, and then the mail that it would lead to.
@@ -159,7 +159,7 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
         ("Uma", json!({ "services": [], "ends_on": null }), None),
     ] {
         let email = format!("{}@blueheron.example", first.to_lowercase());
-        let user_name = format!("{}.lind", first.to_lowercase());
+        let username = format!("{}.lind", first.to_lowercase());
         let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "ends_on": "2026-12-31" });
         let invited = ruth.post("/invitations", body).await.unwrap();
         assert_eq!(
@@ -169,7 +169,7 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
             invited.text
         );
         let token = token_in(&world.last_mail_to(&email).await);
-        let body = World::acceptance(&token, first, &email, &user_name);
+        let body = World::acceptance(&token, first, &email, &username);
         let accepted = world.on("group").post("/invitations/accept", body).await;
         let accepted = accepted.unwrap();
         assert_eq!(accepted.status, 201, "{}", accepted.text);
@@ -246,7 +246,7 @@ async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password()
     );
     let mail = world.last_mail_to("kim@lakeside.example").await;
     assert!(mail.text.contains("23 November 2026"), "{}", mail.text);
-    let redemption = json!({ "user_name": added.text_at("/user_name"), "registration_code": code_in(&mail), "password": PASSWORD, "hint": hint() });
+    let redemption = json!({ "username": added.text_at("/username"), "registration_code": code_in(&mail), "password": PASSWORD, "hint": hint() });
     world.wait_until("2026-11-24T06:00:00Z");
     let late = world
         .on("provider")
@@ -262,7 +262,7 @@ async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password()
 
     world.register("practice", dental()).await;
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": PASSWORD, "ends_on": "2026-11-24" });
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": PASSWORD, "ends_on": "2026-11-24" });
     let added = omar.post("/users", body).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
     let (_, last) = signs_in(&world, "practice", "ann.lee").await;
@@ -327,7 +327,7 @@ async fn ux_07_an_administrator_whose_access_is_over_is_named_to_nobody() {
     );
     let named = async |client: &Client| {
         let me = client.get("/me").await.unwrap();
-        me.body["organisation"]["administrators"]
+        me.body["organization"]["administrators"]
             .as_array()
             .map(Vec::len)
     };

@@ -106,8 +106,8 @@ async fn subjects(world: &World, address: &str) -> Vec<String> {
     subjects
 }
 
-async fn signs_in(world: &World, portal: &str, user_name: &str) -> Client {
-    let (client, answer) = world.on(portal).sign_in(user_name, PASSWORD).await.unwrap();
+async fn signs_in(world: &World, portal: &str, username: &str) -> Client {
+    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
     client
 }
@@ -143,7 +143,7 @@ async fn a_group_registers_whatever_fails() {
                 assert_eq!(
                     (
                         all.accounts.len(),
-                        all.organisations.len(),
+                        all.organizations.len(),
                         all.done("register")
                     ),
                     (1, 1, 1)
@@ -210,15 +210,15 @@ async fn a_provider_registers_whatever_fails() {
         },
         |world, answer| {
             Box::pin(async move {
-                // The user name was made by the system: the second answer tells the first one's.
-                signs_in(world, "provider", answer.text_at("/user_name")).await;
+                // The username was made by the system: the second answer tells the first one's.
+                signs_in(world, "provider", answer.text_at("/username")).await;
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 1);
                 assert_eq!(world.letters().await.len(), 1);
                 let all = Contents::of(world).await;
                 assert_eq!(
                     (
                         all.accounts.len(),
-                        all.user_names.len(),
+                        all.usernames.len(),
                         all.done("register")
                     ),
                     (1, 1, 1)
@@ -235,20 +235,20 @@ PV30001,Lakeside Family Medicine,003456789,medical_group,yes,,77 Willowmere Driv
 PV30002,Riverbend Dental,004567890,dental,yes,,310 Ferrystone Street,Joliet,IL,60432,US";
 
 #[tokio::test]
-async fn a_further_organisation_is_registered_whatever_fails() {
+async fn a_further_organization_is_registered_whatever_fails() {
     whatever_fails(
         RecordKind::Provider,
         PROVIDERS,
         |world| {
             Box::pin(async {
                 let registered = world.register("provider", provider()).await;
-                let user_name = registered.text_at("/user_name");
+                let username = registered.text_at("/username");
                 let mut body = json!({ "way": "practice", "may_sign": true });
                 body["proof"] = json!({ "provider_id": "PV30002", "tax_id": "004567890" });
                 body["postal_address"] = provider()["postal_address"].clone();
                 Journey {
-                    by: signs_in(world, "provider", user_name).await,
-                    path: "/me/organisations".into(),
+                    by: signs_in(world, "provider", username).await,
+                    path: "/me/organizations".into(),
                     body,
                 }
             })
@@ -256,14 +256,14 @@ async fn a_further_organisation_is_registered_whatever_fails() {
         |world, answer| {
             Box::pin(async move {
                 assert_eq!(answer.text_at("/next_step"), "enter_pin");
-                // The welcome, and the news; a letter for each organisation.
+                // The welcome, and the news; a letter for each organization.
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 2);
                 assert_eq!(world.letters().await.len(), 2);
                 let all = Contents::of(world).await;
                 assert_eq!(
                     (
                         all.accounts.len(),
-                        all.organisations.len(),
+                        all.organizations.len(),
                         all.done("register_further")
                     ),
                     (1, 2, 1)
@@ -391,14 +391,14 @@ async fn a_registration_code_is_redeemed_whatever_fails() {
         |world| {
             Box::pin(async {
                 let (helen, _) = world.provider().await;
-                let (user_name, code) = world.added_by(&helen, "Sam").await;
-                let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+                let (username, code) = world.added_by(&helen, "Sam").await;
+                let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
                 Journey { by: world.on("provider"), path: "/registration-codes/redemption".into(), body }
             })
         },
         |world, answer| {
             Box::pin(async move {
-                let sam = signs_in(world, "provider", answer.text_at("/user_name")).await;
+                let sam = signs_in(world, "provider", answer.text_at("/username")).await;
                 assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
                 assert_eq!(subjects(world, "sam@lakeside.example").await.len(), 1);
                 assert_eq!(Contents::of(world).await.done("redeem_registration_code"), 1);
@@ -417,7 +417,7 @@ async fn somebody_signs_in_whatever_fails() {
             Box::pin(async {
                 world.register("group", group_principal()).await;
                 let body =
-                    json!({ "user_name": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+                    json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
                 Journey {
                     by: world.on("group"),
                     path: "/sessions".into(),
@@ -518,9 +518,9 @@ async fn only_the_last_code_works(world: &World, address: &str) {
     assert!((2..=3).contains(&codes.len()), "{codes:?}");
     let all = Contents::of(world).await;
     let account = all.accounts.values().find(|a| text(a, "/email") == address);
-    let user_name = text(account.unwrap(), "/user_name").to_owned();
+    let username = text(account.unwrap(), "/username").to_owned();
     let redeem = async |code: &str| {
-        let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+        let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
         let on = world.on("provider");
         let answer = on.post("/registration-codes/redemption", body).await;
         answer.unwrap().status

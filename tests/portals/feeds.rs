@@ -168,7 +168,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
         json!({ "group_number": "GR29999", "tax_id_last4": "2223" }),
     );
     let newcomer = with(
-        with(refused, "/user_name", "nell.mill"),
+        with(refused, "/username", "nell.mill"),
         "/email",
         "nell@newmill.example",
     );
@@ -278,7 +278,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
 }
 
 #[tokio::test]
-async fn ag_16_an_invitation_opens_nothing_when_the_organisations_record_has_ended() {
+async fn ag_16_an_invitation_opens_nothing_when_the_organizations_record_has_ended() {
     let world = World::new().await;
     let kind = RecordKind::Group;
     imported(&world, &full(kind, 23), sample(kind).join("\n")).await;

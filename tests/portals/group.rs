@@ -299,7 +299,7 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
             waiting.get("/users").await,
             waiting.get(&format!("/users/{id}")).await,
             waiting
-                .post("/users", with(person.clone(), "/user_name", "kim.lind"))
+                .post("/users", with(person.clone(), "/username", "kim.lind"))
                 .await,
             waiting
                 .post(&format!("/users/{id}/approval"), approval)
@@ -331,7 +331,7 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
 }
 
 #[tokio::test]
-async fn ag_08_only_services_on_offer_and_the_organisations_own_group_codes_are_assigned() {
+async fn ag_08_only_services_on_offer_and_the_organizations_own_group_codes_are_assigned() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
@@ -378,18 +378,18 @@ async fn ag_08_only_services_on_offer_and_the_organisations_own_group_codes_are_
 }
 
 #[tokio::test]
-async fn ag_15_the_profile_lists_the_administrators_of_the_organisation() {
+async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let una = world.staff(&ruth, "Una", "user").await;
-    // Another organisation of the portal, whose administrators are nobody's business here.
+    // Another organization of the portal, whose administrators are nobody's business here.
     let cedar = with(
         group_principal(),
         "/proof",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(
-        with(cedar, "/user_name", "cedar.baker"),
+        with(cedar, "/username", "cedar.baker"),
         "/email",
         "baker@cedarpine.example",
     );
@@ -397,8 +397,8 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organisation() {
 
     let listed = async |client: &Client| {
         let me = client.get("/me").await.unwrap();
-        assert_eq!(me.text_at("/organisation/name"), "Blue Heron Manufacturing");
-        let mut listed = me.body["organisation"]["administrators"]
+        assert_eq!(me.text_at("/organization/name"), "Blue Heron Manufacturing");
+        let mut listed = me.body["organization"]["administrators"]
             .as_array()
             .unwrap()
             .clone();

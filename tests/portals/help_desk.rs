@@ -97,15 +97,15 @@ async fn is_on_the_trail(world: &World, desk: &HelpDesk, action: &str, portal: &
 async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     let world = World::new().await;
     let desk = world.help_desk().await;
-    let user_name = world.register("provider", provider()).await;
-    let user_name = user_name.text_at("/user_name");
-    let helen = world.sign_in("provider", user_name).await;
+    let username = world.register("provider", provider()).await;
+    let username = username.text_at("/username");
+    let helen = world.sign_in("provider", username).await;
     let lost = pin_in(&world.last_letter().await, 4);
 
     // Her own "issue new PIN" is refused, and names who does it.
     let refused = helen.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
-    let id = find(&desk.agent, "provider", "user_name", user_name).await;
+    let id = find(&desk.agent, "provider", "username", username).await;
     let path = format!("/accounts/provider/{id}/pin");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
@@ -157,7 +157,7 @@ async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
     let fresh = code_in(&world.last_mail_to("ivy@lakeside.example").await);
     assert!(!done.text.contains(&fresh));
     let redeem = async |code: &str| {
-        let body = json!({ "user_name": ivy, "registration_code": code, "password": PASSWORD, "hint": hint() });
+        let body = json!({ "username": ivy, "registration_code": code, "password": PASSWORD, "hint": hint() });
         let on = world.on("provider");
         on.post("/registration-codes/redemption", body)
             .await
@@ -205,8 +205,8 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let registered = world.register("provider", provider()).await;
-    let user_name = registered.text_at("/user_name");
-    let helen = world.sign_in("provider", user_name).await;
+    let username = registered.text_at("/username");
+    let helen = world.sign_in("provider", username).await;
     let id = registered.text_at("/user_id");
     let path = format!("/accounts/provider/{id}/subscriptions");
     let wish = |list: Value| json!({ "reason": WHY, "subscriptions": list });
@@ -226,7 +226,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     assert!(told.text.contains("Provider News") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "edit_subscriptions", "provider", id).await;
 
-    // Afterwards they are the owner's own.
+    // Afterward they are the owner's own.
     let pin = pin_in(&world.last_letter().await, 4);
     let entered = helen.post("/pin/activation", json!({ "pin": pin })).await;
     assert_eq!(entered.unwrap().status, 200);
@@ -239,7 +239,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
 async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_address() {
     let world = World::new().await;
     let desk = world.help_desk().await;
-    let (helen, user_name) = world.provider().await;
+    let (helen, username) = world.provider().await;
     let id = id_of(&helen).await;
     let path = format!("/accounts/provider/{id}/password-reset");
     let before = world.mails_to("helen@lakeside.example").await.len();
@@ -270,11 +270,11 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     };
     let redeemed = redeem().await;
     assert_eq!(redeemed.status, 200, "{}", redeemed.text);
-    // BL-15: it tells the user name too.
-    assert_eq!(redeemed.text_at("/user_name"), user_name);
+    // BL-15: it tells the username too.
+    assert_eq!(redeemed.text_at("/username"), username);
     assert_eq!(redeem().await.problem(), "recovery-refused");
     assert_eq!(helen.get("/me").await.unwrap().status, 401);
-    let (_, signed_in) = on.sign_in(&user_name, "Other-Brook-63!").await.unwrap();
+    let (_, signed_in) = on.sign_in(&username, "Other-Brook-63!").await.unwrap();
     assert_eq!(signed_in.status, 201);
     is_on_the_trail(&world, &desk, "ask_password_reset", "provider", &id).await;
 }
@@ -367,41 +367,41 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
 }
 
 #[tokio::test]
-async fn me_09_only_the_help_desk_changes_a_members_user_name() {
+async fn me_09_only_the_help_desk_changes_a_members_username() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
     let id = id_of(&maria).await;
-    let path = format!("/accounts/member/{id}/user-name");
-    let wish = |name: &str| json!({ "reason": WHY, "user_name": name });
-    let own = json!({ "user_name": "maria.ruiz" });
+    let path = format!("/accounts/member/{id}/username");
+    let wish = |name: &str| json!({ "reason": WHY, "username": name });
+    let own = json!({ "username": "maria.ruiz" });
     let refused = maria.send(Method::PATCH, "/me", Some(&own)).await.unwrap();
     assert_eq!(
         fault(&refused),
-        (422, "user_name", "is not a field of this request")
+        (422, "username", "is not a field of this request")
     );
 
     let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let diego = with(
         with(member(), "/proof", proof),
-        "/user_name",
+        "/username",
         "diego.alvarez",
     );
     world.register("member", diego).await;
     let short = put(&desk.agent, &path, wish("maria")).await;
-    assert_eq!((short.status, short.fields()), (422, vec!["user_name"]));
+    assert_eq!((short.status, short.fields()), (422, vec!["username"]));
     let taken = put(&desk.agent, &path, wish("Diego.Alvarez")).await;
     assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
 
     let done = put(&desk.agent, &path, wish("Maria.Ruiz")).await;
     assert_eq!(
-        (done.status, done.text_at("/user_name")),
+        (done.status, done.text_at("/username")),
         (200, "Maria.Ruiz")
     );
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
         told.subject,
-        "Your user name has changed on Harborlight for Members"
+        "Your username has changed on Harborlight for Members"
     );
     assert!(told.text.contains("Maria.Ruiz") && !told.text.contains(WHY));
     world.sign_in("member", "maria.ruiz").await;
@@ -412,14 +412,14 @@ async fn me_09_only_the_help_desk_changes_a_members_user_name() {
         .unwrap();
     assert_eq!((old.status, old.problem()), (401, "sign-in-failed"));
     assert_eq!(
-        find(&desk.reader, "member", "user_name", "maria.ruiz").await,
+        find(&desk.reader, "member", "username", "maria.ruiz").await,
         id
     );
     is_on_the_trail(&world, &desk, "rename_user", "member", &id).await;
 
     // BL-16: what the system made stays.
     let (helen, _) = world.provider().await;
-    let path = format!("/accounts/provider/{}/user-name", id_of(&helen).await);
+    let path = format!("/accounts/provider/{}/username", id_of(&helen).await);
     let fixed = put(&desk.agent, &path, wish("helen.brandt")).await;
     assert_eq!((fixed.status, fixed.problem()), (409, "name-fixed"));
     invariants(&world).await;
@@ -433,7 +433,7 @@ async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can()
     let omar = world.sign_in("practice", "omar.haddad").await;
     let body = json!({
         "first_name": "Max", "last_name": "Lind", "email": "max@riverbend.example",
-        "user_name": "max.lind", "initial_password": "First-Lantern-17", "role": "administrator",
+        "username": "max.lind", "initial_password": "First-Lantern-17", "role": "administrator",
     });
     let added = omar.post("/users", body).await.unwrap();
     let id = added.text_at("/id").to_owned();
@@ -461,7 +461,7 @@ async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can()
     let again = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!((again.status, again.problem()), (409, "account-deleted"));
 
-    // No organisation is left without a principal.
+    // No organization is left without a principal.
     let path = format!("/accounts/practice/{}/removal", id_of(&omar).await);
     let last = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!((last.status, last.problem()), (409, "last-principal"));
@@ -509,7 +509,7 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
 }
 
 #[tokio::test]
-async fn ux_01_the_help_desk_sees_which_invitations_of_an_organisation_wait() {
+async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let ruth = world.group_principal().await;
@@ -565,25 +565,25 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organisation_wait() {
         ]
     );
     assert!(!answer.text.contains("tess@"), "{}", answer.text);
-    // The look is on the organisation's trail.
+    // The look is on the organization's trail.
     let seen = trail(&world, "list_invitations").await;
     let by_desk: Vec<_> = seen.iter().filter(|e| e[1] == "help_desk").collect();
     assert_eq!(by_desk.len(), 2, "{seen:?}");
     assert!(by_desk.iter().all(|e| e[0] == "group" && e[3] == id));
 
-    // Members invite nobody; of somebody with several organisations one is named.
+    // Members invite nobody; of somebody with several organizations one is named.
     let maria = id_of(&world.member().await).await;
     let path = format!("/accounts/member/{maria}/invitations");
     let none = desk.reader.get(&path).await.unwrap();
-    assert_eq!((none.status, none.fields()), (422, vec!["organisation_id"]));
+    assert_eq!((none.status, none.fields()), (422, vec!["organization_id"]));
     let path = format!(
-        "/accounts/group/{id}/invitations?organisation_id={}",
+        "/accounts/group/{id}/invitations?organization_id={}",
         "0".repeat(26)
     );
     let other = desk.reader.get(&path).await.unwrap();
     assert_eq!(
         (other.status, other.fields()),
-        (422, vec!["organisation_id"])
+        (422, vec!["organization_id"])
     );
     let refused = desk.supervisor.get(&path).await.unwrap();
     assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
@@ -663,7 +663,7 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
     let maria = world.member().await;
     let id = id_of(&maria).await;
     for (by, what) in [
-        ("user_name", "MARIA.alvarez"),
+        ("username", "MARIA.alvarez"),
         ("email", "Maria@Example.com"),
         ("number", "100200301"),
     ] {
@@ -681,7 +681,7 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
     for secret in ["maria@", "Maple", "Biscuit", "Heronmere", "1979", &pin] {
         assert!(!shown.text.contains(secret), "{secret}: {}", shown.text);
     }
-    let nobody = search(&desk.reader, "member", "user_name", "nobody.here").await;
+    let nobody = search(&desk.reader, "member", "username", "nobody.here").await;
     assert_eq!(nobody.body, json!({ "items": [] }));
     let reader = id_of(&desk.reader).await;
     let look = |object: &str, outcome: &str| {
@@ -709,8 +709,8 @@ async fn ux_12_a_reader_looks_and_does_nothing_else_and_every_look_is_recorded()
     }
     for (act, body) in [
         (
-            "user-name",
-            json!({ "reason": WHY, "user_name": "maria.ruiz" }),
+            "username",
+            json!({ "reason": WHY, "username": "maria.ruiz" }),
         ),
         (
             "subscriptions",
@@ -795,7 +795,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
             let path = format!("/accounts/help-desk/{id}");
             assert_eq!(staff.get(&path).await.unwrap().status, 404);
         }
-        let found = search(staff, "help-desk", "user_name", "olive.grant").await;
+        let found = search(staff, "help-desk", "username", "olive.grant").await;
         assert_eq!((found.status, found.fields()), (422, vec!["portal"]));
     }
     // The supervisor manages others, touches no account, and can't change their own role.
@@ -820,7 +820,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
         .await
         .unwrap();
     assert_eq!((look.status, look.problem()), (403, "not-allowed"));
-    let found = search(&desk.supervisor, "member", "user_name", "maria.alvarez").await;
+    let found = search(&desk.supervisor, "member", "username", "maria.alvarez").await;
     assert_eq!((found.status, found.problem()), (403, "not-allowed"));
     let act = format!("/accounts/member/{maria}/unlock");
     let act = desk.supervisor.post(&act, because()).await.unwrap();
@@ -882,7 +882,7 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
     // On their own portal these routes are refused to the highest role.
     let refused = ruth.get(&format!("/accounts/group/{id}")).await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
-    let refused = search(&ruth, "group", "user_name", "ruth.okafor").await;
+    let refused = search(&ruth, "group", "username", "ruth.okafor").await;
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     // An id of another portal is nobody's on this one.
     let wrong = desk
@@ -913,7 +913,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         portal: None,
         name: name.into(),
         email: email.into(),
-        user_name: None,
+        username: None,
     };
     let app = &world.instance.app;
     let two = join(
@@ -929,7 +929,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         refused.to_string().contains("has a supervisor already"),
         "{refused}"
     );
-    let name = &made.user_name;
+    let name = &made.username;
     let (staff, answer) = world
         .on("help-desk")
         .sign_in(name, made.password.expose())
@@ -982,14 +982,14 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
     let desk = world.help_desk().await;
     let maria = world.member().await;
     let id = id_of(&maria).await;
-    let path = format!("/accounts/member/{id}/user-name");
+    let path = format!("/accounts/member/{id}/username");
     for round in 0..5 {
         let name = format!("maria.number{round}");
         let before = maria
             .get("/me")
             .await
             .unwrap()
-            .text_at("/user_name")
+            .text_at("/username")
             .to_owned();
         let on = world
             .on("member")
@@ -998,7 +998,7 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
             put(
                 &desk.agent,
                 &path,
-                json!({ "reason": WHY, "user_name": name }),
+                json!({ "reason": WHY, "username": name }),
             ),
             on.sign_in(&before, PASSWORD),
         )
@@ -1007,10 +1007,7 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
         let (session, answer) = signed_in.unwrap();
         assert!([201, 401].contains(&answer.status), "{}", answer.text);
         if answer.status == 201 {
-            assert_eq!(
-                session.get("/me").await.unwrap().text_at("/user_name"),
-                name
-            );
+            assert_eq!(session.get("/me").await.unwrap().text_at("/username"), name);
         }
         world.sign_in("member", &name).await;
         invariants(&world).await;
@@ -1018,20 +1015,20 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_who_are_given_one_user_name_at_once_one_gets_it() {
+async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = id_of(&world.member().await).await;
     let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let diego = with(
         with(member(), "/proof", proof),
-        "/user_name",
+        "/username",
         "diego.alvarez",
     );
     let diego = world.register("member", diego).await;
-    let wish = json!({ "reason": WHY, "user_name": "the.alvarez" });
+    let wish = json!({ "reason": WHY, "username": "the.alvarez" });
     let paths = [maria.as_str(), diego.text_at("/user_id")]
-        .map(|id| format!("/accounts/member/{id}/user-name"));
+        .map(|id| format!("/accounts/member/{id}/username"));
     let (one, two) = join(
         put(&desk.agent, &paths[0], wish.clone()),
         put(&desk.agent, &paths[1], wish),
@@ -1049,7 +1046,7 @@ async fn billing_agency(world: &World) -> (Client, String) {
     let body = with(with(provider(), "/way", "billing_agency"), "/proof", proof);
     let registered = world.register("provider", body).await;
     let client = world
-        .sign_in("provider", registered.text_at("/user_name"))
+        .sign_in("provider", registered.text_at("/username"))
         .await;
     (client, registered.text_at("/user_id").to_owned())
 }
@@ -1130,7 +1127,7 @@ async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_agai
     let again = world.register("member", member()).await;
     assert_ne!(again.text_at("/user_id"), id);
 
-    // An organisation ends with its only user, and with no other.
+    // An organization ends with its only user, and with no other.
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
     let detach = format!("/accounts/group/{}/record-detachment", id_of(&ruth).await);
@@ -1160,7 +1157,7 @@ async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() 
     let manager = json!({
         "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-        "user_name": "pat.novak", "password": PASSWORD,
+        "username": "pat.novak", "password": PASSWORD,
     });
     let id = world.register("practice", manager.clone()).await;
     let path = format!("/accounts/practice/{}/removal", id.text_at("/user_id"));
@@ -1168,7 +1165,7 @@ async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() 
     assert_eq!(done.status, 200, "{}", done.text);
     let next = with(
         with(manager, "/email", "lee@lakeside.example"),
-        "/user_name",
+        "/username",
         "lee.novak",
     );
     world.register("practice", next).await;

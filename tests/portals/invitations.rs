@@ -23,8 +23,8 @@ async fn look_up(world: &World, token: &str) -> Answer {
         .unwrap()
 }
 
-async fn accept(world: &World, token: &str, email: &str, user_name: &str) -> Answer {
-    let body = World::acceptance(token, "Sam", email, user_name);
+async fn accept(world: &World, token: &str, email: &str, username: &str) -> Answer {
+    let body = World::acceptance(token, "Sam", email, username);
     world
         .on("group")
         .post("/invitations/accept", body)
@@ -103,7 +103,7 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
     let shown = look_up(&world, &token).await;
     assert_eq!(shown.status, 200, "{}", shown.text);
     let expected = json!({
-        "organisation": "Blue Heron Manufacturing", "inviter": "Ruth Okafor", "role": "Staff",
+        "organization": "Blue Heron Manufacturing", "inviter": "Ruth Okafor", "role": "Staff",
         "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "expires_at": OVER,
     });
     assert_eq!(shown.body, expected);
@@ -463,7 +463,7 @@ async fn ux_01_an_invitation_is_usable_once() {
     assert_eq!(dead(&other), (410, "invitation-used"));
     assert_eq!(
         other.text_at("/detail"),
-        "This invitation has been used. Please sign in with the user name you chose."
+        "This invitation has been used. Please sign in with the username you chose."
     );
     let path = format!("/invitations/{}", id_of(&ruth).await);
     let resent = ruth
@@ -521,7 +521,7 @@ async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in
 }
 
 #[tokio::test]
-async fn ux_01_invitations_of_an_organisation_are_its_administrators_alone() {
+async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let una = world.staff(&ruth, "Una", "user").await;
@@ -542,7 +542,7 @@ async fn ux_01_invitations_of_an_organisation_are_its_administrators_alone() {
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(
-        with(cedar, "/user_name", "cedar.baker"),
+        with(cedar, "/username", "cedar.baker"),
         "/email",
         "baker@cedarpine.example",
     );
@@ -564,6 +564,6 @@ async fn ux_01_invitations_of_an_organisation_are_its_administrators_alone() {
     }
     assert_eq!(una.get("/invitations").await.unwrap().status, 403);
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
-    // Each organisation invites whom it will: the same address twice, once each.
+    // Each organization invites whom it will: the same address twice, once each.
     assert_eq!(baker.post("/invitations", sam()).await.unwrap().status, 201);
 }

@@ -28,7 +28,7 @@ fn members() -> [Value; 3] {
         body = with(body, "/proof/date_of_birth", born);
         body = with(body, "/last_name", name);
         body = with(body, "/email", format!("{user}@example.com"));
-        with(body, "/user_name", user)
+        with(body, "/username", user)
     };
     [
         member(),
@@ -177,7 +177,7 @@ async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_a
 }
 
 #[tokio::test]
-async fn bl_03_an_organisations_letter_goes_to_the_address_it_designated() {
+async fn bl_03_an_organizations_letter_goes_to_the_address_it_designated() {
     let world = World::new().await;
     world.register("provider", provider()).await;
     world.instance.print_letters().await.unwrap();

@@ -21,7 +21,7 @@ mod letters;
 mod managing;
 mod member;
 mod openapi;
-mod organisations;
+mod organizations;
 mod permissions;
 mod practice;
 mod profile;

@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organisation.
+//! What administrators do to the users of their organization.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn access(role: &str, services: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn ag_09_an_administrator_finds_a_user_by_user_name_and_deletes_them_at_once() {
+async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_once() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
@@ -60,7 +60,7 @@ async fn ag_09_an_administrator_finds_a_user_by_user_name_and_deletes_them_at_on
         .as_array()
         .unwrap()
         .iter()
-        .map(|u| u["user_name"].as_str().unwrap())
+        .map(|u| u["username"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["ruth.okafor", "tess.lind"]);
     let told = world.last_mail_to("sam@blueheron.example").await;
@@ -124,10 +124,10 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
 #[tokio::test]
 async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrators() {
     let world = World::new().await;
-    let (helen, user_name) = world.provider().await;
+    let (helen, username) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
     let redemption = json!({
-        "user_name": kim, "registration_code": code, "password": PASSWORD, "hint": vestibule_tests::people::hint(),
+        "username": kim, "registration_code": code, "password": PASSWORD, "hint": vestibule_tests::people::hint(),
     });
     let redeemed = world
         .on("provider")
@@ -161,15 +161,10 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
         .as_array()
         .unwrap()
         .iter()
-        .map(|u| {
-            (
-                u["user_name"].as_str().unwrap(),
-                u["role"].as_str().unwrap(),
-            )
-        })
+        .map(|u| (u["username"].as_str().unwrap(), u["role"].as_str().unwrap()))
         .collect();
     let mut expected = vec![
-        (user_name.as_str(), "principal"),
+        (username.as_str(), "principal"),
         (kim.as_str(), "administrator"),
     ];
     let mut listed = roles.clone();
@@ -195,7 +190,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     );
 
     // Never the one above, and never oneself.
-    let top = find(&session, &user_name).await;
+    let top = find(&session, &username).await;
     for refused in [
         delete(&session, &format!("/users/{top}")).await,
         put(
@@ -313,7 +308,7 @@ async fn first_and_invited(
 ) -> Client {
     let body = json!({
         "way": portal, "proof": proof, "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "user_name": "dana.whitfield", "password": PASSWORD, "may_sign": true,
+        "username": "dana.whitfield", "password": PASSWORD, "may_sign": true,
     });
     world.register(portal, body).await;
     let dana = world.sign_in(portal, "dana.whitfield").await;
@@ -366,7 +361,7 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     assert_eq!(
         (
             idle.body["items"].as_array().map(Vec::len),
-            idle.text_at("/items/0/user_name")
+            idle.text_at("/items/0/username")
         ),
         (Some(1), "sam.lind")
     );
@@ -392,7 +387,7 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
     assert_eq!(lines.len(), 4, "{}", csv.text);
     assert_eq!(
         lines[0],
-        "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at"
+        "username,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at"
     );
     let sam = lines.iter().find(|l| l.starts_with("sam.lind")).unwrap();
     assert!(
@@ -479,7 +474,7 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
     let other = json!({
         "way": "employer", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Otto", "last_name": "Maple", "email": "otto@cedar.example",
-        "user_name": "otto.maple", "password": PASSWORD, "may_sign": true,
+        "username": "otto.maple", "password": PASSWORD, "may_sign": true,
     });
     world.register("employer", other).await;
     let otto = world.sign_in("employer", "otto.maple").await;

@@ -15,7 +15,7 @@ fn other(first: &str, last: &str, proof: Value) -> Value {
     let body = with(with(body, "/first_name", first), "/last_name", last);
     with(
         with(body, "/email", format!("{name}@example.com")),
-        "/user_name",
+        "/username",
         format!("{name}.member"),
     )
 }
@@ -184,7 +184,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
 }
 
 #[tokio::test]
-async fn me_02_a_user_name_has_seven_characters_and_nobody_else_on_the_portal_has_it() {
+async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has_it() {
     let world = World::new().await;
     let short = "must be 7 to 40 characters long";
     let letters =
@@ -200,21 +200,21 @@ async fn me_02_a_user_name_has_seven_characters_and_nobody_else_on_the_portal_ha
         (".maria7", letters),
         ("mаria.alvarez", letters), // with a Cyrillic а
     ] {
-        let answer = register(&world, with(member(), "/user_name", name)).await;
-        assert_eq!(fault(&answer), (422, "user_name", why), "{name:?}");
+        let answer = register(&world, with(member(), "/username", name)).await;
+        assert_eq!(fault(&answer), (422, "username", why), "{name:?}");
     }
-    let answer = register(&world, without(member(), "/user_name")).await;
-    assert_eq!(fault(&answer), (422, "user_name", "is required"));
+    let answer = register(&world, without(member(), "/username")).await;
+    assert_eq!(fault(&answer), (422, "username", "is required"));
 
-    let answer = register(&world, with(member(), "/user_name", "Maria77")).await;
+    let answer = register(&world, with(member(), "/username", "Maria77")).await;
     assert_eq!(
-        (answer.status, answer.text_at("/user_name")),
+        (answer.status, answer.text_at("/username")),
         (201, "Maria77"),
         "{}",
         answer.text
     );
     for taken in ["Maria77", "maria77", "MARIA77", "mArIa77"] {
-        let answer = register(&world, with(thomas(), "/user_name", taken)).await;
+        let answer = register(&world, with(thomas(), "/username", taken)).await;
         assert_eq!(
             (answer.status, answer.problem()),
             (409, "already-taken"),
@@ -222,12 +222,12 @@ async fn me_02_a_user_name_has_seven_characters_and_nobody_else_on_the_portal_ha
         );
         assert_eq!(
             fault(&answer),
-            (409, "user_name", "is already taken; please choose another"),
+            (409, "username", "is already taken; please choose another"),
             "{taken}"
         );
     }
     // Thomas chooses another and has lost nothing.
-    let answer = register(&world, with(thomas(), "/user_name", "maria78")).await;
+    let answer = register(&world, with(thomas(), "/username", "maria78")).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     // Case doesn't matter when signing in either.
     let (_, answer) = world
@@ -240,7 +240,7 @@ async fn me_02_a_user_name_has_seven_characters_and_nobody_else_on_the_portal_ha
     world
         .register(
             "practice",
-            with(vestibule_tests::people::dental(), "/user_name", "maria77"),
+            with(vestibule_tests::people::dental(), "/username", "maria77"),
         )
         .await;
 }
@@ -263,9 +263,9 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
             "....",
             "must have at least 6 characters, hold a letter, hold a digit",
         ),
-        ("maria.alvarez1", "must not be the user name"),
-        ("MARIA.ALVAREZ1", "must not be the user name"),
-        ("Maria.Alvarez1", "must not be the user name"),
+        ("maria.alvarez1", "must not be the username"),
+        ("MARIA.ALVAREZ1", "must not be the username"),
+        ("Maria.Alvarez1", "must not be the username"),
         ("abc\u{7}def1", "must not contain control characters"),
         ("fuck2026", obscene),
         ("2026FUCK", obscene),
@@ -276,7 +276,7 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
         ("my1cunt!", obscene),
     ];
     for (password, why) in refused {
-        let body = with(with(member(), "/user_name", name), "/password", password);
+        let body = with(with(member(), "/username", name), "/password", password);
         let answer = register(&world, body).await;
         assert_eq!(fault(&answer), (422, "password", why), "{password:?}");
     }
@@ -288,9 +288,9 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
     let answer = register(&world, without(member(), "/password")).await;
     assert_eq!(fault(&answer), (422, "password", "is required"));
 
-    // A password that is another person's user name, or holds what only looks like a fault, is none of
+    // A password that is another person's username, or holds what only looks like a fault, is none of
     // these.
-    let body = with(with(member(), "/user_name", name), "/password", "wq7rtx");
+    let body = with(with(member(), "/username", name), "/password", "wq7rtx");
     assert_eq!(register(&world, body).await.status, 201);
     let (maria, _) = world.on("member").sign_in(name, "wq7rtx").await.unwrap();
     let mut current = "wq7rtx".to_owned();
@@ -758,11 +758,11 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
     world.register("member", annika()).await;
 
     // Three to five business days; a letter abroad takes seven to fifteen. Thanksgiving is none.
-    for (user_name, from, by) in [
+    for (username, from, by) in [
         ("maria.alvarez", "2026-11-27", "2026-12-01"),
         ("annika.member", "2026-12-03", "2026-12-15"),
     ] {
-        let member = world.sign_in("member", user_name).await;
+        let member = world.sign_in("member", username).await;
         let status = member.get("/pin/letter").await.unwrap();
         let expected = json!({
             "status": "posted", "issued_on": "2026-11-23", "arrives_from": from, "arrives_by": by, "usable_until": "2027-01-22",
@@ -785,7 +785,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
             "Your letter should have arrived by {by}. Please check with Member Services ((312) 555-0130) that we have your right address, and have a new PIN issued."
         )
     };
-    for (user_name, by, before, after) in [
+    for (username, by, before, after) in [
         (
             "maria.alvarez",
             "2026-12-01",
@@ -801,7 +801,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
     ] {
         for (moment, status, is_advised) in [(before, "posted", false), (after, "overdue", true)] {
             world.wait_until(moment);
-            let member = world.sign_in("member", user_name).await;
+            let member = world.sign_in("member", username).await;
             let answer = member.get("/pin/letter").await.unwrap();
             assert_eq!(
                 (
@@ -895,7 +895,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
 }
 
 #[tokio::test]
-async fn me_11_a_dependant_registers_with_the_subscribers_name_and_id_and_their_own_date_of_birth()
+async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_own_date_of_birth()
 {
     let world = World::new().await;
     let family = [
@@ -932,7 +932,7 @@ async fn me_11_a_dependant_registers_with_the_subscribers_name_and_id_and_their_
             letter.contains(address) && letter.contains(greeting),
             "{letter}"
         );
-        let person = world.sign_in("member", answer.text_at("/user_name")).await;
+        let person = world.sign_in("member", answer.text_at("/username")).await;
         assert_eq!(enter(&person, &pin_in(&letter, 6)).await.status, 200);
         world.pass(HOUR);
     }
@@ -952,7 +952,7 @@ async fn me_11_a_dependant_registers_with_the_subscribers_name_and_id_and_their_
     world.pass(HOUR);
     for (body, ..) in family {
         let again = with(
-            with(body, "/user_name", "second.account"),
+            with(body, "/username", "second.account"),
             "/email",
             "second@example.com",
         );

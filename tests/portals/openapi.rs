@@ -194,10 +194,10 @@ fn what_needs_a_session_says_so() {
         "describe_portal",
         "look_up_invitation",
         "look_up_password_reset",
-        "recover_user_name",
+        "recover_username",
         "redeem_registration_code",
         "register",
-        "remind_user_name",
+        "remind_username",
         "reset_password",
         "sign_in",
     ];

@@ -3,7 +3,7 @@
 //! fails the test.
 //!
 //! A cell is the status and the kind of problem; of a session that has something to do first, the
-//! step. All roles are of the first organisation, unless their name says otherwise.
+//! step. All roles are of the first organization, unless their name says otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,22 +19,22 @@ use vestibule_tests::{World, another, code_in, pin_in};
 
 use crate::openapi::operations;
 
-const OWN: &str = "of the first organisation";
-const OTHER: &str = "of another organisation";
+const OWN: &str = "of the first organization";
+const OTHER: &str = "of another organization";
 const ELSEWHERE: &str = "of another portal";
 const WHOSE: [&str; 3] = [OWN, OTHER, ELSEWHERE];
 
-const USER: &str = "a user of the first organisation";
-const DISABLED: &str = "a disabled user of the first organisation";
-const ADMINISTRATOR: &str = "an administrator of the first organisation";
-const PRINCIPAL: &str = "the principal of the first organisation";
+const USER: &str = "a user of the first organization";
+const DISABLED: &str = "a disabled user of the first organization";
+const ADMINISTRATOR: &str = "an administrator of the first organization";
+const PRINCIPAL: &str = "the principal of the first organization";
 const ONESELF: &str = "oneself";
-const RAISED: &str = "a user of the first organisation, made an administrator";
-const CROWNED: &str = "a user of the first organisation, made a principal";
-const LOWERED: &str = "an administrator of the first organisation, made a user";
+const RAISED: &str = "a user of the first organization, made an administrator";
+const CROWNED: &str = "a user of the first organization, made a principal";
+const LOWERED: &str = "an administrator of the first organization, made a user";
 
 const ONES_OWN: &str = "one's own";
-const COLLEAGUES: &str = "somebody else's of the first organisation";
+const COLLEAGUES: &str = "somebody else's of the first organization";
 
 /// Every route, with what is tried on it. What ends or changes the caller's session comes last.
 const ROUTES: &[(&str, &str, &[&str])] = &[
@@ -55,7 +55,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/me/agreements/{id}/acceptance",
         &["an unknown agreement"],
     ),
-    ("POST", "/{portal}/me/organisations", &["an unknown number"]),
+    ("POST", "/{portal}/me/organizations", &["an unknown number"]),
     ("POST", "/{portal}/me/invitations", &["an unknown link"]),
     ("GET", "/{portal}/me/activity", &[""]),
     ("GET", "/{portal}/audit-events", &[""]),
@@ -75,17 +75,17 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "POST",
-        "/{portal}/user-name-reminders",
+        "/{portal}/username-reminders",
         &["an unknown address"],
     ),
     (
         "POST",
-        "/{portal}/user-name-recoveries",
+        "/{portal}/username-recoveries",
         &["an unknown number"],
     ),
     (
         "POST",
-        "/{portal}/user-name-recoveries/answers",
+        "/{portal}/username-recoveries/answers",
         &["an unknown number"],
     ),
     (
@@ -163,7 +163,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "POST",
-        "/{portal}/users/{id}/user-name-reminder",
+        "/{portal}/users/{id}/username-reminder",
         &[USER, ADMINISTRATOR, PRINCIPAL, ONESELF, OTHER, ELSEWHERE],
     ),
     ("POST", "/{portal}/invitations.csv", &["no file"]),
@@ -219,7 +219,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "PUT",
-        "/{portal}/accounts/{account_portal}/{id}/user-name",
+        "/{portal}/accounts/{account_portal}/{id}/username",
         &[""],
     ),
     (
@@ -244,7 +244,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
-    ("PUT", "/{portal}/me/user-name", &["no campaign"]),
+    ("PUT", "/{portal}/me/username", &["no campaign"]),
     ("PUT", "/{portal}/me/registration", &["no campaign"]),
     ("POST", "/{portal}/feedback", &[""]),
     ("POST", "/{portal}/pin/activation", &["a wrong PIN"]),
@@ -256,7 +256,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "PUT",
-        "/{portal}/sessions/current/organisation",
+        "/{portal}/sessions/current/organization",
         &[ONES_OWN, OTHER],
     ),
     ("PUT", "/{portal}/sessions/current/password", &[""]),
@@ -302,16 +302,16 @@ struct Site {
     portal: &'static str,
     /// Who can make what others try to get at, where people are invited.
     first: Option<Client>,
-    /// Who stands highest in the first organisation, where there is one.
+    /// Who stands highest in the first organization, where there is one.
     principal: Option<Client>,
     actors: Vec<Actor>,
-    /// A user of the first organisation, of another, and of another portal.
+    /// A user of the first organization, of another, and of another portal.
     users: [String; 3],
-    /// An invitation of another organisation, and of another portal.
+    /// An invitation of another organization, and of another portal.
     invitations: [String; 2],
-    /// A session of somebody of another organisation, and of another portal.
+    /// A session of somebody of another organization, and of another portal.
     sessions: [String; 2],
-    /// Users of the first organisation whom nobody has done anything to yet.
+    /// Users of the first organization whom nobody has done anything to yet.
     victims: RefCell<BTreeMap<&'static str, String>>,
     pending: RefCell<Option<String>>,
     invitation: RefCell<Option<String>>,
@@ -326,7 +326,7 @@ impl Site {
         self.count.replace(self.count.get() + 1)
     }
 
-    /// An invitation of the first organisation that can be used.
+    /// An invitation of the first organization that can be used.
     async fn invitation(&self) -> String {
         let Some(first) = self
             .first
@@ -348,7 +348,7 @@ impl Site {
         id
     }
 
-    /// Somebody of the first organisation who waits for approval.
+    /// Somebody of the first organization who waits for approval.
     async fn pending(&self) -> String {
         if self.portal == "help-desk" {
             // Nobody waits there.
@@ -377,7 +377,7 @@ impl Site {
         id
     }
 
-    /// Somebody of the first organisation whom nobody has done anything to yet.
+    /// Somebody of the first organization whom nobody has done anything to yet.
     async fn victim(&self, what: &'static str) -> String {
         let Some(principal) = &self.principal else {
             return self.users[0].clone();
@@ -412,7 +412,7 @@ impl Site {
         } else {
             let mut body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("victim{n}@example.com"), "role": role });
             if self.portal == "practice" {
-                body["user_name"] = format!("victim{n}").into();
+                body["username"] = format!("victim{n}").into();
                 body["initial_password"] = PASSWORD.into();
             }
             let added = principal.post("/users", body).await.unwrap();
@@ -448,11 +448,11 @@ impl Site {
         }
     }
 
-    /// The organisation that somebody tries to work for.
-    async fn organisation(&self, actor: &Actor, what: &str) -> String {
+    /// The organization that somebody tries to work for.
+    async fn organization(&self, actor: &Actor, what: &str) -> String {
         let of = async |client: &Client| {
             let me = client.get("/me").await.unwrap();
-            me.body["organisation"]["id"].as_str().map(str::to_owned)
+            me.body["organization"]["id"].as_str().map(str::to_owned)
         };
         let own = of(&actor.client).await;
         if what == ONES_OWN {
@@ -518,9 +518,9 @@ impl Site {
                 let theirs = elsewhere_of(self.portal);
                 let mut body = json!({ "reason": "Somebody tries what they may" });
                 match of_account.rsplit('/').next().unwrap() {
-                    "search" => body = json!({ "portal": theirs, "user_name": "strange.person" }),
+                    "search" => body = json!({ "portal": theirs, "username": "strange.person" }),
                     "invitation" => body["email"] = "some1000@example.com".into(),
-                    "user-name" => body["user_name"] = format!("stranger{n}").into(),
+                    "username" => body["username"] = format!("stranger{n}").into(),
                     "subscriptions" => body["subscriptions"] = json!([]),
                     "agreements" => {
                         body["agreement"] = "producer_agreement".into();
@@ -540,10 +540,10 @@ impl Site {
             }
             ("POST", "/sessions") => (
                 plain(),
-                Some(json!({ "user_name": format!("nobody{n}"), "password": PASSWORD })),
+                Some(json!({ "username": format!("nobody{n}"), "password": PASSWORD })),
             ),
             ("POST", "/password-resets") => {
-                (plain(), Some(json!({ "user_name": format!("nobody{n}") })))
+                (plain(), Some(json!({ "username": format!("nobody{n}") })))
             }
             ("POST", "/password-resets/look-up") => {
                 (plain(), Some(json!({ "token": "vr.unknown.link" })))
@@ -554,7 +554,7 @@ impl Site {
                 match self.portal {
                     "member" => {
                         body["security_answers"] = member()["security_answers"].clone();
-                        body["user_name"] = format!("nobody{n}").into();
+                        body["username"] = format!("nobody{n}").into();
                         body.as_object_mut().unwrap().remove("token");
                     }
                     "provider" => body["hint_answer"] = "A green Beetle".into(),
@@ -562,11 +562,11 @@ impl Site {
                 }
                 (plain(), Some(body))
             }
-            ("POST", "/user-name-reminders") => (
+            ("POST", "/username-reminders") => (
                 plain(),
                 Some(json!({ "email": format!("nobody{n}@example.com") })),
             ),
-            ("POST", "/user-name-recoveries" | "/user-name-recoveries/answers") => {
+            ("POST", "/username-recoveries" | "/username-recoveries/answers") => {
                 let full = unknown_number(self.portal, n);
                 let mut body =
                     json!({ "way": full["way"], "proof": full["proof"], "first_name": "No" });
@@ -591,9 +591,7 @@ impl Site {
                     json!({ "email": format!("other{n}@example.com"), "password": actor.password }),
                 ),
             ),
-            ("PUT", "/me/user-name") => {
-                (plain(), Some(json!({ "user_name": format!("nobody{n}") })))
-            }
+            ("PUT", "/me/username") => (plain(), Some(json!({ "username": format!("nobody{n}") }))),
             ("PUT", "/me/registration") => {
                 let full = unknown_number(self.portal, n);
                 let body = json!({ "proof": full["proof"], "may_sign": true });
@@ -627,7 +625,7 @@ impl Site {
                 "POST",
                 "/users/{id}/registration-code"
                 | "/users/{id}/password-reset"
-                | "/users/{id}/user-name-reminder",
+                | "/users/{id}/username-reminder",
             ) => (with_id(self.target(actor, what).await), None),
             ("POST", "/access-reviews" | "/invitations.csv" | "/users.csv") => (plain(), None),
             ("PUT", "/access-reviews/current/users/{id}") => (
@@ -641,7 +639,7 @@ impl Site {
                 with_id("unknown_terms".into()),
                 Some(json!({ "revision": "2026-01" })),
             ),
-            ("POST", "/me/organisations") => {
+            ("POST", "/me/organizations") => {
                 let full = unknown_number(self.portal, n);
                 let mut body =
                     json!({ "way": full["way"], "proof": full["proof"], "may_sign": true });
@@ -665,9 +663,9 @@ impl Site {
                 (plain(), Some(body))
             }
             ("POST", "/registration-codes/redemption") => {
-                let mut body = json!({ "user_name": format!("nobody{n}"), "registration_code": "RC000000", "password": PASSWORD });
+                let mut body = json!({ "username": format!("nobody{n}"), "registration_code": "RC000000", "password": PASSWORD });
                 fit(self.portal, &mut body);
-                body["user_name"] = format!("nobody{n}").into();
+                body["username"] = format!("nobody{n}").into();
                 (plain(), Some(body))
             }
             ("POST", "/invitations") => (plain(), Some(person)),
@@ -676,10 +674,10 @@ impl Site {
                 match self.portal {
                     "provider" => {}
                     "practice" => {
-                        body["user_name"] = format!("new.person{n}").into();
+                        body["username"] = format!("new.person{n}").into();
                         body["initial_password"] = PASSWORD.into();
                     }
-                    _ => body["user_name"] = format!("new.person{n}").into(),
+                    _ => body["username"] = format!("new.person{n}").into(),
                 }
                 (plain(), Some(body))
             }
@@ -707,8 +705,8 @@ impl Site {
                 )
             }
             ("POST", "/pin/activation") => (plain(), Some(json!({ "pin": actor.pin }))),
-            ("PUT", "/sessions/current/organisation") => {
-                let body = json!({ "organisation_id": self.organisation(actor, what).await });
+            ("PUT", "/sessions/current/organization") => {
+                let body = json!({ "organization_id": self.organization(actor, what).await });
                 (plain(), Some(body))
             }
             ("PUT", "/sessions/current/password") => {
@@ -779,7 +777,7 @@ impl Site {
             self.portal, actor.role, answer.status, answer.text
         );
         assert!(answer.status < 500, "{cell}");
-        // BL-17: nothing of another organisation or portal is to be had.
+        // BL-17: nothing of another organization or portal is to be had.
         let outside = actor.role.contains("another");
         let strange = match what {
             OTHER => !outside,
@@ -862,7 +860,7 @@ fn unknown_number(portal: &str, n: u32) -> Value {
     };
     body["may_sign"] = true.into();
     if portal != "provider" {
-        body["user_name"] = format!("nobody{n}").into();
+        body["username"] = format!("nobody{n}").into();
     }
     with(with(body, "/way", way), "/proof", proof)
 }
@@ -872,7 +870,7 @@ fn fit(portal: &str, body: &mut Value) {
     match portal {
         "member" => body["security_answers"] = member()["security_answers"].clone(),
         "provider" => {
-            body.as_object_mut().unwrap().remove("user_name");
+            body.as_object_mut().unwrap().remove("username");
             body["hint"] = provider()["hint"].clone();
         }
         _ => {}
@@ -936,7 +934,7 @@ async fn further_session(client: &Client, password: &str, n: u32) -> String {
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
     let (further, answer) = from
-        .sign_in(me.text_at("/user_name"), password)
+        .sign_in(me.text_at("/username"), password)
         .await
         .unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
@@ -958,12 +956,12 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     let body = if there == "agent" {
         agent()
     } else {
-        with(group_principal(), "/user_name", "strange.person")
+        with(group_principal(), "/username", "strange.person")
     };
     let registered = world.register(there, body).await;
     let (client, answer) = world
         .on(there)
-        .sign_in(registered.text_at("/user_name"), PASSWORD)
+        .sign_in(registered.text_at("/username"), PASSWORD)
         .await
         .unwrap();
     let invitation = invited(&client, 1_000, "user").await;
@@ -973,7 +971,7 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     (here, [id, invitation, session])
 }
 
-/// A portal whose people come in by invitation: `first` and `second` register an organisation each.
+/// A portal whose people come in by invitation: `first` and `second` register an organization each.
 async fn by_invitation(
     portal: &'static str,
     role: &'static str,
@@ -985,7 +983,7 @@ async fn by_invitation(
     let principal = async |body: &Value| {
         world.register(portal, body.clone()).await;
         world
-            .sign_in(portal, body["user_name"].as_str().unwrap())
+            .sign_in(portal, body["username"].as_str().unwrap())
             .await
     };
     let one = principal(&first).await;
@@ -1088,7 +1086,7 @@ fn second_agent(way: &str) -> Value {
     let proof = json!({ "agent_id": "AG10012", "ssn_last4": "6948" });
     with(
         with(with(agent(), "/proof", proof), "/way", way),
-        "/user_name",
+        "/username",
         "latoya.castaneda",
     )
 }
@@ -1097,7 +1095,7 @@ fn second_group(way: &str) -> Value {
     let proof = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     with(
         with(with(group_principal(), "/proof", proof), "/way", way),
-        "/user_name",
+        "/username",
         "pat.cedar",
     )
 }
@@ -1111,7 +1109,7 @@ async fn agent_portal() {
     );
     let luis = (
         "another, without agreement",
-        with(luis, "/user_name", "luis.ortega"),
+        with(luis, "/username", "luis.ortega"),
     );
     let site = by_invitation(
         "agent",
@@ -1184,7 +1182,7 @@ async fn member_portal() {
             "member",
             with(
                 with(member(), "/proof", proof),
-                "/user_name",
+                "/username",
                 "diego.alvarez",
             ),
         )
@@ -1213,7 +1211,7 @@ async fn provider_portal() {
     let (helen, _) = world.provider().await;
     let (name, code) = world.added_by(&helen, "Ivy").await;
     let redeem = async |name: &str, code: &str| {
-        let body = json!({ "user_name": name, "registration_code": code, "password": PASSWORD, "hint": provider()["hint"] });
+        let body = json!({ "username": name, "registration_code": code, "password": PASSWORD, "hint": provider()["hint"] });
         let answer = world
             .on("provider")
             .post("/registration-codes/redemption", body)
@@ -1226,7 +1224,7 @@ async fn provider_portal() {
     let body = json!({ "first_name": "Abe", "last_name": "Lind", "email": "abe@lakeside.example", "role": "administrator" });
     let added = helen.post("/users", body).await.unwrap();
     let code = code_in(&world.last_mail_to("abe@lakeside.example").await);
-    let administrator = redeem(added.text_at("/user_name"), &code).await;
+    let administrator = redeem(added.text_at("/username"), &code).await;
 
     let register = async |way: &str, number: &str, tax_id: &str| {
         let proof = json!({ "provider_id": number, "tax_id": tax_id });
@@ -1244,7 +1242,7 @@ async fn provider_portal() {
             .find(|l| !before.contains(l));
         (
             world
-                .sign_in("provider", registered.text_at("/user_name"))
+                .sign_in("provider", registered.text_at("/username"))
                 .await,
             letter.map(|l| pin_in(&l, 4)),
         )
@@ -1296,7 +1294,7 @@ async fn practice_portal() {
             "/accepts",
             office_manager_terms(),
         ),
-        "/user_name",
+        "/username",
         "office.manager",
     );
     world
@@ -1313,7 +1311,7 @@ async fn practice_portal() {
     let staff = async |name: &str, role: &str| {
         let body = json!({
             "first_name": "Some", "last_name": "Body", "email": format!("{name}@riverbend.example"),
-            "user_name": name, "initial_password": "First-Lantern-17", "role": role,
+            "username": name, "initial_password": "First-Lantern-17", "role": role,
         });
         let added = omar.post("/users", body).await.unwrap();
         assert_eq!(added.status, 201, "{}", added.text);
@@ -1362,7 +1360,7 @@ async fn help_desk_portal() {
     ];
     let users = [&desk.reader, &desk.agent];
     let site = without_invitations(world, "help-desk", actors, first.as_ref(), users).await;
-    // Nobody is of another organisation: the help desk has one.
+    // Nobody is of another organization: the help desk has one.
     let users = [
         site.users[0].clone(),
         NOBODYS.to_owned(),

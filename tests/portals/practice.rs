@@ -20,7 +20,7 @@ fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
     };
     let body = with(body, "/accepts", accepts);
     let name = format!("{way}.{}", provider_id.to_lowercase());
-    let body = with(with(body, "/way", way), "/user_name", name.as_str());
+    let body = with(with(body, "/way", way), "/username", name.as_str());
     with(body, "/email", format!("{name}@practice.example"))
 }
 
@@ -37,7 +37,7 @@ fn staff(first: &str) -> Value {
     let first_lower = first.to_lowercase();
     json!({
         "first_name": first, "last_name": "Lind", "email": format!("{first_lower}@lakeside.example"),
-        "user_name": format!("{first_lower}.lind"), "initial_password": INITIAL, "services": ["claims", "referrals"],
+        "username": format!("{first_lower}.lind"), "initial_password": INITIAL, "services": ["claims", "referrals"],
     })
 }
 
@@ -97,7 +97,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
         (404, "invitation-unknown")
     );
     let code =
-        json!({ "user_name": "sam.lind", "registration_code": "RC123456", "password": PASSWORD });
+        json!({ "username": "sam.lind", "registration_code": "RC123456", "password": PASSWORD });
     let refused = world
         .on("practice")
         .post("/registration-codes/redemption", code)
@@ -125,11 +125,11 @@ async fn ex_03_office_managers_register_before_their_staff() {
     );
     let profile = manager.get("/me").await.unwrap();
     assert_eq!(
-        profile.text_at("/organisation/name"),
+        profile.text_at("/organization/name"),
         "Lakeside Family Medicine"
     );
     assert_eq!(
-        profile.text_at("/organisation/role_title"),
+        profile.text_at("/organization/role_title"),
         "Office manager"
     );
 
@@ -160,7 +160,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
     // The letter has been used: the next to come with it is refused like a stranger.
     let second = with(
         registration("office_manager", "PV30001", "003456789"),
-        "/user_name",
+        "/username",
         "second.manager",
     );
     let refused = register(&world, with(second, "/email", "second@practice.example")).await;
@@ -198,8 +198,8 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         let profile = principal.get("/me").await.unwrap();
         assert_eq!(
             (
-                profile.text_at("/organisation/name"),
-                profile.text_at("/organisation/role")
+                profile.text_at("/organization/name"),
+                profile.text_at("/organization/role")
             ),
             (name, "principal")
         );
@@ -321,7 +321,7 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
                 .get("/me")
                 .await
                 .unwrap()
-                .text_at("/organisation/name"),
+                .text_at("/organization/name"),
             name
         );
         let entitlements = dentist.get("/entitlements").await.unwrap();
@@ -364,16 +364,16 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         (
             with(staff("Sam"), "/initial_password", "sam.lind"),
             "initial_password",
-            "must hold a digit, not be the user name",
+            "must hold a digit, not be the username",
         ),
         (
-            without(staff("Sam"), "/user_name"),
-            "user_name",
+            without(staff("Sam"), "/username"),
+            "username",
             "is required",
         ),
         (
-            with(staff("Sam"), "/user_name", "samli"),
-            "user_name",
+            with(staff("Sam"), "/username", "samli"),
+            "username",
             "must be 6 to 40 characters long",
         ),
         (
@@ -388,9 +388,9 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     }
     let added = manager.post("/users", staff("Sam")).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
-    // A user name of their own (EX-01), and an address of their own (EX-08).
+    // A username of their own (EX-01), and an address of their own (EX-08).
     for (body, field) in [
-        (with(staff("Ada"), "/user_name", "SAM.LIND"), "user_name"),
+        (with(staff("Ada"), "/username", "SAM.LIND"), "username"),
         (
             with(staff("Ada"), "/email", "Sam@Lakeside.example"),
             "email",

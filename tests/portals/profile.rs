@@ -61,9 +61,9 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
 }
 
 #[tokio::test]
-async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
+async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
     let world = World::new().await;
-    let (helen, user_name) = world.provider().await;
+    let (helen, username) = world.provider().await;
     let body = json!({
         "first_name": "Héléna", "last_name": "Brandt-Ruiz",
         "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" }, "password": PASSWORD,
@@ -93,7 +93,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
     );
 
     for (body, field) in [
-        (json!({ "user_name": "other.name" }), "user_name"),
+        (json!({ "username": "other.name" }), "username"),
         (json!({ "first_name": "Only" }), "last_name"),
         (json!({ "first_name": "", "last_name": "X" }), "first_name"),
         (
@@ -131,8 +131,8 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_user_name() {
         );
     }
     assert_eq!(
-        helen.get("/me").await.unwrap().text_at("/user_name"),
-        user_name
+        helen.get("/me").await.unwrap().text_at("/username"),
+        username
     );
 }
 
@@ -159,7 +159,7 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
     );
     assert!(told.text.contains("If it was not you"), "{}", told.text);
 
-    let redeem = |answers: Value| json!({ "user_name": "maria.alvarez", "security_answers": answers, "new_password": "Calm-Harbor-71!" });
+    let redeem = |answers: Value| json!({ "username": "maria.alvarez", "security_answers": answers, "new_password": "Calm-Harbor-71!" });
     let anyone = world.on("member");
     let path = "/password-resets/redemption";
     let old = anyone.post(path, redeem(security_answers())).await.unwrap();
@@ -192,7 +192,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "A new e-mail address was asked for on Harborlight for Providers"
+        "A new email address was asked for on Harborlight for Providers"
     );
     let token = token_in(&world.last_mail_to("helen@new.example").await);
     let me = helen.get("/me").await.unwrap();
@@ -219,7 +219,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "Your e-mail address was changed on Harborlight for Providers"
+        "Your email address was changed on Harborlight for Providers"
     );
     let again = confirm(token).await;
     assert_eq!(
@@ -227,12 +227,12 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         (410, "email-link-unusable")
     );
 
-    // The forgotten user name is found under the new address, and no longer under the old one.
+    // The forgotten username is found under the new address, and no longer under the old one.
     for address in ["helen@new.example", "helen@lakeside.example"] {
         assert_eq!(
             world
                 .on("provider")
-                .post("/user-name-reminders", json!({ "email": address }))
+                .post("/username-reminders", json!({ "email": address }))
                 .await
                 .unwrap()
                 .status,
@@ -247,7 +247,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
             .inbox
             .to(address)
             .iter()
-            .filter(|m| m.subject.starts_with("Your user name"))
+            .filter(|m| m.subject.starts_with("Your username"))
             .count()
     };
     assert_eq!(
@@ -273,7 +273,7 @@ async fn bl_13_e_news_can_be_chosen_only_after_activation() {
     let world = World::new().await;
     let registered = world.register("provider", people::provider()).await;
     let helen = world
-        .sign_in("provider", registered.text_at("/user_name"))
+        .sign_in("provider", registered.text_at("/username"))
         .await;
     let publication = helen
         .get("")

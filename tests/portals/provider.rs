@@ -10,7 +10,7 @@ use vestibule_local::instance::FUNCTIONS;
 use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, without};
 use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
 
-/// A registration of another organisation of the sample records.
+/// A registration of another organization of the sample records.
 fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
     let body = with(
         provider(),
@@ -40,9 +40,7 @@ async fn active(world: &World, body: Value) -> Client {
 /// Registers somebody and signs them in.
 async fn pending(world: &World, body: Value) -> Client {
     let answer = world.register("provider", body).await;
-    world
-        .sign_in("provider", answer.text_at("/user_name"))
-        .await
+    world.sign_in("provider", answer.text_at("/username")).await
 }
 
 async fn enter(client: &Client, pin: &str) -> Answer {
@@ -52,8 +50,8 @@ async fn enter(client: &Client, pin: &str) -> Answer {
         .unwrap()
 }
 
-fn redemption(user_name: &str, code: &str) -> Value {
-    json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() })
+fn redemption(username: &str, code: &str) -> Value {
+    json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() })
 }
 
 async fn redeem(world: &World, body: Value) -> Answer {
@@ -86,7 +84,7 @@ async fn registrations(administrator: &Client) -> Vec<(String, String)> {
 async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    let (username, code) = world.added_by(&helen, "Sam").await;
     let row = |first: &str, registration: &str| (first.to_owned(), registration.to_owned());
     assert_eq!(
         registrations(&helen).await,
@@ -98,7 +96,7 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
 
     // A wrong code leaves it as it is.
     assert_eq!(
-        redeem(&world, redemption(&user_name, &another(&code)))
+        redeem(&world, redemption(&username, &another(&code)))
             .await
             .status,
         422
@@ -108,7 +106,7 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
         "pending"
     );
 
-    let redeemed = redeem(&world, redemption(&user_name, &code)).await;
+    let redeemed = redeem(&world, redemption(&username, &code)).await;
     assert_eq!(
         (redeemed.status, redeemed.text_at("/registration")),
         (200, "registered"),
@@ -201,7 +199,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
 
     let registered = world.register("provider", provider()).await;
     let helen = world
-        .sign_in("provider", registered.text_at("/user_name"))
+        .sign_in("provider", registered.text_at("/username"))
         .await;
     let letters = world.letters().await;
     assert_eq!(letters.len(), 1);
@@ -223,9 +221,9 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
                 .last_mail_to(&format!("{}@lakeside.example", first.to_lowercase()))
                 .await,
         );
-        let redeemed = redeem(&world, redemption(added.text_at("/user_name"), &code)).await;
+        let redeemed = redeem(&world, redemption(added.text_at("/username"), &code)).await;
         assert_eq!(redeemed.status, 200, "{}", redeemed.text);
-        let staff = world.sign_in("provider", added.text_at("/user_name")).await;
+        let staff = world.sign_in("provider", added.text_at("/username")).await;
         assert_eq!(staff.get("/pin/letter").await.unwrap().status, 404);
         assert_eq!(
             staff.post("/pin/letter", json!({})).await.unwrap().status,
@@ -263,10 +261,10 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
     let world = World::new().await;
     let registered = world.register("provider", provider()).await;
     assert_eq!(registered.text_at("/next_step"), "enter_pin");
-    let user_name = registered.text_at("/user_name");
+    let username = registered.text_at("/username");
     let (helen, session) = world
         .on("provider")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     assert_eq!(
@@ -290,7 +288,7 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
         "This is not the PIN of your latest letter. You can try 4 more times."
     );
 
-    let other_session = world.sign_in("provider", user_name).await;
+    let other_session = world.sign_in("provider", username).await;
     let opened = enter(&helen, &pin).await;
     assert_eq!(
         (opened.status, opened.body.get("next_step")),
@@ -302,7 +300,7 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
     // At once: in this session, in one that was open already, and in each that comes.
     let next = world
         .on("provider")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     assert_eq!((next.1.status, next.1.body.get("next_step")), (201, None));
@@ -379,7 +377,7 @@ async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         let pin = pin_in(&world.last_letter().await, 4);
         world.wait_until(moment);
         let helen = world
-            .sign_in("provider", registered.text_at("/user_name"))
+            .sign_in("provider", registered.text_at("/username"))
             .await;
         let answer = enter(&helen, &pin).await;
         assert_eq!(
@@ -463,7 +461,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         "{}",
         added.text
     );
-    let user_name = added.text_at("/user_name");
+    let username = added.text_at("/username");
     let location = added.headers["location"].to_str().unwrap();
     assert_eq!(
         location,
@@ -474,14 +472,14 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     let code = code_in(&mails[0]);
     insta::assert_snapshot!(
         "bl_08_registration_code",
-        shown(&mails[0], &[(user_name, "[user name]"), (&code, "[code]")])
+        shown(&mails[0], &[(username, "[username]"), (&code, "[code]")])
     );
     assert!(!added.text.contains(&code), "only the added user knows it");
 
     // Before it is entered there is nothing to sign in with.
     let (_, refused) = world
         .on("provider")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
@@ -493,7 +491,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     assert_eq!((unknown.status, &unknown.text), (401, &refused.text));
 
     // What is missing or can't be right is told by its field, and costs no try.
-    let body = || redemption(user_name, &code);
+    let body = || redemption(username, &code);
     let faults = [
         (
             with(body(), "/registration_code", "123456"),
@@ -515,7 +513,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
             "registration_code",
             "is required",
         ),
-        (without(body(), "/user_name"), "user_name", "is required"),
+        (without(body(), "/username"), "username", "is required"),
         (
             with(body(), "/password", "short1"),
             "password",
@@ -542,7 +540,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
 
     // Typed as people type.
     let typed = redemption(
-        &format!(" {} ", user_name.to_uppercase()),
+        &format!(" {} ", username.to_uppercase()),
         &format!(" {} ", code.to_lowercase()),
     );
     let redeemed = redeem(&world, typed).await;
@@ -550,7 +548,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     assert_eq!(redeemed.text_at("/registration"), "registered");
     let (sam, session) = world
         .on("provider")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     assert_eq!(
@@ -568,13 +566,13 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
 
     // Sent again it is answered as before; with another password it changes nothing.
     assert_eq!(
-        redeem(&world, redemption(user_name, &code)).await.status,
+        redeem(&world, redemption(username, &code)).await.status,
         200
     );
     let with_another = redeem(
         &world,
         with(
-            redemption(user_name, &code),
+            redemption(username, &code),
             "/password",
             "Another-River-59!",
         ),
@@ -586,7 +584,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     );
     let (_, refused) = world
         .on("provider")
-        .sign_in(user_name, "Another-River-59!")
+        .sign_in(username, "Another-River-59!")
         .await
         .unwrap();
     assert_eq!(refused.status, 401);
@@ -605,10 +603,10 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
         (ada.as_str(), of_sam.clone()),
         (primary.as_str(), of_sam.clone()),
     ];
-    let wrong = "User name and registration code don't belong together. Please compare them with your latest e-mail. \
-                 Please ask an administrator of your organisation, or Provider Services ((312) 555-0140), to send you a new one.";
+    let wrong = "Username and registration code don't belong together. Please compare them with your latest email. \
+                 Please ask an administrator of your organization, or Provider Services ((312) 555-0140), to send you a new one.";
     let dead = "This code was entered wrongly too often and can no longer be used. \
-                Please ask an administrator of your organisation, or Provider Services ((312) 555-0140), to send you a new one.";
+                Please ask an administrator of your organization, or Provider Services ((312) 555-0140), to send you a new one.";
     let mut answers = BTreeSet::new();
     for (name, code) in &tries {
         let mut read = Vec::new();
@@ -726,13 +724,13 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     let world = World::new().await;
     let registered = world.register("provider", billing_agency()).await;
     assert_eq!(registered.text_at("/next_step"), "sign_agreement");
-    let user_name = registered.text_at("/user_name");
+    let username = registered.text_at("/username");
     let welcome = world.last_mail_to("primary@pv30005.example").await;
     insta::assert_snapshot!(
         "bl_10_welcome",
-        shown(&welcome, &[(user_name, "[user name]")])
+        shown(&welcome, &[(username, "[username]")])
     );
-    let helen = world.sign_in("provider", user_name).await;
+    let helen = world.sign_in("provider", username).await;
     let status = helen.get("/pin/letter").await.unwrap();
     let withheld = json!({
         "status": "withheld",
@@ -788,7 +786,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     assert_eq!(world.letters().await.len(), 1);
     let (helen, session) = world
         .on("provider")
-        .sign_in(user_name, PASSWORD)
+        .sign_in(username, PASSWORD)
         .await
         .unwrap();
     assert_eq!(session.text_at("/next_step"), "enter_pin");
@@ -814,27 +812,27 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
 }
 
 #[tokio::test]
-async fn bl_16_the_system_makes_the_user_name_and_nobody_chooses_one() {
+async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
     let world = World::new().await;
     let made = "is made by the system on this portal";
     let refused = world
         .on("provider")
         .post(
             "/registrations",
-            with(provider(), "/user_name", "helen.brandt"),
+            with(provider(), "/username", "helen.brandt"),
         )
         .await
         .unwrap();
-    assert_eq!(fault(&refused), (422, "user_name", made));
+    assert_eq!(fault(&refused), (422, "username", made));
     let (helen, primary) = world.provider().await;
     let refused = helen
         .post(
             "/users",
-            with(new_user("Sam", "user"), "/user_name", "sam.lind"),
+            with(new_user("Sam", "user"), "/username", "sam.lind"),
         )
         .await
         .unwrap();
-    assert_eq!(fault(&refused), (422, "user_name", made));
+    assert_eq!(fault(&refused), (422, "username", made));
 
     // Two are never equal, not even for two people of the same name.
     let mut names = vec![primary];
@@ -846,7 +844,7 @@ async fn bl_16_the_system_makes_the_user_name_and_nobody_chooses_one() {
         );
         let added = helen.post("/users", body).await.unwrap();
         assert_eq!(added.status, 201, "{}", added.text);
-        names.push(added.text_at("/user_name").to_owned());
+        names.push(added.text_at("/username").to_owned());
     }
     let plain = |name: &String| {
         name.len() == 11
@@ -872,13 +870,13 @@ const KNOWN: [&str; 6] = [
     "/invitations/{id}/resend",
 ];
 
-/// Every route that names something of an organisation by its id, with a body that it takes.
+/// Every route that names something of an organization by its id, with a body that it takes.
 fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
     let described = FUNCTIONS.map(|f| (f.openapi)().paths.paths);
     let mut routes = Vec::new();
     for (path, item) in described.iter().flatten() {
-        // A session is its owner's alone, whoever else is in the organisation, and so is what is
-        // below `/me`. The help desk is of no organisation, and tested by itself.
+        // A session is its owner's alone, whoever else is in the organization, and so is what is
+        // below `/me`. The help desk is of no organization, and tested by itself.
         let own = path.contains("/sessions/") || path.contains("/me/");
         if !path.contains("{id}") || own || path.contains("/accounts/") {
             continue;
@@ -917,7 +915,7 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
 }
 
 #[tokio::test]
-async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organisation() {
+async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     let world = World::new().await;
     // Two practices, and on another portal two groups with a pending invitation each; a member.
     let (helen, helens_name) = world.provider().await;
@@ -928,7 +926,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organisation() {
     let ben = with(
         with(
             with(group_principal(), "/proof", ben),
-            "/user_name",
+            "/username",
             "ben.cole",
         ),
         "/email",
@@ -973,7 +971,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organisation() {
     let of_maria = [maria.get("/me").await.unwrap().text_at("/id").to_owned()];
     assert_eq!((of_lakeside.len(), of_blue_heron.len()), (2, 4));
 
-    // Another organisation's id is answered as one that doesn't exist, to the letter.
+    // Another organization's id is answered as one that doesn't exist, to the letter.
     let strangers = [
         (
             "an administrator of another practice",
@@ -1081,12 +1079,12 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organisation() {
 async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    let (username, code) = world.added_by(&helen, "Sam").await;
     assert_eq!(
-        redeem(&world, redemption(&user_name, &code)).await.status,
+        redeem(&world, redemption(&username, &code)).await.status,
         200
     );
-    let sam = world.sign_in("provider", &user_name).await;
+    let sam = world.sign_in("provider", &username).await;
     let ruth = world.group_principal().await;
     let lea = world.staff(&ruth, "Lea", "user").await;
     world
@@ -1139,12 +1137,12 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
 async fn bl_17_a_session_is_ended_by_its_owner_alone() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Sam").await;
+    let (username, code) = world.added_by(&helen, "Sam").await;
     assert_eq!(
-        redeem(&world, redemption(&user_name, &code)).await.status,
+        redeem(&world, redemption(&username, &code)).await.status,
         200
     );
-    let sam = world.sign_in("provider", &user_name).await;
+    let sam = world.sign_in("provider", &username).await;
     let ruth = world.group_principal().await;
     let maria = world.member().await;
     let end = async |client: &Client, id: &str| {

@@ -64,26 +64,26 @@ fn principal_of(i: usize) -> Value {
     );
     with(
         with(body, "/email", format!("p{i}@company.example")),
-        "/user_name",
+        "/username",
         format!("person.{i:02}"),
     )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_who_choose_one_user_name_at_once_one_gets_it() {
+async fn of_fifty_who_choose_one_username_at_once_one_gets_it() {
     let world = fifty_groups().await;
-    let bodies = (0..50).map(|i| with(principal_of(i), "/user_name", "first.come"));
+    let bodies = (0..50).map(|i| with(principal_of(i), "/username", "first.come"));
     let answers = at_once(&world.on("group"), "/registrations", bodies).await;
     assert_eq!(tally(&answers), counts([("201", 1), ("already-taken", 49)]));
     for refused in answers.iter().filter(|a| a.status != 201) {
-        assert_eq!((refused.status, refused.fields()), (409, vec!["user_name"]));
+        assert_eq!((refused.status, refused.fields()), (409, vec!["username"]));
     }
     // What the others began has left nothing behind: with other names they register at once.
     let all = invariants(&world).await;
     assert_eq!(
         (
             all.accounts.len(),
-            all.organisations.len(),
+            all.organizations.len(),
             all.done("register")
         ),
         (1, 1, 1)
@@ -135,7 +135,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
     assert_eq!(
         (
             all.accounts.len(),
-            all.organisations.len(),
+            all.organizations.len(),
             all.done("register")
         ),
         (1, 1, 1)
@@ -181,7 +181,7 @@ async fn ex_08_of_those_who_give_one_address_at_once_one_gets_it() {
     world.import(RecordKind::Provider, &feed).await;
     let bodies = (0..20).map(|i| {
         let body = with(dental(), "/proof/provider_id", format!("PV500{i:02}"));
-        with(body, "/user_name", format!("dentist.{i:02}"))
+        with(body, "/username", format!("dentist.{i:02}"))
     });
     let answers = at_once(&world.on("practice"), "/registrations", bodies).await;
     assert_eq!(tally(&answers), counts([("201", 1), ("already-taken", 19)]));
@@ -193,7 +193,7 @@ async fn ex_08_of_those_who_give_one_address_at_once_one_gets_it() {
     );
     let all = invariants(&world).await;
     assert_eq!(
-        (all.accounts.len(), all.emails.len(), all.user_names.len()),
+        (all.accounts.len(), all.emails.len(), all.usernames.len()),
         (1, 1, 1)
     );
 }
@@ -274,8 +274,8 @@ async fn the_right_pin_entered_many_times_at_once_opens_once() {
 async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_number_is_looked_at() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Sam").await;
-    let redemption = |code: &str| json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let (username, code) = world.added_by(&helen, "Sam").await;
+    let redemption = |code: &str| json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
     let answers = at_once(
         &world.on("provider"),
         "/registration-codes/redemption",
@@ -306,8 +306,8 @@ async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_num
 async fn a_code_redeemed_twice_at_once_is_redeemed_once_and_answered_alike() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Sam").await;
-    let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+    let (username, code) = world.added_by(&helen, "Sam").await;
+    let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
     let answers = at_once(
         &world.on("provider"),
         "/registration-codes/redemption",
@@ -315,18 +315,18 @@ async fn a_code_redeemed_twice_at_once_is_redeemed_once_and_answered_alike() {
     )
     .await;
     assert_eq!(tally(&answers), counts([("200", 4)]));
-    world.sign_in("provider", &user_name).await;
+    world.sign_in("provider", &username).await;
     assert_eq!(invariants(&world).await.done("redeem_registration_code"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
     let world = World::new().await;
-    let (_, user_name) = world.provider().await;
+    let (_, username) = world.provider().await;
     // Helen registered with a PIN; Sam with a code: neither's password is told by this form.
-    let helen = world.sign_in("provider", &user_name).await;
+    let helen = world.sign_in("provider", &username).await;
     let (sam, code) = world.added_by(&helen, "Sam").await;
-    let redemption = |password: &str| json!({ "user_name": sam, "registration_code": code, "password": password, "hint": hint() });
+    let redemption = |password: &str| json!({ "username": sam, "registration_code": code, "password": password, "hint": hint() });
     let redeemed = world
         .on("provider")
         .post("/registration-codes/redemption", redemption(PASSWORD))
@@ -360,16 +360,15 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
 async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_looked_at() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
-    for (portal, user_name, tries) in [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)]
-    {
-        let sign_in = |password: &str| json!({ "user_name": user_name, "password": password });
+    for (portal, username, tries) in [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)] {
+        let sign_in = |password: &str| json!({ "username": username, "password": password });
         let guesses = (0..200).map(|i| sign_in(&format!("Wrong-Guess-{i}")));
         let answers = at_once(&world.on(portal), "/sessions", guesses).await;
         let expected = counts([
             ("sign-in-failed", tries),
             ("too-many-attempts", 200 - tries),
         ]);
-        assert_eq!(tally(&answers), expected, "{portal} {user_name}");
+        assert_eq!(tally(&answers), expected, "{portal} {username}");
         assert!(answers.iter().all(|a| a.status
             == if a.problem() == "sign-in-failed" {
                 401
@@ -395,14 +394,14 @@ async fn guesses_from_one_address_are_counted_together_whatever_the_name() {
     world.register("group", group_principal()).await;
     let client = world.on("group").from_source("203.0.113.9");
     let guesses =
-        (0..200).map(|i| json!({ "user_name": format!("person.{i}"), "password": PASSWORD }));
+        (0..200).map(|i| json!({ "username": format!("person.{i}"), "password": PASSWORD }));
     let answers = join_all(guesses.map(|g| client.post("/sessions", g))).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert_eq!(
         tally(&answers),
         counts([("sign-in-failed", 100), ("too-many-attempts", 100)])
     );
-    let right = json!({ "user_name": "ruth.okafor", "password": PASSWORD });
+    let right = json!({ "username": "ruth.okafor", "password": PASSWORD });
     assert_eq!(
         client
             .post("/sessions", right.clone())
@@ -499,7 +498,7 @@ async fn a_link_that_is_resent_or_revoked_while_it_is_used_is_used_or_dead() {
         let (accepted, changed) = (accepted.unwrap(), changed);
         let in_now = invariants(&world)
             .await
-            .user_names
+            .usernames
             .contains_key(&format!("N#group#sam.lind{i}"));
         assert_eq!(in_now, accepted.status == 201, "{first}: {}", accepted.text);
         let both = (accepted.status == 201, changed.status < 300);
@@ -673,7 +672,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
         let mut worked = Vec::new();
         for (i, code) in codes.into_iter().enumerate() {
             let password = format!("Calm-Harbor-7{i}!");
-            let body = json!({ "user_name": kim, "registration_code": code, "password": password, "hint": hint() });
+            let body = json!({ "username": kim, "registration_code": code, "password": password, "hint": hint() });
             let on = world.on("provider");
             let redeemed = on.post("/registration-codes/redemption", body).await;
             if redeemed.unwrap().status == 200 {
@@ -689,7 +688,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
 async fn sign_ins_at_once_all_succeed_and_the_list_shows_the_last() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
-    let body = json!({ "user_name": "ruth.okafor", "password": PASSWORD });
+    let body = json!({ "username": "ruth.okafor", "password": PASSWORD });
     let answers = at_once(&world.on("group"), "/sessions", vec![body; 10]).await;
     assert_eq!(tally(&answers), counts([("201", 10)]));
     let all = invariants(&world).await;
@@ -705,10 +704,10 @@ async fn a_sign_in_during_a_change_of_the_account_sees_it_before_or_after_and_un
         let path = format!("/users/{id}/approval");
         let approval = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
         let client = world.on("group");
-        let user_name = format!("sam{i}.lind");
+        let username = format!("sam{i}.lind");
         let (approved, signed_in) = join(
             ruth.post(&path, approval),
-            client.sign_in(&user_name, PASSWORD),
+            client.sign_in(&username, PASSWORD),
         )
         .await;
         let (approved, (sam, signed_in)) = (approved.unwrap(), signed_in.unwrap());

@@ -1,4 +1,4 @@
-//! Getting back in: forgotten passwords and user names, on every portal that has them.
+//! Getting back in: forgotten passwords and usernames, on every portal that has them.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ async fn redeem(client: &Client, body: Value) -> Answer {
         .unwrap()
 }
 
-async fn ask(client: &Client, user_name: &str) -> Answer {
+async fn ask(client: &Client, username: &str) -> Answer {
     client
-        .post("/password-resets", json!({ "user_name": user_name }))
+        .post("/password-resets", json!({ "username": username }))
         .await
         .unwrap()
 }
 
 fn by_answers(answers: Value) -> Value {
-    json!({ "user_name": "maria.alvarez", "security_answers": answers, "new_password": NEW })
+    json!({ "username": "maria.alvarez", "security_answers": answers, "new_password": NEW })
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     answers[2]["answer"] = json!("  maple-street SCHOOL ");
     let done = redeem(&anyone, by_answers(answers)).await;
     assert_eq!(
-        (done.status, done.text_at("/user_name")),
+        (done.status, done.text_at("/username")),
         (200, "maria.alvarez"),
         "{}",
         done.text
@@ -90,14 +90,14 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
 }
 
 #[tokio::test]
-async fn me_05_who_forgot_the_user_name_reads_it_after_proof_and_answers() {
+async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     let world = World::new().await;
     world.member().await;
     let anyone = world.on("member");
     let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
 
     let asked = anyone
-        .post("/user-name-recoveries", who.clone())
+        .post("/username-recoveries", who.clone())
         .await
         .unwrap();
     assert_eq!(
@@ -108,7 +108,7 @@ async fn me_05_who_forgot_the_user_name_reads_it_after_proof_and_answers() {
     );
     let answer = |who: &Value, answers: Value| {
         anyone.post(
-            "/user-name-recoveries/answers",
+            "/username-recoveries/answers",
             with(who.clone(), "/security_answers", answers),
         )
     };
@@ -125,16 +125,16 @@ async fn me_05_who_forgot_the_user_name_reads_it_after_proof_and_answers() {
     let told = answer(&who, security_answers()).await.unwrap();
     assert_eq!(
         (told.status, &told.body),
-        (200, &json!({ "user_name": "maria.alvarez" }))
+        (200, &json!({ "username": "maria.alvarez" }))
     );
 }
 
 #[tokio::test]
 async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     let world = World::new().await;
-    let (session, user_name) = world.provider().await;
+    let (session, username) = world.provider().await;
     let anyone = world.on("provider");
-    let asked = ask(&anyone, &user_name).await;
+    let asked = ask(&anyone, &username).await;
     assert_eq!(
         (asked.status, &asked.body),
         (202, &json!({ "prove_with": ["email", "hint_question"] })),
@@ -173,8 +173,8 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
 
     let done = redeem(&anyone, body.clone()).await;
     assert_eq!(
-        (done.status, done.text_at("/user_name")),
-        (200, user_name.as_str()),
+        (done.status, done.text_at("/username")),
+        (200, username.as_str()),
         "{}",
         done.text
     );
@@ -183,7 +183,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         401,
         "the other sessions are over"
     );
-    let (_, new) = anyone.sign_in(&user_name, NEW).await.unwrap();
+    let (_, new) = anyone.sign_in(&username, NEW).await.unwrap();
     assert_eq!(new.status, 201);
 
     // Used once.
@@ -197,21 +197,21 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
 }
 
 #[tokio::test]
-async fn bl_15_a_forgotten_user_name_is_mailed_to_the_address_on_record() {
+async fn bl_15_a_forgotten_username_is_mailed_to_the_address_on_record() {
     let world = World::new().await;
-    let (_, user_name) = world.provider().await;
+    let (_, username) = world.provider().await;
     let anyone = world.on("provider");
     let before = world.mails_to("helen@lakeside.example").await.len();
     let known = anyone
         .post(
-            "/user-name-reminders",
+            "/username-reminders",
             json!({ "email": "Helen@Lakeside.example" }),
         )
         .await
         .unwrap();
     let unknown = anyone
         .post(
-            "/user-name-reminders",
+            "/username-reminders",
             json!({ "email": "nobody@lakeside.example" }),
         )
         .await
@@ -223,7 +223,7 @@ async fn bl_15_a_forgotten_user_name_is_mailed_to_the_address_on_record() {
     let mails = world.mails_to("helen@lakeside.example").await;
     assert_eq!(mails.len(), before + 1);
     assert!(
-        mails[before].text.contains(&user_name),
+        mails[before].text.contains(&username),
         "{}",
         mails[before].text
     );
@@ -240,21 +240,21 @@ async fn ex_07_everyone_can_use_forgot_password() {
         ("practice", people::dental(), "omar@riverbend.example"),
     ] {
         world.register(portal, body.clone()).await;
-        let user_name = body["user_name"].as_str().unwrap();
-        let token = reset_token(&world, portal, user_name, address).await;
+        let username = body["username"].as_str().unwrap();
+        let token = reset_token(&world, portal, username, address).await;
         let done = redeem(
             &world.on(portal),
             json!({ "token": token, "new_password": NEW }),
         )
         .await;
         assert_eq!(done.status, 200, "{portal}: {}", done.text);
-        let (_, back) = world.on(portal).sign_in(user_name, NEW).await.unwrap();
+        let (_, back) = world.on(portal).sign_in(username, NEW).await.unwrap();
         assert_eq!(back.status, 201, "{portal}: {}", back.text);
     }
 }
 
-async fn reset_token(world: &World, portal: &str, user_name: &str, address: &str) -> String {
-    assert_eq!(ask(&world.on(portal), user_name).await.status, 202);
+async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
+    assert_eq!(ask(&world.on(portal), username).await.status, 202);
     world.mails_to(address).await;
     token_in(&world.last_mail_to(address).await)
 }
@@ -264,7 +264,7 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
     let world = World::new().await;
     world.group_principal().await;
     let anyone = world.on("group");
-    let token = |user_name| reset_token(&world, "group", user_name, "ruth@blueheron.example");
+    let token = |username| reset_token(&world, "group", username, "ruth@blueheron.example");
     let body = |token: &str| json!({ "token": token, "new_password": NEW });
 
     // A newer link kills the older.
@@ -419,7 +419,7 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
     let known = redeem(&member, by_answers(answers.clone())).await;
     let unknown = redeem(
         &member,
-        with(by_answers(answers), "/user_name", "no.such.name"),
+        with(by_answers(answers), "/username", "no.such.name"),
     )
     .await;
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
@@ -438,9 +438,9 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     world.member().await;
     let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
     let stranger = with(who.clone(), "/proof/date_of_birth", "1979-04-13");
-    let ask = |name: &str| json!({ "user_name": name });
+    let ask = |name: &str| json!({ "username": name });
     let answering = |who: &Value| with(who.clone(), "/security_answers", security_answers());
-    let someone_else = with(by_answers(security_answers()), "/user_name", "no.such.name");
+    let someone_else = with(by_answers(security_answers()), "/username", "no.such.name");
     let email = |email: &str| json!({ "email": email });
     let link = json!({ "token": "nobody's" });
     for (portal, path, body) in [
@@ -449,13 +449,13 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
         ("member", "/password-resets", ask("no.such.name")),
         ("group", "/password-resets/look-up", link),
         ("member", "/password-resets/redemption", someone_else),
-        ("group", "/user-name-reminders", email("ruth@x.example")),
-        ("member", "/user-name-recoveries", who.clone()),
-        ("member", "/user-name-recoveries", stranger.clone()),
-        ("member", "/user-name-recoveries/answers", answering(&who)),
+        ("group", "/username-reminders", email("ruth@x.example")),
+        ("member", "/username-recoveries", who.clone()),
+        ("member", "/username-recoveries", stranger.clone()),
+        ("member", "/username-recoveries/answers", answering(&who)),
         (
             "member",
-            "/user-name-recoveries/answers",
+            "/username-recoveries/answers",
             answering(&stranger),
         ),
     ] {
@@ -464,20 +464,20 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
         assert!(began.elapsed() >= least_time, "{path} answers early");
     }
     // Elsewhere a refusal does.
-    let signs_in = json!({ "user_name": "maria.alvarez", "password": "Wrong-River-58!" });
-    let code = json!({ "user_name": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });
+    let signs_in = json!({ "username": "maria.alvarez", "password": "Wrong-River-58!" });
+    let code = json!({ "username": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });
     for (portal, path, body, status) in [
         (
             "member",
             "/sessions",
-            with(signs_in.clone(), "/user_name", "no.such.name"),
+            with(signs_in.clone(), "/username", "no.such.name"),
             401,
         ),
         ("member", "/sessions", signs_in, 401),
         (
             "member",
             "/registrations",
-            with(people::member(), "/user_name", "some.stranger"),
+            with(people::member(), "/username", "some.stranger"),
             403,
         ),
         ("provider", "/registration-codes/redemption", code, 422),

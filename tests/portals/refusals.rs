@@ -49,8 +49,8 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
     }
 
     // Signing in: wrong, too often, disabled.
-    let user_name = registered.text_at("/user_name").to_owned();
-    let (principal, signed_in) = caller.sign_in(&user_name, PASSWORD).await.unwrap();
+    let username = registered.text_at("/username").to_owned();
+    let (principal, signed_in) = caller.sign_in(&username, PASSWORD).await.unwrap();
     assert_eq!(signed_in.status, 201, "{}", signed_in.text);
     for n in 1..=11 {
         let refused = caller.sign_in("nobody.at.all", PASSWORD).await.unwrap().1;
@@ -86,7 +86,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         .await;
     seen.push((
         "signing in rightly to a disabled account",
-        caller.sign_in(&user_name, PASSWORD).await.unwrap().1,
+        caller.sign_in(&username, PASSWORD).await.unwrap().1,
     ));
     seen
 }
@@ -148,7 +148,7 @@ async fn staff(
         "initial_password" => {
             let body = without(
                 with(
-                    with(person, "/user_name", "sam.lind"),
+                    with(person, "/username", "sam.lind"),
                     "/initial_password",
                     "First-River-58!",
                 ),
@@ -270,9 +270,9 @@ async fn pins(
             a.memberships[0].gate = vestibule_domain::account::Gate::Open
         })
         .await;
-    let (user_name, code) = world.added_by(principal, "Nils").await;
+    let (username, code) = world.added_by(principal, "Nils").await;
     let redeem = async |code: &str| {
-        let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+        let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
         world
             .on(portal)
             .post("/registration-codes/redemption", body)
@@ -308,7 +308,7 @@ async fn not_open(
     );
     let body = with(body, "/email", "other@provider.example");
     let body = if portal == "practice" {
-        with(body, "/user_name", "other.name")
+        with(body, "/username", "other.name")
     } else {
         body
     };
@@ -426,7 +426,7 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
     let (pending, _) = world.added_by(&helen, "Nils").await;
     let member = world.member().await;
     let id = member.get("/me").await.unwrap().text_at("/id").to_owned();
-    let attempt = |name: &str| json!({ "user_name": name, "password": "Wrong-River-58!" });
+    let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let seen = see_same(
         &world,
         &calls,
@@ -436,7 +436,7 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
             ("an unknown name", attempt("prv23456789")),
             ("a known name, a wrong password", attempt(&helens_name)),
             ("a registration that isn't complete", attempt(&pending)),
-            ("what can't be a user name", attempt("no such name")),
+            ("what can't be a username", attempt("no such name")),
             ("another portal's name", attempt("maria.alvarez")),
             (
                 "a known name in capitals",
@@ -467,7 +467,7 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
         ];
         see_same(&world, &calls, "member", "/sessions", &requests).await;
     }
-    let right = json!({ "user_name": "maria.alvarez", "password": PASSWORD });
+    let right = json!({ "username": "maria.alvarez", "password": PASSWORD });
     let requests = [
         ("an unknown name", attempt("nobody.at.all")),
         ("a deleted account, its right password", right),
@@ -485,7 +485,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
     assert_eq!(gone.status, 204, "{}", gone.text);
     let anew = world.invited(&ruth, "Sam", "user").await;
     assert_ne!(anew, deleted, "the same name, another account");
-    let attempt = |name: &str| json!({ "user_name": name, "password": "Wrong-River-58!" });
+    let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let requests = [
         ("an unknown name", attempt("nobody.at.all")),
         ("a name taken for the first time", attempt("ruth.okafor")),
@@ -512,7 +512,7 @@ async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_th
     world.register("group", group_principal()).await;
     let mut courses = Vec::new();
     for name in ["nobody.at.all", "ruth.okafor"] {
-        let attempt = json!({ "user_name": name, "password": "Wrong-River-58!" });
+        let attempt = json!({ "username": name, "password": "Wrong-River-58!" });
         let mut course = Vec::new();
         for _ in 0..12 {
             course.push(see(&world, &calls, "group", "/sessions", &attempt).await);
@@ -550,9 +550,9 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
         world.register(portal, body.clone()).await;
 
         let stranger = with(body.clone(), "/email", "stranger@example.com");
-        let named = described.text_at("/user_name_chosen_by") == "user";
+        let named = described.text_at("/username_chosen_by") == "user";
         let stranger = if named {
-            with(stranger, "/user_name", "some.stranger")
+            with(stranger, "/username", "some.stranger")
         } else {
             stranger
         };
@@ -572,9 +572,9 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
             ),
         ];
         if named {
-            let owners = with(stranger, "/user_name", body["user_name"].clone());
+            let owners = with(stranger, "/username", body["username"].clone());
             requests.push((
-                "a user name that is taken, a number that is nobody's",
+                "a username that is taken, a number that is nobody's",
                 with(owners, &format!("/proof/{number}"), unknown),
             ));
         }
@@ -653,7 +653,7 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
     let (pending, code) = world.added_by(&helen, "Nils").await;
     let (redeemed, redeemed_code) = world.added_by(&helen, "Ida").await;
     let (deleted, deleted_code) = world.added_by(&helen, "Dell").await;
-    let redemption = |name: &str, code: &str, password: &str| json!({ "user_name": name, "registration_code": code, "password": password, "hint": hint() });
+    let redemption = |name: &str, code: &str, password: &str| json!({ "username": name, "registration_code": code, "password": password, "hint": hint() });
     let path = "/registration-codes/redemption";
     let done = world
         .on("provider")
@@ -666,7 +666,7 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
         .as_array()
         .unwrap()
         .iter()
-        .find(|u| u["user_name"] == deleted.as_str())
+        .find(|u| u["username"] == deleted.as_str())
         .unwrap()["id"]
         .clone();
     world
@@ -743,9 +743,9 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
 async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code_had_tries() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, code) = world.added_by(&helen, "Ida").await;
+    let (username, code) = world.added_by(&helen, "Ida").await;
     let redeem = async |password: &str, source: &str| {
-        let body = json!({ "user_name": user_name, "registration_code": code, "password": password, "hint": hint() });
+        let body = json!({ "username": username, "registration_code": code, "password": password, "hint": hint() });
         let caller = world.on("provider").from_source(source);
         caller
             .post("/registration-codes/redemption", body)
@@ -779,7 +779,7 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
     );
     let (_, signed_in) = world
         .on("provider")
-        .sign_in(&user_name, PASSWORD)
+        .sign_in(&username, PASSWORD)
         .await
         .unwrap();
     assert_eq!(
@@ -807,7 +807,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
     let current = token_in(&world.last_mail_to("sam@blueheron.example").await);
 
     let parts: Vec<&str> = current.split('.').collect();
-    let [kind, organisation, id, secret] = parts[..] else {
+    let [kind, organization, id, secret] = parts[..] else {
         panic!("{current}")
     };
     let reversed = |text: &str| text.chars().rev().collect::<String>();
@@ -817,17 +817,17 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
             "nobody's invitation",
             format!(
                 "{kind}.{}.{}.{made_up}",
-                reversed(organisation),
+                reversed(organization),
                 reversed(id)
             ),
         ),
         (
-            "another invitation of the organisation",
-            format!("{kind}.{organisation}.{}.{made_up}", reversed(id)),
+            "another invitation of the organization",
+            format!("{kind}.{organization}.{}.{made_up}", reversed(id)),
         ),
         (
             "an invitation that is pending",
-            format!("{kind}.{organisation}.{id}.{made_up}"),
+            format!("{kind}.{organization}.{id}.{made_up}"),
         ),
         ("a link that was replaced", first),
     ];
@@ -896,14 +896,14 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
 }
 
 #[tokio::test]
-async fn ux_09_the_portal_of_members_tells_strangers_nothing_about_dependants_either() {
+async fn ux_09_the_portal_of_members_tells_strangers_nothing_about_dependents_either() {
     let (world, calls) = watched().await;
     let person = |id: &str, born: &str, name: &str| {
         json!({
             "way": "member",
             "proof": { "enrollee_id": id, "subscriber_last_name": "Alvarez", "date_of_birth": born },
             "first_name": name, "last_name": "Alvarez", "email": "stranger@example.com",
-            "user_name": "some.stranger", "password": PASSWORD, "security_answers": security_answers(),
+            "username": "some.stranger", "password": PASSWORD, "security_answers": security_answers(),
         })
     };
     world
@@ -915,10 +915,10 @@ async fn ux_09_the_portal_of_members_tells_strangers_nothing_about_dependants_ei
             person("999999999", "2006-09-30", "Diego"),
         ),
         (
-            "a registered dependant",
+            "a registered dependent",
             with(
                 person("100200301", "2006-09-30", "Diego"),
-                "/user_name",
+                "/username",
                 "other.stranger",
             ),
         ),

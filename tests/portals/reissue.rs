@@ -1,4 +1,4 @@
-//! What administrators send again for their users: registration codes, reset links, user names.
+//! What administrators send again for their users: registration codes, reset links, usernames.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,8 +23,8 @@ async fn send(by: &Client, id: &str, what: &str) -> Answer {
         .unwrap()
 }
 
-async fn redeem(world: &World, user_name: &str, code: &str) -> Answer {
-    let body = json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint() });
+async fn redeem(world: &World, username: &str, code: &str) -> Answer {
+    let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
     let on = world.on("provider");
     on.post("/registration-codes/redemption", body)
         .await
@@ -78,14 +78,14 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     assert_eq!(all.done("reissue_registration_code"), 1);
 }
 
-/// The user name that the system made for the primary user.
+/// The username that the system made for the primary user.
 async fn helen_name(_: &Client, world: &World) -> String {
     let items = vestibule_tests::invariants::Contents::of(world).await;
     let helen = items
         .accounts
         .values()
         .find(|a| vestibule_tests::invariants::text(a, "/email") == "helen@lakeside.example");
-    vestibule_tests::invariants::text(helen.unwrap(), "/user_name").to_owned()
+    vestibule_tests::invariants::text(helen.unwrap(), "/username").to_owned()
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
         .await
         .unwrap();
     assert_eq!(
-        (reset.status, reset.text_at("/user_name")),
+        (reset.status, reset.text_at("/username")),
         (200, kim.as_str()),
         "{}",
         reset.text
@@ -136,13 +136,13 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
 }
 
 #[tokio::test]
-async fn bl_15_an_administrator_has_a_user_name_sent_to_its_owner() {
+async fn bl_15_an_administrator_has_a_username_sent_to_its_owner() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
     assert_eq!(redeem(&world, &kim, &code).await.status, 200);
     let id = id_of(&helen, &kim).await;
-    let sent = send(&helen, &id, "user-name-reminder").await;
+    let sent = send(&helen, &id, "username-reminder").await;
     assert_eq!((sent.status, sent.text.as_str()), (202, ""));
     let mail = world.last_mail_to("kim@lakeside.example").await;
     assert!(mail.text.contains(&kim), "{}", mail.text);
@@ -161,7 +161,7 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
     assert_eq!(raised.status, 200, "{}", raised.text);
     let kim = world.sign_in("provider", &kim).await;
     let top = id_of(&kim, &helen_name).await;
-    for what in ["registration-code", "password-reset", "user-name-reminder"] {
+    for what in ["registration-code", "password-reset", "username-reminder"] {
         let above = send(&kim, &top, what).await;
         assert_eq!(
             (above.status, above.problem()),
@@ -187,7 +187,7 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
 async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherever_one_is_chosen() {
     const COMMON: &str = "must not be one of the common or leaked passwords, which are tried first";
     const DRESSED: &str = "must not be a common password with digits or symbols around it";
-    const NAMES: &str = "must not be made of your name, your user name or the name of the portal";
+    const NAMES: &str = "must not be made of your name, your username or the name of the portal";
     let world = World::new().await;
     let fault_of = |answer: &Answer| {
         let errors = answer.body["errors"]
@@ -270,7 +270,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     assert_eq!(fault_of(&answer), refused(DRESSED));
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
-    let body = json!({ "user_name": kim, "registration_code": code, "password": "qwerty123", "hint": hint() });
+    let body = json!({ "username": kim, "registration_code": code, "password": "qwerty123", "hint": hint() });
     let on = world.on("provider");
     let answer = on
         .post("/registration-codes/redemption", body)
@@ -281,12 +281,12 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         .register("practice", vestibule_tests::people::dental())
         .await;
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "user_name": "ann.lee", "initial_password": "Welcome123" });
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": "Welcome123" });
     let answer = omar.post("/users", body).await.unwrap();
     assert_eq!(answer.status, 422, "{}", answer.text);
     assert_eq!(answer.fields(), ["initial_password"]);
     world.last_mail_to("omar@riverbend.example").await;
-    let forgot = json!({ "user_name": "omar.haddad" });
+    let forgot = json!({ "username": "omar.haddad" });
     let asked = world.on("practice").post("/password-resets", forgot).await;
     assert_eq!(asked.unwrap().status, 202);
     // The request leaves the outbox first, and then the mail that it leads to.

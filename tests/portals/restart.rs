@@ -83,10 +83,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     life.live(async |world| {
         let maria = world.on("member").with_token(&token);
         let me = maria.get("/me").await.unwrap();
-        assert_eq!(
-            (me.status, me.text_at("/user_name")),
-            (200, "maria.alvarez")
-        );
+        assert_eq!((me.status, me.text_at("/username")), (200, "maria.alvarez"));
         assert_eq!(
             world.instance.inbox.to("maria@example.com").len(),
             1,
@@ -114,7 +111,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
             .await
             .unwrap();
         assert_eq!(again.status, 401);
-        let body = vestibule_tests::people::with(member(), "/user_name", "maria.other");
+        let body = vestibule_tests::people::with(member(), "/username", "maria.other");
         let refused = world
             .on("member")
             .post("/registrations", body)
@@ -293,7 +290,7 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
         let mona = json!({
             "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Mona", "last_name": "Lind", "email": "mona@lakeside.example",
-            "user_name": "mona.office", "password": PASSWORD, "accepts": office_manager_terms(),
+            "username": "mona.office", "password": PASSWORD, "accepts": office_manager_terms(),
         });
         world.register("practice", mona).await;
         let (mona, answer) = world

@@ -26,7 +26,7 @@ struct Practice {
 async fn add(omar: &Client, name: &str, role: &str) -> String {
     let body = json!({
         "first_name": name, "last_name": "Lind", "email": format!("{name}@riverbend.example"),
-        "user_name": format!("{name}.lind"), "initial_password": INITIAL, "role": role,
+        "username": format!("{name}.lind"), "initial_password": INITIAL, "role": role,
     });
     let added = omar.post("/users", body).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
@@ -38,10 +38,10 @@ async fn put(client: &Client, path: &str, body: Value) -> Answer {
 }
 
 async fn chooses_own_password(world: &World, name: &str) -> Client {
-    let user_name = format!("{name}.lind");
+    let username = format!("{name}.lind");
     let (client, _) = world
         .on("practice")
-        .sign_in(&user_name, INITIAL)
+        .sign_in(&username, INITIAL)
         .await
         .unwrap();
     let body = json!({ "current_password": INITIAL, "new_password": PASSWORD });
@@ -80,7 +80,7 @@ impl Practice {
         }
     }
 
-    /// User name, answer and by whom, of everybody in the review.
+    /// Username, answer and by whom, of everybody in the review.
     async fn standing(&self) -> Vec<(String, String, String)> {
         let shown = self.omar.get("/access-reviews/current").await.unwrap();
         assert_eq!(shown.status, 200, "{}", shown.text);
@@ -91,7 +91,7 @@ impl Practice {
             .iter()
             .map(|a| {
                 (
-                    text(a, "user_name"),
+                    text(a, "username"),
                     text(a, "answer"),
                     text(a, "answered_by"),
                 )
@@ -635,7 +635,7 @@ async fn ex_11_a_portal_without_reviews_begins_none() {
 }
 
 #[tokio::test]
-async fn ex_11_organisations_from_before_the_policy_are_found_by_a_reindex() {
+async fn ex_11_organizations_from_before_the_policy_are_found_by_a_reindex() {
     let practice = Practice::new().await;
     let world = &practice.world;
     let key = invariants(world).await.alarms.into_keys().next().unwrap();

@@ -16,7 +16,7 @@ use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
 use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
 
-/// A text that must not be found, and how it would be recognised.
+/// A text that must not be found, and how it would be recognized.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Secret {
     what: &'static str,
@@ -168,7 +168,7 @@ impl<'w> Journeys<'w> {
 
     /// Registers with a password of one's own; what others do is look before mail leaves and after.
     async fn register(&mut self, portal: &str, body: Value, password: &str) -> String {
-        for field in ["/first_name", "/last_name", "/email", "/user_name"] {
+        for field in ["/first_name", "/last_name", "/email", "/username"] {
             if let Some(text) = body.pointer(field).and_then(Value::as_str) {
                 self.person(&[text]);
             }
@@ -183,23 +183,23 @@ impl<'w> Journeys<'w> {
             )
             .await;
         self.look().await;
-        let user_name = answer.text_at("/user_name").to_owned();
-        self.person(&[&user_name]);
-        user_name
+        let username = answer.text_at("/username").to_owned();
+        self.person(&[&username]);
+        username
     }
 
-    async fn sign_in(&mut self, portal: &str, user_name: &str, password: &str) -> Client {
+    async fn sign_in(&mut self, portal: &str, username: &str, password: &str) -> Client {
         self.post(
             &self.world.on(portal),
             "/sessions",
-            json!({ "user_name": user_name, "password": "Entirely-Wrong-0!" }),
+            json!({ "username": username, "password": "Entirely-Wrong-0!" }),
             401,
         )
         .await;
         let (client, answer) = self
             .world
             .on(portal)
-            .sign_in(user_name, password)
+            .sign_in(username, password)
             .await
             .unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
@@ -358,8 +358,8 @@ impl<'w> Journeys<'w> {
             "/hint",
             json!({ "question": "What did I drive?", "answer": "A Turquoise Trabant" }),
         );
-        let user_name = self.register("provider", body, PASSWORDS[4]).await;
-        let helen = self.sign_in("provider", &user_name, PASSWORDS[4]).await;
+        let username = self.register("provider", body, PASSWORDS[4]).await;
+        let helen = self.sign_in("provider", &username, PASSWORDS[4]).await;
         let letter = self
             .world
             .letters()
@@ -378,7 +378,7 @@ impl<'w> Journeys<'w> {
         let noor = self
             .post(&helen, "/users", body, 201)
             .await
-            .text_at("/user_name")
+            .text_at("/username")
             .to_owned();
         self.person(&[&noor]);
         self.look().await;
@@ -389,7 +389,7 @@ impl<'w> Journeys<'w> {
         self.secret("password", PASSWORDS[5]);
         self.answer_to("Under the Juniper");
         let hint = json!({ "question": "Where is it?", "answer": "Under the Juniper" });
-        let redemption = |code: &str| json!({ "user_name": noor, "registration_code": code, "password": PASSWORDS[5], "hint": hint });
+        let redemption = |code: &str| json!({ "username": noor, "registration_code": code, "password": PASSWORDS[5], "hint": hint });
         let providers = self.world.on("provider");
         self.post(
             &providers,
@@ -431,7 +431,7 @@ impl<'w> Journeys<'w> {
         self.secret("initial password", initial);
         let body = json!({
             "first_name": "Yara", "last_name": "Castellan", "email": "yara@riverbend.example",
-            "user_name": "yara.castellan", "initial_password": initial, "services": ["claims"],
+            "username": "yara.castellan", "initial_password": initial, "services": ["claims"],
         });
         self.post(&omar, "/users", body.clone(), 201).await;
         self.post(&omar, "/users", body, 409).await;
@@ -485,19 +485,19 @@ impl<'w> Journeys<'w> {
             for (path, body) in [
                 (
                     "/sessions",
-                    json!({ "user_name": "ruth.okafor", "password": secret }),
+                    json!({ "username": "ruth.okafor", "password": secret }),
                 ),
                 (
                     "/sessions",
-                    json!({ "user_name": "ruth.okafor", "password": secret.repeat(30) }),
+                    json!({ "username": "ruth.okafor", "password": secret.repeat(30) }),
                 ),
                 (
                     "/sessions",
-                    json!({ "user_name": "ruth.okafor", "password": "x", "token_in": secret }),
+                    json!({ "username": "ruth.okafor", "password": "x", "token_in": secret }),
                 ),
                 (
                     "/sessions",
-                    json!({ "user_name": secret.repeat(30), "password": secret }),
+                    json!({ "username": secret.repeat(30), "password": secret }),
                 ),
                 (
                     "/invitations/look-up",
@@ -718,7 +718,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
             "5678",
         );
         with(
-            with(body, "/user_name", format!("baker.number{i}")),
+            with(body, "/username", format!("baker.number{i}")),
             "/email",
             "baker@millrace.example",
         )
@@ -729,7 +729,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
         journeys.person(&[&format!("baker.number{i}")]);
         for fault in [Fault::Unsent, Fault::AnswerLost] {
             meddler.arm(i, fault);
-            let sign_in = json!({ "user_name": "maria.alvarez", "password": PASSWORDS[3] });
+            let sign_in = json!({ "username": "maria.alvarez", "password": PASSWORDS[3] });
             let answer = world
                 .on("member")
                 .from_source("203.0.113.78")
@@ -753,7 +753,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
     let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
     let late = with(
         with(with(dental(), "/proof", proof), "/way", "medical"),
-        "/user_name",
+        "/username",
         "late.comer",
     );
     journeys

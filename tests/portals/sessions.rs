@@ -36,10 +36,10 @@ async fn open(client: &Client) -> bool {
     }
 }
 
-async fn sign_in(world: &World, portal: &str, user_name: &str, password: &str) -> Answer {
+async fn sign_in(world: &World, portal: &str, username: &str, password: &str) -> Answer {
     world
         .on(portal)
-        .sign_in(user_name, password)
+        .sign_in(username, password)
         .await
         .unwrap()
         .1
@@ -52,7 +52,7 @@ async fn ag_14_a_session_ends_after_eight_hours_to_the_second_however_busy_it_is
         let registered = world.register(portal, body).await;
         let (client, begun) = world
             .on(portal)
-            .sign_in(registered.text_at("/user_name"), PASSWORD)
+            .sign_in(registered.text_at("/username"), PASSWORD)
             .await
             .unwrap();
         let began: jiff::Timestamp = begun.text_at("/began_at").parse().unwrap();
@@ -81,13 +81,13 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
     let world = World::new().await;
     for (portal, body) in everyone() {
         let idle = minutes(if portal == "practice" { 20 } else { 30 });
-        let user_name = world
+        let username = world
             .register(portal, body)
             .await
-            .text_at("/user_name")
+            .text_at("/username")
             .to_owned();
 
-        let client = world.sign_in(portal, &user_name).await;
+        let client = world.sign_in(portal, &username).await;
         world.pass(idle);
         assert!(
             open(&client).await,
@@ -100,14 +100,14 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
         assert!(!open(&client).await, "{portal}: asking doesn't wake it");
 
         // Every kind of request counts as use, refused ones too.
-        let client = world.sign_in(portal, &user_name).await;
+        let client = world.sign_in(portal, &username).await;
         world.pass(idle - seconds(1));
         assert_ne!(client.get("/users").await.unwrap().status, 401, "{portal}");
         world.pass(idle - seconds(1));
         assert!(open(&client).await, "{portal}");
         // Other people's use doesn't.
         world.pass(idle - seconds(1));
-        let other = world.sign_in(portal, &user_name).await;
+        let other = world.sign_in(portal, &username).await;
         world.pass(seconds(2));
         assert!(open(&other).await && !open(&client).await, "{portal}");
     }
@@ -132,7 +132,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     let world = World::new().await;
     world.register("group", group_principal()).await;
     let caller = world.on("group");
-    let body = json!({ "user_name": "ruth.okafor", "password": PASSWORD });
+    let body = json!({ "username": "ruth.okafor", "password": PASSWORD });
     for body in [body.clone(), with(body, "/token_in", "cookie")] {
         let begun = caller.post("/sessions", body).await.unwrap();
         assert_eq!(begun.status, 201, "{}", begun.text);
@@ -164,7 +164,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
         };
         let by_bearer = caller.with_token(token).get("/me").await.unwrap();
         assert_eq!(
-            (by_bearer.status, by_bearer.text_at("/user_name")),
+            (by_bearer.status, by_bearer.text_at("/username")),
             (200, "ruth.okafor")
         );
         for cookie in [
@@ -228,11 +228,11 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     assert_eq!(begun.text_at("/began_at"), START);
 }
 
-/// Somebody who has registered: their portal, user name and id.
+/// Somebody who has registered: their portal, username and id.
 async fn registered(world: &World, portal: &'static str, body: Value) -> (String, String) {
     let answer = world.register(portal, body).await;
     (
-        answer.text_at("/user_name").to_owned(),
+        answer.text_at("/username").to_owned(),
         answer.text_at("/user_id").to_owned(),
     )
 }
@@ -241,7 +241,7 @@ async fn registered(world: &World, portal: &'static str, body: Value) -> (String
 async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords_read_the_same() {
     let world = World::new().await;
     for (portal, body) in everyone() {
-        let (user_name, id) = registered(&world, portal, body).await;
+        let (username, id) = registered(&world, portal, body).await;
         let unknown = sign_in(&world, portal, "nobody.at.all", PASSWORD).await;
         assert_eq!(
             (
@@ -251,13 +251,13 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
             ),
             (401, "sign-in-failed", LOGIN_FAILED)
         );
-        let wrong = sign_in(&world, portal, &user_name, "Wrong-River-58!").await;
+        let wrong = sign_in(&world, portal, &username, "Wrong-River-58!").await;
         assert_eq!(
             (wrong.status, &wrong.text),
             (401, &unknown.text),
             "{portal}: a wrong password"
         );
-        let right = sign_in(&world, portal, &user_name.to_uppercase(), PASSWORD).await;
+        let right = sign_in(&world, portal, &username.to_uppercase(), PASSWORD).await;
         assert_eq!(
             right.status, 201,
             "{portal}: case doesn't matter: {}",
@@ -265,7 +265,7 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
         );
         world.alter(portal, &id, Account::delete).await;
         for password in [PASSWORD, "Wrong-River-58!"] {
-            let deleted = sign_in(&world, portal, &user_name, password).await;
+            let deleted = sign_in(&world, portal, &username, password).await;
             assert_eq!(
                 (deleted.status, &deleted.text),
                 (401, &unknown.text),
@@ -278,10 +278,10 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
     // Who has not redeemed their registration code has no password yet.
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let (user_name, _code) = world.added_by(&helen, "Nils").await;
+    let (username, _code) = world.added_by(&helen, "Nils").await;
     let unknown = sign_in(&world, "provider", "nobody.at.all", PASSWORD).await;
     for password in [PASSWORD, "RC123456", " "] {
-        let pending = sign_in(&world, "provider", &user_name, password).await;
+        let pending = sign_in(&world, "provider", &username, password).await;
         assert_eq!(
             (pending.status, &pending.text),
             (401, &unknown.text),
@@ -294,19 +294,19 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
 async fn ba_04_only_the_right_password_tells_that_the_account_is_disabled() {
     let world = World::new().await;
     for (portal, body) in everyone() {
-        let (user_name, id) = registered(&world, portal, body).await;
+        let (username, id) = registered(&world, portal, body).await;
         world
             .alter(portal, &id, |a| a.status = Status::Disabled)
             .await;
         let unknown = sign_in(&world, portal, "nobody.at.all", PASSWORD).await;
-        let right = sign_in(&world, portal, &user_name, PASSWORD).await;
+        let right = sign_in(&world, portal, &username, PASSWORD).await;
         assert_eq!(
             (right.status, right.problem(), right.text_at("/detail")),
             (403, "account-disabled", ACCOUNT_DISABLED),
             "{portal}"
         );
         assert!(right.headers.get("set-cookie").is_none() && right.body.get("token").is_none());
-        let wrong = sign_in(&world, portal, &user_name, "Wrong-River-58!").await;
+        let wrong = sign_in(&world, portal, &username, "Wrong-River-58!").await;
         assert_eq!(
             (wrong.status, &wrong.text),
             (401, &unknown.text),
@@ -316,7 +316,7 @@ async fn ba_04_only_the_right_password_tells_that_the_account_is_disabled() {
             .alter(portal, &id, |a| a.status = Status::Active)
             .await;
         assert_eq!(
-            sign_in(&world, portal, &user_name, PASSWORD).await.status,
+            sign_in(&world, portal, &username, PASSWORD).await.status,
             201,
             "{portal}: reinstated"
         );
@@ -351,7 +351,7 @@ async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_it
         ),
         (
             "Left",
-            "taken out of the organisation",
+            "taken out of the organization",
             |a| a.memberships.clear(),
             403,
             "next-step-required",
@@ -461,7 +461,7 @@ async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_sessi
 }
 
 #[tokio::test]
-async fn ux_04_a_move_to_another_organisation_shows_nothing_of_either_until_it_is_chosen() {
+async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_is_chosen() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "administrator").await;
@@ -472,7 +472,7 @@ async fn ux_04_a_move_to_another_organisation_shows_nothing_of_either_until_it_i
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(
-        with(cedar, "/user_name", "cedar.baker"),
+        with(cedar, "/username", "cedar.baker"),
         "/email",
         "baker@cedarpine.example",
     );
@@ -482,28 +482,28 @@ async fn ux_04_a_move_to_another_organisation_shows_nothing_of_either_until_it_i
         .get("/me")
         .await
         .unwrap()
-        .text_at("/organisation/id")
+        .text_at("/organization/id")
         .to_owned();
-    let other = vestibule_domain::ids::OrganisationId::parse(&other).unwrap();
+    let other = vestibule_domain::ids::OrganizationId::parse(&other).unwrap();
     world
-        .alter("group", &id, |a| membership(a).organisation = Some(other))
+        .alter("group", &id, |a| membership(a).organization = Some(other))
         .await;
     for path in ["/users", "/entitlements", "/invitations"] {
         let closed = sam.get(path).await.unwrap();
         assert_eq!(
             (closed.status, closed.text_at("/next_step")),
-            (403, "choose_organisation"),
+            (403, "choose_organization"),
             "{path}: {}",
             closed.text
         );
     }
-    // The lists follow: one organisation shows the user no more, the other does.
+    // The lists follow: one organization shows the user no more, the other does.
     let shows = async |client: &Client| client.get("/users").await.unwrap().text.contains(&id);
     assert!(!shows(&ruth).await && shows(&baker).await);
     assert_eq!(ruth.get(&format!("/users/{id}")).await.unwrap().status, 404);
     let again = world.sign_in("group", "sam.lind").await;
     assert!(
         shows(&again).await,
-        "a new session works for the new organisation"
+        "a new session works for the new organization"
     );
 }

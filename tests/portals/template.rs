@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_deliver_mail::Event;
 use vestibule_domain::feeds::FeedName;
-use vestibule_domain::text::{Email, UserName};
+use vestibule_domain::text::{Email, Username};
 use vestibule_http::schedule::Scheduled;
 use vestibule_import_records::S3Event;
 use vestibule_inactivity_sweep::Run;
@@ -429,7 +429,7 @@ fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
 
 /// What the flows of the costs don't come upon.
 async fn go_through_rare_ways(observer: &SharedInterceptor) {
-    // A policy may let users have their PIN issued anew where they are an organisation's.
+    // A policy may let users have their PIN issued anew where they are an organization's.
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
         let path = entry.unwrap().path();
@@ -447,15 +447,15 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     })
     .await;
     let registered = world.register("provider", provider()).await;
-    let user_name = registered.text_at("/user_name");
-    let waiting = world.sign_in("provider", user_name).await;
+    let username = registered.text_at("/username");
+    let waiting = world.sign_in("provider", username).await;
     let answer = waiting.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
 
     // Questions are asked of whom the records know.
     world.register("member", member()).await;
     let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
-    let asked = world.on("member").post("/user-name-recoveries", who).await;
+    let asked = world.on("member").post("/username-recoveries", who).await;
     assert_eq!(asked.unwrap().status, 200);
 
     // Where sessions end when they are idle, their use is noted.
@@ -465,21 +465,21 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
         "/invitations",
         "/users",
         "/audit-events?action=sign_in",
-        "/audit-events?user_name=dana.whitfield",
+        "/audit-events?username=dana.whitfield",
     ] {
         world.pass(SignedDuration::from_mins(5));
         assert_eq!(principal.get(path).await.unwrap().status, 200);
     }
 
-    // Whose user name was changed is found by another read; and on AWS, bounces are reported.
+    // Whose username was changed is found by another read; and on AWS, bounces are reported.
     let profile = principal.get("/me").await.unwrap();
     let id = profile.text_at("/id").to_owned();
-    let renamed = UserName::parse("dana.renamed", 6).unwrap();
+    let renamed = Username::parse("dana.renamed", 6).unwrap();
     world
-        .alter("agent", &id, |account| account.user_name = renamed)
+        .alter("agent", &id, |account| account.username = renamed)
         .await;
     world.instance.courier.configuration_set = Some("events".to_owned());
-    let forgotten = json!({ "user_name": "dana.renamed" });
+    let forgotten = json!({ "username": "dana.renamed" });
     let asked = world.on("agent").post("/password-resets", forgotten).await;
     assert_eq!(asked.unwrap().status, 202);
     // The request leaves the outbox first, and then the mail that it leads to.
@@ -488,7 +488,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     assert!(mails.iter().any(|m| m.text.contains("#token=")));
 }
 
-/// The same, for an organisation of many and its help desk.
+/// The same, for an organization of many and its help desk.
 async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let world = World::with(Options {
         observers: vec![observer.clone()],
@@ -501,7 +501,7 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let path = format!("/accounts/provider/{id}");
     assert_eq!(desk.agent.get(&path).await.unwrap().status, 200);
 
-    // A file gives an address always the same user name; it is somebody else's once they have moved.
+    // A file gives an address always the same username; it is somebody else's once they have moved.
     let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     let sam = added["rows"][0]["id"].as_str().unwrap();

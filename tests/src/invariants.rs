@@ -20,11 +20,11 @@ pub struct Contents {
     /// Sessions.
     pub sessions: Vec<Value>,
     /// `N#portal#name` → marker.
-    pub user_names: BTreeMap<String, Value>,
+    pub usernames: BTreeMap<String, Value>,
     /// `E#realm#address` → marker.
     pub emails: BTreeMap<String, Value>,
-    /// `O#portal#id` → organisation.
-    pub organisations: BTreeMap<String, Value>,
+    /// `O#portal#id` → organization.
+    pub organizations: BTreeMap<String, Value>,
     /// `O#portal#id/M#…` → the row of a user.
     pub rows: BTreeMap<String, Value>,
     /// Invitations.
@@ -58,9 +58,9 @@ impl Contents {
             match (pk.split('#').next(), sk.split('#').next()) {
                 (Some("A"), Some("A")) => drop(all.accounts.insert(pk, item)),
                 (Some("A"), Some("S")) => all.sessions.push(item),
-                (Some("N"), _) => drop(all.user_names.insert(pk, item)),
+                (Some("N"), _) => drop(all.usernames.insert(pk, item)),
                 (Some("E"), _) => drop(all.emails.insert(pk, item)),
-                (Some("O"), Some("O")) => drop(all.organisations.insert(pk, item)),
+                (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
                 (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
                 (Some("O"), Some("D")) => drop(all.alarms.insert(format!("{pk}/{sk}"), item)),
@@ -115,10 +115,10 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
-    /// Whether an account was removed from an organisation. What it registered with stays used.
-    fn removed(&self, account: &str, organisation: &str) -> bool {
+    /// Whether an account was removed from an organization. What it registered with stays used.
+    fn removed(&self, account: &str, organization: &str) -> bool {
         self.recorded(&["remove_user"], |e| {
-            text(e, "/object") == account && text(e, "/organisation") == organisation
+            text(e, "/object") == account && text(e, "/organization") == organization
         })
     }
 
@@ -151,7 +151,7 @@ pub async fn invariants(world: &World) -> Contents {
     all
 }
 
-/// User names and addresses belong to the accounts that bear them, both ways.
+/// Usernames and addresses belong to the accounts that bear them, both ways.
 fn markers(all: &Contents, faults: &mut Vec<String>) {
     let living = all
         .accounts
@@ -164,14 +164,14 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             all.contacts.len()
         ));
     }
-    for (pk, marker) in &all.user_names {
+    for (pk, marker) in &all.usernames {
         let mut parts = pk.splitn(3, '#').skip(1);
         let (portal, name) = (
             parts.next().unwrap_or_default(),
             parts.next().unwrap_or_default(),
         );
         let bears = |a: &Value| {
-            text(a, "/user_name").to_lowercase() == name && text(a, "/status") != "deleted"
+            text(a, "/username").to_lowercase() == name && text(a, "/status") != "deleted"
         };
         if !all
             .account(portal, text(marker, "/account"))
@@ -207,7 +207,7 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
         let name = format!(
             "N#{}#{}",
             text(account, "/portal"),
-            text(account, "/user_name").to_lowercase()
+            text(account, "/username").to_lowercase()
         );
         let contact = format!(
             "C#{}#{}/{}",
@@ -225,7 +225,7 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             }
             Some(_) => {}
         }
-        if all.user_names.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
+        if all.usernames.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
             faults.push(format!("{pk} doesn't hold {name}"));
         }
         let realm = text(account, "/email_realm");
@@ -248,11 +248,11 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             let owner = owner.as_str().unwrap_or_default();
             let pk = text(record, "/pk");
             let Some((portal, way)) = claim.split_once('#') else {
-                // What was made of the record: an organisation, where it isn't a member's.
-                let organisation = all.organisations.get(&format!("O#{claim}#{owner}"));
-                let of_it = organisation.is_some_and(|o| o.get("record") == record.get("key"));
+                // What was made of the record: an organization, where it isn't a member's.
+                let organization = all.organizations.get(&format!("O#{claim}#{owner}"));
+                let of_it = organization.is_some_and(|o| o.get("record") == record.get("key"));
                 if owner != "-" && !of_it {
-                    faults.push(format!("{pk} is tied to another's organisation {owner}"));
+                    faults.push(format!("{pk} is tied to another's organization {owner}"));
                 }
                 continue;
             };
@@ -261,7 +261,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                 memberships(a).any(|m| {
                     m.get("record") == record.get("key")
                         && text(m, "/way") == way
-                        && m.get("organisation").and_then(Value::as_str).unwrap_or("-") == made
+                        && m.get("organization").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
             if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
@@ -312,12 +312,12 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
     }
 }
 
-/// Organisations list exactly their users, as those are.
+/// Organizations list exactly their users, as those are.
 fn rows(all: &Contents, faults: &mut Vec<String>) {
     let mut expected = BTreeMap::new();
     for account in all.accounts.values() {
         for membership in memberships(account) {
-            let Some(organisation) = membership.get("organisation").and_then(Value::as_str) else {
+            let Some(organization) = membership.get("organization").and_then(Value::as_str) else {
                 continue;
             };
             let below = ["user", "help_desk_reader", "help_desk_agent"];
@@ -332,10 +332,10 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             };
             let mut row = json!({
                 "account": id, "registration": registration,
-                "pk": format!("O#{portal}#{organisation}"), "sk": format!("{class}{id}"),
+                "pk": format!("O#{portal}#{organization}"), "sk": format!("{class}{id}"),
             });
             for field in [
-                "user_name",
+                "username",
                 "name",
                 "email",
                 "status",
@@ -349,7 +349,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             }
             let lower = |pointer: &str| text(account, pointer).to_lowercase();
             row["search"] = json!([
-                lower("/user_name"),
+                lower("/username"),
                 lower("/name/first"),
                 lower("/name/last"),
                 lower("/email"),
@@ -364,13 +364,13 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             ] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
             }
-            expected.insert(format!("O#{portal}#{organisation}/{class}{id}"), row);
+            expected.insert(format!("O#{portal}#{organization}/{class}{id}"), row);
             if !all
-                .organisations
-                .contains_key(&format!("O#{portal}#{organisation}"))
+                .organizations
+                .contains_key(&format!("O#{portal}#{organization}"))
             {
                 faults.push(format!(
-                    "an account belongs to the organisation {organisation} that doesn't exist"
+                    "an account belongs to the organization {organization} that doesn't exist"
                 ));
             }
         }
@@ -395,30 +395,30 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         }
     }
     faults.extend(expected.keys().map(|key| format!("{key} is missing")));
-    for (pk, organisation) in &all.organisations {
+    for (pk, organization) in &all.organizations {
         let first = all.account(
-            text(organisation, "/portal"),
-            text(organisation, "/registered_by"),
+            text(organization, "/portal"),
+            text(organization, "/registered_by"),
         );
         let of = |v: &Value| v.get("record").cloned().unwrap_or_default();
-        let there = first.is_some_and(|a| memberships(a).any(|m| of(m) == of(organisation)));
+        let there = first.is_some_and(|a| memberships(a).any(|m| of(m) == of(organization)));
         let (id, by) = (
-            text(organisation, "/id"),
-            text(organisation, "/registered_by"),
+            text(organization, "/id"),
+            text(organization, "/registered_by"),
         );
         // Who registered it by mistake is gone (EX-12).
-        let ended = organisation.get("ended_at").is_some();
+        let ended = organization.get("ended_at").is_some();
         if !there && !ended && !all.removed(by, id) {
             faults.push(format!("{pk} was registered by nobody"));
         }
     }
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
-        let organisation = invitation.get("organisation");
+        let organization = invitation.get("organization");
         // Who was removed since is deleted.
         let joined = |a: &Value| {
             text(a, "/status") == "deleted"
-                || memberships(a).any(|m| m.get("organisation") == organisation)
+                || memberships(a).any(|m| m.get("organization") == organization)
         };
         if text(invitation, "/state/state") == "accepted"
             && !all
@@ -547,7 +547,7 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
             faults.push(format!("nobody will tell of {tidings}"));
         }
     }
-    for (pk, item) in &all.organisations {
+    for (pk, item) in &all.organizations {
         let reviews = world.instance.policy(text(item, "/portal"));
         let reviews = reviews.is_some_and(|p| p.access_review.is_some());
         let alarm = format!("{pk}/D#review");
@@ -556,9 +556,9 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for (key, alarm) in &all.alarms {
-        let organisation = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
-        if !all.organisations.contains_key(organisation) || alarm.get("due").is_none() {
-            faults.push(format!("{key} is of no organisation, or is never found"));
+        let organization = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
+        if !all.organizations.contains_key(organization) || alarm.get("due").is_none() {
+            faults.push(format!("{key} is of no organization, or is never found"));
         }
     }
 }

@@ -14,7 +14,7 @@ pub fn group_principal() -> Value {
     json!({
         "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+        "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
     })
 }
 
@@ -23,7 +23,7 @@ pub fn agent() -> Value {
     json!({
         "way": "agent", "proof": { "agent_id": "AG10001", "ssn_last4": "4821" },
         "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "user_name": "dana.whitfield", "password": PASSWORD, "may_sign": true,
+        "username": "dana.whitfield", "password": PASSWORD, "may_sign": true,
     })
 }
 
@@ -33,7 +33,7 @@ pub fn member() -> Value {
         "way": "member",
         "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
         "first_name": "Maria", "last_name": "Alvarez", "email": "maria@example.com",
-        "user_name": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
+        "username": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
     })
 }
 
@@ -73,7 +73,7 @@ pub fn dental() -> Value {
     json!({
         "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
         "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-        "user_name": "omar.haddad", "password": PASSWORD, "may_sign": true,
+        "username": "omar.haddad", "password": PASSWORD, "may_sign": true,
     })
 }
 
@@ -142,8 +142,8 @@ impl World {
     }
 
     /// Signs somebody in; it must succeed.
-    pub async fn sign_in(&self, portal: &str, user_name: &str) -> Client {
-        let (client, answer) = self.on(portal).sign_in(user_name, PASSWORD).await.unwrap();
+    pub async fn sign_in(&self, portal: &str, username: &str) -> Client {
+        let (client, answer) = self.on(portal).sign_in(username, PASSWORD).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         client
     }
@@ -170,10 +170,10 @@ impl World {
     }
 
     /// What an invited person sends.
-    pub fn acceptance(token: &str, first: &str, email: &str, user_name: &str) -> Value {
+    pub fn acceptance(token: &str, first: &str, email: &str, username: &str) -> Value {
         json!({
             "token": token, "first_name": first, "last_name": "Lind", "email": email,
-            "user_name": user_name, "password": PASSWORD,
+            "username": username, "password": PASSWORD,
         })
     }
 
@@ -181,8 +181,8 @@ impl World {
     pub async fn invited(&self, administrator: &Client, first: &str, role: &str) -> String {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let token = self.invite(administrator, first, &email, role).await;
-        let user_name = format!("{}.lind", first.to_lowercase());
-        let body = Self::acceptance(&token, first, &email, &user_name);
+        let username = format!("{}.lind", first.to_lowercase());
+        let body = Self::acceptance(&token, first, &email, &username);
         let answer = self
             .on("group")
             .post("/invitations/accept", body)
@@ -211,13 +211,13 @@ impl World {
             portal: None,
             name: "Olive Grant".into(),
             email: "olive@harborlight.example".into(),
-            user_name: None,
+            username: None,
         };
         let made = first_staff::make(&self.instance.app, first).await.unwrap();
         let one_time = made.password.expose();
         let (supervisor, answer) = self
             .on("help-desk")
-            .sign_in(&made.user_name, one_time)
+            .sign_in(&made.username, one_time)
             .await
             .unwrap();
         assert_eq!(answer.text_at("/next_step"), "change_password");
@@ -244,15 +244,15 @@ impl World {
         let name = first.to_lowercase();
         let email = format!("{name}@harborlight.example");
         let token = self.invite(supervisor, first, &email, role).await;
-        let user_name = format!("{name}.lind");
-        let body = Self::acceptance(&token, first, &email, &user_name);
+        let username = format!("{name}.lind");
+        let body = Self::acceptance(&token, first, &email, &username);
         let accepted = self
             .on("help-desk")
             .post("/invitations/accept", body)
             .await
             .unwrap();
         assert_eq!(accepted.status, 201, "{}", accepted.text);
-        self.sign_in("help-desk", &user_name).await
+        self.sign_in("help-desk", &username).await
     }
 
     /// Maria Alvarez, registered and signed in, her PIN not entered yet.
@@ -261,27 +261,27 @@ impl World {
         self.sign_in("member", "maria.alvarez").await
     }
 
-    /// The primary user of Lakeside Family Medicine with an active account, and their user name.
+    /// The primary user of Lakeside Family Medicine with an active account, and their username.
     pub async fn provider(&self) -> (Client, String) {
         let answer = self.register("provider", provider()).await;
-        let user_name = answer.text_at("/user_name").to_owned();
-        let client = self.sign_in("provider", &user_name).await;
+        let username = answer.text_at("/username").to_owned();
+        let client = self.sign_in("provider", &username).await;
         let pin = pin_in(&self.last_letter().await, 4);
         let answer = client
             .post("/pin/activation", json!({ "pin": pin }))
             .await
             .unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
-        (client, user_name)
+        (client, username)
     }
 
-    /// A user added to Lakeside Family Medicine who has not redeemed their code: user name and code.
+    /// A user added to Lakeside Family Medicine who has not redeemed their code: username and code.
     pub async fn added_by(&self, administrator: &Client, first: &str) -> (String, String) {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims"] });
         let answer = administrator.post("/users", body).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         let code = code_in(&self.last_mail_to(&email).await);
-        (answer.text_at("/user_name").to_owned(), code)
+        (answer.text_at("/username").to_owned(), code)
     }
 }

@@ -96,14 +96,14 @@ pub(crate) async fn enter_pin(
         ));
     };
     let mut rng = app.rng();
-    let organisation = caller.session.organisation.as_ref();
+    let organization = caller.session.organization.as_ref();
     let matches = |issue: &vestibule_domain::account::Issue| {
         app.keyring()
             .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
     };
     let (account, decision) = match activate::enter_pin(
         &caller.account,
-        organisation,
+        organization,
         matches,
         &caller.origin,
         &mut rng,
@@ -125,7 +125,7 @@ pub(crate) async fn enter_pin(
             .ok_or_else(Problem::sign_in_first)?,
         Err(other) => return Err(other.into()),
     };
-    let next_step = account.next_step(account.membership(organisation), policy, caller.origin.at);
+    let next_step = account.next_step(account.membership(organization), policy, caller.origin.at);
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());
     }
@@ -153,7 +153,7 @@ async fn refused(
         rng,
     )
     .on(caller.account.id.as_str())
-    .for_organisation(caller.session.organisation.as_ref());
+    .for_organization(caller.session.organization.as_ref());
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Wrong => {

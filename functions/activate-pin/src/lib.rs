@@ -38,7 +38,7 @@ fn ask_for_new_pin(policy: &Policy) -> String {
 /// What to do about a registration code that can't be used any more.
 fn ask_for_new_code(policy: &Policy) -> String {
     format!(
-        "Please ask an administrator of your organisation, or {} ({}), to send you a new one.",
+        "Please ask an administrator of your organization, or {} ({}), to send you a new one.",
         policy.help_desk.name, policy.help_desk.phone
     )
 }

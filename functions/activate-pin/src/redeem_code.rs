@@ -1,5 +1,5 @@
 //! `POST /{portal}/registration-codes/redemption`: a user whom an administrator added completes the
-//! registration with the code of their e-mail (BL-08).
+//! registration with the code of their email (BL-08).
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Gate, Issue, Membership};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::text::{Invalid, UserName};
+use vestibule_domain::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source};
@@ -25,9 +25,9 @@ use crate::{ask_for_new_code, code_problem};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedemptionRequest {
-    /// The user name, as it stands in the e-mail.
-    user_name: String,
-    /// The code, as it stands in the e-mail: `RC` and six digits.
+    /// The username, as it stands in the email.
+    username: String,
+    /// The code, as it stands in the email: `RC` and six digits.
     registration_code: String,
     /// The password.
     password: String,
@@ -42,12 +42,12 @@ pub(crate) struct RedemptionRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RedemptionAnswer {
     /// Sign in with it.
-    user_name: String,
+    username: String,
     /// `registered` (BL-02).
     registration: &'static str,
 }
 
-/// Completes a registration with the code. An unknown user name and a wrong code are answered the
+/// Completes a registration with the code. An unknown username and a wrong code are answered the
 /// same; the same request sent again is answered as the first time.
 #[utoipa::path(
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
@@ -72,7 +72,7 @@ pub(crate) async fn redeem_code(
         .as_ref()
         .ok_or_else(|| Problem::not_found("registration code on this portal"))?;
     let mut fields = Fields::default();
-    let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));
+    let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let length = code_policy.prefix.as_str().len() + code_policy.digits.get() as usize;
     let code = if request.registration_code.trim().len() == length {
         Ok(upper(&request.registration_code))
@@ -87,18 +87,18 @@ pub(crate) async fn redeem_code(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (user_name.as_ref(), None),
+        (username.as_ref(), None),
         &policy,
         &mut fields,
     );
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
-    let parsed = (|| Some((user_name?, code?, password?, answers?, hint?)))();
-    let (user_name, code, password, answers, hint) = fields.finish(parsed)?;
+    let parsed = (|| Some((username?, code?, password?, answers?, hint?)))();
+    let (username, code, password, answers, hint) = fields.finish(parsed)?;
 
     let found = app
         .store
-        .account_by_user_name(&policy.portal, &user_name.key())
+        .account_by_username(&policy.portal, &username.key())
         .await?;
     let account = found.filter(|a| a.is_usable(policy.today(origin.at)));
     // A code has its tries whoever enters it; a name without a code has as many, and looks the same.
@@ -106,7 +106,7 @@ pub(crate) async fn redeem_code(
         .as_ref()
         .and_then(|a| a.memberships.iter().find_map(code_issue))
         .map_or_else(
-            || format!("{}/{}", policy.portal, user_name.key()),
+            || format!("{}/{}", policy.portal, username.key()),
             |issue| issue.id.to_string(),
         );
     let source = format!("code/{}/{}", policy.portal, Source::of(&origin));
@@ -161,11 +161,11 @@ pub(crate) async fn redeem_code(
     let decided = account
         .as_ref()
         .map_or(Err(Refusal::NotAwaited), |account| {
-            let organisation = account
+            let organization = account
                 .memberships
                 .iter()
                 .find(|m| code_issue(m).is_some())
-                .and_then(|m| m.organisation.as_ref());
+                .and_then(|m| m.organization.as_ref());
             let matches = |issue: &Issue| {
                 app.keyring().verify(
                     &issue.code,
@@ -181,7 +181,7 @@ pub(crate) async fn redeem_code(
             let hint = hint.map(|h| h.seal(&account.id, &app));
             activate::redeem_code(
                 account,
-                organisation,
+                organization,
                 matches,
                 hash,
                 (answers, hint),
@@ -197,7 +197,7 @@ pub(crate) async fn redeem_code(
                 Err(CommitError::Stale) => {
                     let now = app
                         .store
-                        .account_by_user_name(&policy.portal, &user_name.key())
+                        .account_by_username(&policy.portal, &username.key())
                         .await?;
                     let now = now.filter(|a| a.is_usable(policy.today(origin.at)));
                     return already_redeemed(&app, now.as_ref(), &password)
@@ -207,7 +207,7 @@ pub(crate) async fn redeem_code(
                 }
                 Err(other) => return Err(other.into()),
             }
-            Ok(Json(redeemed(&user_name)))
+            Ok(Json(redeemed(&username)))
         }
         Err(refusal) => {
             let audit = AuditEvent::refused(
@@ -233,7 +233,7 @@ pub(crate) async fn redeem_code(
                 ),
                 Refusal::Wrong | Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => {
                     let detail = format!(
-                        "User name and registration code don't belong together. Please compare them with your latest e-mail. {}",
+                        "Username and registration code don't belong together. Please compare them with your latest email. {}",
                         ask_for_new_code(&policy)
                     );
                     code_problem("code-wrong", "Wrong code", detail, &policy)
@@ -269,12 +269,12 @@ async fn already_redeemed(
         .and_then(|a| a.password.as_ref())
         .map(|p| &p.hash);
     let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
-    account.filter(|_| right).map(|a| redeemed(&a.user_name))
+    account.filter(|_| right).map(|a| redeemed(&a.username))
 }
 
-fn redeemed(user_name: &UserName) -> RedemptionAnswer {
+fn redeemed(username: &Username) -> RedemptionAnswer {
     RedemptionAnswer {
-        user_name: user_name.to_string(),
+        username: username.to_string(),
         registration: "registered",
     }
 }

@@ -61,13 +61,13 @@ pub(crate) async fn reissue_pin(
         ));
     }
     let address = app.letter_address(membership, policy).await?;
-    let organisation = match &membership.organisation {
-        Some(id) => app.store.organisation(&policy.portal, id).await?,
+    let organization = match &membership.organization {
+        Some(id) => app.store.organization(&policy.portal, id).await?,
         None => None,
     };
     let mut rng = app.rng();
     let fresh = app.fresh_pin(pin.digits.get(), &mut rng);
-    let named = organisation.as_ref().map(|o| (&o.id, o.name.as_str()));
+    let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
     let (account, decision) = activate::reissue_pin(
         &caller.account,
         named,

@@ -86,7 +86,7 @@ pub(crate) async fn activity(
     let filter = AuditFilter {
         of: AuditOf::User {
             user: me.clone(),
-            organisation: None,
+            organization: None,
         },
         action: None,
         outcome: None,

@@ -1,4 +1,4 @@
-//! `GET /{portal}/audit-events.csv` and `.jsonl`: the audit trail of the caller's organisation, whole
+//! `GET /{portal}/audit-events.csv` and `.jsonl`: the audit trail of the caller's organization, whole
 //! or in part, for other programs (UX-11).
 
 use axum::extract::{RawQuery, State};
@@ -13,7 +13,7 @@ use vestibule_store::AuditCursor;
 use crate::EntryAnswer;
 use crate::search::{SearchQuery, readable, subject};
 
-/// Downloads the audit trail of the caller's organisation as CSV (RFC 4180, UTF-8), the latest entry
+/// Downloads the audit trail of the caller's organization as CSV (RFC 4180, UTF-8), the latest entry
 /// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`. Only
 /// the first part has the header row. No cell begins a formula in a spreadsheet.
 #[utoipa::path(
@@ -43,7 +43,7 @@ pub(crate) async fn csv(
     download(app, caller, search, query, (file, csv_line)).await
 }
 
-/// Downloads the audit trail of the caller's organisation as JSON lines: an entry a line, the latest
+/// Downloads the audit trail of the caller's organization as JSON lines: an entry a line, the latest
 /// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.jsonl", tag = "audit",
@@ -82,10 +82,10 @@ async fn download(
     query: Option<String>,
     (file, line): (File, fn(&EntryAnswer) -> String),
 ) -> Result<Response, Problem> {
-    let organisation = readable(&caller)?;
+    let organization = readable(&caller)?;
     let (given, limit) = (search.cursor.as_deref(), search.limit);
     let wanted = Wanted::of(query, given, limit, AuditCursor::parse)?;
-    let filter = search.filter(organisation, &app, &caller.policy).await?;
+    let filter = search.filter(organization, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::DownloadAudit, subject(&filter))
         .await?;
@@ -101,7 +101,7 @@ async fn download(
     .await
 }
 
-const HEAD: &str = "id,at,action,outcome,reason,justification,actor,actor_id,actor_user_name,organisation_id,object,object_user_name,source,verified\r\n";
+const HEAD: &str = "id,at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,verified\r\n";
 
 fn csv_line(entry: &EntryAnswer) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -114,10 +114,10 @@ fn csv_line(entry: &EntryAnswer) -> String {
         or_empty(&entry.justification),
         entry.actor.to_owned(),
         or_empty(&entry.actor_id),
-        or_empty(&entry.actor_user_name),
-        or_empty(&entry.organisation_id),
+        or_empty(&entry.actor_username),
+        or_empty(&entry.organization_id),
         or_empty(&entry.object),
-        or_empty(&entry.object_user_name),
+        or_empty(&entry.object_username),
         or_empty(&entry.source),
         entry.verified.to_string(),
     ];

@@ -78,18 +78,18 @@ struct EntryAnswer {
     /// Whose account it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor_id: Option<String>,
-    /// That account's user name as it is now; removed accounts keep theirs.
+    /// That account's username as it is now; removed accounts keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    actor_user_name: Option<String>,
+    actor_username: Option<String>,
     /// On whose behalf.
     #[serde(skip_serializing_if = "Option::is_none")]
-    organisation_id: Option<String>,
+    organization_id: Option<String>,
     /// What it was done to: the id of a user, an invitation or a record, or the name of a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// Where it is a user: the user name as it is now.
+    /// Where it is a user: the username as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    object_user_name: Option<String>,
+    object_username: Option<String>,
     /// From which address.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -104,7 +104,7 @@ impl EntryAnswer {
             at,
             portal: _,
             actor,
-            organisation,
+            organization,
             action,
             object,
             outcome,
@@ -123,9 +123,9 @@ impl EntryAnswer {
             justification,
             actor: kind,
             actor_id: account.map(ToString::to_string),
-            actor_user_name: account.and_then(|id| name(id.as_str())),
-            organisation_id: organisation.map(|o| o.to_string()),
-            object_user_name: object.as_deref().and_then(name),
+            actor_username: account.and_then(|id| name(id.as_str())),
+            organization_id: organization.map(|o| o.to_string()),
+            object_username: object.as_deref().and_then(name),
             object,
             source,
             verified: genuine,
@@ -138,7 +138,7 @@ impl EntryAnswer {
         portal: &PortalId,
         app: &App,
     ) -> Result<Vec<Self>, Unavailable> {
-        let names = app.store.user_names_in(portal, &entries).await?;
+        let names = app.store.usernames_in(portal, &entries).await?;
         Ok(entries
             .into_iter()
             .map(|entry| Self::of(entry, &names))

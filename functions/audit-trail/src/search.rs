@@ -1,4 +1,4 @@
-//! `GET /{portal}/audit-events`: the audit trail of the caller's organisation (EX-01, EX-02, UX-11).
+//! `GET /{portal}/audit-events`: the audit trail of the caller's organization (EX-01, EX-02, UX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -7,9 +7,9 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::text::UserName;
+use vestibule_domain::text::Username;
 use vestibule_http::answer::Listed;
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
@@ -24,8 +24,8 @@ use crate::EntryAnswer;
 pub(crate) struct SearchQuery {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,
-    /// The same for the user with this user name; removed users are found by their id only.
-    user_name: Option<String>,
+    /// The same for the user with this username; removed users are found by their id only.
+    username: Option<String>,
     /// Only this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
     action: Option<Action>,
@@ -45,7 +45,7 @@ pub(crate) struct SearchQuery {
     pub limit: Option<u32>,
 }
 
-/// Searches the audit trail of the caller's organisation, the latest entry first. A page may hold
+/// Searches the audit trail of the caller's organization, the latest entry first. A page may hold
 /// fewer entries than `limit`, even none, though there are more: `next_cursor` tells.
 #[utoipa::path(
     get, path = "/{portal}/audit-events", tag = "audit",
@@ -64,9 +64,9 @@ pub(crate) async fn search(
     Entitled(caller): Entitled,
     Query(query): Query<SearchQuery>,
 ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
-    let organisation = readable(&caller)?;
+    let organization = readable(&caller)?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
-    let filter = query.filter(organisation, &app, &caller.policy).await?;
+    let filter = query.filter(organization, &app, &caller.policy).await?;
     caller
         .record_reading(&app, Action::SearchAudit, subject(&filter))
         .await?;
@@ -110,8 +110,8 @@ impl WantedPage {
     }
 }
 
-/// The organisation whose trail the caller may read: their own, if their role allows it (BL-17).
-pub(crate) fn readable(caller: &Caller) -> Result<OrganisationId, Problem> {
+/// The organization whose trail the caller may read: their own, if their role allows it (BL-17).
+pub(crate) fn readable(caller: &Caller) -> Result<OrganizationId, Problem> {
     caller
         .acting()?
         .allowed(Permission::SeeAudit, &caller.policy)
@@ -124,7 +124,7 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
         AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
         AuditOf::User { user, .. } => Some(user.as_str()),
-        AuditOf::Organisation(_) | AuditOf::Portal => None,
+        AuditOf::Organization(_) | AuditOf::Portal => None,
     }
 }
 
@@ -132,17 +132,17 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
 const NOBODY: [u8; 16] = [0; 16];
 
 impl SearchQuery {
-    /// What is asked for, of one organisation.
+    /// What is asked for, of one organization.
     pub async fn filter(
         &self,
-        organisation: OrganisationId,
+        organization: OrganizationId,
         app: &App,
         policy: &Policy,
     ) -> Result<AuditFilter, Problem> {
-        let user = match (&self.user_id, &self.user_name) {
+        let user = match (&self.user_id, &self.username) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
-                    "user_name",
+                    "username",
                     "can't be given together with user_id",
                 ));
             }
@@ -151,14 +151,14 @@ impl SearchQuery {
                     .map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?,
             ),
             (None, Some(name)) => {
-                let name = UserName::parse(name.trim(), 1)
-                    .map_err(|_| Problem::invalid_field("user_name", "must be a user name"))?;
+                let name = Username::parse(name.trim(), 1)
+                    .map_err(|_| Problem::invalid_field("username", "must be a username"))?;
                 let account = app
                     .store
-                    .account_by_user_name(&policy.portal, &name.key())
+                    .account_by_username(&policy.portal, &name.key())
                     .await?;
-                // Of another organisation's users nobody learns whether they exist (BL-17).
-                let theirs = account.filter(|a| a.membership(Some(&organisation)).is_some());
+                // Of another organization's users nobody learns whether they exist (BL-17).
+                let theirs = account.filter(|a| a.membership(Some(&organization)).is_some());
                 Some(theirs.map_or_else(|| AccountId::from_bytes(NOBODY), |a| a.id))
             }
             (None, None) => None,
@@ -168,9 +168,9 @@ impl SearchQuery {
             of: match user {
                 Some(user) => AuditOf::User {
                     user,
-                    organisation: Some(organisation),
+                    organization: Some(organization),
                 },
-                None => AuditOf::Organisation(organisation),
+                None => AuditOf::Organization(organization),
             },
             action: self.action,
             outcome: self.outcome,

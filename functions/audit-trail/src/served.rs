@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
-use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_http::answer::Listed;
 use vestibule_http::request::{AccountPortal, Query};
@@ -27,8 +27,8 @@ use crate::search::{WantedPage, between, subject};
 pub(crate) struct ServedQuery {
     /// Only what the user with this id did, or had done to them.
     user_id: Option<String>,
-    /// Only what was done for the organisation with this id.
-    organisation_id: Option<String>,
+    /// Only what was done for the organization with this id.
+    organization_id: Option<String>,
     /// Only this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
     action: Option<Action>,
@@ -36,7 +36,7 @@ pub(crate) struct ServedQuery {
     #[param(value_type = Option<String>)]
     outcome: Option<Outcome>,
     /// Not before this day (`YYYY-MM-DD`, in the time zone of the portal that is searched). Has to be
-    /// given where neither a user nor an organisation is.
+    /// given where neither a user nor an organization is.
     #[param(value_type = Option<String>)]
     from: Option<Date>,
     /// Not after this day.
@@ -50,7 +50,7 @@ pub(crate) struct ServedQuery {
 
 /// Searches the audit trail of a portal that the help desk serves, whosever entries they are, the latest
 /// first. A page may hold fewer entries than `limit`, even none, though there are more: `next_cursor`
-/// tells. The search is on that portal's trail itself, where the user and the organisation that were
+/// tells. The search is on that portal's trail itself, where the user and the organization that were
 /// searched for find it.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
@@ -79,7 +79,7 @@ pub(crate) async fn search(
         .served(&app, &portal)?
         .ok_or_else(|| Problem::not_found("portal"))?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
-    let (filter, organisation) = query.filter(policy, caller.origin.at)?;
+    let (filter, organization) = query.filter(policy, caller.origin.at)?;
     let staff = Actor::HelpDesk(caller.account.id.clone());
     let mut reading = AuditEvent::done(
         &caller.origin_on(policy),
@@ -87,7 +87,7 @@ pub(crate) async fn search(
         Action::SearchAudit,
         &mut app.rng(),
     )
-    .for_organisation(organisation.as_ref());
+    .for_organization(organization.as_ref());
     reading.object = subject(&filter).map(str::to_owned);
     // Before anything is shown.
     app.store.record(&reading).await?;
@@ -95,28 +95,28 @@ pub(crate) async fn search(
 }
 
 impl ServedQuery {
-    /// What is asked for, and of which organisation.
+    /// What is asked for, and of which organization.
     fn filter(
         self,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<(AuditFilter, Option<OrganisationId>), Problem> {
+    ) -> Result<(AuditFilter, Option<OrganizationId>), Problem> {
         let user = self.user_id.as_deref().map(AccountId::parse).transpose();
         let user =
             user.map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?;
-        let organisation = self.organisation_id.as_deref().map(OrganisationId::parse);
-        let organisation = organisation.transpose().map_err(|_| {
-            Problem::invalid_field("organisation_id", "must be the id of an organisation")
+        let organization = self.organization_id.as_deref().map(OrganizationId::parse);
+        let organization = organization.transpose().map_err(|_| {
+            Problem::invalid_field("organization_id", "must be the id of an organization")
         })?;
         let (from, until) = between(self.from, self.to, policy)?;
-        let of = match (user, &organisation) {
+        let of = match (user, &organization) {
             (Some(user), _) => AuditOf::User {
                 user,
-                organisation: organisation.clone(),
+                organization: organization.clone(),
             },
-            (None, Some(organisation)) => AuditOf::Organisation(organisation.clone()),
+            (None, Some(organization)) => AuditOf::Organization(organization.clone()),
             (None, None) if self.from.is_none() => {
-                let why = "is required, unless user_id or organisation_id is given";
+                let why = "is required, unless user_id or organization_id is given";
                 return Err(Problem::invalid_field("from", why));
             }
             (None, None) => AuditOf::Portal,
@@ -129,6 +129,6 @@ impl ServedQuery {
             // There is nothing later, and no day of it is looked through.
             until: until.min(now + SignedDuration::from_secs(1)),
         };
-        Ok((filter, organisation))
+        Ok((filter, organization))
     }
 }

@@ -419,13 +419,13 @@ impl Courier {
             return Ok(());
         };
         let accounts = match &request.forgotten {
-            Forgotten::Password { user_name } => self
+            Forgotten::Password { username } => self
                 .store
-                .account_by_user_name(portal, user_name)
+                .account_by_username(portal, username)
                 .await?
                 .into_iter()
                 .collect(),
-            Forgotten::UserName { email } => self.store.accounts_by_email(portal, email).await?,
+            Forgotten::Username { email } => self.store.accounts_by_email(portal, email).await?,
         };
         for account in accounts {
             self.send_recovery(request, account, policy).await?;
@@ -450,8 +450,8 @@ impl Courier {
                 Forgotten::Password { .. } => {
                     recover::send_link(&account, policy, &origin, &mut rng)
                 }
-                Forgotten::UserName { .. } => {
-                    recover::send_user_name(&account, policy, &origin, &mut rng)
+                Forgotten::Username { .. } => {
+                    recover::send_username(&account, policy, &origin, &mut rng)
                 }
             };
             let Some(decision) = decision else {

@@ -13,12 +13,12 @@ use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Gate, Membership};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::help_desk::{Refusal, Staff};
-use vestibule_domain::ids::{AccountId, OrganisationId};
+use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::invite;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::{PostalAddress, Reason};
-use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses, user_names};
+use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses, usernames};
 use vestibule_store::{CommitError, UserFilter};
 
 use crate::AccountAnswer;
@@ -34,14 +34,14 @@ pub(crate) struct Act {
     pub reason: String,
 }
 
-/// Why something is done to what an account is in an organisation.
+/// Why something is done to what an account is in an organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ActInOrganisation {
+pub(crate) struct ActInOrganization {
     /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
     pub reason: String,
-    /// Which of the account's organisations, where it has several.
-    pub organisation_id: Option<String>,
+    /// Which of the account's organizations, where it has several.
+    pub organization_id: Option<String>,
 }
 
 /// The account that the path names: its portal and its id.
@@ -72,10 +72,10 @@ impl FromRequestParts<App> for AccountPath {
 }
 
 impl AccountPath {
-    /// The fewest characters of a user name on the account's portal.
-    pub fn user_name_min_length(&self, app: &App) -> Result<usize, Problem> {
+    /// The fewest characters of a username on the account's portal.
+    pub fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
         let policy = app.portals.get(&self.portal)?;
-        Ok(policy.map_or(1, |p| p.user_name.min_length.get() as usize))
+        Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
     }
 }
 
@@ -88,18 +88,18 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Reads why the caller acts, and for which of the account's organisations.
+/// Reads why the caller acts, and for which of the account's organizations.
 pub(crate) fn why(
     reason: &str,
-    organisation: Option<&str>,
+    organization: Option<&str>,
     fields: &mut Fields,
-) -> Option<(Reason, Option<OrganisationId>)> {
+) -> Option<(Reason, Option<OrganizationId>)> {
     let reason = fields.take("reason", Reason::parse(reason));
-    let named = match organisation.map(OrganisationId::parse) {
+    let named = match organization.map(OrganizationId::parse) {
         None => Some(None),
         Some(Ok(id)) => Some(Some(id)),
         Some(Err(_)) => {
-            fields.fault("organisation_id", "is not the id of an organisation");
+            fields.fault("organization_id", "is not the id of an organization");
             None
         }
     };
@@ -109,11 +109,11 @@ pub(crate) fn why(
 /// What else an act looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// Nothing but the account and its organisations.
+    /// Nothing but the account and its organizations.
     Nothing,
     /// Where letters would go.
     Addresses,
-    /// Who else is in its organisations.
+    /// Who else is in its organizations.
     Colleagues,
 }
 
@@ -124,13 +124,13 @@ pub(crate) struct Case<'a> {
     pub policy: &'a Policy,
     pub account: Account,
     /// Those that it belongs to.
-    pub organisations: Vec<Organisation>,
+    pub organizations: Vec<Organization>,
     /// Of the account's portal.
     pub origin: Origin,
     locked: bool,
-    addresses: BTreeMap<Option<OrganisationId>, PostalAddress>,
-    /// The organisations that have other users too.
-    shared: BTreeSet<OrganisationId>,
+    addresses: BTreeMap<Option<OrganizationId>, PostalAddress>,
+    /// The organizations that have other users too.
+    shared: BTreeSet<OrganizationId>,
 }
 
 impl<'a> Case<'a> {
@@ -157,9 +157,9 @@ impl<'a> Case<'a> {
         let theirs = account
             .memberships
             .iter()
-            .filter_map(|m| m.organisation.as_ref());
-        let (organisations, locked) = futures::future::try_join(
-            app.store.organisations(&policy.portal, theirs),
+            .filter_map(|m| m.organization.as_ref());
+        let (organizations, locked) = futures::future::try_join(
+            app.store.organizations(&policy.portal, theirs),
             app.store.is_used_up(&counters, limit),
         )
         .await?;
@@ -167,7 +167,7 @@ impl<'a> Case<'a> {
             app,
             policy,
             account,
-            organisations,
+            organizations,
             origin,
             locked,
             addresses: BTreeMap::new(),
@@ -182,10 +182,10 @@ impl<'a> Case<'a> {
             if wants == Wants::Addresses && waits {
                 let address = self.app.letter_address(membership, self.policy).await?;
                 self.addresses
-                    .extend(address.map(|a| (membership.organisation.clone(), a)));
+                    .extend(address.map(|a| (membership.organization.clone(), a)));
             }
             if let Some(id) = membership
-                .organisation
+                .organization
                 .as_ref()
                 .filter(|_| wants == Wants::Colleagues)
             {
@@ -202,21 +202,21 @@ impl<'a> Case<'a> {
         Ok(self)
     }
 
-    /// Whether the account is an organisation's only user.
-    pub fn alone(&self, organisation: &OrganisationId) -> bool {
-        !self.shared.contains(organisation)
+    /// Whether the account is an organization's only user.
+    pub fn alone(&self, organization: &OrganizationId) -> bool {
+        !self.shared.contains(organization)
     }
 
     /// Where a letter that a membership waits for would go.
     pub fn address(&self, membership: &Membership) -> Option<PostalAddress> {
-        self.addresses.get(&membership.organisation).cloned()
+        self.addresses.get(&membership.organization).cloned()
     }
 
     /// What the caller sees of the account.
     pub fn answer(&self) -> AccountAnswer {
         AccountAnswer::of(
             &self.account,
-            &self.organisations,
+            &self.organizations,
             self.locked,
             self.policy,
             self.origin.at,
@@ -247,8 +247,8 @@ pub(crate) async fn act(
         let (after, decision) =
             decide(&case, staff, &mut rng).map_err(|refusal| problem(refusal, case.policy))?;
         let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
-        let (name, policy, origin) = (&after.user_name, case.policy, &case.origin);
-        match user_names::commit(app, decision, name, policy, origin, &mut rng).await {
+        let (name, policy, origin) = (&after.username, case.policy, &case.origin);
+        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
             Ok(()) => {
                 let now = Case {
                     account: after,
@@ -282,13 +282,13 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Account disabled",
             "This account is disabled. Reinstate it first, if its owner should have access.",
         ),
-        Refusal::NotInOrganisation => Problem::invalid_field(
-            "organisation_id",
-            "is not one of this account's organisations",
+        Refusal::NotInOrganization => Problem::invalid_field(
+            "organization_id",
+            "is not one of this account's organizations",
         ),
-        Refusal::WhichOrganisation => Problem::invalid_field(
-            "organisation_id",
-            "is required: this account belongs to several organisations",
+        Refusal::WhichOrganization => Problem::invalid_field(
+            "organization_id",
+            "is required: this account belongs to several organizations",
         ),
         Refusal::NotAwaited => conflict(
             "not-awaited",
@@ -308,7 +308,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::AccessOver => conflict(
             "access-over",
             "Access is over",
-            "The last day of this access is over, so a code would open nothing. An administrator of the organisation would have to extend it first.",
+            "The last day of this access is over, so a code would open nothing. An administrator of the organization would have to extend it first.",
         ),
         Refusal::NoPassword => conflict(
             "no-password",
@@ -317,8 +317,8 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         ),
         Refusal::NameFixed => conflict(
             "name-fixed",
-            "User name fixed",
-            "On this portal the system makes the user names, and they cannot be changed.",
+            "Username fixed",
+            "On this portal the system makes the usernames, and they cannot be changed.",
         ),
         Refusal::Activated => conflict(
             "already-activated",
@@ -345,12 +345,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::OthersThere => conflict(
             "others-there",
             "Others are there",
-            "Others came into the organisation after this registration. Remove them first.",
+            "Others came into the organization after this registration. Remove them first.",
         ),
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "The last principal",
-            "The organisation would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
+            "The organization would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
         ),
         Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
             "invitation-used",

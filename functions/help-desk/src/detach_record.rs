@@ -8,16 +8,16 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
+use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
 /// Undoes a registration that was matched with somebody else's plan record: the account loses what that
 /// opened, and is deleted where it opened nothing else; the record can be registered with again. An
-/// organisation that has nobody left ends with it.
+/// organization that has nobody left ends with it.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/record-detachment", tag = "help desk",
     operation_id = "detach_record_of_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = ActInOrganisation,
+    request_body = ActInOrganization,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -32,16 +32,16 @@ pub(crate) async fn detach_record(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<ActInOrganisation>,
+    Body(request): Body<ActInOrganization>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();
     let why = why(
         &request.reason,
-        request.organisation_id.as_deref(),
+        request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organisation) = fields.finish(why)?;
+    let (reason, organization) = fields.finish(why)?;
     act(
         &app,
         &caller,
@@ -52,8 +52,8 @@ pub(crate) async fn detach_record(
             help_desk::detach_record(
                 staff,
                 &case.account,
-                organisation.as_ref(),
-                &case.organisations,
+                organization.as_ref(),
+                &case.organizations,
                 |id| case.alone(id),
                 &case.origin,
                 rng,

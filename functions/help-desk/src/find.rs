@@ -14,7 +14,7 @@ use vestibule_domain::audit::{Action, AuditEvent};
 use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::record::{RecordKey, RecordKind};
-use vestibule_domain::text::{Email, UserName};
+use vestibule_domain::text::{Email, Username};
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::case::allowed;
@@ -29,9 +29,9 @@ const MOST: usize = 25;
 pub(crate) struct AccountSearch {
     /// The portal that it belongs to.
     portal: String,
-    /// Its user name; case doesn't matter.
-    user_name: Option<String>,
-    /// Its whole e-mail address; case doesn't matter.
+    /// Its username; case doesn't matter.
+    username: Option<String>,
+    /// Its whole email address; case doesn't matter.
     email: Option<String>,
     /// The number of the plan record that somebody registered with: an enrollee id, an agent id, a group
     /// number or a provider id, as the portal asks for.
@@ -50,7 +50,7 @@ pub(crate) struct FoundAccounts {
 pub(crate) struct FoundAccount {
     portal: String,
     id: String,
-    user_name: String,
+    username: String,
     first_name: String,
     last_name: String,
     /// Its first character and its domain; absent once the account is deleted.
@@ -61,12 +61,12 @@ pub(crate) struct FoundAccount {
 }
 
 enum By {
-    UserName(UserName),
+    Username(Username),
     Email(Email),
     Number(Vec<(RecordKind, String)>),
 }
 
-/// Finds accounts by user name, e-mail address or record number: exact ones only. Each that is found is
+/// Finds accounts by username, email address or record number: exact ones only. Each that is found is
 /// a look at it, and on the audit trail.
 #[utoipa::path(
     post, path = "/{portal}/accounts/search", tag = "help desk",
@@ -103,7 +103,7 @@ pub(crate) async fn find(
     let origin = caller.origin_on(policy);
     let mut rng = app.rng();
     let nothing = accounts.is_empty().then(|| AuditEvent {
-        organisation: None,
+        organization: None,
         ..AuditEvent::refused(
             &origin,
             vestibule_domain::audit::Actor::HelpDesk(caller.account.id.clone()),
@@ -127,7 +127,7 @@ pub(crate) async fn find(
     let found = |account: &Account| FoundAccount {
         portal: account.portal.to_string(),
         id: account.id.to_string(),
-        user_name: account.user_name.to_string(),
+        username: account.username.to_string(),
         first_name: account.name.first.to_string(),
         last_name: account.name.last.to_string(),
         email: masked_email(account),
@@ -140,10 +140,10 @@ pub(crate) async fn find(
 
 /// Reads what is searched for: exactly one thing.
 fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<By> {
-    match (&request.user_name, &request.email, &request.number) {
+    match (&request.username, &request.email, &request.number) {
         (Some(name), None, None) => fields
-            .take("user_name", UserName::parse(name.trim(), 1))
-            .map(By::UserName),
+            .take("username", Username::parse(name.trim(), 1))
+            .map(By::Username),
         (None, Some(email), None) => fields.take("email", Email::parse(email)).map(By::Email),
         (None, None, Some(number)) => {
             let kinds: BTreeSet<_> = policy.ways.iter().map(|w| w.records).collect();
@@ -155,7 +155,7 @@ fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<B
         }
         _ => {
             fields.fault(
-                "user_name",
+                "username",
                 "must be given, or email, or number: exactly one of them",
             );
             None
@@ -166,8 +166,8 @@ fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<B
 async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Problem> {
     let portal = &policy.portal;
     match by {
-        By::UserName(name) => {
-            let found = app.store.account_by_user_name(portal, &name.key()).await?;
+        By::Username(name) => {
+            let found = app.store.account_by_username(portal, &name.key()).await?;
             Ok(found.into_iter().collect())
         }
         By::Email(email) => Ok(app.store.accounts_by_email(portal, email).await?),

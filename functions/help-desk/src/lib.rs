@@ -21,7 +21,7 @@ mod unlock;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Email;
 use vestibule_http::answer;
@@ -45,13 +45,13 @@ vestibule_http::routes! {
 }
 
 /// An account, as the help desk sees it: what helps to serve its owner, and neither a secret nor what
-/// proves who they are. The e-mail address is masked, so that a caller can be asked for it.
+/// proves who they are. The email address is masked, so that a caller can be asked for it.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountAnswer {
     /// Its portal.
     portal: String,
     id: String,
-    user_name: String,
+    username: String,
     first_name: String,
     last_name: String,
     /// Its first character and its domain; absent once the account is deleted.
@@ -84,14 +84,14 @@ struct AccountAnswer {
     memberships: Vec<MembershipAnswer>,
 }
 
-/// What an account is in one organisation, or by itself.
+/// What an account is in one organization, or by itself.
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    organisation_id: Option<String>,
-    /// The organisation's name.
+    organization_id: Option<String>,
+    /// The organization's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    organisation: Option<String>,
+    organization: Option<String>,
     role: &'static str,
     /// `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
@@ -158,18 +158,18 @@ impl LetterOfAccount {
 impl MembershipAnswer {
     fn of(
         membership: &Membership,
-        organisations: &[Organisation],
+        organizations: &[Organization],
         policy: &Policy,
         now: jiff::Timestamp,
     ) -> Self {
-        let id = membership.organisation.as_ref();
+        let id = membership.organization.as_ref();
         let code = match &membership.gate {
             Gate::RegistrationCode { issue } => Some(policy.last_day(issue.expires_at).to_string()),
             _ => None,
         };
         Self {
-            organisation_id: id.map(ToString::to_string),
-            organisation: organisations
+            organization_id: id.map(ToString::to_string),
+            organization: organizations
                 .iter()
                 .find(|o| Some(&o.id) == id)
                 .map(|o| o.name.clone()),
@@ -190,7 +190,7 @@ impl MembershipAnswer {
 impl AccountAnswer {
     fn of(
         account: &Account,
-        organisations: &[Organisation],
+        organizations: &[Organization],
         locked: bool,
         policy: &Policy,
         now: jiff::Timestamp,
@@ -199,7 +199,7 @@ impl AccountAnswer {
         Self {
             portal: account.portal.to_string(),
             id: account.id.to_string(),
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
             first_name: account.name.first.to_string(),
             last_name: account.name.last.to_string(),
             email: masked_email(account),
@@ -220,7 +220,7 @@ impl AccountAnswer {
             memberships: account
                 .memberships
                 .iter()
-                .map(|m| MembershipAnswer::of(m, organisations, policy, now))
+                .map(|m| MembershipAnswer::of(m, organizations, policy, now))
                 .collect(),
         }
     }

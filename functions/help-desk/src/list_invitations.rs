@@ -1,5 +1,5 @@
 //! `GET /{portal}/accounts/{account_portal}/{id}/invitations`: the help desk sees which invitations of an
-//! account's organisation still wait, to send a lost one again (AG-01, UX-01).
+//! account's organization still wait, to send a lost one again (AG-01, UX-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Action;
 use vestibule_domain::help_desk::{self, Staff};
-use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::invite::{Invitation, Standing};
 use vestibule_domain::policy::Permission;
 use vestibule_http::answer::{Listed, moment};
@@ -18,12 +18,12 @@ use vestibule_store::InvitationsCursor;
 use crate::case::{AccountPath, Case, allowed, problem};
 use crate::masked;
 
-/// Of which organisation, and which page.
+/// Of which organization, and which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationsQuery {
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
+    /// Which of the account's organizations, where it has several.
+    organization_id: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -68,8 +68,8 @@ impl WaitingInvitation {
     }
 }
 
-/// Lists the invitations of an account's organisation that are pending or have expired. A page may hold
-/// few, even none, though there are more: `next_cursor` tells. The look is on the organisation's
+/// Lists the invitations of an account's organization that are pending or have expired. A page may hold
+/// few, even none, though there are more: `next_cursor` tells. The look is on the organization's
 /// audit trail.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/{id}/invitations", tag = "help desk",
@@ -82,7 +82,7 @@ impl WaitingInvitation {
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`account-disabled`, `account-deleted`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `organisation_id` is needed or not one of the account's, or `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`: `organization_id` is needed or not one of the account's, or `cursor` is not of this list", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_invitations(
@@ -92,13 +92,13 @@ pub(crate) async fn list_invitations(
     Query(query): Query<InvitationsQuery>,
 ) -> Result<Json<Listed<WaitingInvitation>>, Problem> {
     allowed(&caller, Permission::FindAccounts)?;
-    let named = query.organisation_id.as_deref().map(OrganisationId::parse);
+    let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
-        Problem::invalid_field("organisation_id", "is not the id of an organisation")
+        Problem::invalid_field("organization_id", "is not the id of an organization")
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
-    let organisation = help_desk::organisation_of(&case.account, named.as_ref())
+    let organization = help_desk::organization_of(&case.account, named.as_ref())
         .map_err(|refusal| problem(refusal, case.policy))?;
     let staff = Staff {
         account: &caller.account.id,
@@ -112,12 +112,12 @@ pub(crate) async fn list_invitations(
             Action::ListInvitations,
             &mut rng,
         )
-        .for_organisation(Some(organisation));
+        .for_organization(Some(organization));
     // Before anything is shown.
     app.store.record(&look).await?;
     let page = app
         .store
-        .invitations(&case.policy.portal, organisation, after.as_ref(), 50)
+        .invitations(&case.policy.portal, organization, after.as_ref(), 50)
         .await?;
     let now = case.origin.at;
     let waiting = page

@@ -22,8 +22,8 @@ pub(crate) struct SignedAgreement {
     agreement: String,
     /// The revision that was signed: the current one.
     revision: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
+    /// Which of the account's organizations, where it has several.
+    organization_id: Option<String>,
 }
 
 /// Records an agreement that the plan has received signed. The PIN letter that waited for it is posted.
@@ -52,10 +52,10 @@ pub(crate) async fn record_agreement(
     let mut fields = Fields::default();
     let why = why(
         &request.reason,
-        request.organisation_id.as_deref(),
+        request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organisation) = fields.finish(why)?;
+    let (reason, organization) = fields.finish(why)?;
     act(
         &app,
         &caller,
@@ -68,8 +68,8 @@ pub(crate) async fn record_agreement(
             help_desk::record_agreement(
                 staff,
                 &case.account,
-                organisation.as_ref(),
-                &case.organisations,
+                organization.as_ref(),
+                &case.organizations,
                 (&request.agreement, &request.revision),
                 fresh,
                 |membership| case.address(membership),

@@ -7,14 +7,14 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
+use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
 /// Has a new PIN letter posted; the old PIN is dead at once.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/pin", tag = "help desk",
     operation_id = "reissue_pin_for_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = ActInOrganisation,
+    request_body = ActInOrganization,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -29,16 +29,16 @@ pub(crate) async fn reissue_pin(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<ActInOrganisation>,
+    Body(request): Body<ActInOrganization>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();
     let why = why(
         &request.reason,
-        request.organisation_id.as_deref(),
+        request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organisation) = fields.finish(why)?;
+    let (reason, organization) = fields.finish(why)?;
     act(
         &app,
         &caller,
@@ -51,8 +51,8 @@ pub(crate) async fn reissue_pin(
             help_desk::reissue_pin(
                 staff,
                 &case.account,
-                organisation.as_ref(),
-                &case.organisations,
+                organization.as_ref(),
+                &case.organizations,
                 fresh,
                 |membership| case.address(membership),
                 case.policy,

@@ -7,14 +7,14 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
-use crate::case::{AccountPath, ActInOrganisation, Wants, act, allowed, why};
+use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
-/// Removes somebody from an organisation at once, whatever they are there, or deletes a member's account; who belongs to no other organisation is deleted for good. An organisation's last principal stays.
+/// Removes somebody from an organization at once, whatever they are there, or deletes a member's account; who belongs to no other organization is deleted for good. An organization's last principal stays.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/removal", tag = "help desk",
     operation_id = "remove_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = ActInOrganisation,
+    request_body = ActInOrganization,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
@@ -29,16 +29,16 @@ pub(crate) async fn remove(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<ActInOrganisation>,
+    Body(request): Body<ActInOrganization>,
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();
     let why = why(
         &request.reason,
-        request.organisation_id.as_deref(),
+        request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organisation) = fields.finish(why)?;
+    let (reason, organization) = fields.finish(why)?;
     act(
         &app,
         &caller,
@@ -49,8 +49,8 @@ pub(crate) async fn remove(
             help_desk::remove(
                 staff,
                 &case.account,
-                organisation.as_ref(),
-                &case.organisations,
+                organization.as_ref(),
+                &case.organizations,
                 &case.origin,
                 rng,
             )

@@ -1,4 +1,4 @@
-//! `PUT /{portal}/accounts/{account_portal}/{id}/user-name`: an account gets another user name (ME-09).
+//! `PUT /{portal}/accounts/{account_portal}/{id}/username`: an account gets another username (ME-09).
 
 use axum::Json;
 use axum::extract::State;
@@ -6,25 +6,25 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::text::UserName;
+use vestibule_domain::text::Username;
 use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Wants, act, allowed, why};
 
-/// Another user name.
+/// Another username.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Renaming {
     /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
     reason: String,
-    /// The user name as it shall be.
-    user_name: String,
+    /// The username as it shall be.
+    username: String,
 }
 
-/// Gives an account another user name, on portals where people choose theirs.
+/// Gives an account another username, on portals where people choose theirs.
 #[utoipa::path(
-    put, path = "/{portal}/accounts/{account_portal}/{id}/user-name", tag = "help desk",
+    put, path = "/{portal}/accounts/{account_portal}/{id}/username", tag = "help desk",
     operation_id = "rename_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
     request_body = Renaming,
@@ -46,10 +46,10 @@ pub(crate) async fn rename(
 ) -> Result<Json<AccountAnswer>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = Fields::default();
-    let shortest = path.user_name_min_length(&app)?;
-    let user_name = fields.take("user_name", UserName::parse(&request.user_name, shortest));
+    let shortest = path.username_min_length(&app)?;
+    let username = fields.take("username", Username::parse(&request.username, shortest));
     let why = why(&request.reason, None, &mut fields);
-    let ((reason, _), user_name) = fields.finish(why.zip(user_name))?;
+    let ((reason, _), username) = fields.finish(why.zip(username))?;
     act(
         &app,
         &caller,
@@ -57,11 +57,11 @@ pub(crate) async fn rename(
         &reason,
         Wants::Nothing,
         |case, staff, rng| {
-            let user_name = user_name.clone();
+            let username = username.clone();
             help_desk::rename(
                 staff,
                 &case.account,
-                user_name,
+                username,
                 case.policy,
                 &case.origin,
                 rng,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::help_desk::{self, Staff};
-use vestibule_domain::ids::{InvitationId, OrganisationId};
+use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
@@ -22,8 +22,8 @@ pub(crate) struct InvitationResend {
     reason: String,
     /// The address that was invited; the mail goes there and nowhere else.
     email: String,
-    /// Which of the account's organisations, where it has several.
-    organisation_id: Option<String>,
+    /// Which of the account's organizations, where it has several.
+    organization_id: Option<String>,
 }
 
 /// An invitation that was sent again.
@@ -36,7 +36,7 @@ pub(crate) struct ResentInvitation {
     expires_at: String,
 }
 
-/// Sends an invitation again that the organisation of this account has sent to an address: found by
+/// Sends an invitation again that the organization of this account has sent to an address: found by
 /// whoever invited, or any other of its users. The older link stops working.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
@@ -64,25 +64,25 @@ pub(crate) async fn resend_invitation(
     let email = fields.take("email", Email::parse(&request.email));
     let why = why(
         &request.reason,
-        request.organisation_id.as_deref(),
+        request.organization_id.as_deref(),
         &mut fields,
     );
     let ((reason, named), email) = fields.finish(why.zip(email))?;
 
     let case = Case::open(&app, &caller, Permission::ActOnAccounts, &path).await?;
     let policy = case.policy;
-    let organisation: &OrganisationId = help_desk::organisation_of(&case.account, named.as_ref())
+    let organization: &OrganizationId = help_desk::organization_of(&case.account, named.as_ref())
         .map_err(|refusal| problem(refusal, policy))?;
-    let id: InvitationId = Invitation::natural_id(organisation, &email);
+    let id: InvitationId = Invitation::natural_id(organization, &email);
     let invitation = app
         .store
-        .invitation(&policy.portal, organisation, &id)
+        .invitation(&policy.portal, organization, &id)
         .await?
         .ok_or_else(|| Problem::not_found("invitation"))?;
     let mut rng = app.rng();
     let token = Token::random(
         TokenKind::Invitation,
-        format!("{organisation}.{id}"),
+        format!("{organization}.{id}"),
         &mut rng,
     );
     let staff = Staff {

@@ -14,8 +14,8 @@ use vestibule_domain::account::{Account, Registration};
 use vestibule_domain::activate::{self, WithheldLetter};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::follow::{self, Says};
-use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Policy, PolicyError, WhenEnded};
 use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::register::letter_address;
@@ -240,7 +240,7 @@ impl Applying<'_> {
     }
 
     /// Tells everybody whose access rests on a record what it says now; none: it has ended. Returns
-    /// how many accounts and organisations changed.
+    /// how many accounts and organizations changed.
     async fn follow(
         &self,
         portal: &PortalId,
@@ -256,11 +256,11 @@ impl Applying<'_> {
         }
         let says = row.map_or(Says::Ended, |row| Says::Holds(&row.data));
         let mut changed = 0;
-        if let Some(id) = &claim.organisation {
-            changed += self.organisation(portal, id, key, says).await?;
+        if let Some(id) = &claim.organization {
+            changed += self.organization(portal, id, key, says).await?;
         }
         for account in claim.by.values() {
-            if claim.organisation.is_none() {
+            if claim.organization.is_none() {
                 changed += u64::from(self.person(portal, account, None, key, says).await?);
             }
             if let Some(row) = row {
@@ -270,10 +270,10 @@ impl Applying<'_> {
         Ok(changed)
     }
 
-    async fn organisation(
+    async fn organization(
         &self,
         portal: &PortalId,
-        id: &OrganisationId,
+        id: &OrganizationId,
         key: &RecordKey,
         says: Says<'_>,
     ) -> Result<u64, ImportError> {
@@ -281,14 +281,14 @@ impl Applying<'_> {
         let origin = self.origin(portal);
         let mut changed = 0;
         let mut looks = 0;
-        let organisation = loop {
-            let Some(found) = store.organisation(portal, id).await? else {
+        let organization = loop {
+            let Some(found) = store.organization(portal, id).await? else {
                 return Ok(0);
             };
             let mut rng = self.app.rng();
             let decision = match says {
                 Says::Ended => None,
-                Says::Holds(data) => follow::organisation(&found, data, &origin, &mut rng),
+                Says::Holds(data) => follow::organization(&found, data, &origin, &mut rng),
             };
             let Some(decision) = decision else {
                 break found;
@@ -315,9 +315,9 @@ impl Applying<'_> {
                 .await?;
             for user in page.items {
                 let ended = user.registration == Registration::RecordEnded;
-                if follow::concerns(ended, &organisation.group_codes, &user.group_codes, says) {
+                if follow::concerns(ended, &organization.group_codes, &user.group_codes, says) {
                     let done = self
-                        .person(portal, &user.account, Some(&organisation), key, says)
+                        .person(portal, &user.account, Some(&organization), key, says)
                         .await?;
                     changed += u64::from(done);
                 }
@@ -329,11 +329,11 @@ impl Applying<'_> {
         }
     }
 
-    /// Makes the open invitations of an organisation whose record has ended useless.
+    /// Makes the open invitations of an organization whose record has ended useless.
     async fn invitations(
         &self,
         portal: &PortalId,
-        id: &OrganisationId,
+        id: &OrganizationId,
     ) -> Result<u64, ImportError> {
         let store = &self.app.store;
         let origin = self.origin(portal);
@@ -373,13 +373,13 @@ impl Applying<'_> {
         &self,
         portal: &PortalId,
         id: &AccountId,
-        organisation: Option<&Organisation>,
+        organization: Option<&Organization>,
         key: &RecordKey,
         says: Says<'_>,
     ) -> Result<bool, ImportError> {
         let origin = self.origin(portal);
         self.decide(portal, id, |account, rng| {
-            follow::person(account, organisation, key, says, &origin, rng)
+            follow::person(account, organization, key, says, &origin, rng)
         })
         .await
     }
@@ -403,7 +403,7 @@ impl Applying<'_> {
             let letter = WithheldLetter {
                 fresh,
                 address: letter_address(policy, &row.data, designated),
-                organisation: Some(row.data.name.clone()),
+                organization: Some(row.data.name.clone()),
             };
             let on_file = &row.data.agreements;
             activate::agreements_recorded(

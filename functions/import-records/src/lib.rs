@@ -35,7 +35,7 @@ pub struct Summary {
     pub unchanged: u64,
     /// How many have ended.
     pub ended: u64,
-    /// How many accounts and organisations changed because of them.
+    /// How many accounts and organizations changed because of them.
     pub accounts: u64,
     /// How many notification letters go out.
     pub letters: u64,

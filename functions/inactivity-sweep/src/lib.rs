@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::{Action, Origin};
 use vestibule_domain::clockwork::{self, AlarmKind, Due, What};
-use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::review;
 use vestibule_http::App;
@@ -27,7 +27,7 @@ use vestibule_store::due::{Entry, Queue, SHARDS};
 use vestibule_store::{CommitError, Unavailable};
 
 /// What the schedule sends: `{}`, or `{"dry_run": true}` with or without `"as_of": "2027-05-22"`. A
-/// field of another name is refused, so that a misspelt dry run does nothing.
+/// field of another name is refused, so that a misspelled dry run does nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct Event {
@@ -131,19 +131,19 @@ impl Run {
 pub struct Summary {
     /// What was done for accounts, by kind.
     pub done: BTreeMap<What, u64>,
-    /// How many organisations' administrators were told what became of their users.
+    /// How many organizations' administrators were told what became of their users.
     pub told: u64,
-    /// How many organisations were asked for a backup.
+    /// How many organizations were asked for a backup.
     pub backups_wanted: u64,
     /// How many reviews of access began.
     pub reviews_started: u64,
-    /// How often an organisation's managers were chased for a review that is unanswered.
+    /// How often an organization's managers were chased for a review that is unanswered.
     pub reviews_chased: u64,
     /// How many accounts were read.
     pub accounts_read: u64,
-    /// How many alarms of organisations were looked at.
+    /// How many alarms of organizations were looked at.
     pub alarms_read: u64,
-    /// How often an account or organisation had changed since it was read, and was read again.
+    /// How often an account or organization had changed since it was read, and was read again.
     pub overtaken: u64,
     /// For how many accounts the index had named a day that had changed with the policy.
     pub moved: u64,
@@ -183,8 +183,8 @@ pub struct Preview {
     pub portal: String,
     /// The account.
     pub account: String,
-    /// Its user name.
-    pub user_name: String,
+    /// Its username.
+    pub username: String,
     /// What would be done.
     pub what: What,
     /// Since which day it is due.
@@ -218,7 +218,7 @@ impl Swept {
 }
 
 /// Puts the day on which something is next due right for every account for which a changed policy has
-/// moved it, and has the clockwork see to the reviews of organisations that had none before: a look at
+/// moved it, and has the clockwork see to the reviews of organizations that had none before: a look at
 /// all accounts, to be done once after such a change.
 pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
     let mut summary = Summary::default();
@@ -237,20 +237,20 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             }
         };
         summary.accounts_read += page.looked_at;
-        for organisation in page.reviewed {
-            let today = match app.portals.get(organisation.portal.as_str()) {
+        for organization in page.reviewed {
+            let today = match app.portals.get(organization.portal.as_str()) {
                 Ok(Some(policy)) => policy.today(app.clock.now()),
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "a portal's organisations are passed over");
+                    tracing::error!(%error, "a portal's organizations are passed over");
                     summary.failed += 1;
                     continue;
                 }
             };
-            match app.store.watch_reviews(&organisation, today).await {
+            match app.store.watch_reviews(&organization, today).await {
                 Ok(is_new) => summary.moved += u64::from(is_new),
                 Err(error) => {
-                    tracing::error!(organisation = %organisation.id, %error, "an alarm can't be set");
+                    tracing::error!(organization = %organization.id, %error, "an alarm can't be set");
                     summary.failed += 1;
                 }
             }
@@ -320,7 +320,7 @@ fn log(s: &Summary, dry_run: bool) {
         warned = s.count(What::WarnOfDisabling) + s.count(What::WarnOfDeletion),
         passwords = s.count(What::PasswordNotice),
         letters = s.count(What::LetterNotice),
-        campaigns = s.count(What::CampaignNotice) + s.count(What::UserNameNotice),
+        campaigns = s.count(What::CampaignNotice) + s.count(What::UsernameNotice),
         told = s.told,
         backups_wanted = s.backups_wanted,
         reviews_started = s.reviews_started,
@@ -370,7 +370,7 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     for entry in entries {
         match entry {
             Some(Entry::Account(id)) => ids.push(id),
-            Some(Entry::Alarm(organisation, kind)) => alarms.push((organisation, kind)),
+            Some(Entry::Alarm(organization, kind)) => alarms.push((organization, kind)),
             None => swept.summary.failed += 1,
         }
     }
@@ -389,7 +389,7 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     parts.into_iter().for_each(|part| swept.add(part));
     if !run.dry_run {
         let of_alarms = stream::iter(alarms)
-            .map(|(organisation, kind)| one_alarm(app, run, policy, organisation, kind))
+            .map(|(organization, kind)| one_alarm(app, run, policy, organization, kind))
             .buffer_unordered(AT_A_TIME);
         let parts: Vec<_> = of_alarms.collect().await;
         parts.into_iter().for_each(|part| swept.summary.add(part));
@@ -484,12 +484,12 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
         What::PasswordNotice => format!("the password expires on {}", due.about),
         What::LetterNotice => format!("the letter should have arrived by {}", due.about),
         What::CampaignNotice => format!("has to register again by {}", due.about),
-        What::UserNameNotice => format!("the user name is released on {}", due.about),
+        What::UsernameNotice => format!("the username is released on {}", due.about),
     };
     Preview {
         portal: policy.portal.to_string(),
         account: account.id.to_string(),
-        user_name: account.user_name.to_string(),
+        username: account.username.to_string(),
         what: due.what,
         due_on: due.on,
         about: due.about,
@@ -497,17 +497,17 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
     }
 }
 
-/// Answers an alarm of an organisation. What fails is counted, and hinders no other.
+/// Answers an alarm of an organization. What fails is counted, and hinders no other.
 async fn one_alarm(
     app: &App,
     run: &Run,
     policy: &Policy,
-    organisation: OrganisationId,
+    organization: OrganizationId,
     kind: AlarmKind,
 ) -> Summary {
     let mut summary = Summary::default();
-    if let Err(error) = answered(app, run, policy, &organisation, kind, &mut summary).await {
-        tracing::error!(portal = %policy.portal, organisation = %organisation, %error, "an alarm can't be answered");
+    if let Err(error) = answered(app, run, policy, &organization, kind, &mut summary).await {
+        tracing::error!(portal = %policy.portal, organization = %organization, %error, "an alarm can't be answered");
         summary.failed = 1;
     }
     summary
@@ -517,7 +517,7 @@ async fn answered(
     app: &App,
     run: &Run,
     policy: &Policy,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     kind: AlarmKind,
     summary: &mut Summary,
 ) -> Result<(), Unavailable> {
@@ -528,9 +528,9 @@ async fn answered(
         summary.alarms_read += 1;
         let state = app
             .store
-            .alarm_state(&policy.portal, organisation, kind)
+            .alarm_state(&policy.portal, organization, kind)
             .await?;
-        let (Some(alarm), Some(organisation)) = (state.alarm, state.organisation) else {
+        let (Some(alarm), Some(organization)) = (state.alarm, state.organization) else {
             return Ok(());
         };
         if alarm.on > today {
@@ -539,7 +539,7 @@ async fn answered(
         let decision = match kind {
             AlarmKind::Tidings => clockwork::tell_administrators(
                 &alarm,
-                &organisation,
+                &organization,
                 &state.managers,
                 &state.tidings,
                 policy,
@@ -548,7 +548,7 @@ async fn answered(
             ),
             AlarmKind::Backup => clockwork::remind_of_backup(
                 &alarm,
-                &organisation,
+                &organization,
                 &state.managers,
                 policy,
                 &origin,
@@ -559,7 +559,7 @@ async fn answered(
                 let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
                 review::see_to(
                     &alarm,
-                    &organisation,
+                    &organization,
                     &state.managers,
                     &people,
                     policy,

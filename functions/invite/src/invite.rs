@@ -36,7 +36,7 @@ const fn user() -> Role {
     Role::User
 }
 
-/// Invites somebody to the caller's organisation.
+/// Invites somebody to the caller's organization.
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "invite",
@@ -95,25 +95,25 @@ pub(crate) async fn one(
     let policy = &caller.policy;
     let mut rng = app.rng();
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .membership
-        .organisation
+        .organization
         .as_ref()
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let id = Invitation::natural_id(organisation, &invitee.email);
+    let id = Invitation::natural_id(organization, &invitee.email);
     let (found, existing, former) = app
         .store
-        .invitation_state(&policy.portal, organisation, &invitee.email)
+        .invitation_state(&policy.portal, organization, &invitee.email)
         .await?;
-    let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let organization = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
     let token = Token::random(
         TokenKind::Invitation,
-        format!("{}.{id}", organisation.id),
+        format!("{}.{id}", organization.id),
         &mut rng,
     );
     let (invitation, decision) = rules::invite(
         acting,
-        &organisation,
+        &organization,
         existing.as_ref(),
         former,
         invitee,

@@ -67,7 +67,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::NotThisPortal => gone("no-invitations", "No invitations on this portal", "People don't come in by invitation on this portal; add them as users instead."),
         Refusal::AlreadyInvited => gone("already-invited", "Already invited", "This address has a pending invitation. Send that one again, or revoke it first."),
         Refusal::AlreadyAccepted => gone("invitation-used", "Invitation used", "The invited person has registered already."),
-        Refusal::WasDeleted => gone("was-deleted", "Removed before", "This person was removed from the organisation. Only a principal can invite them again.").with_help(policy),
+        Refusal::WasDeleted => gone("was-deleted", "Removed before", "This person was removed from the organization. Only a principal can invite them again.").with_help(policy),
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Invite the person anew."),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),

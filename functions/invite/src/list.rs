@@ -1,4 +1,4 @@
-//! `GET /{portal}/invitations`: the organisation's invitations, and what became of them (UX-01).
+//! `GET /{portal}/invitations`: the organization's invitations, and what became of them (UX-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -22,7 +22,7 @@ pub(crate) struct ListQuery {
     cursor: Option<String>,
 }
 
-/// Lists the invitations of the caller's organisation.
+/// Lists the invitations of the caller's organization.
 #[utoipa::path(
     get, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "list_invitations",
@@ -41,13 +41,13 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Listed<InvitationAnswer>>, Problem> {
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .allowed(Permission::AddUsers, &caller.policy)
         .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let invitations =
         app.store
-            .invitations(&caller.policy.portal, organisation, after.as_ref(), 50);
+            .invitations(&caller.policy.portal, organization, after.as_ref(), 50);
     let reading = caller.record_reading(&app, Action::ListInvitations, None);
     let (page, ()) = future::try_join(invitations.map_err(Problem::from), reading).await?;
     Ok(Json(Listed {

@@ -33,18 +33,18 @@ pub(crate) async fn resend(
     let acting = caller.acting()?;
     let policy = &caller.policy;
     // Before anything is looked up: who may not invite learns nothing from ids (BL-17).
-    let organisation = acting
+    let organization = acting
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
     let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
     let found = app
         .store
-        .invitation(&policy.portal, organisation, &id)
+        .invitation(&policy.portal, organization, &id)
         .await?;
     let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
     let token = Token::random(
         TokenKind::Invitation,
-        format!("{organisation}.{id}"),
+        format!("{organization}.{id}"),
         &mut rng,
     );
     let (invitation, decision) = invite::resend(

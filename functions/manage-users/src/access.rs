@@ -1,4 +1,4 @@
-//! `PUT /{portal}/users/{id}/access`: what a user is and has in the organisation (BL-07, UX-04).
+//! `PUT /{portal}/users/{id}/access`: what a user is and has in the organization (BL-07, UX-04).
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub(crate) struct AccessRequest {
     role: Role,
     /// Services that the portal offers.
     services: BTreeSet<String>,
-    /// Group codes of the organisation.
+    /// Group codes of the organization.
     #[serde(default)]
     group_codes: BTreeSet<String>,
     /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
@@ -51,7 +51,7 @@ pub(crate) async fn access(
     Id(id): Id,
     Body(request): Body<AccessRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } =
+    let Target { organization, user } =
         Target::find(&app, &caller, Permission::EditUsers, &id).await?;
     let policy = &caller.policy;
     let mut fields = Fields::default();
@@ -66,7 +66,7 @@ pub(crate) async fn access(
     let mut rng = app.rng();
     let (user, decision) = manage::assign(
         caller.acting()?,
-        &organisation,
+        &organization,
         &user,
         to,
         policy,
@@ -75,5 +75,5 @@ pub(crate) async fn access(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organisation, &caller).map(Json)
+    UserAnswer::after(&user, &organization, &caller).map(Json)
 }

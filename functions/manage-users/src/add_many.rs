@@ -1,4 +1,4 @@
-//! `POST /{portal}/users.csv`: an administrator adds many users from a file, each of whom is e-mailed a
+//! `POST /{portal}/users.csv`: an administrator adds many users from a file, each of whom is emailed a
 //! registration code (BL-08, UX-08).
 
 use axum::Json;
@@ -9,14 +9,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
 use vestibule_domain::account::{Account, Status};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{JoinBy, Permission, Policy};
-use vestibule_domain::text::{Email, UserName};
+use vestibule_domain::text::{Email, Username};
 use vestibule_http::bulk::{self, AT_ONCE, BulkAnswer, Columns, Row, RowAnswer};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, credentials};
 use vestibule_store::Unique;
 
-use crate::add_user::{Addition, add, own_organisation};
+use crate::add_user::{Addition, add, own_organization};
 
 /// What adding a single user takes, as columns. Cells of services and group codes are separated by spaces.
 const COLUMNS: Columns = Columns {
@@ -24,7 +24,7 @@ const COLUMNS: Columns = Columns {
     optional: &["role", "services", "group_codes", "ends_on"],
 };
 
-/// The problem of a row whose address is a user's of the organisation.
+/// The problem of a row whose address is a user's of the organization.
 const ALREADY: &str = "already-added";
 
 /// Adds everybody in a CSV file of at most 500 rows and 1 MiB, with the columns `email`, `first_name` and
@@ -75,18 +75,18 @@ pub(crate) async fn add_many(
         ));
     }
     let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
-    let organisation = own_organisation(&app, &caller).await?;
+    let organization = own_organization(&app, &caller).await?;
     let answers = stream::iter(rows)
-        .map(|row| one(&app, &caller, &organisation, row))
+        .map(|row| one(&app, &caller, &organization, row))
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
     Ok(Json(BulkAnswer::of([answers, doubles].concat())))
 }
 
-async fn one(app: &App, caller: &Caller, organisation: &Organisation, row: Row) -> RowAnswer {
+async fn one(app: &App, caller: &Caller, organization: &Organization, row: Row) -> RowAnswer {
     let added = async {
-        let account = person(app, caller, organisation, &row).await?;
+        let account = person(app, caller, organization, &row).await?;
         Ok(account.id.to_string())
     };
     RowAnswer::of(row.line, added.await, &[ALREADY])
@@ -95,13 +95,13 @@ async fn one(app: &App, caller: &Caller, organisation: &Organisation, row: Row) 
 async fn person(
     app: &App,
     caller: &Caller,
-    organisation: &Organisation,
+    organization: &Organization,
     row: &Row,
 ) -> Result<Account, Problem> {
     let policy = &caller.policy;
     let person = row.person()?;
     let works_here = |account: &Account| {
-        account.status != Status::Deleted && account.membership(Some(&organisation.id)).is_some()
+        account.status != Status::Deleted && account.membership(Some(&organization.id)).is_some()
     };
     let known = app
         .store
@@ -111,7 +111,7 @@ async fn person(
         return Err(already());
     }
     let mut addition = Addition {
-        user_name: user_name_of(&person.email, organisation, policy)?,
+        username: username_of(&person.email, organization, policy)?,
         name: person.name,
         email: person.email,
         password: None,
@@ -120,38 +120,38 @@ async fn person(
         group_codes: row.words("group_codes"),
         ends_on: person.ends_on,
     };
-    match add(app, caller, organisation, addition.clone()).await? {
+    match add(app, caller, organization, addition.clone()).await? {
         Ok(account) => return Ok(account),
-        Err(Unique::UserName) => {}
+        Err(Unique::Username) => {}
         Err(other) => return Err(credentials::taken(other).unwrap_or_else(Problem::conflict)),
     }
     // By the same file, sent twice at once; or, once in a long while, the name is somebody else's.
     let owner = app
         .store
-        .account_by_user_name(&policy.portal, &addition.user_name.key())
+        .account_by_username(&policy.portal, &addition.username.key())
         .await?;
     if owner.is_some_and(|o| works_here(&o) && o.email.key() == addition.email.key()) {
         return Err(already());
     }
-    addition.user_name = policy
-        .make_user_name(&mut app.rng())
-        .ok_or_else(|| Problem::internal("the portal makes no user names"))?;
-    add(app, caller, organisation, addition)
+    addition.username = policy
+        .make_username(&mut app.rng())
+        .ok_or_else(|| Problem::internal("the portal makes no usernames"))?;
+    add(app, caller, organization, addition)
         .await?
         .map_err(|_| Problem::conflict())
 }
 
-/// The user name that a file gives an address in an organisation: always the same, so that of two who
+/// The username that a file gives an address in an organization: always the same, so that of two who
 /// add it at once one is too late.
-fn user_name_of(
+fn username_of(
     email: &Email,
-    organisation: &Organisation,
+    organization: &Organization,
     policy: &Policy,
-) -> Result<UserName, Problem> {
-    let seed = Sha256::digest(format!("user/{}/{}", organisation.id, email.key()));
+) -> Result<Username, Problem> {
+    let seed = Sha256::digest(format!("user/{}/{}", organization.id, email.key()));
     policy
-        .make_user_name(&mut StdRng::from_seed(seed.into()))
-        .ok_or_else(|| Problem::internal("the portal makes no user names"))
+        .make_username(&mut StdRng::from_seed(seed.into()))
+        .ok_or_else(|| Problem::internal("the portal makes no usernames"))
 }
 
 fn already() -> Problem {
@@ -159,6 +159,6 @@ fn already() -> Problem {
         StatusCode::CONFLICT,
         ALREADY,
         "Added already",
-        "A user of the organisation has this address already.",
+        "A user of the organization has this address already.",
     )
 }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/users`: an administrator adds a user, who gets a registration code by e-mail
+//! `POST /{portal}/users`: an administrator adds a user, who gets a registration code by email
 //! (BL-07, BL-08) or an initial password from the administrator (EX-09), as the portal has it.
 
 use std::collections::BTreeSet;
@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Account, PasswordHash};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::{self, NewUser};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{JoinBy, Role};
 use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, PersonName, UserName};
+use vestibule_domain::text::{Email, PersonName, Username};
 use vestibule_http::{
-    App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials, user_names,
+    App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials, usernames,
 };
 use vestibule_store::{CommitError, Unique, UserRow};
 
@@ -33,8 +33,8 @@ pub(crate) struct AddUserRequest {
     last_name: String,
     /// Where mail goes.
     email: String,
-    /// The user name, on portals where people choose one.
-    user_name: Option<String>,
+    /// The username, on portals where people choose one.
+    username: Option<String>,
     /// The first password, on portals where the administrator sets one. It has to be changed at the
     /// first sign-in.
     initial_password: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct AddUserRequest {
     /// Services that the portal offers.
     #[serde(default)]
     services: BTreeSet<String>,
-    /// Group codes of the organisation.
+    /// Group codes of the organization.
     #[serde(default)]
     group_codes: BTreeSet<String>,
     /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
@@ -56,7 +56,7 @@ const fn user() -> Role {
     Role::User
 }
 
-/// Adds a user to the caller's organisation.
+/// Adds a user to the caller's organization.
 #[utoipa::path(
     post, path = "/{portal}/users", tag = "users",
     operation_id = "add_user",
@@ -82,13 +82,13 @@ pub(crate) async fn add_user(
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let user_name =
-        credentials::user_name(request.user_name.as_deref(), policy, &mut rng, &mut fields);
+    let username =
+        credentials::username(request.username.as_deref(), policy, &mut rng, &mut fields);
     let password = match (&request.initial_password, join_by) {
         (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password(
             "initial_password",
             given,
-            (user_name.as_ref(), name.as_ref()),
+            (username.as_ref(), name.as_ref()),
             policy,
             &mut fields,
         )),
@@ -106,16 +106,16 @@ pub(crate) async fn add_user(
         }
     };
     let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
-    let parsed = (|| Some((name?, email?, user_name?, password?, ends_on?)))();
-    let (name, email, user_name, password, ends_on) = fields.finish(parsed)?;
+    let parsed = (|| Some((name?, email?, username?, password?, ends_on?)))();
+    let (name, email, username, password, ends_on) = fields.finish(parsed)?;
 
-    let organisation = own_organisation(&app, &caller).await?;
+    let organization = own_organization(&app, &caller).await?;
     let hash = match &password {
         Some(password) => Some(credentials::hash(password, &app, &mut rng).await),
         None => None,
     };
     let person = Addition {
-        user_name,
+        username,
         name,
         email,
         password: hash,
@@ -124,11 +124,11 @@ pub(crate) async fn add_user(
         group_codes: request.group_codes,
         ends_on,
     };
-    let account = match add(&app, &caller, &organisation, person).await? {
+    let account = match add(&app, &caller, &organization, person).await? {
         Ok(account) => account,
         Err(unique) => return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict)),
     };
-    let row = UserRow::of(&account, &organisation.id).ok_or_else(Problem::conflict)?;
+    let row = UserRow::of(&account, &organization.id).ok_or_else(Problem::conflict)?;
     let location = format!("/{}/users/{}", policy.portal, account.id);
     let body = UserAnswer::of(row, caller.acting()?.membership.role, policy);
     Ok((
@@ -141,7 +141,7 @@ pub(crate) async fn add_user(
 /// A user to add, read and checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Addition {
-    pub user_name: UserName,
+    pub username: Username,
     pub name: PersonName,
     pub email: Email,
     /// The initial password, on portals where there is one.
@@ -152,26 +152,26 @@ pub(crate) struct Addition {
     pub ends_on: Option<Date>,
 }
 
-/// The organisation that the caller works for.
-pub(crate) async fn own_organisation(app: &App, caller: &Caller) -> Result<Organisation, Problem> {
+/// The organization that the caller works for.
+pub(crate) async fn own_organization(app: &App, caller: &Caller) -> Result<Organization, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .membership
-        .organisation
+        .organization
         .as_ref()
         .ok_or_else(|| Problem::not_allowed(policy))?;
     app.store
-        .organisation(&policy.portal, organisation)
+        .organization(&policy.portal, organization)
         .await?
-        .ok_or_else(|| Problem::internal("an organisation is missing"))
+        .ok_or_else(|| Problem::internal("an organization is missing"))
 }
 
 /// Adds one user. The inner error is what somebody else has already.
 pub(crate) async fn add(
     app: &App,
     caller: &Caller,
-    organisation: &Organisation,
+    organization: &Organization,
     person: Addition,
 ) -> Result<Result<Account, Unique>, Problem> {
     let policy = &caller.policy;
@@ -180,7 +180,7 @@ pub(crate) async fn add(
         .staff
         .as_ref()
         .is_some_and(|s| s.join_by == JoinBy::RegistrationCode);
-    let mut id = Account::natural_id(&policy.portal, &person.user_name.key());
+    let mut id = Account::natural_id(&policy.portal, &person.username.key());
     loop {
         let code = by_code
             .then(|| app.fresh_registration_code(policy, &mut rng))
@@ -188,7 +188,7 @@ pub(crate) async fn add(
         let new = NewUser {
             applicant: Applicant {
                 id: id.clone(),
-                user_name: person.user_name.clone(),
+                username: person.username.clone(),
                 name: person.name.clone(),
                 email: person.email.clone(),
                 must_change_password: person.password.is_some(),
@@ -205,10 +205,10 @@ pub(crate) async fn add(
         };
         let acting = caller.acting()?;
         let Registered { account, decision } =
-            manage::add_user(acting, organisation, new, policy, &caller.origin, &mut rng)
+            manage::add_user(acting, organization, new, policy, &caller.origin, &mut rng)
                 .map_err(|refusal| problem(refusal, policy))?;
-        let (name, origin) = (&person.user_name, &caller.origin);
-        match user_names::commit(app, decision, name, policy, origin, &mut rng).await {
+        let (name, origin) = (&person.username, &caller.origin);
+        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
             Ok(()) => return Ok(Ok(account)),
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
             Err(CommitError::Taken(unique)) => return Ok(Err(unique)),

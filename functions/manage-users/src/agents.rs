@@ -35,7 +35,7 @@ pub(crate) struct AgentAnswer {
     name: String,
 }
 
-/// Lists the agents under the caller's organisation, as the plan's records have them.
+/// Lists the agents under the caller's organization, as the plan's records have them.
 #[utoipa::path(
     get, path = "/{portal}/agents", tag = "users",
     operation_id = "list_agents",
@@ -74,8 +74,8 @@ pub(crate) async fn agents(
         return Err(Problem::invalid_field("limit", "must be from 1 to 100"));
     }
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
-    let organisation = app.store.organisation(&policy.portal, own).await?;
-    let record = organisation
+    let organization = app.store.organization(&policy.portal, own).await?;
+    let record = organization
         .and_then(|o| o.record)
         .filter(|r| r.kind == RecordKind::Agent)
         .ok_or_else(not_allowed)?;

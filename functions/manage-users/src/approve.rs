@@ -19,7 +19,7 @@ use crate::{Target, UserAnswer, problem};
 pub(crate) struct ApprovalRequest {
     /// Services that the portal offers.
     services: BTreeSet<String>,
-    /// Group codes of the organisation.
+    /// Group codes of the organization.
     #[serde(default)]
     group_codes: BTreeSet<String>,
     /// The last day of the access, `YYYY-MM-DD` in the portal's time zone, or `null` for no end. If
@@ -58,7 +58,7 @@ pub(crate) async fn approve(
     Id(id): Id,
     Body(request): Body<ApprovalRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } =
+    let Target { organization, user } =
         Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
     let policy = &caller.policy;
     let mut fields = Fields::default();
@@ -70,7 +70,7 @@ pub(crate) async fn approve(
     let mut rng = app.rng();
     let (user, decision) = manage::approve(
         caller.acting()?,
-        &organisation,
+        &organization,
         &user,
         Approval {
             services: request.services,
@@ -83,5 +83,5 @@ pub(crate) async fn approve(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organisation, &caller).map(Json)
+    UserAnswer::after(&user, &organization, &caller).map(Json)
 }

@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organisation: list, add, approve, assign access,
+//! What administrators do to the users of their organization: list, add, approve, assign access,
 //! disable, reinstate, remove.
 
 mod access;
@@ -13,7 +13,7 @@ mod review_answer;
 mod review_show;
 mod review_start;
 mod send_reset_link;
-mod send_user_name;
+mod send_username;
 mod show;
 mod status;
 
@@ -26,7 +26,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::invite::Acting;
 use vestibule_domain::manage::Refusal;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::{App, Caller, Problem, answer, credentials};
 use vestibule_store::UserRow;
@@ -44,7 +44,7 @@ vestibule_http::routes! {
     status::status,
     reissue_code::reissue_code,
     send_reset_link::send_reset_link,
-    send_user_name::send_user_name,
+    send_username::send_username,
     review_start::start,
     review_show::show,
     review_answer::answer,
@@ -54,7 +54,7 @@ vestibule_http::routes! {
 #[derive(Debug, Serialize, ToSchema)]
 struct UserAnswer {
     id: String,
-    user_name: String,
+    username: String,
     first_name: String,
     last_name: String,
     email: String,
@@ -63,13 +63,13 @@ struct UserAnswer {
     email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
     /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
-    /// no longer have the organisation.
+    /// no longer have the organization.
     registration: &'static str,
     /// `active`, `disabled` or `deleted`.
     status: &'static str,
     services: Vec<String>,
     group_codes: Vec<String>,
-    /// Since when they are in the organisation.
+    /// Since when they are in the organization.
     since: String,
     /// The last day of their access, `YYYY-MM-DD`; absent if it has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,10 +87,10 @@ impl UserAnswer {
     /// The user as they are after a change.
     fn after(
         user: &Account,
-        organisation: &Organisation,
+        organization: &Organization,
         caller: &Caller,
     ) -> Result<Self, Problem> {
-        let row = UserRow::of(user, &organisation.id).ok_or_else(Problem::conflict)?;
+        let row = UserRow::of(user, &organization.id).ok_or_else(Problem::conflict)?;
         Ok(Self::of(
             row,
             caller.acting()?.membership.role,
@@ -105,7 +105,7 @@ impl UserAnswer {
             .filter(|_| policy.allows(viewer, Permission::SeeLastSignIn));
         Self {
             id: row.account.to_string(),
-            user_name: row.user_name,
+            username: row.username,
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             email: row.email,
@@ -126,15 +126,15 @@ impl UserAnswer {
     }
 }
 
-/// The user whom a request is about, and the caller's organisation.
+/// The user whom a request is about, and the caller's organization.
 struct Target {
-    organisation: Organisation,
+    organization: Organization,
     user: Account,
 }
 
 impl Target {
     /// Fetches both for who has the permission; who hasn't learns nothing from ids (BL-17). Whether
-    /// the user belongs to the organisation is for the rules.
+    /// the user belongs to the organization is for the rules.
     async fn find(
         app: &App,
         caller: &Caller,
@@ -142,20 +142,20 @@ impl Target {
         id: &str,
     ) -> Result<Self, Problem> {
         let policy = &caller.policy;
-        let organisation = caller
+        let organization = caller
             .acting()?
             .allowed(permission, policy)
             .ok_or_else(|| Problem::not_allowed(policy))?;
         let unknown = || problem(Refusal::Unknown, policy);
         let id = AccountId::parse(id).map_err(|_| unknown())?;
-        let (organisation, user) = app
+        let (organization, user) = app
             .store
-            .organisation_with_account(&policy.portal, organisation, &id)
+            .organization_with_account(&policy.portal, organization, &id)
             .await?;
-        let organisation =
-            organisation.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        let organization =
+            organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
         Ok(Self {
-            organisation,
+            organization,
             user: user.ok_or_else(unknown)?,
         })
     }
@@ -217,7 +217,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::NotInReview => conflict(
             "not-in-review",
             "Not in the review",
-            "This account is not in the review: it came later, or belongs to who answers for the organisation.",
+            "This account is not in the review: it came later, or belongs to who answers for the organization.",
         ),
         Refusal::Yourself => conflict(
             "yourself",
@@ -229,13 +229,13 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "The last principal",
-            "The organisation would have no principal left. Make somebody else a principal first.",
+            "The organization would have no principal left. Make somebody else a principal first.",
         )
         .with_help(policy),
-        Refusal::SeveralOrganisations => conflict(
-            "several-organisations",
-            "Works for several organisations",
-            "This user works for other organisations too and cannot be disabled here. Remove them from your organisation instead.",
+        Refusal::SeveralOrganizations => conflict(
+            "several-organizations",
+            "Works for several organizations",
+            "This user works for other organizations too and cannot be disabled here. Remove them from your organization instead.",
         ),
         Refusal::NoSuchService(name) => Problem::invalid_field(
             "services",
@@ -243,7 +243,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         ),
         Refusal::NoSuchGroupCode(code) => Problem::invalid_field(
             "group_codes",
-            &format!("{} is not one of the organisation's", shown(&code)),
+            &format!("{} is not one of the organization's", shown(&code)),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /{portal}/users` and `GET /{portal}/users.csv`: the users of the caller's organisation (AG-09,
+//! `GET /{portal}/users` and `GET /{portal}/users.csv`: the users of the caller's organization (AG-09,
 //! BL-07, BL-17, BA-07 to BA-09).
 
 use axum::Json;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::account::{Registration, Status};
 use vestibule_domain::audit::Action;
-use vestibule_domain::ids::OrganisationId;
+use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
 use vestibule_http::answer::Listed;
 use vestibule_http::csv::cell;
@@ -25,7 +25,7 @@ use crate::UserAnswer;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// What the user name, the first or last name, or the e-mail address begins with.
+    /// What the username, the first or last name, or the email address begins with.
     query: Option<String>,
     /// Only users of this role.
     #[param(value_type = Option<String>)]
@@ -45,7 +45,7 @@ pub(crate) struct ListQuery {
     limit: Option<u8>,
 }
 
-/// Lists or searches the users of the caller's organisation, administrators first.
+/// Lists or searches the users of the caller's organization, administrators first.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
     operation_id = "list_users",
@@ -63,7 +63,7 @@ pub(crate) async fn list(
     Entitled(caller): Entitled,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Listed<UserAnswer>>, Problem> {
-    let organisation = allowed(&caller, Permission::ListUsers)?;
+    let organization = allowed(&caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
         return Err(Problem::invalid_field("limit", "must be 1 to 100"));
@@ -95,7 +95,7 @@ pub(crate) async fn list(
     let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
     let users = app.store.users(
         &policy.portal,
-        organisation,
+        organization,
         &filter,
         after.as_ref(),
         limit.into(),
@@ -113,7 +113,7 @@ pub(crate) async fn list(
     }))
 }
 
-fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganisationId, Problem> {
+fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganizationId, Problem> {
     caller
         .acting()?
         .allowed(permission, &caller.policy)
@@ -130,7 +130,7 @@ pub(crate) struct DownloadQuery {
     limit: Option<u32>,
 }
 
-/// Downloads the list of all users of the caller's organisation as CSV (RFC 4180, UTF-8), in parts of at
+/// Downloads the list of all users of the caller's organization as CSV (RFC 4180, UTF-8), in parts of at
 /// most 3 MB: while there is another, the header `Link` names it as `next`. Only the first part has
 /// the header row, so that parts one behind the other are the list. No cell begins a formula in a
 /// spreadsheet.
@@ -152,7 +152,7 @@ pub(crate) async fn download(
     Query(part): Query<DownloadQuery>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let organisation = allowed(&caller, Permission::DownloadUsers)?;
+    let organization = allowed(&caller, Permission::DownloadUsers)?;
     let sees_last = caller
         .policy
         .allows(caller.acting()?.membership.role, Permission::SeeLastSignIn);
@@ -169,7 +169,7 @@ pub(crate) async fn download(
     FILE.part(wanted, |after, rows| async move {
         let portal = &policy.portal;
         let page = store
-            .users(portal, organisation, all, after.as_ref(), rows)
+            .users(portal, organization, all, after.as_ref(), rows)
             .await?;
         let lines = page.items.iter().map(|row| line(row, sees_last, policy));
         Ok((lines.collect(), page.next))
@@ -184,7 +184,7 @@ const FILE: File = File {
     at_a_time: 500,
 };
 
-const HEAD: &str = "user_name,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at\r\n";
+const HEAD: &str = "username,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at\r\n";
 
 fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
     let last = row
@@ -193,7 +193,7 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         .map(|at| at.to_string())
         .unwrap_or_default();
     let cells = [
-        row.user_name.as_str(),
+        row.username.as_str(),
         row.name.first.as_str(),
         row.name.last.as_str(),
         &row.email,

@@ -35,10 +35,10 @@ pub(crate) async fn reissue_code(
         &id,
         |acting, target, policy, rng| {
             let fresh = app.fresh_registration_code(policy, rng);
-            let (organisation, user) = (&target.organisation, &target.user);
+            let (organization, user) = (&target.organization, &target.user);
             manage::reissue_code(
                 acting,
-                organisation,
+                organization,
                 user,
                 fresh,
                 policy,

@@ -9,7 +9,7 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::act;
 
-/// Removes a user from the caller's organisation; who belongs to no other is deleted.
+/// Removes a user from the caller's organization; who belongs to no other is deleted.
 #[utoipa::path(
     delete, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "remove_user",
@@ -34,8 +34,8 @@ pub(crate) async fn remove(
         Permission::DeleteUsers,
         &id,
         |acting, target, policy, rng| {
-            let (organisation, user) = (&target.organisation, &target.user);
-            manage::remove(acting, organisation, user, policy, &caller.origin, rng)
+            let (organization, user) = (&target.organization, &target.user);
+            manage::remove(acting, organization, user, policy, &caller.origin, rng)
         },
     )
     .await?;

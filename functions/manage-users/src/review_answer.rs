@@ -75,13 +75,13 @@ pub(crate) async fn answer(
 async fn confirm(
     app: &App,
     caller: &Caller,
-    Target { organisation, user }: &Target,
+    Target { organization, user }: &Target,
 ) -> Result<Option<AccountInReview>, Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
     let confirmed = review::confirm(
         caller.acting()?,
-        organisation,
+        organization,
         user,
         policy,
         &caller.origin,
@@ -89,10 +89,10 @@ async fn confirm(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     let Some((user, decision)) = confirmed else {
-        return AccountInReview::after(user, organisation).map(Some);
+        return AccountInReview::after(user, organization).map(Some);
     };
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => AccountInReview::after(&user, organisation).map(Some),
+        Ok(()) => AccountInReview::after(&user, organization).map(Some),
         Err(CommitError::Stale) => Ok(None),
         Err(other) => Err(other.into()),
     }
@@ -102,29 +102,29 @@ async fn confirm(
 async fn remove(
     app: &App,
     caller: &Caller,
-    Target { organisation, user }: &Target,
+    Target { organization, user }: &Target,
 ) -> Result<Option<AccountInReview>, Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
     let removed = async || -> Result<Option<Removed>, Problem> {
-        let Some(review) = &organisation.review else {
+        let Some(review) = &organization.review else {
             return Ok(None);
         };
         let all = app
             .store
-            .removed_in_review(&policy.portal, &organisation.id, review.started_at)
+            .removed_in_review(&policy.portal, &organization.id, review.started_at)
             .await?;
         Ok(all.into_iter().find(|r| r.account == user.id))
     };
     let in_review = user
-        .membership(Some(&organisation.id))
-        .is_none_or(|m| review::answer(organisation, Reviewed::of(user, m)) != Answer::NotAsked);
+        .membership(Some(&organization.id))
+        .is_none_or(|m| review::answer(organization, Reviewed::of(user, m)) != Answer::NotAsked);
     if !in_review {
         return Err(problem(Refusal::NotInReview, policy));
     }
     let decided = manage::remove(
         caller.acting()?,
-        organisation,
+        organization,
         user,
         policy,
         &caller.origin,

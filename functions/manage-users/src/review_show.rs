@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Actor;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Answer, Removed};
 use vestibule_http::request::{Query, cursor};
@@ -58,7 +58,7 @@ pub(crate) struct ReviewAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AccountInReview {
     id: String,
-    user_name: String,
+    username: String,
     first_name: String,
     last_name: String,
     role: String,
@@ -72,15 +72,15 @@ pub(crate) struct AccountInReview {
 }
 
 impl AccountInReview {
-    fn of(row: &UserRow, organisation: &Organisation) -> Option<Self> {
-        let confirmed = match review::answer(organisation, row.reviewed()) {
+    fn of(row: &UserRow, organization: &Organization) -> Option<Self> {
+        let confirmed = match review::answer(organization, row.reviewed()) {
             Answer::NotAsked => return None,
             Answer::Unanswered => None,
             Answer::Confirmed(confirmation) => Some(confirmation),
         };
         Some(Self {
             id: row.account.to_string(),
-            user_name: row.user_name.clone(),
+            username: row.username.clone(),
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             role: row.role.as_str().to_owned(),
@@ -95,9 +95,9 @@ impl AccountInReview {
     }
 
     /// An account as it is after an answer.
-    pub(crate) fn after(user: &Account, organisation: &Organisation) -> Result<Self, Problem> {
-        UserRow::of(user, &organisation.id)
-            .and_then(|row| Self::of(&row, organisation))
+    pub(crate) fn after(user: &Account, organization: &Organization) -> Result<Self, Problem> {
+        UserRow::of(user, &organization.id)
+            .and_then(|row| Self::of(&row, organization))
             .ok_or_else(Problem::conflict)
     }
 }
@@ -106,7 +106,7 @@ impl From<&Removed> for AccountInReview {
     fn from(removed: &Removed) -> Self {
         Self {
             id: removed.account.to_string(),
-            user_name: removed.user_name.clone(),
+            username: removed.username.clone(),
             first_name: removed.name.first.to_string(),
             last_name: removed.name.last.to_string(),
             role: removed.role.as_str().to_owned(),
@@ -128,18 +128,18 @@ impl ReviewAnswer {
     /// A page of the latest review.
     pub(crate) async fn page(
         app: &App,
-        organisation: &Organisation,
+        organization: &Organization,
         wanted: Option<Wanted>,
         after: Option<&UsersCursor>,
         caller: &Caller,
     ) -> Result<Self, Problem> {
-        let (policy, review) = (&caller.policy, organisation.review.as_ref());
+        let (policy, review) = (&caller.policy, organization.review.as_ref());
         let review = review.ok_or_else(|| Problem::not_found("review of access"))?;
         let mut accounts = Vec::new();
         if after.is_none() && matches!(wanted, None | Some(Wanted::Removed)) {
             let removed = app
                 .store
-                .removed_in_review(&policy.portal, &organisation.id, review.started_at)
+                .removed_in_review(&policy.portal, &organization.id, review.started_at)
                 .await?;
             accounts.extend(removed.iter().map(AccountInReview::from));
         }
@@ -148,7 +148,7 @@ impl ReviewAnswer {
             let all = UserFilter::default();
             let page = app
                 .store
-                .users(&policy.portal, &organisation.id, &all, after, LOOKED_AT)
+                .users(&policy.portal, &organization.id, &all, after, LOOKED_AT)
                 .await?;
             next_cursor = page.next;
             let fits = |account: &AccountInReview| match wanted {
@@ -158,7 +158,7 @@ impl ReviewAnswer {
             };
             let rows = page.items.iter();
             accounts.extend(
-                rows.filter_map(|row| AccountInReview::of(row, organisation))
+                rows.filter_map(|row| AccountInReview::of(row, organization))
                     .filter(fits),
             );
         }
@@ -173,7 +173,7 @@ impl ReviewAnswer {
     }
 }
 
-/// Shows the latest review of access of the caller's organisation, with what became of each account.
+/// Shows the latest review of access of the caller's organization, with what became of each account.
 #[utoipa::path(
     get, path = "/{portal}/access-reviews/current", tag = "users",
     operation_id = "show_access_review",
@@ -194,16 +194,16 @@ pub(crate) async fn show(
 ) -> Result<Json<ReviewAnswer>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .allowed(Permission::ReviewAccess, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
     let after = cursor(query.cursor.as_deref(), UsersCursor::parse)?;
-    let organisation = app
+    let organization = app
         .store
-        .organisation(&policy.portal, organisation)
+        .organization(&policy.portal, organization)
         .await?
-        .ok_or_else(|| Problem::internal("an organisation is missing"))?;
-    ReviewAnswer::page(&app, &organisation, query.answer, after.as_ref(), &caller)
+        .ok_or_else(|| Problem::internal("an organization is missing"))?;
+    ReviewAnswer::page(&app, &organization, query.answer, after.as_ref(), &caller)
         .await
         .map(Json)
 }

@@ -12,7 +12,7 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::review_show::ReviewAnswer;
 
-/// Begins a review of access; every manager is asked by e-mail.
+/// Begins a review of access; every manager is asked by email.
 #[utoipa::path(
     post, path = "/{portal}/access-reviews", tag = "users",
     operation_id = "start_access_review",
@@ -31,18 +31,18 @@ pub(crate) async fn start(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ReviewAnswer>), Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .allowed(Permission::ReviewAccess, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
     let (found, administrators) = app
         .store
-        .organisation_with_administrators(
+        .organization_with_administrators(
             &policy.portal,
-            organisation,
+            organization,
             policy.today(caller.origin.at),
         )
         .await?;
-    let organisation = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+    let organization = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
     let managers: Vec<_> = administrators
         .into_iter()
         .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
@@ -56,9 +56,9 @@ pub(crate) async fn start(
         .collect();
     let mut rng = app.rng();
     let by = Actor::Account(caller.account.id.clone());
-    let (organisation, decision) = review::start(
+    let (organization, decision) = review::start(
         by,
-        &organisation,
+        &organization,
         &managers,
         policy,
         &caller.origin,
@@ -80,7 +80,7 @@ pub(crate) async fn start(
     })?;
     app.store.commit(decision, &mut rng).await?;
     let location = format!("/{}/access-reviews/current", policy.portal);
-    let body = ReviewAnswer::page(&app, &organisation, None, None, &caller).await?;
+    let body = ReviewAnswer::page(&app, &organization, None, None, &caller).await?;
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],

@@ -34,8 +34,8 @@ pub(crate) async fn send_reset_link(
         Permission::ReissueCodes,
         &id,
         |acting, target, policy, rng| {
-            let (organisation, user) = (&target.organisation, &target.user);
-            manage::send_reset_link(acting, organisation, user, policy, &caller.origin, rng)
+            let (organization, user) = (&target.organization, &target.user);
+            manage::send_reset_link(acting, organization, user, policy, &caller.origin, rng)
         },
     )
     .await?;

@@ -1,4 +1,4 @@
-//! `GET /{portal}/users/{id}`: one user of the caller's organisation (BL-17).
+//! `GET /{portal}/users/{id}`: one user of the caller's organization (BL-17).
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use vestibule_store::UserRow;
 
 use crate::UserAnswer;
 
-/// Shows a user of the caller's organisation; any other is not found.
+/// Shows a user of the caller's organization; any other is not found.
 #[utoipa::path(
     get, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "show_user",
@@ -31,7 +31,7 @@ pub(crate) async fn show(
 ) -> Result<Json<UserAnswer>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
-    let organisation = acting
+    let organization = acting
         .allowed(Permission::ListUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
     let not_found = || Problem::not_found("user");
@@ -41,7 +41,7 @@ pub(crate) async fn show(
         .account(&policy.portal, &id)
         .await?
         .ok_or_else(not_found)?;
-    let row = UserRow::of(&user, organisation).ok_or_else(not_found)?;
+    let row = UserRow::of(&user, organization).ok_or_else(not_found)?;
     caller
         .record_reading(&app, Action::LookAtUser, Some(id.as_str()))
         .await?;

@@ -41,7 +41,7 @@ pub(crate) enum WantedStatus {
         (status = 200, body = UserAnswer, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`several-organisations`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`several-organizations`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -51,14 +51,14 @@ pub(crate) async fn status(
     Id(id): Id,
     Body(request): Body<StatusRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
-    let Target { organisation, user } =
+    let Target { organization, user } =
         Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
     let policy = &caller.policy;
     let disabled = request.status == WantedStatus::Disabled;
     let mut rng = app.rng();
     let decided = manage::set_disabled(
         caller.acting()?,
-        &organisation,
+        &organization,
         &user,
         disabled,
         policy,
@@ -67,8 +67,8 @@ pub(crate) async fn status(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     let Some((user, decision)) = decided else {
-        return UserAnswer::after(&user, &organisation, &caller).map(Json);
+        return UserAnswer::after(&user, &organization, &caller).map(Json);
     };
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organisation, &caller).map(Json)
+    UserAnswer::after(&user, &organization, &caller).map(Json)
 }

@@ -46,7 +46,7 @@ pub(crate) async fn change_email(
     if email.as_ref().is_some_and(is_own) && account.email_undeliverable.is_none() {
         fields.fault("email", "is the address you have");
     }
-    let password = fields.take("password", password::normalise(&request.password));
+    let password = fields.take("password", password::normalize(&request.password));
     let (email, password) = fields.finish(email.zip(password))?;
 
     let right = guesses::is_password(&app, account, &password, policy, &caller.origin).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn change_email(
     let mut rng = app.rng();
     let decision = profile::ask_email_change(
         account,
-        caller.session.organisation.as_ref(),
+        caller.session.organization.as_ref(),
         email,
         policy,
         &caller.origin,

@@ -41,7 +41,7 @@ pub(crate) struct EditRequest {
 /// The most links of a profile.
 const MOST_LINKS: usize = 20;
 
-/// Changes the caller's own data. The user name can't be changed.
+/// Changes the caller's own data. The username can't be changed.
 #[utoipa::path(
     patch, path = "/{portal}/me", tag = "profile",
     operation_id = "edit_profile",
@@ -85,7 +85,7 @@ pub(crate) async fn edit(
         });
     }
     let password = if request.hint.is_some() || request.security_answers.is_some() {
-        fields.required("password", request.password.as_deref(), password::normalise)
+        fields.required("password", request.password.as_deref(), password::normalize)
     } else {
         fields.unwanted(
             "password",
@@ -122,10 +122,10 @@ pub(crate) async fn edit(
         }
     }
     let mut rng = app.rng();
-    let organisation = caller.session.organisation.as_ref();
+    let organization = caller.session.organization.as_ref();
     let Some((account, decision)) = profile::edit(
         &caller.account,
-        organisation,
+        organization,
         changes,
         &caller.origin,
         &mut rng,

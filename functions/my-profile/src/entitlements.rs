@@ -61,7 +61,7 @@ pub(crate) async fn entitlements(
                 StatusCode::FORBIDDEN,
                 "service-not-assigned",
                 "Service not assigned",
-                "This service is not assigned to you. An administrator of your organisation can assign it.",
+                "This service is not assigned to you. An administrator of your organization can assign it.",
             )
             .with_help(policy));
         }

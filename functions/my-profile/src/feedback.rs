@@ -77,10 +77,10 @@ pub(crate) async fn feedback(
         ));
     }
     let mut rng = app.rng();
-    let organisation = caller.session.organisation.as_ref();
+    let organization = caller.session.organization.as_ref();
     let decision = profile::send_feedback(
         &caller.account,
-        organisation,
+        organization,
         text.to_owned(),
         policy,
         &caller.origin,

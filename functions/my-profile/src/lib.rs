@@ -1,7 +1,7 @@
 //! What users see of themselves and change: who they are, what they may use, who administers them.
 
 mod change_email;
-mod choose_user_name;
+mod choose_username;
 mod confirm_email;
 mod edit;
 mod entitlements;
@@ -12,7 +12,7 @@ vestibule_http::routes! {
     me::me,
     edit::edit,
     change_email::change_email,
-    choose_user_name::choose_user_name,
+    choose_username::choose_username,
     confirm_email::confirm_email,
     entitlements::entitlements,
     feedback::feedback,

@@ -1,10 +1,10 @@
-//! `GET /{portal}/me`: the caller's profile, with the administrators of their organisation (AG-15).
+//! `GET /{portal}/me`: the caller's profile, with the administrators of their organization (AG-15).
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::register::asks_for_backup;
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 
@@ -12,7 +12,7 @@ use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProfileAnswer {
     id: String,
-    user_name: String,
+    username: String,
     first_name: String,
     last_name: String,
     email: String,
@@ -22,12 +22,12 @@ pub(crate) struct ProfileAnswer {
     /// What has to be done before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
-    /// The organisation worked for; absent for members.
+    /// The organization worked for; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
-    organisation: Option<OrganisationAnswer>,
-    /// All the organisations that the caller belongs to; one is chosen with
-    /// `PUT /{portal}/sessions/current/organisation`.
-    organisations: Vec<BelongsTo>,
+    organization: Option<OrganizationAnswer>,
+    /// All the organizations that the caller belongs to; one is chosen with
+    /// `PUT /{portal}/sessions/current/organization`.
+    organizations: Vec<BelongsTo>,
     /// An agreement that has to be signed, with its form.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<AgreementAnswer>,
@@ -51,7 +51,7 @@ pub(crate) struct ProfileAnswer {
     password_expires_at: Option<String>,
 }
 
-/// An organisation that the caller belongs to.
+/// An organization that the caller belongs to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BelongsTo {
     id: String,
@@ -69,9 +69,9 @@ pub(crate) struct BelongsTo {
     current: bool,
 }
 
-/// An organisation.
+/// An organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OrganisationAnswer {
+pub(crate) struct OrganizationAnswer {
     id: String,
     name: String,
     /// What it is: "agency", "practice".
@@ -137,27 +137,27 @@ pub(crate) async fn me(
 pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
-    let mut organisation = None;
-    let current = caller.session.organisation.as_ref();
+    let mut organization = None;
+    let current = caller.session.organization.as_ref();
     let others = account
         .running_memberships(policy.today(caller.origin.at))
-        .filter_map(|m| m.organisation.as_ref())
+        .filter_map(|m| m.organization.as_ref())
         .filter(|o| Some(*o) != current);
-    let mut belongs = app.store.organisations(&policy.portal, others).await?;
+    let mut belongs = app.store.organizations(&policy.portal, others).await?;
     if let Some((membership, id)) = caller
         .membership()
-        .and_then(|m| Some((m, m.organisation.as_ref()?)))
+        .and_then(|m| Some((m, m.organization.as_ref()?)))
     {
         let (found, administrators) = app
             .store
-            .organisation_with_administrators(&policy.portal, id, policy.today(caller.origin.at))
+            .organization_with_administrators(&policy.portal, id, policy.today(caller.origin.at))
             .await?;
-        let found = found.ok_or_else(|| Problem::internal("an organisation is missing"))?;
+        let found = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
         belongs.push(found.clone());
         if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
             notices.push("invite_backup");
         }
-        organisation = Some(OrganisationAnswer {
+        organization = Some(OrganizationAnswer {
             id: found.id.to_string(),
             name: found.name,
             kind: found.kind,
@@ -188,14 +188,14 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         .and_then(|p| policy.password_expires_at(p.changed_at));
     Ok(ProfileAnswer {
         id: account.id.to_string(),
-        user_name: account.user_name.to_string(),
+        username: account.username.to_string(),
         first_name: account.name.first.to_string(),
         last_name: account.name.last.to_string(),
         email: account.email.to_string(),
         email_undeliverable: account.email_undeliverable.map(Into::into),
         next_step: answer::step(caller.next_step),
-        organisation,
-        organisations: organisations(&belongs, caller),
+        organization,
+        organizations: organizations(&belongs, caller),
         agreement: agreement.map(|a| AgreementAnswer {
             id: a.id.to_string(),
             title: a.title.to_string(),
@@ -220,7 +220,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
 }
 
 /// What the caller is where, by name.
-fn organisations(found: &[Organisation], caller: &Caller) -> Vec<BelongsTo> {
+fn organizations(found: &[Organization], caller: &Caller) -> Vec<BelongsTo> {
     let mut belongs: Vec<_> = found
         .iter()
         .filter_map(|o| {
@@ -232,7 +232,7 @@ fn organisations(found: &[Organisation], caller: &Caller) -> Vec<BelongsTo> {
                 role: membership.role.as_str().to_owned(),
                 role_title: caller.policy.role_title(membership.role).to_owned(),
                 registration: membership.registration().as_str(),
-                current: caller.session.organisation.as_ref() == Some(&o.id),
+                current: caller.session.organization.as_ref() == Some(&o.id),
             })
         })
         .collect();

@@ -7,13 +7,13 @@ use vestibule_domain::register::Registered;
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 use vestibule_store::CommitError;
 
-use crate::further_organisation::{
-    FurtherOrganisation, Place, place, still_there, with_a_good_password,
+use crate::further_organization::{
+    FurtherOrganization, Place, place, still_there, with_a_good_password,
 };
 use crate::look_up_invitation::{LookUpRequest, find, problem};
 use crate::register::LOOKS;
 
-/// Gives the caller a place in the organisation that invited them. The invitation must have been sent
+/// Gives the caller a place in the organization that invited them. The invitation must have been sent
 /// to the caller's address. The administrator who sent it is told and, where the portal asks for it,
 /// approves; until then the caller has no access there.
 ///
@@ -25,11 +25,11 @@ use crate::register::LOOKS;
     request_body = LookUpRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = FurtherOrganisation, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organisations"))),
+        (status = 201, body = FurtherOrganization, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organizations"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`too-many-organisations`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -51,7 +51,7 @@ pub(crate) async fn accept_as_user(
         let mine = matches!(&invitation.state, Standing::Accepted { account: by } if *by == account.id)
             && invitation.token == token.digest();
         if let Some(membership) = account
-            .membership(Some(&invitation.organisation))
+            .membership(Some(&invitation.organization))
             .filter(|_| mine)
         {
             return place(&account, membership, &caller);

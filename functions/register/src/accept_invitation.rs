@@ -10,10 +10,10 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::invite::{self, State as Standing};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, Sensitive, UserName};
+use vestibule_domain::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses, user_names};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses, usernames};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
@@ -31,8 +31,8 @@ pub(crate) struct AcceptRequest {
     last_name: String,
     /// The address that the invitation was sent to.
     email: String,
-    /// The user name, on portals where people choose one.
-    user_name: Option<String>,
+    /// The username, on portals where people choose one.
+    username: Option<String>,
     /// The password.
     password: String,
     /// Security questions with answers, on portals that ask for them.
@@ -45,7 +45,7 @@ pub(crate) struct AcceptRequest {
 /// How often an acceptance that ran into a change of the invitation looks again.
 const LOOKS: usize = 3;
 
-/// Registers an invited person. The administrator who invited them is told by e-mail and, where the
+/// Registers an invited person. The administrator who invited them is told by email and, where the
 /// portal asks for it, approves them; until then they have no access.
 ///
 /// The same registration sent again, with the same password, is answered as the first time.
@@ -57,7 +57,7 @@ const LOOKS: usize = 3;
     responses(
         (status = 201, body = RegistrationAnswer, description = "Registered"),
         (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -72,30 +72,30 @@ pub(crate) async fn accept_invitation(
     let mut fields = Fields::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let user_name =
-        credentials::user_name(request.user_name.as_deref(), &policy, &mut rng, &mut fields);
+    let username =
+        credentials::username(request.username.as_deref(), &policy, &mut rng, &mut fields);
     let password = credentials::new_password(
         "password",
         &request.password,
-        (user_name.as_ref(), name.as_ref()),
+        (username.as_ref(), name.as_ref()),
         &policy,
         &mut fields,
     );
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
-    let parsed = (|| Some((name?, email?, user_name?, password?, answers?, hint?)))();
-    let (name, email, user_name, password, answers, hint) = fields.finish(parsed)?;
+    let parsed = (|| Some((name?, email?, username?, password?, answers?, hint?)))();
+    let (name, email, username, password, answers, hint) = fields.finish(parsed)?;
 
-    let mut id = Account::natural_id(&policy.portal, &user_name.key());
+    let mut id = Account::natural_id(&policy.portal, &username.key());
     let mut hash = None;
     for _ in 0..LOOKS {
         let (token, invitation) = find(&app, &policy, &request.token).await?;
         if let (Standing::Accepted { account }, true) =
             (&invitation.state, invitation.token == token.digest())
             && let Some(owner) =
-                same_person(&app, account, &user_name, &password, &policy, &origin).await?
+                same_person(&app, account, &username, &password, &policy, &origin).await?
         {
-            let membership = owner.membership(Some(&invitation.organisation));
+            let membership = owner.membership(Some(&invitation.organization));
             return Ok(created(&owner, membership, &policy, &origin));
         }
         // Nothing is hashed for a link that can't be used.
@@ -107,7 +107,7 @@ pub(crate) async fn accept_invitation(
             None => hash.insert(credentials::hash(&password, &app, &mut rng).await),
         };
         let applicant = Applicant {
-            user_name: user_name.clone(),
+            username: username.clone(),
             name: name.clone(),
             email: email.clone(),
             password: Some(hash.clone()),
@@ -120,7 +120,7 @@ pub(crate) async fn accept_invitation(
         let Registered { account, decision } =
             invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
                 .map_err(|refusal| problem(refusal, &policy))?;
-        match user_names::commit(&app, decision, &user_name, &policy, &origin, &mut rng).await {
+        match usernames::commit(&app, decision, &username, &policy, &origin, &mut rng).await {
             Ok(()) => {
                 return Ok(created(
                     &account,
@@ -146,13 +146,13 @@ pub(crate) async fn accept_invitation(
 async fn same_person(
     app: &App,
     account: &AccountId,
-    user_name: &UserName,
+    username: &Username,
     password: &Sensitive,
     policy: &Policy,
     origin: &Origin,
 ) -> Result<Option<Account>, Problem> {
     let owner = app.store.account(&policy.portal, account).await?;
-    let Some(owner) = owner.filter(|o| o.user_name.key() == user_name.key()) else {
+    let Some(owner) = owner.filter(|o| o.username.key() == username.key()) else {
         return Ok(None);
     };
     let right = guesses::is_password(app, &owner, password, policy, origin).await?;

@@ -15,10 +15,10 @@ use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
 use vestibule_store::CommitError;
 
-use crate::further_organisation::{still_there, with_a_good_password};
+use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::LOOKS;
 
-/// An agreement, as it stands for the organisation worked for.
+/// An agreement, as it stands for the organization worked for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgreementOnFile {
     id: String,
@@ -46,7 +46,7 @@ pub(crate) struct AcceptanceRequest {
     revision: String,
 }
 
-/// Lists the agreements that are asked of the caller, for the organisation they work for.
+/// Lists the agreements that are asked of the caller, for the organization they work for.
 #[utoipa::path(
     get, path = "/{portal}/me/agreements", tag = "profile",
     operation_id = "list_agreements",
@@ -55,7 +55,7 @@ pub(crate) struct AcceptanceRequest {
     responses(
         (status = 200, body = Listed<AgreementOnFile>, description = "The agreements"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: an organisation has to be chosen first", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`next-step-required`: an organization has to be chosen first", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -70,7 +70,7 @@ pub(crate) async fn list(
     }))
 }
 
-/// Accepts an agreement for the organisation that the caller works for. An agreement that has moved
+/// Accepts an agreement for the organization that the caller works for. An agreement that has moved
 /// on since it was read isn't accepted; one that the plan records isn't accepted here.
 #[utoipa::path(
     post, path = "/{portal}/me/agreements/{id}/acceptance", tag = "profile",
@@ -96,7 +96,7 @@ pub(crate) async fn accept(
 ) -> Result<Json<Onward>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
-    let organisation = caller.session.organisation.as_ref();
+    let organization = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     for look in 0..LOOKS {
@@ -116,7 +116,7 @@ pub(crate) async fn accept(
         }
         let accepted = activate::record_agreement(
             &account,
-            organisation,
+            organization,
             (agreement, revision),
             None,
             Actor::Account(account.id.clone()),
@@ -136,11 +136,11 @@ pub(crate) async fn accept(
     Err(Problem::conflict())
 }
 
-/// What the account is in the organisation worked for.
+/// What the account is in the organization worked for.
 fn chosen<'a>(caller: &Caller, account: &'a Account) -> Result<&'a Membership, Problem> {
     account
-        .membership(caller.session.organisation.as_ref())
-        .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganisation, &caller.policy))
+        .membership(caller.session.organization.as_ref())
+        .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, &caller.policy))
 }
 
 fn asked_of<'p>(

@@ -14,9 +14,9 @@ pub(crate) struct PortalDescription {
     title: String,
     plan: String,
     help_desk: HelpDesk,
-    /// Who makes user names: `user` or `system`.
-    user_name_chosen_by: NamedByName,
-    user_name_min_length: u32,
+    /// Who makes usernames: `user` or `system`.
+    username_chosen_by: NamedByName,
+    username_min_length: u32,
     password_min_length: u32,
     /// What a password must hold: `letter`, `digit`, …
     password_must_hold: Vec<String>,
@@ -28,9 +28,9 @@ pub(crate) struct PortalDescription {
     /// What is asked for of who has forgotten the password, all of it: `email`, `security_answers`,
     /// `hint_question`.
     forgot_password: Vec<&'static str>,
-    /// What a forgotten user name takes: `email` where it is mailed, `security_answers` where it is
+    /// What a forgotten username takes: `email` where it is mailed, `security_answers` where it is
     /// shown for them.
-    forgot_user_name: Vec<&'static str>,
+    forgot_username: Vec<&'static str>,
     /// The ways to register.
     ways: Vec<WayDescription>,
     /// The digits of a PIN; absent where there are no PIN letters.
@@ -46,7 +46,7 @@ pub(crate) struct PortalDescription {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = UserNameChosenBy)]
+#[schema(as = UsernameChosenBy)]
 pub(crate) enum NamedByName {
     User,
     System,
@@ -126,11 +126,11 @@ fn describe(policy: &Policy) -> PortalDescription {
             phone: policy.help_desk.phone.to_string(),
             hours: policy.help_desk.hours.to_string(),
         },
-        user_name_chosen_by: match policy.user_name.chosen_by {
+        username_chosen_by: match policy.username.chosen_by {
             NamedBy::User => NamedByName::User,
             NamedBy::System => NamedByName::System,
         },
-        user_name_min_length: policy.user_name.min_length.get(),
+        username_min_length: policy.username.min_length.get(),
         password_min_length: policy.password.min_length.get(),
         password_must_hold: policy
             .password
@@ -155,9 +155,9 @@ fn describe(policy: &Policy) -> PortalDescription {
             .iter()
             .map(|m| m.as_str())
             .collect(),
-        forgot_user_name: policy
+        forgot_username: policy
             .recovery
-            .forgot_user_name
+            .forgot_username
             .iter()
             .map(|m| m.as_str())
             .collect(),

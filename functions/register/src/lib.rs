@@ -5,7 +5,7 @@ mod accept_as_user;
 mod accept_invitation;
 mod agreements;
 mod describe_portal;
-mod further_organisation;
+mod further_organization;
 mod look_up_invitation;
 mod register;
 mod register_again;
@@ -18,7 +18,7 @@ vestibule_http::routes! {
     register::register,
     look_up_invitation::look_up_invitation,
     accept_invitation::accept_invitation,
-    further_organisation::further_organisation,
+    further_organization::further_organization,
     accept_as_user::accept_as_user,
     register_again::register_again,
     agreements::list,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::ids::{InvitationId, OrganisationId};
+use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::{Invitation, Refusal};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Token, TokenKind};
@@ -23,8 +23,8 @@ pub(crate) struct LookUpRequest {
 /// Whom an invitation is for, and what to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvitationLookUp {
-    /// The organisation.
-    organisation: String,
+    /// The organization.
+    organization: String,
     /// Who invites.
     inviter: String,
     /// What the person will be, in the portal's words.
@@ -63,7 +63,7 @@ pub(crate) async fn look_up_invitation(
         .usable(&token, origin.at)
         .map_err(|refusal| problem(refusal, &policy))?;
     Ok(Json(InvitationLookUp {
-        organisation: invitation.organisation_name,
+        organization: invitation.organization_name,
         inviter: invitation.inviter,
         role: policy.role_title(invitation.role).to_owned(),
         first_name: invitation.name.first.to_string(),
@@ -81,12 +81,12 @@ pub(crate) async fn find(
 ) -> Result<(Token, Invitation), Problem> {
     let unknown = || problem(Refusal::Unknown, policy);
     let token = Token::parse(TokenKind::Invitation, token).ok_or_else(unknown)?;
-    let (organisation, id) = token.locator().split_once('.').ok_or_else(unknown)?;
-    let organisation = OrganisationId::parse(organisation).map_err(|_| unknown())?;
+    let (organization, id) = token.locator().split_once('.').ok_or_else(unknown)?;
+    let organization = OrganizationId::parse(organization).map_err(|_| unknown())?;
     let id = InvitationId::parse(id).map_err(|_| unknown())?;
     let found = app
         .store
-        .invitation(&policy.portal, &organisation, &id)
+        .invitation(&policy.portal, &organization, &id)
         .await?;
     let invitation = found.ok_or_else(unknown)?;
     Ok((token, invitation))
@@ -106,7 +106,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             StatusCode::GONE,
             "invitation-used",
             "Invitation used",
-            "This invitation has been used. Please sign in with the user name you chose.".into(),
+            "This invitation has been used. Please sign in with the username you chose.".into(),
         ),
         Refusal::Revoked => (
             StatusCode::GONE,

@@ -11,16 +11,16 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::ids::{AccountId, OrganisationId};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::ids::{AccountId, OrganizationId};
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
 use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
-use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, UserName};
+use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof, user_names};
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof, usernames};
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
@@ -38,8 +38,8 @@ pub(crate) struct RegistrationRequest {
     last_name: String,
     /// Where mail goes.
     email: String,
-    /// The user name, on portals where people choose one.
-    user_name: Option<String>,
+    /// The username, on portals where people choose one.
+    username: Option<String>,
     /// The password.
     password: String,
     /// Security questions with answers, on portals that ask for them.
@@ -47,7 +47,7 @@ pub(crate) struct RegistrationRequest {
     security_answers: Vec<QuestionAnswerFields>,
     /// The hint question, on portals that have one.
     hint: Option<QuestionAnswerFields>,
-    /// "I may sign for this organisation", where the way of registering asks for it (AG-03).
+    /// "I may sign for this organization", where the way of registering asks for it (AG-03).
     #[serde(default)]
     may_sign: bool,
     /// Where the letter with the PIN shall go, on portals where people say so.
@@ -62,8 +62,8 @@ pub(crate) struct RegistrationRequest {
 pub(crate) struct RegistrationAnswer {
     /// The new account.
     pub user_id: String,
-    /// Its user name; sign in with it.
-    pub user_name: String,
+    /// Its username; sign in with it.
+    pub username: String,
     /// What the first session will have to do before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
@@ -79,7 +79,7 @@ struct Parsed<'a> {
     record: RecordKey,
     name: PersonName,
     email: Email,
-    user_name: UserName,
+    username: Username,
     password: Sensitive,
     answers: Vec<ParsedAnswer>,
     hint: Option<ParsedAnswer>,
@@ -99,7 +99,7 @@ struct Parsed<'a> {
     responses(
         (status = 201, body = RegistrationAnswer, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`: the user name or address", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -113,7 +113,7 @@ pub(crate) async fn register(
     let parsed = parse(&request, &policy, &mut rng)?;
     let attempts = proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
-    let mut id = Account::natural_id(&policy.portal, &parsed.user_name.key());
+    let mut id = Account::natural_id(&policy.portal, &parsed.username.key());
     let mut hash = None;
     for _ in 0..LOOKS {
         let records = app.store.plan_records(&parsed.record).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn register(
         let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.way));
         if matched.is_none() || owner.is_some() {
             // Both refusals read one more item, so that they take the same time.
-            let natural = Account::natural_id(&policy.portal, &parsed.user_name.key());
+            let natural = Account::natural_id(&policy.portal, &parsed.username.key());
             let owner = app
                 .store
                 .account(&policy.portal, owner.unwrap_or(&natural))
@@ -136,7 +136,7 @@ pub(crate) async fn register(
             None => hash.insert(credentials::hash(&parsed.password, &app, &mut rng).await),
         };
         let applicant = Applicant {
-            user_name: parsed.user_name.clone(),
+            username: parsed.username.clone(),
             name: parsed.name.clone(),
             email: parsed.email.clone(),
             password: Some(password.clone()),
@@ -156,7 +156,7 @@ pub(crate) async fn register(
             applicant,
             designated_address: parsed.postal_address.clone(),
             pin: fresh_pin(&app, parsed.way, &policy, &mut rng),
-            organisation: OrganisationId::random(&mut rng),
+            organization: OrganizationId::random(&mut rng),
             joins: joins.as_ref(),
         };
         let Registered { account, decision } =
@@ -175,8 +175,8 @@ pub(crate) async fn register(
                 }
             };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        let name = &parsed.user_name;
-        match user_names::commit(&app, decision, name, &policy, &origin, &mut rng).await {
+        let name = &parsed.username;
+        match usernames::commit(&app, decision, name, &policy, &origin, &mut rng).await {
             Ok(()) => {
                 return Ok(created(
                     &account,
@@ -188,7 +188,7 @@ pub(crate) async fn register(
             // The natural id belongs to an account that has since been renamed: take another.
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
             // Somebody was first a moment ago: the same person pressing twice, or somebody who
-            // registered the organisation another way. Look which.
+            // registered the organization another way. Look which.
             Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
             Err(CommitError::Taken(unique)) => {
                 return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
@@ -202,14 +202,14 @@ pub(crate) async fn register(
 /// How often a registration that ran into another one looks again.
 pub(crate) const LOOKS: usize = 3;
 
-/// The organisation that was made of the record already (EX-03).
+/// The organization that was made of the record already (EX-03).
 pub(crate) async fn made_of(
     app: &App,
     record: Option<&PlanRecord>,
     policy: &Policy,
-) -> Result<Option<Organisation>, Problem> {
-    match record.and_then(|r| r.organisation(&policy.portal)) {
-        Some(id) => Ok(app.store.organisation(&policy.portal, id).await?),
+) -> Result<Option<Organization>, Problem> {
+    match record.and_then(|r| r.organization(&policy.portal)) {
+        Some(id) => Ok(app.store.organization(&policy.portal, id).await?),
         None => Ok(None),
     }
 }
@@ -241,8 +241,8 @@ async fn again(
         app.hasher.verify(&parsed.password, hash).await,
         Verified::Wrong
     );
-    let same_name = policy.user_name.chosen_by == vestibule_domain::policy::NamedBy::System
-        || owner.user_name.key() == parsed.user_name.key();
+    let same_name = policy.username.chosen_by == vestibule_domain::policy::NamedBy::System
+        || owner.username.key() == parsed.username.key();
     if right
         && same_name
         && owner.email.key() == parsed.email.key()
@@ -270,7 +270,7 @@ pub(crate) fn created(
         .map(|_| "invite_backup".to_owned());
     let body = RegistrationAnswer {
         user_id: account.id.to_string(),
-        user_name: account.user_name.to_string(),
+        username: account.username.to_string(),
         next_step: answer::step(account.next_step(membership, policy, origin.at))
             .map(str::to_owned),
         notices: notices.into_iter().collect(),
@@ -347,11 +347,11 @@ fn parse<'a>(
     let way = parse_way(&request.way, policy.ways.iter())?;
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let user_name = credentials::user_name(request.user_name.as_deref(), policy, rng, &mut fields);
+    let username = credentials::username(request.username.as_deref(), policy, rng, &mut fields);
     let password = credentials::new_password(
         "password",
         &request.password,
-        (user_name.as_ref(), name.as_ref()),
+        (username.as_ref(), name.as_ref()),
         policy,
         &mut fields,
     );
@@ -381,7 +381,7 @@ fn parse<'a>(
             proof,
             name: name?,
             email: email?,
-            user_name: user_name?,
+            username: username?,
             password: password?,
             answers: answers?,
             hint: hint?,
@@ -405,7 +405,7 @@ pub(crate) fn parse_terms(
     if way.states_signing_power && !may_sign {
         fields.fault(
             "may_sign",
-            "must be true: only a person who may sign for the organisation can register it",
+            "must be true: only a person who may sign for the organization can register it",
         );
     }
     for (id, revision) in accepts {
@@ -459,15 +459,15 @@ pub(crate) fn parse_way<'a>(
         })
 }
 
-/// That one login can't have more organisations.
+/// That one login can't have more organizations.
 pub(crate) fn too_many(policy: &Policy) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
-        "too-many-organisations",
-        "Too many organisations",
+        "too-many-organizations",
+        "Too many organizations",
         format!(
-            "One user name can work for at most {} organisations. Please use another user name for this one.",
-            rules::MOST_ORGANISATIONS
+            "One username can work for at most {} organizations. Please use another username for this one.",
+            rules::MOST_ORGANIZATIONS
         ),
     )
     .with_help(policy)

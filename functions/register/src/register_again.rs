@@ -19,7 +19,7 @@ use vestibule_http::answer::Onward;
 use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, proof};
 use vestibule_store::CommitError;
 
-use crate::further_organisation::{still_there, with_a_good_password};
+use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::{LOOKS, refused_as};
 
 /// A registration anew: the login is known, so no name and no password.
@@ -27,15 +27,15 @@ use crate::register::{LOOKS, refused_as};
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgainRequest {
     /// What proved who you are at the first registration, and has to prove it again; nothing for who
-    /// was let in by an organisation.
+    /// was let in by an organization.
     #[serde(default)]
     proof: BTreeMap<String, String>,
-    /// "I may sign for this organisation", where the way of registering asks for it (AG-03).
+    /// "I may sign for this organization", where the way of registering asks for it (AG-03).
     #[serde(default)]
     may_sign: bool,
 }
 
-/// Registers the caller again for the organisation they work for. The account stays, with all that is
+/// Registers the caller again for the organization they work for. The account stays, with all that is
 /// in it. Done already, it is answered the same and changes nothing.
 #[utoipa::path(
     put, path = "/{portal}/me/registration", tag = "registration",
@@ -47,7 +47,7 @@ pub(crate) struct AgainRequest {
         (status = 200, body = Onward, description = "Registered again"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` after the cutoff, or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organisation-first`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organization-first`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -58,7 +58,7 @@ pub(crate) async fn register_again(
 ) -> Result<Json<Onward>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
-    let working_for = caller.session.organisation.as_ref();
+    let working_for = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     let mut parsed = None;
@@ -68,7 +68,7 @@ pub(crate) async fn register_again(
         }
         let membership = account
             .membership(working_for)
-            .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganisation, policy))?;
+            .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, policy))?;
         let asked = campaign::call(membership, policy, policy.today(origin.at));
         if asked.is_none() && membership.registered_again_at.is_some() {
             return Ok(Json(Onward::of(&account, &caller)));
@@ -85,14 +85,14 @@ pub(crate) async fn register_again(
             None => Vec::new(),
         };
         let matched = proof.and_then(|(_, proof, _)| proof::find(&app, &records, proof));
-        let organisation = match &membership.organisation {
-            Some(id) => app.store.organisation(&policy.portal, id).await?,
+        let organization = match &membership.organization {
+            Some(id) => app.store.organization(&policy.portal, id).await?,
             None => None,
         };
         let decided = campaign::register_again(
             &account,
             membership,
-            organisation.as_ref(),
+            organization.as_ref(),
             matched,
             policy,
             origin,
@@ -108,7 +108,7 @@ pub(crate) async fn register_again(
         };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
-            // The account changed, or somebody else registered the organisation again just now.
+            // The account changed, or somebody else registered the organization again just now.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -116,7 +116,7 @@ pub(crate) async fn register_again(
     Err(Problem::conflict())
 }
 
-/// What the caller entered, counted as a guess; none for who was let in by an organisation.
+/// What the caller entered, counted as a guess; none for who was let in by an organization.
 async fn parse(
     app: &App,
     request: &AgainRequest,
@@ -130,7 +130,7 @@ async fn parse(
         .as_ref()
         .and_then(|_| policy.way(membership.way.as_deref()?));
     let Some(way) = way else {
-        let why = "is not asked for: your organisation has let you in";
+        let why = "is not asked for: your organization has let you in";
         fields.unwanted("proof", !request.proof.is_empty(), why);
         fields.finish(Some(()))?;
         return Ok(None);
@@ -138,7 +138,7 @@ async fn parse(
     if way.states_signing_power && !request.may_sign {
         fields.fault(
             "may_sign",
-            "must be true: only a person who may sign for the organisation can register it",
+            "must be true: only a person who may sign for the organization can register it",
         );
     }
     let first_name = caller.account.name.first.as_str();
@@ -173,7 +173,7 @@ async fn problem(
         refusal.reason(),
         rng,
     );
-    let audit = audit.for_organisation(caller.session.organisation.as_ref());
+    let audit = audit.for_organization(caller.session.organization.as_ref());
     app.store.commit(Decision::recording(audit), rng).await?;
     let desk = &policy.help_desk;
     Ok(match refusal {
@@ -186,11 +186,11 @@ async fn problem(
                 desk.name, desk.phone, desk.hours
             ),
         ),
-        Refusal::OrganisationFirst => Problem::new(
+        Refusal::OrganizationFirst => Problem::new(
             StatusCode::CONFLICT,
-            "organisation-first",
-            "Your organisation comes first",
-            "Your organisation has to be registered again before its people. Please ask an administrator of your organisation to do so.",
+            "organization-first",
+            "Your organization comes first",
+            "Your organization has to be registered again before its people. Please ask an administrator of your organization to do so.",
         ),
         Refusal::NotAsked | Refusal::NotMatched | Refusal::NotOpen(_) => Problem::new(
             StatusCode::CONFLICT,

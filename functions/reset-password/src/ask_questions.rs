@@ -1,4 +1,4 @@
-//! `POST /{portal}/user-name-recoveries`: somebody who has forgotten their user name proves by the
+//! `POST /{portal}/username-recoveries`: somebody who has forgotten their username proves by the
 //! plan's records who they are, and is asked their security questions (ME-05).
 
 use std::collections::BTreeMap;
@@ -35,9 +35,9 @@ pub(crate) struct QuestionsAnswer {
     questions: Vec<String>,
 }
 
-/// Shows the security questions of who has forgotten their user name.
+/// Shows the security questions of who has forgotten their username.
 #[utoipa::path(
-    post, path = "/{portal}/user-name-recoveries", tag = "recovery",
+    post, path = "/{portal}/username-recoveries", tag = "recovery",
     operation_id = "ask_security_questions",
     params(("portal" = String, Path, description = "The portal")),
     request_body = QuestionsRequest,
@@ -74,7 +74,7 @@ pub(crate) async fn find(
 ) -> Result<(String, Option<Account>), Problem> {
     if !policy
         .recovery
-        .forgot_user_name
+        .forgot_username
         .contains(&RecoveryMeans::SecurityAnswers)
     {
         return Err(not_here(policy));

@@ -10,7 +10,7 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
-use vestibule_domain::text::UserName;
+use vestibule_domain::text::Username;
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
 
@@ -20,8 +20,8 @@ use crate::{count, names, questions};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskResetRequest {
-    /// The user name; case doesn't matter.
-    user_name: String,
+    /// The username; case doesn't matter.
+    username: String,
 }
 
 /// What to show to set a new password. It is the same for a name that nobody has.
@@ -54,15 +54,15 @@ pub(crate) async fn ask_reset(
     Body(request): Body<AskResetRequest>,
 ) -> Result<(StatusCode, Json<ResetInstructions>), Problem> {
     let mut fields = Fields::default();
-    let user_name = fields.take("user_name", UserName::parse(request.user_name.trim(), 1));
-    let key = fields.finish(user_name)?.key();
+    let username = fields.take("username", Username::parse(request.username.trim(), 1));
+    let key = fields.finish(username)?.key();
     count(&app, guesses::ASK_RESET, &key, &origin, &policy).await?;
 
     let mut rng = app.rng();
     let means = &policy.recovery.forgot_password;
     let mut asked = Vec::new();
     if means.contains(&RecoveryMeans::SecurityAnswers) {
-        let account = app.store.account_by_user_name(&policy.portal, &key).await?;
+        let account = app.store.account_by_username(&policy.portal, &key).await?;
         asked = questions(&app, &policy, &key, account.as_ref());
     }
     let mut decision = Decision::recording(AuditEvent::done(
@@ -75,7 +75,7 @@ pub(crate) async fn ask_reset(
         decision = decision.send([Message::Recovery(RecoveryRequest {
             id: MessageId::random(&mut rng),
             origin: origin.clone(),
-            forgotten: Forgotten::Password { user_name: key },
+            forgotten: Forgotten::Password { username: key },
         })]);
     }
     app.store.commit(decision, &mut rng).await?;

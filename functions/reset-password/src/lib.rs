@@ -1,14 +1,14 @@
-//! Getting back in: a forgotten password, a forgotten user name.
+//! Getting back in: a forgotten password, a forgotten username.
 //!
 //! Nothing here tells whether an account exists. What a link needs is only noted and looked into
 //! after the answer has gone; questions are shown for every name, every refusal is the same, and every
 //! answer takes a quarter of a second.
 
-mod answer_for_user_name;
+mod answer_for_username;
 mod ask_questions;
 mod ask_reset;
 mod look_up_reset;
-mod remind_user_name;
+mod remind_username;
 mod reset;
 
 use axum::http::StatusCode;
@@ -28,9 +28,9 @@ vestibule_http::routes! {
     ask_reset::ask_reset,
     look_up_reset::look_up_reset,
     reset::reset,
-    remind_user_name::remind_user_name,
+    remind_username::remind_username,
     ask_questions::ask_questions,
-    answer_for_user_name::answer_for_user_name,
+    answer_for_username::answer_for_username,
     ; layer: middleware::from_fn(in_least_time)
 }
 

@@ -8,7 +8,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
-use vestibule_domain::text::UserName;
+use vestibule_domain::text::Username;
 use vestibule_http::credentials::{self, QuestionAnswerFields, parse_answer};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
@@ -24,8 +24,8 @@ use crate::{count, refused};
 pub(crate) struct PasswordResetRequest {
     /// The token of the link, where the portal mails one.
     token: Option<String>,
-    /// The user name, where it mails none.
-    user_name: Option<String>,
+    /// The username, where it mails none.
+    username: Option<String>,
     /// The answers to the security questions.
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
@@ -39,7 +39,7 @@ pub(crate) struct PasswordResetRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PasswordResetAnswer {
     /// Sign in with it.
-    user_name: String,
+    username: String,
 }
 
 /// Sets a new password. All of what the portal asks for must be right; the link is then used up and
@@ -67,8 +67,8 @@ pub(crate) async fn reset(
     let by_link = means.contains(&RecoveryMeans::Email);
     let mut fields = Fields::default();
     fields.unwanted(
-        "user_name",
-        by_link && request.user_name.is_some(),
+        "username",
+        by_link && request.username.is_some(),
         "is not asked for on this portal: the link tells it",
     );
     fields.unwanted(
@@ -79,11 +79,11 @@ pub(crate) async fn reset(
     if by_link && request.token.is_none() {
         fields.fault("token", "is required");
     }
-    let user_name = if by_link {
+    let username = if by_link {
         None
     } else {
-        fields.required("user_name", request.user_name.as_deref(), |t| {
-            UserName::parse(t.trim(), 1)
+        fields.required("username", request.username.as_deref(), |t| {
+            Username::parse(t.trim(), 1)
         })
     };
     let hint = match (
@@ -113,22 +113,22 @@ pub(crate) async fn reset(
     let password = credentials::new_password(
         "new_password",
         &request.new_password,
-        (user_name.as_ref(), None),
+        (username.as_ref(), None),
         &policy,
         &mut fields,
     );
     let (answers, password) = fields.finish(answers.zip(password))?;
 
-    let subject = match (&user_name, &token) {
+    let subject = match (&username, &token) {
         (Some(name), _) => name.key(),
         (None, Some(token)) => token.locator().to_owned(),
         (None, None) => String::new(),
     };
     let attempts = count(&app, guesses::RESET, &subject, &origin, &policy).await?;
-    let account = match (&user_name, &token) {
+    let account = match (&username, &token) {
         (Some(name), _) => {
             app.store
-                .account_by_user_name(&policy.portal, &name.key())
+                .account_by_username(&policy.portal, &name.key())
                 .await?
         }
         (None, Some(token)) => account_of(&app, &policy, token).await?,
@@ -178,7 +178,7 @@ pub(crate) async fn reset(
     credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.user_name), Some(&account.name)),
+        (Some(&account.username), Some(&account.name)),
         &policy,
         &mut fields,
     );
@@ -186,7 +186,7 @@ pub(crate) async fn reset(
     credentials::not_used_before("new_password", &password, account, &app).await?;
     match app.store.commit(decision, &mut rng).await {
         Ok(()) => Ok(Json(PasswordResetAnswer {
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
         })),
         // The link was used, or the account changed, at the same moment.
         Err(CommitError::Stale) => Err(refused(&policy)),

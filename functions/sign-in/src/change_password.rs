@@ -45,12 +45,12 @@ pub(crate) async fn change_password(
     let mut fields = Fields::default();
     let current = fields.take(
         "current_password",
-        vestibule_domain::password::normalise(&request.current_password),
+        vestibule_domain::password::normalize(&request.current_password),
     );
     let new = credentials::new_password(
         "new_password",
         &request.new_password,
-        (Some(&account.user_name), Some(&account.name)),
+        (Some(&account.username), Some(&account.name)),
         policy,
         &mut fields,
     );

@@ -1,7 +1,7 @@
 //! Sessions: begin, next step, list, end; and the change of a password within one.
 
 mod change_password;
-mod choose_organisation;
+mod choose_organization;
 mod current;
 mod end;
 mod list;
@@ -25,7 +25,7 @@ vestibule_http::routes! {
     current::current,
     sign_out::sign_out,
     change_password::change_password,
-    choose_organisation::choose_organisation,
+    choose_organization::choose_organization,
     ; layer: middleware::from_fn(refusals_in_least_time)
 }
 
@@ -34,11 +34,11 @@ vestibule_http::routes! {
 struct SessionAnswer {
     /// The account.
     user_id: String,
-    /// The organisation worked for; absent for members.
+    /// The organization worked for; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
-    organisation_id: Option<String>,
-    /// What has to be done before anything else: `change_password`, `choose_user_name`,
-    /// `choose_organisation`, `register_again`, `call_help_desk`, `enter_pin`,
+    organization_id: Option<String>,
+    /// What has to be done before anything else: `change_password`, `choose_username`,
+    /// `choose_organization`, `register_again`, `call_help_desk`, `enter_pin`,
     /// `enter_registration_code`, `await_approval`, `sign_agreement`. Absent when everything is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
@@ -65,11 +65,11 @@ impl SessionAnswer {
     /// A session of an account at a moment.
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
-        let membership = account.membership(session.organisation.as_ref());
+        let membership = account.membership(session.organization.as_ref());
         let next_step = account.next_step(membership, policy, now);
         Self {
             user_id: session.account.to_string(),
-            organisation_id: session.organisation.as_ref().map(ToString::to_string),
+            organization_id: session.organization.as_ref().map(ToString::to_string),
             next_step: answer::step(next_step),
             register_again: answer::register_again(membership, policy, now),
             email_undeliverable: account.email_undeliverable.map(Into::into),

@@ -14,7 +14,7 @@ use vestibule_domain::device::{Arrival, Device};
 use vestibule_domain::password;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
-use vestibule_domain::text::{Sensitive, UserName};
+use vestibule_domain::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
 use vestibule_http::request::From;
@@ -29,8 +29,8 @@ use crate::SessionAnswer;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignInRequest {
-    /// The user name; case doesn't matter.
-    user_name: String,
+    /// The username; case doesn't matter.
+    username: String,
     /// The password.
     password: String,
     /// Where the token goes: browsers want `cookie`, programs `body`.
@@ -84,16 +84,16 @@ pub(crate) async fn sign_in(
     Body(request): Body<SignInRequest>,
 ) -> Result<Response, Problem> {
     let mut fields = Fields::default();
-    let password = fields.take("password", password::normalise(&request.password));
-    if request.user_name.is_empty() || request.user_name.len() > 100 {
-        fields.fault("user_name", "must be 1 to 100 characters long");
+    let password = fields.take("password", password::normalize(&request.password));
+    if request.username.is_empty() || request.username.len() > 100 {
+        fields.fault("username", "must be 1 to 100 characters long");
     }
     let told = request.device.as_deref().map(Device::parse);
     if told == Some(None) {
         fields.fault("device", "must be the device of an earlier answer");
     }
     let password = fields.finish(password)?;
-    let name = request.user_name.trim().to_lowercase();
+    let name = request.username.trim().to_lowercase();
 
     let mut rng = app.rng();
     let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
@@ -167,7 +167,7 @@ pub(crate) async fn sign_in(
     Err(Problem::conflict())
 }
 
-/// The account with this name; a text that can't be a user name is looked up all the same, under a
+/// The account with this name; a text that can't be a username is looked up all the same, under a
 /// name nobody has, so that it takes as long.
 async fn look_up(
     app: &App,
@@ -175,12 +175,12 @@ async fn look_up(
     name: &str,
 ) -> Result<Option<Account>, vestibule_store::Unavailable> {
     app.store
-        .account_by_user_name(&policy.portal, &key_of(name))
+        .account_by_username(&policy.portal, &key_of(name))
         .await
 }
 
 fn key_of(name: &str) -> String {
-    UserName::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key())
+    Username::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key())
 }
 
 /// An account whose name was given anew, or was another's before, has taken one read more to find:
@@ -232,9 +232,9 @@ async fn refused(
         rng,
     );
     audit.object = account.map(|a| a.id.to_string());
-    // So that the organisation's administrators see it (EX-02).
-    audit.organisation = account.and_then(|a| match a.memberships.as_slice() {
-        [only] => only.organisation.clone(),
+    // So that the organization's administrators see it (EX-02).
+    audit.organization = account.and_then(|a| match a.memberships.as_slice() {
+        [only] => only.organization.clone(),
         _ => None,
     });
     app.store.commit(Decision::recording(audit), rng).await?;

@@ -160,11 +160,11 @@ impl Client {
     /// When there is no answer.
     pub async fn sign_in(
         &self,
-        user_name: &str,
+        username: &str,
         password: &str,
     ) -> Result<(Self, Answer), ClientError> {
         let body = serde_json::json!({
-            "user_name": user_name, "password": password, "token_in": "body", "device": device(),
+            "username": username, "password": password, "token_in": "body", "device": device(),
         });
         let answer = self.post("/sessions", body).await?;
         Ok((self.with_token(answer.text_at("/token")), answer))

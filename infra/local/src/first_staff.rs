@@ -10,7 +10,7 @@ use vestibule_domain::help_desk;
 use vestibule_domain::password;
 use vestibule_domain::policy::{NamedBy, Policy};
 use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, UserName};
+use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
 use vestibule_http::{App, credentials};
 use vestibule_store::{CommitError, Unique};
 
@@ -25,8 +25,8 @@ pub struct FirstStaff {
     pub name: String,
     /// Where mail goes.
     pub email: String,
-    /// The user name; by default the name in lower case, with dots.
-    pub user_name: Option<String>,
+    /// The username; by default the name in lower case, with dots.
+    pub username: Option<String>,
 }
 
 /// What was made. The password is told once, to who ran the command.
@@ -36,8 +36,8 @@ pub struct Made {
     pub title: String,
     /// Its portal.
     pub portal: String,
-    /// The user name to sign in with.
-    pub user_name: String,
+    /// The username to sign in with.
+    pub username: String,
     /// The password of the first sign-in, where another has to be chosen.
     pub password: Sensitive,
 }
@@ -46,11 +46,11 @@ impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} has its first supervisor.\n\n  user name          {}\n  one-time password  {}\n\n\
+            "{} has its first supervisor.\n\n  username          {}\n  one-time password  {}\n\n\
              The password is shown here and nowhere else. Sign in with it (POST /{}/sessions) and choose \
              another: until then it opens nothing. Then invite the staff, and a second supervisor.",
             self.title,
-            self.user_name,
+            self.username,
             self.password.expose(),
             self.portal
         )
@@ -64,12 +64,12 @@ impl fmt::Display for Made {
 pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
     let policy = help_desk_of(app, person.portal.as_deref())?;
     let mut rng = app.rng();
-    let (name, email, user_name) = read(&person, &policy, &mut rng)?;
-    let password = one_time_password(&user_name, &policy, &mut rng);
+    let (name, email, username) = read(&person, &policy, &mut rng)?;
+    let password = one_time_password(&username, &policy, &mut rng);
     let hash = credentials::hash(&password, app, &mut rng).await;
     let applicant = Applicant {
-        id: Account::natural_id(&policy.portal, &user_name.key()),
-        user_name: user_name.clone(),
+        id: Account::natural_id(&policy.portal, &username.key()),
+        username: username.clone(),
         name,
         email,
         password: Some(hash),
@@ -89,17 +89,17 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
         Ok(()) => Ok(Made {
             title: policy.title.to_string(),
             portal: policy.portal.to_string(),
-            user_name: user_name.to_string(),
+            username: username.to_string(),
             password,
         }),
         Err(CommitError::Stale) => Err(format!(
-            "{} has a supervisor already, who invites further staff (POST /{}/invitations). A forgotten password is reset by e-mail",
+            "{} has a supervisor already, who invites further staff (POST /{}/invitations). A forgotten password is reset by email",
             policy.title, policy.portal
         )
         .into()),
         Err(CommitError::Taken(unique)) => Err(match unique {
-            Unique::Email => "the e-mail address is already used by another account",
-            _ => "the user name is already taken; choose another with --user-name",
+            Unique::Email => "the email address is already used by another account",
+            _ => "the username is already taken; choose another with --username",
         }
         .into()),
         Err(CommitError::Unavailable(cause)) => Err(cause.to_string().into()),
@@ -134,7 +134,7 @@ fn read(
     person: &FirstStaff,
     policy: &Policy,
     rng: &mut impl Rng,
-) -> Result<(PersonName, Email, UserName), StartError> {
+) -> Result<(PersonName, Email, Username), StartError> {
     let wrong = |option: &str| {
         let option = option.to_owned();
         move |fault: Invalid| StartError::from(format!("{option} {fault}"))
@@ -149,21 +149,21 @@ fn read(
         last: NamePart::parse(last).map_err(wrong("--name"))?,
     };
     let email = Email::parse(&person.email).map_err(wrong("--email"))?;
-    if policy.user_name.chosen_by == NamedBy::System {
+    if policy.username.chosen_by == NamedBy::System {
         let made = policy
-            .make_user_name(rng)
-            .ok_or("the policy can't make a user name")?;
+            .make_username(rng)
+            .ok_or("the policy can't make a username")?;
         return Ok((name, email, made));
     }
     let dotted = || person.name.trim().to_lowercase().replace(' ', ".");
-    let chosen = person.user_name.clone().unwrap_or_else(dotted);
-    let shortest = policy.user_name.min_length.get() as usize;
-    let user_name = UserName::parse(&chosen, shortest).map_err(wrong("--user-name"))?;
-    Ok((name, email, user_name))
+    let chosen = person.username.clone().unwrap_or_else(dotted);
+    let shortest = policy.username.min_length.get() as usize;
+    let username = Username::parse(&chosen, shortest).map_err(wrong("--username"))?;
+    Ok((name, email, username))
 }
 
 /// A random password that the portal's rules allow: some 100 bits.
-fn one_time_password(user_name: &UserName, policy: &Policy, rng: &mut impl Rng) -> Sensitive {
+fn one_time_password(username: &Username, policy: &Policy, rng: &mut impl Rng) -> Sensitive {
     const GROUPS: [&[u8]; 3] = [
         b"abcdefghjkmnpqrstuvwxyz",
         b"ABCDEFGHJKLMNPQRSTUVWXYZ",
@@ -181,7 +181,7 @@ fn one_time_password(user_name: &UserName, policy: &Policy, rng: &mut impl Rng) 
             })
             .collect();
         // All but never refused: it holds a digit, letters of both cases and a symbol.
-        if let Ok(password) = password::check(&made, Some(user_name.as_str()), &policy.password) {
+        if let Ok(password) = password::check(&made, Some(username.as_str()), &policy.password) {
             return password;
         }
     }

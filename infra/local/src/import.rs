@@ -129,7 +129,7 @@ fn tell(summary: &Summary, bucket: &Path, key: &str, out: &mut impl Write) -> io
     } = summary;
     writeln!(
         out,
-        "Imported {key}: {rows} rows, {saved} records new or changed, {unchanged} as they were, {ended} ended; {accounts} accounts and organisations changed, {letters} notification letters."
+        "Imported {key}: {rows} rows, {saved} records new or changed, {unchanged} as they were, {ended} ended; {accounts} accounts and organizations changed, {letters} notification letters."
     )?;
     if *rejected > 0 {
         let rejects = bucket.join(format!("{key}.rejects.csv"));

@@ -27,7 +27,7 @@ const TAGS: &[(&str, &str)] = &[
     ),
     (
         "activation",
-        "PINs that come by letter, and registration codes that come by e-mail",
+        "PINs that come by letter, and registration codes that come by email",
     ),
     (
         "sessions",
@@ -35,10 +35,10 @@ const TAGS: &[(&str, &str)] = &[
     ),
     (
         "recovery",
-        "Getting back in: forgotten passwords and forgotten user names",
+        "Getting back in: forgotten passwords and forgotten usernames",
     ),
-    ("invitations", "Inviting people to one's organisation"),
-    ("users", "The users of one's organisation"),
+    ("invitations", "Inviting people to one's organization"),
+    ("users", "The users of one's organization"),
     (
         "help desk",
         "What the plan's help desk does for the people of other portals",

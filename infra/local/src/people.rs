@@ -26,8 +26,8 @@ const SOURCE: &str = "192.0.2.10";
 pub struct Person {
     /// The portal.
     pub portal: String,
-    /// The user name.
-    pub user_name: String,
+    /// The username.
+    pub username: String,
     /// The password; none yet where the person has still to choose one.
     pub password: Option<String>,
     /// Given and family name.
@@ -148,7 +148,7 @@ impl Maker<'_> {
         let ruth = json!({
             "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
             "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-            "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+            "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
         });
         self.post(&self.client, "/registrations", ruth).await?;
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
@@ -184,12 +184,12 @@ impl Maker<'_> {
         &self,
         administrator: &Client,
         first: &str,
-        user_name: &str,
+        username: &str,
     ) -> Result<String, StartError> {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let invitation =
             json!({ "first_name": first, "last_name": "Lind", "email": email, "role": "user" });
-        self.join(administrator, invitation, user_name).await
+        self.join(administrator, invitation, username).await
     }
 
     async fn members(&mut self) -> Result<(), StartError> {
@@ -198,7 +198,7 @@ impl Maker<'_> {
             "way": "member",
             "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
             "first_name": "Maria", "last_name": "Alvarez", "email": "maria@alvarez.example",
-            "user_name": "maria.alvarez", "password": PASSWORD, "security_answers": questions,
+            "username": "maria.alvarez", "password": PASSWORD, "security_answers": questions,
         });
         self.post(&self.client, "/registrations", maria).await?;
         let (letter, _) = self.letter().await?;
@@ -212,7 +212,7 @@ impl Maker<'_> {
             "way": "member",
             "proof": { "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" },
             "first_name": "Grace", "last_name": "Kim", "email": "grace@kim.example",
-            "user_name": "grace.kim", "password": PASSWORD, "security_answers": self.questions(),
+            "username": "grace.kim", "password": PASSWORD, "security_answers": self.questions(),
         });
         self.post(&self.client, "/registrations", grace).await?;
         let (_, pin) = self.letter().await?;
@@ -274,31 +274,31 @@ impl Maker<'_> {
             "12 Harbor Lane",
         );
         let answer = self.post(&self.client, "/registrations", helen).await?;
-        let user_name = answer.text_at("/user_name").to_owned();
+        let username = answer.text_at("/username").to_owned();
         let (_, pin) = self.letter().await?;
-        let administrator = self.sign_in(&user_name, PASSWORD).await?;
+        let administrator = self.sign_in(&username, PASSWORD).await?;
         self.post(&administrator, "/pin/activation", json!({ "pin": pin }))
             .await?;
         self.add(
-            (&user_name, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
+            (&username, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
             "List the users (`GET /provider/users`), add one (`POST /provider/users`) and find the registration code in the inbox.",
         );
 
-        let (user_name, _, code) = self.added(&administrator, "Ben").await?;
+        let (username, _, code) = self.added(&administrator, "Ben").await?;
         let redemption = json!({
-            "user_name": user_name, "registration_code": code, "password": PASSWORD,
+            "username": username, "registration_code": code, "password": PASSWORD,
             "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
         });
         self.post(&self.client, "/registration-codes/redemption", redemption)
             .await?;
         self.add(
-            (&user_name, "Ben Lind", "Staff of Lakeside Family Medicine"),
+            (&username, "Ben Lind", "Staff of Lakeside Family Medicine"),
             "See what was assigned: `GET /provider/entitlements`.",
         );
 
-        let (user_name, mail, _) = self.added(&administrator, "Carla").await?;
+        let (username, mail, _) = self.added(&administrator, "Carla").await?;
         let carla = self.add(
-            (&user_name, "Carla Lind", "Staff of Lakeside Family Medicine, still pending"),
+            (&username, "Carla Lind", "Staff of Lakeside Family Medicine, still pending"),
             "Take the code of her mail and choose a password: `POST /provider/registration-codes/redemption`.",
         );
         carla.password = None;
@@ -307,17 +307,17 @@ impl Maker<'_> {
         let email = "dora@lakeside.example";
         let dora = json!({ "first_name": "Dora", "last_name": "Lind", "email": email, "role": "administrator" });
         let answer = self.post(&administrator, "/users", dora).await?;
-        let user_name = answer.text_at("/user_name").to_owned();
+        let username = answer.text_at("/username").to_owned();
         let (_, code) = self.code_for(email).await?;
         let redemption = json!({
-            "user_name": user_name, "registration_code": code, "password": PASSWORD,
+            "username": username, "registration_code": code, "password": PASSWORD,
             "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
         });
         self.post(&self.client, "/registration-codes/redemption", redemption)
             .await?;
         self.add(
             (
-                &user_name,
+                &username,
                 "Dora Lind",
                 "Administrator of Lakeside Family Medicine",
             ),
@@ -334,17 +334,17 @@ impl Maker<'_> {
             "9 Orchard Row",
         );
         let answer = self.post(&self.client, "/registrations", joan).await?;
-        let user_name = answer.text_at("/user_name").to_owned();
+        let username = answer.text_at("/username").to_owned();
         let (letter, _) = self.letter().await?;
         self.add(
-            (&user_name, "Joan Petrov", "Primary user of Mercy Street Hospital, whose PIN letter has been printed"),
+            (&username, "Joan Petrov", "Primary user of Mercy Street Hospital, whose PIN letter has been printed"),
             "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /provider/pin/activation`). A lost letter is for the help desk: `POST /provider/pin/letter` is refused.",
         )
         .letter = Some(letter);
         Ok(())
     }
 
-    /// Adds a user to Lakeside Family Medicine; returns user name, place of the mail, and code.
+    /// Adds a user to Lakeside Family Medicine; returns username, place of the mail, and code.
     async fn added(
         &self,
         administrator: &Client,
@@ -354,7 +354,7 @@ impl Maker<'_> {
         let user = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims", "eligibility"] });
         let answer = self.post(administrator, "/users", user).await?;
         let (mail, code) = self.code_for(&email).await?;
-        Ok((answer.text_at("/user_name").to_owned(), mail, code))
+        Ok((answer.text_at("/username").to_owned(), mail, code))
     }
 
     /// The registration code that an address was sent, and the place of its mail.
@@ -372,7 +372,7 @@ impl Maker<'_> {
         let pat = json!({
             "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-            "user_name": "pat.novak", "password": PASSWORD, "accepts": terms,
+            "username": "pat.novak", "password": PASSWORD, "accepts": terms,
         });
         self.post(&self.client, "/registrations", pat).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
@@ -382,17 +382,17 @@ impl Maker<'_> {
                 "Pat Novak",
                 "Office manager of Lakeside Family Medicine and of Dr. Hannah Weiss",
             ),
-            "Sign in: the next step is `choose_organisation`. `GET /practice/me` lists the two, and `PUT /practice/sessions/current/organisation` chooses; then make a staff account with an initial password: `POST /practice/users`.",
+            "Sign in: the next step is `choose_organization`. `GET /practice/me` lists the two, and `PUT /practice/sessions/current/organization` chooses; then make a staff account with an initial password: `POST /practice/users`.",
         );
         let toni = json!({
             "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
-            "user_name": "toni.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
+            "username": "toni.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
         });
         self.post(&manager, "/users", toni).await?;
         let weiss = json!({
             "way": "office_manager", "proof": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepts": terms,
         });
-        self.post(&manager, "/me/organisations", weiss).await?;
+        self.post(&manager, "/me/organizations", weiss).await?;
         self.add(
             ("toni.lind", "Toni Lind", "Staff of Lakeside Family Medicine with an initial password"),
             "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",
@@ -401,7 +401,7 @@ impl Maker<'_> {
         let omar = json!({
             "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
             "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-            "user_name": "omar.haddad", "password": PASSWORD,
+            "username": "omar.haddad", "password": PASSWORD,
         });
         self.post(&self.client, "/registrations", omar).await?;
         self.add(
@@ -516,7 +516,7 @@ impl Maker<'_> {
         let lena = json!({
             "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
             "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
-            "user_name": "lena.fischer", "password": PASSWORD,
+            "username": "lena.fischer", "password": PASSWORD,
         });
         self.post(&self.client, "/registrations", lena).await?;
         self.add(
@@ -550,19 +550,17 @@ impl Maker<'_> {
             portal: Some(self.portal.to_owned()),
             name: "Olive Grant".to_owned(),
             email: "olive@harborlight.example".to_owned(),
-            user_name: None,
+            username: None,
         };
         let made = first_staff::make(&self.instance.app, first).await?;
-        let supervisor = self
-            .sign_in(&made.user_name, made.password.expose())
-            .await?;
+        let supervisor = self.sign_in(&made.username, made.password.expose()).await?;
         let change =
             json!({ "current_password": made.password.expose(), "new_password": PASSWORD });
         let path = "/sessions/current/password";
         let changed = supervisor.send(Method::PUT, path, Some(&change)).await?;
         self.accepted(changed, "PUT", path)?;
         self.add(
-            (&made.user_name, "Olive Grant", "Supervisor of the plan's help desk"),
+            (&made.username, "Olive Grant", "Supervisor of the plan's help desk"),
             "Invite staff (`POST /help-desk/invitations`), list them (`GET /help-desk/users`). Accounts of other portals are for the two tiers below.",
         );
         for (first, role, who, to_try) in [
@@ -582,9 +580,9 @@ impl Maker<'_> {
             let email = format!("{}@harborlight.example", first.to_lowercase());
             let invitation =
                 json!({ "first_name": first, "last_name": "Moss", "email": email, "role": role });
-            let user_name = format!("{}.moss", first.to_lowercase());
-            self.join(&supervisor, invitation, &user_name).await?;
-            self.add((&user_name, &format!("{first} Moss"), who), to_try);
+            let username = format!("{}.moss", first.to_lowercase());
+            self.join(&supervisor, invitation, &username).await?;
+            self.add((&username, &format!("{first} Moss"), who), to_try);
         }
         Ok(())
     }
@@ -599,12 +597,12 @@ impl Maker<'_> {
     ) -> Result<(), StartError> {
         let invitation =
             json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
-        let user_name = format!("{}.lind", first.to_lowercase());
-        let id = self.join(administrator, invitation, &user_name).await?;
+        let username = format!("{}.lind", first.to_lowercase());
+        let id = self.join(administrator, invitation, &username).await?;
         let path = format!("/users/{id}/approval");
         let approval = json!({ "services": ["enrollment"] });
         self.post(administrator, &path, approval).await?;
-        self.add((&user_name, &format!("{first} Lind"), who), to_try);
+        self.add((&username, &format!("{first} Lind"), who), to_try);
         Ok(())
     }
 
@@ -613,7 +611,7 @@ impl Maker<'_> {
         &self,
         administrator: &Client,
         invitation: Value,
-        user_name: &str,
+        username: &str,
     ) -> Result<String, StartError> {
         let field = |name: &str| invitation[name].as_str().unwrap_or_default().to_owned();
         let (first, last, email) = (field("first_name"), field("last_name"), field("email"));
@@ -626,7 +624,7 @@ impl Maker<'_> {
             .ok_or_else(|| format!("no invitation reached {email}"))?;
         let acceptance = json!({
             "token": token, "first_name": first, "last_name": last, "email": email,
-            "user_name": user_name, "password": PASSWORD,
+            "username": username, "password": PASSWORD,
         });
         let answer = self
             .post(&self.client, "/invitations/accept", acceptance)
@@ -655,8 +653,8 @@ impl Maker<'_> {
         })
     }
 
-    async fn sign_in(&self, user_name: &str, password: &str) -> Result<Client, StartError> {
-        let (signed_in, answer) = self.client.sign_in(user_name, password).await?;
+    async fn sign_in(&self, username: &str, password: &str) -> Result<Client, StartError> {
+        let (signed_in, answer) = self.client.sign_in(username, password).await?;
         self.accepted(answer, "POST", "/sessions")?;
         Ok(signed_in)
     }
@@ -689,10 +687,10 @@ impl Maker<'_> {
         .into())
     }
 
-    fn add(&mut self, (user_name, name, who): (&str, &str, &str), to_try: &str) -> &mut Person {
+    fn add(&mut self, (username, name, who): (&str, &str, &str), to_try: &str) -> &mut Person {
         let person = Person {
             portal: self.portal.to_owned(),
-            user_name: user_name.to_owned(),
+            username: username.to_owned(),
             password: Some(PASSWORD.to_owned()),
             name: name.to_owned(),
             who: who.to_owned(),
@@ -711,6 +709,6 @@ fn agent(way: &str, id: &str, ssn_last4: &str, first: &str, last: &str, email: &
     json!({
         "way": way, "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
         "first_name": first, "last_name": last, "email": email,
-        "user_name": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "may_sign": true,
+        "username": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "may_sign": true,
     })
 }

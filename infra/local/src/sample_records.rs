@@ -1,4 +1,4 @@
-//! Sample plan records: feeds with people and organisations that nobody is.
+//! Sample plan records: feeds with people and organizations that nobody is.
 //!
 //! The first rows of each file are fixed, because documents, the demo and tests name them; the
 //! rest is drawn from a seed. `infra/sample-records/` holds what this generates, and a test
@@ -275,7 +275,7 @@ impl Draw {
         address
     }
 
-    /// Where organisations are.
+    /// Where organizations are.
     fn office(&mut self) -> Address {
         if self.chance(2) {
             return self.foreign_address();
@@ -336,7 +336,7 @@ fn members() -> Vec<Cells> {
     rows
 }
 
-/// A subscriber with up to five dependants.
+/// A subscriber with up to five dependents.
 fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
     let last = draw.pick(LAST_NAMES);
     let born = draw.number(1941, 1999);
@@ -359,7 +359,7 @@ fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
         younger = younger.max(year);
         people.push((another_name(draw), partner_last, draw.date_in(year)));
     }
-    // Children are dependants until they are 26.
+    // Children are dependents until they are 26.
     let (first, last_year) = ((younger + 20).max(2000), (younger + 42).min(2024));
     if first <= last_year && draw.chance(70) {
         let mut year = draw.number(first, (first + 12).min(last_year));
@@ -385,7 +385,7 @@ fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
     let home = draw.home();
     let mut rows = Vec::new();
     for (person, (first, own_last, birthday)) in people.into_iter().enumerate() {
-        // Some grown-up dependants live elsewhere.
+        // Some grown-up dependents live elsewhere.
         let grown = person > 0 && birthday.as_str() < "2008";
         let address = if grown && draw.chance(8) {
             draw.home()

@@ -227,12 +227,12 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
             .max(heading.len())
     };
     let portal = width("Portal", &|p| p.portal.len());
-    let name = width("User name", &|p| p.user_name.len());
+    let name = width("Username", &|p| p.username.len());
     let password = width("Password", &|p| shown(p).len());
     writeln!(
         out,
         "\n{STRONG}{:portal$}  {:name$}  {:password$}  What to try{STRONG:#}",
-        "Portal", "User name", "Password"
+        "Portal", "Username", "Password"
     )?;
     for person in &people.people {
         let mut lines = wrapped(&format!("{}. {}", person.who, to_try(person)), 76).into_iter();
@@ -241,7 +241,7 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
             out,
             "{:portal$}  {:name$}  {:password$}  {first}",
             person.portal,
-            person.user_name,
+            person.username,
             shown(person)
         )?;
         for line in lines {

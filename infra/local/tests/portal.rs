@@ -127,8 +127,8 @@ impl Running {
         serde_json::from_str(&text).unwrap()
     }
 
-    async fn sign_in(&self, portal: &str, user_name: &str) -> String {
-        let body = json!({ "user_name": user_name, "password": PASSWORD, "token_in": "body" });
+    async fn sign_in(&self, portal: &str, username: &str) -> String {
+        let body = json!({ "username": username, "password": PASSWORD, "token_in": "body" });
         let answer = self.post(&format!("/{portal}/sessions"), &body, "").await;
         answer["token"].as_str().unwrap().to_owned()
     }
@@ -198,7 +198,7 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "Practice: ",
         "Help desk: ",
         "Agent: ",
-        "Organisations: ",
+        "Organizations: ",
         "Bulk: ",
         "Audit: ",
     ] {
@@ -212,8 +212,8 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "Complete your registration on Harborlight for Providers",
         "urn:vestibule:problem:not-open",
         "1 record saved, 1 account changed",
-        "POST /practice/me/organisations",
-        "\"next_step\": \"choose_organisation\"",
+        "POST /practice/me/organizations",
+        "\"next_step\": \"choose_organization\"",
         "not-an-address,Una,Reed,user,",
         "mina.ortiz,Mina,Ortiz,",
         "nothing is altered, missing or added.",
@@ -224,7 +224,7 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
     assert!(!told.contains(PASSWORD), "passwords are masked");
     assert!(
         !told.contains('\x1b'),
-        "there are no colours where there is no terminal"
+        "there are no colors where there is no terminal"
     );
 }
 
@@ -465,20 +465,20 @@ async fn pages_show_what_runs_here() {
     let people: Value = serde_json::from_str(&people).unwrap();
     for person in people["people"].as_array().unwrap() {
         let said = |name: &str| person[name].as_str().unwrap_or_default();
-        let (portal, user_name) = (said("portal"), said("user_name"));
-        assert!(home.contains(user_name), "{user_name} is on the page");
+        let (portal, username) = (said("portal"), said("username"));
+        assert!(home.contains(username), "{username} is on the page");
         if said("password") != PASSWORD {
             continue;
         }
-        let token = running.sign_in(portal, user_name).await;
+        let token = running.sign_in(portal, username).await;
         let request = reqwest::Client::new().get(running.at(&format!("/{portal}/me")));
         let me = request.bearer_auth(token).send().await.unwrap();
         let me: Value = serde_json::from_str(&me.text().await.unwrap()).unwrap();
-        let organisations = me["organisations"].as_array().unwrap().iter();
-        let roles: Vec<_> = organisations
+        let organizations = me["organizations"].as_array().unwrap().iter();
+        let roles: Vec<_> = organizations
             .map(|o| o["role"].as_str().unwrap().to_owned())
             .collect();
-        // Members belong to no organisation.
+        // Members belong to no organization.
         let roles = if roles.is_empty() {
             vec!["member".to_owned()]
         } else {
@@ -506,7 +506,7 @@ async fn a_hostile_name_is_nothing_but_text() {
     let eve = json!({
         "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": hostile, "last_name": "Eve", "email": "eve@cedarpine.example",
-        "user_name": "eve.eve", "password": PASSWORD, "may_sign": true,
+        "username": "eve.eve", "password": PASSWORD, "may_sign": true,
     });
     running.post("/group/registrations", &eve, "").await;
     let token = running.sign_in("group", "eve.eve").await;
@@ -516,7 +516,7 @@ async fn a_hostile_name_is_nothing_but_text() {
         "way": "member",
         "proof": { "enrollee_id": "100200303", "subscriber_last_name": "Müller", "date_of_birth": "1990-07-21" },
         "first_name": hostile, "last_name": "Müller", "email": "annika@mueller.example",
-        "user_name": "annika.mueller", "password": PASSWORD,
+        "username": "annika.mueller", "password": PASSWORD,
         "security_answers": [
             { "question": "What was the name of the first street you lived on?", "answer": "Maple Street" },
             { "question": "What was the name of your first pet?", "answer": "Biscuit" },
@@ -649,7 +649,7 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     assert!(told.contains("There is no data folder"), "{told}");
 }
 
-/// The user name of the first provider in the printed table.
+/// The username of the first provider in the printed table.
 #[cfg(unix)]
 fn provider_in(announced: &str) -> String {
     let line = announced
@@ -733,7 +733,7 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
     );
 }
 
-/// A system in a folder, in this process, whose clock stands at a moment; it is closed afterwards.
+/// A system in a folder, in this process, whose clock stands at a moment; it is closed afterward.
 fn within<T>(
     data: &Path,
     at: jiff::Timestamp,

@@ -1,4 +1,4 @@
-//! An account: one person's login on one portal, and what they are in each of its organisations.
+//! An account: one person's login on one portal, and what they are in each of its organizations.
 //!
 //! The account is one aggregate and one item: its memberships are inside it, so that one read
 //! tells who may come in, and one condition on its version decides every race.
@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 
 use crate::campaign;
 use crate::clockwork::Notices;
-use crate::ids::{AccountId, IssueId, MessageId, OrganisationId, PortalId};
+use crate::ids::{AccountId, IssueId, MessageId, OrganizationId, PortalId};
 use crate::policy::{Agreement, NamedBy, Policy, RecordedBy, Role, Slug, Way, Withholds};
 use crate::record::{Mac, RecordKey};
 use crate::review::Confirmation;
-use crate::text::{Email, PersonName, PostalAddress, UserName};
+use crate::text::{Email, PersonName, PostalAddress, Username};
 
 /// A password's Argon2id hash in PHC string format.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +178,7 @@ pub enum Gate {
     },
     /// An agreement has to be on file before the PIN letter is posted (BL-10).
     PinLetterWithheld,
-    /// The code of an e-mail has to be entered (BL-08).
+    /// The code of an email has to be entered (BL-08).
     RegistrationCode {
         /// The code.
         issue: Issue,
@@ -190,11 +190,11 @@ pub enum Gate {
     },
 }
 
-/// What an account is in one organisation, or, for a member of the plan, by themselves.
+/// What an account is in one organization, or, for a member of the plan, by themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The organisation; none for members of the plan.
-    pub organisation: Option<OrganisationId>,
+    /// The organization; none for members of the plan.
+    pub organization: Option<OrganizationId>,
     /// What the person is there.
     pub role: Role,
     /// What stands between it and what it opens.
@@ -218,7 +218,7 @@ pub struct Membership {
     pub record: Option<RecordKey>,
     /// The record's category.
     pub category: Option<String>,
-    /// The agreements on file for it, with their revisions: one organisation's open no other.
+    /// The agreements on file for it, with their revisions: one organization's open no other.
     pub agreements: BTreeMap<String, String>,
     /// Those of them that the help desk has recorded and the plan's feed doesn't tell yet.
     pub ahead_of_feed: BTreeSet<String>,
@@ -227,15 +227,15 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// What it is to have joined an organisation by its administrators' doing: no record, no way.
+    /// What it is to have joined an organization by its administrators' doing: no record, no way.
     pub(crate) fn joined(
-        organisation: OrganisationId,
+        organization: OrganizationId,
         role: Role,
         gate: Gate,
         now: Timestamp,
     ) -> Self {
         Self {
-            organisation: Some(organisation),
+            organization: Some(organization),
             role,
             gate,
             services: BTreeSet::new(),
@@ -315,14 +315,14 @@ pub struct Account {
     pub portal: PortalId,
     /// Counts its changes; every write is conditional on it.
     pub version: u64,
-    /// Its user name.
-    pub user_name: UserName,
+    /// Its username.
+    pub username: Username,
     /// Since when it is this one; none: since the account was made.
-    pub user_name_since: Option<Timestamp>,
+    pub username_since: Option<Timestamp>,
     /// Whether its owner must choose another: a campaign released the one they had, somebody else has
     /// chosen it, and this one stands in for it (ME-10).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub must_choose_user_name: bool,
+    pub must_choose_username: bool,
     /// The person.
     pub name: PersonName,
     /// Where mail goes.
@@ -375,17 +375,17 @@ pub struct Account {
 pub enum NextStep {
     /// Choose a new password (AG-02, EX-09).
     ChangePassword,
-    /// Choose the user name again, which a campaign has released (ME-10).
-    ChooseUserName,
-    /// Say for which organisation one works now (BL-01).
-    ChooseOrganisation,
+    /// Choose the username again, which a campaign has released (ME-10).
+    ChooseUsername,
+    /// Say for which organization one works now (BL-01).
+    ChooseOrganization,
     /// Register again, as a campaign asks and the transition is over (AG-13).
     RegisterAgain,
     /// Ask the help desk: it wasn't done before the campaign's cutoff (AG-13).
     CampaignOver,
     /// Enter the PIN of the letter (BL-04).
     EnterPin,
-    /// Enter the code of the e-mail (BL-08).
+    /// Enter the code of the email (BL-08).
     EnterRegistrationCode,
     /// Wait for an administrator (AG-08).
     AwaitApproval,
@@ -400,8 +400,8 @@ impl NextStep {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChangePassword => "change_password",
-            Self::ChooseUserName => "choose_user_name",
-            Self::ChooseOrganisation => "choose_organisation",
+            Self::ChooseUsername => "choose_username",
+            Self::ChooseOrganization => "choose_organization",
             Self::RegisterAgain => "register_again",
             Self::EnterPin => "enter_pin",
             Self::EnterRegistrationCode => "enter_registration_code",
@@ -413,30 +413,30 @@ impl NextStep {
 }
 
 impl Account {
-    /// The id that an account with this user name gets where it is free. Sign-in can so fetch the
-    /// user name's marker and the account in one read; renamed accounts take a second one.
-    pub fn natural_id(portal: &PortalId, user_name_key: &str) -> AccountId {
-        let hash = Sha256::digest(format!("account/{portal}/{user_name_key}"));
+    /// The id that an account with this username gets where it is free. Sign-in can so fetch the
+    /// username's marker and the account in one read; renamed accounts take a second one.
+    pub fn natural_id(portal: &PortalId, username_key: &str) -> AccountId {
+        let hash = Sha256::digest(format!("account/{portal}/{username_key}"));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);
         AccountId::from_bytes(bytes)
     }
 
-    /// What it is in an organisation, or by itself.
-    pub fn membership(&self, organisation: Option<&OrganisationId>) -> Option<&Membership> {
+    /// What it is in an organization, or by itself.
+    pub fn membership(&self, organization: Option<&OrganizationId>) -> Option<&Membership> {
         self.memberships
             .iter()
-            .find(|m| m.organisation.as_ref() == organisation)
+            .find(|m| m.organization.as_ref() == organization)
     }
 
     /// The same, to be changed.
     pub fn membership_mut(
         &mut self,
-        organisation: Option<&OrganisationId>,
+        organization: Option<&OrganizationId>,
     ) -> Option<&mut Membership> {
         self.memberships
             .iter_mut()
-            .find(|m| m.organisation.as_ref() == organisation)
+            .find(|m| m.organization.as_ref() == organization)
     }
 
     /// The memberships whose last day isn't over (UX-07).
@@ -450,7 +450,7 @@ impl Account {
         self.status == Status::Active && !over
     }
 
-    /// What a session that works for `organisation` has to do first; none: everything is open.
+    /// What a session that works for `organization` has to do first; none: everything is open.
     pub fn next_step(
         &self,
         membership: Option<&Membership>,
@@ -467,11 +467,11 @@ impl Account {
             return Some(NextStep::ChangePassword);
         }
         let today = policy.today(now);
-        if campaign::must_choose_user_name(self, policy, today) {
-            return Some(NextStep::ChooseUserName);
+        if campaign::must_choose_username(self, policy, today) {
+            return Some(NextStep::ChooseUsername);
         }
         let Some(membership) = membership else {
-            return Some(NextStep::ChooseOrganisation);
+            return Some(NextStep::ChooseOrganization);
         };
         // Nobody can register again with a record that has ended.
         if matches!(membership.gate, Gate::RecordEnded { .. }) {
@@ -495,11 +495,11 @@ impl Account {
         }
     }
 
-    /// Gives it another user name, or the same anew.
-    pub fn set_user_name(&mut self, user_name: UserName, now: Timestamp) {
-        self.user_name = user_name;
-        self.user_name_since = Some(now);
-        self.must_choose_user_name = false;
+    /// Gives it another username, or the same anew.
+    pub fn set_username(&mut self, username: Username, now: Timestamp) {
+        self.username = username;
+        self.username_since = Some(now);
+        self.must_choose_username = false;
     }
 
     /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
@@ -538,7 +538,7 @@ impl Account {
         self.end_sessions();
     }
 
-    /// Removes it for good. Its id and user name stay for who reads the audit trail, as long as that
+    /// Removes it for good. Its id and username stay for who reads the audit trail, as long as that
     /// is kept; the person's name, how to reach them, and how they proved who they are, go.
     pub fn delete(&mut self) {
         self.status = Status::Deleted;
@@ -553,7 +553,7 @@ impl Account {
         self.subscriptions.clear();
         self.security_answers.clear();
         self.hint = None;
-        self.must_choose_user_name = false;
+        self.must_choose_username = false;
         self.last_sign_in_from = None;
         self.devices.clear();
         self.memberships.clear();
@@ -561,7 +561,7 @@ impl Account {
     }
 
     /// Takes away the memberships that aren't kept, and deletes it where none is left; tells whether that
-    /// was so. A session that works for what is taken away has to choose another organisation.
+    /// was so. A session that works for what is taken away has to choose another organization.
     pub fn keep_memberships(&mut self, keep: impl FnMut(&Membership) -> bool) -> bool {
         self.memberships.retain(keep);
         let deleted = self.memberships.is_empty();
@@ -616,14 +616,14 @@ impl Policy {
         })
     }
 
-    /// A user name made by the system: prefix and eight characters (BL-16).
-    pub fn make_user_name(&self, rng: &mut impl rand::Rng) -> Option<UserName> {
-        if self.user_name.chosen_by != NamedBy::System {
+    /// A username made by the system: prefix and eight characters (BL-16).
+    pub fn make_username(&self, rng: &mut impl rand::Rng) -> Option<Username> {
+        if self.username.chosen_by != NamedBy::System {
             return None;
         }
         let tail = eight_characters(rng);
-        let prefix = self.user_name.prefix.as_ref()?;
-        UserName::parse(&format!("{prefix}{tail}"), 1).ok()
+        let prefix = self.username.prefix.as_ref()?;
+        Username::parse(&format!("{prefix}{tail}"), 1).ok()
     }
 }
 

@@ -9,7 +9,7 @@ use rand::{CryptoRng, Rng, RngExt};
 use crate::account::{Account, Gate, Issue, LetterStatus, Password, PasswordHash, QuestionAnswer};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
-use crate::ids::{IssueId, MessageId, OrganisationId};
+use crate::ids::{IssueId, MessageId, OrganizationId};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
 use crate::policy::{Agreement, Policy, RecordedBy, RegistrationCodePolicy, Reissuer};
@@ -79,7 +79,7 @@ pub(crate) fn post_pin(
     fresh: FreshCode,
     to: PostalAddress,
     greeting: String,
-    organisation: Option<String>,
+    organization: Option<String>,
     policy: &Policy,
     now: Timestamp,
     rng: &mut impl Rng,
@@ -92,7 +92,7 @@ pub(crate) fn post_pin(
         dated: policy.today(now),
         says: LetterText::Pin {
             greeting,
-            organisation,
+            organization,
             pin: fresh.digits,
             usable_until,
         },
@@ -116,14 +116,14 @@ pub(crate) fn post_pin(
 /// [`Refusal`].
 pub fn enter_pin(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     matches: impl FnOnce(&Issue) -> bool,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     open(
         account,
-        organisation,
+        organization,
         Action::ActivatePin,
         matches,
         |_| {},
@@ -132,14 +132,14 @@ pub fn enter_pin(
     )
 }
 
-/// Completes a registration with the code that was e-mailed, and sets what a new person needs to
+/// Completes a registration with the code that was emailed, and sets what a new person needs to
 /// sign in with (BL-08).
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn redeem_code(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     matches: impl FnOnce(&Issue) -> bool,
     password: PasswordHash,
     answers: (Vec<QuestionAnswer>, Option<QuestionAnswer>),
@@ -156,7 +156,7 @@ pub fn redeem_code(
     };
     let (_, decision) = open(
         account,
-        organisation,
+        organization,
         Action::RedeemRegistrationCode,
         matches,
         set,
@@ -168,7 +168,7 @@ pub fn redeem_code(
 
 fn open(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     action: Action,
     matches: impl FnOnce(&Issue) -> bool,
     and: impl FnOnce(&mut Account),
@@ -177,7 +177,7 @@ fn open(
 ) -> Result<(Account, Decision), Refusal> {
     let mut after = account.clone();
     let membership = after
-        .membership_mut(organisation)
+        .membership_mut(organization)
         .ok_or(Refusal::NotAwaited)?;
     let issue = match (&membership.gate, action) {
         (Gate::Pin { issue }, Action::ActivatePin)
@@ -194,7 +194,7 @@ fn open(
     and(&mut after);
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
-        .for_organisation(organisation);
+        .for_organization(organization);
     Ok((
         after.clone(),
         Decision::recording(audit).update(account, after),
@@ -210,7 +210,7 @@ fn open(
 #[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     account: &Account,
-    organisation: Option<(&OrganisationId, &str)>,
+    organization: Option<(&OrganizationId, &str)>,
     by: Reissuer,
     fresh: FreshCode,
     address: Option<PostalAddress>,
@@ -220,7 +220,7 @@ pub fn reissue_pin(
 ) -> Result<(Account, Decision), Refusal> {
     let mut after = account.clone();
     let membership = after
-        .membership_mut(organisation.map(|(id, _)| id))
+        .membership_mut(organization.map(|(id, _)| id))
         .ok_or(Refusal::NotAwaited)?;
     let Gate::Pin { issue: old } = &membership.gate else {
         return Err(Refusal::NotAwaited);
@@ -234,7 +234,7 @@ pub fn reissue_pin(
     }
     let old_letter = old.carried_by.clone();
     let greeting = account.name.full();
-    let name = organisation.map(|(_, name)| name.to_owned());
+    let name = organization.map(|(_, name)| name.to_owned());
     let (issue, letter) = post_pin(
         fresh,
         address.ok_or(Refusal::NoAddress)?,
@@ -254,7 +254,7 @@ pub fn reissue_pin(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(organisation.map(|(id, _)| id));
+    .for_organization(organization.map(|(id, _)| id));
     let notice = arrives_by.map(|arrives_by| {
         mail(
             account,
@@ -274,7 +274,7 @@ pub fn reissue_pin(
 /// A registration code to be waited for, and the mail that carries it (BL-08).
 pub(crate) fn issue_code(
     fresh: FreshCode,
-    (organisation, user_name): (String, String),
+    (organization, username): (String, String),
     carried_by: MessageId,
     ends_on: Option<Date>,
     rules: &RegistrationCodePolicy,
@@ -292,8 +292,8 @@ pub(crate) fn issue_code(
         abroad: false,
     };
     let says = MailText::RegistrationCode {
-        organisation,
-        user_name,
+        organization,
+        username,
         code: fresh.digits,
         usable_until,
     };
@@ -307,14 +307,14 @@ pub(crate) fn issue_code(
 /// [`Refusal`]; [`Refusal::Expired`] where the access is over that the code would open.
 pub fn reissue_code(
     account: &Account,
-    organisation: (&OrganisationId, &str),
+    organization: (&OrganizationId, &str),
     by: Reissuer,
     fresh: FreshCode,
     policy: &Policy,
     audit: AuditEvent,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    let (id, name) = organisation;
+    let (id, name) = organization;
     let now = audit.at;
     let rules = policy
         .registration_code
@@ -334,7 +334,7 @@ pub fn reissue_code(
     let carried_by = MessageId::random(rng);
     let (gate, says) = issue_code(
         fresh,
-        (name.to_owned(), account.user_name.to_string()),
+        (name.to_owned(), account.username.to_string()),
         carried_by.clone(),
         membership.ends_on,
         rules,
@@ -353,7 +353,7 @@ pub fn reissue_code(
 /// more is asked for again. None where nothing changes.
 ///
 /// `letter` is what the PIN letter takes that may have waited for one: a fresh PIN, where it would
-/// go, and what the organisation is called.
+/// go, and what the organization is called.
 pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
@@ -408,17 +408,17 @@ pub struct WithheldLetter {
     pub fresh: FreshCode,
     /// Where the letter goes.
     pub address: Option<PostalAddress>,
-    /// What the organisation is called.
-    pub organisation: Option<String>,
+    /// What the organization is called.
+    pub organization: Option<String>,
 }
 
-/// Puts one agreement on file for an organisation's user, in the revision that was signed, and posts
+/// Puts one agreement on file for an organization's user, in the revision that was signed, and posts
 /// the PIN letter that waited for it (BL-10). None where it is on file already, or the account is
 /// nobody's there.
 #[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     (agreement, revision): (&Agreement, &str),
     letter: Option<WithheldLetter>,
     by: Actor,
@@ -430,7 +430,7 @@ pub fn record_agreement(
         .memberships
         .iter()
         .enumerate()
-        .find(|(_, m)| m.organisation.as_ref() == organisation)?;
+        .find(|(_, m)| m.organization.as_ref() == organization)?;
     let mut agreements = membership.agreements.clone();
     agreements.insert(agreement.id.to_string(), revision.to_owned());
     let mut ahead = membership.ahead_of_feed.clone();
@@ -479,7 +479,7 @@ fn put_on_file(
             letter.fresh,
             address,
             account.name.full(),
-            letter.organisation,
+            letter.organization,
             policy,
             origin.at,
             rng,
@@ -487,13 +487,13 @@ fn put_on_file(
         membership.gate = Gate::Pin { issue };
         posted = Some(message);
     }
-    let organisation = membership.organisation.clone();
+    let organization = membership.organization.clone();
     if after == *account {
         return None;
     }
     let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
         .on(account.id.as_str())
-        .for_organisation(organisation.as_ref());
+        .for_organization(organization.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .send(posted);

@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, AuditId, OrganisationId, PortalId};
+use crate::ids::{AccountId, AuditId, OrganizationId, PortalId};
 
 /// What was done. Names are stable: they are searched for and exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ use crate::ids::{AccountId, AuditId, OrganisationId, PortalId};
 pub enum Action {
     /// Somebody registered against the plan's records.
     Register,
-    /// Somebody with an account registered for a further organisation.
+    /// Somebody with an account registered for a further organization.
     RegisterFurther,
     /// Somebody registered again in a campaign (AG-13).
     RegisterAgain,
@@ -37,7 +37,7 @@ pub enum Action {
     DisableUser,
     /// An administrator reinstated a user.
     ReinstateUser,
-    /// An administrator removed a user from the organisation.
+    /// An administrator removed a user from the organization.
     RemoveUser,
     /// A registration code was issued anew and sent.
     ReissueRegistrationCode,
@@ -49,8 +49,8 @@ pub enum Action {
     SignIn,
     /// Somebody signed out.
     SignOut,
-    /// Somebody said for which organisation they work in a session.
-    ChooseOrganisation,
+    /// Somebody said for which organization they work in a session.
+    ChooseOrganization,
     /// Somebody chose a new password.
     ChangePassword,
     /// A PIN was entered, rightly or wrongly.
@@ -63,8 +63,8 @@ pub enum Action {
     AskPasswordReset,
     /// Somebody set a new password, having forgotten theirs.
     ResetPassword,
-    /// Somebody asked for their user name, having forgotten it.
-    RecoverUserName,
+    /// Somebody asked for their username, having forgotten it.
+    RecoverUsername,
     /// Somebody changed their own profile.
     EditProfile,
     /// Somebody asked for another address.
@@ -91,23 +91,23 @@ pub enum Action {
     LookAtAccount,
     /// The help desk cleared the counts of wrong guesses.
     UnlockUser,
-    /// The help desk changed a user name.
+    /// The help desk changed a username.
     RenameUser,
-    /// Somebody chose their user name again in a campaign (ME-10).
-    ChooseUserName,
-    /// A user name that a campaign had released was given up for somebody who chose it (ME-10).
-    ReleaseUserName,
+    /// Somebody chose their username again in a campaign (ME-10).
+    ChooseUsername,
+    /// A username that a campaign had released was given up for somebody who chose it (ME-10).
+    ReleaseUsername,
     /// The help desk undid a registration that was matched by mistake.
     DetachRecord,
     /// The help desk changed somebody's subscriptions.
     EditSubscriptions,
-    /// An administrator listed or searched the organisation's users.
+    /// An administrator listed or searched the organization's users.
     ListUsers,
     /// An administrator looked at a user.
     LookAtUser,
     /// An administrator downloaded the list of users.
     DownloadUsers,
-    /// An administrator listed the organisation's invitations.
+    /// An administrator listed the organization's invitations.
     ListInvitations,
     /// A managing agent looked up the agents under them.
     LookUpAgents,
@@ -123,7 +123,7 @@ pub enum Action {
     EndRecord,
     /// A plan record returned, and with it somebody's access.
     ReturnRecord,
-    /// What a plan record says of an organisation has changed.
+    /// What a plan record says of an organization has changed.
     FollowRecord,
     /// The plan wrote to a provider who can register now (EX-06).
     NotifyProvider,
@@ -201,8 +201,8 @@ pub struct AuditEvent {
     pub portal: PortalId,
     /// Who.
     pub actor: Actor,
-    /// For which organisation.
-    pub organisation: Option<OrganisationId>,
+    /// For which organization.
+    pub organization: Option<OrganizationId>,
     /// What.
     pub action: Action,
     /// To what: the identifier of an account, invitation or record.
@@ -236,7 +236,7 @@ impl AuditEvent {
             at: origin.at,
             portal: origin.portal.clone(),
             actor,
-            organisation: None,
+            organization: None,
             action,
             object: None,
             outcome: Outcome::Done,
@@ -268,10 +268,10 @@ impl AuditEvent {
         self
     }
 
-    /// Names the organisation.
+    /// Names the organization.
     #[must_use]
-    pub fn for_organisation(mut self, organisation: Option<&OrganisationId>) -> Self {
-        self.organisation = organisation.cloned();
+    pub fn for_organization(mut self, organization: Option<&OrganizationId>) -> Self {
+        self.organization = organization.cloned();
         self
     }
 
@@ -287,7 +287,7 @@ impl AuditEvent {
             at,
             portal,
             actor,
-            organisation,
+            organization,
             action,
             object,
             outcome,
@@ -304,8 +304,8 @@ impl AuditEvent {
             ("actor", text(&kind)),
             ("account", account.map(ToString::to_string)),
             (
-                "organisation",
-                organisation.as_ref().map(ToString::to_string),
+                "organization",
+                organization.as_ref().map(ToString::to_string),
             ),
             ("action", text(action)),
             ("object", object.clone()),
@@ -351,7 +351,7 @@ mod tests {
             entry().canonical(),
             format!(
                 "vestibule audit 1\nid 26:{id}\nat 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
-                 account -\norganisation -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
+                 account -\norganization -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
             )
         );
     }

@@ -1,8 +1,8 @@
-//! Campaigns: everybody registers again within a window (AG-13), and user names from before a date
+//! Campaigns: everybody registers again within a window (AG-13), and usernames from before a date
 //! become free (ME-10).
 //!
 //! Both are dates in the policy, and what they ask of somebody follows from the day and from when
-//! that person registered or got their user name. So nothing has to be written when a campaign
+//! that person registered or got their username. So nothing has to be written when a campaign
 //! begins, a cutoff that is moved counts from the next request on, and a missed run of the clockwork
 //! costs nobody anything but a notice.
 
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Account, Membership, eight_characters};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
-use crate::ids::OrganisationId;
+use crate::ids::OrganizationId;
 use crate::message::MailText;
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{Campaign, Policy};
 use crate::record::PlanRecord;
 use crate::register::mail;
-use crate::text::UserName;
+use crate::text::Username;
 
 /// That somebody has to register again, and until when what is possible. Days are the portal's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,8 @@ pub enum Refusal {
     NotMatched,
     /// The record isn't one of those the way is open to any more (EX-04), in the portal's words.
     NotOpen(String),
-    /// Whoever was let in by an organisation registers again after the organisation.
-    OrganisationFirst,
+    /// Whoever was let in by an organization registers again after the organization.
+    OrganizationFirst,
 }
 
 impl Refusal {
@@ -139,21 +139,21 @@ impl Refusal {
             Self::Over(_) => "over",
             Self::NotMatched => "not_matched",
             Self::NotOpen(_) => "not_open",
-            Self::OrganisationFirst => "organisation_first",
+            Self::OrganizationFirst => "organization_first",
         }
     }
 }
 
 /// Registers somebody again for one of their memberships (AG-13): they keep the account and all that
 /// is in it. Who registered against the plan's records proves it anew, against the same record; who
-/// was let in by an organisation does so once the organisation is registered again.
+/// was let in by an organization does so once the organization is registered again.
 ///
 /// # Errors
 /// [`Refusal`]; none of them tells which field was wrong.
 pub fn register_again(
     account: &Account,
     membership: &Membership,
-    organisation: Option<&Organisation>,
+    organization: Option<&Organization>,
     proven: Option<&PlanRecord>,
     policy: &Policy,
     origin: &Origin,
@@ -164,7 +164,7 @@ pub fn register_again(
     if call.is_over(today) {
         return Err(Refusal::Over(call.cutoff));
     }
-    let behind = organisation.filter(|o| {
+    let behind = organization.filter(|o| {
         let registered = policy.date_of(o.registered_again_at.unwrap_or(o.registered_at));
         asked(policy, registered, today).is_some()
     });
@@ -179,27 +179,27 @@ pub fn register_again(
             return Err(Refusal::NotOpen(otherwise.unwrap_or_default()));
         }
     } else if behind.is_some() {
-        return Err(Refusal::OrganisationFirst);
+        return Err(Refusal::OrganizationFirst);
     }
     let mut after = account.clone();
-    if let Some(m) = after.membership_mut(membership.organisation.as_ref()) {
+    if let Some(m) = after.membership_mut(membership.organization.as_ref()) {
         m.registered_again_at = Some(origin.at);
     }
     let actor = Actor::Account(account.id.clone());
     let audit = AuditEvent::done(origin, actor, Action::RegisterAgain, rng)
         .on(account.id.as_str())
-        .for_organisation(membership.organisation.as_ref());
+        .for_organization(membership.organization.as_ref());
     let told = mail(account, origin.at, MailText::RegisteredAgain, rng);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([told]);
-    // Here only for who has proved it: for all others the organisation isn't behind.
+    // Here only for who has proved it: for all others the organization isn't behind.
     let decision = match behind {
-        Some(organisation) => decision.change(Change::UpdateOrganisation {
-            before: Box::new(organisation.clone()),
-            after: Box::new(Organisation {
+        Some(organization) => decision.change(Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
+            after: Box::new(Organization {
                 registered_again_at: Some(origin.at),
-                ..organisation.clone()
+                ..organization.clone()
             }),
         }),
         None => decision,
@@ -208,19 +208,19 @@ pub fn register_again(
 }
 
 fn named_on(account: &Account, policy: &Policy) -> Date {
-    policy.date_of(account.user_name_since.unwrap_or(account.created_at))
+    policy.date_of(account.username_since.unwrap_or(account.created_at))
 }
 
-/// The first day on which the user name that somebody has is free for anyone (ME-10); none: it isn't
+/// The first day on which the username that somebody has is free for anyone (ME-10); none: it isn't
 /// among those that are released.
 pub(crate) fn name_released_on(account: &Account, policy: &Policy) -> Option<Date> {
-    if account.must_choose_user_name {
+    if account.must_choose_username {
         // One that stands in for a released one is nobody else's to choose.
         return None;
     }
     let named_on = named_on(account, policy);
     let releases = policy.campaigns.iter().filter_map(|c| match c {
-        Campaign::ReleaseUserNames { on, created_before } if named_on < *created_before => {
+        Campaign::ReleaseUsernames { on, created_before } if named_on < *created_before => {
             Some(*on)
         }
         _ => None,
@@ -232,26 +232,26 @@ fn is_released(account: &Account, policy: &Policy, today: Date) -> bool {
     name_released_on(account, policy).is_some_and(|on| on <= today)
 }
 
-/// Whether any user names are released on this portal by now.
-pub fn releases_user_names(policy: &Policy, today: Date) -> bool {
+/// Whether any usernames are released on this portal by now.
+pub fn releases_usernames(policy: &Policy, today: Date) -> bool {
     let mut campaigns = policy.campaigns.iter();
-    campaigns.any(|c| matches!(c, Campaign::ReleaseUserNames { on, .. } if *on <= today))
+    campaigns.any(|c| matches!(c, Campaign::ReleaseUsernames { on, .. } if *on <= today))
 }
 
-/// Whether somebody has to choose their user name again: it is released, or taken already (ME-10).
-pub fn must_choose_user_name(account: &Account, policy: &Policy, today: Date) -> bool {
-    account.must_choose_user_name || is_released(account, policy, today)
+/// Whether somebody has to choose their username again: it is released, or taken already (ME-10).
+pub fn must_choose_username(account: &Account, policy: &Policy, today: Date) -> bool {
+    account.must_choose_username || is_released(account, policy, today)
 }
 
-/// The next day on which somebody is told that their user name is released.
+/// The next day on which somebody is told that their username is released.
 pub(crate) fn release_notice(account: &Account, policy: &Policy) -> Option<Date> {
-    name_released_on(account, policy).filter(|on| Some(*on) > account.notices.user_name)
+    name_released_on(account, policy).filter(|on| Some(*on) > account.notices.username)
 }
 
-/// Takes a released user name from who had it, for somebody who chooses it (ME-10). They get one that
+/// Takes a released username from who had it, for somebody who chooses it (ME-10). They get one that
 /// stands in for it, by mail, with which they sign in and choose another. None where the name isn't
 /// released, or has been chosen again.
-pub fn release_user_name(
+pub fn release_username(
     holder: &Account,
     policy: &Policy,
     origin: &Origin,
@@ -260,21 +260,21 @@ pub fn release_user_name(
     if !is_released(holder, policy, policy.today(origin.at)) {
         return None;
     }
-    let instead = UserName::parse(&format!("user-{}", eight_characters(rng)), 1).ok()?;
+    let instead = Username::parse(&format!("user-{}", eight_characters(rng)), 1).ok()?;
     let mut after = holder.clone();
-    after.user_name = instead;
-    after.must_choose_user_name = true;
-    let says = MailText::UserNameGone {
-        user_name: holder.user_name.to_string(),
-        instead: after.user_name.to_string(),
+    after.username = instead;
+    after.must_choose_username = true;
+    let says = MailText::UsernameGone {
+        username: holder.username.to_string(),
+        instead: after.username.to_string(),
     };
-    let organisation = match holder.memberships.as_slice() {
-        [only] => only.organisation.as_ref(),
+    let organization = match holder.memberships.as_slice() {
+        [only] => only.organization.as_ref(),
         _ => None,
     };
-    let audit = AuditEvent::done(origin, Actor::System, Action::ReleaseUserName, rng)
+    let audit = AuditEvent::done(origin, Actor::System, Action::ReleaseUsername, rng)
         .on(holder.id.as_str())
-        .for_organisation(organisation);
+        .for_organization(organization);
     let told = mail(holder, origin.at, says, rng);
     Some(
         Decision::recording(audit)
@@ -283,28 +283,28 @@ pub fn release_user_name(
     )
 }
 
-/// Chooses one's user name again: the same, or another (ME-10). None where nothing released it: then
+/// Chooses one's username again: the same, or another (ME-10). None where nothing released it: then
 /// only the help desk changes it (ME-09).
-pub fn choose_user_name(
+pub fn choose_username(
     account: &Account,
-    organisation: Option<&OrganisationId>,
-    user_name: UserName,
+    organization: Option<&OrganizationId>,
+    username: Username,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
-    if !must_choose_user_name(account, policy, policy.today(origin.at)) {
+    if !must_choose_username(account, policy, policy.today(origin.at)) {
         return None;
     }
-    let kept = user_name.key() == account.user_name.key();
+    let kept = username.key() == account.username.key();
     let mut after = account.clone();
-    after.set_user_name(user_name, origin.at);
+    after.set_username(username, origin.at);
     let actor = Actor::Account(account.id.clone());
-    let audit = AuditEvent::done(origin, actor, Action::ChooseUserName, rng)
+    let audit = AuditEvent::done(origin, actor, Action::ChooseUsername, rng)
         .on(account.id.as_str())
-        .for_organisation(organisation);
-    let says = MailText::UserNameChosen {
-        user_name: after.user_name.to_string(),
+        .for_organization(organization);
+    let says = MailText::UsernameChosen {
+        username: after.username.to_string(),
     };
     let told = (!kept).then(|| mail(account, origin.at, says, rng));
     let decision = Decision::recording(audit)

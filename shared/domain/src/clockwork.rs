@@ -19,17 +19,17 @@ use crate::account::{Account, Gate, LetterStatus, Membership, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::campaign;
 use crate::decision::{Change, Decision};
-use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
+use crate::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::message::{Fate, IdleStep, Mail, MailText, Message, Told};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{Days, InactivityPolicy, Policy, Role};
 use crate::register::mail;
 use crate::text::Email;
 
-/// How many days lie between two reminders that an organisation has no backup (AG-04).
+/// How many days lie between two reminders that an organization has no backup (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// How many of an organisation's administrators are told of what became of its users, and of how
+/// How many of an organization's administrators are told of what became of its users, and of how
 /// many users in one mail: DynamoDB writes at most a hundred items at once.
 pub const MOST_TOLD: usize = 40;
 
@@ -45,9 +45,9 @@ pub struct Notices {
     /// That a campaign asks to register again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<Date>,
-    /// That the user name is released.
+    /// That the username is released.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_name: Option<Date>,
+    pub username: Option<Date>,
 }
 
 /// What can be due for an account. Of several on one day the first of these comes first.
@@ -70,8 +70,8 @@ pub enum What {
     LetterNotice,
     /// Telling its owner to register again (AG-13).
     CampaignNotice,
-    /// Telling its owner that the user name is released (ME-10).
-    UserNameNotice,
+    /// Telling its owner that the username is released (ME-10).
+    UsernameNotice,
 }
 
 impl What {
@@ -86,7 +86,7 @@ impl What {
             Self::PasswordNotice => "password_notice",
             Self::LetterNotice => "letter_notice",
             Self::CampaignNotice => "campaign_notice",
-            Self::UserNameNotice => "user_name_notice",
+            Self::UsernameNotice => "username_notice",
         }
     }
 }
@@ -126,7 +126,7 @@ fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
         password_notice(account, policy),
         letter_notice(account, policy),
         campaign_notice(account, policy),
-        user_name_notice(account, policy),
+        username_notice(account, policy),
     ]
     .into_iter()
     .flatten()
@@ -150,7 +150,7 @@ fn status_since(account: &Account, policy: &Policy) -> Option<Date> {
     account.status_since.map(|at| policy.date_of(at))
 }
 
-/// Whether one of its roles, in whichever organisation, keeps it from growing old (BA-03).
+/// Whether one of its roles, in whichever organization, keeps it from growing old (BA-03).
 fn is_exempt(account: &Account, inactivity: &InactivityPolicy) -> bool {
     let exempt = |role| inactivity.exempt_roles.contains(&role);
     account.memberships.iter().any(|m| exempt(m.role))
@@ -169,7 +169,7 @@ fn disabled_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy
     grace.max(Some(idle))
 }
 
-/// A principal is never deleted by the clockwork: the organisation would have nobody to sign for it.
+/// A principal is never deleted by the clockwork: the organization would have nobody to sign for it.
 fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
     let principal = |role| role == Role::Principal;
     if account.status != Status::Disabled
@@ -300,14 +300,14 @@ fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-fn user_name_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
     let on = campaign::release_notice(account, policy)?;
     Some(Due {
         on,
-        what: What::UserNameNotice,
+        what: What::UsernameNotice,
         about: on,
     })
 }
@@ -317,7 +317,7 @@ fn user_name_notice(account: &Account, policy: &Policy) -> Option<Due> {
 pub struct Act {
     /// What was due.
     pub due: Due,
-    /// The account as it is afterwards, its version too.
+    /// The account as it is afterward, its version too.
     pub after: Account,
     /// What is to be committed.
     pub decision: Decision,
@@ -353,7 +353,7 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             if whole {
                 after.delete();
             } else {
-                // A session that works for what has ended has to choose another organisation.
+                // A session that works for what has ended has to choose another organization.
                 after.memberships = stays.clone();
             }
             let says = MailText::AccessEnded {
@@ -406,27 +406,27 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             let call = campaign::first_call(account, policy, today)?;
             (Action::Remind, MailText::RegisterAgain { call }, None)
         }
-        What::UserNameNotice => {
-            after.notices.user_name = Some(today);
-            let says = MailText::UserNameReleased {
-                user_name: account.user_name.to_string(),
+        What::UsernameNotice => {
+            after.notices.username = Some(today);
+            let says = MailText::UsernameReleased {
+                username: account.username.to_string(),
             };
             (Action::Remind, says, None)
         }
     };
-    // Who works for one organisation is found on its trail; the owner's own finds the others too.
-    let organisation = match account.memberships.as_slice() {
-        [only] => only.organisation.as_ref(),
+    // Who works for one organization is found on its trail; the owner's own finds the others too.
+    let organization = match account.memberships.as_slice() {
+        [only] => only.organization.as_ref(),
         _ => None,
     };
     let audit = AuditEvent::done(origin, Actor::System, action, rng)
         .on(account.id.as_str())
-        .for_organisation(organisation);
+        .for_organization(organization);
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([mail(account, origin.at, says, rng)]);
     if let Some(fate) = fate {
-        decision = tell_organisations(decision, (account, losing), fate, today);
+        decision = tell_organizations(decision, (account, losing), fate, today);
     }
     after.version += 1;
     Some(Act {
@@ -436,55 +436,55 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
     })
 }
 
-/// Something that an organisation's administrators are told, together with the rest of the day.
+/// Something that an organization's administrators are told, together with the rest of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tidings {
     /// The portal.
     pub portal: PortalId,
-    /// The organisation.
-    pub organisation: OrganisationId,
+    /// The organization.
+    pub organization: OrganizationId,
     /// Whom it is about.
     pub account: AccountId,
     /// That person's name.
     pub person: String,
-    /// Their user name.
-    pub user_name: String,
+    /// Their username.
+    pub username: String,
     /// What became of them.
     pub fate: Fate,
     /// On which day.
     pub on: Date,
 }
 
-fn tell_organisations(
+fn tell_organizations(
     decision: Decision,
     (account, losing): (&Account, &[Membership]),
     fate: Fate,
     on: Date,
 ) -> Decision {
-    let organisations = losing.iter().filter_map(|m| m.organisation.clone());
-    organisations.fold(decision, |decision, organisation| {
+    let organizations = losing.iter().filter_map(|m| m.organization.clone());
+    organizations.fold(decision, |decision, organization| {
         let decision = match fate {
             Fate::Disabled => decision,
             // So that the invitation they once used doesn't bar another (AG-10, BA-06).
             Fate::Deleted | Fate::Ended => decision.change(Change::NoteFormerUser {
                 portal: account.portal.clone(),
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 email: account.email.clone(),
             }),
         };
         decision.change(Change::TellAdministrators(Tidings {
             portal: account.portal.clone(),
-            organisation,
+            organization,
             account: account.id.clone(),
             person: account.name.full(),
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
             fate,
             on,
         }))
     })
 }
 
-/// For what the clockwork looks at an organisation.
+/// For what the clockwork looks at an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
@@ -510,13 +510,13 @@ impl AlarmKind {
     }
 }
 
-/// That the clockwork shall look at an organisation on a day.
+/// That the clockwork shall look at an organization on a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
     /// The portal.
     pub portal: PortalId,
-    /// The organisation.
-    pub organisation: OrganisationId,
+    /// The organization.
+    pub organization: OrganizationId,
     /// For what.
     pub kind: AlarmKind,
     /// From which day on.
@@ -525,7 +525,7 @@ pub struct Alarm {
     pub version: u64,
 }
 
-/// An administrator of an organisation who can act.
+/// An administrator of an organization who can act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
     /// What they are.
@@ -559,8 +559,8 @@ pub(crate) fn answering(
     rng: &mut impl Rng,
 ) -> Decision {
     let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
-        .on(alarm.organisation.as_str())
-        .for_organisation(Some(&alarm.organisation));
+        .on(alarm.organization.as_str())
+        .for_organization(Some(&alarm.organization));
     Decision::recording(audit).change(Change::AnswerAlarm {
         alarm: alarm.clone(),
         again,
@@ -571,7 +571,7 @@ pub(crate) fn answering(
 /// act, the only administrator is asked.
 pub fn remind_of_backup(
     alarm: &Alarm,
-    organisation: &Organisation,
+    organization: &Organization,
     managers: &[Manager],
     policy: &Policy,
     origin: &Origin,
@@ -585,16 +585,16 @@ pub fn remind_of_backup(
     };
     let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
     let says = MailText::BackupWanted {
-        organisation: organisation.name.clone(),
+        organization: organization.name.clone(),
     };
     answering(alarm, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
 }
 
-/// Tells the administrators of an organisation, in one mail, what became of its users; of more than
+/// Tells the administrators of an organization, in one mail, what became of its users; of more than
 /// [`MOST_TOLD`] users, the rest in the next.
 pub fn tell_administrators(
     alarm: &Alarm,
-    organisation: &Organisation,
+    organization: &Organization,
     managers: &[Manager],
     tidings: &[Tidings],
     policy: &Policy,
@@ -607,7 +607,7 @@ pub fn tell_administrators(
         .iter()
         .map(|t| Told {
             person: t.person.clone(),
-            user_name: t.user_name.clone(),
+            username: t.username.clone(),
             fate: t.fate,
             on: t.on,
         })
@@ -617,7 +617,7 @@ pub fn tell_administrators(
     if !users.is_empty() {
         for manager in managers.iter().take(MOST_TOLD) {
             let says = MailText::UsersChanged {
-                organisation: organisation.name.clone(),
+                organization: organization.name.clone(),
                 users: users.clone(),
             };
             decision = decision.send([to_manager(manager, origin, says, rng)]);

@@ -6,10 +6,10 @@ use jiff::civil::Date;
 use crate::account::{Account, PasswordHash};
 use crate::audit::AuditEvent;
 use crate::clockwork::{Alarm, Tidings};
-use crate::ids::{AccountId, MessageId, OrganisationId, PortalId};
+use crate::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::invite::Invitation;
 use crate::message::Message;
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::Slug;
 use crate::record::RecordKey;
 use crate::review::Removed;
@@ -21,10 +21,10 @@ use crate::text::Email;
 pub struct AttemptKey(pub String);
 
 /// One change of state. The store adds the condition under which it may happen, and everything
-/// that follows from it: unique markers and the rows by which an organisation lists its users.
+/// that follows from it: unique markers and the rows by which an organization lists its users.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A new account. Its user name, and its address where the portal says so, must be free.
+    /// A new account. Its username, and its address where the portal says so, must be free.
     CreateAccount(Box<Account>),
     /// An account as it was read, and as it shall be.
     UpdateAccount {
@@ -48,21 +48,21 @@ pub enum Change {
         /// The devices that are forgotten.
         forgotten_devices: Vec<String>,
     },
-    /// A new organisation.
-    CreateOrganisation(Organisation),
-    /// An organisation as it was read, and as it shall be, save for the version.
-    UpdateOrganisation {
+    /// A new organization.
+    CreateOrganization(Organization),
+    /// An organization as it was read, and as it shall be, save for the version.
+    UpdateOrganization {
         /// As it was read; the write fails if it has changed since.
-        before: Box<Organisation>,
+        before: Box<Organization>,
         /// As it shall be.
-        after: Box<Organisation>,
+        after: Box<Organization>,
     },
-    /// Notes that the owner of an address was removed from an organisation (AG-10).
+    /// Notes that the owner of an address was removed from an organization (AG-10).
     NoteFormerUser {
         /// The portal.
         portal: PortalId,
-        /// The organisation.
-        organisation: OrganisationId,
+        /// The organization.
+        organization: OrganizationId,
         /// The address.
         email: Email,
     },
@@ -70,8 +70,8 @@ pub enum Change {
     NoteRemovedInReview {
         /// The portal.
         portal: PortalId,
-        /// The organisation.
-        organisation: OrganisationId,
+        /// The organization.
+        organization: OrganizationId,
         /// The review.
         started_at: Timestamp,
         /// Who.
@@ -121,7 +121,7 @@ pub enum Change {
     EndSession(Session),
     /// Takes a letter back that has not been printed yet.
     WithdrawLetter(MessageId),
-    /// Notes what the administrators of an organisation are to be told (BA-01, BA-02).
+    /// Notes what the administrators of an organization are to be told (BA-01, BA-02).
     TellAdministrators(Tidings),
     /// Drops what they have been told.
     ForgetTidings(Vec<Tidings>),
@@ -139,11 +139,11 @@ pub enum Change {
 /// What is made of a plan record when it is claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claims {
-    /// Something new: an organisation, or nothing but the person's own account. Nobody may have
+    /// Something new: an organization, or nothing but the person's own account. Nobody may have
     /// registered with the record yet.
-    New(Option<OrganisationId>),
-    /// A place in the organisation that was made of it by another way.
-    Place(OrganisationId),
+    New(Option<OrganizationId>),
+    /// A place in the organization that was made of it by another way.
+    Place(OrganizationId),
 }
 
 /// Everything one verb does, to be done whole or not at all. It can't be made without an audit

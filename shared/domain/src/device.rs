@@ -154,7 +154,7 @@ pub fn notice_shared_use(
     };
     let audit = AuditEvent::done(origin, Actor::System, Action::NoticeSharedUse, rng)
         .on(account.id.as_str())
-        .for_organisation(session.organisation.as_ref());
+        .for_organization(session.organization.as_ref());
     let says = MailText::SharedUse {
         sources: vec![here.clone(), elsewhere.clone()],
     };

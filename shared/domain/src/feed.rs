@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use crate::policy::Slug;
 use crate::record::{Fact, NewRecord, RecordData, RecordKey, RecordKind};
 use crate::text::{
-    self, AddressLine, Country, Invalid, NamePart, OrganisationName, PersonName, PostalAddress,
+    self, AddressLine, Country, Invalid, NamePart, OrganizationName, PersonName, PostalAddress,
     Sensitive,
 };
 
@@ -540,12 +540,12 @@ impl<'a> Row<'a> {
                     manager: self.parse_if_any("manager", manager)?,
                     agreements: self.parse("agreements", agreements)?,
                     group_codes: self.parse("group_codes", group_codes)?,
-                    ..named(self.organisation_name()?)
+                    ..named(self.organization_name()?)
                 }
             }
             RecordKind::Group => {
                 facts = self.tax_id()?;
-                let name = self.organisation_name()?;
+                let name = self.organization_name()?;
                 RecordData {
                     category: self.parse_if_any("category", category)?,
                     group_codes: self.parse("group_codes", group_codes)?,
@@ -555,7 +555,7 @@ impl<'a> Row<'a> {
             }
             RecordKind::Provider => {
                 facts = self.tax_id()?;
-                let name = self.organisation_name()?;
+                let name = self.organization_name()?;
                 RecordData {
                     category: Some(self.parse("category", category)?),
                     participating: self.parse_if_any("participating", yes_or_no)?,
@@ -573,9 +573,9 @@ impl<'a> Row<'a> {
         })
     }
 
-    fn organisation_name(&self) -> Result<String, Reject> {
+    fn organization_name(&self) -> Result<String, Reject> {
         self.parse("name", |t| {
-            OrganisationName::parse(t).map(|n| n.to_string())
+            OrganizationName::parse(t).map(|n| n.to_string())
         })
     }
 
@@ -655,7 +655,7 @@ fn person_number(text: &str) -> Result<u8, Invalid> {
         .ok()
         .and_then(|d| d.expose().parse().ok())
         .ok_or_else(|| {
-            Invalid::new("must be 0 for the subscriber, or the number of the dependant, 1 to 255")
+            Invalid::new("must be 0 for the subscriber, or the number of the dependent, 1 to 255")
         })
 }
 

@@ -1,4 +1,4 @@
-//! What follows for people and organisations when the plan records they registered with change, end
+//! What follows for people and organizations when the plan records they registered with change, end
 //! or return (AG-16), and for a provider whose record is new (EX-06).
 
 use std::collections::BTreeSet;
@@ -8,11 +8,11 @@ use rand::Rng;
 use crate::account::{Account, Gate, Membership, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
-use crate::ids::{MessageId, OrganisationId};
+use crate::ids::{MessageId, OrganizationId};
 use crate::invite::{Invitation, State};
 use crate::letter::{Letter, LetterText};
 use crate::message::{MailText, Message};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{Policy, Way};
 use crate::record::{PlanRecord, RecordData, RecordKey};
 use crate::register::mail;
@@ -26,26 +26,26 @@ pub enum Says<'a> {
     Holds(&'a RecordData),
 }
 
-/// The membership that rests on a record: of its organisation, where it is one's.
+/// The membership that rests on a record: of its organization, where it is one's.
 fn resting<'a>(
     account: &'a mut Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     record: &RecordKey,
 ) -> Option<&'a mut Membership> {
-    account.memberships.iter_mut().find(|m| match organisation {
-        Some(_) => m.organisation.as_ref() == organisation,
+    account.memberships.iter_mut().find(|m| match organization {
+        Some(_) => m.organization.as_ref() == organization,
         None => m.record.as_ref() == Some(record),
     })
 }
 
-/// What follows for one person: who has registered with the record, or works for the organisation
+/// What follows for one person: who has registered with the record, or works for the organization
 /// that did. None where nothing changes.
 ///
 /// Access that ends is back as it was when the record returns; both are told by mail. Group codes
-/// that the organisation no longer has are taken from its people.
+/// that the organization no longer has are taken from its people.
 pub fn person(
     account: &Account,
-    organisation: Option<&Organisation>,
+    organization: Option<&Organization>,
     record: &RecordKey,
     says: Says<'_>,
     origin: &Origin,
@@ -54,7 +54,7 @@ pub fn person(
     if account.status == Status::Deleted {
         return None;
     }
-    let id = organisation.map(|o| &o.id);
+    let id = organization.map(|o| &o.id);
     let mut after = account.clone();
     let membership = resting(&mut after, id, record)?;
     let mut told = None;
@@ -69,7 +69,7 @@ pub fn person(
             Action::EndRecord
         }
         Says::Holds(data) => {
-            if membership.organisation.is_some() {
+            if membership.organization.is_some() {
                 membership
                     .group_codes
                     .retain(|code| data.group_codes.contains(code));
@@ -89,7 +89,7 @@ pub fn person(
     if after == *account {
         return None;
     }
-    // Who still works for another organisation keeps that session: for this one, the next request
+    // Who still works for another organization keeps that session: for this one, the next request
     // finds the gate closed.
     let gone = |m: &Membership| matches!(m.gate, Gate::RecordEnded { .. });
     if told == Some(false) && after.memberships.iter().all(gone) {
@@ -97,12 +97,12 @@ pub fn person(
     }
     let audit = AuditEvent::done(origin, Actor::System, action, rng)
         .on(account.id.as_str())
-        .for_organisation(id);
+        .for_organization(id);
     let notice = told
         .filter(|_| account.status == Status::Active)
         .map(|returned| {
             let says = MailText::RecordEnded {
-                organisation: organisation.map(|o| o.name.clone()),
+                organization: organization.map(|o| o.name.clone()),
                 returned,
             };
             mail(account, origin.at, says, rng)
@@ -114,34 +114,34 @@ pub fn person(
     )
 }
 
-/// What follows for an organisation itself: its name, and the group codes that it can assign. None
+/// What follows for an organization itself: its name, and the group codes that it can assign. None
 /// where nothing changes.
-pub fn organisation(
-    organisation: &Organisation,
+pub fn organization(
+    organization: &Organization,
     data: &RecordData,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let after = Organisation {
+    let after = Organization {
         name: data.name.clone(),
         group_codes: data.group_codes.clone(),
-        ..organisation.clone()
+        ..organization.clone()
     };
-    if after == *organisation {
+    if after == *organization {
         return None;
     }
     let audit = AuditEvent::done(origin, Actor::System, Action::FollowRecord, rng)
-        .on(organisation.id.as_str())
-        .for_organisation(Some(&organisation.id));
+        .on(organization.id.as_str())
+        .for_organization(Some(&organization.id));
     Some(
-        Decision::recording(audit).change(Change::UpdateOrganisation {
-            before: Box::new(organisation.clone()),
+        Decision::recording(audit).change(Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
             after: Box::new(after),
         }),
     )
 }
 
-/// What follows for an invitation into an organisation whose record has ended: nobody comes in with it
+/// What follows for an invitation into an organization whose record has ended: nobody comes in with it
 /// any more, even if the record returns. None where it isn't open.
 pub fn invitation(
     invitation: &Invitation,
@@ -152,11 +152,11 @@ pub fn invitation(
         return None;
     }
     let audit = AuditEvent::done(origin, Actor::System, Action::RevokeInvitation, rng)
-        .for_organisation(Some(&invitation.organisation));
+        .for_organization(Some(&invitation.organization));
     Some(invitation.revoked(audit))
 }
 
-/// Whether a user of an organisation has something to learn from what its record says now.
+/// Whether a user of an organization has something to learn from what its record says now.
 pub fn concerns(
     record_ended: bool,
     codes: &BTreeSet<String>,
@@ -196,7 +196,7 @@ pub fn notify(
         to: record.data.address.clone()?,
         dated: policy.today(origin.at),
         says: LetterText::Notification {
-            organisation: record.data.name.clone(),
+            organization: record.data.name.clone(),
             way: way.title.to_string(),
             provider_id: record.key.number.clone(),
         },

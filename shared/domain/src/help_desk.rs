@@ -13,17 +13,17 @@ use crate::account::{Account, Gate, LetterStatus, Membership, Registration, Stat
 use crate::activate::{self, FreshCode, WithheldLetter};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
-use crate::ids::{AccountId, OrganisationId, PortalId};
+use crate::ids::{AccountId, OrganizationId, PortalId};
 use crate::invite::{self, Invitation};
 use crate::manage;
 use crate::message::{HelpDeskAct, MailText, Message, ResetAsked};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
 use crate::recover;
 use crate::register::{self, Applicant, Registered, mail};
 use crate::review;
 use crate::session::Token;
-use crate::text::{PostalAddress, Reason, UserName};
+use crate::text::{PostalAddress, Reason, Username};
 
 /// Who of the help desk acts, and why.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +41,10 @@ pub enum Refusal {
     Deleted,
     /// It is disabled, and has to be reinstated first.
     Disabled,
-    /// The account is nothing in that organisation.
-    NotInOrganisation,
-    /// It is something in several organisations, and none was named.
-    WhichOrganisation,
+    /// The account is nothing in that organization.
+    NotInOrganization,
+    /// It is something in several organizations, and none was named.
+    WhichOrganization,
     /// No PIN or code is waited for.
     NotAwaited,
     /// On this portal the help desk doesn't do this.
@@ -55,13 +55,13 @@ pub enum Refusal {
     AccessOver,
     /// The account has no password yet: its registration code sets one.
     NoPassword,
-    /// User names are made by the system and stay (BL-16).
+    /// Usernames are made by the system and stay (BL-16).
     NameFixed,
     /// The person chooses subscriptions themselves by now (BL-13).
     Activated,
     /// The portal offers no such publication.
     NoSuchPublication,
-    /// The organisation would have no principal left.
+    /// The organization would have no principal left.
     LastPrincipal,
     /// The same, and others are in it.
     OthersThere,
@@ -95,7 +95,7 @@ impl Staff<'_> {
         }
     }
 
-    /// The same about an account, and for its organisation where it has one.
+    /// The same about an account, and for its organization where it has one.
     pub fn about(
         &self,
         account: &Account,
@@ -103,13 +103,13 @@ impl Staff<'_> {
         action: Action,
         rng: &mut impl Rng,
     ) -> AuditEvent {
-        let organisation = match account.memberships.as_slice() {
-            [only] => only.organisation.as_ref(),
+        let organization = match account.memberships.as_slice() {
+            [only] => only.organization.as_ref(),
             _ => None,
         };
         self.audit(origin, action, rng)
             .on(account.id.as_str())
-            .for_organisation(organisation)
+            .for_organization(organization)
     }
 
     /// Puts the help desk's name under what another verb has decided.
@@ -133,17 +133,17 @@ fn alive(account: &Account) -> Result<(), Refusal> {
 /// The membership that an act is about: the one named, or the only one that `fits`.
 ///
 /// # Errors
-/// [`Refusal::NotInOrganisation`], [`Refusal::WhichOrganisation`], or `none` where none fits.
+/// [`Refusal::NotInOrganization`], [`Refusal::WhichOrganization`], or `none` where none fits.
 fn choose<'a>(
     account: &'a Account,
-    named: Option<&OrganisationId>,
+    named: Option<&OrganizationId>,
     fits: impl Fn(&Membership) -> bool,
     none: Refusal,
 ) -> Result<&'a Membership, Refusal> {
     if named.is_some() {
         let membership = account
             .membership(named)
-            .ok_or(Refusal::NotInOrganisation)?;
+            .ok_or(Refusal::NotInOrganization)?;
         return if fits(membership) {
             Ok(membership)
         } else {
@@ -154,7 +154,7 @@ fn choose<'a>(
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(none),
-        (Some(_), Some(_)) => Err(Refusal::WhichOrganisation),
+        (Some(_), Some(_)) => Err(Refusal::WhichOrganization),
     }
 }
 
@@ -169,7 +169,7 @@ fn tell(
 
 /// Has a new PIN letter posted; the old PIN is dead at once (BL-06, ME-07).
 ///
-/// `organisations` are the account's, `address` tells where a membership's letter goes.
+/// `organizations` are the account's, `address` tells where a membership's letter goes.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -177,8 +177,8 @@ fn tell(
 pub fn reissue_pin(
     staff: Staff<'_>,
     account: &Account,
-    named: Option<&OrganisationId>,
-    organisations: &[Organisation],
+    named: Option<&OrganizationId>,
+    organizations: &[Organization],
     fresh: FreshCode,
     address: impl FnOnce(&Membership) -> Option<PostalAddress>,
     policy: &Policy,
@@ -188,10 +188,10 @@ pub fn reissue_pin(
     alive(account)?;
     let waits = |m: &Membership| matches!(m.gate, Gate::Pin { .. });
     let membership = choose(account, named, waits, Refusal::NotAwaited)?;
-    let organisation = name_of(membership, organisations);
+    let organization = name_of(membership, organizations);
     let (after, decision) = activate::reissue_pin(
         account,
-        organisation,
+        organization,
         Reissuer::HelpDesk,
         fresh,
         address(membership),
@@ -204,11 +204,11 @@ pub fn reissue_pin(
 
 fn name_of<'a>(
     membership: &'a Membership,
-    organisations: &'a [Organisation],
-) -> Option<(&'a OrganisationId, &'a str)> {
-    let id = membership.organisation.as_ref()?;
-    let organisation = organisations.iter().find(|o| o.id == *id)?;
-    Some((id, organisation.name.as_str()))
+    organizations: &'a [Organization],
+) -> Option<(&'a OrganizationId, &'a str)> {
+    let id = membership.organization.as_ref()?;
+    let organization = organizations.iter().find(|o| o.id == *id)?;
+    Some((id, organization.name.as_str()))
 }
 
 /// Sends a new registration code; the old one is dead at once (BL-09).
@@ -219,8 +219,8 @@ fn name_of<'a>(
 pub fn reissue_code(
     staff: Staff<'_>,
     account: &Account,
-    named: Option<&OrganisationId>,
-    organisations: &[Organisation],
+    named: Option<&OrganizationId>,
+    organizations: &[Organization],
     fresh: FreshCode,
     policy: &Policy,
     origin: &Origin,
@@ -229,14 +229,14 @@ pub fn reissue_code(
     alive(account)?;
     let waits = |m: &Membership| matches!(m.gate, Gate::RegistrationCode { .. });
     let membership = choose(account, named, waits, Refusal::NotAwaited)?;
-    let organisation = name_of(membership, organisations).ok_or(Refusal::NotInOrganisation)?;
+    let organization = name_of(membership, organizations).ok_or(Refusal::NotInOrganization)?;
     let audit = staff
         .audit(origin, Action::ReissueRegistrationCode, rng)
         .on(account.id.as_str())
-        .for_organisation(Some(organisation.0));
+        .for_organization(Some(organization.0));
     Ok(activate::reissue_code(
         account,
-        organisation,
+        organization,
         Reissuer::HelpDesk,
         fresh,
         policy,
@@ -246,7 +246,7 @@ pub fn reissue_code(
 }
 
 /// Mails a link with which the owner sets a new password, to the address on record and nowhere else
-/// (BL-14, BL-15: it tells the user name too).
+/// (BL-14, BL-15: it tells the username too).
 ///
 /// # Errors
 /// [`Refusal`]; nothing brings a disabled or deleted account back this way.
@@ -325,30 +325,30 @@ fn changed(
     (after, decision)
 }
 
-/// Gives an account another user name, where people choose theirs (ME-09).
+/// Gives an account another username, where people choose theirs (ME-09).
 ///
 /// # Errors
 /// [`Refusal`]; that somebody has the name is for the store to say.
 pub fn rename(
     staff: Staff<'_>,
     account: &Account,
-    user_name: UserName,
+    username: Username,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     alive(account)?;
-    if policy.user_name.chosen_by == NamedBy::System {
+    if policy.username.chosen_by == NamedBy::System {
         return Err(Refusal::NameFixed);
     }
     let audit = staff.about(account, origin, Action::RenameUser, rng);
-    if account.user_name == user_name {
+    if account.username == username {
         return Ok((account.clone(), Decision::recording(audit)));
     }
     let mut after = account.clone();
-    after.set_user_name(user_name, origin.at);
+    after.set_username(username, origin.at);
     let act = HelpDeskAct::Renamed {
-        user_name: after.user_name.to_string(),
+        username: after.username.to_string(),
     };
     let told = tell(account, act, origin, rng);
     Ok(changed(account, after, audit, told))
@@ -400,58 +400,58 @@ pub fn subscribe(
     Ok(changed(account, after, audit, told))
 }
 
-/// Removes somebody from an organisation, whatever they are there, or deletes a member's account; who
-/// belongs to no other organisation is deleted for good (EX-12). The way in which they registered with
-/// the plan's record is free again. The last principal stays, as no organisation is without one.
+/// Removes somebody from an organization, whatever they are there, or deletes a member's account; who
+/// belongs to no other organization is deleted for good (EX-12). The way in which they registered with
+/// the plan's record is free again. The last principal stays, as no organization is without one.
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn remove(
     staff: Staff<'_>,
     account: &Account,
-    named: Option<&OrganisationId>,
-    organisations: &[Organisation],
+    named: Option<&OrganizationId>,
+    organizations: &[Organization],
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
-    let membership = choose(account, named, |_| true, Refusal::NotInOrganisation)?;
-    let organisation = of(membership, organisations);
+    let membership = choose(account, named, |_| true, Refusal::NotInOrganization)?;
+    let organization = of(membership, organizations);
     let (after, deleted) = without(account, membership);
     let act = HelpDeskAct::Removed {
-        organisation: organisation.map(|o| o.name.clone()),
+        organization: organization.map(|o| o.name.clone()),
         deleted,
     };
     let told = tell(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::RemoveUser, rng)
         .on(account.id.as_str())
-        .for_organisation(membership.organisation.as_ref());
-    let left = match organisation {
-        Some(organisation) => manage::leave(organisation, account, &audit.actor, origin)
+        .for_organization(membership.organization.as_ref());
+    let left = match organization {
+        Some(organization) => manage::leave(organization, account, &audit.actor, origin)
             .map_err(|_| Refusal::LastPrincipal)?,
         None => Vec::new(),
     };
     let decision = left
         .into_iter()
-        .chain(release(account, membership, organisation.is_none()))
+        .chain(release(account, membership, organization.is_none()))
         .fold(Decision::recording(audit), Decision::change)
         .update(account, after.clone())
         .send([told]);
     Ok((after, decision))
 }
 
-fn of<'o>(membership: &Membership, organisations: &'o [Organisation]) -> Option<&'o Organisation> {
-    let id = membership.organisation.as_ref()?;
-    organisations.iter().find(|o| o.id == *id)
+fn of<'o>(membership: &Membership, organizations: &'o [Organization]) -> Option<&'o Organization> {
+    let id = membership.organization.as_ref()?;
+    organizations.iter().find(|o| o.id == *id)
 }
 
 /// The account without a membership, and whether that has deleted it.
 fn without(account: &Account, membership: &Membership) -> (Account, bool) {
     let mut after = account.clone();
-    let deleted = after.keep_memberships(|m| m.organisation != membership.organisation);
+    let deleted = after.keep_memberships(|m| m.organization != membership.organization);
     (after, deleted)
 }
 
@@ -468,18 +468,18 @@ fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Ch
 
 /// Undoes a registration that was matched with somebody else's plan record: the account loses what it
 /// opened, and is deleted where it opened nothing else; the record can be registered with again. An
-/// organisation that has nobody left ends with it. `alone` says whether the account is its only user.
+/// organization that has nobody left ends with it. `alone` says whether the account is its only user.
 ///
 /// # Errors
-/// [`Refusal`]; [`Refusal::OthersThere`] where the organisation would be without a principal while
+/// [`Refusal`]; [`Refusal::OthersThere`] where the organization would be without a principal while
 /// others are in it: they came in on the strength of the mistake, and have to be removed first.
 #[allow(clippy::too_many_arguments)]
 pub fn detach_record(
     staff: Staff<'_>,
     account: &Account,
-    named: Option<&OrganisationId>,
-    organisations: &[Organisation],
-    alone: impl FnOnce(&OrganisationId) -> bool,
+    named: Option<&OrganizationId>,
+    organizations: &[Organization],
+    alone: impl FnOnce(&OrganizationId) -> bool,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
@@ -488,32 +488,32 @@ pub fn detach_record(
     }
     let registered = |m: &Membership| m.record.is_some() && m.way.is_some();
     let membership = choose(account, named, registered, Refusal::NoRecord)?;
-    let organisation = of(membership, organisations);
-    let ends = organisation.is_none_or(|o| alone(&o.id));
-    let principals = match organisation {
+    let organization = of(membership, organizations);
+    let ends = organization.is_none_or(|o| alone(&o.id));
+    let principals = match organization {
         None => None,
         Some(before) if ends => {
             let mut after = before.clone();
             after.principals.clear();
             after.ended_at = Some(origin.at);
-            Some(Change::UpdateOrganisation {
+            Some(Change::UpdateOrganization {
                 before: Box::new(before.clone()),
                 after: Box::new(after),
             })
         }
-        Some(organisation) => manage::with_principals(organisation, account, None)
+        Some(organization) => manage::with_principals(organization, account, None)
             .map_err(|_| Refusal::OthersThere)?,
     };
     let (after, deleted) = without(account, membership);
     let act = HelpDeskAct::RecordDetached {
-        organisation: organisation.map(|o| o.name.clone()),
+        organization: organization.map(|o| o.name.clone()),
         deleted,
     };
     let told = tell(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::DetachRecord, rng)
         .on(account.id.as_str())
-        .for_organisation(membership.organisation.as_ref());
+        .for_organization(membership.organization.as_ref());
     let decision = Decision::recording(audit).update(account, after.clone());
     let decision = match release(account, membership, ends) {
         Some(release) => manage::changed(decision, principals).change(release),
@@ -535,8 +535,8 @@ pub fn detach_record(
 pub fn record_agreement(
     staff: Staff<'_>,
     account: &Account,
-    named: Option<&OrganisationId>,
-    organisations: &[Organisation],
+    named: Option<&OrganizationId>,
+    organizations: &[Organization],
     (id, revision): (&str, &str),
     fresh: FreshCode,
     address: impl FnOnce(&Membership) -> Option<PostalAddress>,
@@ -565,13 +565,13 @@ pub fn record_agreement(
     let letter = WithheldLetter {
         fresh,
         address,
-        organisation: of(membership, organisations).map(|o| o.name.clone()),
+        organization: of(membership, organizations).map(|o| o.name.clone()),
     };
     let by = Actor::HelpDesk(staff.account.clone());
-    let organisation = membership.organisation.as_ref();
+    let organization = membership.organization.as_ref();
     let (after, decision) = activate::record_agreement(
         account,
-        organisation,
+        organization,
         (agreement, revision),
         Some(letter),
         by,
@@ -581,7 +581,7 @@ pub fn record_agreement(
     )
     .ok_or(Refusal::NotAwaited)?;
     let letter_by = after
-        .membership(organisation)
+        .membership(organization)
         .filter(|m| m.gate != membership.gate)
         .and_then(register::pin_issue)
         .and_then(|issue| LetterStatus::of(issue, policy, origin.at))
@@ -594,7 +594,7 @@ pub fn record_agreement(
     Ok((after, staff.sign(decision).send([told])))
 }
 
-/// Sends an invitation of the account's organisation again; the older link is dead (AG-01).
+/// Sends an invitation of the account's organization again; the older link is dead (AG-01).
 ///
 /// # Errors
 /// [`Refusal`].
@@ -608,40 +608,40 @@ pub fn resend_invitation(
 ) -> Result<(Invitation, Decision), Refusal> {
     let audit = staff
         .audit(origin, Action::ResendInvitation, rng)
-        .for_organisation(Some(&invitation.organisation));
+        .for_organization(Some(&invitation.organization));
     invite::send_again(invitation, token, audit, policy, origin, rng).map_err(Refusal::Invitation)
 }
 
-/// The organisation that an act about one of its invitations is for: the one named, or the only one.
+/// The organization that an act about one of its invitations is for: the one named, or the only one.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn organisation_of<'a>(
+pub fn organization_of<'a>(
     account: &'a Account,
-    named: Option<&OrganisationId>,
-) -> Result<&'a OrganisationId, Refusal> {
+    named: Option<&OrganizationId>,
+) -> Result<&'a OrganizationId, Refusal> {
     alive(account)?;
     choose(
         account,
         named,
-        |m| m.organisation.is_some(),
-        Refusal::NotInOrganisation,
+        |m| m.organization.is_some(),
+        Refusal::NotInOrganization,
     )?
-    .organisation
+    .organization
     .as_ref()
-    .ok_or(Refusal::NotInOrganisation)
+    .ok_or(Refusal::NotInOrganization)
 }
 
-/// The id of a help desk's organisation: the portal has one and no other, so that there can be one
+/// The id of a help desk's organization: the portal has one and no other, so that there can be one
 /// first staff account.
-pub fn organisation_id(portal: &PortalId) -> OrganisationId {
+pub fn organization_id(portal: &PortalId) -> OrganizationId {
     let hash = Sha256::digest(format!("help-desk/{portal}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
-    OrganisationId::from_bytes(bytes)
+    OrganizationId::from_bytes(bytes)
 }
 
-/// Makes the first staff account: a supervisor, and the organisation that staff belong to. None on a
+/// Makes the first staff account: a supervisor, and the organization that staff belong to. None on a
 /// portal that isn't a help desk. That there is one already is for the store to say.
 pub fn first_staff(
     applicant: Applicant,
@@ -650,8 +650,8 @@ pub fn first_staff(
     rng: &mut impl Rng,
 ) -> Option<Registered> {
     policy.serves.as_ref()?;
-    let organisation = Organisation {
-        id: organisation_id(&policy.portal),
+    let organization = Organization {
+        id: organization_id(&policy.portal),
         portal: policy.portal.clone(),
         kind: "help desk".to_owned(),
         name: policy.title.to_string(),
@@ -667,22 +667,22 @@ pub fn first_staff(
         review: None,
     };
     let membership = Membership::joined(
-        organisation.id.clone(),
+        organization.id.clone(),
         Role::Principal,
         Gate::Open,
         origin.at,
     );
     let account = applicant.into_account(membership, policy, origin.at);
     let welcome = MailText::AccountMade {
-        organisation: organisation.name.clone(),
-        user_name: account.user_name.to_string(),
+        organization: organization.name.clone(),
+        username: account.username.to_string(),
     };
     let told = mail(&account, origin.at, welcome, rng);
     let audit = AuditEvent::done(origin, Actor::System, Action::AddUser, rng)
         .on(account.id.as_str())
-        .for_organisation(Some(&organisation.id));
+        .for_organization(Some(&organization.id));
     let decision = Decision::recording(audit)
-        .change(Change::CreateOrganisation(organisation))
+        .change(Change::CreateOrganization(organization))
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([told]);
     Some(Registered { account, decision })

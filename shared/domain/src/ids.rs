@@ -90,15 +90,15 @@ macro_rules! id {
 }
 
 id!(
-    /// One person's account on one portal. Stable: it survives a change of user name.
+    /// One person's account on one portal. Stable: it survives a change of username.
     AccountId
 );
 id!(
     /// An agency, employer group, practice, facility or billing agency, on one portal.
-    OrganisationId
+    OrganizationId
 );
 id!(
-    /// An invitation. Derived from organisation and address, so that an address has at most one.
+    /// An invitation. Derived from organization and address, so that an address has at most one.
     InvitationId
 );
 id!(

@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use crate::account::{Account, Gate, Membership};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Decision};
-use crate::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use crate::ids::{AccountId, InvitationId, MessageId, OrganizationId, PortalId};
 use crate::manage;
 use crate::message::{Mail, MailText, Message};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{Permission, Policy, Role};
-use crate::register::{Applicant, MOST_ORGANISATIONS, Registered, further_text, mail};
+use crate::register::{Applicant, MOST_ORGANIZATIONS, Registered, further_text, mail};
 use crate::session::Token;
 use crate::text::{Email, PersonName};
 
@@ -33,19 +33,19 @@ pub enum State {
     Revoked,
 }
 
-/// An invitation. An organisation has at most one for an address.
+/// An invitation. An organization has at most one for an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// Its identifier, from organisation and address.
+    /// Its identifier, from organization and address.
     pub id: InvitationId,
     /// Counts its changes.
     pub version: u64,
     /// The portal.
     pub portal: PortalId,
-    /// The organisation.
-    pub organisation: OrganisationId,
+    /// The organization.
+    pub organization: OrganizationId,
     /// Its name, for the page behind the link.
-    pub organisation_name: String,
+    pub organization_name: String,
     /// Whom it is for.
     pub name: PersonName,
     /// The only address that can use it.
@@ -87,7 +87,7 @@ pub enum Refusal {
     Revoked,
     /// Its time is over.
     Expired,
-    /// The person was removed from the organisation; not everybody can invite them again (AG-10).
+    /// The person was removed from the organization; not everybody can invite them again (AG-10).
     WasDeleted,
     /// The last day of the access would be over already (UX-07).
     EndsInPast,
@@ -95,7 +95,7 @@ pub enum Refusal {
     PrincipalsStay,
     /// It was sent to another address (UX-01).
     OtherAddress,
-    /// The account belongs to as many organisations as one can.
+    /// The account belongs to as many organizations as one can.
     TooMany,
     /// There is no such invitation, or a newer link has been sent (AG-01).
     Unknown,
@@ -115,7 +115,7 @@ impl Refusal {
             Self::EndsInPast => "ends_in_past",
             Self::PrincipalsStay => "principals_stay",
             Self::OtherAddress => "other_address",
-            Self::TooMany => "too_many_organisations",
+            Self::TooMany => "too_many_organizations",
             Self::Unknown => "unknown",
         }
     }
@@ -148,9 +148,9 @@ impl Standing {
 }
 
 impl Invitation {
-    /// The id of an organisation's invitation to an address.
-    pub fn natural_id(organisation: &OrganisationId, email: &Email) -> InvitationId {
-        let hash = Sha256::digest(format!("invitation/{organisation}/{}", email.key()));
+    /// The id of an organization's invitation to an address.
+    pub fn natural_id(organization: &OrganizationId, email: &Email) -> InvitationId {
+        let hash = Sha256::digest(format!("invitation/{organization}/{}", email.key()));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);
         InvitationId::from_bytes(bytes)
@@ -190,7 +190,7 @@ impl Invitation {
             greeting: self.name.full(),
             at,
             says: MailText::Invitation {
-                organisation: self.organisation_name.clone(),
+                organization: self.organization_name.clone(),
                 inviter: self.inviter.clone(),
                 role: policy.role_title(self.role).to_owned(),
                 token: token.expose(),
@@ -213,20 +213,20 @@ pub struct Invitee {
     pub ends_on: Option<Date>,
 }
 
-/// The administrator who acts, and for which organisation.
+/// The administrator who acts, and for which organization.
 #[derive(Debug, Clone, Copy)]
 pub struct Acting<'a> {
     /// The account.
     pub account: &'a Account,
-    /// What it is in the organisation it works for.
+    /// What it is in the organization it works for.
     pub membership: &'a Membership,
 }
 
 impl<'a> Acting<'a> {
-    /// The organisation, if the person may do this there.
-    pub fn allowed(&self, permission: Permission, policy: &Policy) -> Option<&'a OrganisationId> {
+    /// The organization, if the person may do this there.
+    pub fn allowed(&self, permission: Permission, policy: &Policy) -> Option<&'a OrganizationId> {
         self.membership
-            .organisation
+            .organization
             .as_ref()
             .filter(|_| policy.allows(self.membership.role, permission))
     }
@@ -234,7 +234,7 @@ impl<'a> Acting<'a> {
     /// Starts an audit entry about what is done here.
     pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
         AuditEvent::done(origin, Actor::Account(self.account.id.clone()), action, rng)
-            .for_organisation(self.membership.organisation.as_ref())
+            .for_organization(self.membership.organization.as_ref())
     }
 }
 
@@ -251,9 +251,9 @@ fn check_end(
     })
 }
 
-/// Invites somebody to the organisation (AG-05).
+/// Invites somebody to the organization (AG-05).
 ///
-/// `existing` is the organisation's invitation to this address, if there ever was one: a pending
+/// `existing` is the organization's invitation to this address, if there ever was one: a pending
 /// one is not doubled, an old one is replaced. `former` says whether the address is that of a user
 /// who was removed; only some may invite such a person again (AG-10).
 ///
@@ -262,7 +262,7 @@ fn check_end(
 #[allow(clippy::too_many_arguments)]
 pub fn invite(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     existing: Option<&Invitation>,
     former: bool,
     invitee: Invitee,
@@ -276,7 +276,7 @@ pub fn invite(
         .as_ref()
         .and_then(|s| s.invitation_valid_days)
         .ok_or(Refusal::NotThisPortal)?;
-    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organization.id);
     if !allowed || !policy.grants(acting.membership.role, invitee.role) {
         return Err(Refusal::NotAllowed);
     }
@@ -291,11 +291,11 @@ pub fn invite(
         return Err(Refusal::WasDeleted);
     }
     let invitation = Invitation {
-        id: Invitation::natural_id(&organisation.id, &invitee.email),
+        id: Invitation::natural_id(&organization.id, &invitee.email),
         version: existing.map_or(0, |i| i.version),
         portal: policy.portal.clone(),
-        organisation: organisation.id.clone(),
-        organisation_name: organisation.name.clone(),
+        organization: organization.id.clone(),
+        organization_name: organization.name.clone(),
         name: invitee.name,
         email: invitee.email,
         role: invitee.role,
@@ -336,7 +336,7 @@ pub fn resend(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Invitation, Decision), Refusal> {
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
         return Err(Refusal::NotAllowed);
     }
     let audit = acting.audit(origin, Action::ResendInvitation, rng);
@@ -392,7 +392,7 @@ pub fn revoke(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Option<Decision>, Refusal> {
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organisation) {
+    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
         return Err(Refusal::NotAllowed);
     }
     match invitation.state {
@@ -425,7 +425,7 @@ pub fn accept(
         &account,
         now,
         MailText::Registered {
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
             pin_letter_by: None,
             agreement: None,
         },
@@ -438,8 +438,8 @@ pub fn accept(
     Ok(Registered { account, decision })
 }
 
-/// Gives an invited person who has an account already a place in the organisation: one login, several
-/// organisations (BL-01). As with [`accept`], the administrator is told and may have to approve.
+/// Gives an invited person who has an account already a place in the organization: one login, several
+/// organizations (BL-01). As with [`accept`], the administrator is told and may have to approve.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -453,13 +453,13 @@ pub fn accept_as(
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
     let membership = invitation.place(token, &account.email, policy, now)?;
-    if account.membership(Some(&invitation.organisation)).is_some() {
+    if account.membership(Some(&invitation.organization)).is_some() {
         return Err(Refusal::AlreadyAccepted);
     }
-    if account.memberships.len() >= MOST_ORGANISATIONS {
+    if account.memberships.len() >= MOST_ORGANIZATIONS {
         return Err(Refusal::TooMany);
     }
-    let name = invitation.organisation_name.clone();
+    let name = invitation.organization_name.clone();
     let says = further_text(name, &membership, policy, now);
     let notice = mail(account, now, says, rng);
     let mut after = account.clone();
@@ -504,10 +504,10 @@ impl Invitation {
         } else {
             Gate::Open
         };
-        let organisation = self.organisation.clone();
+        let organization = self.organization.clone();
         Ok(Membership {
             ends_on: self.ends_on,
-            ..Membership::joined(organisation, self.role, gate, now)
+            ..Membership::joined(organization, self.role, gate, now)
         })
     }
 
@@ -532,9 +532,9 @@ impl Invitation {
             greeting: self.inviter.clone(),
             at: origin.at,
             says: MailText::InvitedPersonRegistered {
-                organisation: self.organisation_name.clone(),
+                organization: self.organization_name.clone(),
                 person: account.name.full(),
-                user_name: account.user_name.to_string(),
+                username: account.username.to_string(),
                 awaits_approval: awaits_approval(policy),
             },
         });
@@ -545,7 +545,7 @@ impl Invitation {
             rng,
         )
         .on(self.id.as_str())
-        .for_organisation(Some(&self.organisation));
+        .for_organization(Some(&self.organization));
         Decision::recording(audit)
             .change(Change::SaveInvitation {
                 before: Some(Box::new(self.clone())),

@@ -29,8 +29,8 @@ pub enum LetterText {
     Pin {
         /// How the person is called.
         greeting: String,
-        /// The organisation, where it is for one.
-        organisation: Option<String>,
+        /// The organization, where it is for one.
+        organization: Option<String>,
         /// The PIN. It is in the outbox, sealed, until the letter is printed, and then nowhere.
         pin: Sensitive,
         /// The last day on which it can be entered.
@@ -39,7 +39,7 @@ pub enum LetterText {
     /// With what a provider can register now (EX-05, EX-06).
     Notification {
         /// Who can register.
-        organisation: String,
+        organization: String,
         /// The title of the way to register.
         way: String,
         /// The provider id. The tax id, which its owner knows, isn't put beside it.

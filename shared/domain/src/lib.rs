@@ -21,7 +21,7 @@ pub mod invite;
 pub mod letter;
 pub mod manage;
 pub mod message;
-pub mod organisation;
+pub mod organization;
 pub mod password;
 pub mod policy;
 pub mod portals;

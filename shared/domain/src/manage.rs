@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organisation.
+//! What administrators do to the users of their organization.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::decision::{Change, Decision};
 use crate::ids::MessageId;
 use crate::invite::Acting;
 use crate::message::{AccessChange, MailText, Message, ResetAsked};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{JoinBy, Permission, Policy, RecoveryMeans, Reissuer, Role};
 use crate::recover;
 use crate::register::{Applicant, Registered, mail, mail_as};
@@ -23,7 +23,7 @@ use crate::review;
 pub enum Refusal {
     /// The person isn't allowed to.
     NotAllowed,
-    /// There is no such user in the organisation (BL-17).
+    /// There is no such user in the organization (BL-17).
     Unknown,
     /// The portal's people don't come in this way.
     NotThisPortal,
@@ -39,18 +39,18 @@ pub enum Refusal {
     NotInReview,
     /// The portal offers no such service.
     NoSuchService(String),
-    /// The organisation has no such group code.
+    /// The organization has no such group code.
     NoSuchGroupCode(String),
     /// Nobody does this to themselves.
     Yourself,
     /// The last day of an access would be over already (UX-07).
     EndsInPast,
-    /// A principal's access has no end: the organisation would be left without one (UX-07).
+    /// A principal's access has no end: the organization would be left without one (UX-07).
     PrincipalsStay,
-    /// The organisation would have no principal left.
+    /// The organization would have no principal left.
     LastPrincipal,
-    /// The user works for other organisations too.
-    SeveralOrganisations,
+    /// The user works for other organizations too.
+    SeveralOrganizations,
 }
 
 impl Refusal {
@@ -71,7 +71,7 @@ impl Refusal {
             Self::EndsInPast => "ends_in_past",
             Self::PrincipalsStay => "principals_stay",
             Self::LastPrincipal => "last_principal",
-            Self::SeveralOrganisations => "several_organisations",
+            Self::SeveralOrganizations => "several_organizations",
         }
     }
 }
@@ -93,19 +93,19 @@ pub struct Approval {
 /// [`Refusal`].
 pub fn approve(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     given: Approval,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    if acting.allowed(Permission::ApproveUsers, policy) != Some(&organisation.id) {
+    if acting.allowed(Permission::ApproveUsers, policy) != Some(&organization.id) {
         return Err(Refusal::NotAllowed);
     }
     let mut after = user.clone();
     let membership = after
-        .membership_mut(Some(&organisation.id))
+        .membership_mut(Some(&organization.id))
         .filter(|_| user.status != Status::Deleted)
         .ok_or(Refusal::Unknown)?;
     if !policy.grants(acting.membership.role, membership.role) {
@@ -114,7 +114,7 @@ pub fn approve(
     if membership.gate != Gate::Approval {
         return Err(Refusal::NotAwaited);
     }
-    check_offered(&given.services, &given.group_codes, organisation, policy)?;
+    check_offered(&given.services, &given.group_codes, organization, policy)?;
     if let Some(ends_on) = given.ends_on {
         membership.ends_on = ends_on;
     }
@@ -128,7 +128,7 @@ pub fn approve(
         user,
         origin.at,
         MailText::Approved {
-            organisation: organisation.name.clone(),
+            organization: organization.name.clone(),
             services: titles,
             ends_on,
         },
@@ -147,7 +147,7 @@ pub fn approve(
 fn check_offered(
     services: &BTreeSet<String>,
     group_codes: &BTreeSet<String>,
-    organisation: &Organisation,
+    organization: &Organization,
     policy: &Policy,
 ) -> Result<(), Refusal> {
     if let Some(s) = services
@@ -158,7 +158,7 @@ fn check_offered(
     }
     if let Some(c) = group_codes
         .iter()
-        .find(|c| !organisation.group_codes.contains(*c))
+        .find(|c| !organization.group_codes.contains(*c))
     {
         return Err(Refusal::NoSuchGroupCode(c.clone()));
     }
@@ -205,13 +205,13 @@ pub struct NewUser {
     pub code: Option<FreshCode>,
 }
 
-/// Adds a user to the organisation (BL-07, BL-08, EX-09).
+/// Adds a user to the organization (BL-07, BL-08, EX-09).
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn add_user(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     new: NewUser,
     policy: &Policy,
     origin: &Origin,
@@ -226,28 +226,20 @@ pub fn add_user(
         code,
     } = new;
     let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
-    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organisation.id);
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organization.id);
     if !allowed || !policy.grants(acting.membership.role, role) {
         return Err(Refusal::NotAllowed);
     }
-    check_offered(&services, &group_codes, organisation, policy)?;
+    check_offered(&services, &group_codes, organization, policy)?;
     check_end(ends_on, role, policy, origin)?;
     let now = origin.at;
-    let name = organisation.name.clone();
-    let user_name = applicant.user_name.to_string();
+    let name = organization.name.clone();
+    let username = applicant.username.to_string();
     let message_id = MessageId::random(rng);
     let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
         (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
             let carried_by = message_id.clone();
-            activate::issue_code(
-                fresh,
-                (name, user_name),
-                carried_by,
-                ends_on,
-                p,
-                policy,
-                now,
-            )
+            activate::issue_code(fresh, (name, username), carried_by, ends_on, p, policy, now)
         }
         (JoinBy::InitialPassword, None, _) => {
             let gate = if staff.approval {
@@ -258,8 +250,8 @@ pub fn add_user(
             (
                 gate,
                 MailText::AccountMade {
-                    organisation: name,
-                    user_name,
+                    organization: name,
+                    username,
                 },
             )
         }
@@ -269,7 +261,7 @@ pub fn add_user(
         services,
         group_codes,
         ends_on,
-        ..Membership::joined(organisation.id.clone(), role, gate, now)
+        ..Membership::joined(organization.id.clone(), role, gate, now)
     };
     let account = applicant.into_account(membership, policy, now);
     let notice = mail_as(message_id, &account, now, says);
@@ -289,20 +281,20 @@ pub fn add_user(
 /// [`Refusal`].
 pub fn reissue_code(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     fresh: Option<FreshCode>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
     let audit = acting
         .audit(origin, Action::ReissueRegistrationCode, rng)
         .on(user.id.as_str());
     activate::reissue_code(
         user,
-        (&organisation.id, &organisation.name),
+        (&organization.id, &organization.name),
         Reissuer::Administrator,
         fresh.ok_or(Refusal::NoCodeAwaited)?,
         policy,
@@ -325,13 +317,13 @@ pub fn reissue_code(
 /// [`Refusal`].
 pub fn send_reset_link(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Result<Decision, Refusal> {
-    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
     if !policy
         .recovery
         .forgot_password
@@ -339,7 +331,7 @@ pub fn send_reset_link(
     {
         return Err(Refusal::AskHelpDesk);
     }
-    let asked = ResetAsked::ByAdministrator(organisation.name.clone());
+    let asked = ResetAsked::ByAdministrator(organization.name.clone());
     let (after, link) =
         recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
@@ -348,27 +340,27 @@ pub fn send_reset_link(
     Ok(Decision::recording(audit).update(user, after).send([link]))
 }
 
-/// Sends a forgotten user name to the user's own address (BL-15).
+/// Sends a forgotten username to the user's own address (BL-15).
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn send_user_name(
+pub fn send_username(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    reach(acting, Permission::ReissueCodes, organisation, user, policy)?;
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
     let reminder = recover::reminder(user, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
-        .audit(origin, Action::RecoverUserName, rng)
+        .audit(origin, Action::RecoverUsername, rng)
         .on(user.id.as_str());
     Ok(Decision::recording(audit).send([reminder]))
 }
 
-/// What a user is and has in an organisation.
+/// What a user is and has in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The role.
@@ -382,19 +374,19 @@ pub struct Assignment {
 }
 
 /// The user's membership, if the administrator may do this to it: nobody reaches across
-/// organisations (BL-17), above themselves, or at themselves.
+/// organizations (BL-17), above themselves, or at themselves.
 pub(crate) fn reach<'u>(
     acting: Acting<'_>,
     permission: Permission,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &'u Account,
     policy: &Policy,
 ) -> Result<&'u Membership, Refusal> {
-    if acting.allowed(permission, policy) != Some(&organisation.id) {
+    if acting.allowed(permission, policy) != Some(&organization.id) {
         return Err(Refusal::NotAllowed);
     }
     let membership = user
-        .membership(Some(&organisation.id))
+        .membership(Some(&organization.id))
         .filter(|_| user.status != Status::Deleted)
         .ok_or(Refusal::Unknown)?;
     if user.id == acting.account.id {
@@ -422,21 +414,21 @@ fn may_take_away(
     }
 }
 
-/// The organisation with another set of principals, if that changes it.
+/// The organization with another set of principals, if that changes it.
 pub(crate) fn with_principals(
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     role: Option<Role>,
 ) -> Result<Option<Change>, Refusal> {
-    let mut after = organisation.clone();
+    let mut after = organization.clone();
     if role == Some(Role::Principal) {
         after.principals.insert(user.id.clone());
     } else if after.principals.remove(&user.id) && after.principals.is_empty() {
         return Err(Refusal::LastPrincipal);
     }
     Ok(
-        (after != *organisation).then(|| Change::UpdateOrganisation {
-            before: Box::new(organisation.clone()),
+        (after != *organization).then(|| Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
             after: Box::new(after),
         }),
     )
@@ -448,7 +440,7 @@ pub(crate) fn changed(decision: Decision, change: Option<Change>) -> Decision {
 
 fn notice(
     user: &Account,
-    organisation: &Organisation,
+    organization: &Organization,
     change: AccessChange,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -457,7 +449,7 @@ fn notice(
         user,
         origin.at,
         MailText::AccessChanged {
-            organisation: organisation.name.clone(),
+            organization: organization.name.clone(),
             change,
         },
         rng,
@@ -471,14 +463,14 @@ fn notice(
 /// [`Refusal`].
 pub fn assign(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     to: Assignment,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    let current = reach(acting, Permission::EditUsers, organisation, user, policy)?;
+    let current = reach(acting, Permission::EditUsers, organization, user, policy)?;
     if current.gate == Gate::Approval {
         // What a user who waits for approval gets is said by the approval.
         return Err(Refusal::NotAwaited);
@@ -496,16 +488,16 @@ pub fn assign(
         // else make another a user first, and then remove them (EX-12).
         may_take_away(acting, current, policy)?;
     }
-    check_offered(&to.services, &to.group_codes, organisation, policy)?;
+    check_offered(&to.services, &to.group_codes, organization, policy)?;
     check_end(to.ends_on, to.role, policy, origin)?;
     let ends_on = to.ends_on;
     let principals = if regrades {
-        with_principals(organisation, user, Some(to.role))?
+        with_principals(organization, user, Some(to.role))?
     } else {
         None
     };
     let mut after = user.clone();
-    if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
+    if let Some(membership) = after.membership_mut(Some(&organization.id)) {
         membership.role = to.role;
         membership.services = to.services;
         membership.group_codes = to.group_codes;
@@ -518,7 +510,7 @@ pub fn assign(
         .update(user, after.clone())
         .send([notice(
             user,
-            organisation,
+            organization,
             AccessChange::Assigned { ends_on },
             origin,
             rng,
@@ -533,17 +525,17 @@ pub fn assign(
 /// [`Refusal`].
 pub fn set_disabled(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     disabled: bool,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Option<(Account, Decision)>, Refusal> {
-    let membership = reach(acting, Permission::DisableUsers, organisation, user, policy)?;
+    let membership = reach(acting, Permission::DisableUsers, organization, user, policy)?;
     may_take_away(acting, membership, policy)?;
     if user.memberships.len() > 1 {
-        return Err(Refusal::SeveralOrganisations);
+        return Err(Refusal::SeveralOrganizations);
     }
     let (status, action, change) = if disabled {
         (
@@ -569,32 +561,32 @@ pub fn set_disabled(
     }
     let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
         .update(user, after.clone())
-        .send([notice(user, organisation, change, origin, rng)]);
+        .send([notice(user, organization, change, origin, rng)]);
     Ok(Some((after, decision)))
 }
 
-/// Removes a user from the organisation at once; who belongs to no other is deleted for good (AG-09,
+/// Removes a user from the organization at once; who belongs to no other is deleted for good (AG-09,
 /// AG-10, BL-07, EX-12).
 ///
 /// # Errors
 /// [`Refusal`].
 pub fn remove(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    let membership = reach(acting, Permission::DeleteUsers, organisation, user, policy)?;
+    let membership = reach(acting, Permission::DeleteUsers, organization, user, policy)?;
     may_take_away(acting, membership, policy)?;
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    let left = leave(organisation, user, &audit.actor, origin)?;
+    let left = leave(organization, user, &audit.actor, origin)?;
     let mut after = user.clone();
-    after.keep_memberships(|m| m.organisation.as_ref() != Some(&organisation.id));
-    let told = notice(user, organisation, AccessChange::Removed, origin, rng);
+    after.keep_memberships(|m| m.organization.as_ref() != Some(&organization.id));
+    let told = notice(user, organization, AccessChange::Removed, origin, rng);
     Ok(left
         .into_iter()
         .fold(Decision::recording(audit), Decision::change)
@@ -602,21 +594,21 @@ pub fn remove(
         .send([told]))
 }
 
-/// What an organisation keeps of somebody who is removed from it, whoever removes them: who its
+/// What an organization keeps of somebody who is removed from it, whoever removes them: who its
 /// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
 pub(crate) fn leave(
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     by: &Actor,
     origin: &Origin,
 ) -> Result<Vec<Change>, Refusal> {
-    let principals = with_principals(organisation, user, None)?;
+    let principals = with_principals(organization, user, None)?;
     let former = Change::NoteFormerUser {
-        portal: organisation.portal.clone(),
-        organisation: organisation.id.clone(),
+        portal: organization.portal.clone(),
+        organization: organization.id.clone(),
         email: user.email.clone(),
     };
-    let answered = review::trace(organisation, user, by, origin.at);
+    let answered = review::trace(organization, user, by, origin.at);
     Ok(principals
         .into_iter()
         .chain([former])

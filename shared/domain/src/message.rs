@@ -15,7 +15,7 @@ use crate::text::{Email, Sensitive};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// By e-mail.
+    /// By email.
     Mail(Mail),
     /// By post.
     Letter(Letter),
@@ -50,19 +50,19 @@ pub struct RecoveryRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forgotten {
-    /// The password of this user name.
+    /// The password of this username.
     Password {
-        /// The user name's key.
-        user_name: String,
+        /// The username's key.
+        username: String,
     },
-    /// The user names of this address.
-    UserName {
+    /// The usernames of this address.
+    Username {
         /// The address.
         email: Email,
     },
 }
 
-/// An e-mail.
+/// An email.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
     /// Its identifier.
@@ -85,17 +85,17 @@ pub struct Mail {
 pub enum MailText {
     /// To who has registered.
     Registered {
-        /// Their user name.
-        user_name: String,
+        /// Their username.
+        username: String,
         /// By when the letter with the PIN should arrive, where one is posted.
         pin_letter_by: Option<Date>,
         /// Title and form of an agreement that has to be signed first.
         agreement: Option<(String, String)>,
     },
-    /// To who has an account and now a place in a further organisation (BL-01).
-    FurtherOrganisation {
-        /// The organisation.
-        organisation: String,
+    /// To who has an account and now a place in a further organization (BL-01).
+    FurtherOrganization {
+        /// The organization.
+        organization: String,
         /// Whether an administrator has to approve first.
         awaits_approval: bool,
         /// By when the letter with the PIN should arrive, where one is posted.
@@ -105,13 +105,13 @@ pub enum MailText {
     },
     /// To a principal without a backup (AG-04).
     BackupWanted {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
     },
     /// To who is invited (AG-08).
     Invitation {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// Who invites.
         inviter: String,
         /// What the person will be.
@@ -123,19 +123,19 @@ pub enum MailText {
     },
     /// To the administrator who invited somebody that has now registered (AG-08).
     InvitedPersonRegistered {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// Who registered.
         person: String,
-        /// Their user name.
-        user_name: String,
+        /// Their username.
+        username: String,
         /// Whether they wait for approval.
         awaits_approval: bool,
     },
     /// To who has been approved (AG-08).
     Approved {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// The titles of the services assigned.
         services: Vec<String>,
         /// The last day of the access, if it ends (UX-07).
@@ -143,10 +143,10 @@ pub enum MailText {
     },
     /// To a user whom an administrator added (BL-08).
     RegistrationCode {
-        /// The organisation.
-        organisation: String,
-        /// The user name that was made for them.
-        user_name: String,
+        /// The organization.
+        organization: String,
+        /// The username that was made for them.
+        username: String,
         /// The code.
         code: Sensitive,
         /// The last day on which it can be used.
@@ -154,10 +154,10 @@ pub enum MailText {
     },
     /// To a user whom an administrator added with an initial password (EX-09).
     AccountMade {
-        /// The organisation.
-        organisation: String,
-        /// The user name.
-        user_name: String,
+        /// The organization.
+        organization: String,
+        /// The username.
+        username: String,
     },
     /// To who had a new PIN issued (ME-07).
     PinReissued {
@@ -166,22 +166,22 @@ pub enum MailText {
     },
     /// To whose access an administrator has changed.
     AccessChanged {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// What became of it.
         change: AccessChange,
     },
     /// To managers who are asked to review who has access (EX-11).
     AccessReview {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// The last day for the answers.
         answer_by: Date,
     },
     /// To managers who leave a review of access unanswered (EX-11).
     AccessReviewOpen {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// The last day for the answers.
         answer_by: Date,
         /// Whether that day is over.
@@ -198,22 +198,22 @@ pub enum MailText {
     },
     /// To who has registered again (AG-13).
     RegisteredAgain,
-    /// To whose user name a campaign has released (ME-10).
-    UserNameReleased {
-        /// The user name.
-        user_name: String,
+    /// To whose username a campaign has released (ME-10).
+    UsernameReleased {
+        /// The username.
+        username: String,
     },
-    /// To whose released user name somebody else has chosen (ME-10).
-    UserNameGone {
-        /// The user name that was theirs.
-        user_name: String,
+    /// To whose released username somebody else has chosen (ME-10).
+    UsernameGone {
+        /// The username that was theirs.
+        username: String,
         /// The one that stands in for it.
         instead: String,
     },
-    /// To who has chosen another user name in a campaign (ME-10).
-    UserNameChosen {
-        /// The user name now.
-        user_name: String,
+    /// To who has chosen another username in a campaign (ME-10).
+    UsernameChosen {
+        /// The username now.
+        username: String,
     },
     /// To whose account the help desk has changed (UX-12).
     HelpDeskActed {
@@ -222,8 +222,8 @@ pub enum MailText {
     },
     /// To who loses access because a plan record has ended, or has it back because it returned.
     RecordEnded {
-        /// The organisation, where the record is one's.
-        organisation: Option<String>,
+        /// The organization, where the record is one's.
+        organization: Option<String>,
         /// Whether it returned.
         returned: bool,
     },
@@ -257,8 +257,8 @@ pub enum MailText {
     },
     /// To the help desk: what a user thinks of the site (AG-17).
     Feedback {
-        /// The user name.
-        user_name: String,
+        /// The username.
+        username: String,
         /// Where to answer.
         reply_to: String,
         /// What the user wrote.
@@ -303,17 +303,17 @@ pub enum MailText {
         /// By which day.
         arrives_by: Date,
     },
-    /// To administrators: what the clockwork did to users of their organisation.
+    /// To administrators: what the clockwork did to users of their organization.
     UsersChanged {
-        /// The organisation.
-        organisation: String,
+        /// The organization.
+        organization: String,
         /// The users.
         users: Vec<Told>,
     },
-    /// To who asked for the user name.
-    UserNameReminder {
-        /// The user name.
-        user_name: String,
+    /// To who asked for the username.
+    UsernameReminder {
+        /// The username.
+        username: String,
     },
 }
 
@@ -325,10 +325,10 @@ pub enum HelpDeskAct {
     Unlocked,
     /// Reinstated it (BA-06).
     Reinstated,
-    /// Gave it another user name (ME-09).
+    /// Gave it another username (ME-09).
     Renamed {
-        /// The user name now.
-        user_name: String,
+        /// The username now.
+        username: String,
     },
     /// Chose other e-news (BL-13).
     SubscriptionsChanged {
@@ -344,15 +344,15 @@ pub enum HelpDeskAct {
     },
     /// Undid a registration that was matched with somebody else's plan record.
     RecordDetached {
-        /// The organisation; none of a member.
-        organisation: Option<String>,
+        /// The organization; none of a member.
+        organization: Option<String>,
         /// Whether the account is deleted.
         deleted: bool,
     },
-    /// Removed the person from an organisation, or deleted the account (EX-12).
+    /// Removed the person from an organization, or deleted the account (EX-12).
     Removed {
-        /// The organisation; none where the person belonged to none.
-        organisation: Option<String>,
+        /// The organization; none where the person belonged to none.
+        organization: Option<String>,
         /// Whether the account is deleted.
         deleted: bool,
     },
@@ -364,7 +364,7 @@ pub enum HelpDeskAct {
 pub enum ResetAsked {
     /// Somebody who says they are the owner.
     ByOwner,
-    /// An administrator of this organisation (BL-14).
+    /// An administrator of this organization (BL-14).
     ByAdministrator(String),
     /// The help desk, which knows whom it speaks to (BL-14).
     ByHelpDesk,
@@ -418,8 +418,8 @@ pub enum Fate {
 pub struct Told {
     /// The person's name.
     pub person: String,
-    /// Their user name.
-    pub user_name: String,
+    /// Their username.
+    pub username: String,
     /// What became of them.
     pub fate: Fate,
     /// On which day.

@@ -15,7 +15,7 @@ pub const LONGEST: usize = 128;
 ///
 /// # Errors
 /// [`Invalid`] when it is empty, too long, or holds control characters.
-pub fn normalise(text: &str) -> Result<Sensitive, Invalid> {
+pub fn normalize(text: &str) -> Result<Sensitive, Invalid> {
     if text.is_empty() {
         return Err(Invalid::new("must not be empty"));
     }
@@ -36,10 +36,10 @@ pub fn normalise(text: &str) -> Result<Sensitive, Invalid> {
 /// [`Invalid`] with every broken rule, in words.
 pub fn check(
     text: &str,
-    user_name: Option<&str>,
+    username: Option<&str>,
     policy: &PasswordPolicy,
 ) -> Result<Sensitive, Invalid> {
-    let password = normalise(text)?;
+    let password = normalize(text)?;
     let chars = || password.expose().chars();
     let mut faults = Vec::new();
     let shortest = policy.min_length.get() as usize;
@@ -58,8 +58,8 @@ pub fn check(
             faults.push(format!("hold {words}"));
         }
     }
-    if user_name.is_some_and(|name| name.eq_ignore_ascii_case(password.expose())) {
-        faults.push("not be the user name".into());
+    if username.is_some_and(|name| name.eq_ignore_ascii_case(password.expose())) {
+        faults.push("not be the username".into());
     }
     if policy.refuse_obscene && holds_obscene_word(password.expose()) {
         faults.push("not hold an obscene word".into());
@@ -161,7 +161,7 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
     let letters = left.chars().filter(|c| c.is_alphabetic()).count();
     if left != text && letters < ENOUGH_LETTERS {
         return Err(Invalid::new(
-            "must not be made of your name, your user name or the name of the portal",
+            "must not be made of your name, your username or the name of the portal",
         ));
     }
     Ok(())

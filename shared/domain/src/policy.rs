@@ -202,19 +202,19 @@ impl<'de> Deserialize<'de> for Zone {
     }
 }
 
-/// What a user is within an organisation.
+/// What a user is within an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// The first person of an organisation, with power to sign for it (AG-03).
+    /// The first person of an organization, with power to sign for it (AG-03).
     Principal,
-    /// Manages others of the organisation.
+    /// Manages others of the organization.
     Administrator,
     /// Manages others, named as the stand-in of an administrator (BA-08).
     AlternativeAdministrator,
-    /// Works for the organisation and manages nobody.
+    /// Works for the organization and manages nobody.
     User,
-    /// A member of the plan, who belongs to no organisation.
+    /// A member of the plan, who belongs to no organization.
     Member,
     /// Of the plan's help desk: looks at accounts of other portals (UX-12).
     HelpDeskReader,
@@ -223,7 +223,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether the role manages others; such users are an organisation's administrators (AG-15).
+    /// Whether the role manages others; such users are an organization's administrators (AG-15).
     pub const fn is_administrator(self) -> bool {
         matches!(
             self,
@@ -260,17 +260,17 @@ impl Role {
     }
 }
 
-/// What a role may do to others of the organisation.
+/// What a role may do to others of the organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// Send, list, resend and revoke invitations, or add users where the portal has no invitations.
     AddUsers,
-    /// Invite again somebody whom the organisation deleted (AG-10, BA-06).
+    /// Invite again somebody whom the organization deleted (AG-10, BA-06).
     InviteDeleted,
     /// Approve those who registered, with services and group codes.
     ApproveUsers,
-    /// List and search the users of the organisation.
+    /// List and search the users of the organization.
     ListUsers,
     /// Change the data, services and group codes of a user.
     EditUsers,
@@ -290,7 +290,7 @@ pub enum Permission {
     DownloadUsers,
     /// Confirm or remove each account in a review of access (EX-11).
     ReviewAccess,
-    /// Read the organisation's audit trail.
+    /// Read the organization's audit trail.
     SeeAudit,
     /// Look up the ids of the agents under a managing agent (AG-12).
     LookUpAgents,
@@ -369,7 +369,7 @@ pub struct Serves {
     pub portals: BTreeSet<PortalId>,
 }
 
-/// An e-mail address in a policy.
+/// An email address in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailField(pub Email);
 
@@ -381,7 +381,7 @@ impl<'de> Deserialize<'de> for EmailField {
     }
 }
 
-/// Who makes the user name.
+/// Who makes the username.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NamedBy {
@@ -391,10 +391,10 @@ pub enum NamedBy {
     System,
 }
 
-/// User names.
+/// Usernames.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UserNamePolicy {
+pub struct UsernamePolicy {
     /// Who makes it.
     pub chosen_by: NamedBy,
     /// The fewest characters of a chosen name.
@@ -403,7 +403,7 @@ pub struct UserNamePolicy {
     pub prefix: Option<Slug>,
 }
 
-/// E-mail addresses.
+/// Email addresses.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmailPolicy {
@@ -495,7 +495,7 @@ pub struct SharedUsePolicy {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuessPolicy {
-    /// Tries for one user name, or one plan record.
+    /// Tries for one username, or one plan record.
     pub tries: Tries,
     /// Tries from one source address, whatever it tries.
     pub tries_per_source: Bounded<1, 100_000>,
@@ -526,11 +526,11 @@ pub struct Way {
     pub records: RecordKind,
     /// What must match them, besides the number that finds the record (AG-07, ME-01, EX-05).
     pub prove: BTreeSet<Fact>,
-    /// What the person is afterwards.
+    /// What the person is afterward.
     pub role: Role,
-    /// What kind of organisation is registered; absent for members.
-    pub organisation: Option<Line>,
-    /// Whether the person must state that they may sign for the organisation (AG-03).
+    /// What kind of organization is registered; absent for members.
+    pub organization: Option<Line>,
+    /// Whether the person must state that they may sign for the organization (AG-03).
     #[serde(default)]
     pub states_signing_power: bool,
     /// What the record must say.
@@ -600,7 +600,7 @@ pub enum LetterAddress {
 pub enum Reissuer {
     /// The person it was issued to.
     User,
-    /// An administrator of the organisation.
+    /// An administrator of the organization.
     Administrator,
     /// The plan's help desk.
     HelpDesk,
@@ -665,7 +665,7 @@ impl<'de> Deserialize<'de> for CountryField {
     }
 }
 
-/// Registration codes that go by e-mail (BL-08).
+/// Registration codes that go by email (BL-08).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistrationCodePolicy {
@@ -685,9 +685,9 @@ pub struct RegistrationCodePolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinBy {
-    /// A link in an e-mail, through which they register themselves (AG-08).
+    /// A link in an email, through which they register themselves (AG-08).
     Invitation,
-    /// An account made by the administrator, and a code by e-mail (BL-08).
+    /// An account made by the administrator, and a code by email (BL-08).
     RegistrationCode,
     /// An account made by the administrator, with a password to be changed at once (EX-09).
     InitialPassword,
@@ -699,7 +699,7 @@ pub enum JoinBy {
 pub struct StaffPolicy {
     /// How they come in.
     pub join_by: JoinBy,
-    /// Whether an administrator must approve them afterwards (AG-08).
+    /// Whether an administrator must approve them afterward (AG-08).
     #[serde(default)]
     pub approval: bool,
     /// How long an invitation can be used.
@@ -753,7 +753,7 @@ pub struct Agreement {
     pub categories: BTreeSet<Slug>,
 }
 
-/// A means of proving oneself when the password or user name is forgotten.
+/// A means of proving oneself when the password or username is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecoveryMeans {
@@ -782,8 +782,8 @@ impl RecoveryMeans {
 pub struct RecoveryPolicy {
     /// What a forgotten password takes, all of it.
     pub forgot_password: BTreeSet<RecoveryMeans>,
-    /// What a forgotten user name takes, all of it.
-    pub forgot_user_name: BTreeSet<RecoveryMeans>,
+    /// What a forgotten username takes, all of it.
+    pub forgot_username: BTreeSet<RecoveryMeans>,
     /// How long a link can be used.
     pub link_minutes: Bounded<5, 1440>,
 }
@@ -821,8 +821,8 @@ pub enum Campaign {
         /// How many days before the end of that, and before the cutoff, they are reminded, most first.
         warn_days: Vec<Days>,
     },
-    /// User names made before a date become free.
-    ReleaseUserNames {
+    /// Usernames made before a date become free.
+    ReleaseUsernames {
         /// The day on which they do.
         on: Date,
         /// Names made before this day.
@@ -853,7 +853,7 @@ struct WrittenCampaign {
 #[serde(rename_all = "snake_case")]
 enum CampaignKind {
     ReRegistration,
-    ReleaseUserNames,
+    ReleaseUsernames,
 }
 
 impl TryFrom<WrittenCampaign> for Campaign {
@@ -883,18 +883,18 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 warn_days,
             }),
             (
-                CampaignKind::ReleaseUserNames,
+                CampaignKind::ReleaseUsernames,
                 None,
                 None,
                 None,
                 Some(Day(on)),
                 Some(Day(created_before)),
-            ) if warn_days.is_empty() => Ok(Self::ReleaseUserNames { on, created_before }),
+            ) if warn_days.is_empty() => Ok(Self::ReleaseUsernames { on, created_before }),
             (CampaignKind::ReRegistration, ..) => Err(
                 "re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days",
             ),
-            (CampaignKind::ReleaseUserNames, ..) => {
-                Err("release_user_names takes exactly on and created_before")
+            (CampaignKind::ReleaseUsernames, ..) => {
+                Err("release_usernames takes exactly on and created_before")
             }
         }
     }
@@ -917,7 +917,7 @@ pub struct AccessReviewPolicy {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Messages {
-    /// To who signs in with a wrong user name or password (BA-05).
+    /// To who signs in with a wrong username or password (BA-05).
     #[serde(default = "login_failed")]
     pub login_failed: Line,
     /// To who signs in rightly to a disabled account (BA-04).
@@ -947,7 +947,7 @@ fn account_disabled() -> Line {
 }
 
 fn registration_refused() -> Line {
-    Line("We could not register you with what you entered. Please compare it with your plan documents. If you or your organisation may already be registered, sign in or ask your administrator.".into())
+    Line("We could not register you with what you entered. Please compare it with your plan documents. If you or your organization may already be registered, sign in or ask your administrator.".into())
 }
 
 /// A thing with a name in the API and a title for people: a service, a publication.
@@ -964,10 +964,10 @@ pub struct Offered {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupCodePolicy {
-    /// The organisation's plan record lists them.
+    /// The organization's plan record lists them.
     #[serde(default)]
     pub from_records: bool,
-    /// These, for every organisation.
+    /// These, for every organization.
     #[serde(default)]
     pub offered: BTreeSet<String>,
 }
@@ -994,9 +994,9 @@ pub struct Policy {
     pub help_desk: HelpDesk,
     /// Whose people its staff serve, where the portal is the plan's help desk.
     pub serves: Option<Serves>,
-    /// User names.
-    pub user_name: UserNamePolicy,
-    /// E-mail addresses.
+    /// Usernames.
+    pub username: UsernamePolicy,
+    /// Email addresses.
     pub email: EmailPolicy,
     /// Passwords.
     pub password: PasswordPolicy,
@@ -1138,10 +1138,10 @@ impl Policy {
     /// What no single field shows: that the parts of a policy fit together.
     fn check(&self) -> Result<(), (String, String)> {
         let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
-        if self.user_name.chosen_by == NamedBy::System && self.user_name.prefix.is_none() {
+        if self.username.chosen_by == NamedBy::System && self.username.prefix.is_none() {
             return no(
-                "user_name",
-                "needs a prefix when the system makes the user names",
+                "username",
+                "needs a prefix when the system makes the usernames",
             );
         }
         if let Some(q) = &self.security_questions
@@ -1235,19 +1235,19 @@ impl Policy {
                     warn_days,
                     *transition_days,
                 )?,
-                Campaign::ReleaseUserNames { .. } if self.user_name.chosen_by != NamedBy::User => {
+                Campaign::ReleaseUsernames { .. } if self.username.chosen_by != NamedBy::User => {
                     return no(
                         "",
-                        "goes with user names that people choose: those made by the system stay",
+                        "goes with usernames that people choose: those made by the system stay",
                     );
                 }
-                Campaign::ReleaseUserNames { on, created_before } if on < created_before => {
+                Campaign::ReleaseUsernames { on, created_before } if on < created_before => {
                     return no(
                         ".created_before",
                         "must not be after the day of the release",
                     );
                 }
-                Campaign::ReleaseUserNames { .. } => {}
+                Campaign::ReleaseUsernames { .. } => {}
             }
         }
         Ok(())
@@ -1277,9 +1277,9 @@ impl Policy {
                     format!("records of this kind hold no {}", fact.as_str()),
                 );
             }
-            if (way.role == Role::Member) == way.organisation.is_some() {
+            if (way.role == Role::Member) == way.organization.is_some() {
                 return no(
-                    ".organisation",
+                    ".organization",
                     "must be given for every role but member".into(),
                 );
             }
@@ -1339,10 +1339,10 @@ impl Policy {
                 "goes with invitations and initial passwords: a registration code is the approval",
             );
         }
-        if staff.join_by == JoinBy::RegistrationCode && self.user_name.chosen_by == NamedBy::User {
+        if staff.join_by == JoinBy::RegistrationCode && self.username.chosen_by == NamedBy::User {
             return no(
                 "staff.join_by",
-                "registration codes go with user names made by the system",
+                "registration codes go with usernames made by the system",
             );
         }
         if self.serves.is_none() && !self.roles.contains_key(&Role::User) {
@@ -1435,7 +1435,7 @@ impl Policy {
     fn check_recovery(&self) -> Result<(), (String, String)> {
         for (field, means) in [
             ("recovery.forgot_password", &self.recovery.forgot_password),
-            ("recovery.forgot_user_name", &self.recovery.forgot_user_name),
+            ("recovery.forgot_username", &self.recovery.forgot_username),
         ] {
             if means.is_empty() {
                 return Err((

@@ -9,7 +9,7 @@ use crate::account::{
 };
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::Decision;
-use crate::ids::{MessageId, OrganisationId};
+use crate::ids::{MessageId, OrganizationId};
 use crate::message::{Mail, MailText, Message};
 use crate::policy::Policy;
 use crate::register::mail;
@@ -38,7 +38,7 @@ pub struct Changes {
 /// they get back in have changed (UX-06).
 pub fn edit(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     changes: Changes,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -62,7 +62,7 @@ pub fn edit(
     if after == *account {
         return None;
     }
-    let audit = own(account, organisation, Action::EditProfile, origin, rng);
+    let audit = own(account, organization, Action::EditProfile, origin, rng);
     let recovery_changed =
         after.hint != account.hint || after.security_answers != account.security_answers;
     let told = recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
@@ -77,7 +77,7 @@ pub fn edit(
 /// is how mails come to be sent to it again where they did not arrive.
 pub fn ask_email_change(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     email: Email,
     policy: &Policy,
     origin: &Origin,
@@ -113,7 +113,7 @@ pub fn ask_email_change(
         });
     Decision::recording(own(
         account,
-        organisation,
+        organization,
         Action::AskEmailChange,
         origin,
         rng,
@@ -179,7 +179,7 @@ pub fn mark_undeliverable(
 /// Sends feedback to the help desk. None where the portal has no address for it.
 pub fn send_feedback(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     text: String,
     policy: &Policy,
     origin: &Origin,
@@ -193,7 +193,7 @@ pub fn send_feedback(
         greeting: policy.help_desk.name.to_string(),
         at: origin.at,
         says: MailText::Feedback {
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
             reply_to: account.email.to_string(),
             text,
         },
@@ -201,7 +201,7 @@ pub fn send_feedback(
     Some(
         Decision::recording(own(
             account,
-            organisation,
+            organization,
             Action::SendFeedback,
             origin,
             rng,
@@ -212,12 +212,12 @@ pub fn send_feedback(
 
 fn own(
     account: &Account,
-    organisation: Option<&OrganisationId>,
+    organization: Option<&OrganizationId>,
     action: Action,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> AuditEvent {
     AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
-        .for_organisation(organisation)
+        .for_organization(organization)
 }

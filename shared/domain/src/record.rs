@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use crate::ids::{AccountId, OrganisationId, PortalId};
+use crate::ids::{AccountId, OrganizationId, PortalId};
 use crate::policy::{RecordCondition, Slug, Way};
 use crate::text::{self, Invalid, PostalAddress, Sensitive};
 
@@ -48,7 +48,7 @@ impl Eq for Mac {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordKind {
-    /// A person covered by the plan: a subscriber or a dependant.
+    /// A person covered by the plan: a subscriber or a dependent.
     Member,
     /// A person licensed to sell the plan.
     Agent,
@@ -113,7 +113,7 @@ impl RecordKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// The last name of the subscriber, for a dependant too (ME-11).
+    /// The last name of the subscriber, for a dependent too (ME-11).
     SubscriberLastName,
     /// The person's own given name.
     FirstName,
@@ -178,7 +178,7 @@ pub struct RecordKey {
     pub kind: RecordKind,
     /// The number that the plan gave it.
     pub number: String,
-    /// 0 for the subscriber and for everything that isn't a member; dependants count from 1.
+    /// 0 for the subscriber and for everything that isn't a member; dependents count from 1.
     pub person: u8,
 }
 
@@ -199,7 +199,7 @@ impl RecordKey {
 /// What a record says, apart from the facts that prove who somebody is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordData {
-    /// What the plan calls it: a person or an organisation.
+    /// What the plan calls it: a person or an organization.
     pub name: String,
     /// A provider's, group's or agent's category: `medical_group`, `dental`, `billing_agency`.
     pub category: Option<String>,
@@ -209,7 +209,7 @@ pub struct RecordData {
     pub manager: Option<String>,
     /// The agreements on file, with their revisions (AG-11, BL-10).
     pub agreements: BTreeMap<String, String>,
-    /// The group codes of the organisation.
+    /// The group codes of the organization.
     pub group_codes: BTreeSet<String>,
     /// Where letters go. Sealed in the table.
     pub address: Option<PostalAddress>,
@@ -245,12 +245,12 @@ pub struct PlanRecord {
     pub to_notify: bool,
 }
 
-/// What has been made of a record on one portal: one organisation, whoever registered it, or one
+/// What has been made of a record on one portal: one organization, whoever registered it, or one
 /// person's own account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// The organisation; none for members of the plan.
-    pub organisation: Option<OrganisationId>,
+    /// The organization; none for members of the plan.
+    pub organization: Option<OrganizationId>,
     /// Who has used each way of registering, by its id. Each can be used once.
     pub by: BTreeMap<String, AccountId>,
 }
@@ -265,19 +265,19 @@ pub struct Proof {
 }
 
 impl PlanRecord {
-    /// Who has registered with it this way. A person who belongs to no organisation registers once,
+    /// Who has registered with it this way. A person who belongs to no organization registers once,
     /// whatever the way.
     pub fn claimed_by(&self, portal: &PortalId, way: &Way) -> Option<&AccountId> {
         let by = &self.claims.get(portal)?.by;
-        match way.organisation {
+        match way.organization {
             Some(_) => by.get(way.id.as_str()),
             None => by.values().next(),
         }
     }
 
-    /// The organisation that was made of it (EX-03).
-    pub fn organisation(&self, portal: &PortalId) -> Option<&OrganisationId> {
-        self.claims.get(portal)?.organisation.as_ref()
+    /// The organization that was made of it (EX-03).
+    pub fn organization(&self, portal: &PortalId) -> Option<&OrganizationId> {
+        self.claims.get(portal)?.organization.as_ref()
     }
 
     /// Whether each fact is as the record has it. All are compared, whatever the first says.

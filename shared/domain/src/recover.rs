@@ -1,4 +1,4 @@
-//! Getting back in: a forgotten password, a forgotten user name (ME-05, BL-14, BL-15, EX-07).
+//! Getting back in: a forgotten password, a forgotten username (ME-05, BL-14, BL-15, EX-07).
 
 use std::collections::BTreeSet;
 
@@ -146,20 +146,20 @@ pub(crate) fn link(
     Some((after, mail(account, origin.at, says, rng)))
 }
 
-/// Sends the owner the user name. None where the account can't be recovered.
-pub fn send_user_name(
+/// Sends the owner the username. None where the account can't be recovered.
+pub fn send_username(
     account: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUserName, rng)
+    let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUsername, rng)
         .on(account.id.as_str());
     let reminder = reminder(account, policy, origin, rng)?;
     Some(Decision::recording(audit).send([reminder]))
 }
 
-/// The user name, on its way to the owner's own address. None where the account can't be recovered.
+/// The username, on its way to the owner's own address. None where the account can't be recovered.
 pub(crate) fn reminder(
     account: &Account,
     policy: &Policy,
@@ -167,8 +167,8 @@ pub(crate) fn reminder(
     rng: &mut impl Rng,
 ) -> Option<Message> {
     recoverable(account, policy, origin).then(|| {
-        let says = MailText::UserNameReminder {
-            user_name: account.user_name.to_string(),
+        let says = MailText::UsernameReminder {
+            username: account.username.to_string(),
         };
         mail(account, origin.at, says, rng)
     })
@@ -217,9 +217,9 @@ pub fn reset_password(
     )
 }
 
-/// Whether somebody who proved who they are by the plan's records may read the user name, having
+/// Whether somebody who proved who they are by the plan's records may read the username, having
 /// answered all the security questions (ME-05).
-pub fn may_read_user_name(
+pub fn may_read_username(
     account: &Account,
     evidence: &Evidence,
     verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,

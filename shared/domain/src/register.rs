@@ -12,21 +12,21 @@ use crate::account::{
 use crate::activate::{self, FreshCode};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{Change, Claims, Decision};
-use crate::ids::{AccountId, MessageId, OrganisationId};
+use crate::ids::{AccountId, MessageId, OrganizationId};
 use crate::message::{Mail, MailText, Message};
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{LetterAddress, Policy, Role, Way};
 use crate::record::{PlanRecord, RecordData};
 use crate::review;
-use crate::text::{Email, PersonName, PostalAddress, UserName};
+use crate::text::{Email, PersonName, PostalAddress, Username};
 
 /// The person who registers: all of it parsed, secrets already turned into hashes and codes.
 #[derive(Debug, Clone)]
 pub struct Applicant {
     /// The account's id to be: [`Account::natural_id`], or a random one where that is taken.
     pub id: AccountId,
-    /// Their user name.
-    pub user_name: UserName,
+    /// Their username.
+    pub username: Username,
     /// Their name.
     pub name: PersonName,
     /// Where mail goes.
@@ -54,10 +54,10 @@ pub struct Registration<'a> {
     pub designated_address: Option<PostalAddress>,
     /// A fresh PIN, for the case that one is needed.
     pub pin: Option<FreshCode>,
-    /// The id of the organisation to be, where none was made of the record yet.
-    pub organisation: OrganisationId,
-    /// The organisation that was made of it, by who registered another way (EX-03).
-    pub joins: Option<&'a Organisation>,
+    /// The id of the organization to be, where none was made of the record yet.
+    pub organization: OrganizationId,
+    /// The organization that was made of it, by who registered another way (EX-03).
+    pub joins: Option<&'a Organization>,
 }
 
 /// Why a registration is refused.
@@ -71,7 +71,7 @@ pub enum Refusal {
     NotOpen(String),
     /// There is no address to post the PIN letter to. Answered like [`Refusal::NotMatched`].
     NoAddress,
-    /// The account belongs to as many organisations as one can.
+    /// The account belongs to as many organizations as one can.
     TooMany,
 }
 
@@ -83,7 +83,7 @@ impl Refusal {
             Self::AlreadyRegistered => "already_registered",
             Self::NotOpen(_) => "not_open",
             Self::NoAddress => "no_address",
-            Self::TooMany => "too_many_organisations",
+            Self::TooMany => "too_many_organizations",
         }
     }
 }
@@ -110,9 +110,9 @@ impl Applicant {
             id: self.id,
             portal: policy.portal.clone(),
             version: 0,
-            user_name: self.user_name,
-            user_name_since: None,
-            must_choose_user_name: false,
+            username: self.username,
+            username_since: None,
+            must_choose_username: false,
             name: self.name,
             email: self.email,
             email_undeliverable: None,
@@ -165,12 +165,12 @@ pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, says: Mai
     })
 }
 
-/// What a plan record opens to a person: a place in an organisation, or their own account.
+/// What a plan record opens to a person: a place in an organization, or their own account.
 struct Admission {
     membership: Membership,
     claim: Change,
-    /// What becomes of the organisation, where it is new or has a new principal.
-    organisation: Option<Change>,
+    /// What becomes of the organization, where it is new or has a new principal.
+    organization: Option<Change>,
     /// What it is called.
     name: Option<String>,
     /// The letter with the PIN.
@@ -183,8 +183,8 @@ struct Application<'a> {
     accepts: &'a BTreeMap<String, String>,
     designated_address: Option<PostalAddress>,
     pin: Option<FreshCode>,
-    organisation: OrganisationId,
-    joins: Option<&'a Organisation>,
+    organization: OrganizationId,
+    joins: Option<&'a Organization>,
 }
 
 /// Decides whether the record lets this person in, and into what (AG-03, BL-03, EX-03 to EX-05).
@@ -201,7 +201,7 @@ fn admit(
         accepts,
         designated_address,
         pin,
-        organisation: new_id,
+        organization: new_id,
         joins,
     } = application;
     if !way.only_for.holds_for(&record.data) {
@@ -213,18 +213,18 @@ fn admit(
         ));
     }
     let taken = record.claimed_by(&policy.portal, way).is_some();
-    let made_of_it = record.organisation(&policy.portal);
+    let made_of_it = record.organization(&policy.portal);
     if taken || made_of_it != joins.map(|o| &o.id) {
         return Err(Refusal::AlreadyRegistered);
     }
     let principal = way.role == Role::Principal;
-    let (organisation, change, claims) = match (joins, &way.organisation) {
+    let (organization, change, claims) = match (joins, &way.organization) {
         (Some(found), Some(_)) => {
             let mut after = found.clone();
             if principal {
                 after.principals.insert(id.clone());
             }
-            let change = principal.then(|| Change::UpdateOrganisation {
+            let change = principal.then(|| Change::UpdateOrganization {
                 before: Box::new(found.clone()),
                 after: Box::new(after.clone()),
             });
@@ -232,7 +232,7 @@ fn admit(
             (Some(after), change, claims)
         }
         (None, Some(kind)) => {
-            let new = Organisation {
+            let new = Organization {
                 id: new_id,
                 portal: policy.portal.clone(),
                 kind: kind.to_string(),
@@ -249,13 +249,13 @@ fn admit(
                 next_review_due_on: review::next_due_on(policy, now),
             };
             let claims = Claims::New(Some(new.id.clone()));
-            let change = Change::CreateOrganisation(new.clone());
+            let change = Change::CreateOrganization(new.clone());
             (Some(new), Some(change), claims)
         }
         (None, None) => (None, None, Claims::New(None)),
         (Some(_), None) => return Err(Refusal::AlreadyRegistered),
     };
-    let name = organisation.as_ref().map(|o| o.name.clone());
+    let name = organization.as_ref().map(|o| o.name.clone());
     let mut agreements = record.data.agreements.clone();
     agreements.extend(accepts.clone());
     let (gate, letter) = if way.pin {
@@ -275,7 +275,7 @@ fn admit(
         (Gate::Open, None)
     };
     let membership = Membership {
-        organisation: organisation.as_ref().map(|o| o.id.clone()),
+        organization: organization.as_ref().map(|o| o.id.clone()),
         role: way.role,
         gate,
         services: way
@@ -285,7 +285,7 @@ fn admit(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        group_codes: organisation.map(|o| o.group_codes).unwrap_or_default(),
+        group_codes: organization.map(|o| o.group_codes).unwrap_or_default(),
         since: now,
         ends_on: None,
         confirmed: None,
@@ -306,7 +306,7 @@ fn admit(
             account: id.clone(),
             claims,
         },
-        organisation: change,
+        organization: change,
         name,
         letter,
     })
@@ -329,7 +329,7 @@ pub fn register(
         applicant,
         designated_address,
         pin,
-        organisation,
+        organization,
         joins,
     } = request;
     let now = origin.at;
@@ -340,7 +340,7 @@ pub fn register(
             accepts: &applicant.accepts,
             designated_address,
             pin,
-            organisation,
+            organization,
             joins,
         },
         (&applicant.id, applicant.name.full()),
@@ -348,7 +348,7 @@ pub fn register(
         now,
         rng,
     )?;
-    let organisation = admission.membership.organisation.clone();
+    let organization = admission.membership.organization.clone();
     let account = applicant.into_account(admission.membership, policy, now);
     let audit = AuditEvent::done(
         origin,
@@ -357,17 +357,17 @@ pub fn register(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(organisation.as_ref());
+    .for_organization(organization.as_ref());
     let mut messages = vec![mail(
         &account,
         now,
         registered_text(&account, policy, now),
         rng,
     )];
-    if let Some(organisation) = admission.name
+    if let Some(organization) = admission.name
         && asks_for_backup(way.role, policy)
     {
-        let says = MailText::BackupWanted { organisation };
+        let says = MailText::BackupWanted { organization };
         messages.push(mail(&account, now, says, rng));
     }
     messages.extend(admission.letter);
@@ -376,13 +376,13 @@ pub fn register(
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send(messages);
     let decision = admission
-        .organisation
+        .organization
         .into_iter()
         .fold(decision, Decision::change);
     Ok(Registered { account, decision })
 }
 
-/// Somebody with an account, and what they register a further organisation with (BL-01).
+/// Somebody with an account, and what they register a further organization with (BL-01).
 #[derive(Debug)]
 pub struct Further<'a> {
     /// How.
@@ -393,13 +393,13 @@ pub struct Further<'a> {
     pub designated_address: Option<PostalAddress>,
     /// A fresh PIN, for the case that one is needed.
     pub pin: Option<FreshCode>,
-    /// The id of the organisation to be, where none was made of the record yet.
-    pub organisation: OrganisationId,
-    /// The organisation that was made of it, by who registered another way (EX-03).
-    pub joins: Option<&'a Organisation>,
+    /// The id of the organization to be, where none was made of the record yet.
+    pub organization: OrganizationId,
+    /// The organization that was made of it, by who registered another way (EX-03).
+    pub joins: Option<&'a Organization>,
 }
 
-/// Gives the owner of an account a place in a further organisation, whose record their proof led to:
+/// Gives the owner of an account a place in a further organization, whose record their proof led to:
 /// the same proof, statement, letter and agreement as at a first registration (BL-01, EX-13).
 ///
 /// # Errors
@@ -419,14 +419,14 @@ pub fn register_further(
         accepts,
         designated_address,
         pin,
-        organisation,
+        organization,
         joins,
     } = request;
-    // A person is one thing in an organisation.
+    // A person is one thing in an organization.
     if joins.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
         return Err(Refusal::AlreadyRegistered);
     }
-    if account.memberships.len() >= MOST_ORGANISATIONS {
+    if account.memberships.len() >= MOST_ORGANIZATIONS {
         return Err(Refusal::TooMany);
     }
     let admission = admit(
@@ -436,7 +436,7 @@ pub fn register_further(
             accepts: &accepts,
             designated_address,
             pin,
-            organisation,
+            organization,
             joins,
         },
         (&account.id, account.name.full()),
@@ -452,13 +452,13 @@ pub fn register_further(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(membership.organisation.as_ref());
+    .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
-    if let Some(organisation) = admission.name {
-        let says = further_text(organisation.clone(), &membership, policy, now);
+    if let Some(organization) = admission.name {
+        let says = further_text(organization.clone(), &membership, policy, now);
         messages.push(mail(account, now, says, rng));
         if asks_for_backup(way.role, policy) {
-            let says = MailText::BackupWanted { organisation };
+            let says = MailText::BackupWanted { organization };
             messages.push(mail(account, now, says, rng));
         }
     }
@@ -470,7 +470,7 @@ pub fn register_further(
         .update(account, after.clone())
         .send(messages);
     let decision = admission
-        .organisation
+        .organization
         .into_iter()
         .fold(decision, Decision::change);
     Ok(Registered {
@@ -479,19 +479,19 @@ pub fn register_further(
     })
 }
 
-/// The organisations of one login: a sign-in writes a row of each, in one transaction of at most a
+/// The organizations of one login: a sign-in writes a row of each, in one transaction of at most a
 /// hundred writes.
-pub const MOST_ORGANISATIONS: usize = 50;
+pub const MOST_ORGANIZATIONS: usize = 50;
 
-/// What is written to who has a place in a further organisation.
+/// What is written to who has a place in a further organization.
 pub(crate) fn further_text(
-    organisation: String,
+    organization: String,
     membership: &Membership,
     policy: &Policy,
     now: Timestamp,
 ) -> MailText {
-    MailText::FurtherOrganisation {
-        organisation,
+    MailText::FurtherOrganization {
+        organization,
         awaits_approval: membership.gate == Gate::Approval,
         pin_letter_by: letter_by(membership, policy, now),
         agreement: agreement_of(membership, policy),
@@ -513,7 +513,7 @@ pub fn asks_for_backup(role: Role, policy: &Policy) -> bool {
     role == Role::Principal && policy.staff.as_ref().is_some_and(|s| s.asks_for_backup)
 }
 
-/// The group codes that an organisation's administrators can assign.
+/// The group codes that an organization's administrators can assign.
 fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeSet<String> {
     let mut codes = policy.group_codes.offered.clone();
     if policy.group_codes.from_records {
@@ -538,7 +538,7 @@ pub fn letter_address(
 fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailText {
     let membership = account.memberships.first();
     MailText::Registered {
-        user_name: account.user_name.to_string(),
+        username: account.username.to_string(),
         pin_letter_by: membership.and_then(|m| letter_by(m, policy, now)),
         agreement: membership.and_then(|m| agreement_of(m, policy)),
     }

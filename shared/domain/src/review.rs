@@ -1,6 +1,6 @@
 //! Reviews of access: from time to time managers confirm or remove each account (EX-11).
 //!
-//! A review is a moment on the organisation. Who was there at that moment is in it; what was
+//! A review is a moment on the organization. Who was there at that moment is in it; what was
 //! answered stands on each membership, so that answers race with nothing but changes of that one
 //! account. Those removed since have left their membership, and a trace of it.
 
@@ -13,15 +13,15 @@ use crate::account::{Account, Membership};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::clockwork::{Alarm, Manager, answering, days_earlier, days_later, to_manager};
 use crate::decision::{Change, Decision};
-use crate::ids::{AccountId, OrganisationId};
+use crate::ids::{AccountId, OrganizationId};
 use crate::invite::Acting;
 use crate::manage;
 use crate::message::MailText;
-use crate::organisation::Organisation;
+use crate::organization::Organization;
 use crate::policy::{Permission, Policy, Role};
 use crate::text::PersonName;
 
-/// The latest review of an organisation.
+/// The latest review of an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// When it began. Who came later isn't in it.
@@ -48,8 +48,8 @@ pub struct Confirmation {
 pub struct Removed {
     /// Who.
     pub account: AccountId,
-    /// Their user name.
-    pub user_name: String,
+    /// Their username.
+    pub username: String,
     /// The person.
     pub name: PersonName,
     /// What they were.
@@ -96,14 +96,14 @@ pub enum Answer<'a> {
     Confirmed(&'a Confirmation),
 }
 
-/// Where an account stands in the organisation's latest review.
+/// Where an account stands in the organization's latest review.
 ///
-/// Principals aren't in it, nor, where there is none, who registered the organisation: they answer
+/// Principals aren't in it, nor, where there is none, who registered the organization: they answer
 /// for it, and there may be nobody to confirm them.
-pub fn answer<'a>(organisation: &Organisation, reviewed: Reviewed<'a>) -> Answer<'a> {
-    match &organisation.review {
+pub fn answer<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> Answer<'a> {
+    match &organization.review {
         Some(review)
-            if !answers_for(organisation, reviewed) && reviewed.since <= review.started_at =>
+            if !answers_for(organization, reviewed) && reviewed.since <= review.started_at =>
         {
             reviewed
                 .confirmed
@@ -114,16 +114,16 @@ pub fn answer<'a>(organisation: &Organisation, reviewed: Reviewed<'a>) -> Answer
     }
 }
 
-/// Whether somebody answers for the organisation, and so is in no review of it.
-fn answers_for(organisation: &Organisation, reviewed: Reviewed<'_>) -> bool {
+/// Whether somebody answers for the organization, and so is in no review of it.
+fn answers_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
     let first =
-        organisation.principals.is_empty() && *reviewed.account == organisation.registered_by;
+        organization.principals.is_empty() && *reviewed.account == organization.registered_by;
     first || reviewed.role == Role::Principal
 }
 
 /// Whether it is time for the next review.
-pub fn due(organisation: &Organisation, today: Date) -> bool {
-    organisation
+pub fn due(organization: &Organization, today: Date) -> bool {
+    organization
         .next_review_due_on
         .is_some_and(|day| day <= today)
 }
@@ -135,8 +135,8 @@ pub fn next_due_on(policy: &Policy, from: Timestamp) -> Option<Date> {
 }
 
 /// The review that is being answered.
-fn running(organisation: &Organisation, today: Date) -> Option<&Review> {
-    let review = organisation.review.as_ref();
+fn running(organization: &Organization, today: Date) -> Option<&Review> {
+    let review = organization.review.as_ref();
     review.filter(|r| today <= r.answer_by)
 }
 
@@ -146,16 +146,16 @@ pub const CHASED_EVERY_DAYS: u32 = 7;
 /// How many people a mail names that are unanswered.
 const MOST_NAMED: usize = 40;
 
-/// The first day after `day` on which the clockwork has to see to an organisation's reviews; none: on
+/// The first day after `day` on which the clockwork has to see to an organization's reviews; none: on
 /// this portal it never has to.
-pub fn next_look(organisation: &Organisation, policy: &Policy, day: Date) -> Option<Date> {
+pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Option<Date> {
     let rules = policy.access_review.as_ref()?;
-    if organisation.ended_at.is_some() {
+    if organization.ended_at.is_some() {
         return None;
     }
     let tomorrow = days_later(day, 1);
-    let next = organisation.next_review_due_on.unwrap_or(tomorrow);
-    let reminders = organisation.review.iter().flat_map(|review| {
+    let next = organization.next_review_due_on.unwrap_or(tomorrow);
+    let reminders = organization.review.iter().flat_map(|review| {
         let before = rules.remind_days.iter();
         let before = before.map(|d| days_earlier(review.answer_by, d.get()));
         before.chain([next_chase(review.answer_by, day)])
@@ -178,12 +178,12 @@ fn next_chase(answer_by: Date, day: Date) -> Date {
     }
 }
 
-/// Sees to the reviews of an organisation (EX-11): begins one that is due, and chases the managers for
+/// Sees to the reviews of an organization (EX-11): begins one that is due, and chases the managers for
 /// what is unanswered in the latest. Who may answer is reminded while it can be answered; when it is
 /// over, every administrator is told, principals too.
 pub fn see_to(
     alarm: &Alarm,
-    organisation: &Organisation,
+    organization: &Organization,
     managers: &[Manager],
     people: &[(Reviewed<'_>, String)],
     policy: &Policy,
@@ -191,19 +191,19 @@ pub fn see_to(
     rng: &mut impl Rng,
 ) -> Decision {
     let today = policy.today(origin.at);
-    let again = next_look(organisation, policy, today);
+    let again = next_look(organization, policy, today);
     let answers = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
-    let running = running(organisation, today);
-    if again.is_some() && due(organisation, today) && running.is_none() {
+    let running = running(organization, today);
+    if again.is_some() && due(organization, today) && running.is_none() {
         let asked: Vec<_> = managers.iter().filter(answers).cloned().collect();
-        let alone = people.iter().all(|(r, _)| answers_for(organisation, *r));
+        let alone = people.iter().all(|(r, _)| answers_for(organization, *r));
         if asked.is_empty() || alone {
             // Nobody to ask about, or nobody to ask: perhaps there will be.
             let every = policy.access_review.as_ref().filter(|_| alone);
             let days = every.map_or(CHASED_EVERY_DAYS, |r| r.every_days.get());
             return answering(alarm, origin, Some(days_later(today, days)), rng);
         }
-        let begun = start(Actor::System, organisation, &asked, policy, origin, rng);
+        let begun = start(Actor::System, organization, &asked, policy, origin, rng);
         if let Ok((after, mut decision)) = begun {
             let alarm = Change::AnswerAlarm {
                 alarm: alarm.clone(),
@@ -214,12 +214,12 @@ pub fn see_to(
         }
     }
     let decision = answering(alarm, origin, again, rng);
-    let Some(review) = organisation.review.as_ref().filter(|_| again.is_some()) else {
+    let Some(review) = organization.review.as_ref().filter(|_| again.is_some()) else {
         return decision;
     };
     let open = people
         .iter()
-        .filter(|(r, _)| answer(organisation, *r) == Answer::Unanswered);
+        .filter(|(r, _)| answer(organization, *r) == Answer::Unanswered);
     let mut unanswered: Vec<_> = open.map(|(_, name)| name.clone()).collect();
     if unanswered.is_empty() {
         return decision;
@@ -233,7 +233,7 @@ pub fn see_to(
         .take(MOST_TOLD)
         .map(|manager| {
             let says = MailText::AccessReviewOpen {
-                organisation: organisation.name.clone(),
+                organization: organization.name.clone(),
                 answer_by: review.answer_by,
                 overdue,
                 unanswered: unanswered.clone(),
@@ -264,18 +264,18 @@ pub const MOST_TOLD: usize = 50;
 /// [`Refusal`].
 pub fn start(
     by: Actor,
-    organisation: &Organisation,
+    organization: &Organization,
     managers: &[Manager],
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
-) -> Result<(Organisation, Decision), Refusal> {
+) -> Result<(Organization, Decision), Refusal> {
     let rules = policy
         .access_review
         .as_ref()
         .ok_or(Refusal::NotThisPortal)?;
     let today = policy.today(origin.at);
-    if let Some(running) = running(organisation, today) {
+    if let Some(running) = running(organization, today) {
         return Err(Refusal::Running(running.answer_by));
     }
     let within = i64::from(rules.answer_within_days.get());
@@ -289,23 +289,23 @@ pub fn start(
         .take(MOST_TOLD)
         .map(|manager| {
             let says = MailText::AccessReview {
-                organisation: organisation.name.clone(),
+                organization: organization.name.clone(),
                 answer_by: review.answer_by,
             };
             to_manager(manager, origin, says, rng)
         })
         .collect();
-    let after = Organisation {
+    let after = Organization {
         review: Some(review),
         next_review_due_on: next_due_on(policy, origin.at),
-        ..organisation.clone()
+        ..organization.clone()
     };
     let audit = AuditEvent::done(origin, by, Action::StartAccessReview, rng)
-        .on(organisation.id.as_str())
-        .for_organisation(Some(&organisation.id));
+        .on(organization.id.as_str())
+        .for_organization(Some(&organization.id));
     let decision = Decision::recording(audit)
-        .change(Change::UpdateOrganisation {
-            before: Box::new(organisation.clone()),
+        .change(Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
             after: Box::new(after.clone()),
         })
         .send(asked);
@@ -318,20 +318,20 @@ pub fn start(
 /// [`manage::Refusal`]: nobody answers for themselves or above themselves.
 pub fn confirm(
     acting: Acting<'_>,
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Option<(Account, Decision)>, manage::Refusal> {
-    let membership = manage::reach(acting, Permission::ReviewAccess, organisation, user, policy)?;
-    match answer(organisation, Reviewed::of(user, membership)) {
+    let membership = manage::reach(acting, Permission::ReviewAccess, organization, user, policy)?;
+    match answer(organization, Reviewed::of(user, membership)) {
         Answer::NotAsked => return Err(manage::Refusal::NotInReview),
         Answer::Confirmed(_) => return Ok(None),
         Answer::Unanswered => {}
     }
     let mut after = user.clone();
-    if let Some(membership) = after.membership_mut(Some(&organisation.id)) {
+    if let Some(membership) = after.membership_mut(Some(&organization.id)) {
         membership.confirmed = Some(Confirmation {
             by: acting.account.id.clone(),
             name: acting.account.name.full(),
@@ -347,23 +347,23 @@ pub fn confirm(
 
 /// The trace that somebody leaves who is removed while in a review; every removal adds it.
 pub fn trace(
-    organisation: &Organisation,
+    organization: &Organization,
     user: &Account,
     by: &Actor,
     at: Timestamp,
 ) -> Option<Change> {
-    let review = organisation.review.as_ref()?;
-    let membership = user.membership(Some(&organisation.id))?;
-    if answer(organisation, Reviewed::of(user, membership)) == Answer::NotAsked {
+    let review = organization.review.as_ref()?;
+    let membership = user.membership(Some(&organization.id))?;
+    if answer(organization, Reviewed::of(user, membership)) == Answer::NotAsked {
         return None;
     }
     Some(Change::NoteRemovedInReview {
-        portal: organisation.portal.clone(),
-        organisation: OrganisationId::clone(&organisation.id),
+        portal: organization.portal.clone(),
+        organization: OrganizationId::clone(&organization.id),
         started_at: review.started_at,
         removed: Box::new(Removed {
             account: user.id.clone(),
-            user_name: user.user_name.to_string(),
+            username: user.username.to_string(),
             name: user.name.clone(),
             role: membership.role,
             by: by.clone(),

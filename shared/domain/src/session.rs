@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::account::Account;
-use crate::ids::{AccountId, OrganisationId, PortalId};
+use crate::ids::{AccountId, OrganizationId, PortalId};
 use crate::policy::Policy;
 use crate::text::Sensitive;
 
@@ -27,7 +27,7 @@ pub struct Token {
 pub enum TokenKind {
     /// An open session; the locator is its account.
     Session,
-    /// An invitation; the locator is its organisation and its id.
+    /// An invitation; the locator is its organization and its id.
     Invitation,
     /// A reset of the password; the locator is the account.
     Reset,
@@ -123,8 +123,8 @@ pub struct Session {
     pub portal: PortalId,
     /// Whose it is.
     pub account: AccountId,
-    /// The organisation its user works for; none for members, and before one is chosen.
-    pub organisation: Option<OrganisationId>,
+    /// The organization its user works for; none for members, and before one is chosen.
+    pub organization: Option<OrganizationId>,
     /// The account's session epoch when it began.
     pub epoch: u32,
     /// When it began.
@@ -141,7 +141,7 @@ impl Session {
     /// Whether it can still be used with its account as it now is (AG-09, AG-14, UX-04, UX-07).
     pub fn is_open(&self, account: &Account, policy: &Policy, now: Timestamp) -> bool {
         let today = policy.today(now);
-        let works_for = account.membership(self.organisation.as_ref());
+        let works_for = account.membership(self.organization.as_ref());
         account.is_usable(today)
             && !works_for.is_some_and(|m| m.is_over(today))
             && self.epoch == account.session_epoch

@@ -6,7 +6,7 @@ use crate::account::{Account, PasswordHash, Status};
 use crate::audit::{Action, Actor, AuditEvent, Origin};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::device::{self, Arrival};
-use crate::ids::OrganisationId;
+use crate::ids::OrganizationId;
 use crate::message::MailText;
 use crate::policy::Policy;
 use crate::register::mail;
@@ -88,7 +88,7 @@ pub fn sign_in(
         id: token.digest(),
         portal: account.portal.clone(),
         account: account.id.clone(),
-        organisation: membership.and_then(|m| m.organisation.clone()),
+        organization: membership.and_then(|m| m.organization.clone()),
         epoch: account.session_epoch,
         began_at: now,
         last_seen_at: now,
@@ -102,7 +102,7 @@ pub fn sign_in(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(session.organisation.as_ref());
+    .for_organization(session.organization.as_ref());
     let device = arrival.device.digest(&account.id);
     // The first device of all is no news to who has just registered (UX-06).
     let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
@@ -132,32 +132,32 @@ pub fn sign_in(
     })
 }
 
-/// Lets a session go on for another organisation of its owner (BL-01). None where the account doesn't
+/// Lets a session go on for another organization of its owner (BL-01). None where the account doesn't
 /// belong to that one, or not any more.
-pub fn choose_organisation(
+pub fn choose_organization(
     account: &Account,
     session: &Session,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Session, Decision)> {
     account
-        .membership(Some(organisation))
+        .membership(Some(organization))
         .filter(|m| !m.is_over(policy.today(origin.at)))?;
     let session = Session {
-        organisation: Some(organisation.clone()),
+        organization: Some(organization.clone()),
         last_seen_at: origin.at,
         ..session.clone()
     };
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
-        Action::ChooseOrganisation,
+        Action::ChooseOrganization,
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(Some(organisation));
+    .for_organization(Some(organization));
     let decision = Decision::recording(audit).change(Change::RenewSession(session.clone()));
     Some((session, decision))
 }
@@ -171,7 +171,7 @@ pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decis
         rng,
     )
     .on(session.account.as_str())
-    .for_organisation(session.organisation.as_ref());
+    .for_organization(session.organization.as_ref());
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
@@ -200,7 +200,7 @@ pub fn change_password(
         rng,
     )
     .on(account.id.as_str())
-    .for_organisation(session.organisation.as_ref());
+    .for_organization(session.organization.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
         .change(Change::RenewSession(session.clone()))

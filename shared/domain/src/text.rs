@@ -1,4 +1,4 @@
-//! What people type, parsed: bounded, normalised, and impossible to hold in a wrong form.
+//! What people type, parsed: bounded, normalized, and impossible to hold in a wrong form.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Sensitive {
 }
 
 impl Serialize for Sensitive {
-    /// Serialised only inside a sealed payload; the store is the one place that does it.
+    /// Serialized only inside a sealed payload; the store is the one place that does it.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
@@ -128,8 +128,8 @@ text_type!(
     NamePart, 60
 );
 text_type!(
-    /// The name of an organisation, at most 120 characters.
-    OrganisationName, 120
+    /// The name of an organization, at most 120 characters.
+    OrganizationName, 120
 );
 text_type!(
     /// The answer to a security or hint question, at most 100 characters.
@@ -206,18 +206,18 @@ impl PersonName {
     }
 }
 
-/// A user name: ASCII letters, digits, `.`, `_`, `-` and `@`, so that no two look alike.
+/// A username: ASCII letters, digits, `.`, `_`, `-` and `@`, so that no two look alike.
 ///
 /// It is shown as typed and compared without regard to case (ME-02).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct UserName(String);
+pub struct Username(String);
 
-impl UserName {
-    /// The longest user name, in characters.
+impl Username {
+    /// The longest username, in characters.
     pub const LONGEST: usize = 40;
 
-    /// Reads a user name of at least `shortest` characters.
+    /// Reads a username of at least `shortest` characters.
     ///
     /// # Errors
     /// [`Invalid`] with the rule that was broken.
@@ -248,19 +248,19 @@ impl UserName {
     }
 }
 
-impl fmt::Display for UserName {
+impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for UserName {
+impl fmt::Debug for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UserName(***)")
+        f.write_str("Username(***)")
     }
 }
 
-/// An e-mail address: ASCII, as SES delivers it (an internationalised domain in its `xn--` form).
+/// An email address: ASCII, as SES delivers it (an internationalized domain in its `xn--` form).
 ///
 /// The `+tag` counts: `name+tag@example.com` is another address than `name@example.com` (EX-08).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,7 +276,7 @@ impl Email {
         let text = text.trim();
         let wrong = || {
             Invalid::new(
-                "must be an e-mail address such as name@example.com, in plain ASCII letters",
+                "must be an email address such as name@example.com, in plain ASCII letters",
             )
         };
         if text.len() > 254 {
@@ -448,9 +448,9 @@ mod tests {
     }
 
     #[test]
-    fn user_names_that_look_alike_cannot_both_exist() {
-        let taken = UserName::parse("paul.meyer", 7).unwrap();
-        assert_eq!(UserName::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
+    fn usernames_that_look_alike_cannot_both_exist() {
+        let taken = Username::parse("paul.meyer", 7).unwrap();
+        assert_eq!(Username::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
         for alike in [
             "pаul.meyer",
             "paul.meyer\u{200b}",
@@ -459,10 +459,10 @@ mod tests {
             "paul\nmeyer",
             ".paul.meyer",
         ] {
-            assert!(UserName::parse(alike, 7).is_err(), "{alike:?}");
+            assert!(Username::parse(alike, 7).is_err(), "{alike:?}");
         }
-        assert!(UserName::parse("sixsix", 7).is_err());
-        assert!(UserName::parse("sevense", 7).is_ok());
+        assert!(Username::parse("sixsix", 7).is_err());
+        assert!(Username::parse("sevense", 7).is_ok());
     }
 
     #[test]
@@ -517,7 +517,7 @@ mod tests {
                 prop_assert!(name.as_str().chars().count() <= 60 && !name.as_str().chars().any(char::is_control));
             }
             if let Ok(email) = Email::parse(&text) { prop_assert!(email.as_str().is_ascii()); }
-            if let Ok(name) = UserName::parse(&text, 1) { prop_assert!(name.as_str().is_ascii()); }
+            if let Ok(name) = Username::parse(&text, 1) { prop_assert!(name.as_str().is_ascii()); }
         }
     }
 }

@@ -214,7 +214,7 @@ fn letters_codes_and_staff_are_as_promised() {
     assert_eq!(pin.reissued_by, [Reissuer::HelpDesk].into(), "BL-06");
     let code = provider.registration_code.expect("BL-08");
     assert_eq!((code.prefix.as_str(), code.digits.get()), ("RC", 6));
-    assert_eq!(provider.user_name.chosen_by, NamedBy::System, "BL-16");
+    assert_eq!(provider.username.chosen_by, NamedBy::System, "BL-16");
     assert!(!provider.publications.is_empty(), "BL-13");
     let [agreement] = provider.agreements.as_slice() else {
         panic!("BL-10")
@@ -597,7 +597,7 @@ agent
 agent
 -from = "agents@harborlight.example"
 *from = "agents"
-!email.from: must be an e-mail address such as name@example.com, in plain ASCII letters
+!email.from: must be an email address such as name@example.com, in plain ASCII letters
 
 member
 -home_country = "US"
@@ -623,7 +623,7 @@ member
 agent
 -chosen_by = "user"
 *chosen_by = "anybody"
-!user_name.chosen_by: unknown variant `anybody`, expected `user` or `system`
+!username.chosen_by: unknown variant `anybody`, expected `user` or `system`
 
 agent
 -prove = ["ssn_last4"]
@@ -639,16 +639,16 @@ agent
 !roles.usr: unknown variant `usr`, expected one of `principal`, `administrator`, `alternative_administrator`, `user`, `member`, `help_desk_reader`, `help_desk_agent`
 
 member
--kind = "release_user_names"
+-kind = "release_usernames"
 *kind = "amnesty"
-!campaign[0].kind: unknown variant `amnesty`, expected `re_registration` or `release_user_names`
+!campaign[0].kind: unknown variant `amnesty`, expected `re_registration` or `release_usernames`
 
 # What does not fit together
 
 provider
 -prefix = "prv"
-@[user_name]
-!user_name: needs a prefix when the system makes the user names
+@[username]
+!username: needs a prefix when the system makes the usernames
 
 member
 -asked = 3
@@ -712,15 +712,15 @@ agent
 !way[0].prove: records of this kind hold no date_of_birth
 
 agent
--organisation
+-organization
 @[[way]]
-!way[0].organisation: must be given for every role but member
+!way[0].organization: must be given for every role but member
 
 member
 -pin = true
 +pin = true
-*organisation = "family"
-!way[0].organisation: must be given for every role but member
+*organization = "family"
+!way[0].organization: must be given for every role but member
 
 agent
 -states_signing_power
@@ -781,7 +781,7 @@ provider
 -chosen_by = "system"
 +chosen_by = "user"
 @join_by
-!staff.join_by: registration codes go with user names made by the system
+!staff.join_by: registration codes go with usernames made by the system
 
 practice
 -[roles.principal]
@@ -818,14 +818,14 @@ agent
 !recovery.forgot_password: must name at least one means: nobody gets in without proof
 
 agent
--forgot_user_name
-*forgot_user_name = []
-!recovery.forgot_user_name: must name at least one means: nobody gets in without proof
+-forgot_username
+*forgot_username = []
+!recovery.forgot_username: must name at least one means: nobody gets in without proof
 
 agent
--forgot_user_name
-*forgot_user_name = ["security_answers"]
-!recovery.forgot_user_name: needs a [security_questions] section
+-forgot_username
+*forgot_username = ["security_answers"]
+!recovery.forgot_username: needs a [security_questions] section
 
 provider
 -hint_question = true
@@ -833,7 +833,7 @@ provider
 !recovery.forgot_password: needs hint_question = true
 
 member
--kind = "release_user_names"
+-kind = "release_usernames"
 -on = 2028-01-03
 -created_before
 +kind = "re_registration"
@@ -850,10 +850,10 @@ member
 member
 -on = 2028-01-03
 @[[campaign]]
-!campaign[0]: release_user_names takes exactly on and created_before
+!campaign[0]: release_usernames takes exactly on and created_before
 
 member
--kind = "release_user_names"
+-kind = "release_usernames"
 +kind = "re_registration"
 @[[campaign]]
 !campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days
@@ -863,10 +863,10 @@ member
 +created_before = 2027-07-01
 +warn_days = [14]
 @[[campaign]]
-!campaign[0]: release_user_names takes exactly on and created_before
+!campaign[0]: release_usernames takes exactly on and created_before
 
 member
--kind = "release_user_names"
+-kind = "release_usernames"
 -on = 2028-01-03
 -created_before
 +kind = "re_registration"
@@ -879,11 +879,11 @@ member
 provider
 -[roles.user]
 *[[campaign]]
-+kind = "release_user_names"
++kind = "release_usernames"
 +on = 2028-01-03
 +created_before = 2027-07-01
 +[roles.user]
-!campaign[0]: goes with user names that people choose: those made by the system stay
+!campaign[0]: goes with usernames that people choose: those made by the system stay
 
 help-desk
 -[roles.principal]
@@ -1449,7 +1449,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "Top level",
         "Policy",
-        "title site origins time_zone plan help_desk serves user_name email password \
+        "title site origins time_zone plan help_desk serves username email password \
          security_questions hint_question session shared_use sign_in registration way pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
@@ -1458,8 +1458,8 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
     ("`[serves]`", "Serves", "portals"),
     (
-        "`[user_name]`",
-        "UserNamePolicy",
+        "`[username]`",
+        "UsernamePolicy",
         "chosen_by min_length prefix",
     ),
     ("`[email]`", "EmailPolicy", "unique_in from"),
@@ -1482,7 +1482,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[[way]]`",
         "Way",
-        "id title records prove role organisation states_signing_power only_for otherwise \
+        "id title records prove role organization states_signing_power only_for otherwise \
          pin services notification_letter",
     ),
     ("`[[way]]`", "RecordCondition", "categories participating"),
@@ -1515,7 +1515,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[recovery]`",
         "RecoveryPolicy",
-        "forgot_password forgot_user_name link_minutes",
+        "forgot_password forgot_username link_minutes",
     ),
     (
         "`[inactivity]`",

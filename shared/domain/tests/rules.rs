@@ -20,7 +20,7 @@ use vestibule_domain::audit::Origin;
 use vestibule_domain::campaign::{self, Call};
 use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::{
-    AccountId, InvitationId, IssueId, MessageId, OrganisationId, PortalId,
+    AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
 use vestibule_domain::invite::{Invitation, Refusal, Standing, State};
 use vestibule_domain::password::{self, LONGEST};
@@ -29,7 +29,7 @@ use vestibule_domain::record::{
     Fact, Mac, PlanRecord, Proof, RecordData, RecordKey, RecordKind, find,
 };
 use vestibule_domain::session::{Session, Token, TokenKind};
-use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, UserName};
+use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, Username};
 
 fn policy(portal: &str) -> Policy {
     edited(portal, "", "")
@@ -99,8 +99,8 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
         ),
         (&member, "", "must not be empty"),
         (&member, "      ", "must hold a letter, hold a digit"),
-        (&member, "maria.alvarez1", "must not be the user name"),
-        (&member, "MARIA.Alvarez1", "must not be the user name"),
+        (&member, "maria.alvarez1", "must not be the username"),
+        (&member, "MARIA.Alvarez1", "must not be the username"),
         (&member, "maria.alvarez12", fine),
         (&member, "päss1ö", fine),
         (&member, "пароль1", fine),
@@ -169,16 +169,16 @@ fn a_random_password_is_seldom_taken_for_an_obscene_one() {
 
 #[test]
 fn a_password_is_the_same_from_every_keyboard() {
-    let composed = password::normalise("Ame\u{301}lie-1").unwrap();
-    assert_eq!(composed, password::normalise("Am\u{e9}lie-1").unwrap());
+    let composed = password::normalize("Ame\u{301}lie-1").unwrap();
+    assert_eq!(composed, password::normalize("Am\u{e9}lie-1").unwrap());
     assert_eq!(
-        password::normalise("\u{ff21}bc-1").unwrap().expose(),
+        password::normalize("\u{ff21}bc-1").unwrap().expose(),
         "Abc-1"
     );
-    assert_ne!(password::normalise("Amelie-1").unwrap(), composed);
+    assert_ne!(password::normalize("Amelie-1").unwrap(), composed);
     assert_ne!(
-        password::normalise(" a1").unwrap(),
-        password::normalise("a1").unwrap(),
+        password::normalize(" a1").unwrap(),
+        password::normalize("a1").unwrap(),
         "spaces count"
     );
 }
@@ -195,8 +195,8 @@ proptest! {
             prop_assert!(text.chars().count() <= LONGEST);
             prop_assert!(taken.chars().any(char::is_alphabetic) && taken.chars().any(|c| c.is_ascii_digit()));
             // Normal already: what was stored is what is compared.
-            prop_assert_eq!(password::normalise(taken).map(|p| p.expose().to_owned()), Ok(taken.to_owned()));
-            prop_assert!(password::check(&text, Some(taken), policy).is_err(), "never the user name");
+            prop_assert_eq!(password::normalize(taken).map(|p| p.expose().to_owned()), Ok(taken.to_owned()));
+            prop_assert!(password::check(&text, Some(taken), policy).is_err(), "never the username");
         }
     }
 }
@@ -399,7 +399,7 @@ fn issue() -> Issue {
 
 fn membership(gate: Gate, way: Option<&str>) -> Membership {
     Membership {
-        organisation: Some(OrganisationId::from_bytes([3; 16])),
+        organization: Some(OrganizationId::from_bytes([3; 16])),
         role: Role::Principal,
         gate,
         services: BTreeSet::new(),
@@ -422,9 +422,9 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         id: AccountId::from_bytes([4; 16]),
         portal: PortalId::parse(portal).unwrap(),
         version: 0,
-        user_name: UserName::parse("dana.whitfield", 7).unwrap(),
-        user_name_since: None,
-        must_choose_user_name: false,
+        username: Username::parse("dana.whitfield", 7).unwrap(),
+        username_since: None,
+        must_choose_username: false,
         name: PersonName {
             first: NamePart::parse("Dana").unwrap(),
             last: NamePart::parse("Whitfield").unwrap(),
@@ -500,10 +500,10 @@ fn the_steps_come_in_their_order() {
             step,
             "{gate:?}"
         );
-        // No organisation is chosen yet: that comes before the gate.
+        // No organization is chosen yet: that comes before the gate.
         assert_eq!(
             account.next_step(None, &policy, fresh),
-            Some(NextStep::ChooseOrganisation)
+            Some(NextStep::ChooseOrganization)
         );
         // With the agreement on file only the gate is left.
         membership
@@ -537,7 +537,7 @@ fn the_steps_come_in_their_order() {
     let member = account(
         "member",
         vec![Membership {
-            organisation: None,
+            organization: None,
             ..membership(Gate::Open, Some("member"))
         }],
     );
@@ -685,7 +685,7 @@ fn session(policy: &Policy) -> Session {
         id: "digest".into(),
         portal: policy.portal.clone(),
         account: AccountId::from_bytes([4; 16]),
-        organisation: None,
+        organization: None,
         epoch: 0,
         began_at: at(NOW),
         last_seen_at: at(NOW),
@@ -780,18 +780,18 @@ proptest! {
 // Invitations (AG-01, UX-01)
 
 fn invitation(token: &Token, state: State) -> Invitation {
-    let organisation = OrganisationId::from_bytes([3; 16]);
+    let organization = OrganizationId::from_bytes([3; 16]);
     let email = Email::parse("sam@blueheron.example").unwrap();
     let name = PersonName {
         first: NamePart::parse("Sam").unwrap(),
         last: NamePart::parse("Lind").unwrap(),
     };
     Invitation {
-        id: Invitation::natural_id(&organisation, &email),
+        id: Invitation::natural_id(&organization, &email),
         version: 0,
         portal: PortalId::parse("group").unwrap(),
-        organisation,
-        organisation_name: "Blue Heron Manufacturing".into(),
+        organization,
+        organization_name: "Blue Heron Manufacturing".into(),
         name,
         email: email.clone(),
         role: Role::User,
@@ -868,7 +868,7 @@ fn the_system_makes_names_only_where_it_is_its_task() {
     let provider = policy("provider");
     let mut made = BTreeSet::new();
     for _ in 0..2_000 {
-        let name = provider.make_user_name(&mut rng).unwrap();
+        let name = provider.make_username(&mut rng).unwrap();
         let tail = name.as_str().strip_prefix("prv").unwrap();
         assert_eq!(tail.len(), 8);
         assert!(
@@ -880,14 +880,14 @@ fn the_system_makes_names_only_where_it_is_its_task() {
             !tail.contains(['i', 'l', 'o', '0', '1']),
             "nothing that is misread: {tail}"
         );
-        assert_eq!(UserName::parse(name.as_str(), 7).unwrap().key(), name.key());
+        assert_eq!(Username::parse(name.as_str(), 7).unwrap().key(), name.key());
         made.insert(name.key());
     }
     assert_eq!(made.len(), 2_000, "no two are the same");
     for portal in [
         "agent", "group", "member", "practice", "producer", "employer",
     ] {
-        assert_eq!(policy(portal).make_user_name(&mut rng), None, "{portal}");
+        assert_eq!(policy(portal).make_username(&mut rng), None, "{portal}");
     }
 }
 
@@ -950,10 +950,10 @@ proptest! {
     }
 
     #[test]
-    fn an_organisation_has_one_invitation_for_an_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
+    fn an_organization_has_one_invitation_for_an_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
         let lower = Email::parse(&format!("{}@example.com", local.to_lowercase())).unwrap();
         let as_typed = Email::parse(&format!("{local}@Example.COM")).unwrap();
-        let (a, b) = (OrganisationId::from_bytes(one), OrganisationId::from_bytes(two));
+        let (a, b) = (OrganizationId::from_bytes(one), OrganizationId::from_bytes(two));
         let id: InvitationId = Invitation::natural_id(&a, &lower);
         prop_assert_eq!(&id, &Invitation::natural_id(&a, &as_typed));
         prop_assert_eq!(a == b, id == Invitation::natural_id(&b, &lower));
@@ -976,7 +976,7 @@ fn busy() -> Policy {
     let campaigns = format!(
         "max_age_days = 90\nwarn_days = [14, 7, 3, 1]\n{}\n{}\n[session]",
         re_registration("2027-03-01", "2027-08-31"),
-        "[[campaign]]\nkind = \"release_user_names\"\non = 2028-01-03\ncreated_before = 2027-07-01",
+        "[[campaign]]\nkind = \"release_usernames\"\non = 2028-01-03\ncreated_before = 2027-07-01",
     );
     edited("producer", "[session]", &campaigns)
 }
@@ -1088,7 +1088,7 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
     ] {
         assert_eq!(step(&dana, day), expected, "{day}");
     }
-    // What was still to be done is done afterwards.
+    // What was still to be done is done afterward.
     dana.memberships[0].gate = Gate::Approval;
     assert_eq!(step(&dana, "2027-05-30"), Some(NextStep::AwaitApproval));
     assert_eq!(step(&dana, "2027-05-31"), Some(NextStep::RegisterAgain));
@@ -1163,7 +1163,7 @@ proptest! {
                 What::WarnOfDeletion => prop_assert!(act.due.about > today),
                 What::EndAccess => prop_assert!(ends > Some(0)),
                 What::CampaignNotice => prop_assert!(act.due.about > policy.date_of(at(NOW))),
-                What::PasswordNotice | What::LetterNotice | What::UserNameNotice => {}
+                What::PasswordNotice | What::LetterNotice | What::UsernameNotice => {}
             }
             prop_assert!(!done.contains(&act.due.what), "{:?} twice", act.due.what);
             done.push(act.due.what);

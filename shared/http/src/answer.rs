@@ -84,7 +84,7 @@ pub struct Onward {
 impl Onward {
     /// Where the caller's session stands with the account as it is now.
     pub fn of(account: &Account, caller: &Caller) -> Self {
-        let membership = account.membership(caller.session.organisation.as_ref());
+        let membership = account.membership(caller.session.organization.as_ref());
         let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
         Self {
             next_step: step(next_step),
@@ -98,9 +98,9 @@ impl Onward {
 /// What a membership opens, once nothing stands in front of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entitlements {
-    /// The organisation worked for; absent for members.
+    /// The organization worked for; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub organisation_id: Option<String>,
+    pub organization_id: Option<String>,
     /// The role there.
     pub role: String,
     /// The services assigned.
@@ -113,7 +113,7 @@ impl Entitlements {
     /// Those of a membership.
     pub fn of(membership: &Membership) -> Self {
         Self {
-            organisation_id: membership.organisation.as_ref().map(ToString::to_string),
+            organization_id: membership.organization.as_ref().map(ToString::to_string),
             role: membership.role.as_str().to_owned(),
             services: membership.services.iter().cloned().collect(),
             group_codes: membership.group_codes.iter().cloned().collect(),

@@ -37,18 +37,18 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What the caller is in the organisation they work for.
+    /// What the caller is in the organization they work for.
     pub fn membership(&self) -> Option<&Membership> {
-        self.account.membership(self.session.organisation.as_ref())
+        self.account.membership(self.session.organization.as_ref())
     }
 
-    /// The caller as an administrator, if they work for an organisation.
+    /// The caller as an administrator, if they work for an organization.
     ///
     /// # Errors
     /// A problem for members, who belong to none.
     pub fn acting(&self) -> Result<Acting<'_>, Problem> {
         self.membership()
-            .filter(|m| m.organisation.is_some())
+            .filter(|m| m.organization.is_some())
             .map(|membership| Acting {
                 account: &self.account,
                 membership,
@@ -96,7 +96,7 @@ impl Caller {
     pub fn audit(&self, action: Action, app: &App) -> AuditEvent {
         let actor = Actor::Account(self.account.id.clone());
         AuditEvent::done(&self.origin, actor, action, &mut app.rng())
-            .for_organisation(self.session.organisation.as_ref())
+            .for_organization(self.session.organization.as_ref())
     }
 }
 
@@ -123,7 +123,7 @@ impl FromRequestParts<App> for SignedIn {
             app.store.touch_session(&session, origin.at).await?;
         }
         let account = notice_shared_use(app, account, &session, &policy, &origin).await?;
-        let membership = account.membership(session.organisation.as_ref());
+        let membership = account.membership(session.organization.as_ref());
         let next_step = account.next_step(membership, &policy, origin.at);
         Ok(Self(Caller {
             policy,

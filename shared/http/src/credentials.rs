@@ -1,4 +1,4 @@
-//! What several ways in have in common: a name, a user name, a password, questions and answers.
+//! What several ways in have in common: a name, a username, a password, questions and answers.
 
 use jiff::civil::Date;
 use rand::RngExt;
@@ -10,7 +10,7 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::password;
 use vestibule_domain::policy::{NamedBy, Policy};
 use vestibule_domain::text::{
-    AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, UserName,
+    AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
 };
 use vestibule_secrets::{Purpose, Verified};
 
@@ -195,24 +195,24 @@ pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> 
     })
 }
 
-/// Reads the user name, or makes one where the portal does (ME-02, BL-16).
-pub fn user_name(
+/// Reads the username, or makes one where the portal does (ME-02, BL-16).
+pub fn username(
     given: Option<&str>,
     policy: &Policy,
     rng: &mut StdRng,
     fields: &mut Fields,
-) -> Option<UserName> {
-    match policy.user_name.chosen_by {
-        NamedBy::User => fields.required("user_name", given, |text| {
-            UserName::parse(text, policy.user_name.min_length.get() as usize)
+) -> Option<Username> {
+    match policy.username.chosen_by {
+        NamedBy::User => fields.required("username", given, |text| {
+            Username::parse(text, policy.username.min_length.get() as usize)
         }),
         NamedBy::System => {
             fields.unwanted(
-                "user_name",
+                "username",
                 given.is_some(),
                 "is made by the system on this portal",
             );
-            policy.make_user_name(rng)
+            policy.make_username(rng)
         }
     }
 }
@@ -222,18 +222,18 @@ pub fn user_name(
 pub fn new_password(
     field: &str,
     given: &str,
-    (user_name, name): (Option<&UserName>, Option<&PersonName>),
+    (username, name): (Option<&Username>, Option<&PersonName>),
     policy: &Policy,
     fields: &mut Fields,
 ) -> Option<Sensitive> {
-    let user_name = user_name.map(UserName::as_str);
+    let username = username.map(Username::as_str);
     let mut about = vec![policy.title.as_str(), policy.plan.name.as_str()];
-    about.extend(user_name);
+    about.extend(username);
     about.extend(
         name.iter()
             .flat_map(|n| [n.first.as_str(), n.last.as_str()]),
     );
-    let checked = password::check(given, user_name, &policy.password)
+    let checked = password::check(given, username, &policy.password)
         .and_then(|taken| password::hard_to_guess(&taken, &about).map(|()| taken));
     fields.take(field, checked)
 }
@@ -321,11 +321,11 @@ pub fn postal_address(
     })
 }
 
-/// The problem of a user name or address that somebody has already (ME-02, EX-08).
+/// The problem of a username or address that somebody has already (ME-02, EX-08).
 pub fn taken(unique: vestibule_store::Unique) -> Option<Problem> {
     let (field, detail) = match unique {
-        vestibule_store::Unique::UserName => {
-            ("user_name", "is already taken; please choose another")
+        vestibule_store::Unique::Username => {
+            ("username", "is already taken; please choose another")
         }
         vestibule_store::Unique::Email => (
             "email",

@@ -26,9 +26,9 @@ pub const fn limits(policy: &GuessPolicy) -> (Limit, Limit) {
     )
 }
 
-/// The counter's name of the password of a user name.
-pub fn password_of(policy: &Policy, user_name_key: &str) -> String {
-    format!("{}/{user_name_key}", policy.portal)
+/// The counter's name of the password of a username.
+pub fn password_of(policy: &Policy, username_key: &str) -> String {
+    format!("{}/{username_key}", policy.portal)
 }
 
 /// The step in which a way back in is asked for.
@@ -49,7 +49,7 @@ pub fn of_account(
     policy: &Policy,
     now: jiff::Timestamp,
 ) -> Vec<AttemptKey> {
-    let name = account.user_name.key();
+    let name = account.username.key();
     let (limit, _) = limits(&policy.sign_in);
     let recovery = |step, subject| {
         let subject = subject_of(step, policy, subject);
@@ -104,7 +104,7 @@ pub async fn is_password(
     policy: &Policy,
     origin: &Origin,
 ) -> Result<Option<AttemptKey>, Problem> {
-    let subject = password_of(policy, &account.user_name.key());
+    let subject = password_of(policy, &account.username.key());
     let (limit, _) = limits(&policy.sign_in);
     let attempt = app
         .store

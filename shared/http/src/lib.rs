@@ -17,7 +17,7 @@ pub mod request;
 pub mod router;
 pub mod schedule;
 pub mod settings;
-pub mod user_names;
+pub mod usernames;
 
 pub use app::{App, Clock};
 pub use caller::{Caller, Entitled, SignedIn};

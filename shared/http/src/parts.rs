@@ -240,8 +240,8 @@ mod tests {
             ("", "<?cursor=abc>; rel=\"next\""),
             ("cursor=old", "<?cursor=abc>; rel=\"next\""),
             (
-                "action=sign_in&cursor=old&user_name=o%27neil%3E",
-                "<?action=sign_in&user_name=o%27neil%3E&cursor=abc>; rel=\"next\"",
+                "action=sign_in&cursor=old&username=o%27neil%3E",
+                "<?action=sign_in&username=o%27neil%3E&cursor=abc>; rel=\"next\"",
             ),
         ] {
             assert_eq!(next_part(query, "abc"), link);

@@ -164,29 +164,29 @@ impl Problem {
 
     /// The caller is known and may not do this.
     pub fn not_allowed(policy: &Policy) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", "Your role does not allow this. An administrator of your organisation can tell you who may do it.").with_help(policy)
+        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", "Your role does not allow this. An administrator of your organization can tell you who may do it.").with_help(policy)
     }
 
     /// The session has something to do first.
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
             NextStep::ChangePassword => "Please choose a new password first.",
-            NextStep::ChooseUserName => "Please choose your user name again first.",
+            NextStep::ChooseUsername => "Please choose your username again first.",
             NextStep::RegisterAgain => {
                 "Please register again first: everybody on this portal has to."
             }
             NextStep::CampaignOver => {
                 "Everybody on this portal had to register again, and the last day for it is over. Please ask the help desk."
             }
-            NextStep::ChooseOrganisation => {
-                "Please choose the organisation you are working for first."
+            NextStep::ChooseOrganization => {
+                "Please choose the organization you are working for first."
             }
             NextStep::EnterPin => "Please enter the PIN from your letter first.",
             NextStep::EnterRegistrationCode => {
-                "Please enter the registration code from your e-mail first."
+                "Please enter the registration code from your email first."
             }
             NextStep::AwaitApproval => {
-                "An administrator of your organisation has to approve your registration first."
+                "An administrator of your organization has to approve your registration first."
             }
             NextStep::SignAgreement => {
                 "A signed agreement has to be on file first. You can download its form on the portal."

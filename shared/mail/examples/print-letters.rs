@@ -36,7 +36,7 @@ fn main() {
         dated: Date::constant(2026, 11, 23),
         says: LetterText::Pin {
             greeting: format!("Zoë Núñez {n}"),
-            organisation: None,
+            organization: None,
             pin: Sensitive::new(format!("{:06}", n * 7919 % 1_000_000)),
             usable_until: Date::constant(2027, 1, 22),
         },

@@ -1,4 +1,4 @@
-//! What Vestibule writes to people: e-mails, which go out through SES, and letters, which are
+//! What Vestibule writes to people: emails, which go out through SES, and letters, which are
 //! printed and posted.
 //!
 //! What a mail says is one file of `src/mails/`, what a letter says is one of `src/letters/`. Each

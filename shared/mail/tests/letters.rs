@@ -29,7 +29,7 @@ fn letter(
     policy: &Policy,
     to: PostalAddress,
     greeting: &str,
-    organisation: Option<&str>,
+    organization: Option<&str>,
 ) -> Letter {
     Letter {
         id: MessageId::from_bytes([7; 16]),
@@ -38,7 +38,7 @@ fn letter(
         dated: Date::constant(2025, 12, 23),
         says: LetterText::Pin {
             greeting: greeting.into(),
-            organisation: organisation.map(str::to_owned),
+            organization: organization.map(str::to_owned),
             pin: Sensitive::new("4071"),
             usable_until: Date::constant(2026, 2, 21),
         },
@@ -116,7 +116,7 @@ fn me_06_a_member_abroad() {
 }
 
 #[test]
-fn bl_03_an_organisation() {
+fn bl_03_an_organization() {
     let policy = policy("provider");
     let to = address(
         &[
@@ -131,7 +131,7 @@ fn bl_03_an_organisation() {
         "US",
     );
     check(
-        "organisation_at_home",
+        "organization_at_home",
         &letter(
             &policy,
             to,
@@ -274,7 +274,7 @@ proptest! {
         let policy = policy("provider");
         let mut letter = letter(&policy, to, &name, Some(&name));
         letter.dated = day;
-        letter.says = LetterText::Pin { greeting: name, organisation: None, pin: Sensitive::new(pin), usable_until: day };
+        letter.says = LetterText::Pin { greeting: name, organization: None, pin: Sensitive::new(pin), usable_until: day };
         if let Ok(page) = lay_out(&letter, &policy) {
             prop_assert!(pdf(&[page]).unwrap().starts_with(b"%PDF-"));
         }

@@ -34,15 +34,15 @@ fn mail(policy: &Policy, greeting: &str, says: MailText) -> Mail {
 /// Every kind of mail, with this name wherever people or plan records give one.
 fn every_kind(
     policy: &Policy,
-    organisation: &str,
+    organization: &str,
     person: &str,
     secret: &str,
     day: Date,
 ) -> Vec<(&'static str, MailText)> {
-    let (organisation, person) = (organisation.to_owned(), person.to_owned());
-    let user_name = "grace.hopper".to_owned();
+    let (organization, person) = (organization.to_owned(), person.to_owned());
+    let username = "grace.hopper".to_owned();
     let registered = |pin_letter_by, agreement| MailText::Registered {
-        user_name: user_name.clone(),
+        username: username.clone(),
         pin_letter_by,
         agreement,
     };
@@ -67,13 +67,13 @@ fn every_kind(
         (
             "backup_wanted",
             MailText::BackupWanted {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
             },
         ),
         (
             "invitation",
             MailText::Invitation {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 inviter: person.clone(),
                 role: "Administrator".into(),
                 token: Sensitive::new(secret),
@@ -83,25 +83,25 @@ fn every_kind(
         (
             "invited_person_registered",
             MailText::InvitedPersonRegistered {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 person: person.clone(),
-                user_name: user_name.clone(),
+                username: username.clone(),
                 awaits_approval: false,
             },
         ),
         (
             "invited_person_awaits_approval",
             MailText::InvitedPersonRegistered {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 person: person.clone(),
-                user_name: user_name.clone(),
+                username: username.clone(),
                 awaits_approval: true,
             },
         ),
         (
             "approved",
             MailText::Approved {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 services: policy
                     .services
                     .iter()
@@ -113,7 +113,7 @@ fn every_kind(
         (
             "approved_without_services",
             MailText::Approved {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 services: vec![],
                 ends_on: Some(day),
             },
@@ -121,8 +121,8 @@ fn every_kind(
         (
             "registration_code",
             MailText::RegistrationCode {
-                organisation: organisation.clone(),
-                user_name: user_name.clone(),
+                organization: organization.clone(),
+                username: username.clone(),
                 code: Sensitive::new(secret),
                 usable_until: day,
             },
@@ -130,28 +130,28 @@ fn every_kind(
         (
             "account_made",
             MailText::AccountMade {
-                organisation: organisation.clone(),
-                user_name: user_name.clone(),
+                organization: organization.clone(),
+                username: username.clone(),
             },
         ),
         (
             "access_assigned",
             MailText::AccessChanged {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 change: AccessChange::Assigned { ends_on: Some(day) },
             },
         ),
         (
             "access_review",
             MailText::AccessReview {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 answer_by: day,
             },
         ),
         (
             "access_review_unanswered",
             MailText::AccessReviewOpen {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 answer_by: day,
                 overdue: false,
                 unanswered: vec![person.clone(), "Grace Hopper".into()],
@@ -161,7 +161,7 @@ fn every_kind(
         (
             "access_review_overdue",
             MailText::AccessReviewOpen {
-                organisation: organisation.clone(),
+                organization: organization.clone(),
                 answer_by: day,
                 overdue: true,
                 unanswered: vec![person.clone()],
@@ -173,22 +173,22 @@ fn every_kind(
         ("register_again_is_over", again(-100, -1)),
         ("registered_again", MailText::RegisteredAgain),
         (
-            "user_name_released",
-            MailText::UserNameReleased {
-                user_name: user_name.clone(),
+            "username_released",
+            MailText::UsernameReleased {
+                username: username.clone(),
             },
         ),
         (
-            "user_name_gone",
-            MailText::UserNameGone {
-                user_name: user_name.clone(),
+            "username_gone",
+            MailText::UsernameGone {
+                username: username.clone(),
                 instead: "user-k7f3m9qa".into(),
             },
         ),
         (
-            "user_name_chosen",
-            MailText::UserNameChosen {
-                user_name: user_name.clone(),
+            "username_chosen",
+            MailText::UsernameChosen {
+                username: username.clone(),
             },
         ),
         (
@@ -202,21 +202,21 @@ fn every_kind(
         (
             "access_removed",
             MailText::AccessChanged {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 change: AccessChange::Removed,
             },
         ),
         (
             "access_disabled",
             MailText::AccessChanged {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 change: AccessChange::Disabled,
             },
         ),
         (
             "access_reinstated",
             MailText::AccessChanged {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 change: AccessChange::Reinstated,
             },
         ),
@@ -238,7 +238,7 @@ fn every_kind(
         (
             "feedback",
             MailText::Feedback {
-                user_name: "grace.hopper".into(),
+                username: "grace.hopper".into(),
                 reply_to: "grace@example.com".into(),
                 text: "The list is slow.\n\nOtherwise fine.".into(),
             },
@@ -246,21 +246,21 @@ fn every_kind(
         (
             "record_ended",
             MailText::RecordEnded {
-                organisation: None,
+                organization: None,
                 returned: false,
             },
         ),
         (
             "record_returned",
             MailText::RecordEnded {
-                organisation: None,
+                organization: None,
                 returned: true,
             },
         ),
         (
-            "record_of_organisation_ended",
+            "record_of_organization_ended",
             MailText::RecordEnded {
-                organisation: Some("Hopper & Sons".into()),
+                organization: Some("Hopper & Sons".into()),
                 returned: false,
             },
         ),
@@ -316,11 +316,11 @@ fn every_kind(
         (
             "users_changed",
             MailText::UsersChanged {
-                organisation: "Blue Heron Manufacturing".into(),
+                organization: "Blue Heron Manufacturing".into(),
                 users: [Fate::Disabled, Fate::Deleted, Fate::Ended, Fate::Disabled]
                     .map(|fate| Told {
                         person: person.clone(),
-                        user_name: user_name.clone(),
+                        username: username.clone(),
                         fate,
                         on: day,
                     })
@@ -357,13 +357,13 @@ fn every_kind(
             },
         ),
         (
-            "user_name_reminder",
-            MailText::UserNameReminder {
-                user_name: "grace.hopper".into(),
+            "username_reminder",
+            MailText::UsernameReminder {
+                username: "grace.hopper".into(),
             },
         ),
     ];
-    let organisation = || Some("Blue Heron Manufacturing".to_owned());
+    let organization = || Some("Blue Heron Manufacturing".to_owned());
     kinds.extend(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
@@ -371,7 +371,7 @@ fn every_kind(
             (
                 "help_desk_renamed",
                 HelpDeskAct::Renamed {
-                    user_name: "grace.murray".into(),
+                    username: "grace.murray".into(),
                 },
             ),
             (
@@ -394,21 +394,21 @@ fn every_kind(
             (
                 "help_desk_removed",
                 HelpDeskAct::Removed {
-                    organisation: organisation(),
+                    organization: organization(),
                     deleted: false,
                 },
             ),
             (
                 "help_desk_deleted",
                 HelpDeskAct::Removed {
-                    organisation: None,
+                    organization: None,
                     deleted: true,
                 },
             ),
             (
                 "help_desk_detached",
                 HelpDeskAct::RecordDetached {
-                    organisation: organisation(),
+                    organization: organization(),
                     deleted: true,
                 },
             ),
@@ -446,7 +446,7 @@ fn every_mail_of_every_portal() {
                     | MailText::PasswordChanged
                     | MailText::QuestionsChanged
                     | MailText::RecordEnded {
-                        organisation: None,
+                        organization: None,
                         ..
                     }
             );
@@ -455,13 +455,13 @@ fn every_mail_of_every_portal() {
             }
             let says = match says {
                 MailText::Invitation {
-                    organisation,
+                    organization,
                     inviter,
                     role,
                     usable_until,
                     ..
                 } => MailText::Invitation {
-                    organisation,
+                    organization,
                     inviter,
                     role,
                     usable_until,
@@ -504,7 +504,7 @@ fn ag_18_every_mail_names_portal_plan_and_help_desk() {
                     );
                 }
                 assert!(
-                    part.contains("You get this e-mail because "),
+                    part.contains("You get this email because "),
                     "{portal} {kind}"
                 );
             }
@@ -577,14 +577,14 @@ fn any_date() -> impl Strategy<Value = Date> {
 proptest! {
     #[test]
     fn any_mail_can_be_written(
-        organisation in "\\PC{0,130}|.{0,130}|[\\s\\S]{0,30}",
+        organization in "\\PC{0,130}|.{0,130}|[\\s\\S]{0,30}",
         person in "\\PC{0,130}|[\\s\\S]{0,30}",
         secret in "[\\s\\S]{0,40}",
         day in any_date(),
     ) {
         for portal in ["agent", "provider"] {
             let policy = policy(portal);
-            for (_, says) in every_kind(&policy, &organisation, &person, &secret, day) {
+            for (_, says) in every_kind(&policy, &organization, &person, &secret, day) {
                 let rendered = render(&mail(&policy, &person, says), &policy);
                 prop_assert!(!rendered.subject.is_empty() && !rendered.subject.chars().any(char::is_control));
                 prop_assert!(!rendered.text.chars().any(|c| c.is_control() && c != '\n'));

@@ -29,7 +29,7 @@ pub enum Purpose {
     RecordProof,
     /// PINs of posted letters.
     Pin,
-    /// Registration codes sent by e-mail.
+    /// Registration codes sent by email.
     RegistrationCode,
     /// Answers to security and hint questions.
     SecurityAnswer,

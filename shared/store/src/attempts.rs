@@ -14,7 +14,7 @@ use crate::{Store, Unavailable};
 /// What is guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guess {
-    /// The password of a user name.
+    /// The password of a username.
     Password,
     /// The proof for a plan record.
     Proof,

@@ -10,10 +10,10 @@ use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, Un
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::clockwork::{self, Alarm, AlarmKind};
 use vestibule_domain::decision::{AttemptKey, Change, Claims, Decision};
-use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKey;
 use vestibule_domain::review;
@@ -29,9 +29,9 @@ use crate::{Store, Unavailable, due, item, records, trail};
 /// What can belong to one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unique {
-    /// A user name, on a portal.
-    UserName,
-    /// An e-mail address, in a realm.
+    /// A username, on a portal.
+    Username,
+    /// An email address, in a realm.
     Email,
     /// A plan record, or one way of registering with it, on a portal.
     Record,
@@ -71,7 +71,7 @@ struct Writes<'a> {
 /// How long an invitation is kept, so that "expired" can be told, from the end of its use (UX-01).
 const KEPT_AFTER_INVITATION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How long a deleted account's id and user name are kept: as long as the audit trail (UX-11).
+/// How long a deleted account's id and username are kept: as long as the audit trail (UX-11).
 const KEPT_AFTER_DELETION: SignedDuration = SignedDuration::from_hours(24 * 2192);
 
 /// How often a transaction that ran into another one is tried again.
@@ -197,13 +197,13 @@ impl Writes<'_> {
                 from.as_deref(),
                 (device, forgotten_devices),
             ),
-            Change::CreateOrganisation(organisation) => self.create_organisation(organisation),
-            Change::UpdateOrganisation { before, after } => {
+            Change::CreateOrganization(organization) => self.create_organization(organization),
+            Change::UpdateOrganization { before, after } => {
                 if before.review != after.review {
                     self.watch_reviews(after)?;
                 }
-                let key = keys::organisation(&after.portal, &after.id);
-                let next = Organisation {
+                let key = keys::organization(&after.portal, &after.id);
+                let next = Organization {
                     version: before.version + 1,
                     ..(**after).clone()
                 };
@@ -219,17 +219,17 @@ impl Writes<'_> {
             }
             Change::NoteFormerUser {
                 portal,
-                organisation,
+                organization,
                 email,
-            } => self.put(keys::former_user(portal, organisation, email).into_item()),
+            } => self.put(keys::former_user(portal, organization, email).into_item()),
             Change::NoteRemovedInReview {
                 portal,
-                organisation,
+                organization,
                 started_at,
                 removed,
             } => {
                 let account = &removed.account;
-                let key = keys::removed_in_review(portal, organisation, *started_at, account);
+                let key = keys::removed_in_review(portal, organization, *started_at, account);
                 self.put(item::write(key, removed)?)
             }
             Change::ClaimRecord {
@@ -268,7 +268,7 @@ impl Writes<'_> {
                 self.put(item::write(due::tidings_key(tidings), tidings)?)?;
                 self.set_alarm(
                     &tidings.portal,
-                    &tidings.organisation,
+                    &tidings.organization,
                     AlarmKind::Tidings,
                     tidings.on,
                 )
@@ -314,10 +314,10 @@ impl Writes<'_> {
         Ok(row)
     }
 
-    fn create_organisation(&mut self, organisation: &Organisation) -> Result<(), Unavailable> {
-        let Organisation { portal, id, .. } = organisation;
+    fn create_organization(&mut self, organization: &Organization) -> Result<(), Unavailable> {
+        let Organization { portal, id, .. } = organization;
         self.put_new(
-            item::write(keys::organisation(portal, id), organisation)?,
+            item::write(keys::organization(portal, id), organization)?,
             None,
         )?;
         let first = self
@@ -325,15 +325,15 @@ impl Writes<'_> {
             .day_of(portal, self.at)?
             .map(|day| day.saturating_add(i64::from(clockwork::BACKUP_REMINDER_DAYS).days()));
         self.watch_for_backup(portal, id, first)?;
-        self.watch_reviews(organisation)
+        self.watch_reviews(organization)
     }
 
-    /// Has the clockwork see to an organisation's reviews on the next day on which it has to (EX-11).
+    /// Has the clockwork see to an organization's reviews on the next day on which it has to (EX-11).
     /// Whoever answers that alarm says so itself.
-    fn watch_reviews(&mut self, organisation: &Organisation) -> Result<(), Unavailable> {
-        let Organisation { portal, id, .. } = organisation;
+    fn watch_reviews(&mut self, organization: &Organization) -> Result<(), Unavailable> {
+        let Organization { portal, id, .. } = organization;
         let policy = self.store.portals.get(portal.as_str())?;
-        let on = policy.and_then(|p| review::next_look(organisation, p, p.date_of(self.at)));
+        let on = policy.and_then(|p| review::next_look(organization, p, p.date_of(self.at)));
         let key = keys::alarm(portal, id, AlarmKind::Review);
         match on.filter(|_| !self.alarms.contains(&key)) {
             Some(on) => {
@@ -344,17 +344,17 @@ impl Writes<'_> {
         }
     }
 
-    /// Has the clockwork see, from a day on, whether an organisation has a backup (AG-04).
+    /// Has the clockwork see, from a day on, whether an organization has a backup (AG-04).
     fn watch_for_backup(
         &mut self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         on: Option<Date>,
     ) -> Result<(), Unavailable> {
         let staff = self.store.portals.get(portal.as_str())?.map(|p| &p.staff);
         let asks = matches!(staff, Some(Some(staff)) if staff.asks_for_backup);
         match on.filter(|_| asks) {
-            Some(on) => self.set_alarm(portal, organisation, AlarmKind::Backup, on),
+            Some(on) => self.set_alarm(portal, organization, AlarmKind::Backup, on),
             None => Ok(()),
         }
     }
@@ -363,28 +363,28 @@ impl Writes<'_> {
     fn set_alarm(
         &mut self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         kind: AlarmKind,
         on: Date,
     ) -> Result<(), Unavailable> {
-        let key = keys::alarm(portal, organisation, kind);
+        let key = keys::alarm(portal, organization, kind);
         if self.alarms.contains(&key) {
             return Ok(());
         }
         self.alarms.push(key.clone());
         let keeping = "due_on = if_not_exists(due_on, :on)";
-        self.put_alarm(key, portal, organisation, keeping, on)
+        self.put_alarm(key, portal, organization, keeping, on)
     }
 
     fn put_alarm(
         &mut self,
         key: Key,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         day: &str,
         on: Date,
     ) -> Result<(), Unavailable> {
-        let partition = Queue::Alarms.partition_of(portal, organisation.as_str());
+        let partition = Queue::Alarms.partition_of(portal, organization.as_str());
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(key.into_item()))
@@ -396,7 +396,7 @@ impl Writes<'_> {
     }
 
     fn answer_alarm(&mut self, alarm: &Alarm, again: Option<Date>) -> Result<(), Unavailable> {
-        let key = keys::alarm(&alarm.portal, &alarm.organisation, alarm.kind);
+        let key = keys::alarm(&alarm.portal, &alarm.organization, alarm.kind);
         self.alarms.push(key.clone());
         let key = key.into_item();
         let version = AttributeValue::N(alarm.version.to_string());
@@ -470,7 +470,7 @@ impl Writes<'_> {
         self.rows(Some(before), &next)
     }
 
-    /// The rows by which organisations list the account, where they have changed.
+    /// The rows by which organizations list the account, where they have changed.
     fn rows(&mut self, before: Option<&Account>, after: &Account) -> Result<(), Unavailable> {
         let old = before.map(UserRow::all_of).unwrap_or_default();
         let new = UserRow::all_of(after);
@@ -486,9 +486,9 @@ impl Writes<'_> {
             if row.role.is_administrator() && !acts_as_before {
                 // Who was the backup may be none any more.
                 let today = self.store.day_of(&after.portal, self.at)?;
-                let organisation = keys::organisation_of(&key);
-                if let Some(organisation) = organisation {
-                    self.watch_for_backup(&after.portal, &organisation, today)?;
+                let organization = keys::organization_of(&key);
+                if let Some(organization) = organization {
+                    self.watch_for_backup(&after.portal, &organization, today)?;
                 }
             }
             if stays.is_none() {
@@ -568,7 +568,7 @@ impl Writes<'_> {
         Ok(())
     }
 
-    /// Two ways at once can't make two organisations of a record, nor one way be used twice.
+    /// Two ways at once can't make two organizations of a record, nor one way be used twice.
     fn claim_record(
         &mut self,
         record: &RecordKey,
@@ -586,12 +586,12 @@ impl Writes<'_> {
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let (condition, made) = match claims {
             Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
-            Claims::Place(organisation) => (
+            Claims::Place(organization) => (
                 "#claim = :made AND attribute_not_exists(#way)",
-                Some(organisation),
+                Some(organization),
             ),
         };
-        let made = made.map_or(records::NO_ORGANISATION, |o| o.as_str());
+        let made = made.map_or(records::NO_ORGANIZATION, |o| o.as_str());
         let update = update
             .condition_expression(format!(
                 "attribute_exists(pk) AND attribute_not_exists(ended) AND {condition}"
@@ -638,7 +638,7 @@ impl Writes<'_> {
         before: Option<&Invitation>,
         after: &Invitation,
     ) -> Result<(), Unavailable> {
-        let key = keys::invitation(&after.portal, &after.organisation, &after.id);
+        let key = keys::invitation(&after.portal, &after.organization, &after.id);
         let end = (after.expires_at + KEPT_AFTER_INVITATION).as_second();
         let expires = (EXPIRES.to_owned(), AttributeValue::N(end.to_string()));
         let Some(before) = before else {
@@ -800,15 +800,15 @@ fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     Ok(row)
 }
 
-/// What an account alone may have: its user name, and its address where a realm says so. A deleted
+/// What an account alone may have: its username, and its address where a realm says so. A deleted
 /// account has neither any more.
 fn markers(account: &Account) -> Vec<(Key, Unique)> {
     if account.status == Status::Deleted {
         return Vec::new();
     }
     let mut markers = vec![(
-        keys::user_name(&account.portal, &account.user_name.key()),
-        Unique::UserName,
+        keys::username(&account.portal, &account.username.key()),
+        Unique::Username,
     )];
     if let Some(realm) = &account.email_realm {
         markers.push((keys::email(realm, &account.email.key()), Unique::Email));

@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn ux_09_nobodys_account_is_read_to_its_end() {
         let read: Account = item::read(NOBODY.clone()).expect("an account");
-        assert_eq!(read.user_name.as_str(), "nobody.nowhere");
+        assert_eq!(read.username.as_str(), "nobody.nowhere");
         assert_eq!(read.security_answers.len(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! What is due: a sparse index that holds, of each account and organisation for which something will
+//! What is due: a sparse index that holds, of each account and organization for which something will
 //! be due, its key and the day. Finding what is due up to a day reads that and nothing else, however
 //! many accounts there are (BA-10), and days that were missed are found with it.
 //!
@@ -13,8 +13,8 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use vestibule_domain::account::Account;
 use vestibule_domain::clockwork::{self, Alarm, AlarmKind, Manager, Tidings};
-use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::PolicyError;
 use vestibule_domain::review;
 
@@ -36,7 +36,7 @@ pub(crate) const DUE_ON: &str = "due_on";
 pub enum Queue {
     /// Accounts.
     Accounts,
-    /// Alarms of organisations.
+    /// Alarms of organizations.
     Alarms,
 }
 
@@ -64,8 +64,8 @@ impl Queue {
 pub enum Entry {
     /// An account.
     Account(AccountId),
-    /// An alarm of an organisation.
-    Alarm(OrganisationId, AlarmKind),
+    /// An alarm of an organization.
+    Alarm(OrganizationId, AlarmKind),
 }
 
 impl Entry {
@@ -75,7 +75,7 @@ impl Entry {
         if let Some(kind) = sk.strip_prefix(keys::ALARMS) {
             let id = pk.strip_prefix(&format!("O#{portal}#"))?;
             let kind = AlarmKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
-            return Some(Self::Alarm(OrganisationId::parse(id).ok()?, kind));
+            return Some(Self::Alarm(OrganizationId::parse(id).ok()?, kind));
         }
         let id = pk.strip_prefix(&format!("A#{portal}#"))?;
         AccountId::parse(id).ok().map(Self::Account)
@@ -91,13 +91,13 @@ pub struct DuePage {
     pub next: Option<Item>,
 }
 
-/// What an alarm of an organisation is answered with.
+/// What an alarm of an organization is answered with.
 #[derive(Debug)]
 pub struct AlarmState {
     /// The alarm, if it is still set.
     pub alarm: Option<Alarm>,
-    /// The organisation.
-    pub organisation: Option<Organisation>,
+    /// The organization.
+    pub organization: Option<Organization>,
     /// Those of its administrators who can act.
     pub managers: Vec<Manager>,
     /// What they are to be told.
@@ -109,7 +109,7 @@ pub struct AlarmState {
 /// How many tidings are read at once: one mail's, and one to tell that there are more.
 const TIDINGS_AT_A_TIME: i32 = clockwork::MOST_TOLD as i32 + 1;
 
-/// How many of an organisation's administrators are looked at.
+/// How many of an organization's administrators are looked at.
 const MOST_MANAGERS: i32 = 100;
 
 /// What a look at all accounts has come across.
@@ -117,8 +117,8 @@ const MOST_MANAGERS: i32 = 100;
 pub struct Misplaced {
     /// Accounts whose day in the index isn't what their policy says now.
     pub accounts: Vec<Account>,
-    /// Organisations on portals that review access, whether they have an alarm or not.
-    pub reviewed: Vec<Organisation>,
+    /// Organizations on portals that review access, whether they have an alarm or not.
+    pub reviewed: Vec<Organization>,
     /// How many accounts were looked at.
     pub looked_at: u64,
     /// Where the next page begins.
@@ -268,21 +268,21 @@ impl Store {
         Unavailable::unless_conditional(update.send().await)
     }
 
-    /// Has the clockwork see to an organisation's reviews, where it doesn't yet: the policy has none, or
-    /// had none when the organisation registered (EX-11). Tells whether it didn't.
+    /// Has the clockwork see to an organization's reviews, where it doesn't yet: the policy has none, or
+    /// had none when the organization registered (EX-11). Tells whether it didn't.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn watch_reviews(
         &self,
-        organisation: &Organisation,
+        organization: &Organization,
         today: Date,
     ) -> Result<bool, Unavailable> {
-        let Organisation { portal, id, .. } = organisation;
+        let Organization { portal, id, .. } = organization;
         let policy = self.portals.get(portal.as_str())?;
         // What is to be done today still is.
         let yesterday = today.saturating_sub(1.day());
-        let Some(on) = policy.and_then(|p| review::next_look(organisation, p, yesterday)) else {
+        let Some(on) = policy.and_then(|p| review::next_look(organization, p, yesterday)) else {
             return Ok(false);
         };
         let partition = Queue::Alarms.partition_of(portal, id.as_str());
@@ -312,9 +312,9 @@ impl Store {
             .db
             .scan()
             .table_name(&self.tables.main)
-            .filter_expression("sk IN (:account, :organisation)")
+            .filter_expression("sk IN (:account, :organization)")
             .expression_attribute_values(":account", AttributeValue::S("A".into()))
-            .expression_attribute_values(":organisation", AttributeValue::S("O".into()))
+            .expression_attribute_values(":organization", AttributeValue::S("O".into()))
             .set_exclusive_start_key(start)
             .send()
             .await
@@ -329,10 +329,10 @@ impl Store {
                 .and_then(|v| v.as_s().ok())
                 .is_some_and(|sk| sk == "O")
             {
-                let organisation: Organisation = item::read(found)?;
-                let policy = self.portals.get(organisation.portal.as_str())?;
+                let organization: Organization = item::read(found)?;
+                let policy = self.portals.get(organization.portal.as_str())?;
                 if policy.is_some_and(|p| p.access_review.is_some()) {
-                    misplaced.reviewed.push(organisation);
+                    misplaced.reviewed.push(organization);
                 }
                 continue;
             }
@@ -357,12 +357,12 @@ impl Store {
     pub async fn alarm_state(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         kind: AlarmKind,
     ) -> Result<AlarmState, Unavailable> {
-        let key = keys::alarm(portal, organisation, kind);
+        let key = keys::alarm(portal, organization, kind);
         let pk = key.pk.clone();
-        let of_organisation = keys::organisation(portal, organisation);
+        let of_organization = keys::organization(portal, organization);
         let tidings = async {
             match kind {
                 AlarmKind::Tidings => {
@@ -374,12 +374,12 @@ impl Store {
         };
         let users = async {
             match kind {
-                AlarmKind::Review => self.all_users(portal, organisation).await,
+                AlarmKind::Review => self.all_users(portal, organization).await,
                 AlarmKind::Backup | AlarmKind::Tidings => Ok(Vec::new()),
             }
         };
         let (found, rows, tidings, users) = futures::future::try_join4(
-            self.batch(vec![key.clone(), of_organisation]),
+            self.batch(vec![key.clone(), of_organization]),
             self.page(pk.clone(), keys::ADMINISTRATORS, None, MOST_MANAGERS),
             tidings,
             users,
@@ -387,7 +387,7 @@ impl Store {
         .await?;
         let mut state = AlarmState {
             alarm: None,
-            organisation: None,
+            organization: None,
             managers: Vec::new(),
             users,
             tidings: tidings
@@ -398,9 +398,9 @@ impl Store {
         };
         for item in found {
             if key.is_of(&item) {
-                state.alarm = Some(read_alarm(portal, organisation, kind, &item)?);
+                state.alarm = Some(read_alarm(portal, organization, kind, &item)?);
             } else {
-                state.organisation = Some(item::read(item)?);
+                state.organization = Some(item::read(item)?);
             }
         }
         for row in rows.0 {
@@ -413,16 +413,16 @@ impl Store {
 }
 
 impl Store {
-    /// All users of an organisation.
+    /// All users of an organization.
     async fn all_users(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
     ) -> Result<Vec<UserRow>, Unavailable> {
         let (filter, mut users, mut after) = (UserFilter::default(), Vec::new(), None);
         loop {
             let page = self
-                .users(portal, organisation, &filter, after.as_ref(), 500)
+                .users(portal, organization, &filter, after.as_ref(), 500)
                 .await?;
             users.extend(page.items);
             after = page.next.as_deref().and_then(UsersCursor::parse);
@@ -435,7 +435,7 @@ impl Store {
 
 fn read_alarm(
     portal: &PortalId,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     kind: AlarmKind,
     item: &HashMap<String, AttributeValue>,
 ) -> Result<Alarm, Unavailable> {
@@ -444,7 +444,7 @@ fn read_alarm(
     let version = item.get("version").and_then(|v| v.as_n().ok());
     Ok(Alarm {
         portal: portal.clone(),
-        organisation: organisation.clone(),
+        organization: organization.clone(),
         kind,
         on: on.and_then(|d| d.parse().ok()).ok_or_else(corrupt)?,
         version: version.and_then(|n| n.parse().ok()).ok_or_else(corrupt)?,
@@ -460,7 +460,7 @@ pub(crate) fn tidings_key(tidings: &Tidings) -> Key {
     };
     keys::tidings(
         &tidings.portal,
-        &tidings.organisation,
+        &tidings.organization,
         &tidings.account,
         fate,
     )

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use vestibule_domain::account::{Account, Membership};
 use vestibule_domain::clockwork::AlarmKind;
-use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::Email;
@@ -47,7 +47,7 @@ pub(crate) fn session(portal: &PortalId, account: &AccountId, digest: &str) -> K
     )
 }
 
-pub(crate) fn user_name(portal: &PortalId, key: &str) -> Key {
+pub(crate) fn username(portal: &PortalId, key: &str) -> Key {
     Key::new(format!("N#{portal}#{key}"), "N")
 }
 
@@ -67,14 +67,14 @@ pub(crate) fn contacts(portal: &PortalId, email: &Email) -> String {
     format!("C#{portal}#{}", email.key())
 }
 
-pub(crate) fn organisation(portal: &PortalId, id: &OrganisationId) -> Key {
+pub(crate) fn organization(portal: &PortalId, id: &OrganizationId) -> Key {
     Key::new(format!("O#{portal}#{id}"), "O")
 }
 
-/// A row by which an organisation lists its users: administrators first.
+/// A row by which an organization lists its users: administrators first.
 pub(crate) fn membership(
     portal: &PortalId,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     account: &AccountId,
     membership: &Membership,
 ) -> Key {
@@ -84,7 +84,7 @@ pub(crate) fn membership(
         USERS
     };
     Key::new(
-        format!("O#{portal}#{organisation}"),
+        format!("O#{portal}#{organization}"),
         format!("{class}{account}"),
     )
 }
@@ -95,40 +95,40 @@ pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";
 pub(crate) const INVITATIONS: &str = "I#";
 
-/// That the owner of an address was removed from an organisation. The address isn't kept: its digest
+/// That the owner of an address was removed from an organization. The address isn't kept: its digest
 /// is enough to know it again.
-pub(crate) fn former_user(portal: &PortalId, organisation: &OrganisationId, email: &Email) -> Key {
+pub(crate) fn former_user(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
     Key::new(
-        format!("O#{portal}#{organisation}"),
-        format!("F#{}", Invitation::natural_id(organisation, email)),
+        format!("O#{portal}#{organization}"),
+        format!("F#{}", Invitation::natural_id(organization, email)),
     )
 }
 
-/// That the clockwork shall look at an organisation.
-pub(crate) fn alarm(portal: &PortalId, organisation: &OrganisationId, kind: AlarmKind) -> Key {
+/// That the clockwork shall look at an organization.
+pub(crate) fn alarm(portal: &PortalId, organization: &OrganizationId, kind: AlarmKind) -> Key {
     Key::new(
-        format!("O#{portal}#{organisation}"),
+        format!("O#{portal}#{organization}"),
         format!("{ALARMS}{}", kind.as_str()),
     )
 }
 
-/// What an organisation's administrators are to be told of a user.
+/// What an organization's administrators are to be told of a user.
 pub(crate) fn tidings(
     portal: &PortalId,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     account: &AccountId,
     fate: &str,
 ) -> Key {
     Key::new(
-        format!("O#{portal}#{organisation}"),
+        format!("O#{portal}#{organization}"),
         format!("{TIDINGS}{account}#{fate}"),
     )
 }
 
-/// The organisation whose item this is, if it is an organisation's.
-pub(crate) fn organisation_of(key: &Key) -> Option<OrganisationId> {
+/// The organization whose item this is, if it is an organization's.
+pub(crate) fn organization_of(key: &Key) -> Option<OrganizationId> {
     let (_, id) = key.pk.strip_prefix("O#")?.split_once('#')?;
-    OrganisationId::parse(id).ok()
+    OrganizationId::parse(id).ok()
 }
 
 pub(crate) const ALARMS: &str = "D#";
@@ -137,12 +137,12 @@ pub(crate) const TIDINGS: &str = "T#";
 /// The trace of somebody who was removed while in the review that began at a moment.
 pub(crate) fn removed_in_review(
     portal: &PortalId,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     started_at: Timestamp,
     account: &AccountId,
 ) -> Key {
     Key::new(
-        format!("O#{portal}#{organisation}"),
+        format!("O#{portal}#{organization}"),
         format!("{}{account}", removed_in(started_at)),
     )
 }
@@ -153,11 +153,11 @@ pub(crate) fn removed_in(started_at: Timestamp) -> String {
 
 pub(crate) fn invitation(
     portal: &PortalId,
-    organisation: &OrganisationId,
+    organization: &OrganizationId,
     id: &InvitationId,
 ) -> Key {
     Key::new(
-        format!("O#{portal}#{organisation}"),
+        format!("O#{portal}#{organization}"),
         format!("{INVITATIONS}{id}"),
     )
 }

@@ -9,8 +9,8 @@
 //!
 //! | What | Table | Key | Call | Cost (read or write units) |
 //! |---|---|---|---|---|
-//! | sign in: user name → account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (a renamed account, and every refusal: 1 more call) |
-//! | forgotten user name: an address's accounts | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, 1 an account |
+//! | sign in: username → account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (a renamed account, and every refusal: 1 more call) |
+//! | forgotten username: an address's accounts | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, 1 an account |
 //! | a request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
 //! | registration: the record's persons | main | `R#plan#kind#number` | Query | 1 a 4 kB |
 //! | a feed: what is known of 100 of its rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 a 4 kB and row |
@@ -19,8 +19,8 @@
 //! | a feed: a record that has ended | main | the same | 2 UpdateItem | 2 a kB, and 1 in the index |
 //! | a full feed: the records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 a 4 kB, some 30 records |
 //! | how far the feeds of a kind are | main | `F#plan#kind`/`F` | GetItem, PutItem, conditional | 1 a feed and 2,000 rows |
-//! | an organisation, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 an item |
-//! | an organisation's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
+//! | an organization, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 an item |
+//! | an organization's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
 //! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
 //! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
 //! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
@@ -31,13 +31,13 @@
 //! | whether mails to an address come back | main | `C#portal#address` | Query | 1 |
 //! | mails and letters due to go | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 a 4 kB |
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem by 100 | 0.5 a 4 kB of keys (some 30), 1 an account |
-//! | alarms of organisations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
-//! | an alarm: the organisation, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
+//! | alarms of organizations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
+//! | an alarm: the organization, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
 //! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
 //! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item; its entry 2, and 1 an index it is in |
 //! | a read of something protected | audit | `portal#day#shard`/`time#id` | PutItem, conditional | 1, and 1 an index it is in |
-//! | an organisation's trail, a page | audit, index `by_organisation` | `portal#organisation`, time | Query | 0.5 a 4 kB, some 7 entries |
-//! | the same of one action | audit, index `by_action` | `portal#organisation#action`, time | Query | 0.5 a 4 kB |
+//! | an organization's trail, a page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 a 4 kB, some 7 entries |
+//! | the same of one action | audit, index `by_action` | `portal#organization#action`, time | Query | 0.5 a 4 kB |
 //! | a user's trail, as who did it and to whom it was done | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 a 4 kB each |
 //! | sealing a portal's trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 a 4 kB; 2 a kB, once an hour |
 //! | the names in a page of the trail | main | `A#portal#id`/`A` | BatchGetItem | 1 a user |

@@ -1,6 +1,6 @@
 //! The outbox: mails and letters that decisions have sent, on their way out.
 //!
-//! A mail is claimed for a minute before it leaves and marked as gone afterwards, when its sealed
+//! A mail is claimed for a minute before it leaves and marked as gone afterward, when its sealed
 //! payload goes too. Whoever dies in between lets the claim lapse, and the mail is sent by the next
 //! to come: nothing is lost, and only a death between sending and marking sends twice. One that SES
 //! doesn't take now moves to the moment of its next try, out of the way of the others. Letters leave
@@ -20,7 +20,7 @@ use crate::{Store, Unavailable, keys};
 /// By which way a message leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// E-mail.
+    /// Email.
     Mail,
     /// Post.
     Letter,

@@ -7,9 +7,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
 use vestibule_domain::clockwork::Manager;
-use vestibule_domain::ids::{AccountId, InvitationId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, InvitationId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
-use vestibule_domain::organisation::Organisation;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
 use vestibule_domain::review::{Confirmation, Removed, Reviewed};
@@ -20,20 +20,20 @@ use crate::item::{self, Item};
 use crate::keys::{self, Key};
 use crate::{Store, Unavailable, decoy, records};
 
-/// What an organisation's list shows of a user; written with every change of the account.
+/// What an organization's list shows of a user; written with every change of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
     /// The account.
     pub account: AccountId,
-    /// Its user name.
-    pub user_name: String,
+    /// Its username.
+    pub username: String,
     /// The person.
     pub name: PersonName,
     /// Their address.
     pub email: String,
     /// That mails don't arrive there, where it is known.
     pub email_undeliverable: Option<Undeliverable>,
-    /// What they are in this organisation.
+    /// What they are in this organization.
     pub role: Role,
     /// How far their registration is.
     pub registration: Registration,
@@ -53,14 +53,14 @@ pub struct UserRow {
     pub last_sign_in_at: Option<Timestamp>,
     /// When their account was last found in use from several places at once (EX-01).
     pub used_from_several_places_at: Option<Timestamp>,
-    /// What a search looks at, in lower case: user name, names, address.
+    /// What a search looks at, in lower case: username, names, address.
     search: [String; 4],
 }
 
-/// Which of an organisation's users are wanted; nothing means all.
+/// Which of an organization's users are wanted; nothing means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserFilter {
-    /// What the user name, a name or the address begins with.
+    /// What the username, a name or the address begins with.
     pub query: Option<String>,
     /// The role.
     pub role: Option<Role>,
@@ -86,17 +86,17 @@ impl UserFilter {
 }
 
 impl UserRow {
-    /// The row of an account in an organisation; none where it doesn't belong to it (BL-17).
-    pub fn of(account: &Account, organisation: &OrganisationId) -> Option<Self> {
+    /// The row of an account in an organization; none where it doesn't belong to it (BL-17).
+    pub fn of(account: &Account, organization: &OrganizationId) -> Option<Self> {
         account
-            .membership(Some(organisation))
+            .membership(Some(organization))
             .map(|m| Self::with(account, m))
     }
 
     fn with(account: &Account, m: &Membership) -> Self {
         Self {
             account: account.id.clone(),
-            user_name: account.user_name.to_string(),
+            username: account.username.to_string(),
             name: account.name.clone(),
             email: account.email.to_string(),
             email_undeliverable: account.email_undeliverable,
@@ -111,7 +111,7 @@ impl UserRow {
             last_sign_in_at: account.last_sign_in_at,
             used_from_several_places_at: account.used_from_several_places_at,
             search: [
-                account.user_name.key(),
+                account.username.key(),
                 account.name.first.as_str().to_lowercase(),
                 account.name.last.as_str().to_lowercase(),
                 account.email.key(),
@@ -119,7 +119,7 @@ impl UserRow {
         }
     }
 
-    /// As one of those who manage the organisation, if they can act.
+    /// As one of those who manage the organization, if they can act.
     pub(crate) fn as_manager(&self) -> Option<Manager> {
         let acts = self.role.is_administrator()
             && self.status == Status::Active
@@ -142,18 +142,18 @@ impl UserRow {
         }
     }
 
-    /// The rows of an account, one an organisation, with their keys.
+    /// The rows of an account, one an organization, with their keys.
     pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
         let row = |m: &Membership| {
-            let organisation = m.organisation.as_ref()?;
-            let key = keys::membership(&account.portal, organisation, &account.id, m);
+            let organization = m.organization.as_ref()?;
+            let key = keys::membership(&account.portal, organization, &account.id, m);
             Some((key, Self::with(account, m)))
         };
         account.memberships.iter().filter_map(row).collect()
     }
 }
 
-/// An administrator of an organisation, as its users see one (AG-15).
+/// An administrator of an organization, as its users see one (AG-15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
     /// The person.
@@ -181,11 +181,11 @@ const MOST_SESSIONS: i32 = 200;
 
 /// How many users a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
-/// Where a page of an organisation's users begins.
+/// Where a page of an organization's users begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsersCursor(String);
 
-/// Where a page of an organisation's invitations begins.
+/// Where a page of an organization's invitations begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationsCursor(String);
 
@@ -299,16 +299,16 @@ impl Store {
         Ok((got.items.unwrap_or_default(), next))
     }
 
-    /// The account with this user name.
+    /// The account with this username.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn account_by_user_name(
+    pub async fn account_by_username(
         &self,
         portal: &PortalId,
         key: &str,
     ) -> Result<Option<Account>, Unavailable> {
-        let marker_key = keys::user_name(portal, key);
+        let marker_key = keys::username(portal, key);
         let account_key = keys::account(portal, &Account::natural_id(portal, key));
         let items = self
             .batch(vec![marker_key.clone(), account_key.clone()])
@@ -331,7 +331,7 @@ impl Store {
             Some(account) if account.id.as_str() == owner => Ok(Some(account)),
             _ => {
                 let owner = AccountId::parse(owner)
-                    .map_err(|_| Unavailable::corrupt("a user name's marker"))?;
+                    .map_err(|_| Unavailable::corrupt("a username's marker"))?;
                 self.account(portal, &owner).await
             }
         }
@@ -485,33 +485,33 @@ impl Store {
         found.map(|i| records::read(i, &self.keyring)).transpose()
     }
 
-    /// An organisation.
+    /// An organization.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisation(
+    pub async fn organization(
         &self,
         portal: &PortalId,
-        id: &OrganisationId,
-    ) -> Result<Option<Organisation>, Unavailable> {
-        self.get(keys::organisation(portal, id))
+        id: &OrganizationId,
+    ) -> Result<Option<Organization>, Unavailable> {
+        self.get(keys::organization(portal, id))
             .await?
             .map(item::read)
             .transpose()
     }
 
-    /// Several organisations, in no order: one round trip.
+    /// Several organizations, in no order: one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisations(
+    pub async fn organizations(
         &self,
         portal: &PortalId,
-        ids: impl IntoIterator<Item = &OrganisationId>,
-    ) -> Result<Vec<Organisation>, Unavailable> {
+        ids: impl IntoIterator<Item = &OrganizationId>,
+    ) -> Result<Vec<Organization>, Unavailable> {
         let wanted: Vec<_> = ids
             .into_iter()
-            .map(|id| keys::organisation(portal, id))
+            .map(|id| keys::organization(portal, id))
             .collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -520,7 +520,7 @@ impl Store {
         found.into_iter().map(item::read).collect()
     }
 
-    /// What an invitation to an address is decided on: the organisation, its invitation to the
+    /// What an invitation to an address is decided on: the organization, its invitation to the
     /// address, and whether the owner of the address was once removed from it.
     ///
     /// # Errors
@@ -528,62 +528,62 @@ impl Store {
     pub async fn invitation_state(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         email: &Email,
-    ) -> Result<(Option<Organisation>, Option<Invitation>, bool), Unavailable> {
-        let organisation_key = keys::organisation(portal, organisation);
-        let former_key = keys::former_user(portal, organisation, email);
+    ) -> Result<(Option<Organization>, Option<Invitation>, bool), Unavailable> {
+        let organization_key = keys::organization(portal, organization);
+        let former_key = keys::former_user(portal, organization, email);
         let invitation_key = keys::invitation(
             portal,
-            organisation,
-            &Invitation::natural_id(organisation, email),
+            organization,
+            &Invitation::natural_id(organization, email),
         );
         let items = self
             .batch(vec![
-                organisation_key.clone(),
+                organization_key.clone(),
                 former_key.clone(),
                 invitation_key,
             ])
             .await?;
-        let (mut organisation, mut invitation, mut former) = (None, None, false);
+        let (mut organization, mut invitation, mut former) = (None, None, false);
         for found in items {
-            if organisation_key.is_of(&found) {
-                organisation = Some(item::read(found)?);
+            if organization_key.is_of(&found) {
+                organization = Some(item::read(found)?);
             } else if former_key.is_of(&found) {
                 former = true;
             } else {
                 invitation = Some(item::read(found)?);
             }
         }
-        Ok((organisation, invitation, former))
+        Ok((organization, invitation, former))
     }
 
-    /// An organisation and an account.
+    /// An organization and an account.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisation_with_account(
+    pub async fn organization_with_account(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         account: &AccountId,
-    ) -> Result<(Option<Organisation>, Option<Account>), Unavailable> {
-        let organisation_key = keys::organisation(portal, organisation);
+    ) -> Result<(Option<Organization>, Option<Account>), Unavailable> {
+        let organization_key = keys::organization(portal, organization);
         let items = self
             .batch(vec![
-                organisation_key.clone(),
+                organization_key.clone(),
                 keys::account(portal, account),
             ])
             .await?;
-        let (mut organisation, mut account) = (None, None);
+        let (mut organization, mut account) = (None, None);
         for found in items {
-            if organisation_key.is_of(&found) {
-                organisation = Some(item::read(found)?);
+            if organization_key.is_of(&found) {
+                organization = Some(item::read(found)?);
             } else {
                 account = Some(item::read_account(found, &self.keyring)?);
             }
         }
-        Ok((organisation, account))
+        Ok((organization, account))
     }
 
     /// An invitation.
@@ -593,29 +593,29 @@ impl Store {
     pub async fn invitation(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         id: &InvitationId,
     ) -> Result<Option<Invitation>, Unavailable> {
-        self.get(keys::invitation(portal, organisation, id))
+        self.get(keys::invitation(portal, organization, id))
             .await?
             .map(item::read)
             .transpose()
     }
 
-    /// A page of an organisation's invitations, whatever became of them.
+    /// A page of an organization's invitations, whatever became of them.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn invitations(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         cursor: Option<&InvitationsCursor>,
         limit: u8,
     ) -> Result<Page<Invitation>, Unavailable> {
         self.list(
             portal,
-            organisation,
+            organization,
             keys::INVITATIONS,
             cursor.map(|c| c.0.clone()),
             limit,
@@ -623,7 +623,7 @@ impl Store {
         .await
     }
 
-    /// A page of an organisation's users that a filter holds for, administrators first. Without a
+    /// A page of an organization's users that a filter holds for, administrators first. Without a
     /// filter it is one query; a filter reads on until the page is full.
     ///
     /// # Errors
@@ -631,12 +631,12 @@ impl Store {
     pub async fn users(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         filter: &UserFilter,
         cursor: Option<&UsersCursor>,
         limit: usize,
     ) -> Result<Page<UserRow>, Unavailable> {
-        let pk = keys::organisation(portal, organisation).pk;
+        let pk = keys::organization(portal, organization).pk;
         let mut after = cursor.map(|c| c.0.clone());
         let mut items = Vec::new();
         let reads = if *filter == UserFilter::default() {
@@ -686,10 +686,10 @@ impl Store {
     pub async fn removed_in_review(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         started_at: Timestamp,
     ) -> Result<Vec<Removed>, Unavailable> {
-        let pk = keys::organisation(portal, organisation).pk;
+        let pk = keys::organization(portal, organization).pk;
         let prefix = keys::removed_in(started_at);
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -707,12 +707,12 @@ impl Store {
     async fn list<T: serde::de::DeserializeOwned>(
         &self,
         portal: &PortalId,
-        organisation: &OrganisationId,
+        organization: &OrganizationId,
         prefix: &str,
         after: Option<String>,
         limit: u8,
     ) -> Result<Page<T>, Unavailable> {
-        let pk = keys::organisation(portal, organisation).pk;
+        let pk = keys::organization(portal, organization).pk;
         let (items, next) = self.page(pk, prefix, after, limit.into()).await?;
         Ok(Page {
             items: items
@@ -723,19 +723,19 @@ impl Store {
         })
     }
 
-    /// An organisation and those of its administrators who can act on a day (AG-15): one round trip.
+    /// An organization and those of its administrators who can act on a day (AG-15): one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn organisation_with_administrators(
+    pub async fn organization_with_administrators(
         &self,
         portal: &PortalId,
-        id: &OrganisationId,
+        id: &OrganizationId,
         today: Date,
-    ) -> Result<(Option<Organisation>, Vec<Administrator>), Unavailable> {
-        let pk = keys::organisation(portal, id).pk;
-        let (organisation, rows) = futures::future::try_join(
-            self.organisation(portal, id),
+    ) -> Result<(Option<Organization>, Vec<Administrator>), Unavailable> {
+        let pk = keys::organization(portal, id).pk;
+        let (organization, rows) = futures::future::try_join(
+            self.organization(portal, id),
             self.page(pk, keys::ADMINISTRATORS, None, 100),
         )
         .await?;
@@ -752,7 +752,7 @@ impl Store {
                 });
             }
         }
-        Ok((organisation, administrators))
+        Ok((organization, administrators))
     }
 }
 

@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::civil::Date;
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
-use vestibule_domain::ids::{AccountId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::record::{
     Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey, RecordKind,
 };
@@ -20,7 +20,7 @@ use crate::item::{self, Item};
 use crate::tables::RECORDS_INDEX;
 use crate::{Store, Unavailable, keys};
 
-/// The attribute that ties a record to the organisation that was made of it on a portal.
+/// The attribute that ties a record to the organization that was made of it on a portal.
 pub(crate) fn claim(portal: &PortalId) -> String {
     format!("{CLAIM}{portal}")
 }
@@ -33,7 +33,7 @@ pub(crate) fn claim_by(portal: &PortalId, way: &str) -> String {
 const CLAIM: &str = "claim#";
 
 /// What [`claim`] holds where nothing but a member's own account was made of the record.
-pub(crate) const NO_ORGANISATION: &str = "-";
+pub(crate) const NO_ORGANIZATION: &str = "-";
 
 /// The record of an item.
 pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Unavailable> {
@@ -66,10 +66,10 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
                 let account = AccountId::parse(value).map_err(|_| corrupt())?;
                 claim.by.insert(way.to_owned(), account);
             }
-            None if value == NO_ORGANISATION => {}
+            None if value == NO_ORGANIZATION => {}
             None => {
-                let organisation = OrganisationId::parse(value).map_err(|_| corrupt())?;
-                claim.organisation = Some(organisation);
+                let organization = OrganizationId::parse(value).map_err(|_| corrupt())?;
+                claim.organization = Some(organization);
             }
         }
     }

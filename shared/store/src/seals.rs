@@ -1,5 +1,5 @@
 //! Seals: what the audit trail was when an hour was over, so that what is removed, added or altered
-//! afterwards shows (UX-11).
+//! afterward shows (UX-11).
 //!
 //! Every entry has a code made when it was written ([`crate::trail`]). A seal lists the entries of a
 //! period, each with the digest of what it says, and holds the digest of the list and of the seal

@@ -25,7 +25,7 @@ pub const EXPIRES: &str = "expires";
 /// They hold whole entries. An entry is smaller than a write unit, so that keys alone would cost as
 /// much to write and a second read for every entry found; storage is the price.
 pub const AUDIT_INDEXES: [(&str, &str); 4] = [
-    ("by_organisation", "of_organisation"),
+    ("by_organization", "of_organization"),
     ("by_action", "of_action"),
     ("by_actor", "of_actor"),
     ("by_object", "of_object"),

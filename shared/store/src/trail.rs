@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome, kept_until};
-use vestibule_domain::ids::{AccountId, AuditId, OrganisationId, PortalId};
+use vestibule_domain::ids::{AccountId, AuditId, OrganizationId, PortalId};
 use vestibule_domain::record::Mac;
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
@@ -82,9 +82,9 @@ fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
         format!("{}.{}", mac.key, BASE64URL_NOPAD.encode(&mac.code)),
     );
     let portal = &event.portal;
-    if let Some(organisation) = &event.organisation {
-        put("of_organisation", of(portal, organisation));
-        put("of_action", of_action(portal, organisation, event.action));
+    if let Some(organization) = &event.organization {
+        put("of_organization", of(portal, organization));
+        put("of_action", of_action(portal, organization, event.action));
     }
     let (_, actor) = event.actor.parts();
     if let Some(actor) = actor {
@@ -108,8 +108,8 @@ fn of(portal: &PortalId, id: &impl std::fmt::Display) -> String {
     format!("{portal}#{id}")
 }
 
-fn of_action(portal: &PortalId, organisation: &OrganisationId, action: Action) -> String {
-    format!("{portal}#{organisation}#{action}")
+fn of_action(portal: &PortalId, organization: &OrganizationId, action: Action) -> String {
+    format!("{portal}#{organization}#{action}")
 }
 
 /// The entry of an item, if the item is, to the last attribute, what was written: nothing else has
@@ -171,44 +171,44 @@ pub struct AuditFilter {
 pub enum AuditOf {
     /// All of the portal: read day by day, so between moments that are not far apart.
     Portal,
-    /// All that was done for an organisation.
-    Organisation(OrganisationId),
-    /// What a user did, or had done to them, for one organisation, or for any.
+    /// All that was done for an organization.
+    Organization(OrganizationId),
+    /// What a user did, or had done to them, for one organization, or for any.
     User {
         /// The user.
         user: AccountId,
-        /// Only for this organisation.
-        organisation: Option<OrganisationId>,
+        /// Only for this organization.
+        organization: Option<OrganizationId>,
     },
 }
 
 impl AuditFilter {
     /// What is left to ask of an entry that an index has found.
     fn holds_for(&self, event: &AuditEvent) -> bool {
-        let organisation = match &self.of {
-            AuditOf::Organisation(organisation) => Some(organisation),
-            AuditOf::User { organisation, .. } => organisation.as_ref(),
+        let organization = match &self.of {
+            AuditOf::Organization(organization) => Some(organization),
+            AuditOf::User { organization, .. } => organization.as_ref(),
             AuditOf::Portal => None,
         };
-        organisation.is_none_or(|o| event.organisation.as_ref() == Some(o))
+        organization.is_none_or(|o| event.organization.as_ref() == Some(o))
             && self.action.is_none_or(|a| a == event.action)
             && self.outcome.is_none_or(|o| o == event.outcome)
     }
 
     /// The partitions that hold all of them, of a day where they are the portal's, and little else.
     fn partitions(&self, portal: &PortalId, day: Date) -> Vec<Partition> {
-        let [by_organisation, by_action, by_actor, by_object] = AUDIT_INDEXES;
+        let [by_organization, by_action, by_actor, by_object] = AUDIT_INDEXES;
         match (&self.of, self.action) {
             (AuditOf::Portal, _) => (0..SHARDS)
                 .map(|shard| Partition::new(None, "pk", of_day(portal, day, shard)))
                 .collect(),
-            (AuditOf::Organisation(organisation), None) => {
-                vec![Partition::of(by_organisation, of(portal, organisation))]
+            (AuditOf::Organization(organization), None) => {
+                vec![Partition::of(by_organization, of(portal, organization))]
             }
-            (AuditOf::Organisation(organisation), Some(action)) => {
+            (AuditOf::Organization(organization), Some(action)) => {
                 vec![Partition::of(
                     by_action,
-                    of_action(portal, organisation, action),
+                    of_action(portal, organization, action),
                 )]
             }
             (AuditOf::User { user, .. }, _) => [by_actor, by_object]
@@ -375,7 +375,7 @@ impl Store {
     }
 
     /// A page of the trail, the latest first. It costs in proportion to the entries of the
-    /// organisation's action, the organisation or the user, whichever is asked for, or of the days of
+    /// organization's action, the organization or the user, whichever is asked for, or of the days of
     /// a portal, and looks at no more than a thousand, and no more than a week: it may hold fewer than
     /// `limit`, though there are more.
     ///
@@ -472,11 +472,11 @@ impl Store {
         }
     }
 
-    /// The user names of the accounts that are named in these entries, removed accounts included.
+    /// The usernames of the accounts that are named in these entries, removed accounts included.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn user_names_in(
+    pub async fn usernames_in(
         &self,
         portal: &PortalId,
         entries: &[AuditEntry],
@@ -500,7 +500,7 @@ impl Store {
             let keys = some.iter().map(|id| keys::account(portal, id)).collect();
             for found in self.batch(keys).await? {
                 let text = |name: &str| found.get(name)?.as_s().ok().cloned();
-                names.extend(text("id").zip(text("user_name")));
+                names.extend(text("id").zip(text("username")));
             }
         }
         Ok(names)

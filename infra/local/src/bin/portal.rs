@@ -265,9 +265,9 @@ struct FirstStaffArguments {
     /// Where mail goes
     #[arg(long)]
     email: String,
-    /// The user name [default: the name in lower case, with dots]
+    /// The username [default: the name in lower case, with dots]
     #[arg(long)]
-    user_name: Option<String>,
+    username: Option<String>,
     /// The help desk's portal, where there are several
     #[arg(long)]
     portal: Option<String>,
@@ -455,7 +455,7 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
     let FirstStaffArguments {
         name,
         email,
-        user_name,
+        username,
         portal,
         on_aws,
         on,
@@ -464,7 +464,7 @@ async fn first_staff(arguments: FirstStaffArguments) -> Result<Made, StartError>
         portal,
         name,
         email,
-        user_name,
+        username,
     };
     if on_aws {
         let app = app_on_aws().await?;

@@ -49,7 +49,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let ruth = json!({
         "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "user_name": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+        "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
     });
 
     tell.step("With the wrong tax id, Ruth is refused; which field was wrong is not said, but who can help is")?;
@@ -86,7 +86,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let acceptance = |token: &str| {
         json!({
             "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
-            "user_name": "sam.lind", "password": PASSWORD,
+            "username": "sam.lind", "password": PASSWORD,
         })
     };
     tell.call(
@@ -95,7 +95,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     )
     .await?;
 
-    tell.step("Through the newer one Sam registers, and Ruth is told by e-mail")?;
+    tell.step("Through the newer one Sam registers, and Ruth is told by email")?;
     let answer = tell
         .call(
             post(&visitor, GROUP, "/invitations/accept", acceptance(&token)),
@@ -123,7 +123,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell.call(get(&sam, GROUP, "/entitlements"), 200).await?;
     tell.says(&answer, "BH01")?;
 
-    tell.step("Sam's profile lists the administrators of the organisation")?;
+    tell.step("Sam's profile lists the administrators of the organization")?;
     let answer = tell.call(get(&sam, GROUP, "/me"), 200).await?;
     tell.says(&answer, "ruth@blueheron.example")
 }
@@ -131,12 +131,12 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     const MEMBER: &str = "member";
     let visitor = tell.on(MEMBER);
-    let registration = |first: &str, born: &str, user_name: &str| {
+    let registration = |first: &str, born: &str, username: &str| {
         json!({
             "way": "member",
             "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": born },
             "first_name": first, "last_name": "Alvarez", "email": format!("{}@alvarez.example", first.to_lowercase()),
-            "user_name": user_name, "password": PASSWORD,
+            "username": username, "password": PASSWORD,
             "security_answers": [
                 { "question": "What was the name of the first street you lived on?", "answer": "Maple Street" },
                 { "question": "What was the name of your first pet?", "answer": "Biscuit" },
@@ -169,7 +169,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
     tell.expect(&answer, "/status", "posted")?;
 
-    tell.step("Her son Diego, a dependant, registers with the same id and his own date of birth")?;
+    tell.step("Her son Diego, a dependent, registers with the same id and his own date of birth")?;
     tell.call(
         post(
             &visitor,
@@ -231,7 +231,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let visitor = tell.on(PROVIDER);
     let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
 
-    tell.step("Helen registers Lakeside Family Medicine and says where its PIN letter shall go; the system makes her user name")?;
+    tell.step("Helen registers Lakeside Family Medicine and says where its PIN letter shall go; the system makes her username")?;
     let helen = json!({
         "way": "practice", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
@@ -241,12 +241,12 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", helen), 201)
         .await?;
-    let user_name = answer.text_at("/user_name").to_owned();
+    let username = answer.text_at("/username").to_owned();
     let pin = tell.pin()?;
 
     tell.step("The first sign-in leads to the PIN page; neither secure information nor the users are open before")?;
     let helen = tell
-        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .sign_in(PROVIDER, &username, PASSWORD, "enter_pin")
         .await?;
     tell.call(get(&helen, PROVIDER, "/users"), 403).await?;
 
@@ -270,17 +270,17 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     )
     .await?;
 
-    tell.step("Helen adds Ben, who gets a registration code by e-mail")?;
+    tell.step("Helen adds Ben, who gets a registration code by email")?;
     let ben = json!({ "first_name": "Ben", "last_name": "Lind", "email": "ben@lakeside.example", "services": ["claims"] });
     let answer = tell
         .call(post(&helen, PROVIDER, "/users", ben), 201)
         .await?;
     tell.expect(&answer, "/registration", "pending")?;
-    let user_name = answer.text_at("/user_name").to_owned();
+    let username = answer.text_at("/username").to_owned();
     let code = tell.code_for("ben@lakeside.example")?;
 
     tell.step("A wrong code is refused")?;
-    let redemption = |code: &str| json!({ "user_name": user_name, "registration_code": code, "password": PASSWORD, "hint": hint });
+    let redemption = |code: &str| json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint });
     let other = if code == "RC000000" {
         "RC000001"
     } else {
@@ -312,7 +312,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.expect(&answer, "/registration", "registered")?;
 
     tell.step("He signs in and has what Helen assigned")?;
-    let ben = tell.sign_in(PROVIDER, &user_name, PASSWORD, "").await?;
+    let ben = tell.sign_in(PROVIDER, &username, PASSWORD, "").await?;
     let answer = tell.call(get(&ben, PROVIDER, "/entitlements"), 200).await?;
     tell.expect(&answer, "/services/0", "claims")?;
 
@@ -330,7 +330,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let iris = json!({
         "way": "medical", "proof": { "provider_id": "PV30004", "tax_id": "006789012" },
         "first_name": "Iris", "last_name": "Quinn", "email": "iris@summit.example",
-        "user_name": "iris.quinn", "password": PASSWORD,
+        "username": "iris.quinn", "password": PASSWORD,
     });
     let answer = tell
         .call(post(&visitor, PRACTICE, "/registrations", iris), 403)
@@ -342,7 +342,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let noa = json!({
         "way": "dental", "proof": { "provider_id": "PV30003", "tax_id": "005678901" },
         "first_name": "Noa", "last_name": "Stern", "email": "noa@oakview.example",
-        "user_name": "noa.stern", "password": PASSWORD,
+        "username": "noa.stern", "password": PASSWORD,
     });
     tell.call(post(&visitor, PRACTICE, "/registrations", noa), 201)
         .await?;
@@ -352,10 +352,10 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell.call(get(&noa, PRACTICE, "/entitlements"), 200).await?;
     tell.says(&answer, "predeterminations")?;
 
-    tell.step("Noa makes a staff account for Kim, with a user name and an initial password")?;
+    tell.step("Noa makes a staff account for Kim, with a username and an initial password")?;
     let kim = json!({
         "first_name": "Kim", "last_name": "Lind", "email": "kim@oakview.example",
-        "user_name": "kim.lind", "initial_password": INITIAL, "services": ["eligibility"],
+        "username": "kim.lind", "initial_password": INITIAL, "services": ["eligibility"],
     });
     tell.call(post(&noa, PRACTICE, "/users", kim), 201).await?;
 
@@ -395,9 +395,9 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", joan), 201)
         .await?;
-    let user_name = answer.text_at("/user_name").to_owned();
+    let username = answer.text_at("/username").to_owned();
     let joan = tell
-        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .sign_in(PROVIDER, &username, PASSWORD, "enter_pin")
         .await?;
     let answer = tell
         .call(post(&joan, PROVIDER, "/pin/letter", json!({})), 403)
@@ -409,12 +409,12 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
         portal: None,
         name: "Olive Grant".to_owned(),
         email: "olive@harborlight.example".to_owned(),
-        user_name: None,
+        username: None,
     };
     let made = first_staff::make(&tell.instance.app, first).await?;
     let one_time = made.password.expose();
     let olive = tell
-        .sign_in(DESK, &made.user_name, one_time, "change_password")
+        .sign_in(DESK, &made.username, one_time, "change_password")
         .await?;
     let change = json!({ "current_password": one_time, "new_password": PASSWORD });
     let call = Call {
@@ -431,7 +431,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let token = tell.token_for("ada@harborlight.example")?;
     let acceptance = json!({
         "token": token, "first_name": "Ada", "last_name": "Moss", "email": "ada@harborlight.example",
-        "user_name": "ada.moss", "password": PASSWORD,
+        "username": "ada.moss", "password": PASSWORD,
     });
     let staff = tell.on(DESK);
     tell.call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
@@ -448,7 +448,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell.call(post(&ada, DESK, &path, why), 200).await?;
     tell.expect(&answer, "/memberships/0/letter/status", "posted")?;
 
-    tell.step("Joan is told by e-mail, not why")?;
+    tell.step("Joan is told by email, not why")?;
     tell.mail_to(JOAN)?;
     Ok(())
 }
@@ -457,11 +457,11 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     const AGENT: &str = "agent";
     let visitor = tell.on(AGENT);
     let registration = |id: &str, ssn_last4: &str, first: &str, last: &str| {
-        let user_name = format!("{}.{}", first.to_lowercase(), last.to_lowercase());
+        let username = format!("{}.{}", first.to_lowercase(), last.to_lowercase());
         json!({
             "way": "agent", "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
-            "first_name": first, "last_name": last, "email": format!("{user_name}@agency.example"),
-            "user_name": user_name, "password": PASSWORD, "may_sign": true,
+            "first_name": first, "last_name": last, "email": format!("{username}@agency.example"),
+            "username": username, "password": PASSWORD, "may_sign": true,
         })
     };
 
@@ -531,7 +531,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     Ok(())
 }
 
-pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     const PRACTICE: &str = "practice";
     const PROVIDER: &str = "provider";
     let visitor = tell.on(PRACTICE);
@@ -543,7 +543,7 @@ pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let pat = json!({
         "way": "office_manager", "proof": lakeside, "accepts": terms,
         "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-        "user_name": "pat.novak", "password": PASSWORD,
+        "username": "pat.novak", "password": PASSWORD,
     });
     tell.call(post(&visitor, PRACTICE, "/registrations", pat), 201)
         .await?;
@@ -553,26 +553,26 @@ pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
         "With another provider's letter Pat attaches that one too: no new name, no new password",
     )?;
     let further = json!({ "way": "office_manager", "proof": weiss, "accepts": terms });
-    tell.call(post(&pat, PRACTICE, "/me/organisations", further), 201)
+    tell.call(post(&pat, PRACTICE, "/me/organizations", further), 201)
         .await?;
     let answer = tell.call(get(&pat, PRACTICE, "/me"), 200).await?;
-    let second = answer.text_at("/organisations/1/id").to_owned();
+    let second = answer.text_at("/organizations/1/id").to_owned();
     tell.says(&answer, "Lakeside Family Medicine")?;
 
     tell.step("From now on Pat says at sign-in for whom the work is, and changes without signing in again")?;
     let pat = tell
-        .sign_in(PRACTICE, "pat.novak", PASSWORD, "choose_organisation")
+        .sign_in(PRACTICE, "pat.novak", PASSWORD, "choose_organization")
         .await?;
     tell.call(get(&pat, PRACTICE, "/users"), 403).await?;
-    let first = answer.text_at("/organisations/0/id").to_owned();
+    let first = answer.text_at("/organizations/0/id").to_owned();
     for id in [first, second] {
-        let choice = json!({ "organisation_id": id });
-        let path = "/sessions/current/organisation";
+        let choice = json!({ "organization_id": id });
+        let path = "/sessions/current/organization";
         tell.call(put(&pat, PRACTICE, path, choice), 200).await?;
         tell.call(get(&pat, PRACTICE, "/users"), 200).await?;
     }
 
-    tell.step("On the provider portal each organisation has its own PIN letter. Hannah registers her practice, and enters its PIN")?;
+    tell.step("On the provider portal each organization has its own PIN letter. Hannah registers her practice, and enters its PIN")?;
     let visitor = tell.on(PROVIDER);
     let address = json!({ "lines": ["4 Elm Court"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" });
     let hannah = json!({
@@ -583,10 +583,10 @@ pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", hannah), 201)
         .await?;
-    let user_name = answer.text_at("/user_name").to_owned();
+    let username = answer.text_at("/username").to_owned();
     let pin = tell.pin()?;
     let hannah = tell
-        .sign_in(PROVIDER, &user_name, PASSWORD, "enter_pin")
+        .sign_in(PROVIDER, &username, PASSWORD, "enter_pin")
         .await?;
     let entered = json!({ "pin": pin });
     tell.call(post(&hannah, PROVIDER, "/pin/activation", entered), 200)
@@ -598,7 +598,7 @@ pub(super) async fn organisations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
         "may_sign": true, "postal_address": address,
     });
     let answer = tell
-        .call(post(&hannah, PROVIDER, "/me/organisations", further), 201)
+        .call(post(&hannah, PROVIDER, "/me/organizations", further), 201)
         .await?;
     tell.expect(&answer, "/next_step", "enter_pin")?;
     tell.call(get(&hannah, PROVIDER, "/entitlements"), 200)
@@ -616,7 +616,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let lena = json!({
         "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
-        "user_name": "lena.fischer", "password": PASSWORD,
+        "username": "lena.fischer", "password": PASSWORD,
     });
     tell.call(post(&visitor, EMPLOYER, "/registrations", lena), 201)
         .await?;
@@ -642,7 +642,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let token = tell.token_for("mina@blueheron.example")?;
     let mina = json!({
         "token": token, "first_name": "Mina", "last_name": "Ortiz", "email": "mina@blueheron.example",
-        "user_name": "mina.ortiz", "password": PASSWORD,
+        "username": "mina.ortiz", "password": PASSWORD,
     });
     tell.call(post(&visitor, EMPLOYER, "/invitations/accept", mina), 201)
         .await?;
@@ -660,15 +660,15 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let chandra = json!({
         "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Chandra", "last_name": "Rao", "email": "chandra@cedarandpine.example",
-        "user_name": "chandra.rao", "password": PASSWORD, "may_sign": true,
+        "username": "chandra.rao", "password": PASSWORD, "may_sign": true,
     });
     tell.call(post(&visitor, GROUP, "/registrations", chandra), 201)
         .await?;
     let chandra = tell.sign_in(GROUP, "chandra.rao", PASSWORD, "").await?;
     tell.call(get(&chandra, GROUP, "/users"), 200).await?;
 
-    tell.step("Somebody tries her user name with a wrong password")?;
-    let guess = json!({ "user_name": "chandra.rao", "password": "Wrong-River-58!" });
+    tell.step("Somebody tries her username with a wrong password")?;
+    let guess = json!({ "username": "chandra.rao", "password": "Wrong-River-58!" });
     let stranger = visitor.from_source("203.0.113.5");
     tell.call(post(&stranger, GROUP, "/sessions", guess), 401)
         .await?;
@@ -679,7 +679,7 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.expect(&answer, "/items/0/source", "203.0.113.5")?;
     let path = "/audit-events?action=list_users";
     let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
-    tell.expect(&answer, "/items/0/actor_user_name", "chandra.rao")?;
+    tell.expect(&answer, "/items/0/actor_username", "chandra.rao")?;
 
     tell.step("Searching is on it too; for other programs it comes as CSV and JSON lines")?;
     let path = "/audit-events.csv?action=search_audit";

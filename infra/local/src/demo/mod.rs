@@ -20,7 +20,7 @@ use tell::Teller;
 pub enum Journey {
     /// An employer registers; a backup is invited, loses the mail, joins and is approved.
     Group,
-    /// A member, a dependant, a lost letter, and the PIN that opens the account.
+    /// A member, a dependent, a lost letter, and the PIN that opens the account.
     Member,
     /// A practice, its PIN letter, and a colleague with a registration code.
     Provider,
@@ -30,8 +30,8 @@ pub enum Journey {
     HelpDesk,
     /// One agent whose agreement is on file, and one whose agreement arrives with the feed.
     Agent,
-    /// One login for several organisations: a provider's, and an office manager's.
-    Organisations,
+    /// One login for several organizations: a provider's, and an office manager's.
+    Organizations,
     /// A file of people, with a wrong row, is invited; the list of users is downloaded.
     Bulk,
     /// Who looked at what, and the proof that no entry was altered.
@@ -42,14 +42,14 @@ impl Journey {
     const fn title(self) -> &'static str {
         match self {
             Self::Group => "Group: an employer, its principal and a backup",
-            Self::Member => "Member: the PIN letter, a dependant, and a letter that is lost",
+            Self::Member => "Member: the PIN letter, a dependent, and a letter that is lost",
             Self::Provider => "Provider: the primary user's PIN, a colleague's registration code",
             Self::Practice => {
                 "Practice: a dental practice and its staff; who is referred to customer care"
             }
             Self::HelpDesk => "Help desk: a lost PIN letter is posted anew",
             Self::Agent => "Agent: with the current agreement, and without",
-            Self::Organisations => "Organisations: one login, several of them",
+            Self::Organizations => "Organizations: one login, several of them",
             Self::Bulk => "Bulk: a file of people to invite, a file of users to download",
             Self::Audit => "Audit: who looked at whom, and the proof that nothing was altered",
         }
@@ -115,7 +115,7 @@ pub async fn run(
             Journey::Practice => journeys::practice(&mut teller).await?,
             Journey::HelpDesk => journeys::help_desk(&mut teller).await?,
             Journey::Agent => journeys::agent(&mut teller).await?,
-            Journey::Organisations => journeys::organisations(&mut teller).await?,
+            Journey::Organizations => journeys::organizations(&mut teller).await?,
             Journey::Bulk => journeys::bulk(&mut teller).await?,
             Journey::Audit => journeys::audit(&mut teller).await?,
         }

@@ -183,13 +183,13 @@ impl<'a, W: Write> Teller<'a, W> {
     pub async fn sign_in(
         &mut self,
         portal: &'static str,
-        user_name: &str,
+        username: &str,
         password: &str,
         next_step: &str,
     ) -> Result<Client, StartError> {
         let client = self.on(portal);
         let body =
-            serde_json::json!({ "user_name": user_name, "password": password, "token_in": "body" });
+            serde_json::json!({ "username": username, "password": password, "token_in": "body" });
         let call = Call {
             client: &client,
             portal,
@@ -315,7 +315,7 @@ impl<'a, W: Write> Teller<'a, W> {
             "From:    {from}\nTo:      {}\nSubject: {subject}\n\n{text}",
             to.join(", ")
         );
-        self.boxed("E-mail", &whole)
+        self.boxed("Email", &whole)
     }
 
     fn letter(&mut self, letter: &PrintedLetter) -> io::Result<()> {
@@ -430,12 +430,12 @@ mod tests {
     #[test]
     fn secrets_are_masked_however_deep() {
         let mut value = serde_json::json!({
-            "user_name": "ruth", "password": "p", "security_answers": [{ "question": "q", "answer": "a" }], "token": "t",
+            "username": "ruth", "password": "p", "security_answers": [{ "question": "q", "answer": "a" }], "token": "t",
         });
         mask(&mut value);
         let masked = "********";
         let expected = serde_json::json!({
-            "user_name": "ruth", "password": masked, "security_answers": [{ "question": "q", "answer": masked }], "token": masked,
+            "username": "ruth", "password": masked, "security_answers": [{ "question": "q", "answer": masked }], "token": masked,
         });
         assert_eq!(value, expected);
     }

@@ -132,9 +132,9 @@ fn words(field: &str) -> String {
 
 fn staff(policy: &StaffPolicy) -> String {
     let join = match policy.join_by {
-        JoinBy::Invitation => "An administrator invites them by e-mail",
+        JoinBy::Invitation => "An administrator invites them by email",
         JoinBy::RegistrationCode => {
-            "An administrator adds them; a registration code comes by e-mail"
+            "An administrator adds them; a registration code comes by email"
         }
         JoinBy::InitialPassword => "An administrator makes their accounts with an initial password",
     };
@@ -166,8 +166,7 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     let mut add = |title, command| examples.push(Example { title, command });
     let sign_in = |person: &Person| {
         let password = person.password.as_deref().unwrap_or_default();
-        let body =
-            json!({ "user_name": person.user_name, "password": password, "token_in": "body" });
+        let body = json!({ "username": person.username, "password": password, "token_in": "body" });
         format!(
             "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
             person.portal,
@@ -235,9 +234,9 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             "way": "member",
             "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
             "first_name": "Diego", "last_name": "Alvarez", "email": "diego@alvarez.example",
-            "user_name": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
+            "username": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
         });
-        let title = "Register a member’s dependant; the PIN letter is printed";
+        let title = "Register a member’s dependent; the PIN letter is printed";
         add(
             title,
             format!("curl -s {base}/member/registrations {}", data(&diego)),
@@ -270,7 +269,7 @@ const FREE_RECORDS: [FreeRecord; 9] = [
     FreeRecord {
         portal: "member",
         way: "member",
-        who: "Ethan Kim, dependant",
+        who: "Ethan Kim, dependent",
         proof: &[
             ("enrollee_id", "100200304"),
             ("subscriber_last_name", "Kim"),

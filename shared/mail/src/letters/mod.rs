@@ -33,20 +33,20 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
     let (greeting, content) = match &letter.says {
         LetterText::Pin {
             greeting,
-            organisation,
+            organization,
             pin,
             usable_until,
         } => (
             greeting,
-            pin::content(organisation.as_deref(), pin, *usable_until, policy),
+            pin::content(organization.as_deref(), pin, *usable_until, policy),
         ),
         LetterText::Notification {
-            organisation,
+            organization,
             way,
             provider_id,
         } => (
-            organisation,
-            notification::content(organisation, way, provider_id, policy),
+            organization,
+            notification::content(organization, way, provider_id, policy),
         ),
     };
     let greeting = match one_line(greeting) {

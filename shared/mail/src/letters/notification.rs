@@ -10,7 +10,7 @@ use crate::content::{Block, Content};
 use crate::words::{help, page, portal};
 
 pub(super) fn content(
-    organisation: &str,
+    organization: &str,
     way: &str,
     provider_id: &str,
     policy: &Policy,
@@ -20,7 +20,7 @@ pub(super) fn content(
         format!("Your provider ID with {plan}"),
         vec![
             Block::text(format!(
-                "{plan} has received a first claim for services of {organisation}, and has given it a provider ID. With it you can register on {}.",
+                "{plan} has received a first claim for services of {organization}, and has given it a provider ID. With it you can register on {}.",
                 portal(policy)
             )),
             Block::facts([("Provider ID", provider_id), ("Register as", way)]),
@@ -33,6 +33,6 @@ pub(super) fn content(
                 help(&policy.help_desk)
             )),
         ],
-        format!("{plan} has received a first claim of {organisation}"),
+        format!("{plan} has received a first claim of {organization}"),
     )
 }

@@ -8,18 +8,18 @@ use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};
 
 pub(super) fn content(
-    organisation: Option<&str>,
+    organization: Option<&str>,
     pin: &Sensitive,
     usable_until: Date,
     policy: &Policy,
 ) -> Content {
-    let registered = match organisation {
-        Some(organisation) => format!("you registered {organisation} on {}", policy.title),
+    let registered = match organization {
+        Some(organization) => format!("you registered {organization} on {}", policy.title),
         None => format!("you registered on {}", policy.title),
     };
-    let opens = match organisation {
-        Some(organisation) => format!(
-            "You registered {organisation} on {}. This is the PIN that opens your account for {organisation}.",
+    let opens = match organization {
+        Some(organization) => format!(
+            "You registered {organization} on {}. This is the PIN that opens your account for {organization}.",
             portal(policy)
         ),
         None => format!(
@@ -43,7 +43,7 @@ pub(super) fn content(
             Block::text(opens),
             Block::code("Your PIN", pin),
             Block::link(
-                "Sign in with your user name and password, and enter the PIN here",
+                "Sign in with your username and password, and enter the PIN here",
                 &page(policy, "/pin"),
             ),
             Block::text(format!(
@@ -51,7 +51,7 @@ pub(super) fn content(
                 day(usable_until)
             )),
             Block::text(
-                "Keep the PIN to yourself. Nobody from us will ask you for it: not by telephone, not by e-mail, and not in person.",
+                "Keep the PIN to yourself. Nobody from us will ask you for it: not by telephone, not by email, and not in person.",
             ),
             Block::text(format!(
                 "If the PIN is too old or does not work, {ask} If you did not register, please call us too: somebody may have used your name."

@@ -15,10 +15,10 @@ pub(super) fn content(last: Date, whole: bool, policy: &Policy) -> Content {
     } else {
         (
             format!(
-                "Your access to {}, has ended for one of the organisations that you work for.",
+                "Your access to {}, has ended for one of the organizations that you work for.",
                 portal(policy)
             ),
-            "Your user name and password work as before for the others.",
+            "Your username and password work as before for the others.",
         )
     };
     Content::new(
@@ -27,7 +27,7 @@ pub(super) fn content(last: Date, whole: bool, policy: &Policy) -> Content {
             Block::text(what),
             Block::text(format!("{} was its last day. {then}", day(last))),
             Block::text(format!(
-                "If you need it again, please ask an administrator of the organisation, or call {}.",
+                "If you need it again, please ask an administrator of the organization, or call {}.",
                 help(&policy.help_desk)
             )),
         ],

@@ -6,12 +6,12 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::{day, page, portal};
 
-pub(super) fn content(organisation: &str, answer_by: Date, policy: &Policy) -> Content {
+pub(super) fn content(organization: &str, answer_by: Date, policy: &Policy) -> Content {
     Content::new(
         format!("Please review who has access to {}", policy.title),
         vec![
             Block::text(format!(
-                "From time to time you are asked to review who has access to {} for {organisation}.",
+                "From time to time you are asked to review who has access to {} for {organization}.",
                 portal(policy)
             )),
             Block::text(
@@ -21,7 +21,7 @@ pub(super) fn content(organisation: &str, answer_by: Date, policy: &Policy) -> C
             Block::link("Review access", &page(policy, "/access-review")),
         ],
         format!(
-            "you manage who has access to {} for {organisation}",
+            "you manage who has access to {} for {organization}",
             policy.title
         ),
     )

@@ -7,7 +7,7 @@ use crate::content::{Block, Content};
 use crate::words::{day, page, portal};
 
 pub(super) fn content(
-    organisation: &str,
+    organization: &str,
     answer_by: Date,
     overdue: bool,
     (unanswered, others): (&[String], usize),
@@ -39,7 +39,7 @@ pub(super) fn content(
         subject,
         vec![
             Block::text(said),
-            Block::facts([("For", organisation), (label, &day(answer_by))]),
+            Block::facts([("For", organization), (label, &day(answer_by))]),
             Block::text("Nobody has confirmed or removed the access of:"),
             Block::list(&names),
             Block::text(
@@ -48,7 +48,7 @@ pub(super) fn content(
             Block::link("Review access", &page(policy, "/access-review")),
         ],
         format!(
-            "you manage who has access to {} for {organisation}",
+            "you manage who has access to {} for {organization}",
             policy.title
         ),
     )

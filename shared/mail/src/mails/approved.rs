@@ -8,13 +8,13 @@ use crate::mails::last_day;
 use crate::words::{page, portal};
 
 pub(super) fn content(
-    organisation: &str,
+    organization: &str,
     services: &[String],
     ends_on: Option<Date>,
     policy: &Policy,
 ) -> Content {
     let mut blocks = vec![Block::text(format!(
-        "{organisation} has approved you. You now have access to {}.",
+        "{organization} has approved you. You now have access to {}.",
         portal(policy)
     ))];
     if !services.is_empty() {
@@ -27,12 +27,12 @@ pub(super) fn content(
     blocks.extend([
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(
-            "If you miss a service, ask an administrator of {organisation}. Your profile lists them."
+            "If you miss a service, ask an administrator of {organization}. Your profile lists them."
         )),
     ]);
     Content::new(
         format!("You now have access to {}", policy.title),
         blocks,
-        format!("you registered on {} for {organisation}", policy.title),
+        format!("you registered on {} for {organization}", policy.title),
     )
 }

@@ -5,16 +5,16 @@ use vestibule_domain::policy::{JoinBy, Policy, Role};
 use crate::content::{Block, Content};
 use crate::words::{page, portal};
 
-pub(super) fn content(organisation: &str, policy: &Policy) -> Content {
+pub(super) fn content(organization: &str, policy: &Policy) -> Content {
     let invite = match policy.staff.as_ref().map(|s| s.join_by) {
         Some(JoinBy::RegistrationCode | JoinBy::InitialPassword) => "add",
         Some(JoinBy::Invitation) | None => "invite",
     };
     Content::new(
-        format!("Please {invite} a backup for {organisation}"),
+        format!("Please {invite} a backup for {organization}"),
         vec![
             Block::text(format!(
-                "{organisation} is registered on {}. You are the only one who manages its users.",
+                "{organization} is registered on {}. You are the only one who manages its users.",
                 portal(policy)
             )),
             Block::text(format!(
@@ -27,6 +27,6 @@ pub(super) fn content(organisation: &str, policy: &Policy) -> Content {
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text("We will remind you until there is a backup."),
         ],
-        format!("you registered {organisation} on {}", policy.title),
+        format!("you registered {organization} on {}", policy.title),
     )
 }

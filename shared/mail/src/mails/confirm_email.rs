@@ -9,7 +9,7 @@ use crate::words::{day, help, page, portal};
 
 pub(super) fn content(token: &Sensitive, usable_until: Date, policy: &Policy) -> Content {
     Content::new(
-        format!("Confirm your e-mail address for {}", policy.title),
+        format!("Confirm your email address for {}", policy.title),
         vec![
             Block::text(format!(
                 "This address was given for an account on {}.",

@@ -8,13 +8,13 @@ use crate::words::{help, portal};
 pub(super) fn content(confirmed: bool, policy: &Policy) -> Content {
     let (subject, what) = if confirmed {
         (
-            "Your e-mail address was changed",
+            "Your email address was changed",
             "Mails go to another address from now on. This is the last one to this address.",
         )
     } else {
         (
-            "A new e-mail address was asked for",
-            "Somebody who is signed in to your account gave another e-mail address. It takes the place of this one as soon as it is confirmed.",
+            "A new email address was asked for",
+            "Somebody who is signed in to your account gave another email address. It takes the place of this one as soon as it is confirmed.",
         )
     };
     Content::new(
@@ -28,7 +28,7 @@ pub(super) fn content(confirmed: bool, policy: &Policy) -> Content {
             )),
         ],
         format!(
-            "this was the e-mail address of your account on {}",
+            "this was the email address of your account on {}",
             policy.title
         ),
     )

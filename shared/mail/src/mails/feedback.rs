@@ -5,10 +5,10 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::portal;
 
-pub(super) fn content(user_name: &str, reply_to: &str, text: &str, policy: &Policy) -> Content {
+pub(super) fn content(username: &str, reply_to: &str, text: &str, policy: &Policy) -> Content {
     let mut blocks = vec![
         Block::text(format!("A user of {} has sent feedback.", portal(policy))),
-        Block::facts([("User name", user_name), ("Reply to", reply_to)]),
+        Block::facts([("Username", username), ("Reply to", reply_to)]),
     ];
     blocks.extend(
         text.lines()

@@ -21,17 +21,17 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
         HelpDeskAct::Reinstated => (
             "Your access is back",
             format!(
-                "{desk} has reinstated your access to {portal}. Sign in with your user name and password."
+                "{desk} has reinstated your access to {portal}. Sign in with your username and password."
             ),
             None,
             true,
         ),
-        HelpDeskAct::Renamed { user_name } => (
-            "Your user name has changed",
+        HelpDeskAct::Renamed { username } => (
+            "Your username has changed",
             format!(
-                "{desk} has changed your user name on {portal}. The one you had before no longer works; your password is still the same."
+                "{desk} has changed your username on {portal}. The one you had before no longer works; your password is still the same."
             ),
-            Some(("New user name", user_name.clone())),
+            Some(("New username", username.clone())),
             true,
         ),
         HelpDeskAct::SubscriptionsChanged { titles } => (
@@ -54,10 +54,10 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             true,
         ),
         HelpDeskAct::RecordDetached {
-            organisation,
+            organization,
             deleted,
         } => {
-            let of = organisation
+            let of = organization
                 .as_ref()
                 .map_or_else(String::new, |o| format!(" for {o}"));
             let now = if *deleted {
@@ -75,18 +75,18 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             )
         }
         HelpDeskAct::Removed {
-            organisation,
+            organization,
             deleted,
         } => {
-            let from = match organisation {
-                Some(organisation) => {
-                    format!("{desk} has removed you from the users of {organisation} on {portal}.")
+            let from = match organization {
+                Some(organization) => {
+                    format!("{desk} has removed you from the users of {organization} on {portal}.")
                 }
                 None => format!("{desk} has deleted your account on {portal}."),
             };
-            let now = match (organisation, deleted) {
-                (Some(organisation), false) => {
-                    format!("You can no longer work for {organisation} there.")
+            let now = match (organization, deleted) {
+                (Some(organization), false) => {
+                    format!("You can no longer work for {organization} there.")
                 }
                 _ => "You can no longer sign in there.".to_owned(),
             };

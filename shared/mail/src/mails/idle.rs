@@ -27,9 +27,9 @@ pub(super) fn content(
     // Members of the plan have no administrator.
     let (reinstate, renew) = match policy.staff {
         Some(_) => (
-            format!("Only an administrator of your organisation can reinstate it, or {desk}."),
+            format!("Only an administrator of your organization can reinstate it, or {desk}."),
             format!(
-                "If you need access again, please ask an administrator of your organisation for a new account, or call {desk}."
+                "If you need access again, please ask an administrator of your organization for a new account, or call {desk}."
             ),
         ),
         None => (

@@ -9,7 +9,7 @@ use crate::words::{day, page_with_token, portal};
 
 /// Who is invited, by whom, to what.
 pub(super) struct Invited<'a> {
-    pub organisation: &'a str,
+    pub organization: &'a str,
     pub inviter: &'a str,
     pub role: &'a str,
     pub to: &'a Email,
@@ -22,23 +22,23 @@ pub(super) fn content(
     policy: &Policy,
 ) -> Content {
     let Invited {
-        organisation,
+        organization,
         inviter,
         role,
         to,
     } = invited;
     let last_day = day(usable_until);
-    let choose = match policy.user_name.chosen_by {
-        NamedBy::User => "a user name and a password",
+    let choose = match policy.username.chosen_by {
+        NamedBy::User => "a username and a password",
         NamedBy::System => "a password",
     };
     let mut blocks = vec![
         Block::text(format!(
-            "{inviter} invites you to join {organisation} on {}.",
+            "{inviter} invites you to join {organization} on {}.",
             portal(policy)
         )),
         Block::facts([
-            ("Organization", *organisation),
+            ("Organization", *organization),
             ("Your role", *role),
             ("Invited by", *inviter),
             ("Last day to accept", &last_day),
@@ -53,7 +53,7 @@ pub(super) fn content(
     ];
     if policy.staff.as_ref().is_some_and(|s| s.approval) {
         blocks.push(Block::text(format!(
-            "After that, an administrator of {organisation} approves you, and we write to you again. Until then you have no access."
+            "After that, an administrator of {organization} approves you, and we write to you again. Until then you have no access."
         )));
     }
     blocks.extend([
@@ -61,14 +61,14 @@ pub(super) fn content(
             "The link works once, and only for you at {to}. Please do not pass it on."
         )),
         Block::text(format!(
-            "If the link is too old, ask {inviter} for a new one. If you did not expect this e-mail, there is nothing to do: you have no account until you register."
+            "If the link is too old, ask {inviter} for a new one. If you did not expect this email, there is nothing to do: you have no account until you register."
         )),
     ]);
     Content::new(
         format!("Your invitation to {}", policy.title),
         blocks,
         format!(
-            "{inviter} of {organisation} invited {to} to {}",
+            "{inviter} of {organization} invited {to} to {}",
             policy.title
         ),
     )

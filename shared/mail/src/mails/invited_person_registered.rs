@@ -6,9 +6,9 @@ use crate::content::{Block, Content};
 use crate::words::{help, page, portal};
 
 pub(super) fn content(
-    organisation: &str,
+    organization: &str,
     person: &str,
-    user_name: &str,
+    username: &str,
     awaits_approval: bool,
     policy: &Policy,
 ) -> Content {
@@ -21,14 +21,14 @@ pub(super) fn content(
     };
     let (subject, now) = if awaits_approval {
         (
-            format!("Please approve a new user of {organisation}"),
+            format!("Please approve a new user of {organization}"),
             format!(
                 "Please sign in, approve them, and {assigned}. Until then they have no access."
             ),
         )
     } else {
         (
-            format!("A new user of {organisation}"),
+            format!("A new user of {organization}"),
             "They have access now. Sign in to see or change what they may do.".to_owned(),
         )
     };
@@ -36,10 +36,10 @@ pub(super) fn content(
         subject,
         vec![
             Block::text(format!(
-                "{person}, whom you invited to join {organisation}, has registered on {}.",
+                "{person}, whom you invited to join {organization}, has registered on {}.",
                 portal(policy)
             )),
-            Block::facts([("Name", person), ("User name", user_name)]),
+            Block::facts([("Name", person), ("Username", username)]),
             Block::text(now),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
@@ -53,7 +53,7 @@ pub(super) fn content(
             )),
         ],
         format!(
-            "you invited this person to join {organisation} on {}",
+            "you invited this person to join {organization} on {}",
             policy.title
         ),
     )

@@ -10,7 +10,7 @@ mod backup_wanted;
 mod confirm_email;
 mod email_change;
 mod feedback;
-mod further_organisation;
+mod further_organization;
 mod help_desk_acted;
 mod idle;
 mod invitation;
@@ -27,8 +27,8 @@ mod register_again;
 mod registered;
 mod registration_code;
 mod shared_use;
-mod user_name_released;
-mod user_name_reminder;
+mod username_released;
+mod username_reminder;
 mod users_changed;
 
 use std::fmt;
@@ -80,7 +80,7 @@ pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
         blocks: content.blocks.iter().map(Block::as_text).collect(),
         because: wrapped(
             "",
-            &format!("You get this e-mail because {}.", content.because),
+            &format!("You get this email because {}.", content.because),
         ),
         policy,
     }
@@ -95,32 +95,32 @@ pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
 fn content(mail: &Mail, policy: &Policy) -> Content {
     match &mail.says {
         MailText::Registered {
-            user_name,
+            username,
             pin_letter_by,
             agreement,
-        } => registered::content(user_name, *pin_letter_by, agreement.as_ref(), policy),
-        MailText::FurtherOrganisation {
-            organisation,
+        } => registered::content(username, *pin_letter_by, agreement.as_ref(), policy),
+        MailText::FurtherOrganization {
+            organization,
             awaits_approval,
             pin_letter_by,
             agreement,
-        } => further_organisation::content(
-            organisation,
+        } => further_organization::content(
+            organization,
             *awaits_approval,
             *pin_letter_by,
             agreement.as_ref(),
             policy,
         ),
-        MailText::BackupWanted { organisation } => backup_wanted::content(organisation, policy),
+        MailText::BackupWanted { organization } => backup_wanted::content(organization, policy),
         MailText::Invitation {
-            organisation,
+            organization,
             inviter,
             role,
             token,
             usable_until,
         } => {
             let invited = invitation::Invited {
-                organisation,
+                organization,
                 inviter,
                 role,
                 to: &mail.to,
@@ -128,53 +128,53 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             invitation::content(&invited, token, *usable_until, policy)
         }
         MailText::InvitedPersonRegistered {
-            organisation,
+            organization,
             person,
-            user_name,
+            username,
             awaits_approval,
         } => invited_person_registered::content(
-            organisation,
+            organization,
             person,
-            user_name,
+            username,
             *awaits_approval,
             policy,
         ),
         MailText::Approved {
-            organisation,
+            organization,
             services,
             ends_on,
-        } => approved::content(organisation, services, *ends_on, policy),
+        } => approved::content(organization, services, *ends_on, policy),
         MailText::RegistrationCode {
-            organisation,
-            user_name,
+            organization,
+            username,
             code,
             usable_until,
-        } => registration_code::content(organisation, user_name, code, *usable_until, policy),
+        } => registration_code::content(organization, username, code, *usable_until, policy),
         MailText::AccountMade {
-            organisation,
-            user_name,
-        } => account_made::content(organisation, user_name, policy),
+            organization,
+            username,
+        } => account_made::content(organization, username, policy),
         MailText::PinReissued { arrives_by } => pin_reissued::content(*arrives_by, policy),
         MailText::AccessChanged {
-            organisation,
+            organization,
             change,
-        } => access_changed::content(organisation, *change, policy),
+        } => access_changed::content(organization, *change, policy),
         MailText::AccessReview {
-            organisation,
+            organization,
             answer_by,
-        } => access_review::content(organisation, *answer_by, policy),
+        } => access_review::content(organization, *answer_by, policy),
         MailText::RecordEnded {
-            organisation,
+            organization,
             returned,
-        } => record_ended::content(organisation.as_deref(), *returned, policy),
+        } => record_ended::content(organization.as_deref(), *returned, policy),
         MailText::AccessReviewOpen {
-            organisation,
+            organization,
             answer_by,
             overdue,
             unanswered,
             others,
         } => access_review_open::content(
-            organisation,
+            organization,
             *answer_by,
             *overdue,
             (unanswered, *others),
@@ -184,28 +184,28 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             register_again::content(*call, policy.date_of(mail.at), policy)
         }
         MailText::RegisteredAgain => register_again::done(policy.date_of(mail.at), policy),
-        MailText::UserNameReleased { user_name } => user_name_released::released(user_name, policy),
-        MailText::UserNameGone { user_name, instead } => {
-            user_name_released::gone(user_name, instead, policy)
+        MailText::UsernameReleased { username } => username_released::released(username, policy),
+        MailText::UsernameGone { username, instead } => {
+            username_released::gone(username, instead, policy)
         }
-        MailText::UserNameChosen { user_name } => user_name_released::chosen(user_name, policy),
+        MailText::UsernameChosen { username } => username_released::chosen(username, policy),
         MailText::ConfirmEmail {
             token,
             usable_until,
         } => confirm_email::content(token, *usable_until, policy),
         MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
         MailText::Feedback {
-            user_name,
+            username,
             reply_to,
             text,
-        } => feedback::content(user_name, reply_to, text, policy),
+        } => feedback::content(username, reply_to, text, policy),
         MailText::PasswordReset {
             token,
             minutes,
             asked,
         } => password_reset::content(token, *minutes, asked, policy),
         MailText::HelpDeskActed { act } => help_desk_acted::content(act, policy),
-        MailText::UserNameReminder { user_name } => user_name_reminder::content(user_name, policy),
+        MailText::UsernameReminder { username } => username_reminder::content(username, policy),
         MailText::Idle {
             since,
             signed_in,
@@ -216,9 +216,9 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
         MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
         MailText::UsersChanged {
-            organisation,
+            organization,
             users,
-        } => users_changed::content(organisation, users, policy),
+        } => users_changed::content(organization, users, policy),
         MailText::NewDevice { source, program } => {
             new_device::content(mail.at, source.as_deref(), program, policy)
         }

@@ -15,8 +15,8 @@ pub(super) fn content(
 ) -> Content {
     let portal = portal(policy);
     let who = match asked {
-        ResetAsked::ByAdministrator(organisation) => format!(
-            "An administrator of {organisation} asked for a new password for your account on {portal}. They do not get to see this link."
+        ResetAsked::ByAdministrator(organization) => format!(
+            "An administrator of {organization} asked for a new password for your account on {portal}. They do not get to see this link."
         ),
         ResetAsked::ByHelpDesk => format!(
             "{} has started the way to a new password for your account on {portal}.",

@@ -5,9 +5,9 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::{help, page, portal};
 
-pub(super) fn content(organisation: Option<&str>, returned: bool, policy: &Policy) -> Content {
+pub(super) fn content(organization: Option<&str>, returned: bool, policy: &Policy) -> Content {
     let portal = portal(policy);
-    let whose = organisation.unwrap_or("you");
+    let whose = organization.unwrap_or("you");
     let plan = &policy.plan.name;
     let help = help(&policy.help_desk);
     let (subject, blocks) = if returned {
@@ -22,7 +22,7 @@ pub(super) fn content(organisation: Option<&str>, returned: bool, policy: &Polic
             ],
         )
     } else {
-        let nobody = organisation.map_or_else(
+        let nobody = organization.map_or_else(
             || "You can no longer use it.".to_owned(),
             |name| format!("Nobody can use it for {name} any longer, administrators included."),
         );
@@ -33,7 +33,7 @@ pub(super) fn content(organisation: Option<&str>, returned: bool, policy: &Polic
                     "The records of {plan} no longer have {whose}. That has ended your access to {portal}. {nobody}"
                 )),
                 Block::text(format!(
-                    "Your user name is kept. If the record returns, so does your access. If you think that this is a mistake, please call {help}."
+                    "Your username is kept. If the record returns, so does your access. If you think that this is a mistake, please call {help}."
                 )),
             ],
         )
@@ -41,9 +41,9 @@ pub(super) fn content(organisation: Option<&str>, returned: bool, policy: &Polic
     Content::new(
         format!("{subject} on {}", policy.title),
         blocks,
-        match organisation {
-            Some(name) => format!("you have a user name on {} for {name}", policy.title),
-            None => format!("you have a user name on {}", policy.title),
+        match organization {
+            Some(name) => format!("you have a username on {} for {name}", policy.title),
+            None => format!("you have a username on {}", policy.title),
         },
     )
 }

@@ -35,7 +35,7 @@ pub(super) fn content(call: Call, today: Date, policy: &Policy) -> Content {
             format!("Please register again on {}", policy.title),
             vec![
                 access,
-                "Sign in with your user name and password, and have at hand what you registered with. Your account stays as it is.".to_owned(),
+                "Sign in with your username and password, and have at hand what you registered with. Your account stays as it is.".to_owned(),
             ],
         )
     };

@@ -1,4 +1,4 @@
-//! To who has registered: their user name, and what is left to do.
+//! To who has registered: their username, and what is left to do.
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{Agreement, LetterAddress, Policy, RecordedBy, Reissuer, Withholds};
@@ -7,7 +7,7 @@ use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};
 
 pub(super) fn content(
-    user_name: &str,
+    username: &str,
     pin_letter_by: Option<Date>,
     agreement: Option<&(String, String)>,
     policy: &Policy,
@@ -17,7 +17,7 @@ pub(super) fn content(
             "Welcome! You are registered on {}.",
             portal(policy)
         )),
-        Block::facts([("User name", user_name)]),
+        Block::facts([("Username", username)]),
     ];
     if let Some((title, form)) = agreement {
         sign(title, form, &mut blocks, policy);
@@ -39,7 +39,7 @@ pub(super) fn content(
         format!("Welcome to {}", policy.title),
         blocks,
         format!(
-            "somebody registered on {} with your e-mail address",
+            "somebody registered on {} with your email address",
             policy.title
         ),
     )

@@ -8,8 +8,8 @@ use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};
 
 pub(super) fn content(
-    organisation: &str,
-    user_name: &str,
+    organization: &str,
+    username: &str,
     code: &Sensitive,
     usable_until: Date,
     policy: &Policy,
@@ -18,7 +18,7 @@ pub(super) fn content(
     let by_administrator = reissuers.is_some_and(|r| r.contains(&Reissuer::Administrator));
     let help = help(&policy.help_desk);
     let ask = if by_administrator {
-        format!("ask an administrator of {organisation} for a new one, or call {help}.")
+        format!("ask an administrator of {organization} for a new one, or call {help}.")
     } else {
         format!("call {help} for a new one.")
     };
@@ -26,25 +26,23 @@ pub(super) fn content(
         format!("Complete your registration on {}", policy.title),
         vec![
             Block::text(format!(
-                "{organisation} has added you as a user of {}. One step completes your registration: enter your registration code.",
+                "{organization} has added you as a user of {}. One step completes your registration: enter your registration code.",
                 portal(policy)
             )),
             Block::facts([
-                ("User name", user_name),
+                ("Username", username),
                 ("Last day to use it", &day(usable_until)),
             ]),
             Block::code("Registration code", code),
-            Block::text(
-                "Open this page, enter your user name and the code, and choose a password.",
-            ),
+            Block::text("Open this page, enter your username and the code, and choose a password."),
             Block::link("Enter the code", &page(policy, "/registration-code")),
             Block::text(
-                "The code works once, and only with your user name. Please do not pass it on. Nobody from us will ask you for it.",
+                "The code works once, and only with your username. Please do not pass it on. Nobody from us will ask you for it.",
             ),
             Block::text(format!("If the code is lost or too old, {ask}")),
         ],
         format!(
-            "an administrator of {organisation} added you to {}",
+            "an administrator of {organization} added you to {}",
             policy.title
         ),
     )

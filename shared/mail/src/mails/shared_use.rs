@@ -23,7 +23,7 @@ pub(super) fn content(at: Timestamp, sources: &[String], policy: &Policy) -> Con
                 sources.join(" and "),
             )),
             Block::text(
-                "If both were you, there is nothing to do. A user name is for one person only: who else works on the portal needs one of their own.",
+                "If both were you, there is nothing to do. A username is for one person only: who else works on the portal needs one of their own.",
             ),
             Block::text(format!(
                 "If it was not you, change your password now, which ends all other sessions, and call {}.",

@@ -1,4 +1,4 @@
-//! To administrators: what the clockwork did to users of their organisation (BA-01, BA-02).
+//! To administrators: what the clockwork did to users of their organization (BA-01, BA-02).
 
 use vestibule_domain::message::{Fate, Told};
 use vestibule_domain::policy::Policy;
@@ -6,9 +6,9 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::{day, page, portal};
 
-pub(super) fn content(organisation: &str, users: &[Told], policy: &Policy) -> Content {
+pub(super) fn content(organization: &str, users: &[Told], policy: &Policy) -> Content {
     let mut blocks = vec![Block::text(format!(
-        "Users of {organisation} have lost their access to {}, as the rules of the portal say.",
+        "Users of {organization} have lost their access to {}, as the rules of the portal say.",
         portal(policy)
     ))];
     for (fate, what) in [
@@ -28,7 +28,7 @@ pub(super) fn content(organisation: &str, users: &[Told], policy: &Policy) -> Co
         let those: Vec<String> = users
             .iter()
             .filter(|u| u.fate == fate)
-            .map(|u| format!("{} ({}), {}", u.person, u.user_name, day(u.on)))
+            .map(|u| format!("{} ({}), {}", u.person, u.username, day(u.on)))
             .collect();
         if !those.is_empty() {
             blocks.push(Block::text(what));
@@ -37,8 +37,8 @@ pub(super) fn content(organisation: &str, users: &[Told], policy: &Policy) -> Co
     }
     blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
     Content::new(
-        format!("Users of {organisation} have lost their access"),
+        format!("Users of {organization} have lost their access"),
         blocks,
-        format!("you manage the users of {organisation} on {}", policy.title),
+        format!("you manage the users of {organization} on {}", policy.title),
     )
 }

@@ -1,0 +1,97 @@
+//! `PUT /{portal}/me/username`: a user whose name a campaign has released chooses again (ME-10).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::account::NextStep;
+use vestibule_domain::campaign;
+use vestibule_domain::policy::NamedBy;
+use vestibule_domain::text::Username;
+use vestibule_http::answer::Onward;
+use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, credentials, usernames};
+use vestibule_store::CommitError;
+
+/// The username, the same or another.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChooseUsernameRequest {
+    /// The username as it shall be.
+    username: String,
+}
+
+/// Chooses the caller's username again, where a campaign has released it: the same, if nobody else has
+/// chosen it meanwhile, or another. At any other time the help desk changes usernames (ME-09). Sent
+/// again, it is answered the same.
+#[utoipa::path(
+    put, path = "/{portal}/me/username", tag = "profile",
+    operation_id = "choose_username",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ChooseUsernameRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Onward, description = "Chosen"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, description = "`ask-help-desk`: it isn't released (ME-09), or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`, `changed-meanwhile`, or `name-fixed` where the system makes usernames", content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn choose_username(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<ChooseUsernameRequest>,
+) -> Result<Json<Onward>, Problem> {
+    let (policy, account, origin) = (&caller.policy, &caller.account, &caller.origin);
+    if let Some(step @ NextStep::ChangePassword) = caller.next_step {
+        return Err(Problem::next_step(step, policy));
+    }
+    if policy.username.chosen_by == NamedBy::System {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "name-fixed",
+            "The username stays",
+            "The system makes the usernames of this portal, and they stay as they are.",
+        ));
+    }
+    let mut fields = Fields::default();
+    let shortest = policy.username.min_length.get() as usize;
+    let username = fields.take("username", Username::parse(&request.username, shortest));
+    let username = fields.finish(username)?;
+    let mut rng = app.rng();
+    let chosen = campaign::choose_username(
+        account,
+        caller.session.organization.as_ref(),
+        username.clone(),
+        policy,
+        origin,
+        &mut rng,
+    );
+    let Some((after, decision)) = chosen else {
+        if account.username == username && account.username_since.is_some() {
+            return Ok(Json(Onward::of(account, &caller)));
+        }
+        let desk = &policy.help_desk;
+        let detail = format!(
+            "On this portal {} changes usernames: {} ({}).",
+            desk.name, desk.phone, desk.hours
+        );
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "ask-help-desk",
+            "Ask the help desk",
+            detail,
+        )
+        .with_help(policy));
+    };
+    match usernames::commit(&app, decision, &username, policy, origin, &mut rng).await {
+        Ok(()) => Ok(Json(Onward::of(&after, &caller))),
+        Err(CommitError::Taken(unique)) => {
+            Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
+        }
+        Err(CommitError::Stale) => Err(Problem::conflict()),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,68 @@
+//! `POST /{portal}/username-reminders`: somebody has forgotten their username; it is mailed to the
+//! address on record (BL-15).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
+use vestibule_domain::policy::RecoveryMeans;
+use vestibule_domain::text::Email;
+use vestibule_http::request::From;
+use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+
+use crate::{count, not_here};
+
+/// Whose username was forgotten.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReminderRequest {
+    /// The address of the account.
+    email: String,
+}
+
+/// Mails the usernames of an address to that address, if it has any. The answer is the same for an
+/// address that has none.
+#[utoipa::path(
+    post, path = "/{portal}/username-reminders", tag = "recovery",
+    operation_id = "remind_username",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ReminderRequest,
+    responses(
+        (status = 202, description = "Noted"),
+        (status = 404, body = ProblemBody, description = "`not-this-portal`", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn remind_username(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    From(origin): From,
+    Body(request): Body<ReminderRequest>,
+) -> Result<StatusCode, Problem> {
+    if !policy
+        .recovery
+        .forgot_username
+        .contains(&RecoveryMeans::Email)
+    {
+        return Err(not_here(&policy));
+    }
+    let mut fields = Fields::default();
+    let email = fields.take("email", Email::parse(&request.email));
+    let email = fields.finish(email)?;
+    count(&app, "remind", &email.key(), &origin, &policy).await?;
+    let mut rng = app.rng();
+    let audit = AuditEvent::done(&origin, Actor::Unknown, Action::RecoverUsername, &mut rng);
+    let noted = Message::Recovery(RecoveryRequest {
+        id: MessageId::random(&mut rng),
+        origin,
+        forgotten: Forgotten::Username { email },
+    });
+    app.store
+        .commit(Decision::recording(audit).send([noted]), &mut rng)
+        .await?;
+    Ok(StatusCode::ACCEPTED)
+}

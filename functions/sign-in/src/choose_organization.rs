@@ -1,0 +1,70 @@
+//! `PUT /{portal}/sessions/current/organization`: for which organization one works now (BL-01).
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::ids::OrganizationId;
+use vestibule_domain::sign_in as rules;
+use vestibule_http::answer::{self, Entitlements};
+use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+
+/// A choice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChooseOrganizationRequest {
+    /// One of the organizations that `GET /{portal}/me` lists.
+    organization_id: String,
+}
+
+/// The session, working for the organization chosen.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChosenOrganization {
+    /// The organization worked for.
+    organization_id: String,
+    /// What has to be done there before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<&'static str>,
+    /// What is open there, once nothing has to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entitlements: Option<Entitlements>,
+}
+
+/// Lets the caller's session go on for another of their organizations. Their other sessions stay as
+/// they are.
+#[utoipa::path(
+    put, path = "/{portal}/sessions/current/organization", tag = "sessions",
+    operation_id = "choose_organization",
+    params(("portal" = String, Path, description = "The portal")),
+    request_body = ChooseOrganizationRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = ChosenOrganization, description = "Done; this is what it leads to"),
+        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`not-found`: the caller belongs to no such organization", content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn choose_organization(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<ChooseOrganizationRequest>,
+) -> Result<Json<ChosenOrganization>, Problem> {
+    let (policy, account) = (&caller.policy, &caller.account);
+    let wanted = OrganizationId::parse(&request.organization_id)
+        .map_err(|e| Problem::invalid_field("organization_id", &e.to_string()))?;
+    let mut rng = app.rng();
+    let (session, origin) = (&caller.session, &caller.origin);
+    let chosen = rules::choose_organization(account, session, &wanted, policy, origin, &mut rng);
+    let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
+    app.store.commit(decision, &mut rng).await?;
+    let membership = account.membership(Some(&wanted));
+    let next_step = account.next_step(membership, policy, caller.origin.at);
+    Ok(Json(ChosenOrganization {
+        organization_id: wanted.to_string(),
+        next_step: answer::step(next_step),
+        entitlements: membership
+            .filter(|_| next_step.is_none())
+            .map(Entitlements::of),
+    }))
+}

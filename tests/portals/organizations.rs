@@ -1,0 +1,1079 @@
+//! One login, several organizations; several ways to one organization.
+
+use std::collections::BTreeSet;
+
+use futures::future::{join, join_all};
+use reqwest::Method;
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+use vestibule_local::Options;
+use vestibule_local::client::{Answer, Client};
+use vestibule_tests::invariants::{invariants, text};
+use vestibule_tests::people::{
+    PASSWORD, agent, dental, group_principal, office_manager_terms, provider, with,
+};
+use vestibule_tests::{World, options, pin_in, shown};
+
+/// Somebody who registers on the practice portal with the ids of a provider.
+fn person(way: &str, provider_id: &str, tax_id: &str, name: &str) -> Value {
+    let proof = json!({ "provider_id": provider_id, "tax_id": tax_id });
+    let body = with(with(dental(), "/proof", proof), "/way", way);
+    let body = with(with(body, "/username", name), "/accepts", accepts(way));
+    with(body, "/email", format!("{name}@practice.example"))
+}
+
+/// What this way of registering lets a person accept.
+fn accepts(way: &str) -> Value {
+    if way.ends_with("office_manager") {
+        office_manager_terms()
+    } else {
+        json!({})
+    }
+}
+
+/// What somebody with an account registers a further provider with.
+fn further(way: &str, provider_id: &str, tax_id: &str) -> Value {
+    json!({
+        "way": way, "proof": { "provider_id": provider_id, "tax_id": tax_id },
+        "may_sign": true, "accepts": accepts(way),
+    })
+}
+
+/// The office manager of Lakeside Family Medicine.
+fn manager() -> Value {
+    person("office_manager", "PV30001", "003456789", "mona.office")
+}
+
+/// Its provider.
+fn physician() -> Value {
+    person("medical", "PV30001", "003456789", "helen.brandt")
+}
+
+async fn register(world: &World, body: &Value) -> Answer {
+    world
+        .on("practice")
+        .post("/registrations", body.clone())
+        .await
+        .unwrap()
+}
+
+async fn choose(client: &Client, organization: &str) -> Answer {
+    let body = json!({ "organization_id": organization });
+    client
+        .send(Method::PUT, "/sessions/current/organization", Some(&body))
+        .await
+        .unwrap()
+}
+
+/// The names and roles of those who manage the caller's organization.
+async fn administrators(client: &Client) -> BTreeSet<(String, String)> {
+    let me = client.get("/me").await.unwrap();
+    assert_eq!(me.status, 200, "{}", me.text);
+    let list = me.body["organization"]["administrators"].as_array();
+    list.unwrap()
+        .iter()
+        .map(|a| (text(a, "/email").to_owned(), text(a, "/role").to_owned()))
+        .collect()
+}
+
+fn both() -> BTreeSet<(String, String)> {
+    [
+        ("mona.office@practice.example", "administrator"),
+        ("helen.brandt@practice.example", "principal"),
+    ]
+    .map(|(who, role)| (who.to_owned(), role.to_owned()))
+    .into()
+}
+
+#[tokio::test]
+async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organization() {
+    for (first, second) in [(manager(), physician()), (physician(), manager())] {
+        let world = World::new().await;
+        for body in [&first, &second] {
+            let answer = register(&world, body).await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+        }
+        let all = invariants(&world).await;
+        assert_eq!((all.accounts.len(), all.organizations.len()), (2, 1));
+        // The provider is its principal, whoever was first.
+        let organization = all.organizations.values().next().unwrap();
+        let principals = organization["principals"].as_array().unwrap();
+        let helen = world.sign_in("practice", "helen.brandt").await;
+        let me = helen.get("/me").await.unwrap();
+        assert_eq!(principals, &[me.body["id"].clone()]);
+        assert_eq!(me.text_at("/organization/role"), "principal");
+        // Each manages it, and each sees the other.
+        let mona = world.sign_in("practice", "mona.office").await;
+        assert_eq!(administrators(&helen).await, both());
+        assert_eq!(administrators(&mona).await, both());
+        assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
+
+        // A way that was used isn't open to a second person; the answer tells no more than for a
+        // number that nobody has.
+        let unknown = person("medical", "PV39999", "003456789", "some.body");
+        let unknown = register(&world, &unknown).await;
+        for way in ["medical", "office_manager"] {
+            let refused = person(way, "PV30001", "003456789", "some.body");
+            let refused = register(&world, &refused).await;
+            assert_eq!(
+                (refused.status, refused.problem(), &refused.body),
+                (403, "registration-refused", &unknown.body)
+            );
+        }
+        // Who lost the answer and asks again gets it again.
+        for body in [&first, &second] {
+            assert_eq!(register(&world, body).await.status, 201);
+        }
+        let all = invariants(&world).await;
+        assert_eq!((all.accounts.len(), all.done("register")), (2, 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ex_03_two_ways_at_once_make_one_organization() {
+    for _ in 0..5 {
+        let world = World::new().await;
+        let (manager, physician) = (manager(), physician());
+        let (a, b) = join(register(&world, &manager), register(&world, &physician)).await;
+        assert_eq!((a.status, b.status), (201, 201), "{} {}", a.text, b.text);
+        let all = invariants(&world).await;
+        assert_eq!((all.accounts.len(), all.organizations.len()), (2, 1));
+        let mona = world.sign_in("practice", "mona.office").await;
+        assert_eq!(administrators(&mona).await, both());
+    }
+}
+
+#[tokio::test]
+async fn bl_01_nobody_works_for_an_organization_that_is_not_theirs() {
+    let world = World::new().await;
+    for body in [manager(), dental()] {
+        assert_eq!(register(&world, &body).await.status, 201);
+    }
+    let mona = world.sign_in("practice", "mona.office").await;
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let of = async |client: &Client| {
+        let me = client.get("/me").await.unwrap();
+        me.text_at("/organization/id").to_owned()
+    };
+    let (lakeside, riverbend) = (of(&mona).await, of(&omar).await);
+    let unknown = choose(&mona, "00000000000000000000000000").await;
+    let others = choose(&mona, &riverbend).await;
+    assert_eq!((others.status, others.problem()), (404, "not-found"));
+    assert_eq!(others.body, unknown.body);
+    let own = choose(&mona, &lakeside).await;
+    assert_eq!(
+        (own.status, own.text_at("/entitlements/role")),
+        (200, "administrator")
+    );
+    assert_eq!(invariants(&world).await.done("choose_organization"), 1);
+}
+
+async fn attach(client: &Client, body: &Value) -> Answer {
+    client
+        .post("/me/organizations", body.clone())
+        .await
+        .unwrap()
+}
+
+/// The names of the caller's organizations, the current one in capitals.
+async fn belongs_to(client: &Client) -> Vec<String> {
+    let me = client.get("/me").await.unwrap();
+    let list = me.body["organizations"].as_array().unwrap();
+    list.iter()
+        .map(|o| match (text(o, "/name"), o["current"].as_bool()) {
+            (name, Some(true)) => name.to_uppercase(),
+            (name, _) => name.to_owned(),
+        })
+        .collect()
+}
+
+/// The id of the caller's organization of this name.
+async fn id_of(client: &Client, name: &str) -> String {
+    let me = client.get("/me").await.unwrap();
+    let list = me.body["organizations"].as_array().unwrap();
+    let found = list.iter().find(|o| text(o, "/name") == name);
+    text(found.unwrap(), "/id").to_owned()
+}
+
+/// The step that keeps the caller from what is protected; empty: nothing does.
+async fn step(client: &Client) -> String {
+    let answer = client.get("/entitlements").await.unwrap();
+    match answer.status {
+        200 => String::new(),
+        _ => answer.text_at("/next_step").to_owned(),
+    }
+}
+
+/// Mona, office manager of Lakeside and then of Riverbend; her session works for Lakeside.
+async fn mona_of_two(world: &World) -> Client {
+    assert_eq!(register(world, &manager()).await.status, 201);
+    let mona = world.sign_in("practice", "mona.office").await;
+    let body = further("dental_office_manager", "PV30002", "004567890");
+    let answer = attach(&mona, &body).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    mona
+}
+
+#[tokio::test]
+async fn bl_01_one_login_works_for_several_organizations() {
+    let world = World::new().await;
+    let (helen, username) = world.provider().await;
+    let riverbend = json!({
+        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" }, "may_sign": true,
+        "postal_address": { "lines": ["9 Ferry Road"], "city": "Joliet", "region": "IL", "postal_code": "60432", "country": "US" },
+    });
+    // What the way asks for is asked for again: where the letter shall go.
+    for (field, body) in [
+        (
+            "postal_address",
+            with(riverbend.clone(), "/postal_address", Value::Null),
+        ),
+        ("way", with(riverbend.clone(), "/way", "member")),
+    ] {
+        let refused = attach(&helen, &body).await;
+        assert_eq!((refused.status, refused.fields()), (422, vec![field]));
+    }
+    let answer = attach(&helen, &riverbend).await;
+    assert_eq!(
+        (
+            answer.status,
+            answer.text_at("/next_step"),
+            &answer.headers["location"]
+        ),
+        (201, "enter_pin", &"/provider/me".parse().unwrap()),
+        "{}",
+        answer.text
+    );
+    let mail = world.last_mail_to("helen@lakeside.example").await;
+    insta::assert_snapshot!("bl_01_further_organization", shown(&mail, &[]));
+    // The letter goes where this registration said; the session goes on as it was.
+    let letter = world.last_letter().await;
+    assert!(letter.contains("9 Ferry Road"), "{letter}");
+    assert_eq!(step(&helen).await, "");
+    assert_eq!(
+        belongs_to(&helen).await,
+        ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
+    );
+    let me = helen.get("/me").await.unwrap();
+    assert_eq!(
+        ["registered", "pending"],
+        [
+            text(&me.body, "/organizations/0/registration"),
+            text(&me.body, "/organizations/1/registration")
+        ]
+    );
+
+    // The other one has its own PIN, and keeps nobody from the first.
+    let (lakeside, second) = (
+        id_of(&helen, "Lakeside Family Medicine").await,
+        answer.text_at("/organization_id").to_owned(),
+    );
+    let chosen = choose(&helen, &second).await;
+    assert_eq!(
+        (chosen.status, chosen.text_at("/next_step")),
+        (200, "enter_pin")
+    );
+    assert_eq!(chosen.body.get("entitlements"), None);
+    assert_eq!(step(&helen).await, "enter_pin");
+    let users = helen.get("/users").await.unwrap();
+    assert_eq!(
+        (users.status, users.text_at("/next_step")),
+        (403, "enter_pin")
+    );
+    assert_eq!(choose(&helen, &lakeside).await.body.get("next_step"), None);
+    assert_eq!(step(&helen).await, "");
+    choose(&helen, &second).await;
+    let pin = json!({ "pin": pin_in(&letter, 4) });
+    let opened = helen.post("/pin/activation", pin).await.unwrap();
+    assert_eq!(
+        (opened.status, step(&helen).await),
+        (200, String::new()),
+        "{}",
+        opened.text
+    );
+    let entitlements = helen.get("/entitlements").await.unwrap();
+    assert_eq!(entitlements.text_at("/organization_id"), second);
+
+    // Signing in with several asks for which; nothing is open before.
+    let (again, signed_in) = world
+        .on("provider")
+        .sign_in(&username, PASSWORD)
+        .await
+        .unwrap();
+    assert_eq!(signed_in.text_at("/next_step"), "choose_organization");
+    assert_eq!(signed_in.body.get("organization_id"), None);
+    assert_eq!(step(&again).await, "choose_organization");
+    assert_eq!(
+        belongs_to(&again).await,
+        ["Lakeside Family Medicine", "Riverbend Dental"]
+    );
+    let chosen = choose(&again, &lakeside).await;
+    assert_eq!(chosen.text_at("/entitlements/organization_id"), lakeside);
+    // Each session works for its own.
+    assert_eq!(
+        belongs_to(&again).await,
+        ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
+    );
+    assert_eq!(
+        belongs_to(&helen).await,
+        ["Lakeside Family Medicine", "RIVERBEND DENTAL"]
+    );
+
+    // The same request sent again is answered as before and does nothing more.
+    let repeated = attach(&helen, &riverbend).await;
+    assert_eq!(repeated.status, 201);
+    assert_eq!(repeated.text_at("/organization_id"), second);
+    let all = invariants(&world).await;
+    assert_eq!((all.accounts.len(), all.done("register_further")), (1, 1));
+    assert_eq!(world.letters().await.len(), 2);
+}
+
+#[tokio::test]
+async fn bl_01_signing_power_is_stated_for_each_organization() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let body =
+        json!({ "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" } });
+    let refused = attach(&ruth, &body).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["may_sign"]));
+    let answer = attach(&ruth, &with(body, "/may_sign", true)).await;
+    assert_eq!(
+        (answer.status, &answer.body["notices"]),
+        (201, &json!(["invite_backup"])),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn bl_01_the_address_of_one_organizations_letter_is_not_anothers() {
+    let world = World::new().await;
+    let (helen, _) = world.provider().await;
+    let feed = |agreements: &str| {
+        format!(
+            "provider_id,name,tax_id,category,participating,agreements\nPV30005,Clearwater Billing Services,007890123,billing_agency,,{agreements}"
+        )
+    };
+    let agency = |lines: &str, id: &str, tax_id: &str, way: &str| {
+        let address = with(
+            provider()["postal_address"].clone(),
+            "/lines",
+            json!([lines]),
+        );
+        json!({ "way": way, "proof": { "provider_id": id, "tax_id": tax_id }, "may_sign": true, "postal_address": address })
+    };
+    let clearwater = agency("1 Ledger Way", "PV30005", "007890123", "billing_agency");
+    let withheld = attach(&helen, &clearwater).await;
+    assert_eq!(
+        withheld.text_at("/next_step"),
+        "sign_agreement",
+        "{}",
+        withheld.text
+    );
+    let riverbend = agency("9 Ferry Road", "PV30002", "004567890", "practice");
+    assert_eq!(attach(&helen, &riverbend).await.status, 201);
+    // The letter that waited for the agreement goes where that organization's registration said.
+    let letters = world.letters().await.len();
+    world
+        .import(RecordKind::Provider, &feed("signatory_agreement=2026-01"))
+        .await;
+    assert_eq!(world.letters().await.len(), letters + 1);
+    let letter = world.last_letter().await;
+    assert!(
+        letter.contains("1 Ledger Way") && !letter.contains("9 Ferry Road"),
+        "{letter}"
+    );
+}
+
+#[tokio::test]
+async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_waits_for_the_plan() {
+    let world = World::new().await;
+    let portal = world.on("provider").get("").await.unwrap();
+    let ways = portal.body["ways"].as_array().unwrap();
+    let needs = |way: &str| {
+        let way = ways.iter().find(|w| w["id"] == way).unwrap();
+        way["agreements"].clone()
+    };
+    assert_eq!(needs("billing_agency"), json!(["signatory_agreement"]));
+    assert_eq!(needs("practice"), json!([]));
+    let form = portal.text_at("/agreements/0/form").to_owned();
+    let body = with(provider(), "/way", "billing_agency");
+    let body = with(
+        body,
+        "/proof",
+        json!({ "provider_id": "PV30005", "tax_id": "007890123" }),
+    );
+    let registered = world.register("provider", body).await;
+    let agency = world
+        .sign_in("provider", registered.text_at("/username"))
+        .await;
+    let asked = async || agency.get("/me/agreements").await.unwrap().body["items"].clone();
+    let item = |on_file: Option<&str>, is_current: bool| {
+        let mut item = json!({
+            "id": "signatory_agreement", "title": "Signatory Agreement", "revision": "2026-01", "form": form,
+            "recorded_by": "plan", "withholds": "pin_letter", "is_current": is_current,
+        });
+        if let Some(revision) = on_file {
+            item["on_file"] = revision.into();
+        }
+        json!([item])
+    };
+    assert_eq!(asked().await, item(None, false));
+    // It is signed on paper: nobody records it for themselves.
+    let path = "/me/agreements/signatory_agreement/acceptance";
+    let refused = agency
+        .post(path, json!({ "revision": "2026-01" }))
+        .await
+        .unwrap();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "signed-on-paper")
+    );
+    assert!(refused.text.contains(&form), "{}", refused.text);
+    assert_eq!(
+        (asked().await, world.letters().await.len()),
+        (item(None, false), 0)
+    );
+    for (revision, is_current, letters) in [("2025-01", false, 0), ("2026-01", true, 1)] {
+        let feed = format!(
+            "provider_id,name,tax_id,category,participating,agreements\nPV30005,Clearwater Billing Services,007890123,billing_agency,,signatory_agreement={revision}"
+        );
+        world.import(RecordKind::Provider, &feed).await;
+        assert_eq!(asked().await, item(Some(revision), is_current));
+        assert_eq!(world.letters().await.len(), letters, "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
+    let world = World::new().await;
+    for body in [manager(), dental()] {
+        assert_eq!(register(&world, &body).await.status, 201);
+    }
+    let mona = world.sign_in("practice", "mona.office").await;
+    let first = person("medical", "PV39999", "003456789", "some.body");
+    let first = register(&world, &first).await;
+    for (what, way, number, tax_id) in [
+        ("an unknown number", "medical", "PV39999", "003456789"),
+        ("a wrong fact", "dental", "PV30003", "003456789"),
+        ("somebody's record", "dental", "PV30002", "004567890"),
+        (
+            "one's own organization, another way",
+            "medical",
+            "PV30001",
+            "003456789",
+        ),
+    ] {
+        let refused = attach(&mona, &further(way, number, tax_id)).await;
+        assert_eq!(
+            (refused.status, &refused.body),
+            (403, &first.body),
+            "{what}"
+        );
+    }
+    // Who matches and isn't meant reads so, as at a first registration.
+    let not_open = attach(&mona, &further("medical", "PV30004", "006789012")).await;
+    assert_eq!((not_open.status, not_open.problem()), (403, "not-open"));
+    // Guesses are counted with those of registrations, and the right one comes too late.
+    for n in 0..5 {
+        let guess = further("dental_office_manager", "PV30003", &format!("00567890{n}"));
+        attach(&mona, &with(guess, "/proof/tax_id", format!("10567890{n}"))).await;
+    }
+    let right = further("dental_office_manager", "PV30003", "005678901");
+    let late = attach(&mona, &right).await;
+    assert_eq!((late.status, late.problem()), (429, "too-many-attempts"));
+    let elsewhere = person("dental_office_manager", "PV30003", "005678901", "some.body");
+    assert_eq!(register(&world, &elsewhere).await.status, 429);
+    assert_eq!(belongs_to(&mona).await, ["LAKESIDE FAMILY MEDICINE"]);
+    let all = invariants(&world).await;
+    assert_eq!((all.accounts.len(), all.done("register_further")), (2, 0));
+}
+
+#[tokio::test]
+async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers() {
+    let world = World::new().await;
+    let mona = mona_of_two(&world).await;
+    assert_eq!(
+        belongs_to(&mona).await,
+        ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
+    );
+    // The second provider comes later and finds the office manager there.
+    assert_eq!(register(&world, &dental()).await.status, 201);
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let riverbend = id_of(&mona, "Riverbend Dental").await;
+    assert_eq!(id_of(&omar, "Riverbend Dental").await, riverbend);
+    let chosen = choose(&mona, &riverbend).await;
+    assert_eq!(
+        (chosen.status, chosen.text_at("/entitlements/role")),
+        (200, "administrator")
+    );
+    // Staff of one provider are not those of the other (BL-17).
+    let sam = json!({
+        "first_name": "Sam", "last_name": "Lind", "email": "sam@riverbend.example",
+        "username": "sam.lind", "initial_password": "First-Morning-17",
+    });
+    let added = mona.post("/users", sam).await.unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    let path = format!("/users/{}", added.text_at("/id"));
+    assert_eq!(mona.get(&path).await.unwrap().status, 200);
+    let lakeside = id_of(&mona, "Lakeside Family Medicine").await;
+    choose(&mona, &lakeside).await;
+    assert_eq!(mona.get(&path).await.unwrap().status, 404);
+    assert_eq!(omar.get(&path).await.unwrap().status, 200);
+    assert_eq!(invariants(&world).await.accounts.len(), 3);
+}
+
+#[tokio::test]
+async fn ux_04_who_is_removed_from_the_organization_worked_for_has_to_choose_another() {
+    let world = World::new().await;
+    let mona = mona_of_two(&world).await;
+    let riverbend = id_of(&mona, "Riverbend Dental").await;
+    choose(&mona, &riverbend).await;
+    // Her access at Riverbend is taken: there by a principal who first lowers her.
+    assert_eq!(register(&world, &dental()).await.status, 201);
+    let omar = world.sign_in("practice", "omar.haddad").await;
+    let id = mona.get("/me").await.unwrap().text_at("/id").to_owned();
+    let access = json!({ "role": "user", "services": [] });
+    let lowered = omar
+        .send(Method::PUT, &format!("/users/{id}/access"), Some(&access))
+        .await
+        .unwrap();
+    assert_eq!(lowered.status, 200, "{}", lowered.text);
+    let removed = omar
+        .send(Method::DELETE, &format!("/users/{id}"), None)
+        .await
+        .unwrap();
+    assert_eq!(removed.status, 204, "{}", removed.text);
+    assert_eq!(step(&mona).await, "choose_organization");
+    assert_eq!(mona.get("/users").await.unwrap().status, 403);
+    assert_eq!(belongs_to(&mona).await, ["Lakeside Family Medicine"]);
+    assert_eq!(choose(&mona, &riverbend).await.status, 404);
+    let lakeside = id_of(&mona, "Lakeside Family Medicine").await;
+    assert_eq!(choose(&mona, &lakeside).await.status, 200);
+    assert_eq!(step(&mona).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bl_01_choosing_while_being_removed_opens_nothing() {
+    for _ in 0..5 {
+        let world = World::new().await;
+        let mona = mona_of_two(&world).await;
+        let riverbend = id_of(&mona, "Riverbend Dental").await;
+        assert_eq!(register(&world, &dental()).await.status, 201);
+        let omar = world.sign_in("practice", "omar.haddad").await;
+        let id = mona.get("/me").await.unwrap().text_at("/id").to_owned();
+        let access = json!({ "role": "user", "services": [] });
+        let path = format!("/users/{id}");
+        omar.send(Method::PUT, &format!("{path}/access"), Some(&access))
+            .await
+            .unwrap();
+        let (chosen, removed) = join(
+            choose(&mona, &riverbend),
+            omar.send(Method::DELETE, &path, None),
+        )
+        .await;
+        assert!([200, 404].contains(&chosen.status), "{}", chosen.text);
+        assert_eq!(removed.unwrap().status, 204);
+        if chosen.status == 200 {
+            assert_eq!(step(&mona).await, "choose_organization");
+        } else {
+            assert_eq!(step(&mona).await, "");
+        }
+        invariants(&world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
+    let world = World::new().await;
+    assert_eq!(register(&world, &manager()).await.status, 201);
+    let other = person("office_manager", "PV30006", "008901234", "nina.office");
+    assert_eq!(register(&world, &other).await.status, 201);
+    let mona = world.sign_in("practice", "mona.office").await;
+    let nina = world.sign_in("practice", "nina.office").await;
+    let body = further("dental_office_manager", "PV30002", "004567890");
+    // Twice by one, and by somebody else: one of them has it, and whoever asks twice is answered twice.
+    let answers = join_all([&mona, &mona, &nina].map(|who| attach(who, &body))).await;
+    let statuses: Vec<_> = answers.iter().map(|a| a.status).collect();
+    assert!(
+        [vec![201, 201, 403], vec![403, 403, 201]].contains(&statuses),
+        "{statuses:?}"
+    );
+    let all = invariants(&world).await;
+    assert_eq!(
+        (all.organizations.len(), all.done("register_further")),
+        (3, 1)
+    );
+}
+
+#[tokio::test]
+async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    let second = with(
+        group_principal(),
+        "/proof",
+        json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
+    );
+    let second = with(
+        with(second, "/username", "pat.cedar"),
+        "/email",
+        "pat@cedar.example",
+    );
+    world.register("group", second).await;
+    let pat = world.sign_in("group", "pat.cedar").await;
+    let take_up = async |client: &Client, token: &str| {
+        client
+            .post("/me/invitations", json!({ "token": token }))
+            .await
+            .unwrap()
+    };
+
+    // Only the invited address can use it.
+    let token = world
+        .invite(&pat, "Jo", "jo@elsewhere.example", "user")
+        .await;
+    let refused = take_up(&ruth, &token).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
+    assert_eq!(
+        take_up(&ruth, "vi.unknown.link").await.problem(),
+        "invitation-unknown"
+    );
+
+    let token = world
+        .invite(&pat, "Ruth", "ruth@blueheron.example", "user")
+        .await;
+    let accepted = take_up(&ruth, &token).await;
+    assert_eq!(
+        (accepted.status, accepted.text_at("/next_step")),
+        (201, "await_approval"),
+        "{}",
+        accepted.text
+    );
+    assert_eq!(take_up(&ruth, &token).await.body, accepted.body);
+    // The session goes on; the other organization waits for its administrator, who is told.
+    assert_eq!(step(&ruth).await, "");
+    let told = world.last_mail_to("pat@cedar.example").await;
+    assert!(
+        told.text.contains("Ruth Okafor") && told.text.contains("ruth.okafor"),
+        "{}",
+        told.text
+    );
+    let id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let approval = json!({ "services": [], "group_codes": [] });
+    let approved = pat
+        .post(&format!("/users/{id}/approval"), approval)
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    let cedar = accepted.text_at("/organization_id");
+    let chosen = choose(&ruth, cedar).await;
+    assert_eq!(
+        (chosen.status, chosen.text_at("/entitlements/role")),
+        (200, "user")
+    );
+    // She is a user there, and manages nobody.
+    assert_eq!(ruth.get("/users").await.unwrap().problem(), "not-allowed");
+    let all = invariants(&world).await;
+    assert_eq!(
+        (all.accounts_on("group"), all.done("accept_invitation")),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn ag_02_an_expired_password_registers_nothing_further() {
+    let world = World::new().await;
+    let ruth = world.group_principal().await;
+    world.pass_days(91);
+    let (ruth_again, _) = world
+        .on("group")
+        .sign_in("ruth.okafor", PASSWORD)
+        .await
+        .unwrap();
+    drop(ruth);
+    let body = json!({ "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" }, "may_sign": true });
+    for (path, body) in [
+        ("/me/organizations", body),
+        ("/me/invitations", json!({ "token": "vi.x.y" })),
+    ] {
+        let refused = ruth_again.post(path, body).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.text_at("/next_step")),
+            (403, "change_password")
+        );
+    }
+}
+
+#[tokio::test]
+async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back() {
+    let world = World::new().await;
+    assert_eq!(register(&world, &physician()).await.status, 201);
+    let helen = world.sign_in("practice", "helen.brandt").await;
+    let add = async |by: &Client, first: &str| {
+        let name = first.to_lowercase();
+        let body = json!({
+            "first_name": first, "last_name": "Lind", "email": format!("{name}@lakeside.example"),
+            "username": format!("{name}.lind"), "initial_password": "First-Morning-17",
+        });
+        by.post("/users", body).await.unwrap()
+    };
+    let enter = async |first: &str| {
+        let name = format!("{}.lind", first.to_lowercase());
+        let (client, _) = world
+            .on("practice")
+            .sign_in(&name, "First-Morning-17")
+            .await
+            .unwrap();
+        let body = json!({ "current_password": "First-Morning-17", "new_password": PASSWORD });
+        let answer = client
+            .send(Method::PUT, "/sessions/current/password", Some(&body))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        client
+    };
+    let set = async |by: &Client, id: &str, role: &str| {
+        let body = json!({ "role": role, "services": ["claims"] });
+        by.send(Method::PUT, &format!("/users/{id}/access"), Some(&body))
+            .await
+            .unwrap()
+    };
+    let sam = add(&helen, "Sam").await.text_at("/id").to_owned();
+    let kim = add(&helen, "Kim").await.text_at("/id").to_owned();
+    let (sam_lind, kim_lind) = (enter("Sam").await, enter("Kim").await);
+    assert_eq!(add(&sam_lind, "Lee").await.problem(), "not-allowed");
+    for id in [&sam, &kim] {
+        assert_eq!(set(&helen, id, "administrator").await.status, 200);
+    }
+    // They control the access of staff at once, and not each other's or their own.
+    assert_eq!(add(&sam_lind, "Lee").await.status, 201);
+    assert_eq!(set(&sam_lind, &kim, "user").await.problem(), "not-allowed");
+    assert_eq!(set(&sam_lind, &sam, "user").await.problem(), "yourself");
+    let me = kim_lind.get("/me").await.unwrap();
+    assert_eq!(
+        me.body["organization"]["administrators"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    // What the provider gave, the provider takes back.
+    assert_eq!(set(&helen, &sam, "user").await.status, 200);
+    assert_eq!(add(&sam_lind, "Max").await.problem(), "not-allowed");
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ex_10_an_individual_practitioner_manages_their_own_staff() {
+    let world = World::new().await;
+    let hannah = person("medical", "PV30007", "009012345", "hannah.weiss");
+    assert_eq!(register(&world, &hannah).await.status, 201);
+    let hannah = world.sign_in("practice", "hannah.weiss").await;
+    let body = json!({
+        "first_name": "Sam", "last_name": "Lind", "email": "sam@weiss.example",
+        "username": "sam.lind", "initial_password": "First-Morning-17", "services": ["claims"],
+    });
+    let added = hannah.post("/users", body).await.unwrap();
+    assert_eq!(added.status, 201, "{}", added.text);
+    let path = format!("/users/{}", added.text_at("/id"));
+    let removed = hannah.send(Method::DELETE, &path, None).await.unwrap();
+    assert_eq!(removed.status, 204, "{}", removed.text);
+    let (_, gone) = world
+        .on("practice")
+        .sign_in("sam.lind", "First-Morning-17")
+        .await
+        .unwrap();
+    assert_eq!(gone.problem(), "sign-in-failed");
+}
+
+#[tokio::test]
+async fn ex_14_a_user_finds_out_who_manages_their_access() {
+    let world = World::new().await;
+    for body in [manager(), physician()] {
+        assert_eq!(register(&world, &body).await.status, 201);
+    }
+    let mona = world.sign_in("practice", "mona.office").await;
+    let body = json!({
+        "first_name": "Sam", "last_name": "Lind", "email": "sam@lakeside.example",
+        "username": "sam.lind", "initial_password": "First-Morning-17",
+    });
+    assert_eq!(mona.post("/users", body).await.unwrap().status, 201);
+    // At once, before the password is changed.
+    let (sam, _) = world
+        .on("practice")
+        .sign_in("sam.lind", "First-Morning-17")
+        .await
+        .unwrap();
+    assert_eq!(step(&sam).await, "change_password");
+    assert_eq!(administrators(&sam).await, both());
+    // And while waiting for approval, where a portal asks for it.
+    let ruth = world.group_principal().await;
+    world.invited(&ruth, "Tess", "user").await;
+    let tess = world.sign_in("group", "tess.lind").await;
+    assert_eq!(step(&tess).await, "await_approval");
+    assert_eq!(
+        administrators(&tess).await,
+        [("ruth@blueheron.example".to_owned(), "principal".to_owned())].into()
+    );
+}
+
+#[tokio::test]
+async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
+    // A practice portal whose providers and office managers both need a paper of the plan's.
+    let folder = tempfile::TempDir::new().unwrap();
+    let policies = options().portals;
+    for file in std::fs::read_dir(&policies).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let policy = std::fs::read_to_string(policies.join("practice.toml")).unwrap();
+    let agreement = "[[agreement]]\nid = \"network_agreement\"\ntitle = \"Network Agreement\"\nrevision = \"2026-01\"\n\
+        form = \"https://practice.harborlight.example/forms/network.pdf\"\nrecorded_by = \"plan\"\n\
+        withholds = \"protected_information\"\n\n[staff]";
+    let policy = policy.replacen("[staff]", agreement, 1);
+    std::fs::write(folder.path().join("practice.toml"), policy).unwrap();
+    let world = World::with(Options {
+        portals: folder.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let mona = mona_of_two(&world).await;
+    assert_eq!(register(&world, &physician()).await.status, 201);
+    let helen = world.sign_in("practice", "helen.brandt").await;
+    for client in [&mona, &helen] {
+        assert_eq!(step(client).await, "sign_agreement");
+    }
+    let feed = "provider_id,name,tax_id,category,participating,agreements\n\
+                PV30001,Lakeside Family Medicine,003456789,medical_group,yes,network_agreement=2026-01\n";
+    world.import(RecordKind::Provider, feed).await;
+    for client in [&mona, &helen] {
+        assert_eq!(step(client).await, "");
+    }
+    // What is on file for one organization opens no other.
+    let riverbend = id_of(&mona, "Riverbend Dental").await;
+    assert_eq!(
+        choose(&mona, &riverbend).await.text_at("/next_step"),
+        "sign_agreement"
+    );
+    assert_eq!(invariants(&world).await.done("record_agreement"), 2);
+}
+
+#[tokio::test]
+async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_revision() {
+    let world = World::new().await;
+    let without_terms = with(manager(), "/accepts", json!({}));
+    let registered = register(&world, &without_terms).await;
+    assert_eq!(
+        registered.text_at("/next_step"),
+        "sign_agreement",
+        "{}",
+        registered.text
+    );
+    let mona = world.sign_in("practice", "mona.office").await;
+    assert_eq!(step(&mona).await, "sign_agreement");
+    assert_eq!(mona.get("/users").await.unwrap().status, 403);
+    let listed = mona.get("/me/agreements").await.unwrap();
+    assert_eq!(
+        listed.body["items"],
+        json!([{
+            "id": "office_manager_terms", "title": "Office Manager Terms of Use", "revision": "2026-10",
+            "form": "https://practice.harborlight.example/forms/office-manager-terms-2026-10.pdf",
+            "recorded_by": "user", "withholds": "protected_information", "is_current": false,
+        }])
+    );
+    let accept = async |client: &Client, id: &str, revision: &str| {
+        let path = format!("/me/agreements/{id}/acceptance");
+        client
+            .post(&path, json!({ "revision": revision }))
+            .await
+            .unwrap()
+    };
+    for revision in ["2026-09", "2026-11", ""] {
+        let stale = accept(&mona, "office_manager_terms", revision).await;
+        assert_eq!((stale.status, stale.fields()), (422, vec!["revision"]));
+    }
+    assert_eq!(accept(&mona, "other_terms", "2026-10").await.status, 404);
+    assert_eq!(step(&mona).await, "sign_agreement");
+    // Accepted, twice at once: it is on file once.
+    let (a, b) = join(
+        accept(&mona, "office_manager_terms", "2026-10"),
+        accept(&mona, "office_manager_terms", "2026-10"),
+    )
+    .await;
+    for answer in [&a, &b] {
+        assert_eq!(
+            (answer.status, answer.text_at("/entitlements/role")),
+            (200, "administrator"),
+            "{}",
+            answer.text
+        );
+    }
+    assert_eq!(step(&mona).await, "");
+    let listed = mona.get("/me/agreements").await.unwrap();
+    assert_eq!(
+        (
+            listed.text_at("/items/0/on_file"),
+            &listed.body["items"][0]["is_current"]
+        ),
+        ("2026-10", &json!(true))
+    );
+    assert_eq!(invariants(&world).await.done("record_agreement"), 1);
+
+    // For another provider it is accepted anew.
+    let body = with(
+        further("dental_office_manager", "PV30002", "004567890"),
+        "/accepts",
+        json!({}),
+    );
+    let second = attach(&mona, &body).await;
+    assert_eq!(
+        second.text_at("/next_step"),
+        "sign_agreement",
+        "{}",
+        second.text
+    );
+    let riverbend = second.text_at("/organization_id");
+    assert_eq!(
+        choose(&mona, riverbend).await.text_at("/next_step"),
+        "sign_agreement"
+    );
+    assert_eq!(
+        accept(&mona, "office_manager_terms", "2026-10")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(step(&mona).await, "");
+    // Who isn't asked for it can't accept it.
+    assert_eq!(register(&world, &physician()).await.status, 201);
+    let helen = world.sign_in("practice", "helen.brandt").await;
+    assert_eq!(
+        helen.get("/me/agreements").await.unwrap().body["items"],
+        json!([])
+    );
+    assert_eq!(
+        accept(&helen, "office_manager_terms", "2026-10")
+            .await
+            .status,
+        404
+    );
+}
+
+/// The ids of a page of agents, and the cursor of the next.
+async fn agents(client: &Client, query: &str) -> (Vec<String>, Option<String>) {
+    let answer = client.get(&format!("/agents{query}")).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let items = answer.body["items"].as_array().unwrap();
+    let ids = items.iter().map(|a| text(a, "/agent_id").to_owned());
+    let next = answer.body["next_cursor"].as_str().map(str::to_owned);
+    (ids.collect(), next)
+}
+
+#[tokio::test]
+async fn ag_12_a_managing_agent_looks_up_the_ids_of_the_agents_under_them() {
+    let world = World::new().await;
+    world.register("agent", agent()).await;
+    let dana = world.sign_in("agent", "dana.whitfield").await;
+    let all = dana.get("/agents").await.unwrap();
+    assert_eq!(
+        all.body["items"],
+        json!([
+            { "agent_id": "AG10002", "name": "Luis Ortega" },
+            { "agent_id": "AG10003", "name": "Priya Nair" },
+        ])
+    );
+    for (query, found) in [
+        ("?query=luis", vec!["AG10002"]),
+        ("?query=NAIR", vec!["AG10003"]),
+        ("?query=ag1000", vec!["AG10002", "AG10003"]),
+        ("?query=uis", vec![]),
+        ("?query=Laura", vec![]),
+    ] {
+        assert_eq!(
+            agents(&dana, query).await,
+            (found.iter().map(|s| (*s).to_owned()).collect(), None),
+            "{query}"
+        );
+    }
+    // Page by page.
+    let (first, next) = agents(&dana, "?limit=1").await;
+    let next = next.unwrap();
+    let (second, end) = agents(&dana, &format!("?limit=1&cursor={next}")).await;
+    assert_eq!(
+        (first, second, end),
+        (vec!["AG10002".to_owned()], vec!["AG10003".to_owned()], None)
+    );
+    for (field, query) in [
+        ("cursor", "?cursor=AAAA".to_owned()),
+        ("limit", "?limit=0".to_owned()),
+        ("limit", "?limit=101".to_owned()),
+        ("query", format!("?query={}", "a".repeat(101))),
+    ] {
+        let refused = dana.get(&format!("/agents{query}")).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (422, vec![field]),
+            "{query}"
+        );
+    }
+
+    // Another managing agent finds their own, and nobody else's.
+    let latoya = with(
+        agent(),
+        "/proof",
+        json!({ "agent_id": "AG10012", "ssn_last4": "6948" }),
+    );
+    let latoya = with(
+        with(latoya, "/username", "latoya.castaneda"),
+        "/email",
+        "latoya@castaneda.example",
+    );
+    world.register("agent", latoya).await;
+    let latoya = world.sign_in("agent", "latoya.castaneda").await;
+    let (hers, _) = agents(&latoya, "").await;
+    assert!(
+        hers.contains(&"AG10016".to_owned()) && !hers.contains(&"AG10002".to_owned()),
+        "{hers:?}"
+    );
+
+    // Who changes the managing agent, or has another name, is found where they are now.
+    let feed = "agent_id,name,first_name,last_name,ssn_last4,manager,agreements,group_codes,category\n\
+                AG10002,Luis Ortega,Luis,Ortega,7310,AG10012,,BH01,agent\n\
+                AG10003,Priya Nair-Shah,Priya,Nair,2954,AG10001,,CP01,agent\n";
+    world.import(RecordKind::Agent, feed).await;
+    assert_eq!(agents(&dana, "").await.0, ["AG10003"]);
+    assert_eq!(agents(&dana, "?query=shah").await.0, ["AG10003"]);
+    assert!(agents(&latoya, "?query=luis").await.0 == ["AG10002"]);
+    invariants(&world).await;
+}
+
+#[tokio::test]
+async fn ag_12_only_roles_that_may_look_up_agents_do() {
+    let world = World::new().await;
+    world.register("agent", agent()).await;
+    let dana = world.sign_in("agent", "dana.whitfield").await;
+    let email = "sam@whitfield.example";
+    let token = world.invite(&dana, "Sam", email, "user").await;
+    let body = World::acceptance(&token, "Sam", email, "sam.lind");
+    let sam = world
+        .on("agent")
+        .post("/invitations/accept", body)
+        .await
+        .unwrap();
+    let approved = dana
+        .post(
+            &format!("/users/{}/approval", sam.text_at("/user_id")),
+            json!({ "services": [] }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(approved.status, 200, "{}", approved.text);
+    let sam = world.sign_in("agent", "sam.lind").await;
+    let refused = sam.get("/agents").await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    // Nor is there anything to look up on a portal of others.
+    let ruth = world.group_principal().await;
+    let refused = ruth.get("/agents").await.unwrap();
+    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+}
