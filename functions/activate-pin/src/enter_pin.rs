@@ -1,4 +1,4 @@
-//! `POST /{portal}/pin/activation`: the PIN of the letter opens the account (ME-06, BL-04).
+//! `POST /{portal}/pin/activation`: activates access with the PIN from the letter (ME-06, BL-04).
 
 use axum::Json;
 use axum::extract::State;
@@ -17,27 +17,29 @@ use vestibule_store::attempts::{Guess, Limit};
 
 use crate::{ask_for_new_pin, code_problem};
 
-/// The PIN of the caller's letter.
+/// The PIN from the caller's letter.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PinRequest {
-    /// Its digits, as they stand in the letter.
+    /// The digits of the PIN, as printed in the letter.
     pin: String,
 }
 
-/// What is open now.
+/// The caller's access after activation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ActivationAnswer {
-    /// What still has to be done first; absent when everything is open.
+    /// The step that the user must still complete; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
-    /// What is open; absent while something has to be done first.
+    /// The caller's entitlements; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entitlements: Option<Entitlements>,
 }
 
-/// Enters the PIN. The right one opens the account at once and is never asked for again; a PIN that
-/// was entered wrongly too often is dead, for the right digits too.
+/// Activate access with a PIN
+///
+/// Opens the caller's access with the PIN from the letter. After too many incorrect attempts the PIN is
+/// locked, even if it is entered correctly afterward.
 #[utoipa::path(
     post, path = "/{portal}/pin/activation", tag = "activation",
     operation_id = "enter_pin",
@@ -61,13 +63,13 @@ pub(crate) async fn enter_pin(
     let pin_policy = policy
         .pin
         .as_ref()
-        .ok_or_else(|| Problem::not_found("PIN on this portal"))?;
+        .ok_or_else(|| Problem::not_found("PIN"))?;
     let mut fields = Fields::default();
     let digits = pin_policy.digits.get() as usize;
     let pin = fields.take("pin", text::digits(&request.pin, digits, digits));
     let pin = fields.finish(pin)?;
 
-    // Entered again after it was right: it is open, and nothing is compared.
+    // A repeated request after activation succeeds without comparing the PIN.
     if !matches!(caller.next_step, Some(NextStep::EnterPin)) {
         return answer(&caller);
     }
@@ -85,12 +87,12 @@ pub(crate) async fn enter_pin(
         .await?;
     let Some(used) = attempt.allowed else {
         let detail = format!(
-            "This PIN was entered wrongly too often and can no longer be used. {}",
+            "This PIN was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_pin(policy)
         );
         return Err(code_problem(
             "pin-dead",
-            "PIN no longer usable",
+            "PIN locked",
             detail,
             policy,
         ));
@@ -117,7 +119,7 @@ pub(crate) async fn enter_pin(
     };
     let account = match app.store.commit(decision, &mut rng).await {
         Ok(()) => account,
-        // Entered twice at once, or reissued meanwhile: look at the account as it is now.
+        // A duplicate request was committed first, or the PIN was reissued. Load the account again.
         Err(CommitError::Stale) => app
             .store
             .account(&policy.portal, &caller.account.id)
@@ -136,7 +138,7 @@ pub(crate) async fn enter_pin(
     })
 }
 
-/// Records the refusal and words it.
+/// Records the refusal on the audit trail and returns it as a problem.
 async fn refused(
     app: &App,
     caller: &Caller,
@@ -159,19 +161,19 @@ async fn refused(
         Refusal::Wrong => {
             let left = match tries_left {
                 0 => format!(
-                    "That was the last try, and the PIN can no longer be used. {}",
+                    "That was your last attempt, and this PIN can no longer be used. {}",
                     ask_for_new_pin(policy)
                 ),
-                1 => "You can try once more.".to_owned(),
-                n => format!("You can try {n} more times."),
+                1 => "You have 1 attempt left.".to_owned(),
+                n => format!("You have {n} attempts left."),
             };
             code_problem(
                 "pin-wrong",
-                "Wrong PIN",
-                format!("This is not the PIN of your latest letter. {left}"),
+                "Incorrect PIN",
+                format!("This is not the PIN from your most recent letter. {left}"),
                 policy,
             )
-            .with_field("pin", "is not right")
+            .with_field("pin", "is incorrect")
         }
         Refusal::Expired => code_problem(
             "pin-expired",
@@ -193,7 +195,7 @@ fn answer(caller: &Caller) -> Result<Json<ActivationAnswer>, Problem> {
     }))
 }
 
-/// What was entered, as it is compared: shared with registration codes.
+/// Normalizes an entered code for comparison: trimmed and in upper case.
 pub(crate) fn upper(text: &str) -> Sensitive {
     Sensitive::new(text.trim().to_ascii_uppercase())
 }

@@ -1,4 +1,4 @@
-//! `GET /{portal}/pin/letter`: when the letter was issued and by when it should be there (ME-08).
+//! `GET /{portal}/pin/letter`: shows when the PIN letter was issued and is expected (ME-08).
 
 use axum::Json;
 use serde::Serialize;
@@ -7,28 +7,31 @@ use vestibule_domain::account::{Gate, LetterStatus};
 use vestibule_domain::policy::Reissuer;
 use vestibule_http::{Caller, Problem, ProblemBody, SignedIn};
 
-/// Where the letter is.
+/// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LetterAnswer {
-    /// `posted`, `overdue`, or `withheld` until an agreement is on file.
+    /// The status of the letter: `posted`, `overdue`, or `withheld` until an agreement is on file.
     status: &'static str,
-    /// The day it was issued.
+    /// The day on which the letter was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_on: Option<String>,
-    /// The first day on which it should be there.
+    /// The first day on which the letter is expected to arrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     arrives_from: Option<String>,
-    /// The day by which it should be there.
+    /// The last day on which the letter is expected to arrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     arrives_by: Option<String>,
-    /// Until when its PIN can be entered.
+    /// The last day on which the PIN can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     usable_until: Option<String>,
-    /// What to do, in a sentence.
+    /// A message for the user about what to expect or do next.
     advice: String,
 }
 
-/// Shows where the caller's PIN letter is.
+/// Show the status of the PIN letter
+///
+/// Returns when the caller's PIN letter was issued and is expected to arrive, and what to do if it is
+/// late.
 #[utoipa::path(
     get, path = "/{portal}/pin/letter", tag = "activation",
     operation_id = "show_letter",
@@ -46,7 +49,10 @@ pub(crate) async fn letter_status(
     of(&caller).map(Json)
 }
 
-/// The status of the caller's letter.
+/// Returns the status of the caller's letter.
+///
+/// # Errors
+/// A problem when no letter is pending.
 pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
     let policy = &caller.policy;
     let desk = &policy.help_desk;
@@ -59,7 +65,7 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
             arrives_by: None,
             usable_until: None,
             advice: format!(
-                "Your letter is posted as soon as your signed agreement is on file. {} ({}) can tell you whether it has arrived.",
+                "We will mail your letter when your signed agreement is on file. To check whether we received it, call {} at {}.",
                 desk.name, desk.phone
             ),
         });
@@ -70,7 +76,7 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
         }
         _ => None,
     }) else {
-        return Err(Problem::not_found("letter on its way to you"));
+        return Err(Problem::not_found("pending PIN letter"));
     };
     let by_user = policy
         .pin
@@ -82,11 +88,11 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
             status.arrives_from, status.arrives_by
         ),
         (true, true) => format!(
-            "Your letter should have arrived by {}. Please check with {} ({}) that we have your right address, and have a new PIN issued.",
+            "Your letter should have arrived by {}. Call {} at {} to confirm your mailing address, and then request a new PIN.",
             status.arrives_by, desk.name, desk.phone
         ),
         (true, false) => format!(
-            "Your letter should have arrived by {}. Please check with {} ({}) that we have your right address; they can issue a new PIN.",
+            "Your letter should have arrived by {}. Call {} at {} to confirm your mailing address and request a new PIN.",
             status.arrives_by, desk.name, desk.phone
         ),
     };

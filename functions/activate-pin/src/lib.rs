@@ -1,4 +1,4 @@
-//! PINs and registration codes: activate, reissue, status of the letter.
+//! PINs and registration codes: activate, reissue and show the status of the letter.
 
 mod enter_pin;
 mod letter_status;
@@ -19,31 +19,31 @@ vestibule_http::routes! {
     ; layer: middleware::from_fn(refusals_in_least_time)
 }
 
-/// What to do about a PIN that can't be used any more.
+/// Returns a sentence that says how to get a new PIN.
 fn ask_for_new_pin(policy: &Policy) -> String {
     let by_user = policy
         .pin
         .as_ref()
         .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     if by_user {
-        "Please have a new PIN issued; it will come by letter.".into()
+        "Request a new PIN; we will mail it to you.".into()
     } else {
         format!(
-            "Please ask {} ({}) for a new PIN; it will come by letter.",
+            "Call {} at {} to request a new PIN; we will mail it to you.",
             policy.help_desk.name, policy.help_desk.phone
         )
     }
 }
 
-/// What to do about a registration code that can't be used any more.
+/// Returns a sentence that says how to get a new registration code.
 fn ask_for_new_code(policy: &Policy) -> String {
     format!(
-        "Please ask an administrator of your organization, or {} ({}), to send you a new one.",
+        "To get a new code, ask an administrator of your organization or call {} at {}.",
         policy.help_desk.name, policy.help_desk.phone
     )
 }
 
-/// A code that is wrong, dead or too old, in words.
+/// Builds the problem for an incorrect, locked or expired code.
 fn code_problem(kind: &str, title: &str, detail: String, policy: &Policy) -> Problem {
     let status = if kind.ends_with("-wrong") {
         StatusCode::UNPROCESSABLE_ENTITY

@@ -1,5 +1,5 @@
-//! `POST /{portal}/registration-codes/redemption`: a user whom an administrator added completes the
-//! registration with the code of their email (BL-08).
+//! `POST /{portal}/registration-codes/redemption`: completes the registration of a user whom an
+//! administrator added, with the code from their email (BL-08).
 
 use axum::Json;
 use axum::extract::State;
@@ -21,34 +21,36 @@ use vestibule_store::attempts::{Guess, Limit};
 use crate::enter_pin::upper;
 use crate::{ask_for_new_code, code_problem};
 
-/// The code, and what the new user signs in with from now on.
+/// A registration code and the new user's credentials.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedemptionRequest {
-    /// The username, as it stands in the email.
+    /// The username from the email.
     username: String,
-    /// The code, as it stands in the email: `RC` and six digits.
+    /// The registration code from the email, such as `RC` followed by six digits.
     registration_code: String,
-    /// The password.
+    /// The new password.
     password: String,
-    /// Security questions with answers, on portals that ask for them.
+    /// The security questions and their answers, on portals that require them.
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
-    /// The hint question, on portals that have one.
+    /// The hint question and its answer, on portals that require them.
     hint: Option<QuestionAnswerFields>,
 }
 
-/// A completed registration.
+/// A registration that was completed with a code.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RedemptionAnswer {
-    /// Sign in with it.
+    /// The username to sign in with.
     username: String,
-    /// `registered` (BL-02).
+    /// The registration status, always `registered` (BL-02).
     registration: &'static str,
 }
 
-/// Completes a registration with the code. An unknown username and a wrong code are answered the
-/// same; the same request sent again is answered as the first time.
+/// Complete registration with a registration code
+///
+/// Sets the password of a user whom an administrator added. The response is the same for an unknown
+/// username and an incorrect code, and a repeated request returns the same response.
 #[utoipa::path(
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
     operation_id = "redeem_registration_code",
@@ -70,7 +72,7 @@ pub(crate) async fn redeem_code(
     let code_policy = policy
         .registration_code
         .as_ref()
-        .ok_or_else(|| Problem::not_found("registration code on this portal"))?;
+        .ok_or_else(|| Problem::not_found("registration code"))?;
     let mut fields = Fields::default();
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let length = code_policy.prefix.as_str().len() + code_policy.digits.get() as usize;
@@ -78,7 +80,7 @@ pub(crate) async fn redeem_code(
         Ok(upper(&request.registration_code))
     } else {
         Err(Invalid(format!(
-            "must be {} and {} digits",
+            "must be {} followed by {} digits",
             code_policy.prefix,
             code_policy.digits.get()
         )))
@@ -101,7 +103,8 @@ pub(crate) async fn redeem_code(
         .account_by_username(&policy.portal, &username.key())
         .await?;
     let account = found.filter(|a| a.is_usable(policy.today(origin.at)));
-    // A code has its tries whoever enters it; a name without a code has as many, and looks the same.
+    // Attempts are counted per code. A username without a code has its own counter with the same limit,
+    // so that both look the same.
     let subject = account
         .as_ref()
         .and_then(|a| a.memberships.iter().find_map(code_issue))
@@ -136,19 +139,19 @@ pub(crate) async fn redeem_code(
     .await?;
     if of_source.allowed.is_none() {
         return Err(Problem::too_many_attempts(
-            "There were too many attempts. Please try again later.",
+            "There were too many attempts. Try again later.",
             &policy,
         ));
     }
-    // Before anything is compared, the password too: else it could be guessed here without end.
+    // Check the limit before comparing anything, including the password, so that it can't be guessed here.
     if of_code.allowed.is_none() {
         let detail = format!(
-            "This code was entered wrongly too often and can no longer be used. {}",
+            "This code was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_code(&policy)
         );
         return Err(code_problem(
             "code-dead",
-            "Code no longer usable",
+            "Code locked",
             detail,
             &policy,
         ));
@@ -193,7 +196,7 @@ pub(crate) async fn redeem_code(
         Ok(decision) => {
             match app.store.commit(decision, &mut rng).await {
                 Ok(()) => {}
-                // Perhaps the same person pressing twice.
+                // Perhaps a duplicate request was committed first.
                 Err(CommitError::Stale) => {
                     let now = app
                         .store
@@ -233,18 +236,18 @@ pub(crate) async fn redeem_code(
                 ),
                 Refusal::Wrong | Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => {
                     let detail = format!(
-                        "Username and registration code don't belong together. Please compare them with your latest email. {}",
+                        "The username and registration code do not match your most recent email. {}",
                         ask_for_new_code(&policy)
                     );
-                    code_problem("code-wrong", "Wrong code", detail, &policy)
-                        .with_field("registration_code", "is not right")
+                    code_problem("code-wrong", "Incorrect code", detail, &policy)
+                        .with_field("registration_code", "is incorrect")
                 }
             })
         }
     }
 }
 
-/// The code that a membership waits for.
+/// Returns the code that the membership is waiting for.
 fn code_issue(membership: &Membership) -> Option<&Issue> {
     match &membership.gate {
         Gate::RegistrationCode { issue } => Some(issue),
@@ -252,9 +255,9 @@ fn code_issue(membership: &Membership) -> Option<&Issue> {
     }
 }
 
-/// The same answer for who has redeemed the code, lost the answer and asks again with the same
-/// password; it is a guess at the password, and has been counted. Every other request does the same
-/// work and goes on.
+/// Returns the same response if the request repeats a redemption with the same password. The caller
+/// must have counted the attempt, because it compares the password. The work is the same for every
+/// request (UX-09).
 async fn already_redeemed(
     app: &App,
     account: Option<&Account>,

@@ -1,4 +1,4 @@
-//! `POST /{portal}/pin/letter`: "issue new PIN" (ME-07).
+//! `POST /{portal}/pin/letter`: issues a new PIN (ME-07).
 
 use axum::Json;
 use axum::extract::State;
@@ -11,13 +11,15 @@ use vestibule_store::attempts::{Guess, Limit};
 
 use crate::letter_status::{self, LetterAnswer};
 
-/// How many letters one person can ask for in a day.
+/// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
     tries: 3,
     window_minutes: Some(1440),
 };
 
-/// Issues a new PIN: a new letter goes out, and the old PIN is dead at once.
+/// Request a new PIN
+///
+/// Issues a new PIN and mails it in a new letter. The previous PIN can no longer be used.
 #[utoipa::path(
     post, path = "/{portal}/pin/letter", tag = "activation",
     operation_id = "reissue_pin",
@@ -36,7 +38,7 @@ pub(crate) async fn reissue_pin(
     SignedIn(caller): SignedIn,
 ) -> Result<(StatusCode, Json<LetterAnswer>), Problem> {
     let policy = &caller.policy;
-    let not_awaited = || Problem::not_found("PIN waited for");
+    let not_awaited = || Problem::not_found("pending PIN");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
     if !pin.reissued_by.contains(&Reissuer::User) {
         return Err(problem(Refusal::NotYours, policy));
@@ -56,7 +58,7 @@ pub(crate) async fn reissue_pin(
         .await?;
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
-            "Several letters are on their way to you already. Please wait for the latest one, or try again tomorrow.",
+            "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow.",
             policy,
         ));
     }
@@ -89,20 +91,20 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     match refusal {
         Refusal::NotYours => {
             let detail = format!(
-                "On this portal {} issues new PINs: {} ({}).",
+                "You cannot request a new PIN online on this portal. Call {} at {} ({}) to request one.",
                 desk.name, desk.phone, desk.hours
             );
             Problem::new(
                 StatusCode::FORBIDDEN,
                 "ask-help-desk",
-                "Ask the help desk",
+                "Call the help desk",
                 detail,
             )
             .with_help(policy)
         }
         Refusal::NoAddress => {
             let detail = format!(
-                "We have no address to post a letter to. Please ask {}: {} ({}).",
+                "We do not have a mailing address for you. Call {} at {} ({}) to add one.",
                 desk.name, desk.phone, desk.hours
             );
             Problem::new(
@@ -114,7 +116,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             .with_help(policy)
         }
         Refusal::NotAwaited | Refusal::Wrong | Refusal::Expired => {
-            Problem::not_found("PIN waited for")
+            Problem::not_found("pending PIN")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/invitations`: an administrator invites somebody (AG-05, AG-08).
+//! `POST /{portal}/invitations`: invites one user (AG-05, AG-08).
 
 use axum::Json;
 use axum::extract::State;
@@ -14,21 +14,21 @@ use vestibule_store::CommitError;
 
 use crate::{InvitationAnswer, problem};
 
-/// Whom to invite.
+/// An invitation to an organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationRequest {
-    /// Given name.
+    /// The person's given name.
     first_name: String,
-    /// Family name.
+    /// The person's family name.
     last_name: String,
-    /// Where the invitation goes; the only address that can use it.
+    /// The email address to which the invitation is sent; no other address can use it.
     email: String,
-    /// What the person will be: `user`, `administrator`, …
+    /// The role that the person will have, such as `user` or `administrator`.
     #[serde(default = "user")]
     #[schema(value_type = String)]
     role: Role,
-    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    /// The last day of access, `YYYY-MM-DD` in the portal's time zone; access does not end if omitted.
     ends_on: Option<String>,
 }
 
@@ -36,7 +36,9 @@ const fn user() -> Role {
     Role::User
 }
 
-/// Invites somebody to the caller's organization.
+/// Invite a user
+///
+/// Sends an invitation to join the caller's organization by email.
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "invite",
@@ -86,7 +88,10 @@ pub(crate) async fn invite(
     ))
 }
 
-/// Invites one person.
+/// Invites one person to the caller's organization.
+///
+/// # Errors
+/// A problem when the caller may not invite, or the address is already invited.
 pub(crate) async fn one(
     app: &App,
     caller: &Caller,
@@ -125,7 +130,7 @@ pub(crate) async fn one(
     .map_err(|refusal| problem(refusal, policy))?;
     match app.store.commit(decision, &mut rng).await {
         Ok(()) => Ok(invitation),
-        // Somebody else invited the same address at the same moment.
+        // Another request invited the same address at the same time.
         Err(CommitError::Stale) => Err(problem(rules::Refusal::AlreadyInvited, policy)),
         Err(other) => Err(other.into()),
     }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/invitations.csv`: an administrator invites many people from a file (UX-08).
+//! `POST /{portal}/invitations.csv`: invites users from a CSV file (UX-08).
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -10,18 +10,20 @@ use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 
 use crate::{invite, problem};
 
-/// What a single invitation takes, as columns.
+/// The columns of the file: the fields of a single invitation.
 const COLUMNS: Columns = Columns {
     required: &["email", "first_name", "last_name"],
     optional: &["role", "ends_on"],
 };
 
-/// Problems that say that the person was invited, or has registered, before.
+/// The problem types of a person who is already invited or registered.
 const ALREADY: [&str; 2] = ["already-invited", "invitation-used"];
 
-/// Invites everybody in a CSV file of at most 500 rows and 1 MiB, with the columns `email`, `first_name`
-/// and `last_name`, and perhaps `role` and `ends_on`. Each row is answered by itself; nothing is
-/// sent for a wrong one. The same file sent again invites nobody twice.
+/// Invite users from a CSV file
+///
+/// Accepts a file of at most 500 rows and 1 MiB with the columns `email`, `first_name`, `last_name`
+/// and, optionally, `role` and `end_date`. Each row is processed separately and has its own result;
+/// uploading the same file again invites nobody twice.
 #[utoipa::path(
     post, path = "/{portal}/invitations.csv", tag = "invitations",
     operation_id = "invite_many",

@@ -1,4 +1,4 @@
-//! Invitations: one, pending, resend, revoke.
+//! Invitations: send, list, resend and revoke.
 
 mod invite;
 mod invite_many;
@@ -21,23 +21,23 @@ vestibule_http::routes! {
     revoke::revoke,
 }
 
-/// An invitation, as administrators see it.
+/// An invitation of the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
 struct InvitationAnswer {
     id: String,
     first_name: String,
     last_name: String,
-    /// The only address that can use it.
+    /// The email address that the invitation was sent to; no other address can use it.
     email: String,
     role: String,
-    /// `pending`, `expired`, `accepted` or `revoked`.
+    /// The status of the invitation: `pending`, `expired`, `accepted` or `revoked`.
     standing: &'static str,
-    /// When it was last sent.
+    /// When the invitation was last sent.
     sent_at: String,
-    /// How often it was sent.
+    /// How many times the invitation was sent.
     sent: u32,
     expires_at: String,
-    /// The last day of the access, `YYYY-MM-DD`; absent if it has no end.
+    /// The last day of access, `YYYY-MM-DD`; absent if access does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_on: Option<String>,
 }
@@ -59,16 +59,16 @@ impl InvitationAnswer {
     }
 }
 
-/// A refusal, in words.
+/// Converts a refusal to a problem.
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let gone = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
-        Refusal::NotThisPortal => gone("no-invitations", "No invitations on this portal", "People don't come in by invitation on this portal; add them as users instead."),
-        Refusal::AlreadyInvited => gone("already-invited", "Already invited", "This address has a pending invitation. Send that one again, or revoke it first."),
-        Refusal::AlreadyAccepted => gone("invitation-used", "Invitation used", "The invited person has registered already."),
-        Refusal::WasDeleted => gone("was-deleted", "Removed before", "This person was removed from the organization. Only a principal can invite them again.").with_help(policy),
-        Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Invite the person anew."),
+        Refusal::NotThisPortal => gone("no-invitations", "Invitations not available", "Invitations are not available on this portal. Add users directly instead."),
+        Refusal::AlreadyInvited => gone("already-invited", "Already invited", "This email address already has a pending invitation. Resend that invitation, or revoke it first."),
+        Refusal::AlreadyAccepted => gone("invitation-used", "Invitation used", "The person you invited has already registered."),
+        Refusal::WasDeleted => gone("was-deleted", "Previously removed", "This person was previously removed from your organization. Only a principal can invite them again.").with_help(policy),
+        Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Send a new invitation instead."),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
         Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {

@@ -1,4 +1,4 @@
-//! `GET /{portal}/invitations`: the organization's invitations, and what became of them (UX-01).
+//! `GET /{portal}/invitations`: lists the organization's invitations (UX-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -14,15 +14,16 @@ use vestibule_store::InvitationsCursor;
 
 use crate::InvitationAnswer;
 
-/// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Lists the invitations of the caller's organization.
+/// List invitations
+///
+/// Returns the invitations of the caller's organization with their status.
 #[utoipa::path(
     get, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "list_invitations",

@@ -1,4 +1,4 @@
-//! `POST /{portal}/invitations/{id}/resend`: a lost invitation goes out again (AG-01).
+//! `POST /{portal}/invitations/{id}/resend`: resends an invitation (AG-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,9 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::{InvitationAnswer, problem};
 
-/// Sends an invitation again. The older link stops working.
+/// Resend an invitation
+///
+/// Sends the invitation again with a new link; the previous link stops working.
 #[utoipa::path(
     post, path = "/{portal}/invitations/{id}/resend", tag = "invitations",
     operation_id = "resend_invitation",
@@ -32,7 +34,7 @@ pub(crate) async fn resend(
     let mut rng = app.rng();
     let acting = caller.acting()?;
     let policy = &caller.policy;
-    // Before anything is looked up: who may not invite learns nothing from ids (BL-17).
+    // Check the permission before any lookup, so that ids reveal nothing to other callers (BL-17).
     let organization = acting
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;

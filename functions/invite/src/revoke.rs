@@ -1,4 +1,4 @@
-//! `DELETE /{portal}/invitations/{id}`: an administrator takes an invitation back (UX-01).
+//! `DELETE /{portal}/invitations/{id}`: revokes an invitation (UX-01).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +10,9 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::problem;
 
-/// Revokes an invitation. Its link stops working.
+/// Revoke an invitation
+///
+/// Revokes a pending invitation; its link stops working.
 #[utoipa::path(
     delete, path = "/{portal}/invitations/{id}", tag = "invitations",
     operation_id = "revoke_invitation",
@@ -31,7 +33,7 @@ pub(crate) async fn revoke(
     let mut rng = app.rng();
     let acting = caller.acting()?;
     let policy = &caller.policy;
-    // Before anything is looked up: who may not invite learns nothing from ids (BL-17).
+    // Check the permission before any lookup, so that ids reveal nothing to other callers (BL-17).
     let organization = acting
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;

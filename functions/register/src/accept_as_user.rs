@@ -1,5 +1,4 @@
-//! `POST /{portal}/me/invitations`: an invited person who has an account takes the invitation up with
-//! the login they have (BL-01, UX-01).
+//! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
 use vestibule_domain::invite::{self, Refusal, State as Standing};
@@ -13,11 +12,12 @@ use crate::further_organization::{
 use crate::look_up_invitation::{LookUpRequest, find, problem};
 use crate::register::LOOKS;
 
-/// Gives the caller a place in the organization that invited them. The invitation must have been sent
-/// to the caller's address. The administrator who sent it is told and, where the portal asks for it,
-/// approves; until then the caller has no access there.
+/// Accept an invitation with an existing account
 ///
-/// The same request sent again is answered as the first time.
+/// Adds the caller to the organization that invited them; the invitation must have been sent to the
+/// caller's email address. The administrator who sent it is notified and, on portals that require
+/// approval, must approve the membership before the caller has access. A repeated request returns the
+/// same response.
 #[utoipa::path(
     post, path = "/{portal}/me/invitations", tag = "registration",
     operation_id = "accept_invitation_as_user",
@@ -62,7 +62,7 @@ pub(crate) async fn accept_as_user(
         } = invite::accept_as(&invitation, &token, &account, policy, origin, &mut rng).map_err(
             |refusal| match refusal {
                 Refusal::OtherAddress => {
-                    let detail = "was sent to another address than that of your account";
+                    let detail = "was sent to a different email address than the one on your account";
                     Problem::invalid_field("token", detail).with_help(policy)
                 }
                 other => problem(other, policy),
@@ -73,7 +73,7 @@ pub(crate) async fn accept_as_user(
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
                 return place(&after, membership, &caller);
             }
-            // The link was used, withdrawn or sent again at the same moment: look which.
+            // The invitation was used, revoked or resent at the same time. Load it again.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/invitations/accept`: an invited person registers (AG-08).
+//! `POST /{portal}/invitations/accept`: registers an invited person (AG-08).
 
 use axum::extract::State;
 use axum::response::Response;
@@ -19,36 +19,37 @@ use vestibule_store::{CommitError, Unique};
 use crate::look_up_invitation::{find, problem};
 use crate::register::{RegistrationAnswer, created};
 
-/// An invited person's registration.
+/// The registration of an invited person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AcceptRequest {
-    /// The token that the link carries after its `#`.
+    /// The token from the invitation link, after the `#`.
     token: String,
-    /// Given name.
+    /// The person's given name.
     first_name: String,
-    /// Family name.
+    /// The person's family name.
     last_name: String,
-    /// The address that the invitation was sent to.
+    /// The email address that the invitation was sent to.
     email: String,
-    /// The username, on portals where people choose one.
+    /// The username; required on portals where users choose one.
     username: Option<String>,
-    /// The password.
+    /// The new password.
     password: String,
-    /// Security questions with answers, on portals that ask for them.
+    /// The security questions and their answers, on portals that require them.
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
-    /// The hint question, on portals that have one.
+    /// The hint question and its answer, on portals that require them.
     hint: Option<QuestionAnswerFields>,
 }
 
-/// How often an acceptance that ran into a change of the invitation looks again.
+/// How many times an acceptance is tried when the invitation changes at the same time.
 const LOOKS: usize = 3;
 
-/// Registers an invited person. The administrator who invited them is told by email and, where the
-/// portal asks for it, approves them; until then they have no access.
+/// Register with an invitation
 ///
-/// The same registration sent again, with the same password, is answered as the first time.
+/// Creates an account for an invited person. The administrator who invited them is notified by email
+/// and, on portals that require approval, must approve the account before it has access. A repeated
+/// request with the same password returns the same response.
 #[utoipa::path(
     post, path = "/{portal}/invitations/accept", tag = "registration",
     operation_id = "accept_invitation",
@@ -98,7 +99,7 @@ pub(crate) async fn accept_invitation(
             let membership = owner.membership(Some(&invitation.organization));
             return Ok(created(&owner, membership, &policy, &origin));
         }
-        // Nothing is hashed for a link that can't be used.
+        // Check the link first, so that an invalid one costs no password hash.
         invitation
             .usable(&token, origin.at)
             .map_err(|refusal| problem(refusal, &policy))?;
@@ -133,7 +134,7 @@ pub(crate) async fn accept_invitation(
             Err(CommitError::Taken(unique)) => {
                 return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
             }
-            // The link was used, withdrawn or sent again at the same moment: look which.
+            // The invitation was used, revoked or resent at the same time. Load it again.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -141,8 +142,8 @@ pub(crate) async fn accept_invitation(
     Err(Problem::conflict())
 }
 
-/// The account that was made with the invitation, if its owner has lost the answer and asks again
-/// with the same password. It is a guess like one at sign-in, and counted with those.
+/// Returns the account created with the invitation if the request repeats the registration with the
+/// same password. The password check counts as a sign-in attempt.
 async fn same_person(
     app: &App,
     account: &AccountId,

@@ -1,5 +1,5 @@
-//! `GET /{portal}/me/agreements` and `POST /{portal}/me/agreements/{id}/acceptance`: what has to be
-//! signed, what is on file, and accepting what is accepted on the portal (AG-11, BL-10, UX-13).
+//! `GET /{portal}/me/agreements` and `POST /{portal}/me/agreements/{id}/acceptance`: lists the required
+//! agreements and accepts those that can be accepted online (AG-11, BL-10, UX-13).
 
 use axum::Json;
 use axum::extract::State;
@@ -18,35 +18,38 @@ use vestibule_store::CommitError;
 use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::LOOKS;
 
-/// An agreement, as it stands for the organization worked for.
+/// An agreement and its status for the current organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgreementOnFile {
     id: String,
     title: String,
     /// The current revision.
     revision: String,
-    /// Where its form can be downloaded.
+    /// The address at which the form can be downloaded.
     form: String,
-    /// Who records it: `plan`, when it has the signed form, or `user`, by accepting it here.
+    /// Who records the agreement: `plan`, after it receives the signed form, or `user`, by accepting it
+    /// online.
     recorded_by: &'static str,
-    /// What waits for it: `protected_information` or `pin_letter`.
+    /// What the missing agreement blocks: `protected_information` or `pin_letter`.
     withholds: &'static str,
-    /// The revision on file, if there is one.
+    /// The revision on file; absent if none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     on_file: Option<String>,
-    /// Whether that is the current one, so that nothing waits for it.
+    /// Whether the revision on file is the current one, so that nothing is blocked.
     is_current: bool,
 }
 
-/// An acceptance.
+/// The acceptance of an agreement.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AcceptanceRequest {
-    /// The revision that was read: the current one.
+    /// The revision that the user read; it must be the current one.
     revision: String,
 }
 
-/// Lists the agreements that are asked of the caller, for the organization they work for.
+/// List the caller's agreements
+///
+/// Returns the agreements that the current organization requires of the caller.
 #[utoipa::path(
     get, path = "/{portal}/me/agreements", tag = "profile",
     operation_id = "list_agreements",
@@ -70,8 +73,10 @@ pub(crate) async fn list(
     }))
 }
 
-/// Accepts an agreement for the organization that the caller works for. An agreement that has moved
-/// on since it was read isn't accepted; one that the plan records isn't accepted here.
+/// Accept an agreement
+///
+/// Accepts the current revision of an agreement for the caller's current organization. Agreements
+/// that the plan records can't be accepted online.
 #[utoipa::path(
     post, path = "/{portal}/me/agreements/{id}/acceptance", tag = "profile",
     operation_id = "accept_agreement",
@@ -111,7 +116,8 @@ pub(crate) async fn accept(
         }
         let revision = agreement.revision.as_str();
         if request.revision != revision {
-            let wanted = format!("must be the current revision, {revision}: please read that");
+            let wanted =
+                format!("must be the current revision, {revision}; read it before you accept it");
             return Err(Problem::invalid_field("revision", &wanted));
         }
         let accepted = activate::record_agreement(
@@ -136,7 +142,10 @@ pub(crate) async fn accept(
     Err(Problem::conflict())
 }
 
-/// What the account is in the organization worked for.
+/// Returns the account's membership in the current organization.
+///
+/// # Errors
+/// A problem that asks the caller to choose an organization.
 fn chosen<'a>(caller: &Caller, account: &'a Account) -> Result<&'a Membership, Problem> {
     account
         .membership(caller.session.organization.as_ref())
@@ -174,13 +183,13 @@ fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {
 
 fn on_paper(agreement: &Agreement, policy: &Policy) -> Problem {
     let detail = format!(
-        "The {} is signed on its form, which {} records when it has it. The form is at {}.",
-        agreement.title, policy.plan.name, agreement.form
+        "The {} must be signed on paper. Download the form from {}, sign it, and return it to {}.",
+        agreement.title, agreement.form, policy.plan.name
     );
     Problem::new(
         StatusCode::CONFLICT,
         "signed-on-paper",
-        "Signed on paper",
+        "Paper signature required",
         detail,
     )
     .with_help(policy)

@@ -1,4 +1,4 @@
-//! `GET /{portal}`: what a frontend needs to know of a portal to draw its forms.
+//! `GET /{portal}`: describes what a front end needs to build the portal's forms.
 
 use axum::Json;
 use serde::Serialize;
@@ -7,36 +7,35 @@ use vestibule_domain::policy::{JoinBy, LetterAddress, NamedBy, Offered, Policy, 
 use vestibule_http::problem::HelpDesk;
 use vestibule_http::{Portal, ProblemBody};
 
-/// A portal, as its frontend sees it.
+/// The public description of a portal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PortalDescription {
     portal: String,
     title: String,
     plan: String,
     help_desk: HelpDesk,
-    /// Who makes usernames: `user` or `system`.
+    /// Who chooses usernames: `user` or `system`.
     username_chosen_by: NamedByName,
     username_min_length: u32,
     password_min_length: u32,
-    /// What a password must hold: `letter`, `digit`, …
+    /// The kinds of characters that a password must contain, such as `letter` and `digit`.
     password_must_hold: Vec<String>,
-    /// How many security questions are asked for; 0: none.
+    /// The number of security questions required at registration; 0 if there are none.
     security_questions_asked: u32,
     security_questions: Vec<String>,
-    /// Whether a hint question is asked for.
+    /// Whether a hint question is required at registration.
     hint_question: bool,
-    /// What is asked for of who has forgotten the password, all of it: `email`, `security_answers`,
-    /// `hint_question`.
+    /// Everything that a password reset requires: `email`, `security_answers`, `hint_question`.
     forgot_password: Vec<&'static str>,
-    /// What a forgotten username takes: `email` where it is mailed, `security_answers` where it is
-    /// shown for them.
+    /// How a username can be recovered: `email` sends it by email, `security_answers` shows it after
+    /// correct answers.
     forgot_username: Vec<&'static str>,
-    /// The ways to register.
+    /// The registration types that the portal offers.
     ways: Vec<WayDescription>,
-    /// The digits of a PIN; absent where there are no PIN letters.
+    /// The number of digits in a PIN; absent if the portal sends no PIN letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin_digits: Option<u32>,
-    /// How an administrator's people come in: `invitation`, `registration_code`, `initial_password`.
+    /// How an administrator adds users: `invitation`, `registration_code`, `initial_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     staff_join_by: Option<&'static str>,
     agreements: Vec<AgreementDescription>,
@@ -52,45 +51,48 @@ pub(crate) enum NamedByName {
     System,
 }
 
-/// A way to register.
+/// A registration type.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WayDescription {
-    /// Send it as `way`.
+    /// The value to send as `registration_type`.
     id: String,
     title: String,
-    /// The fields of `proof`.
+    /// The fields that `verification` must contain.
     proof_fields: Vec<String>,
-    /// Whether `may_sign` must be stated.
+    /// Whether `attests_signing_authority` must be true.
     states_signing_power: bool,
-    /// Whether `postal_address` must be given.
+    /// Whether `postal_address` is required.
     asks_postal_address: bool,
-    /// Whether a letter with a PIN follows.
+    /// Whether the user receives a PIN by letter.
     pin: bool,
-    /// The agreements that some or all who register this way need, by id; `agreements` tells where
-    /// the forms are.
+    /// The ids of the agreements that users of this registration type may need; `agreements` describes
+    /// them.
     agreements: Vec<String>,
 }
 
-/// An agreement.
+/// An agreement that the portal uses.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgreementDescription {
     id: String,
     title: String,
     revision: String,
-    /// Where its form can be downloaded.
+    /// The address at which the form can be downloaded.
     form: String,
-    /// Whether it is accepted on the portal (`accepts`) rather than signed on paper.
+    /// Whether users accept it online (`accepted_agreements`) instead of signing it on paper.
     accepted_on_portal: bool,
 }
 
-/// A service or publication on offer.
+/// A service or publication that the portal offers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OfferedDescription {
     id: String,
     title: String,
 }
 
-/// Describes a portal.
+/// Describe a portal
+///
+/// Returns what a front end needs to build the portal's forms: rules for usernames and passwords,
+/// registration types, agreements, services and publications.
 #[utoipa::path(
     get, path = "/{portal}", tag = "registration",
     operation_id = "describe_portal",

@@ -1,5 +1,5 @@
-//! `POST /{portal}/me/organizations`: somebody with an account registers for a further organization
-//! with the login they have (BL-01, EX-13).
+//! `POST /{portal}/me/organizations`: registers an additional organization for an existing account
+//! (BL-01, EX-13).
 
 use std::collections::BTreeMap;
 
@@ -22,38 +22,40 @@ use vestibule_store::{CommitError, Unique};
 
 use crate::register::{LOOKS, fresh_pin, made_of, parse_terms, parse_way, refused};
 
-/// A registration for a further organization.
+/// The registration of an additional organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FurtherRequest {
-    /// One of the portal's ways to register an organization, as `GET /{portal}` lists them.
+    /// A registration type for organizations, as listed by `GET /{portal}`.
     way: String,
-    /// What proves who you are: the number that finds the record, and what must match it.
+    /// The facts that verify the caller: the number that identifies the plan record and the values that
+    /// must match it.
     proof: BTreeMap<String, String>,
-    /// "I may sign for this organization", where the way of registering asks for it (AG-03).
+    /// Whether the caller attests that they have authority to sign for the organization; required by
+    /// some registration types (AG-03).
     #[serde(default)]
     may_sign: bool,
-    /// Where the letter with the PIN shall go, on portals where people say so.
+    /// The address to which the PIN letter is mailed, on portals where users choose it.
     postal_address: Option<PostalAddressFields>,
-    /// The agreements accepted on the portal, by id, with their revisions.
+    /// The revisions of the agreements that the caller accepts, by agreement id.
     #[serde(default)]
     accepts: BTreeMap<String, String>,
 }
 
-/// A place in an organization.
+/// A membership in an additional organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FurtherOrganization {
-    /// The organization; choose it with `PUT /{portal}/sessions/current/organization`.
+    /// The organization; switch to it with `PUT /{portal}/sessions/current/organization`.
     pub organization_id: String,
-    /// What a session that works for it will have to do before anything else.
+    /// The step that the user must complete before working for the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
-    /// What the portal asks of the person now: `invite_backup` (AG-04).
+    /// Actions that the portal recommends: `invite_backup` (AG-04).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<&'static str>,
 }
 
-/// A request whose fields are all right.
+/// A request whose fields are all valid.
 struct Parsed<'a> {
     way: &'a Way,
     record: RecordKey,
@@ -62,11 +64,11 @@ struct Parsed<'a> {
     accepts: BTreeMap<String, String>,
 }
 
-/// Registers the caller for a further organization, against the plan's records. The session goes on
-/// for the organization it works for.
+/// Register an additional organization
 ///
-/// Whether nothing matches, or what matches is registered already, is answered the same, and as at a
-/// first registration (UX-09). The same request sent again is answered as the first time.
+/// Registers the caller for another organization in the plan's records; the session keeps its current
+/// organization. The response is the same whether no record matches or the matching record is already
+/// registered (UX-09). A repeated request returns the same response.
 #[utoipa::path(
     post, path = "/{portal}/me/organizations", tag = "registration",
     operation_id = "register_further_organization",
@@ -103,7 +105,7 @@ pub(crate) async fn further_organization(
         }
         let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.way));
         if look == 0 && theirs == Some(&account.id) {
-            // The account was read before the same request, sent twice at once, was answered.
+            // A duplicate of this request was committed after the account was read.
             continue;
         }
         let joins = made_of(&app, matched, policy).await?;
@@ -133,7 +135,7 @@ pub(crate) async fn further_organization(
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
                 return place(&after, membership, &caller);
             }
-            // Somebody was first a moment ago, perhaps the same person pressing twice: look which.
+            // Another registration was committed first, perhaps a duplicate of this one. Load it again.
             Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -141,14 +143,17 @@ pub(crate) async fn further_organization(
     Err(Problem::conflict())
 }
 
-/// Where a person has a place now, and what it asks of them.
+/// The response for a new membership: status, location and body.
 pub(crate) type Place = (
     StatusCode,
     [(HeaderName, String); 1],
     Json<FurtherOrganization>,
 );
 
-/// An expired password lets its owner in only as far as choosing a new one (AG-02).
+/// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
+///
+/// # Errors
+/// A problem that asks the caller to change the password.
 pub(crate) fn with_a_good_password(caller: &Caller) -> Result<(), Problem> {
     match caller.next_step {
         Some(step @ NextStep::ChangePassword) => Err(Problem::next_step(step, &caller.policy)),
@@ -156,7 +161,10 @@ pub(crate) fn with_a_good_password(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-/// The caller's account as it is now, if the session is still good for it.
+/// Loads the caller's account again.
+///
+/// # Errors
+/// A problem when the session is no longer valid for the account.
 pub(crate) async fn still_there(app: &App, caller: &Caller) -> Result<Account, Problem> {
     let found = app
         .store
@@ -167,8 +175,8 @@ pub(crate) async fn still_there(app: &App, caller: &Caller) -> Result<Account, P
         .ok_or_else(Problem::sign_in_first)
 }
 
-/// What the account has this way with this record already: the answer was lost, and is asked for
-/// again.
+/// Returns the membership that the account already has for this record and registration type, so that
+/// a repeated request gets the same response.
 fn own<'a>(account: &'a Account, record: &PlanRecord, way: &Way) -> Option<&'a Membership> {
     let owner = record.claimed_by(&account.portal, way)?;
     account
@@ -177,7 +185,7 @@ fn own<'a>(account: &'a Account, record: &PlanRecord, way: &Way) -> Option<&'a M
         .find(|m| *owner == account.id && m.record.as_ref() == Some(&record.key))
 }
 
-/// The answer about a place in an organization.
+/// Builds the response for a membership in an organization.
 pub(crate) fn place(
     account: &Account,
     membership: &Membership,

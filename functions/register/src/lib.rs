@@ -1,5 +1,4 @@
-//! Registration: principals and members against the plan's records, invited staff through their
-//! link, and everybody again when a campaign asks.
+//! Registration against the plan's records, by invitation, and again during a registration campaign.
 
 mod accept_as_user;
 mod accept_invitation;

@@ -1,4 +1,4 @@
-//! `POST /{portal}/invitations/look-up`: what the page behind an invitation's link shows.
+//! `POST /{portal}/invitations/look-up`: returns what the page behind an invitation link shows.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,34 +12,36 @@ use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::request::From;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
 
-/// Which invitation.
+/// The invitation to look up or accept.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LookUpRequest {
-    /// The token that the link carries after its `#`.
+    /// The token from the invitation link, after the `#`.
     pub token: String,
 }
 
-/// Whom an invitation is for, and what to.
+/// The details of an invitation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct InvitationLookUp {
-    /// The organization.
+    /// The name of the organization.
     organization: String,
-    /// Who invites.
+    /// The name of the administrator who sent the invitation.
     inviter: String,
-    /// What the person will be, in the portal's words.
+    /// The display name of the role that the invited person will have.
     role: String,
-    /// Given name, as the inviter wrote it.
+    /// The given name of the invited person, as the administrator entered it.
     first_name: String,
-    /// Family name.
+    /// The family name of the invited person, as the administrator entered it.
     last_name: String,
-    /// The only address that can use it.
+    /// The email address that the invitation was sent to; no other address can use it.
     email: String,
-    /// Until when.
+    /// When the invitation expires.
     expires_at: String,
 }
 
-/// Shows an invitation to who has its link.
+/// Look up an invitation
+///
+/// Returns the details of an invitation to anyone who has its link.
 #[utoipa::path(
     post, path = "/{portal}/invitations/look-up", tag = "registration",
     operation_id = "look_up_invitation",
@@ -73,7 +75,7 @@ pub(crate) async fn look_up_invitation(
     }))
 }
 
-/// The invitation that a token's locator finds; whether the token is its own is for the rules.
+/// Loads the invitation that the token's locator names. The caller must still check the token itself.
 pub(crate) async fn find(
     app: &App,
     policy: &Policy,
@@ -92,9 +94,9 @@ pub(crate) async fn find(
     Ok((token, invitation))
 }
 
-/// A refusal, in words.
+/// Converts a refusal to a problem.
 pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
-    let ask = "Please ask the administrator who invited you to send it again.";
+    let ask = "Ask the administrator who invited you to send a new invitation.";
     let (status, kind, title, detail) = match refusal {
         Refusal::Expired => (
             StatusCode::GONE,
@@ -106,18 +108,18 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             StatusCode::GONE,
             "invitation-used",
             "Invitation used",
-            "This invitation has been used. Please sign in with the username you chose.".into(),
+            "This invitation has already been used. Sign in with the username you chose.".into(),
         ),
         Refusal::Revoked => (
             StatusCode::GONE,
             "invitation-revoked",
             "Invitation withdrawn",
-            "This invitation was withdrawn. Please ask the administrator who invited you.".into(),
+            "This invitation was withdrawn. Contact the administrator who invited you.".into(),
         ),
         Refusal::OtherAddress => {
             return Problem::invalid_field(
                 "email",
-                "must be the address that the invitation was sent to",
+                "must be the email address that the invitation was sent to",
             )
             .with_help(policy);
         }
@@ -131,8 +133,8 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         | Refusal::WasDeleted => (
             StatusCode::NOT_FOUND,
             "invitation-unknown",
-            "No such invitation",
-            format!("This link is not valid; perhaps a newer one was sent to you. {ask}"),
+            "Invitation not found",
+            format!("This link is not valid; a newer invitation may have been sent to you. {ask}"),
         ),
     };
     Problem::new(status, kind, title, detail).with_help(policy)

@@ -1,4 +1,4 @@
-//! `POST /{portal}/registrations`: a person registers against the plan's records.
+//! `POST /{portal}/registrations`: registers a person against the plan's records.
 
 use std::collections::BTreeMap;
 
@@ -24,35 +24,37 @@ use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, pr
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
-/// A registration.
+/// A registration against the plan's records.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegistrationRequest {
-    /// One of the portal's ways to register, as `GET /{portal}` lists them.
+    /// The registration type, as listed by `GET /{portal}`.
     way: String,
-    /// What proves who you are: the number that finds the record, and what must match it.
+    /// The facts that verify the person: the number that identifies the plan record and the values that
+    /// must match it.
     proof: BTreeMap<String, String>,
-    /// Given name.
+    /// The person's given name.
     first_name: String,
-    /// Family name.
+    /// The person's family name.
     last_name: String,
-    /// Where mail goes.
+    /// The email address for messages from the portal.
     email: String,
-    /// The username, on portals where people choose one.
+    /// The username; required on portals where users choose one.
     username: Option<String>,
-    /// The password.
+    /// The new password.
     password: String,
-    /// Security questions with answers, on portals that ask for them.
+    /// The security questions and their answers, on portals that require them.
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
-    /// The hint question, on portals that have one.
+    /// The hint question and its answer, on portals that require them.
     hint: Option<QuestionAnswerFields>,
-    /// "I may sign for this organization", where the way of registering asks for it (AG-03).
+    /// Whether the person attests that they have authority to sign for the organization; required by
+    /// some registration types (AG-03).
     #[serde(default)]
     may_sign: bool,
-    /// Where the letter with the PIN shall go, on portals where people say so.
+    /// The address to which the PIN letter is mailed, on portals where users choose it.
     postal_address: Option<PostalAddressFields>,
-    /// The agreements accepted on the portal, by id, with their revisions.
+    /// The revisions of the agreements that the person accepts, by agreement id.
     #[serde(default)]
     accepts: BTreeMap<String, String>,
 }
@@ -60,19 +62,19 @@ pub(crate) struct RegistrationRequest {
 /// A completed registration.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RegistrationAnswer {
-    /// The new account.
+    /// The id of the new user.
     pub user_id: String,
-    /// Its username; sign in with it.
+    /// The username to sign in with.
     pub username: String,
-    /// What the first session will have to do before anything else.
+    /// The step that the user must complete after signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
-    /// What the portal asks of the person now: `invite_backup` (AG-04).
+    /// Actions that the portal recommends: `invite_backup` (AG-04).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
 }
 
-/// A request whose fields are all right.
+/// A request whose fields are all valid.
 struct Parsed<'a> {
     way: &'a Way,
     proof: Proof,
@@ -87,10 +89,11 @@ struct Parsed<'a> {
     accepts: BTreeMap<String, String>,
 }
 
-/// Registers a person against the plan's records.
+/// Register against the plan's records
 ///
-/// Whether nothing matches, or what matches is registered already, is answered the same (UX-09).
-/// The same registration sent again, with the same password, is answered as the first time.
+/// Creates an account for a person who matches a record of the plan. The response is the same whether
+/// no record matches or the matching record is already registered (UX-09). A repeated request with the
+/// same password returns the same response.
 #[utoipa::path(
     post, path = "/{portal}/registrations", tag = "registration",
     operation_id = "register",
@@ -120,7 +123,7 @@ pub(crate) async fn register(
         let matched = proof::find(&app, &records, &parsed.proof);
         let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.way));
         if matched.is_none() || owner.is_some() {
-            // Both refusals read one more item, so that they take the same time.
+            // Both refusals read one more item, so that they take the same time (UX-09).
             let natural = Account::natural_id(&policy.portal, &parsed.username.key());
             let owner = app
                 .store
@@ -185,10 +188,10 @@ pub(crate) async fn register(
                     &origin,
                 ));
             }
-            // The natural id belongs to an account that has since been renamed: take another.
+            // The natural id belongs to an account that was renamed. Use a random one.
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            // Somebody was first a moment ago: the same person pressing twice, or somebody who
-            // registered the organization another way. Look which.
+            // Another registration was committed first: a duplicate of this one, or one that uses
+            // another registration type. Load it again.
             Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
             Err(CommitError::Taken(unique)) => {
                 return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
@@ -199,10 +202,10 @@ pub(crate) async fn register(
     Err(Problem::conflict())
 }
 
-/// How often a registration that ran into another one looks again.
+/// How many times a registration is tried when another write conflicts with it.
 pub(crate) const LOOKS: usize = 3;
 
-/// The organization that was made of the record already (EX-03).
+/// Loads the organization that was already created from the record (EX-03).
 pub(crate) async fn made_of(
     app: &App,
     record: Option<&PlanRecord>,
@@ -214,7 +217,7 @@ pub(crate) async fn made_of(
     }
 }
 
-/// A fresh PIN, where the way has one.
+/// Generates a PIN if the registration type requires one.
 pub(crate) fn fresh_pin(
     app: &App,
     way: &Way,
@@ -225,8 +228,8 @@ pub(crate) fn fresh_pin(
     Some(app.fresh_pin(pin.digits.get(), rng))
 }
 
-/// The record is registered already. Whoever registered it may have lost the answer and asks again:
-/// the same password and address get the same answer. Everybody else is refused.
+/// Handles a record that is already registered. A repeated request with the same username, password
+/// and email address gets the same response; any other request is refused.
 async fn again(
     app: &App,
     owner: &Account,
@@ -258,7 +261,7 @@ async fn again(
     Err(refused(app, &refusal, Actor::Unknown, policy, origin, rng).await?)
 }
 
-/// That an account is there, with what `membership` asks of its owner.
+/// Builds the `201 Created` response for an account and its membership.
 pub(crate) fn created(
     account: &Account,
     membership: Option<&Membership>,
@@ -282,7 +285,7 @@ pub(crate) fn created(
     response
 }
 
-/// Records the refusal and words it.
+/// Records the refusal on the audit trail and returns it as a problem.
 pub(crate) async fn refused(
     app: &App,
     refusal: &Refusal,
@@ -298,7 +301,7 @@ pub(crate) async fn refused(
     refused_as(action, app, refusal, actor, policy, origin, rng).await
 }
 
-/// The same for another action than the actor's first or further registration.
+/// Does the same as [`refused`] for an explicit action.
 pub(crate) async fn refused_as(
     action: Action,
     app: &App,
@@ -314,14 +317,14 @@ pub(crate) async fn refused_as(
         Refusal::NotOpen(otherwise) => Problem::new(
             StatusCode::FORBIDDEN,
             "not-open",
-            "Registration is not open to you here",
+            "Registration not available",
             otherwise.as_str(),
         )
         .with_help(policy),
         Refusal::TooMany => too_many(policy),
         Refusal::NotMatched | Refusal::AlreadyRegistered | Refusal::NoAddress => {
             let detail = format!(
-                "{} {} can help: {} ({}).",
+                "{} For help, call {} at {} ({}).",
                 policy.messages.registration_refused,
                 policy.help_desk.name,
                 policy.help_desk.phone,
@@ -392,8 +395,8 @@ fn parse<'a>(
     fields.finish(parsed)
 }
 
-/// Reads what a way asks for besides the proof: the statement of signing power (AG-03), where the PIN
-/// letter goes (BL-03), and the agreements accepted on the portal (UX-13). Returns the address.
+/// Checks what a registration type requires besides verification: signing authority (AG-03), the
+/// address for the PIN letter (BL-03) and accepted agreements (UX-13). Returns the address.
 pub(crate) fn parse_terms(
     way: &Way,
     may_sign: bool,
@@ -405,7 +408,7 @@ pub(crate) fn parse_terms(
     if way.states_signing_power && !may_sign {
         fields.fault(
             "may_sign",
-            "must be true: only a person who may sign for the organization can register it",
+            "must be confirmed: only a person authorized to sign for the organization can register it",
         );
     }
     for (id, revision) in accepts {
@@ -416,7 +419,7 @@ pub(crate) fn parse_terms(
         match current {
             None => fields.fault(
                 &format!("accepts.{}", id.chars().take(40).collect::<String>()),
-                "is no agreement that can be accepted here",
+                "is not an agreement that can be accepted online",
             ),
             Some(a) if a.revision.as_str() != revision => fields.fault(
                 &format!("accepts.{id}"),
@@ -435,18 +438,22 @@ pub(crate) fn parse_terms(
         (None, true) => {
             fields.fault(
                 "postal_address",
-                "is required: the letter with your PIN goes there",
+                "is required: we mail your PIN to this address",
             );
             None
         }
         (given, false) => {
-            fields.unwanted("postal_address", given.is_some(), "is not asked for here");
+            let why = "is not used for this type of registration";
+            fields.unwanted("postal_address", given.is_some(), why);
             None
         }
     }
 }
 
-/// The way that a request names.
+/// Returns the registration type that a request names.
+///
+/// # Errors
+/// A problem that lists the registration types.
 pub(crate) fn parse_way<'a>(
     given: &str,
     ways: impl Iterator<Item = &'a Way> + Clone,
@@ -459,14 +466,14 @@ pub(crate) fn parse_way<'a>(
         })
 }
 
-/// That one login can't have more organizations.
+/// Returns the problem for an account that has the maximum number of organizations.
 pub(crate) fn too_many(policy: &Policy) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "too-many-organizations",
         "Too many organizations",
         format!(
-            "One username can work for at most {} organizations. Please use another username for this one.",
+            "One username can belong to at most {} organizations. Register this organization with a different username.",
             rules::MOST_ORGANIZATIONS
         ),
     )

@@ -1,4 +1,4 @@
-//! `PUT /{portal}/me/registration`: somebody registers again, as a campaign asks (AG-13).
+//! `PUT /{portal}/me/registration`: repeats a registration during a registration campaign (AG-13).
 
 use std::collections::BTreeMap;
 
@@ -22,21 +22,24 @@ use vestibule_store::CommitError;
 use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::{LOOKS, refused_as};
 
-/// A registration anew: the login is known, so no name and no password.
+/// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgainRequest {
-    /// What proved who you are at the first registration, and has to prove it again; nothing for who
-    /// was let in by an organization.
+    /// The same facts that verified the caller at the first registration; empty for users who were
+    /// added by an organization.
     #[serde(default)]
     proof: BTreeMap<String, String>,
-    /// "I may sign for this organization", where the way of registering asks for it (AG-03).
+    /// Whether the caller attests that they have authority to sign for the organization; required by
+    /// some registration types (AG-03).
     #[serde(default)]
     may_sign: bool,
 }
 
-/// Registers the caller again for the organization they work for. The account stays, with all that is
-/// in it. Done already, it is answered the same and changes nothing.
+/// Register again during a campaign
+///
+/// Repeats the caller's registration for the current organization and keeps the account and its data.
+/// A repeated request returns the same response and changes nothing.
 #[utoipa::path(
     put, path = "/{portal}/me/registration", tag = "registration",
     operation_id = "register_again",
@@ -108,7 +111,7 @@ pub(crate) async fn register_again(
         };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
-            // The account changed, or somebody else registered the organization again just now.
+            // The account or the organization changed at the same time. Load both again.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -116,7 +119,8 @@ pub(crate) async fn register_again(
     Err(Problem::conflict())
 }
 
-/// What the caller entered, counted as a guess; none for who was let in by an organization.
+/// Parses the verification and counts it as an attempt; `None` for users who were added by an
+/// organization.
 async fn parse(
     app: &App,
     request: &AgainRequest,
@@ -130,7 +134,7 @@ async fn parse(
         .as_ref()
         .and_then(|_| policy.way(membership.way.as_deref()?));
     let Some(way) = way else {
-        let why = "is not asked for: your organization has let you in";
+        let why = "is not used: your organization manages your access";
         fields.unwanted("proof", !request.proof.is_empty(), why);
         fields.finish(Some(()))?;
         return Ok(None);
@@ -138,7 +142,7 @@ async fn parse(
     if way.states_signing_power && !request.may_sign {
         fields.fault(
             "may_sign",
-            "must be true: only a person who may sign for the organization can register it",
+            "must be confirmed: only a person authorized to sign for the organization can register it",
         );
     }
     let first_name = caller.account.name.first.as_str();
@@ -148,7 +152,7 @@ async fn parse(
     Ok(Some((key, proof, attempts)))
 }
 
-/// Records the refusal and words it.
+/// Records the refusal on the audit trail and returns it as a problem.
 async fn problem(
     app: &App,
     refusal: Refusal,
@@ -180,23 +184,23 @@ async fn problem(
         Refusal::Over(cutoff) => Problem::new(
             StatusCode::FORBIDDEN,
             "campaign-over",
-            "It is too late to register again",
+            "Registration deadline passed",
             format!(
-                "The last day to register again was {cutoff}. Please ask {}: {} ({}).",
+                "The last day to register again was {cutoff}. For help, call {} at {} ({}).",
                 desk.name, desk.phone, desk.hours
             ),
         ),
         Refusal::OrganizationFirst => Problem::new(
             StatusCode::CONFLICT,
             "organization-first",
-            "Your organization comes first",
-            "Your organization has to be registered again before its people. Please ask an administrator of your organization to do so.",
+            "Your organization must register first",
+            "Your organization must register again before its users can. Ask an administrator of your organization to register it.",
         ),
         Refusal::NotAsked | Refusal::NotMatched | Refusal::NotOpen(_) => Problem::new(
             StatusCode::CONFLICT,
             "not-asked",
-            "You are registered",
-            "You do not have to register again.",
+            "Already registered",
+            "You do not need to register again.",
         ),
     }
     .with_help(policy))

@@ -1,5 +1,4 @@
-//! `POST /{portal}/username-recoveries/answers`: all the answers are right, and here is the username
-//!  (ME-05).
+//! `POST /{portal}/username-recoveries/answers`: shows the username after correct answers (ME-05).
 
 use std::collections::BTreeMap;
 
@@ -17,27 +16,29 @@ use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
 use crate::ask_questions::find;
 use crate::refused;
 
-/// What was entered at registration, and the answers.
+/// The facts that identify a person, and the answers to their security questions.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswersRequest {
-    /// The way one registered.
+    /// The registration type with which the person registered.
     way: String,
-    /// What proves who one is, as `GET /{portal}` lists it for the way.
+    /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
     proof: BTreeMap<String, String>,
-    /// Given name.
+    /// The person's given name.
     first_name: String,
-    /// The answers to the questions.
+    /// The security questions and their answers.
     security_answers: Vec<QuestionAnswerFields>,
 }
 
-/// The username.
+/// A recovered username.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsernameAnswer {
     username: String,
 }
 
-/// Shows the username to who has answered everything rightly. All refusals are the same.
+/// Recover a username with security answers
+///
+/// Returns the username if the verification and all answers are correct. All refusals are the same.
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries/answers", tag = "recovery",
     operation_id = "recover_username",

@@ -1,5 +1,5 @@
-//! `POST /{portal}/username-recoveries`: somebody who has forgotten their username proves by the
-//! plan's records who they are, and is asked their security questions (ME-05).
+//! `POST /{portal}/username-recoveries`: verifies a person who forgot their username against the plan's
+//! records and returns their security questions (ME-05).
 
 use std::collections::BTreeMap;
 
@@ -16,26 +16,29 @@ use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, proof};
 
 use crate::{not_here, questions};
 
-/// What was entered at registration.
+/// The facts that identify a person who forgot their username.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QuestionsRequest {
-    /// The way one registered.
+    /// The registration type with which the person registered.
     way: String,
-    /// What proves who one is, as `GET /{portal}` lists it for the way.
+    /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
     proof: BTreeMap<String, String>,
-    /// Given name.
+    /// The person's given name.
     first_name: String,
 }
 
-/// What to answer.
+/// The security questions to answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QuestionsAnswer {
-    /// The security questions. They are shown for every proof, right or wrong.
+    /// The security questions; returned whether or not the verification is correct.
     questions: Vec<String>,
 }
 
-/// Shows the security questions of who has forgotten their username.
+/// Start a username recovery
+///
+/// Returns the security questions that a person who forgot their username must answer. The response
+/// does not reveal whether the verification is correct.
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries", tag = "recovery",
     operation_id = "ask_security_questions",
@@ -65,7 +68,11 @@ pub(crate) async fn ask_questions(
     }))
 }
 
-/// The account of who proves themselves by the plan's records. A wrong proof costs the same reads.
+/// Finds the account that the verification matches. An incorrect verification costs the same reads.
+///
+/// # Errors
+/// A problem when the portal does not offer this recovery method, a field is invalid, or there were too
+/// many attempts.
 pub(crate) async fn find(
     app: &App,
     policy: &Policy,
@@ -82,7 +89,7 @@ pub(crate) async fn find(
     let Some(way) = policy.way(way) else {
         return Err(Problem::invalid_field(
             "way",
-            "must be one of the portal's ways to register",
+            "must be one of the registration types of this portal",
         ));
     };
     let mut fields = Fields::default();

@@ -1,4 +1,4 @@
-//! `POST /{portal}/password-resets`: somebody has forgotten their password (BL-14, EX-07, ME-05).
+//! `POST /{portal}/password-resets`: starts the reset of a forgotten password (BL-14, EX-07, ME-05).
 
 use axum::Json;
 use axum::extract::State;
@@ -16,18 +16,18 @@ use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
 
 use crate::{count, names, questions};
 
-/// Whose password was forgotten.
+/// A request to reset a forgotten password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskResetRequest {
-    /// The username; case doesn't matter.
+    /// The username of the account, not case-sensitive.
     username: String,
 }
 
-/// What to show to set a new password. It is the same for a name that nobody has.
+/// What a password reset requires. The response is the same for an unknown username.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResetInstructions {
-    /// What is asked for, all of it: `email` (the link that was mailed, if there is such an account),
+    /// Everything that the reset requires: `email` (the link sent by email, if the account exists),
     /// `security_answers`, `hint_question`.
     prove_with: Vec<&'static str>,
     /// The security questions to answer.
@@ -35,8 +35,10 @@ pub(crate) struct ResetInstructions {
     questions: Vec<String>,
 }
 
-/// Begins the way back in for who has forgotten the password. A link, where the portal mails one,
-/// goes to the address on record and nowhere else.
+/// Start a password reset
+///
+/// Returns what the user must provide to set a new password. On portals that reset passwords by email,
+/// it also sends a link to the email address on file.
 #[utoipa::path(
     post, path = "/{portal}/password-resets", tag = "recovery",
     operation_id = "ask_password_reset",

@@ -1,8 +1,8 @@
-//! Getting back in: a forgotten password, a forgotten username.
+//! Recovery of forgotten passwords and usernames.
 //!
-//! Nothing here tells whether an account exists. What a link needs is only noted and looked into
-//! after the answer has gone; questions are shown for every name, every refusal is the same, and every
-//! answer takes a quarter of a second.
+//! No response reveals whether an account exists. Requests for an email are queued and processed after
+//! the response, security questions are shown for every username, all refusals are the same, and every
+//! response takes at least a quarter of a second.
 
 mod answer_for_username;
 mod ask_questions;
@@ -34,7 +34,7 @@ vestibule_http::routes! {
     ; layer: middleware::from_fn(in_least_time)
 }
 
-/// Counts an attempt, for its subject and for the source, before anything is looked at.
+/// Counts a recovery attempt for its subject and its source; call it before any comparison.
 async fn count(
     app: &App,
     step: &str,
@@ -52,7 +52,8 @@ async fn count(
     .await
 }
 
-/// The questions of an account; for a name without one, questions that stay the same for it.
+/// Returns the account's security questions. A name without an account gets questions chosen by a keyed
+/// hash, so that they stay the same for that name.
 fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account>) -> Vec<String> {
     let Some(asked) = &policy.security_questions else {
         return Vec::new();
@@ -83,34 +84,34 @@ fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account
         .collect()
 }
 
-/// That what was shown doesn't prove anything: the one refusal of every pathway.
+/// Returns the refusal that every recovery method shares.
 fn refused(policy: &Policy) -> Problem {
     let desk = &policy.help_desk;
     let detail = format!(
-        "This could not be confirmed. Please check what you entered, or ask for a new link. {} can help: {} ({}).",
+        "We could not confirm your identity. Check what you entered or request a new link; for help, call {} at {} ({}).",
         desk.name, desk.phone, desk.hours
     );
     Problem::new(
         StatusCode::FORBIDDEN,
         "recovery-refused",
-        "Not confirmed",
+        "Identity not confirmed",
         detail,
     )
     .with_help(policy)
 }
 
-/// That the portal doesn't recover this way.
+/// Returns the problem for a recovery method that the portal does not offer.
 fn not_here(policy: &Policy) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not-this-portal",
-        "Not on this portal",
-        "This portal brings people back in another way; GET /{portal} tells which.",
+        "Not available on this portal",
+        "This recovery method isn't available on this portal.",
     )
     .with_help(policy)
 }
 
-/// The names of means, as they stand in the API.
+/// Returns the API names of recovery methods.
 fn names(means: &std::collections::BTreeSet<RecoveryMeans>) -> Vec<&'static str> {
     means.iter().map(|m| m.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/password-resets/look-up`: what the page behind a reset link asks.
+//! `POST /{portal}/password-resets/look-up`: returns what the page behind a reset link asks for.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,18 +15,18 @@ use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
 
 use crate::names;
 
-/// The token that the link carries after its `#`.
+/// The password reset link to look up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResetLinkRequest {
-    /// The token of the latest link.
+    /// The token from the most recent reset link, after the `#`.
     token: String,
 }
 
-/// What else is asked for besides the link.
+/// What a password reset requires besides the link.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResetLookUp {
-    /// What is asked for, all of it.
+    /// Everything that the reset requires: `email`, `security_answers`, `hint_question`.
     prove_with: Vec<&'static str>,
     /// The hint question to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,9 @@ pub(crate) struct ResetLookUp {
     questions: Vec<String>,
 }
 
-/// Shows to who has a reset link what else is asked for. The link isn't used up by it.
+/// Look up a password reset link
+///
+/// Returns what the holder of a reset link must also provide. The link can still be used afterward.
 #[utoipa::path(
     post, path = "/{portal}/password-resets/look-up", tag = "recovery",
     operation_id = "look_up_password_reset",
@@ -55,7 +57,7 @@ pub(crate) async fn look_up_reset(
     Body(request): Body<ResetLinkRequest>,
 ) -> Result<Json<ResetLookUp>, Problem> {
     let unusable = || {
-        Problem::new(StatusCode::GONE, "reset-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Please ask for a new one.")
+        Problem::new(StatusCode::GONE, "reset-link-unusable", "Link no longer valid", "This link has expired, has already been used, or is not the most recent one. Request a new link.")
             .with_help(&policy)
     };
     let token = recover::parse_link(&request.token).ok_or_else(unusable)?;
@@ -80,7 +82,7 @@ pub(crate) async fn look_up_reset(
     }))
 }
 
-/// The account that a token's locator finds; whether the token is its own is for the rules.
+/// Loads the account that the token's locator names. The caller must still check the token itself.
 pub(crate) async fn account_of(
     app: &App,
     policy: &Policy,

@@ -1,5 +1,4 @@
-//! `POST /{portal}/username-reminders`: somebody has forgotten their username; it is mailed to the
-//! address on record (BL-15).
+//! `POST /{portal}/username-reminders`: emails forgotten usernames to the address on file (BL-15).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,16 +15,18 @@ use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
 
 use crate::{count, not_here};
 
-/// Whose username was forgotten.
+/// A request for a username reminder.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReminderRequest {
-    /// The address of the account.
+    /// The email address of the account.
     email: String,
 }
 
-/// Mails the usernames of an address to that address, if it has any. The answer is the same for an
-/// address that has none.
+/// Email a username reminder
+///
+/// Sends the usernames that belong to an email address to that address. The response is the same if it
+/// has none.
 #[utoipa::path(
     post, path = "/{portal}/username-reminders", tag = "recovery",
     operation_id = "remind_username",

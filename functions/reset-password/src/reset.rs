@@ -1,4 +1,4 @@
-//! `POST /{portal}/password-resets/redemption`: a new password for who has forgotten the old one.
+//! `POST /{portal}/password-resets/redemption`: sets a new password for a forgotten one.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,33 +17,35 @@ use vestibule_store::CommitError;
 use crate::look_up_reset::account_of;
 use crate::{count, refused};
 
-/// What proves who one is, and the new password. `POST /{portal}/password-resets` tells what is asked
-/// for.
+/// The evidence of the user's identity and the new password. `POST /{portal}/password-resets` returns
+/// what is required.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordResetRequest {
-    /// The token of the link, where the portal mails one.
+    /// The token from the reset link, on portals that reset passwords by email.
     token: Option<String>,
-    /// The username, where it mails none.
+    /// The username, on all other portals.
     username: Option<String>,
-    /// The answers to the security questions.
+    /// The security questions and their answers, if the reset requires them.
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
-    /// The answer to the hint question.
+    /// The answer to the hint question, if the reset requires it.
     hint_answer: Option<String>,
-    /// The password as it shall be.
+    /// The new password.
     new_password: String,
 }
 
-/// The new password is set.
+/// A completed password reset.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PasswordResetAnswer {
-    /// Sign in with it.
+    /// The username to sign in with.
     username: String,
 }
 
-/// Sets a new password. All of what the portal asks for must be right; the link is then used up and
-/// every session of the account is over. All refusals are the same.
+/// Reset a password
+///
+/// Sets a new password if everything that the portal requires is correct, invalidates the link and ends
+/// all of the user's sessions. All refusals are the same.
 #[utoipa::path(
     post, path = "/{portal}/password-resets/redemption", tag = "recovery",
     operation_id = "reset_password",
@@ -69,12 +71,12 @@ pub(crate) async fn reset(
     fields.unwanted(
         "username",
         by_link && request.username.is_some(),
-        "is not asked for on this portal: the link tells it",
+        "is not used on this portal, because the link identifies the account",
     );
     fields.unwanted(
         "token",
         !by_link && request.token.is_some(),
-        "is not asked for on this portal",
+        "is not used on this portal",
     );
     if by_link && request.token.is_none() {
         fields.fault("token", "is required");
@@ -95,7 +97,7 @@ pub(crate) async fn reset(
             fields.unwanted(
                 "hint_answer",
                 given.is_some(),
-                "is not asked for on this portal",
+                "is not used on this portal",
             );
             None
         }
@@ -106,7 +108,7 @@ pub(crate) async fn reset(
         fields.unwanted(
             "security_answers",
             !request.security_answers.is_empty(),
-            "are not asked for on this portal",
+            "are not used on this portal",
         );
         Some(Vec::new())
     };
@@ -173,7 +175,8 @@ pub(crate) async fn reset(
             .await?;
         return Err(refused(&policy));
     };
-    // Only who has proved who they are learns what is wrong with the password for this account.
+    // Check the password against the account only after identity is confirmed, so that a fault reveals
+    // nothing to others.
     let mut fields = Fields::default();
     credentials::new_password(
         "new_password",
@@ -188,7 +191,7 @@ pub(crate) async fn reset(
         Ok(()) => Ok(Json(PasswordResetAnswer {
             username: account.username.to_string(),
         })),
-        // The link was used, or the account changed, at the same moment.
+        // The link was used or the account changed at the same time.
         Err(CommitError::Stale) => Err(refused(&policy)),
         Err(other) => Err(other.into()),
     }

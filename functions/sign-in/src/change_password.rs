@@ -1,5 +1,5 @@
-//! `PUT /{portal}/sessions/current/password`: a new password, chosen freely or because the old one
-//! is over (AG-02, EX-09).
+//! `PUT /{portal}/sessions/current/password`: changes the password, by choice or because it expired
+//! (AG-02, EX-09).
 
 use axum::Json;
 use axum::extract::State;
@@ -12,17 +12,19 @@ use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses}
 
 use crate::SessionAnswer;
 
-/// A change of password.
+/// A change of the caller's password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangePasswordRequest {
-    /// The password as it is.
+    /// The current password.
     current_password: String,
-    /// The password as it shall be.
+    /// The new password.
     new_password: String,
 }
 
-/// Changes the caller's password and ends all their other sessions.
+/// Change the password
+///
+/// Changes the caller's password and ends all of their other sessions.
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/password", tag = "sessions",
     operation_id = "change_password",
@@ -62,9 +64,9 @@ pub(crate) async fn change_password(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-fields",
             "Some fields are not valid",
-            "The current password is not right.",
+            "The current password is incorrect.",
         )
-        .with_field("current_password", "is not right"));
+        .with_field("current_password", "is incorrect"));
     };
     credentials::not_used_before("new_password", &new, account, &app).await?;
     let mut rng = app.rng();

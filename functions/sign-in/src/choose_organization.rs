@@ -1,4 +1,4 @@
-//! `PUT /{portal}/sessions/current/organization`: for which organization one works now (BL-01).
+//! `PUT /{portal}/sessions/current/organization`: chooses the session's organization (BL-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,29 +9,30 @@ use vestibule_domain::sign_in as rules;
 use vestibule_http::answer::{self, Entitlements};
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 
-/// A choice.
+/// The organization to work for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChooseOrganizationRequest {
-    /// One of the organizations that `GET /{portal}/me` lists.
+    /// The id of an organization listed by `GET /{portal}/me`.
     organization_id: String,
 }
 
-/// The session, working for the organization chosen.
+/// The session's current organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChosenOrganization {
-    /// The organization worked for.
+    /// The id of the current organization.
     organization_id: String,
-    /// What has to be done there before anything else.
+    /// The step that the user must complete before working for the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
-    /// What is open there, once nothing has to be done.
+    /// The caller's entitlements in the organization; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<Entitlements>,
 }
 
-/// Lets the caller's session go on for another of their organizations. Their other sessions stay as
-/// they are.
+/// Choose the organization to work for
+///
+/// Switches the session to another of the caller's organizations. Other sessions are not affected.
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/organization", tag = "sessions",
     operation_id = "choose_organization",

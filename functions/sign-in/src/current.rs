@@ -1,11 +1,13 @@
-//! `GET /{portal}/sessions/current`: the session one is in, and what it has to do first.
+//! `GET /{portal}/sessions/current`: shows the current session and its next step.
 
 use axum::Json;
 use vestibule_http::{ProblemBody, SignedIn};
 
 use crate::SessionAnswer;
 
-/// Shows the caller's session.
+/// Show the current session
+///
+/// Returns the caller's session and the step that the user must complete next, if any.
 #[utoipa::path(
     get, path = "/{portal}/sessions/current", tag = "sessions",
     operation_id = "show_session",

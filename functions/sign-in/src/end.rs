@@ -1,4 +1,4 @@
-//! `DELETE /{portal}/sessions/{id}`: a user ends one of their sessions (UX-05).
+//! `DELETE /{portal}/sessions/{id}`: ends one of the caller's sessions (UX-05).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -6,7 +6,9 @@ use vestibule_domain::sign_in;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 
-/// Ends one of the caller's sessions.
+/// End a session
+///
+/// Ends one of the caller's open sessions, such as one on another device.
 #[utoipa::path(
     delete, path = "/{portal}/sessions/{id}", tag = "sessions",
     operation_id = "end_session",

@@ -1,4 +1,4 @@
-//! Sessions: begin, next step, list, end; and the change of a password within one.
+//! Sessions: start, show, list and end; and changing the password.
 
 mod change_password;
 mod choose_organization;
@@ -29,40 +29,40 @@ vestibule_http::routes! {
     ; layer: middleware::from_fn(refusals_in_least_time)
 }
 
-/// A session, as its owner sees it.
+/// A session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 struct SessionAnswer {
-    /// The account.
+    /// The id of the user.
     user_id: String,
-    /// The organization worked for; absent for members.
+    /// The id of the current organization; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<String>,
-    /// What has to be done before anything else: `change_password`, `choose_username`,
+    /// The step that the user must complete first: `change_password`, `choose_username`,
     /// `choose_organization`, `register_again`, `call_help_desk`, `enter_pin`,
-    /// `enter_registration_code`, `await_approval`, `sign_agreement`. Absent when everything is open.
+    /// `enter_registration_code`, `await_approval` or `sign_agreement`. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
-    /// Until when one has to register again, where a campaign asks for it; everything stays open until
-    /// `access_until` all the same.
+    /// The deadlines for registering again; present during a registration campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     register_again: Option<answer::RegisterAgain>,
-    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    /// The delivery problem of the user's email address; present until the address is changed or
+    /// confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
-    /// When it began.
+    /// When the session started.
     began_at: String,
-    /// When it ends, whatever its user does.
+    /// When the session expires, regardless of activity.
     ends_at: String,
-    /// The token, where it was asked for in the body.
+    /// The session token, if it was requested in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// Beside it: what this device is known by. Keep it, and send it with the next sign-in.
+    /// The value that identifies this device, returned with the token. Store it and send it with the
+    /// next sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
 }
 
 impl SessionAnswer {
-    /// A session of an account at a moment.
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
         let membership = account.membership(session.organization.as_ref());

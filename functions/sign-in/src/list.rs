@@ -1,4 +1,4 @@
-//! `GET /{portal}/sessions`: a user's open sessions (UX-05).
+//! `GET /{portal}/sessions`: lists the caller's open sessions (UX-05).
 
 use axum::Json;
 use axum::extract::State;
@@ -7,23 +7,25 @@ use utoipa::ToSchema;
 use vestibule_http::answer::{Listed, moment};
 use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 
-/// An open session.
+/// An open session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OpenSession {
-    /// Names it, for ending it.
+    /// The id of the session, used to end it.
     id: String,
-    /// Whether it is the one that asks.
+    /// Whether this is the session that made the request.
     current: bool,
     began_at: String,
-    /// When it was last used, to a few minutes.
+    /// When the session was last used, accurate to a few minutes.
     last_seen_at: String,
     ends_at: String,
-    /// The address it was begun from.
+    /// The IP address from which the session was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
 
-/// Lists the caller's open sessions, the latest first.
+/// List open sessions
+///
+/// Returns the caller's open sessions, most recent first.
 #[utoipa::path(
     get, path = "/{portal}/sessions", tag = "sessions",
     operation_id = "list_sessions",

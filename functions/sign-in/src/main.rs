@@ -1,4 +1,4 @@
-//! The function on Lambda.
+//! The Lambda entry point.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), vestibule_http::settings::StartError> {

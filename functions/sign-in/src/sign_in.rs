@@ -1,4 +1,4 @@
-//! `POST /{portal}/sessions`: somebody signs in (AG-14, BA-04, BA-05).
+//! `POST /{portal}/sessions`: signs a user in (AG-14, BA-04, BA-05).
 
 use axum::Json;
 use axum::extract::State;
@@ -25,44 +25,46 @@ use vestibule_store::attempts::Guess;
 
 use crate::SessionAnswer;
 
-/// A sign-in.
+/// A sign-in with username and password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignInRequest {
-    /// The username; case doesn't matter.
+    /// The username, not case-sensitive.
     username: String,
-    /// The password.
+    /// The user's password.
     password: String,
-    /// Where the token goes: browsers want `cookie`, programs `body`.
+    /// How the session token is delivered: `cookie` for browsers, `body` for programs.
     #[serde(default)]
     token_in: TokenIn,
-    /// From programs: the `device` of an earlier answer, or 256 random bits of their own (base64url, 43
-    /// characters). Without it, every sign-in is one from a new device, and told to the user.
+    /// For programs: the `device` returned by an earlier sign-in, or 256 random bits (base64url, 43
+    /// characters). Without it, every sign-in counts as one from a new device and the user is notified.
     device: Option<String>,
 }
 
-/// Where a session's token goes.
+/// How a session token is delivered.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TokenIn {
-    /// Into a cookie that scripts can't read and that is gone when the browser closes.
+    /// In a cookie that scripts cannot read and that is deleted when the browser closes.
     #[default]
     Cookie,
-    /// Into the answer's body, to be sent as `Authorization: Bearer`.
+    /// In the response body, to be sent as `Authorization: Bearer`.
     Body,
 }
 
-/// The cookie by which a browser's device is known. It outlives the session and lets nobody in.
+/// The cookie that identifies a browser's device. It outlives the session and grants no access.
 const DEVICE_COOKIE: &str = "__Host-vestibule-device";
 
-/// How long it lasts: as long as browsers keep a cookie (RFC 6265bis, 5.5).
+/// The longest lifetime that browsers allow for a cookie (RFC 6265bis, 5.5).
 const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
 
-/// How often a sign-in that ran into a change of the account looks again.
+/// How many times a sign-in is tried when the account changes at the same time.
 const LOOKS: usize = 3;
 
-/// Signs in. An unknown name, a deleted account and a wrong password are answered the same, after
-/// the same work (BA-05, UX-09).
+/// Sign in with username and password
+///
+/// Starts a session. The response, and the work behind it, is the same for an unknown username, a
+/// deleted account and an incorrect password (BA-05, UX-09).
 #[utoipa::path(
     post, path = "/{portal}/sessions", tag = "sessions",
     operation_id = "sign_in",
@@ -90,7 +92,7 @@ pub(crate) async fn sign_in(
     }
     let told = request.device.as_deref().map(Device::parse);
     if told == Some(None) {
-        fields.fault("device", "must be the device of an earlier answer");
+        fields.fault("device", "must be the value returned by an earlier sign-in");
     }
     let password = fields.finish(password)?;
     let name = request.username.trim().to_lowercase();
@@ -107,8 +109,8 @@ pub(crate) async fn sign_in(
         user_agent: user_agent.and_then(|v| v.to_str().ok()),
     };
     for _ in 0..LOOKS {
-        // Counting, for the name and for the source, and reading are one round trip; the password
-        // is compared only if both counts allow it.
+        // Count the attempt for the username and the source, and load the account, in one round trip.
+        // The password is compared only if neither limit is exceeded.
         let (a_name, a_source) = guesses::limits(&policy.sign_in);
         let subject = guesses::password_of(&policy, &name);
         let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
@@ -123,7 +125,7 @@ pub(crate) async fn sign_in(
         if of_name.allowed.is_none() || of_source.allowed.is_none() {
             read_as_often(&app, account.as_ref(), &policy, &name).await?;
             let detail = format!(
-                "There were too many attempts to sign in. Please try again in {} minutes.",
+                "There were too many attempts to sign in. Try again in {} minutes.",
                 policy.sign_in.window_minutes.get()
             );
             return Err(Problem::too_many_attempts(detail, &policy));
@@ -151,7 +153,7 @@ pub(crate) async fn sign_in(
             session,
             decision,
         } = signed_in;
-        // Nobody is signed in without one.
+        // `rules::sign_in` never succeeds without an account.
         let Some(account) = &account else { continue };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
@@ -159,7 +161,7 @@ pub(crate) async fn sign_in(
                 let tokens = (token.expose(), device.expose());
                 return Ok(begun(answer, tokens, request.token_in, &policy));
             }
-            // The account changed at the same moment: look again, as it may now be disabled.
+            // The account changed at the same time. Load it again, because it may now be disabled.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -167,8 +169,8 @@ pub(crate) async fn sign_in(
     Err(Problem::conflict())
 }
 
-/// The account with this name; a text that can't be a username is looked up all the same, under a
-/// name nobody has, so that it takes as long.
+/// Loads the account with this username. An invalid username is looked up under a key that nobody has,
+/// so that it takes the same time (UX-09).
 async fn look_up(
     app: &App,
     policy: &Policy,
@@ -183,8 +185,8 @@ fn key_of(name: &str) -> String {
     Username::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key())
 }
 
-/// An account whose name was given anew, or was another's before, has taken one read more to find:
-/// every other refusal takes it here (UX-09).
+/// Adds one read unless finding the account already took it, as it does after a rename, so that all
+/// refusals cost the same number of reads (UX-09).
 async fn read_as_often(
     app: &App,
     account: Option<&Account>,
@@ -198,7 +200,7 @@ async fn read_as_often(
     Ok(())
 }
 
-/// Compares the password; an account without one costs the same work.
+/// Verifies the password. The work is the same without an account or a password (UX-09).
 async fn check(
     app: &App,
     password: &Sensitive,
@@ -215,7 +217,7 @@ async fn check(
     }
 }
 
-/// Records the refusal and words it.
+/// Records the refusal on the audit trail and returns it as a problem.
 async fn refused(
     app: &App,
     refusal: Refusal,
@@ -232,7 +234,7 @@ async fn refused(
         rng,
     );
     audit.object = account.map(|a| a.id.to_string());
-    // So that the organization's administrators see it (EX-02).
+    // Record the organization, so that its administrators see the entry (EX-02).
     audit.organization = account.and_then(|a| match a.memberships.as_slice() {
         [only] => only.organization.clone(),
         _ => None,
@@ -270,7 +272,7 @@ fn begun(
             answer.device = Some(device.expose().to_owned());
             Vec::new()
         }
-        // No Max-Age: it is gone when the browser is closed (AG-14).
+        // Without Max-Age the browser deletes the cookie when it closes (AG-14).
         TokenIn::Cookie => vec![
             format!("{COOKIE}={}; {COOKIE_RULES}", token.expose()),
             format!(

@@ -1,4 +1,4 @@
-//! `DELETE /{portal}/sessions/current`: somebody signs out.
+//! `DELETE /{portal}/sessions/current`: signs the caller out.
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
@@ -6,7 +6,9 @@ use vestibule_domain::sign_in;
 use vestibule_http::caller::COOKIE;
 use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 
-/// Ends the caller's session.
+/// Sign out
+///
+/// Ends the current session and clears its cookie.
 #[utoipa::path(
     delete, path = "/{portal}/sessions/current", tag = "sessions",
     operation_id = "sign_out",
