@@ -1,5 +1,5 @@
-//! The least that a function behind API Gateway can be. `measure_cold_start` (in `tests/examples`) holds
-//! every function against it.
+//! A minimal function behind API Gateway. `measure_cold_start` (in `tests/examples`) compares every
+//! function with it.
 
 use std::convert::Infallible;
 

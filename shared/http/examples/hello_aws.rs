@@ -1,6 +1,5 @@
-//! The least that a function can be that has its keys from KMS and its state in DynamoDB: the hello, which fetches
-//! the keyring and then reads one item. `measure_cold_start` (in `tests/examples`) measures it beside the functions:
-//! what of theirs is AWS's SDK, whatever they do with it.
+//! A minimal function that loads its keyring with KMS and reads one item from DynamoDB.
+//! `measure_cold_start` (in `tests/examples`) uses it to measure the cost of the AWS SDK alone.
 
 use std::path::PathBuf;
 

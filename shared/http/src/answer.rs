@@ -1,4 +1,4 @@
-//! Small pieces that several answers share.
+//! Parts that several responses share.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,30 +12,31 @@ use crate::Caller;
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Listed<T> {
-    /// The items.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// Send it as `cursor` to get the next page; absent on the last.
+    /// The value to send as `cursor` to get the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 
-/// A moment as RFC 3339 in UTC.
+/// Formats a time as RFC 3339 in UTC.
 pub fn moment(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// The name of the step a session has to do first.
+/// Returns the API name of a pending step.
 pub fn step(step: Option<NextStep>) -> Option<&'static str> {
     step.map(NextStep::as_str)
 }
 
-/// That mails don't reach an address.
+/// A delivery problem of an email address.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EmailUndeliverable {
-    /// Since when it is known.
+    /// When the problem was detected.
     pub since: String,
-    /// `bounced`: there is no such address, and nothing more is sent there; `refused`: a mail could not
-    /// be sent there; `complained`: somebody there called a mail unwanted.
+    /// The kind of problem. `bounced`: the address does not exist, and no more email is sent to it;
+    /// `refused`: an email could not be sent to it; `complained`: the recipient marked an email as
+    /// unwanted.
     pub kind: &'static str,
 }
 
@@ -48,16 +49,16 @@ impl From<Undeliverable> for EmailUndeliverable {
     }
 }
 
-/// That one has to register again.
+/// The deadlines of a registration campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RegisterAgain {
-    /// The last day on which everything stays open all the same, `YYYY-MM-DD`.
+    /// The last day of access without registering again, `YYYY-MM-DD`.
     pub access_until: String,
-    /// The last day on which it can be done.
+    /// The last day on which the user can register again, `YYYY-MM-DD`.
     pub cutoff: String,
 }
 
-/// What a campaign asks of somebody for one of their memberships (AG-13).
+/// Returns the campaign deadlines that apply to a membership, if any (AG-13).
 pub fn register_again(
     membership: Option<&Membership>,
     policy: &Policy,
@@ -70,19 +71,19 @@ pub fn register_again(
     })
 }
 
-/// What a step leads to.
+/// The user's next step or entitlements after completing a step.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Onward {
-    /// What has to be done before anything else.
+    /// The step that the user must complete next; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
-    /// What is open now, once nothing has to be done.
+    /// The user's entitlements; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entitlements: Option<Entitlements>,
 }
 
 impl Onward {
-    /// Where the caller's session stands with the account as it is now.
+    /// Builds the response for the caller's session from the updated account.
     pub fn of(account: &Account, caller: &Caller) -> Self {
         let membership = account.membership(caller.session.organization.as_ref());
         let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
@@ -95,22 +96,21 @@ impl Onward {
     }
 }
 
-/// What a membership opens, once nothing stands in front of it.
+/// What a membership gives access to.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entitlements {
-    /// The organization worked for; absent for members.
+    /// The id of the current organization; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<String>,
-    /// The role there.
+    /// The user's role in the organization.
     pub role: String,
-    /// The services assigned.
+    /// The ids of the services assigned to the user.
     pub services: Vec<String>,
-    /// The group codes assigned.
+    /// The group codes assigned to the user.
     pub group_codes: Vec<String>,
 }
 
 impl Entitlements {
-    /// Those of a membership.
     pub fn of(membership: &Membership) -> Self {
         Self {
             organization_id: membership.organization.as_ref().map(ToString::to_string),

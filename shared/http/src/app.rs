@@ -1,4 +1,4 @@
-//! What a function is made of.
+//! The shared state of a function: portals, store, password hasher and clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,31 +15,31 @@ use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::{Store, Unavailable};
 
-/// The clock: the real one, or one that is set by hand.
+/// The system clock, or a clock that tests and `cargo portal` control.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The machine's.
+    /// The system clock.
     #[default]
     System,
-    /// Milliseconds since the epoch, set by hand: in tests.
+    /// A fixed time in milliseconds since the epoch, for tests.
     Manual(Arc<AtomicI64>),
-    /// The machine's, ahead by so many milliseconds: `cargo portal tick` moves it.
+    /// The system clock plus an offset in milliseconds; `cargo portal tick` changes the offset.
     Ahead(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at a moment.
+    /// Creates a clock that is fixed at a time.
     pub fn at(moment: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(moment.as_millisecond())))
     }
 
-    /// The machine's clock, ahead by a time.
+    /// Creates a clock that runs ahead of the system clock.
     pub fn ahead_by(time: jiff::SignedDuration) -> Self {
         let milliseconds = i64::try_from(time.as_millis()).unwrap_or(0);
         Self::Ahead(Arc::new(AtomicI64::new(milliseconds)))
     }
 
-    /// By how much it is ahead of the machine's, where it goes with that.
+    /// Returns the offset from the system clock; zero for a fixed clock.
     pub fn ahead(&self) -> jiff::SignedDuration {
         match self {
             Self::Ahead(by) => jiff::SignedDuration::from_millis(by.load(Ordering::SeqCst)),
@@ -47,10 +47,10 @@ impl Clock {
         }
     }
 
-    /// The moment it is, to the millisecond.
+    /// Returns the current time, to the millisecond.
     #[allow(
         clippy::disallowed_methods,
-        reason = "the one place where the machine's clock is read"
+        reason = "the one place that reads the system clock"
     )]
     pub fn now(&self) -> Timestamp {
         let milliseconds = match self {
@@ -63,7 +63,7 @@ impl Clock {
         Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
     }
 
-    /// Moves a clock that can be moved; the machine's stays.
+    /// Advances a fixed or offset clock; has no effect on the system clock.
     pub fn advance(&self, by: jiff::SignedDuration) {
         if let Self::Manual(at) | Self::Ahead(at) = self {
             at.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
@@ -71,46 +71,41 @@ impl Clock {
     }
 }
 
-/// Randomness for one request, seeded by the operating system.
+/// Creates a random number generator for one request, seeded by the operating system.
 ///
 /// # Panics
-/// When the operating system has no randomness to give, in which case nothing may go on.
+/// When the operating system's random number generator fails; no request may continue without it.
 pub fn rng() -> StdRng {
-    StdRng::try_from_rng(&mut SysRng).expect("the operating system gives randomness")
+    StdRng::try_from_rng(&mut SysRng).expect("the operating system provides randomness")
 }
 
-/// The state of a function: its portals, its store, its clock.
+/// The state that all handlers of a function share.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The portals and their policies.
     pub portals: Arc<Portals>,
-    /// Where everything is kept.
     pub store: Store,
-    /// Passwords.
     pub hasher: Hasher,
-    /// The clock.
     pub clock: Clock,
-    /// How long an answer takes at least where its time could tell what was found
+    /// The minimum time of a response whose timing could reveal what was found
     /// ([`in_least_time`](crate::router::in_least_time)).
     pub least_time: Duration,
 }
 
-/// [`App::least_time`] in production: several times what the work behind such an answer takes, and nothing that
-/// somebody who was refused or has forgotten a password would mind.
+/// [`App::least_time`] in production: several times the work behind such a response, and short enough that
+/// users do not notice.
 pub const LEAST_TIME: Duration = Duration::from_millis(250);
 
 impl App {
-    /// Randomness for one request.
     pub fn rng(&self) -> StdRng {
         rng()
     }
 
-    /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Keyring {
         self.store.keyring()
     }
 
-    /// Where a membership's PIN letter goes; none on a portal without, or where no address is known.
+    /// Returns the address for a membership's PIN letter; `None` if the portal sends no PIN letters or no
+    /// address is known.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -129,7 +124,7 @@ impl App {
         }
     }
 
-    /// A fresh registration code, where the portal sends any.
+    /// Generates a registration code if the portal uses them.
     pub fn fresh_registration_code(&self, policy: &Policy, rng: &mut StdRng) -> Option<FreshCode> {
         let rules = policy.registration_code.as_ref()?;
         let (prefix, digits) = (rules.prefix.as_str(), rules.digits.get());
@@ -139,7 +134,7 @@ impl App {
         }))
     }
 
-    /// A fresh PIN of so many digits, with its code.
+    /// Generates a PIN and its keyed MAC.
     pub fn fresh_pin(&self, digits: u32, rng: &mut StdRng) -> FreshCode {
         FreshCode::random("", digits, rng, |id, pin| {
             self.keyring().mac(Purpose::Pin, id.as_str(), pin)

@@ -1,5 +1,5 @@
-//! Many at once, from a CSV file (UX-08): each row is read, done and answered for by itself, so that a
-//! wrong one costs the others nothing.
+//! Bulk requests from a CSV file (UX-08). Each row is processed separately, so that an invalid row does
+//! not affect the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,21 +17,20 @@ use vestibule_domain::text::{Email, PersonName};
 use crate::problem::FieldError;
 use crate::{Fields, Problem, credentials};
 
-/// The most bytes of a file.
+/// The maximum size of a file in bytes.
 pub const LARGEST_FILE: usize = 1024 * 1024;
 
-/// The most rows of a file, besides its header.
+/// The maximum number of rows in a file, not counting the header.
 pub const MOST_ROWS: usize = 500;
 
-/// How many rows are worked on at once.
+/// The number of rows processed concurrently.
 pub const AT_ONCE: usize = 8;
 
 /// The columns of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns {
-    /// Those that must be there.
     pub required: &'static [&'static str],
-    /// Those that may be left out, and whose cells may be empty.
+    /// Columns that may be missing and whose cells may be empty.
     pub optional: &'static [&'static str],
 }
 
@@ -41,24 +40,22 @@ impl Columns {
     }
 }
 
-/// A row, its cells by column.
+/// A row of a file, with its cells by column.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The line of the file on which it begins; the header is on line 1.
+    /// The line of the file on which the row starts; the header is on line 1.
     pub line: u64,
     cells: Result<BTreeMap<&'static str, String>, String>,
 }
 
-/// What a row says of a person.
+/// A person, as described by a row.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// The name.
     pub name: PersonName,
-    /// The address.
     pub email: Email,
-    /// What they will be; a user if nothing is said.
+    /// [`Role::User`] if the row names no role.
     pub role: Role,
-    /// The last day of their access, if it ends.
+    /// The last day of access; `None` if access does not end.
     pub ends_on: Option<Date>,
 }
 
@@ -71,21 +68,21 @@ impl Row {
             .filter(|c| !c.is_empty())
     }
 
-    /// The words of a cell, as `users.csv` lists services and group codes.
+    /// Returns the words of a cell, such as a list of services or group codes.
     pub fn words(&self, column: &str) -> BTreeSet<String> {
         let text = self.cell(column).unwrap_or_default();
         text.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// What stands in the address's cell, to find an address that comes twice.
+    /// Returns the key of the row's email address, used to find duplicates.
     pub fn address(&self) -> Option<String> {
         Some(Email::parse(self.cell("email")?).ok()?.key())
     }
 
-    /// Reads the person.
+    /// Parses the person.
     ///
     /// # Errors
-    /// A problem that names every wrong cell.
+    /// A problem that names every invalid cell.
     pub fn person(&self) -> Result<Person, Problem> {
         if let Err(fault) = &self.cells {
             return Err(Problem::invalid_field("(row)", fault));
@@ -118,55 +115,55 @@ impl Row {
     }
 }
 
-/// What became of a row.
+/// The result of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowStatus {
-    /// It was done, and the mail is on its way.
+    /// The invitation or user was created, and the email was queued.
     Done,
-    /// It had been done before; nothing was sent.
+    /// The person was already invited or added; nothing was sent.
     Already,
-    /// It is wrong or not allowed; nothing was sent. `detail` and `errors` say why.
+    /// The row is invalid or not allowed; nothing was sent. `detail` and `errors` give the reason.
     Refused,
-    /// Something went wrong on our side; send the file again.
+    /// A temporary error occurred; upload the file again.
     TryAgain,
 }
 
-/// The answer to a row.
+/// The result of one row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RowAnswer {
-    /// The line of the file on which the row begins; the header is on line 1.
+    /// The line of the file on which the row starts; the header is on line 1.
     pub row: u64,
-    /// What became of it.
+    /// The status of the row.
     pub status: RowStatus,
-    /// What was made: the invitation, or the user.
+    /// The id of the invitation or user that was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Why it was not done, for a person.
+    /// A message for a person that explains why nothing was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The cells that are wrong.
+    /// The invalid cells.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
-/// The answer to a file: a row each, in their order.
+/// The results of a file, one per row and in file order.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BulkAnswer {
-    /// How many rows were done now.
+    /// The number of rows that created an invitation or user.
     pub done: usize,
-    /// How many had been done before.
+    /// The number of rows whose person was already invited or added.
     pub already: usize,
-    /// How many are wrong or not allowed.
+    /// The number of rows that are invalid or not allowed.
     pub refused: usize,
-    /// How many have to be sent again.
+    /// The number of rows to upload again.
     pub try_again: usize,
-    /// Each row.
+    /// The result of each row.
     pub rows: Vec<RowAnswer>,
 }
 
 impl BulkAnswer {
-    /// Puts the rows in order and counts them.
+    /// Sorts the rows and counts them by status.
     pub fn of(mut rows: Vec<RowAnswer>) -> Self {
         rows.sort_by_key(|r| r.row);
         let count = |status| rows.iter().filter(|r| r.status == status).count();
@@ -181,8 +178,8 @@ impl BulkAnswer {
 }
 
 impl RowAnswer {
-    /// What became of a row: the id of what was made, or a problem. Problems of these kinds say that
-    /// it had been done before.
+    /// Converts a result to that of a row. `already` lists the problem types that mean that the person
+    /// was already invited or added.
     pub fn of(line: u64, result: Result<String, Problem>, already: &[&str]) -> Self {
         match result {
             Ok(id) => Self {
@@ -211,11 +208,11 @@ impl RowAnswer {
     }
 }
 
-/// Reads a file: CSV (RFC 4180) in UTF-8, with commas and a header, as spreadsheets write it.
+/// Reads a CSV file (RFC 4180) in UTF-8, with commas and a header, as spreadsheets write it.
 ///
 /// # Errors
-/// A problem of the file as a whole: its type, its size, its encoding, its header. Nothing is done
-/// with any row then.
+/// A problem when the media type, size, encoding or header of the file is invalid. No row is processed
+/// then.
 pub async fn read(request: Request, columns: Columns) -> Result<Vec<Row>, Problem> {
     let csv = request
         .headers()
@@ -228,13 +225,17 @@ pub async fn read(request: Request, columns: Columns) -> Result<Vec<Row>, Proble
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-csv",
             "Not CSV",
-            "Please send the file as content-type: text/csv.",
+            "The file must be a CSV file, sent with content type text/csv.",
         )
         .with_field("content-type", "must be text/csv"));
     }
     let bytes = to_bytes(request.into_body(), LARGEST_FILE)
         .await
-        .map_err(|_| too_large(format!("The file must be at most {LARGEST_FILE} bytes.")))?;
+        .map_err(|_| {
+            too_large(format!(
+                "The file is too large; the limit is {LARGEST_FILE} bytes. Split it into smaller files."
+            ))
+        })?;
     parse(&bytes, columns)
 }
 
@@ -259,14 +260,14 @@ fn unreadable(detail: impl Into<String>) -> Problem {
 
 fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
-        unreadable("The file is not in UTF-8. Save it as \"CSV UTF-8 (comma delimited)\".")
+        unreadable("The file is not encoded in UTF-8. Save it as \"CSV UTF-8 (comma delimited)\".")
     })?;
-    // Spreadsheets begin a UTF-8 file with a byte order mark.
+    // Spreadsheets start a UTF-8 file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let first = text.lines().next().unwrap_or_default();
     if !first.contains(',') && (first.contains(';') || first.contains('\t')) {
         return Err(unreadable(
-            "The columns are separated by semicolons or tabs. Save the file with commas.",
+            "The columns are separated by semicolons or tabs. Save the file with commas instead.",
         ));
     }
     let mut reader = csv::ReaderBuilder::new()
@@ -274,14 +275,14 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
         .from_reader(text.as_bytes());
     let head = reader
         .headers()
-        .map_err(|_| unreadable("The first line can't be read."))?
+        .map_err(|_| unreadable("The first line of the file cannot be read."))?
         .clone();
     let names = header_of(&head, columns)?;
     let mut rows = Vec::new();
     let (mut line, mut counted) = (1, 0);
     for record in reader.into_records() {
-        let record = record.map_err(|_| unreadable("A row of the file can't be read."))?;
-        // The reader's own count is one behind after CRLF: the line is counted up to where the row begins.
+        let record = record.map_err(|_| unreadable("A row of the file cannot be read."))?;
+        // The reader's own line count is off by one after CRLF, so count lines up to the start of the row.
         let begins = record.position().map_or(0, |p| p.byte() as usize);
         let blank = text[begins..].find(|c| c != '\r' && c != '\n');
         let begins = begins + blank.unwrap_or(0);
@@ -292,7 +293,7 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
         }
         if rows.len() == MOST_ROWS {
             return Err(too_large(format!(
-                "The file must have at most {MOST_ROWS} rows. Please split it."
+                "The file has too many rows; the limit is {MOST_ROWS}. Split it into smaller files."
             )));
         }
         let cells = if record.len() == names.len() {
@@ -300,7 +301,7 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
             Ok(cells.collect())
         } else {
             Err(format!(
-                "must have {} cells as the header has, not {}",
+                "must have {} cells like the header, but has {}",
                 names.len(),
                 record.len()
             ))
@@ -308,24 +309,24 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
         rows.push(Row { line, cells });
     }
     if rows.is_empty() {
-        return Err(unreadable("The file has no rows below its header."));
+        return Err(unreadable("The file has no rows below the header."));
     }
     Ok(rows)
 }
 
-/// The columns in the order of the header.
+/// Returns the columns in the order of the header.
 fn header_of(head: &csv::StringRecord, columns: Columns) -> Result<Vec<&'static str>, Problem> {
     let mut fields = Fields::default();
     let mut names = Vec::new();
     for cell in head {
         let shown: String = cell.trim().chars().take(40).collect();
         match columns.known().find(|known| *known == shown) {
-            Some(name) if names.contains(&name) => fields.fault(name, "is a column twice"),
+            Some(name) if names.contains(&name) => fields.fault(name, "appears more than once"),
             Some(name) => names.push(name),
             None => {
                 let known: Vec<_> = columns.known().collect();
                 let why = format!(
-                    "is no column of this file; there can be {}",
+                    "is not a recognized column; the columns are {}",
                     known.join(", ")
                 );
                 fields.fault(&shown, why);
@@ -333,12 +334,12 @@ fn header_of(head: &csv::StringRecord, columns: Columns) -> Result<Vec<&'static 
         }
     }
     for missing in columns.required.iter().filter(|r| !names.contains(r)) {
-        fields.fault(missing, "is a column that must be there");
+        fields.fault(missing, "is a required column");
     }
     fields.finish(Some(names))
 }
 
-/// The rows whose address no earlier row has, and the answers to the others.
+/// Separates the rows whose email address repeats that of an earlier row, and returns results for them.
 pub fn without_doubles(rows: Vec<Row>) -> (Vec<Row>, Vec<RowAnswer>) {
     let mut first = BTreeMap::new();
     let (mut kept, mut refused) = (Vec::new(), Vec::new());
@@ -349,7 +350,7 @@ pub fn without_doubles(rows: Vec<Row>) -> (Vec<Row>, Vec<RowAnswer>) {
         });
         match earlier {
             Some(line) => {
-                let why = format!("is the address of row {line} too");
+                let why = format!("is also the email address in row {line}");
                 let problem = Problem::invalid_field("email", &why);
                 refused.push(RowAnswer::of(row.line, Err(problem), &[]));
             }

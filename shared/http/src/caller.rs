@@ -1,5 +1,5 @@
-//! Knowing the caller: one read fetches session and account, so that what was decided about either
-//! counts from the next request on (UX-04).
+//! Authenticates the caller. One read loads session and account, so that a change to either takes effect
+//! with the next request (UX-04).
 
 use std::sync::Arc;
 
@@ -17,35 +17,32 @@ use vestibule_store::CommitError;
 use crate::request::{From, Portal};
 use crate::{App, Problem};
 
-/// The cookie that holds a session's token. Its prefix makes browsers insist on `Secure`, on the
-/// path `/` and on no domain (RFC 6265bis, 4.1.3.2).
+/// The cookie that holds a session's token. With its prefix, browsers require `Secure`, the path `/` and
+/// no domain (RFC 6265bis, 4.1.3.2).
 pub const COOKIE: &str = "__Host-session";
 
-/// Who calls, with what session, and what has to be done first.
+/// The signed-in caller of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The portal's policy.
     pub policy: Arc<Policy>,
-    /// The account.
     pub account: Account,
-    /// The session.
     pub session: Session,
-    /// What has to be done before anything else.
+    /// The step that the caller must complete first.
     pub next_step: Option<NextStep>,
-    /// When and from where the request was made.
+    /// The time and source of the request.
     pub origin: Origin,
 }
 
 impl Caller {
-    /// What the caller is in the organization they work for.
+    /// Returns the caller's membership in the current organization.
     pub fn membership(&self) -> Option<&Membership> {
         self.account.membership(self.session.organization.as_ref())
     }
 
-    /// The caller as an administrator, if they work for an organization.
+    /// Returns the caller as a member of the current organization who may act on others.
     ///
     /// # Errors
-    /// A problem for members, who belong to none.
+    /// A problem for members, who belong to no organization.
     pub fn acting(&self) -> Result<Acting<'_>, Problem> {
         self.membership()
             .filter(|m| m.organization.is_some())
@@ -56,10 +53,11 @@ impl Caller {
             .ok_or_else(|| Problem::not_allowed(&self.policy))
     }
 
-    /// Records that the caller reads something protected (EX-02). Only then it may be shown.
+    /// Records that the caller reads protected information (EX-02); call it before returning the
+    /// information.
     ///
     /// # Errors
-    /// A problem when it can't be recorded.
+    /// A problem when the entry can't be written; the information must then not be returned.
     pub async fn record_reading(
         &self,
         app: &App,
@@ -71,10 +69,10 @@ impl Caller {
         Ok(app.store.record(&event).await?)
     }
 
-    /// The policy of a portal that the caller's help desk serves (UX-12).
+    /// Returns the policy of a portal if the caller's help desk serves it (UX-12).
     ///
     /// # Errors
-    /// A problem when it is wrong.
+    /// A problem when the policy is invalid.
     pub fn served<'a>(
         &self,
         app: &'a App,
@@ -84,7 +82,7 @@ impl Caller {
         Ok(policy.filter(|policy| self.policy.serves(policy)))
     }
 
-    /// The origin of what the help desk does on a portal that it serves.
+    /// Returns the origin of a help desk action on a portal that it serves.
     pub fn origin_on(&self, served: &Policy) -> Origin {
         Origin {
             portal: served.portal.clone(),
@@ -92,7 +90,7 @@ impl Caller {
         }
     }
 
-    /// An entry about something that the caller does.
+    /// Creates an audit event for an action of the caller.
     pub fn audit(&self, action: Action, app: &App) -> AuditEvent {
         let actor = Actor::Account(self.account.id.clone());
         AuditEvent::done(&self.origin, actor, action, &mut app.rng())
@@ -100,11 +98,11 @@ impl Caller {
     }
 }
 
-/// A caller who is signed in, whatever they have to do first.
+/// Extracts a caller who is signed in, with or without a pending step.
 #[derive(Debug, Clone)]
 pub struct SignedIn(pub Caller);
 
-/// A caller with nothing left to do first. Every endpoint with something protected asks for this.
+/// Extracts a caller without a pending step. Every endpoint with protected information uses it.
 #[derive(Debug, Clone)]
 pub struct Entitled(pub Caller);
 
@@ -147,7 +145,7 @@ impl FromRequestParts<App> for Entitled {
     }
 }
 
-/// Notices that an account is in use from several places at once (EX-01); the account as it then is.
+/// Detects concurrent use of an account from several places (EX-01) and returns the updated account.
 async fn notice_shared_use(
     app: &App,
     account: Account,
@@ -162,19 +160,19 @@ async fn notice_shared_use(
     };
     match app.store.commit(decision, &mut rng).await {
         Ok(()) => Ok(after),
-        // Another request was quicker, or the account has changed: the next one notices.
+        // Another request was first, or the account changed. The next request detects it.
         Err(CommitError::Stale | CommitError::Taken(_)) => Ok(account),
         Err(CommitError::Unavailable(cause)) => Err(cause.into()),
     }
 }
 
-/// The token of a request: `Authorization: Bearer` from programs, the cookie from browsers.
+/// Reads the session token: `Authorization: Bearer` from programs, the cookie from browsers.
 fn token(headers: &HeaderMap) -> Option<Token> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.split_once(' '))
-        // Schemes ignore case (RFC 9110, 11.1).
+        // The scheme is not case-sensitive (RFC 9110, 11.1).
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token);
     Token::parse(
@@ -183,7 +181,6 @@ fn token(headers: &HeaderMap) -> Option<Token> {
     )
 }
 
-/// The cookie with this name.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)

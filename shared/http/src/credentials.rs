@@ -1,4 +1,4 @@
-//! What several ways in have in common: a name, a username, a password, questions and answers.
+//! Fields that several forms share: names, usernames, passwords, security answers and addresses.
 
 use jiff::civil::Date;
 use rand::RngExt;
@@ -17,30 +17,30 @@ use vestibule_secrets::{Purpose, Verified};
 use crate::request::only_from_object;
 use crate::{App, Fields, Problem};
 
-/// A question and its answer.
+/// A security or hint question and its answer.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct QuestionAnswerFields {
-    /// The question; a security question is one of those the portal offers.
+    /// The question; a security question must be one that the portal offers.
     pub question: String,
-    /// The answer. Case, accents, spaces and punctuation don't count.
+    /// The answer. Case, accents, spaces and punctuation are ignored.
     pub answer: String,
 }
 
 only_from_object!(QuestionAnswerFields);
 
-/// A link that a user keeps.
+/// A link that a user saved.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct LinkFields {
-    /// What the user calls it.
+    /// The title that the user chose.
     pub title: String,
-    /// Where it leads.
+    /// The web address of the link.
     pub address: String,
 }
 only_from_object!(LinkFields);
 
-/// A parsed question with the comparable form of its answer.
+/// A question and the normalized form of its answer.
 #[derive(Debug, Clone)]
 pub struct ParsedAnswer {
     question: String,
@@ -48,12 +48,12 @@ pub struct ParsedAnswer {
 }
 
 impl ParsedAnswer {
-    /// The question and the comparable answer, to be compared with stored ones.
+    /// Returns the question and the normalized answer, for comparison with stored ones.
     pub fn into_parts(self) -> (String, Sensitive) {
         (self.question, self.answer)
     }
 
-    /// Turns the answer into its code, bound to the account and the question.
+    /// Replaces the answer with its keyed MAC, bound to the account and the question.
     pub fn seal(self, account: &AccountId, app: &App) -> QuestionAnswer {
         let answer = app.keyring().mac(
             Purpose::SecurityAnswer,
@@ -67,12 +67,12 @@ impl ParsedAnswer {
     }
 }
 
-/// What an answer's code is bound to.
+/// The context to which the MAC of an answer is bound.
 fn context(account: &AccountId, question: &str) -> String {
     format!("{account}/{question}")
 }
 
-/// Whether an entered answer is the stored one of an account.
+/// Returns whether an entered answer matches the stored one of an account.
 pub fn is_answer(
     stored: &QuestionAnswer,
     entered: &Sensitive,
@@ -87,19 +87,19 @@ pub fn is_answer(
     )
 }
 
-/// Reads an answer in the form in which answers are compared.
+/// Parses an answer and normalizes it for comparison.
 ///
 /// # Errors
-/// [`Invalid`] when it is empty, too long, or holds no letter or digit.
+/// [`Invalid`] when it is empty, too long, or contains no letter or digit.
 pub fn parse_answer(answer: &str) -> Result<Sensitive, Invalid> {
     let comparable = Answer::parse(answer)?.comparable();
     if comparable.expose().is_empty() {
-        return Err(Invalid("must hold a letter or digit".into()));
+        return Err(Invalid("must contain a letter or digit".into()));
     }
     Ok(comparable)
 }
 
-/// Reads the security answers: as many as the portal asks for, different questions, all answered (ME-04).
+/// Parses the security answers: the number that the portal requires, to different questions (ME-04).
 pub fn security_answers(
     given: &[QuestionAnswerFields],
     policy: &Policy,
@@ -109,7 +109,7 @@ pub fn security_answers(
         fields.unwanted(
             "security_answers",
             !given.is_empty(),
-            "are not asked for on this portal",
+            "are not used on this portal",
         );
         return Some(Vec::new());
     };
@@ -117,7 +117,7 @@ pub fn security_answers(
     if given.len() != count {
         fields.fault(
             "security_answers",
-            format!("must be {count} questions with their answers"),
+            format!("must have {count} questions with answers"),
         );
         return None;
     }
@@ -127,10 +127,10 @@ pub fn security_answers(
         if !asked.questions.iter().any(|q| q.as_str() == entry.question) {
             fields.fault(
                 &at("question"),
-                "must be one of the questions that the portal offers",
+                "must be one of the questions offered on this portal",
             );
         } else if parsed.iter().any(|p| p.question == entry.question) {
-            fields.fault(&at("question"), "must not be asked twice");
+            fields.fault(&at("question"), "must not be used more than once");
         }
         let answer = fields.take(&at("answer"), parse_answer(&entry.answer));
         parsed.extend(answer.map(|answer| ParsedAnswer {
@@ -141,7 +141,7 @@ pub fn security_answers(
     (parsed.len() == count).then_some(parsed)
 }
 
-/// Reads the hint question and its answer, where the portal has one (BL-14).
+/// Parses the hint question and its answer, on portals that require them (BL-14).
 pub fn hint(
     given: Option<&QuestionAnswerFields>,
     policy: &Policy,
@@ -150,7 +150,7 @@ pub fn hint(
     match (policy.hint_question, given) {
         (false, None) => Some(None),
         (false, Some(_)) => {
-            fields.fault("hint", "is not asked for on this portal");
+            fields.fault("hint", "is not used on this portal");
             None
         }
         (true, None) => {
@@ -168,7 +168,7 @@ pub fn hint(
     }
 }
 
-/// Reads the last day of an access (UX-07). That it isn't over yet is for the rules.
+/// Parses the last day of access (UX-07). The domain checks that it is not in the past.
 pub fn ends_on(given: Option<&str>, fields: &mut Fields) -> Option<Option<Date>> {
     let Some(text) = given else {
         return Some(None);
@@ -176,16 +176,16 @@ pub fn ends_on(given: Option<&str>, fields: &mut Fields) -> Option<Option<Date>>
     let day = Some(text)
         .filter(|t| t.len() == "2027-01-31".len())
         .and_then(|t| t.parse().ok())
-        .ok_or_else(|| Invalid("must be a day such as 2027-01-31".into()));
+        .ok_or_else(|| Invalid("must be a date such as 2027-01-31".into()));
     fields.take("ends_on", day).map(Some)
 }
 
-/// What is wrong with an end that the rules refuse.
+/// The field error for an end date in the past.
 pub const ENDS_IN_PAST: &str = "must be today or later";
-/// What is wrong with an end that a principal is given.
-pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access has no end";
+/// The field error for an end date on a principal's access.
+pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access does not expire";
 
-/// Reads a person's name.
+/// Parses a person's name.
 pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> {
     let first = fields.take("first_name", NamePart::parse(first));
     let last = fields.take("last_name", NamePart::parse(last));
@@ -195,7 +195,7 @@ pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> 
     })
 }
 
-/// Reads the username, or makes one where the portal does (ME-02, BL-16).
+/// Parses the username, or generates one on portals that assign usernames (ME-02, BL-16).
 pub fn username(
     given: Option<&str>,
     policy: &Policy,
@@ -210,15 +210,15 @@ pub fn username(
             fields.unwanted(
                 "username",
                 given.is_some(),
-                "is made by the system on this portal",
+                "is assigned automatically on this portal",
             );
             policy.make_username(rng)
         }
     }
 }
 
-/// Reads a new password against the portal's rules (ME-03) and against what is guessed first: common
-/// and leaked passwords, and those made of the person's, the portal's or the plan's name (UX-10).
+/// Checks a new password against the portal's rules (ME-03) and rejects passwords that are easy to guess:
+/// common and leaked ones, and ones based on the name of the person, the portal or the plan (UX-10).
 pub fn new_password(
     field: &str,
     given: &str,
@@ -238,7 +238,7 @@ pub fn new_password(
     fields.take(field, checked)
 }
 
-/// Refuses a password that the account has, or had among those the portal remembers (UX-10).
+/// Rejects the account's current password and those in its password history (UX-10).
 ///
 /// # Errors
 /// A problem that names the field.
@@ -255,37 +255,37 @@ pub async fn not_used_before(
         ) {
             return Err(Problem::invalid_field(
                 field,
-                "must be one that you have not used here before",
+                "must be a password that you have not used before",
             ));
         }
     }
     Ok(())
 }
 
-/// Hashes a password with a fresh salt.
+/// Hashes a password with a new random salt.
 pub async fn hash(password: &Sensitive, app: &App, rng: &mut StdRng) -> PasswordHash {
     app.hasher.hash(password, rng.random()).await
 }
 
-/// A postal address, as a person designates it (BL-03).
+/// The postal address that a user designates for letters (BL-03).
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct PostalAddressFields {
-    /// Street and number: one to three lines.
+    /// The street address, in one to three lines.
     pub lines: Vec<String>,
-    /// City or town.
+    /// The city or town.
     pub city: String,
-    /// State, province or region.
+    /// The state, province or region.
     pub region: Option<String>,
-    /// ZIP or postal code.
+    /// The ZIP Code or postal code.
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2 code of the country.
+    /// The country as an ISO 3166-1 alpha-2 code.
     pub country: String,
 }
 
 only_from_object!(PostalAddressFields);
 
-/// Reads a postal address.
+/// Parses a postal address.
 pub fn postal_address(
     given: &PostalAddressFields,
     addressee: &str,
@@ -293,7 +293,7 @@ pub fn postal_address(
 ) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
     if !(1..=3).contains(&given.lines.len()) {
-        fields.fault(&at("lines"), "must be one to three lines");
+        fields.fault(&at("lines"), "must have one to three lines");
     }
     let mut lines = Vec::new();
     for (i, line) in given.lines.iter().take(3).enumerate() {
@@ -321,15 +321,15 @@ pub fn postal_address(
     })
 }
 
-/// The problem of a username or address that somebody has already (ME-02, EX-08).
+/// Returns the problem for a username or email address that is already taken (ME-02, EX-08).
 pub fn taken(unique: vestibule_store::Unique) -> Option<Problem> {
     let (field, detail) = match unique {
         vestibule_store::Unique::Username => {
-            ("username", "is already taken; please choose another")
+            ("username", "is already taken; choose another one")
         }
         vestibule_store::Unique::Email => (
             "email",
-            "is already used by another account; please use another address",
+            "is already used by another account; use a different address",
         ),
         vestibule_store::Unique::Record | vestibule_store::Unique::AccountId => return None,
     };

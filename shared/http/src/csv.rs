@@ -1,7 +1,7 @@
-//! Cells of CSV files.
+//! Writing of CSV cells.
 
-/// A cell that a spreadsheet takes for text, whatever it begins with (OWASP, CSV Injection), quoted
-/// where RFC 4180 asks for it.
+/// Formats a cell so that a spreadsheet treats it as text and never as a formula (OWASP, CSV Injection);
+/// quotes it where RFC 4180 requires it.
 pub fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula {

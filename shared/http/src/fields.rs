@@ -1,22 +1,22 @@
-//! Collects what is wrong with the fields of a request, so that a person learns all of it at once.
+//! Collects the field errors of a request, so that the response reports all of them at once.
 
 use vestibule_domain::text::Invalid;
 
 use crate::problem::{FieldError, Problem};
 
-/// The faults found so far.
+/// The field errors found so far.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<FieldError>);
 
 impl Fields {
-    /// Takes a parsed field, or notes what is wrong with it.
+    /// Returns a parsed field, or records its error.
     pub fn take<T>(&mut self, field: &str, parsed: Result<T, Invalid>) -> Option<T> {
         parsed
             .map_err(|fault| self.fault(field, fault.to_string()))
             .ok()
     }
 
-    /// Takes a field that must be there, and parses it.
+    /// Parses a required field, or records its error.
     pub fn required<T>(
         &mut self,
         field: &str,
@@ -30,7 +30,7 @@ impl Fields {
         self.take(field, parse(text))
     }
 
-    /// Notes a fault.
+    /// Records an error.
     pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
         self.0.push(FieldError {
             field: field.to_owned(),
@@ -38,17 +38,17 @@ impl Fields {
         });
     }
 
-    /// Notes a fault where a field is given that has no place here.
+    /// Records an error if a field is present that is not allowed.
     pub fn unwanted(&mut self, field: &str, given: bool, why: &str) {
         if given {
             self.fault(field, why);
         }
     }
 
-    /// What was parsed, if nothing is wrong.
+    /// Returns the parsed value if there are no errors.
     ///
     /// # Errors
-    /// A problem that names every wrong field.
+    /// A problem that names every invalid field.
     pub fn finish<T>(self, parsed: Option<T>) -> Result<T, Problem> {
         match parsed {
             Some(value) if self.0.is_empty() => Ok(value),

@@ -1,4 +1,5 @@
-//! Guesses are counted before anything is compared: for what is guessed at, and for the source.
+//! Limits attempts at secrets. Every attempt is counted, for its subject and its source, before anything
+//! is compared.
 
 use futures::future;
 use vestibule_domain::account::Account;
@@ -11,7 +12,7 @@ use vestibule_store::attempts::{Guess, Limit};
 
 use crate::{App, Problem, Source};
 
-/// How often one subject may be guessed at, and how often one source may guess.
+/// Returns the limit per subject and the limit per source.
 pub const fn limits(policy: &GuessPolicy) -> (Limit, Limit) {
     let window_minutes = Some(policy.window_minutes.get());
     (
@@ -26,23 +27,23 @@ pub const fn limits(policy: &GuessPolicy) -> (Limit, Limit) {
     )
 }
 
-/// The counter's name of the password of a username.
+/// Returns the subject under which attempts at a username's password are counted.
 pub fn password_of(policy: &Policy, username_key: &str) -> String {
     format!("{}/{username_key}", policy.portal)
 }
 
-/// The step in which a way back in is asked for.
+/// The step that requests a password reset.
 pub const ASK_RESET: &str = "ask-reset";
-/// The step in which a new password is set for a forgotten one.
+/// The step that sets the new password.
 pub const RESET: &str = "reset";
 
 fn subject_of(step: &str, policy: &Policy, subject: &str) -> String {
     format!("{step}/{}/{subject}", policy.portal)
 }
 
-/// The counters that keep the owner of an account from signing in, or from getting back in: of
-/// passwords, and of what is shown for a forgotten one. Those of sources are left alone, as they are
-/// not the account's; a PIN or code that was guessed at is dead and has to be issued anew.
+/// Returns the counters that can block the owner of an account from signing in or resetting the password.
+/// Counters of sources are not included, because they do not belong to the account. A locked PIN or code
+/// must be reissued.
 pub fn of_account(
     app: &App,
     account: &Account,
@@ -64,11 +65,11 @@ pub fn of_account(
     ]
 }
 
-/// Counts one guess at `subject` in `step`, for the subject and for the source. Returns the
-/// subject's counter, to be cleared when the guess was right.
+/// Counts one attempt at `subject` in `step`, for the subject and for the source. Returns the subject's
+/// counter, which a successful attempt clears.
 ///
 /// # Errors
-/// A problem when the tries of either are used up.
+/// A problem when either limit is exceeded.
 pub async fn count(
     app: &App,
     (guess, step, subject): (Guess, &str, &str),
@@ -92,11 +93,11 @@ pub async fn count(
     Ok(of_subject.key)
 }
 
-/// Whether a password is the account's. The guess is counted with those at sign-in, so that nothing
-/// that asks for the password again is a way around them.
+/// Verifies an account's password and returns the counter to clear if it is correct. The attempt counts
+/// as a sign-in attempt, so that no other operation bypasses that limit.
 ///
 /// # Errors
-/// A problem when the tries are used up.
+/// A problem when the limit is exceeded.
 pub async fn is_password(
     app: &App,
     account: &Account,
@@ -118,10 +119,10 @@ pub async fn is_password(
     Ok(right.then_some(attempt.key))
 }
 
-/// That the tries are used up.
+/// Returns the problem for an exceeded limit.
 pub fn used_up(limit: &GuessPolicy, policy: &Policy) -> Problem {
     let detail = format!(
-        "There were too many attempts. Please try again in {} minutes.",
+        "There were too many attempts. Try again in {} minutes.",
         limit.window_minutes.get()
     );
     Problem::too_many_attempts(detail, policy)

@@ -1,5 +1,5 @@
-//! What every API function shares: reading a request strictly, knowing the caller, answering with
-//! problems a person can act on (RFC 9457), and the settings and wiring of a function.
+//! What every API function shares: strict parsing of requests, authentication of the caller, problem
+//! responses (RFC 9457), and the settings and wiring of a function.
 
 pub mod answer;
 pub mod app;

@@ -1,6 +1,5 @@
-//! Downloads in parts. Lambda hands an answer over whole, and none of more than 6 MB; a list may be
-//! longer. An answer therefore ends where a part is full, and its header `Link` (RFC 8288) says where
-//! the next begins. Parts put one behind the other are the file.
+//! Downloads in parts. Lambda limits a response to 6 MB, so a longer file is returned in several parts.
+//! The `Link` header (RFC 8288) of each part points to the next; the parts concatenated are the file.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,31 +7,30 @@ use axum::response::{IntoResponse, Response};
 use crate::Problem;
 use crate::request::cursor;
 
-/// The most bytes of a part. It is handed over as a string of JSON, in which a quote or the end of a
-/// line takes twice its bytes: what is never more than 6 MB so, is never too much.
+/// The maximum size of a part in bytes. Lambda returns it as a JSON string, in which quotes and line ends
+/// take twice their size, so that it never exceeds 6 MB.
 pub const LARGEST: usize = 3_000_000;
 
-/// The most pages that are read for a part, so that a search for something rare answers before the
-/// gateway, which waits for 29 seconds, gives it up.
+/// The maximum number of pages read for a part, so that a search with few results responds within the
+/// gateway's timeout of 29 seconds.
 const MOST_PAGES: usize = 100;
 
-/// The most rows that a part can be asked to have.
+/// The maximum `limit` of a part, in rows.
 const MOST_ROWS: u32 = 100_000;
 
-/// A file that is downloaded.
+/// A file to download.
 #[derive(Debug, Clone, Copy)]
 pub struct File {
-    /// Its media type.
     pub media_type: &'static str,
-    /// What it is saved as.
+    /// The file name that the browser suggests.
     pub name: &'static str,
-    /// What the first part begins with.
+    /// The text at the start of the first part.
     pub head: &'static str,
-    /// How many rows are read at a time.
+    /// The number of rows per page.
     pub at_a_time: usize,
 }
 
-/// Which part is asked for.
+/// The part that a request asks for.
 #[derive(Debug, Clone)]
 pub struct Wanted<C> {
     query: String,
@@ -42,8 +40,7 @@ pub struct Wanted<C> {
 }
 
 impl<C> Wanted<C> {
-    /// Reads what was asked for: the query as it came, its `cursor`, which is one that `parse` reads,
-    /// and its `limit`.
+    /// Parses the requested part: the raw query, its `cursor`, parsed with `parse`, and its `limit`.
     ///
     /// # Errors
     /// A problem that names `cursor` or `limit`.
@@ -68,11 +65,11 @@ impl<C> Wanted<C> {
 }
 
 impl File {
-    /// Answers with a part. `read` reads a page, of as many rows at most, from a cursor on: the rows
-    /// as they stand in the file, and the cursor of the next page.
+    /// Builds the response for a part. `read` takes a cursor and a maximum number of rows, and returns the
+    /// rows as text and the cursor of the next page.
     ///
     /// # Errors
-    /// That of `read`: a part is answered whole or not.
+    /// Any error of `read`; a part is never returned incomplete.
     pub async fn part<C, Page>(
         &self,
         wanted: Wanted<C>,
@@ -88,7 +85,7 @@ impl File {
         for _ in 0..MOST_PAGES {
             let (rows, behind) = read(after, self.at_a_time.min(left)).await?;
             let more: usize = rows.iter().map(String::len).sum();
-            // What doesn't fit begins the next part; a part is never empty for that.
+            // A page that doesn't fit starts the next part, unless this part would be empty.
             if text.len() > head.len() && text.len() + more > LARGEST {
                 break;
             }
@@ -125,8 +122,8 @@ impl File {
     }
 }
 
-/// The link to the next part: the same query with another cursor, relative to the address that was
-/// asked, whatever stands before the path at the gateway (RFC 3986, 5.2.2).
+/// Returns the link to the next part: the same query with another cursor. It is relative, so that it does
+/// not depend on the gateway's path prefix (RFC 3986, 5.2.2).
 fn next_part(query: &str, next: &str) -> String {
     let given = form_urlencoded::parse(query.as_bytes());
     let query = form_urlencoded::Serializer::new(String::new())
@@ -152,7 +149,7 @@ mod tests {
         at_a_time: 500,
     };
 
-    /// A part of a list of rows of so many bytes each, the cursor of the next, and the pages read.
+    /// Returns a part of a list of rows of the given size, the next cursor, and the number of pages read.
     fn part(
         rows: usize,
         bytes: usize,
@@ -195,7 +192,7 @@ mod tests {
             (500, 100, None),
             (501, 100, None),
             (100_000, 150, None),
-            // A page alone that is more than a part.
+            // A single page that is larger than a part.
             (1_100, 7_000, None),
             (1_100, 100, Some(1)),
             (1_100, 100, Some(501)),

@@ -1,4 +1,4 @@
-//! The folder of policies: one file a portal, read at run time.
+//! Reads the folder of policies, one file per portal, at run time.
 
 use std::path::Path;
 
@@ -12,31 +12,28 @@ pub enum PortalsError {
     /// The folder, or a file in it, can't be read.
     #[error("{path}: {source}")]
     Unreadable {
-        /// What couldn't be read.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
-    /// A file's name is no portal's name.
-    #[error("{file}: {reason}; the file's name is the portal's name")]
+    /// A file name is not a valid portal name.
+    #[error("{file}: {reason}; the file name must be the portal's name")]
     Name {
-        /// The file.
         file: String,
-        /// The rule.
+        /// The rule that the name violates.
         reason: &'static str,
     },
-    /// A file is no valid policy.
+    /// A file is not a valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// There is none.
-    #[error("{0}: holds no policy; put one NAME.toml a portal there (docs/portals.md)")]
+    /// The folder contains no policy.
+    #[error("{0}: contains no policy; add one NAME.toml file per portal (docs/portals.md)")]
     Empty(String),
 }
 
-/// The portals of every `*.toml` of a folder, each read when it is asked for.
+/// Opens a folder with one `*.toml` file per portal. Each policy is parsed when it is first used.
 ///
 /// # Errors
-/// [`PortalsError`], but for a policy that is wrong.
+/// [`PortalsError`], except for invalid policies.
 pub fn open(folder: &Path) -> Result<Portals, PortalsError> {
     let unreadable = |path: &Path, source| PortalsError::Unreadable {
         path: path.display().to_string(),
@@ -63,10 +60,10 @@ pub fn open(folder: &Path) -> Result<Portals, PortalsError> {
     Ok(Portals::new(files))
 }
 
-/// The same, with every policy read and found right: for what has time to, and a person to tell.
+/// Opens a folder of policies and validates all of them, for programs that report errors to a person.
 ///
 /// # Errors
-/// [`PortalsError`]; a wrong policy is told with file, line and field.
+/// [`PortalsError`]; for an invalid policy it names file, line and field.
 pub fn read(folder: &Path) -> Result<Portals, PortalsError> {
     let portals = open(folder)?;
     portals.check()?;

@@ -1,5 +1,5 @@
-//! Problems: what is wrong, as `application/problem+json` (RFC 9457), in a sentence a person can act
-//! on, with the help desk where they can't (AG-18).
+//! Problem responses, `application/problem+json` (RFC 9457), with a message that a person can act on and
+//! the help desk where they cannot (AG-18).
 
 use std::fmt;
 
@@ -12,53 +12,54 @@ use vestibule_domain::account::NextStep;
 use vestibule_domain::policy::{Policy, PolicyError};
 use vestibule_store::{CommitError, Unavailable};
 
-/// The most fields that a problem names: nobody mends more at once, and an answer stays small.
+/// The maximum number of fields that a problem names, to limit the size of the response.
 const MOST_ERRORS: usize = 20;
 
-/// A field and what is wrong with it.
+/// A field error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// The field, as a path such as `proof.date_of_birth`.
+    /// The path of the field, such as `verification.date_of_birth`.
     pub field: String,
-    /// What is wrong, as a sentence that follows the field's name.
+    /// A message for a person that completes a sentence starting with the field's name, such as "is
+    /// required".
     pub detail: String,
 }
 
-/// Whom to turn to.
+/// The portal's help desk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HelpDesk {
-    /// What it is called.
+    /// The name of the help desk.
     pub name: String,
-    /// Its number.
+    /// The phone number of the help desk.
     pub phone: String,
-    /// When it answers.
+    /// The hours when the help desk is available.
     pub hours: String,
 }
 
-/// A problem (RFC 9457).
+/// A problem response (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// Names the kind of problem; stable, for programs.
+    /// The stable identifier of the kind of problem, for programs.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind of problem in words.
+    /// A short summary of the kind of problem.
     pub title: String,
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: u16,
-    /// What happened and what to do, for a person.
+    /// A message for a person: what happened and what to do next.
     pub detail: String,
-    /// The fields that are wrong.
+    /// The invalid fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// What the session has to do first.
+    /// The step that the user must complete first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
-    /// Whom to turn to, where the person can't mend it.
+    /// The help desk to contact if the user cannot resolve the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help_desk: Option<HelpDesk>,
 }
 
-/// A problem on its way out.
+/// A problem to return as a response.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -66,7 +67,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a kind: `urn:vestibule:problem:` and its name.
+    /// Creates a problem with the type `urn:vestibule:problem:<kind>`.
     pub fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -82,14 +83,14 @@ impl Problem {
         }
     }
 
-    /// Names the fields.
+    /// Sets the field errors.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.body.errors = errors;
         self
     }
 
-    /// Names one field.
+    /// Sets one field error.
     #[must_use]
     pub fn with_field(self, field: &str, detail: &str) -> Self {
         self.with_errors(vec![FieldError {
@@ -98,7 +99,7 @@ impl Problem {
         }])
     }
 
-    /// Names the help desk.
+    /// Adds the portal's help desk.
     #[must_use]
     pub fn with_help(mut self, policy: &Policy) -> Self {
         self.body.help_desk = Some(HelpDesk {
@@ -109,21 +110,19 @@ impl Problem {
         self
     }
 
-    /// The request is well-formed and its fields are wrong.
+    /// Creates the problem for a well-formed request with invalid fields.
     pub fn invalid(mut errors: Vec<FieldError>) -> Self {
         errors.truncate(MOST_ERRORS);
-        let names: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
-        let detail = format!("Please correct: {}.", names.join(", "));
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-fields",
             "Some fields are not valid",
-            detail,
+            "Some fields are not valid. Correct them and try again.",
         )
         .with_errors(errors)
     }
 
-    /// One field is wrong.
+    /// Creates the problem for one invalid field.
     pub fn invalid_field(field: &str, detail: &str) -> Self {
         Self::invalid(vec![FieldError {
             field: field.into(),
@@ -131,74 +130,75 @@ impl Problem {
         }])
     }
 
-    /// Something that the system is made of is not there; what, is for the log alone.
+    /// Creates the problem for an unavailable dependency; the cause is only logged.
     pub fn unavailable(cause: &dyn fmt::Display) -> Self {
         tracing::error!(%cause, "the system is unavailable");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
-            "Not available at the moment",
-            "The system is not available at the moment. Please try again in a minute.",
+            "Temporarily unavailable",
+            "The system is temporarily unavailable. Try again in a minute.",
         )
     }
 
-    /// There is no such thing here, or not for this caller: the same answer (BL-17).
+    /// Creates the problem for something that does not exist or that the caller may not see; both look the
+    /// same (BL-17).
     pub fn not_found(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not-found",
             "Not found",
-            format!("There is no such {what}."),
+            format!("No {what} was found."),
         )
     }
 
-    /// Nobody is signed in.
+    /// Creates the problem for a missing or expired session.
     pub fn sign_in_first() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "not-signed-in",
             "Not signed in",
-            "Your session is over or was never begun. Please sign in.",
+            "Your session has expired. Sign in again.",
         )
     }
 
-    /// The caller is known and may not do this.
+    /// Creates the problem for a caller without the required permission.
     pub fn not_allowed(policy: &Policy) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", "Your role does not allow this. An administrator of your organization can tell you who may do it.").with_help(policy)
+        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", "Your role does not allow this. Contact an administrator of your organization.").with_help(policy)
     }
 
-    /// The session has something to do first.
+    /// Creates the problem for a caller who must complete a step first.
     pub fn next_step(step: NextStep, policy: &Policy) -> Self {
         let detail = match step {
-            NextStep::ChangePassword => "Please choose a new password first.",
-            NextStep::ChooseUsername => "Please choose your username again first.",
+            NextStep::ChangePassword => "Choose a new password to continue.",
+            NextStep::ChooseUsername => "Confirm or change your username to continue.",
             NextStep::RegisterAgain => {
-                "Please register again first: everybody on this portal has to."
+                "All users of this portal must register again. Register again to continue."
             }
             NextStep::CampaignOver => {
-                "Everybody on this portal had to register again, and the last day for it is over. Please ask the help desk."
+                "The deadline to register again on this portal has passed. Call the help desk for assistance."
             }
             NextStep::ChooseOrganization => {
-                "Please choose the organization you are working for first."
+                "Choose the organization that you want to work for to continue."
             }
-            NextStep::EnterPin => "Please enter the PIN from your letter first.",
+            NextStep::EnterPin => "Enter the PIN from your letter to continue.",
             NextStep::EnterRegistrationCode => {
-                "Please enter the registration code from your email first."
+                "Enter the registration code from your email to continue."
             }
             NextStep::AwaitApproval => {
-                "An administrator of your organization has to approve your registration first."
+                "Your registration is waiting for approval by an administrator of your organization."
             }
             NextStep::SignAgreement => {
-                "A signed agreement has to be on file first. You can download its form on the portal."
+                "We need a signed agreement on file before you can continue. You can download the form on the portal."
             }
             NextStep::RecordEnded => {
-                "The plan's records say that your coverage, contract or participation has ended. If that is wrong, please call the help desk."
+                "The plan's records show that your coverage, contract or participation has ended. If this is not correct, call the help desk."
             }
         };
         let mut problem = Self::new(
             StatusCode::FORBIDDEN,
             "next-step-required",
-            "Something has to be done first",
+            "Action required",
             detail,
         )
         .with_help(policy);
@@ -206,7 +206,7 @@ impl Problem {
         problem
     }
 
-    /// Too many guesses.
+    /// Creates the problem for an exceeded limit of attempts.
     pub fn too_many_attempts(detail: impl Into<String>, policy: &Policy) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -217,33 +217,33 @@ impl Problem {
         .with_help(policy)
     }
 
-    /// Somebody else changed the same thing at the same time.
+    /// Creates the problem for a change that conflicts with another one.
     pub fn conflict() -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "changed-meanwhile",
-            "Changed meanwhile",
-            "This was changed by somebody else at the same moment. Please look at it again and repeat what you wanted.",
+            "Conflicting change",
+            "Someone else changed this while you were working. Reload the page and try again.",
         )
     }
 
-    /// Something unexpected: the caller learns nothing of it, the log everything.
+    /// Creates the problem for an unexpected error; the cause is only logged.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "unexpected");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "Something went wrong",
-            "Something went wrong on our side. Please try again.",
+            "Something went wrong on our end. Try again.",
         )
     }
 
-    /// What happened, and the fields that are wrong: for an answer that is one of many.
+    /// Returns the message and the field errors, for a response with many results.
     pub fn into_parts(self) -> (String, Vec<FieldError>) {
         (self.body.detail, self.body.errors)
     }
 
-    /// The kind's name, without the prefix.
+    /// Returns the problem type without its prefix.
     pub fn kind(&self) -> &str {
         self.body.kind.rsplit(':').next().unwrap_or_default()
     }
@@ -262,7 +262,7 @@ impl From<Unavailable> for Problem {
 }
 
 impl From<CommitError> for Problem {
-    /// For what a verb doesn't handle itself: another change came first.
+    /// Converts commit errors that a handler does not handle itself.
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Unavailable(cause) => cause.into(),

@@ -1,4 +1,4 @@
-//! Proving who one is by the plan's records: for registering, and for remembering who one is.
+//! Verification of a person against the plan's records, for registration and username recovery.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use vestibule_store::attempts::Guess;
 
 use crate::{App, Fields, Problem, guesses};
 
-/// Reads a proof: exactly the number and the facts that the way of registering asks for.
+/// Parses a verification: exactly the number and the facts that the registration type requires.
 pub fn parse(
     given: &BTreeMap<String, String>,
     way: &Way,
@@ -25,7 +25,7 @@ pub fn parse(
         if name != number_field && !way.prove.iter().any(|f| f.as_str() == name) {
             fields.fault(
                 &format!("proof.{}", name.chars().take(40).collect::<String>()),
-                "is not asked for here",
+                "is not used for this type of registration",
             );
         }
     }
@@ -42,7 +42,7 @@ pub fn parse(
         );
         facts.extend(read.map(|r| (*fact, r)));
     }
-    // The given name decides between twins; a wrong one is reported by its own field.
+    // The given name distinguishes twins. Its own field reports an invalid one.
     let first_name = NamePart::parse(first_name)
         .ok()
         .and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
@@ -64,7 +64,7 @@ pub fn parse(
     })
 }
 
-/// The record that a proof is about.
+/// Returns the record that a verification matches.
 pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&'a PlanRecord> {
     record::find(records, proof, |code, context, entered| {
         app.keyring()
@@ -72,11 +72,11 @@ pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&
     })
 }
 
-/// Counts an attempt, for the record and for the source, before anything is compared. Returns the
-/// record's counter, to be cleared when the proof was right: a family shares one number.
+/// Counts an attempt for the record and for the source; call it before any comparison. Returns the
+/// record's counter, which a successful attempt clears because a family shares one number.
 ///
 /// # Errors
-/// A problem when the tries are used up.
+/// A problem when either limit is exceeded.
 pub async fn count(
     app: &App,
     record: &RecordKey,

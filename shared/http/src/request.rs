@@ -1,4 +1,4 @@
-//! Reading a request: its portal, its body, and where it comes from.
+//! Extractors for requests: portal, ids, query, body and origin.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,13 +16,13 @@ use vestibule_domain::policy::Policy;
 
 use crate::{App, Problem};
 
-/// The most bytes of a JSON body.
+/// The maximum size of a JSON body in bytes.
 pub const LARGEST_BODY: usize = 64 * 1024;
 
-/// The most characters of a field's path in an answer.
+/// The maximum length of a field's path in a response, in characters.
 const LONGEST_PATH: usize = 100;
 
-/// The portal that the path names.
+/// Extracts the portal that the path names.
 #[derive(Debug, Clone)]
 pub struct Portal(pub Arc<Policy>);
 
@@ -41,7 +41,7 @@ impl FromRequestParts<App> for Portal {
     }
 }
 
-/// The id that the path names after the collection.
+/// Extracts the id after the collection in the path.
 #[derive(Debug, Clone)]
 pub struct Id(pub String);
 
@@ -60,7 +60,7 @@ impl FromRequestParts<App> for Id {
     }
 }
 
-/// The portal of the accounts that the path names, for a help desk that serves it.
+/// Extracts the portal that a help desk serves, as named by the path.
 #[derive(Debug, Clone)]
 pub struct AccountPortal(pub String);
 
@@ -79,7 +79,7 @@ impl FromRequestParts<App> for AccountPortal {
     }
 }
 
-/// The query of a request, read strictly.
+/// Extracts the query; unknown parameters are rejected.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 
@@ -94,7 +94,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     }
 }
 
-/// Reads the cursor of a query; one that isn't of this list is a fault, not the first page.
+/// Parses the cursor of a query. A cursor of another list is an error; it does not return the first page.
 ///
 /// # Errors
 /// A problem that names `cursor`.
@@ -107,19 +107,19 @@ pub fn cursor<T>(
     given.map(|text| parse(text).ok_or_else(wrong)).transpose()
 }
 
-/// The address that a request comes from, as the gateway tells it. It is set by whatever receives
-/// requests and never read from a header that a client could write.
+/// The IP address from which a request comes, as reported by the gateway. The server sets it; it is never
+/// read from a header that a client could write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(pub String);
 
 impl Source {
-    /// What counters of guesses count under.
+    /// Returns the source under which attempts are counted.
     pub fn of(origin: &Origin) -> &str {
         origin.source.as_deref().unwrap_or("unknown")
     }
 }
 
-/// Where and when a request was made: what its audit entries have in common.
+/// Extracts the portal, time and source of a request, which all of its audit events share.
 pub struct From(pub Origin);
 
 impl FromRequestParts<App> for From {
@@ -135,7 +135,7 @@ impl FromRequestParts<App> for From {
     }
 }
 
-/// A JSON body, read strictly: the right content type, bounded, no unknown fields.
+/// Extracts a JSON body; requires the JSON content type, limits the size and rejects unknown fields.
 #[derive(Debug, Clone)]
 pub struct Body<T>(pub T);
 
@@ -159,7 +159,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not-json",
                 "Not JSON",
-                "Please send the body as content-type: application/json.",
+                "The request body must be sent with content type application/json.",
             )
             .with_field("content-type", "must be application/json"));
         }
@@ -168,7 +168,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
                 "Too large",
-                format!("The body must be at most {LARGEST_BODY} bytes."),
+                format!("The request body is too large; the limit is {LARGEST_BODY} bytes."),
             )
             .with_field("(body)", "is too large")
         })?;
@@ -176,8 +176,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-/// What is read from an object only. A derived `Deserialize` also takes an array of the fields in
-/// their order, so that `[[]]` would be an approval.
+/// Deserializes from an object only. A derived `Deserialize` also accepts an array of the fields in order,
+/// so that `[[]]` would be an approval.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -200,8 +200,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Lets a part of a request be read from an object only, as whole requests are. The type derives
-/// its `Deserialize` with `#[serde(remote = "Self")]`, which this completes.
+/// Makes a nested type deserialize from an object only, as whole requests do. The type must derive
+/// `Deserialize` with `#[serde(remote = "Self")]`.
 macro_rules! only_from_object {
     ($name:ty) => {
         impl<'de> serde::Deserialize<'de> for $name {
@@ -228,15 +228,15 @@ macro_rules! only_from_object {
 }
 pub(crate) use only_from_object;
 
-/// Reads a JSON text into a type and names the field where it doesn't fit.
+/// Parses JSON into a type; an error names the field that does not fit.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let path = e.path().to_string();
         let error = e.into_inner();
-        // A number in the place of a name is told as if the text were no JSON at all.
+        // serde_json reports a number in place of a string for an enum as a syntax error.
         if error.is_syntax() && serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
-            return misfit(&path, "(body)", "expected a text");
+            return misfit(&path, "(body)", "expected a string");
         }
         explain(&path, &error)
     })?;
@@ -244,7 +244,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// serde's message in the words of this API, without the value that was sent.
+/// Converts a serde_json error to a problem, without the value that was sent.
 fn explain(path: &str, error: &serde_json::Error) -> Problem {
     if error.is_syntax() || error.is_eof() {
         let at = format!(
@@ -263,9 +263,9 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
     misfit(path, "(body)", &error.to_string())
 }
 
-/// The same for a value of the wrong form; `whole` is what a fault of no single field is named.
+/// Converts a serde error message to a field error. `whole` names an error that concerns no single field.
 fn misfit(path: &str, whole: &str, message: &str) -> Problem {
-    // A path holds the keys that were sent, which can be as long as the body.
+    // A path contains keys from the request, which can be as long as the body.
     let path: &str = &path.chars().take(LONGEST_PATH).collect::<String>();
     let named = |start: &str| {
         message

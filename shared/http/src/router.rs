@@ -1,4 +1,4 @@
-//! From routes to a service: limits, headers, CORS, and problems for what no route answers.
+//! Builds a service from routes: limits, headers, CORS, and problems for unmatched requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 use crate::request::LARGEST_BODY;
 use crate::{App, Problem};
 
-/// Lists the handlers of a function and makes of them `routes()`, to serve them, and `openapi()`, which describes
-/// them. The two are apart so that nothing is described at a cold start, nor linked into the function.
+/// Generates `routes()`, which serves the listed handlers, and `openapi()`, which describes them. They are
+/// separate so that a function does not build or link the OpenAPI description.
 #[macro_export]
 macro_rules! routes {
     ($($module:ident::$handler:ident),+ $(,)? $(; layer: $layer:expr)?) => {
@@ -45,7 +45,7 @@ macro_rules! routes {
             }
         }
 
-        /// Their descriptions.
+        /// The OpenAPI description of the routes.
         pub fn openapi() -> $crate::router::OpenApi {
             $crate::router::OpenApiRouter::<$crate::App>::new()
                 $(.routes($crate::router::described!($module::$handler)))+
@@ -54,10 +54,10 @@ macro_rules! routes {
     };
 }
 
-/// The routes of a function, which want its state.
+/// The routes of a function, without its state.
 pub type Routes = Router<App>;
 
-/// A handler under the methods of its description.
+/// Registers a handler under the methods of its description.
 #[doc(hidden)]
 pub fn method_router<P: Path, T: 'static, H: Handler<T, App>>(handler: H) -> MethodRouter<App> {
     P::methods()
@@ -67,7 +67,7 @@ pub fn method_router<P: Path, T: 'static, H: Handler<T, App>>(handler: H) -> Met
         })
 }
 
-/// The service of these routes. All that goes round them is one layer, as each layer is put round each route.
+/// Builds the service. All middleware is one layer, because axum applies each layer to each route.
 pub fn serve(routes: Routes, app: App) -> Router {
     let no_store = SetResponseHeaderLayer::overriding(
         header::CACHE_CONTROL,
@@ -77,7 +77,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    // The outermost first.
+    // Outermost first.
     let around = (
         Extension(LeastTime(app.least_time)),
         no_sniff,
@@ -93,7 +93,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "Method not allowed",
-                "This resource does not answer this method.",
+                "This resource does not support this method.",
             )
         })
         .layer(around)
@@ -104,8 +104,8 @@ pub fn serve(routes: Routes, app: App) -> Router {
 #[derive(Debug, Clone, Copy)]
 pub struct LeastTime(Duration);
 
-/// Holds answers back until [`App::least_time`] is over, counted from the request, so that none tells by its
-/// time what was found (UX-09). For routes whose work is short; where a password is hashed, that takes longer.
+/// Delays responses until [`App::least_time`] has passed since the request, so that their timing does not
+/// reveal what was found (UX-09). For routes whose work is short; hashing a password takes longer.
 pub async fn in_least_time(
     Extension(least): Extension<LeastTime>,
     request: Request,
@@ -114,8 +114,8 @@ pub async fn in_least_time(
     hold_back(least, request, next, |_| true).await
 }
 
-/// The same for refused POSTs alone: of who signs in or registers, an answer that isn't a refusal tells all there is
-/// to tell. Too many attempts are refused at once, before anything is looked at.
+/// Delays only refused POST requests, because a success has nothing to hide. Requests over the limit of
+/// attempts are refused without delay, because nothing was compared.
 pub async fn refusals_in_least_time(
     Extension(least): Extension<LeastTime>,
     request: Request,
@@ -142,7 +142,7 @@ async fn hold_back(
     response
 }
 
-/// One line a request: which route, how it ended. Never the path itself, a query, or a body.
+/// Logs one line per request with route and status, and never the path, query or body.
 async fn log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request
@@ -154,7 +154,7 @@ async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// Browsers may call from the origins that the portal's own policy lists.
+/// Allows browsers to call from the origins that the portal's policy lists.
 fn cors(portals: Arc<Portals>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, parts| {
         let portal = parts

@@ -1,21 +1,21 @@
-//! The event of a schedule, for functions that take nothing else.
+//! The scheduled event of EventBridge, for functions that accept no other event.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The part of EventBridge's scheduled event that matters here: that it is one.
+/// A scheduled event of EventBridge.
 #[derive(Debug, Deserialize)]
 pub struct Scheduled {
-    /// `Scheduled Event`.
+    /// Always `Scheduled Event`.
     #[serde(rename = "detail-type")]
     pub detail_type: String,
 }
 
 impl Scheduled {
-    /// Reads an event.
+    /// Parses an event.
     ///
     /// # Errors
-    /// What it should have been.
+    /// [`Malformed`] for any other event.
     pub fn parse(event: Value) -> Result<Self, Malformed> {
         match serde_json::from_value(event) {
             Ok(Self { detail_type }) if detail_type == "Scheduled Event" => {
@@ -26,10 +26,10 @@ impl Scheduled {
     }
 }
 
-/// An event that isn't a schedule's.
+/// The event is not a scheduled event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this function takes EventBridge's scheduled event, whose detail-type is \"Scheduled Event\""
+    "this function accepts only EventBridge events whose detail-type is \"Scheduled Event\""
 )]
 pub struct Malformed;
 

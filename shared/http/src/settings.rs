@@ -1,4 +1,4 @@
-//! A function's settings, from its environment; a missing one is named.
+//! The settings of a function, read from its environment.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,12 +29,12 @@ use crate::app::LEAST_TIME;
 use crate::request::Source;
 use crate::{App, Clock, Problem, Routes, portals, serve};
 
-/// A setting that is missing.
+/// A missing setting.
 #[derive(thiserror::Error)]
 #[error("the environment variable {0} is missing: {1}")]
 pub struct Missing(&'static str, &'static str);
 
-/// In words, as a program that ends with an error prints it by this.
+/// Prints the message, because `main` prints the error that it returns with `Debug`.
 impl fmt::Debug for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -44,15 +44,15 @@ impl fmt::Debug for Missing {
 /// Reads a setting.
 ///
 /// # Errors
-/// [`Missing`] with the variable's name and what it is for.
+/// [`Missing`] with the name and meaning of the variable.
 pub fn setting(name: &'static str, meaning: &'static str) -> Result<String, Missing> {
     variable(name).ok_or(Missing(name, meaning))
 }
 
-/// A variable of the environment; an empty one is none.
+/// Reads an environment variable; an empty one counts as missing.
 #[allow(
     clippy::disallowed_methods,
-    reason = "the one place where settings are read"
+    reason = "the one place that reads settings"
 )]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
@@ -61,20 +61,19 @@ fn variable(name: &str) -> Option<String> {
 /// Why a function can't start.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The roots of Amazon Trust Services, to which every endpoint of AWS leads:
+/// The root certificates of Amazon Trust Services, which all AWS endpoints use:
 /// <https://www.amazontrust.com/repository/>.
 const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 
-/// What all clients of a function on Lambda have in common: its region, the credentials of its role, and endpoints
-/// of one's own, all from the environment; and one pool of connections.
+/// Returns the configuration that all AWS clients of a function share: region, credentials and custom
+/// endpoints from the environment, and one connection pool.
 ///
-/// It stands for `aws_config::load_defaults`, which looks for credentials in files, at STS and on two local
-/// addresses, none of which a function has, and which trusts the 150 roots of the image: reading them takes more
-/// time than all else at a cold start. Where `SSL_CERT_FILE` names a bundle, its roots are trusted in the place of
-/// Amazon's.
+/// It replaces `aws_config::load_defaults`, which also looks for credentials in files, at STS and at two
+/// local addresses, and which loads the 150 root certificates of the image, the slowest part of a cold
+/// start. If `SSL_CERT_FILE` is set, the roots in that bundle are trusted instead of Amazon's.
 ///
 /// # Errors
-/// [`Missing`] when there is no region.
+/// [`Missing`] when no region is set.
 pub fn aws() -> Result<SdkConfig, Missing> {
     let region = setting("AWS_REGION", "the region; Lambda sets it")?;
     let credentials = EnvironmentVariableCredentialsProvider::new();
@@ -87,7 +86,7 @@ pub fn aws() -> Result<SdkConfig, Missing> {
         .build())
 }
 
-/// One pool of connections for all clients, made for the first call of all.
+/// Returns a connection pool for all clients, created at the first call.
 fn https() -> SharedHttpClient {
     let connector = OnceLock::new();
     http_client_fn(move |settings, components| {
@@ -101,7 +100,7 @@ fn https() -> SharedHttpClient {
             made.set_connector_settings(Some(settings.clone()));
             made.set_sleep_impl(components.sleep_impl());
             made.tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .tls_context(tls.expect("certificates that are looked at later"))
+                .tls_context(tls.expect("certificates are parsed later"))
                 .build()
                 .into_shared()
         };
@@ -109,8 +108,8 @@ fn https() -> SharedHttpClient {
     })
 }
 
-/// What the environment says of a service, such as `AWS_ENDPOINT_URL_DYNAMODB`, and of all,
-/// such as `AWS_ENDPOINT_URL`.
+/// Reads service settings from the environment, such as `AWS_ENDPOINT_URL_DYNAMODB`, with settings for all
+/// services, such as `AWS_ENDPOINT_URL`, as the fallback.
 #[derive(Debug)]
 struct Environment;
 
@@ -121,8 +120,8 @@ impl LoadServiceConfig for Environment {
     }
 }
 
-/// What a function starts from: its settings `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID` and `PORTALS_DIR`
-/// (by default the `portals` folder bundled with the function).
+/// The startup settings of a function: `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID` and `PORTALS_DIR` (by default
+/// the `portals` folder bundled with the function).
 #[derive(Debug)]
 pub struct Start {
     aws: SdkConfig,
@@ -132,7 +131,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads the settings; `portals` is the folder of policies where `PORTALS_DIR` names none.
+    /// Reads the settings; `portals` is the default for `PORTALS_DIR`.
     ///
     /// # Errors
     /// [`Missing`].
@@ -149,7 +148,7 @@ impl Start {
         })
     }
 
-    /// DynamoDB, and the keyring from there and from KMS.
+    /// Creates the DynamoDB client and loads the keyring.
     ///
     /// # Errors
     /// [`Unavailable`] when DynamoDB or KMS doesn't answer.
@@ -160,10 +159,10 @@ impl Start {
         Ok((db, keyring))
     }
 
-    /// The state of a function: looks which policies there are, and fetches the keyring.
+    /// Opens the folder of policies, loads the keyring and builds the state of the function.
     ///
     /// # Errors
-    /// What is wrong with the folder of policies, or what doesn't answer.
+    /// When the folder of policies is invalid, or DynamoDB or KMS doesn't answer.
     pub async fn app(&self) -> Result<App, StartError> {
         let portals = Arc::new(portals::open(&self.portals)?);
         let (db, keyring) = self.keyring().await?;
@@ -183,8 +182,8 @@ impl Start {
     }
 }
 
-/// What a function on Lambda answers with, made when its first event wants it. In Lambda that event is why there
-/// is a start; and a container that is kept ready begins in no time.
+/// State of a function on Lambda that is created at the first event, so that provisioned containers start
+/// without calling AWS.
 pub struct Opening<T, F> {
     start: Start,
     make: F,
@@ -204,18 +203,18 @@ impl<T, F: Fn(App, &SdkConfig) -> T> Opening<T, F> {
         })
     }
 
-    /// Makes it, where that hasn't been done yet; where it went wrong, the next event tries again.
+    /// Returns the state and creates it if necessary; after a failure the next event tries again.
     ///
     /// # Errors
-    /// Those of [`Start::app`].
+    /// The errors of [`Start::app`].
     pub async fn get(&self) -> Result<&T, StartError> {
-        // In a box, for the compiler: who waits for it would be of a type too deep for it.
+        // Boxed, because the type of the future would otherwise exceed the compiler's depth limit.
         let make = || Box::pin(async { Ok((self.make)(self.start.app().await?, &self.start.aws)) });
         self.made.get_or_try_init(make).await
     }
 }
 
-/// Logs as JSON lines, for CloudWatch.
+/// Sets up logging as JSON lines, for CloudWatch.
 pub fn log_as_json() {
     tracing_subscriber::fmt()
         .json()
@@ -228,7 +227,7 @@ pub fn log_as_json() {
 /// Runs a function's routes on Lambda, behind API Gateway.
 ///
 /// # Errors
-/// What kept it from starting, or the runtime's own failure.
+/// When a setting is missing, or the Lambda runtime fails.
 pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
     log_as_json();
     let opening = Opening::new(|app, _| serve(routes(), app))?;
@@ -247,7 +246,7 @@ pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
     .await
 }
 
-/// The caller's address, from the gateway's own request context.
+/// Reads the caller's IP address from the gateway's request context.
 fn source(request: &lambda_http::Request) -> Option<Source> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV1(context) => context.identity.source_ip.clone().map(Source),
@@ -255,8 +254,8 @@ fn source(request: &lambda_http::Request) -> Option<Source> {
     }
 }
 
-/// An answer in UTF-8, as all of ours are: `lambda_http` would look which charset it is in, and bring the tables of
-/// them all into the function.
+/// A response in UTF-8. `lambda_http` would detect the charset and link the tables of all charsets into the
+/// function.
 struct Utf8(Response);
 
 impl lambda_http::IntoResponse for Utf8 {
@@ -281,7 +280,7 @@ mod tests {
     use data_encoding::{BASE64, HEXLOWER};
     use sha2::{Digest, Sha256};
 
-    /// As <https://www.amazontrust.com/repository/> lists them: SHA-256 over each certificate.
+    /// The SHA-256 of each certificate, as listed at <https://www.amazontrust.com/repository/>.
     const PUBLISHED: [&str; 5] = [
         "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
         "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",

@@ -1,4 +1,4 @@
-//! Taking usernames, those that a campaign has released too (ME-10).
+//! Assigns usernames, including those that a campaign released (ME-10).
 
 use rand::rngs::StdRng;
 use vestibule_domain::audit::Origin;
@@ -9,15 +9,15 @@ use vestibule_store::{CommitError, Unique};
 
 use crate::App;
 
-/// How often a name is looked at that others act on at the same moment.
+/// How many times a username is tried when another write conflicts with it.
 const LOOKS: usize = 3;
 
-/// Commits a decision that takes a username. Where a campaign has released the name and its owner has
-/// not chosen it again, it is taken from them first, in a transaction of its own: whoever comes next
-/// finds it free, and of several who choose it at once one gets it.
+/// Commits a decision that takes a username. If a campaign released the name and its owner has not
+/// confirmed it, the name is first removed from the owner in a separate transaction. If several people
+/// choose the name at the same time, one gets it.
 ///
 /// # Errors
-/// As the store's own commit: [`Unique::Username`] where the name is somebody's.
+/// The errors of [`vestibule_store::Store::commit`]; [`Unique::Username`] if the name is taken.
 pub async fn commit(
     app: &App,
     decision: Decision,
@@ -36,12 +36,12 @@ pub async fn commit(
         }
         let key = name.key();
         let holder = app.store.account_by_username(&policy.portal, &key).await?;
-        // Nobody: given up at the same moment.
+        // The name was given up at the same time. Try again.
         let Some(holder) = holder else { continue };
         let release = campaign::release_username(&holder, policy, origin, rng);
         let Some(release) = release else { break };
         match app.store.commit(release, rng).await {
-            // The owner has signed in or chosen, or another was quicker: look which.
+            // The owner signed in or confirmed the name, or another request was first. Try again.
             Ok(()) | Err(CommitError::Stale | CommitError::Taken(_)) => {}
             Err(other) => return Err(other),
         }
