@@ -1,5 +1,5 @@
-//! How much CPU time a bare Argon2id verification takes with the parameters of a new hash, in milliseconds:
-//! what `measure_cold_start` (in `tests/examples`) holds a sign-in against.
+//! Measures the CPU time of an Argon2id verification with the default parameters, in milliseconds.
+//! `measure_cold_start` (in `tests/examples`) compares a sign-in with it.
 #![allow(clippy::unwrap_used, reason = "a measurement")]
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -21,7 +21,7 @@ fn main() {
             .unwrap();
         assert_ne!(output, [0; 32]);
     };
-    // The first one maps the pages.
+    // The first run maps the memory pages, so it is not measured.
     verify();
     let began = cpu_ns();
     let times = 50;
@@ -29,7 +29,7 @@ fn main() {
     println!("{:.3}", (cpu_ns() - began) / f64::from(times) / 1e6);
 }
 
-/// The CPU time of this thread, as Linux's scheduler counts it.
+/// Returns the CPU time of this thread from Linux's scheduler, in nanoseconds.
 fn cpu_ns() -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     told.split(' ').next().unwrap().parse().unwrap()

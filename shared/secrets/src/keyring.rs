@@ -1,4 +1,4 @@
-//! The data keys, and what is made with the keys derived from them.
+//! The data keys, and the MACs and encryption that use keys derived from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use vestibule_domain::record::Mac;
 use vestibule_domain::text::Sensitive;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The length of every key here, in bytes: AES-256 and HMAC-SHA256 alike.
+/// The length of every key in bytes, for AES-256 and HMAC-SHA256.
 pub(crate) const KEY_BYTES: usize = 32;
 
 /// A GCM nonce of 96 bits, the length that NIST SP 800-38D (8.2) recommends.
@@ -21,23 +21,21 @@ const NONCE_BYTES: usize = 12;
 
 type Key = Zeroizing<[u8; KEY_BYTES]>;
 
-/// What a keyed code or a sealed text is for. Each has keys of its own, so that a code made for one
-/// purpose is never right for another.
+/// The purpose of a keyed MAC or a sealed text. Each purpose has its own keys, so that a MAC made for one
+/// purpose is never valid for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Facts in plan records that prove who somebody is.
+    /// Facts in plan records that verify a person.
     RecordProof,
-    /// PINs of posted letters.
+    /// PINs that are sent by letter.
     Pin,
-    /// Registration codes sent by email.
     RegistrationCode,
     /// Answers to security and hint questions.
     SecurityAnswer,
-    /// Postal addresses.
     PostalAddress,
-    /// Mails and letters that haven't left yet.
+    /// Emails and letters that have not been sent yet.
     Outbox,
-    /// Names under which attempts are counted.
+    /// Subjects of rate limits.
     Attempt,
     /// Entries of the audit trail.
     AuditEntry,
@@ -58,7 +56,7 @@ impl Purpose {
         Self::AuditSeal,
     ];
 
-    /// Its name in the derivation of its keys. It must never change.
+    /// Returns the name used to derive the keys. It must never change.
     const fn name(self) -> &'static str {
         match self {
             Self::RecordProof => "record-proof",
@@ -74,12 +72,12 @@ impl Purpose {
     }
 }
 
-/// A data key as KMS wraps it: safe to store, useless without KMS.
+/// A data key wrapped by KMS; safe to store, useless without KMS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// The version under which codes, sealed texts and hashes name it.
+    /// The version that MACs, sealed texts and hashes refer to.
     pub version: u32,
-    /// KMS's `CiphertextBlob`.
+    /// The `CiphertextBlob` of KMS.
     pub blob: Vec<u8>,
 }
 
@@ -91,7 +89,7 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
-/// The keys derived from one data key. They lie on the heap, so that no move leaves a copy behind.
+/// The keys derived from one data key. They are on the heap, so that no move leaves a copy behind.
 struct Derived {
     mac: [Key; Purpose::ALL.len()],
     seal: [Key; Purpose::ALL.len()],
@@ -108,7 +106,7 @@ impl Derived {
         });
         let fill = |info: String, key: &mut Key| {
             hkdf.expand(info.as_bytes(), key.as_mut_slice())
-                .expect("HKDF-SHA256 gives up to 8160 bytes");
+                .expect("HKDF-SHA256 outputs up to 8160 bytes");
         };
         for purpose in Purpose::ALL {
             fill(
@@ -125,27 +123,26 @@ impl Derived {
     }
 }
 
-/// Why a sealed text doesn't open.
+/// Why a sealed text can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotOpen {
-    /// It isn't of the form that [`Keyring::seal`] writes.
-    #[error("the sealed text is damaged: it is not of the form <version>.<base64url>")]
+    /// The text does not have the format that [`Keyring::seal`] writes.
+    #[error("the sealed text is malformed: expected <version>.<base64url>")]
     Malformed,
-    /// The keyring lacks the data key that it was sealed under.
-    #[error("the sealed text names data key version {version}, which is not in the keyring")]
+    /// The keyring does not contain the data key that sealed the text.
+    #[error("the sealed text uses data key version {version}, which is not in the keyring")]
     UnknownKey {
-        /// The version it names.
         version: u32,
     },
-    /// It was changed, or sealed for another purpose or context, or under another key of that version.
-    #[error("the sealed text was changed, or belongs elsewhere")]
+    /// The text was changed, or was sealed for another purpose or context or with another key.
+    #[error("the sealed text was changed or moved")]
     Refused,
 }
 
-/// The data keys by version, and all that is made and checked with them.
+/// The data keys by version.
 ///
-/// The highest version is the current one; older ones stay to check and open what was made under
-/// them. All keys are wiped when it is dropped.
+/// The highest version is the current one; older versions verify and open what was made with them. All
+/// keys are wiped when the keyring is dropped.
 pub struct Keyring {
     keys: BTreeMap<u32, Box<Derived>>,
     current: u32,
@@ -160,8 +157,8 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// A keyring of data keys with their versions; none when there is no key. Of two keys with one
-    /// version the later stays.
+    /// Creates a keyring from data keys with their versions; `None` if there are none. A later key replaces
+    /// an earlier one with the same version.
     pub fn new(keys: impl IntoIterator<Item = (u32, [u8; KEY_BYTES])>) -> Option<Self> {
         let keys: BTreeMap<_, _> = keys
             .into_iter()
@@ -175,12 +172,12 @@ impl Keyring {
         Some(Self { keys, current })
     }
 
-    /// The version that new codes, sealed texts and hashes are made under.
+    /// Returns the version used for new MACs, sealed texts and hashes.
     pub(crate) const fn current(&self) -> u32 {
         self.current
     }
 
-    /// The secret input of Argon2id under a version of the data key.
+    /// Returns the secret input of Argon2id for a version of the data key.
     pub(crate) fn pepper(&self, version: u32) -> Option<&[u8; KEY_BYTES]> {
         self.keys.get(&version).map(|key| &*key.pepper)
     }
@@ -189,9 +186,9 @@ impl Keyring {
         &self.keys[&self.current]
     }
 
-    /// The keyed code of a short secret: HMAC-SHA256 (RFC 2104) under the current key.
+    /// Computes the keyed MAC of a short secret: HMAC-SHA256 (RFC 2104) with the current key.
     ///
-    /// `context` is what it belongs to, such as the item's key, so that no code can be moved.
+    /// `context` binds the MAC to its place, such as the key of an item, so that it can't be moved.
     pub fn mac(&self, purpose: Purpose, context: &str, value: &Sensitive) -> Mac {
         let code = framed(&self.current_keys().mac[purpose as usize], context, value);
         Mac {
@@ -200,8 +197,8 @@ impl Keyring {
         }
     }
 
-    /// Whether a code is that of `value` for this purpose and context, under the key that it names.
-    /// False if the keyring lacks that key. The time taken doesn't depend on how much is right.
+    /// Verifies the MAC of `value` for a purpose and context, in constant time. Returns `false` if the
+    /// keyring does not contain the key that the MAC refers to.
     pub fn verify(&self, mac: &Mac, purpose: Purpose, context: &str, value: &Sensitive) -> bool {
         self.keys.get(&mac.key).is_some_and(|key| {
             framed(&key.mac[purpose as usize], context, value)
@@ -210,7 +207,7 @@ impl Keyring {
         })
     }
 
-    /// Encrypts under the current key: AES-256-GCM with a random 96-bit nonce, bound to `context`.
+    /// Encrypts with the current key: AES-256-GCM with a random 96-bit nonce, bound to `context`.
     ///
     /// The result is `<version>.<base64url of nonce, ciphertext and tag>`. With random nonces NIST SP
     /// 800-38D (8.3) allows 2^32 texts for each purpose before the data key must be rotated.
@@ -237,11 +234,11 @@ impl Keyring {
         )
     }
 
-    /// Decrypts what [`Keyring::seal`] made for this purpose and context. The result is wiped when
-    /// it is dropped.
+    /// Decrypts what [`Keyring::seal`] encrypted for this purpose and context. The result is wiped when it
+    /// is dropped.
     ///
     /// # Errors
-    /// [`CannotOpen`] saying whether it is damaged, its key is missing, or it was changed or moved.
+    /// [`CannotOpen`] if the text is malformed, its key is missing, or it was changed or moved.
     pub fn open(
         &self,
         purpose: Purpose,
@@ -276,11 +273,11 @@ fn cipher(key: &Key) -> Aes256Gcm {
     )
 }
 
-/// HMAC over context and value, each behind its length in bytes (64 bits, big endian), so that no
-/// other pair reads the same.
+/// Computes an HMAC over context and value, each prefixed with its length in bytes (64 bits, big endian),
+/// so that no other pair has the same encoding.
 fn framed(key: &Key, context: &str, value: &Sensitive) -> Hmac<Sha256> {
     let mut hmac =
-        Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length");
+        Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC accepts keys of any length");
     for part in [context.as_bytes(), value.expose().as_bytes()] {
         hmac.update(&(part.len() as u64).to_be_bytes());
         hmac.update(part);
@@ -288,7 +285,7 @@ fn framed(key: &Key, context: &str, value: &Sensitive) -> Hmac<Sha256> {
     hmac
 }
 
-/// A number in its only form: decimal, no sign, no leading zero.
+/// Parses a number in canonical form: decimal, without sign or leading zeros.
 pub(crate) fn canonical_number(text: &str) -> Option<u32> {
     let canonical =
         text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
@@ -323,7 +320,7 @@ mod tests {
         select(&Purpose::ALL[..])
     }
 
-    /// Computed with Python's hmac and cryptography's HKDF, for the data key 00 01 … 1f.
+    /// Computed with Python's hmac and the HKDF of cryptography for the data key 00 01 … 1f.
     #[test]
     fn codes_are_hmac_sha256_over_length_prefixed_parts() {
         let mac = old_keyring().mac(Purpose::Pin, "issue/1", &Sensitive::new("0042"));
@@ -334,7 +331,7 @@ mod tests {
         );
     }
 
-    /// Computed with Python's cryptography, for the same data key and the nonce 07 … 07.
+    /// Computed with Python's cryptography for the same data key and the nonce 07 … 07.
     #[test]
     fn sealed_texts_are_aes_256_gcm() {
         let opened = old_keyring().open(
@@ -456,7 +453,7 @@ mod tests {
                 "{malformed}"
             );
         }
-        // A nonce, but less than a tag.
+        // A nonce, but an incomplete tag.
         assert_eq!(
             keyring.open(Purpose::Outbox, "", &format!("2.{}", &body[..32])),
             Err(CannotOpen::Refused)

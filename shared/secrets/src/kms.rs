@@ -1,8 +1,8 @@
-//! How KMS makes and unwraps the data keys.
+//! Generates and unwraps data keys with KMS.
 //!
-//! Data keys never leave KMS in clear but to be used: they are made without their plaintext, stored
-//! wrapped, and unwrapped once in a process's life. The encryption context says what they are for, so
-//! that a role's policy can allow just this (`kms:EncryptionContext:vestibule`) and CloudTrail shows it.
+//! Data keys are generated without their plaintext, stored wrapped, and unwrapped once per process. The
+//! encryption context names their use, so that a role's policy can allow only that use
+//! (`kms:EncryptionContext:vestibule`) and CloudTrail shows it.
 
 use std::error::Error;
 
@@ -18,42 +18,38 @@ use crate::keyring::{KEY_BYTES, Keyring, WrappedKey};
 /// The encryption context of every data key.
 const CONTEXT: (&str, &str) = ("vestibule", "keyring");
 
-/// Why there is no keyring. It says what to check, and holds no key.
+/// Why the keyring is not available. The message says what to check and contains no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KmsError {
-    /// KMS made no data key.
-    #[error("KMS key {key_id} made no data key: {reason}")]
+    /// KMS did not generate a data key.
+    #[error("KMS key {key_id} did not generate a data key: {reason}")]
     NotGenerated {
-        /// The KMS key that was to wrap it.
         key_id: String,
-        /// What KMS said, and what to check.
+        /// The error of KMS and what to check.
         reason: String,
     },
-    /// KMS didn't unwrap a data key.
+    /// KMS did not unwrap a data key.
     #[error("KMS did not unwrap version {version} of the keyring: {reason}")]
     NotUnwrapped {
-        /// The version of the data key.
         version: u32,
-        /// What KMS said, and what to check.
+        /// The error of KMS and what to check.
         reason: String,
     },
-    /// KMS unwrapped something, but no AES-256 key.
+    /// KMS unwrapped something that is not an AES-256 key.
     #[error(
-        "version {version} of the keyring unwraps to {bytes} bytes, not to a key of 32: it was not made by this system"
+        "version {version} of the keyring unwraps to {bytes} bytes instead of 32: it was not made by this system"
     )]
     NotAKey {
-        /// The version of the data key.
         version: u32,
-        /// How many bytes it has.
         bytes: usize,
     },
-    /// There is nothing to unwrap.
-    #[error("the keyring holds no wrapped key: make one first")]
+    /// There is no key to unwrap.
+    #[error("the keyring contains no wrapped key: generate one first")]
     Empty,
 }
 
-/// Has KMS make a data key and wrap it under the KMS key `key_id` (an id, ARN or alias). Its plaintext
-/// stays in KMS.
+/// Generates a data key that KMS wraps with the KMS key `key_id` (an id, ARN or alias). Its plaintext stays
+/// in KMS.
 ///
 /// # Errors
 /// [`KmsError::NotGenerated`] with what to check.
@@ -71,7 +67,7 @@ pub async fn generate(client: &Client, key_id: &str, version: u32) -> Result<Wra
         .await
         .map_err(|error| not_generated(explain(&error, "kms:GenerateDataKeyWithoutPlaintext")))?;
     let blob = made.ciphertext_blob.ok_or_else(|| {
-        not_generated("its answer holds no wrapped key: check the endpoint".to_owned())
+        not_generated("the response contains no wrapped key: check the endpoint".to_owned())
     })?;
     Ok(WrappedKey {
         version,
@@ -79,10 +75,10 @@ pub async fn generate(client: &Client, key_id: &str, version: u32) -> Result<Wra
     })
 }
 
-/// Has KMS unwrap data keys, all at once, into a keyring.
+/// Unwraps data keys concurrently into a keyring.
 ///
 /// # Errors
-/// [`KmsError`] for the first key that doesn't unwrap, or when there is none.
+/// [`KmsError`] for the first key that can't be unwrapped, or when there is none.
 pub async fn unwrap(client: &Client, keys: &[WrappedKey]) -> Result<Keyring, KmsError> {
     let unwrapped = try_join_all(keys.iter().map(|key| unwrap_one(client, key))).await?;
     Keyring::new(unwrapped.iter().map(|(version, key)| (*version, **key))).ok_or(KmsError::Empty)
@@ -113,15 +109,16 @@ async fn unwrap_one(
     }
 }
 
-/// What went wrong and what to check. Only KMS's code and message are quoted: an answer that can't be
-/// read might hold a key.
+/// Describes an error and what to check. It quotes only the code and message of KMS, because a response
+/// that can't be parsed might contain a key.
 fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String {
     let (key, value) = CONTEXT;
-    let unread = |told: &str| format!("{told}: check the endpoint that stands for KMS");
+    let unread = |told: &str| format!("{told}: check the custom endpoint for KMS");
     let error = match error {
         SdkError::ServiceError(error) => error.err(),
         SdkError::TimeoutError(_) => {
-            return "no answer in time: check the region and the function's way to KMS".to_owned();
+            return "no response in time: check the region and the function's network access to KMS"
+                .to_owned();
         }
         SdkError::DispatchFailure(failure) => {
             let detail = failure
@@ -129,14 +126,14 @@ fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String
                 .map(|error| root_cause(error))
                 .unwrap_or_default();
             return format!(
-                "not reached ({detail}): check the region, the credentials and the function's way to KMS"
+                "not reached ({detail}): check the region, the credentials and the function's network access to KMS"
             );
         }
         SdkError::ConstructionFailure(_) => {
             return "the request could not be made: check the region and the credentials"
                 .to_owned();
         }
-        _ => return unread("its answer could not be read"),
+        _ => return unread("the response could not be read"),
     };
     let Some(code) = error.code() else {
         return unread("it failed without a code");
@@ -146,13 +143,13 @@ fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String
             "check that the function's role and the KMS key's policy allow {action} with encryption context {key}={value}"
         ),
         "NotFoundException" | "InvalidKeyUsageException" => {
-            "check the region, and that the setting KMS_KEY_ID names a symmetric encryption key"
+            "check the region, and that KMS_KEY_ID names a symmetric encryption key"
         }
         "DisabledException" | "KMSInvalidStateException" => {
-            "check that the KMS key is enabled and not waiting for deletion"
+            "check that the KMS key is enabled and not pending deletion"
         }
         "InvalidCiphertextException" | "IncorrectKeyException" => {
-            "check that the wrapped key is the one made for this system, under its KMS key, and undamaged"
+            "check that the wrapped key was made for this system with its KMS key and is not damaged"
         }
         "UnrecognizedClientException" | "InvalidSignatureException" | "ExpiredTokenException" => {
             "check the credentials"
@@ -166,7 +163,7 @@ fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String
     format!("{code}{message}: {check}")
 }
 
-/// The innermost cause, which says what happened on the wire.
+/// Returns the innermost cause, which describes the network error.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
@@ -199,7 +196,7 @@ mod tests {
         Client::from_conf(config)
     }
 
-    /// A KMS that says the same to everybody, and gives back what it was asked.
+    /// A KMS stand-in that always returns the same response, and the requests that it received.
     async fn kms_that_says(
         status: u16,
         body: String,
@@ -284,7 +281,7 @@ mod tests {
             ),
             (
                 "NotFoundException",
-                "check the region, and that the setting KMS_KEY_ID",
+                "check the region, and that KMS_KEY_ID",
             ),
             ("DisabledException", "check that the KMS key is enabled"),
             (
@@ -293,7 +290,7 @@ mod tests {
             ),
             (
                 "InvalidCiphertextException",
-                "check that the wrapped key is the one made for this system",
+                "check that the wrapped key was made for this system",
             ),
             ("UnrecognizedClientException", "check the credentials"),
             ("ThrottlingException", "check the KMS key and its settings"),
@@ -315,7 +312,9 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(
-                error.starts_with(&format!("KMS key alias/keyring made no data key: {code}")),
+                error.starts_with(&format!(
+                    "KMS key alias/keyring did not generate a data key: {code}"
+                )),
                 "{error}"
             );
         }

@@ -1,18 +1,18 @@
-//! What keeps a stolen table from telling anything: the keyring that KMS wraps, keyed codes of short
-//! secrets, sealed texts, and Argon2id for passwords.
+//! Protects secrets in the tables: a keyring wrapped by KMS, keyed MACs of short secrets, sealed texts, and
+//! Argon2id for passwords.
 //!
-//! One data key of 32 bytes is everything's root. KMS wraps it; [`kms::unwrap`] asks KMS once in a
-//! process's life. From it HKDF-SHA256 (RFC 5869) derives one key for each use, so that what is made
-//! for one use is worth nothing in another:
+//! Everything derives from one data key of 32 bytes. KMS wraps it, and [`kms::unwrap`] calls KMS once per
+//! process. HKDF-SHA256 (RFC 5869) derives a separate key for each use, so that a result of one use is not
+//! valid in another:
 //!
-//! | use | key's `info` | made by |
+//! | Use | `info` of the key | Made by |
 //! |---|---|---|
-//! | keyed code of a short secret | `vestibule/mac/<purpose>` | [`Keyring::mac`], HMAC-SHA256 |
+//! | keyed MAC of a short secret | `vestibule/mac/<purpose>` | [`Keyring::mac`], HMAC-SHA256 |
 //! | sealed text | `vestibule/seal/<purpose>` | [`Keyring::seal`], AES-256-GCM |
 //! | pepper of password hashes | `vestibule/pepper` | [`Hasher`], Argon2id's secret input |
 //!
-//! To rotate, add a data key with a higher version: new codes, texts and hashes are made under it,
-//! and old ones name the version that they were made under.
+//! To rotate keys, add a data key with a higher version. New MACs, texts and hashes use it; existing ones
+//! name the version that they use.
 
 mod keyring;
 pub mod kms;

@@ -1,4 +1,4 @@
-//! Argon2id for passwords.
+//! Password hashing with Argon2id.
 
 use std::fmt;
 use std::num::NonZero;
@@ -20,12 +20,11 @@ const OUTPUT_BYTES: usize = 32;
 
 type Output = Zeroizing<[u8; OUTPUT_BYTES]>;
 
-/// How much work a password hash is.
+/// The cost parameters of a password hash.
 ///
-/// The default is OWASP's (Password Storage Cheat Sheet, Argon2id): 19 MiB, two passes, one lane.
+/// The default follows OWASP (Password Storage Cheat Sheet, Argon2id): 19 MiB, two passes, one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashParameters {
-    /// Memory, in KiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
@@ -44,22 +43,22 @@ impl Default for HashParameters {
 }
 
 impl HashParameters {
-    /// The most that is ever done: the memory and lanes of RFC 9106's second recommended option, and
-    /// ten passes. A damaged item can so ask for 64 MiB and about a second, not for gigabytes.
+    /// The upper bound: the memory and lanes of RFC 9106's second recommended option, and ten passes. A
+    /// damaged item can therefore cost at most 64 MiB and about a second.
     pub const MOST: Self = Self {
         memory_kib: 65_536,
         passes: 10,
         lanes: 4,
     };
 
-    /// The least that Argon2id takes with one lane.
+    /// The minimum that Argon2id accepts with one lane.
     const LEAST: Self = Self {
         memory_kib: Params::MIN_M_COST,
         passes: 1,
         lanes: 1,
     };
 
-    /// The nearest that Argon2id takes and [`Self::MOST`] allows.
+    /// Clamps the parameters to what Argon2id accepts and [`Self::MOST`] allows.
     fn bounded(self) -> Self {
         let lanes = self.lanes.clamp(Self::LEAST.lanes, Self::MOST.lanes);
         Self {
@@ -77,48 +76,48 @@ impl HashParameters {
     }
 }
 
-/// What a password check says.
+/// The result of a password verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// The password is wrong, or there is no such account.
+    /// The password is incorrect, or there is no hash to compare with.
     Wrong,
-    /// The password is right.
+    /// The password is correct.
     Right {
-        /// Whether parameters or pepper aren't the current ones any more, so that it should be hashed
-        /// again now that it is known.
+        /// Whether the hash uses old parameters or an old pepper, so that the password should be hashed
+        /// again.
         outdated: bool,
     },
 }
 
-/// All that goes into a hash but password and pepper.
+/// The inputs of a hash other than password and pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Recipe {
     parameters: HashParameters,
-    /// The version of the data key whose pepper it has.
+    /// The version of the data key that the pepper is derived from.
     key: u32,
     salt: [u8; SALT_BYTES],
 }
 
-/// A stored hash, parsed.
+/// A parsed stored hash.
 #[derive(Debug, PartialEq, Eq)]
 struct Stored {
     recipe: Recipe,
     output: [u8; OUTPUT_BYTES],
 }
 
-/// Why a stored hash is none that this system could have written.
+/// Why a stored hash can't have been written by this system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Unusable {
-    #[error("it is not of the form that this system writes")]
+    #[error("it does not have the format that this system writes")]
     Malformed,
-    #[error("it asks for more work than is allowed, or for less than Argon2id takes")]
+    #[error("its parameters are above the maximum or below what Argon2id accepts")]
     OutOfBounds,
     #[error("its data key is not in the keyring")]
     UnknownKey,
 }
 
 impl Stored {
-    /// Reads the one form that [`fmt::Display`] writes.
+    /// Parses exactly the format that [`fmt::Display`] writes.
     fn parse(phc: &str) -> Result<Self, Unusable> {
         let read = || -> Option<Self> {
             let mut fields = phc.strip_prefix("$argon2id$v=19$")?.split('$');
@@ -151,7 +150,7 @@ impl Stored {
 }
 
 impl fmt::Display for Stored {
-    /// The PHC string. `keyid` is the version of the data key, four bytes, big endian.
+    /// Writes a PHC string. `keyid` is the version of the data key, four bytes, big endian.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Recipe {
             parameters:
@@ -172,16 +171,16 @@ impl fmt::Display for Stored {
     }
 }
 
-/// Base64 of exactly so many bytes.
+/// Decodes Base64 of exactly `N` bytes.
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     BASE64_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-/// Hashes and checks passwords with Argon2id (RFC 9106), away from the threads that serve requests
-/// and no more at once than it is told. Cheap to clone; one serves a whole process.
+/// Hashes and verifies passwords with Argon2id (RFC 9106) on blocking threads, with a limit on concurrent
+/// hashes. Cheap to clone; use one per process.
 ///
-/// The pepper is Argon2's secret input, so that a stolen table can't be guessed offline. It is
-/// derived from the keyring's data key, whose version stands in the hash as `keyid`.
+/// The pepper is Argon2's secret input, so that passwords in a stolen table can't be guessed offline. It is
+/// derived from the data key whose version the hash stores as `keyid`.
 #[derive(Clone)]
 pub struct Hasher(Arc<Inner>);
 
@@ -189,8 +188,8 @@ struct Inner {
     current: HashParameters,
     keyring: Arc<Keyring>,
     turns: Arc<Semaphore>,
-    /// Memory that waits for the next hash, so that only the first ones have to map fresh pages. It isn't
-    /// wiped: without the pepper, what remains in it is worth no more than the hash.
+    /// Memory to reuse for the next hash, so that only the first hashes map new pages. It is not wiped:
+    /// without the pepper, its contents are worth no more than the hash.
     idle: Mutex<Vec<Vec<Block>>>,
     runs: AtomicU64,
 }
@@ -202,9 +201,9 @@ impl fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// A hasher with these parameters, or the nearest that are allowed (at most
-    /// [`HashParameters::MOST`]), and the keyring's current pepper. `at_once` is how many hashes are computed
-    /// at the same time: one a core, and one in a Lambda function, which gets one event at a time.
+    /// Creates a hasher with these parameters, clamped to the allowed range (at most
+    /// [`HashParameters::MOST`]), and the keyring's current pepper. `at_once` limits concurrent hashes: use
+    /// one per core, and one in a Lambda function, which processes one event at a time.
     pub fn new(parameters: HashParameters, keyring: Arc<Keyring>, at_once: NonZero<usize>) -> Self {
         let current = parameters.bounded();
         if current != parameters {
@@ -219,12 +218,12 @@ impl Hasher {
         }))
     }
 
-    /// How many passwords it has hashed so far: what shows that two requests cost the same work.
+    /// Returns the number of hashes computed so far; tests use it to compare the work of two requests.
     pub fn runs(&self) -> u64 {
         self.0.runs.load(Ordering::Relaxed)
     }
 
-    /// The hash of a password, to be stored. `salt` must be random and new for each.
+    /// Hashes a password for storage. `salt` must be random and unique.
     pub async fn hash(&self, password: &Sensitive, salt: [u8; 16]) -> PasswordHash {
         let recipe = self.current_recipe(salt);
         let output = self.run(recipe, password).await;
@@ -239,10 +238,10 @@ impl Hasher {
 
     /// Compares a password with a stored hash, in constant time.
     ///
-    /// Without a hash (there is no such account), or with one that this system can't have written, the
-    /// same work is done for nothing and the answer is [`Verified::Wrong`]: the time taken doesn't tell
-    /// which names exist (OWASP Authentication Cheat Sheet, Authentication Responses). A hash with older
-    /// parameters takes its own time, until its owner has signed in and it was made anew.
+    /// Without a hash (the account does not exist), or with one that this system can't have written, it does
+    /// the same work and returns [`Verified::Wrong`], so that the timing does not reveal which usernames
+    /// exist (OWASP Authentication Cheat Sheet, Authentication Responses). A hash with older parameters has
+    /// its own timing until its owner signs in and it is replaced.
     pub async fn verify(&self, password: &Sensitive, hash: Option<&PasswordHash>) -> Verified {
         let stored = hash.and_then(|hash| {
             self.read(hash)
@@ -278,8 +277,8 @@ impl Hasher {
         }
     }
 
-    /// Waits for its turn and computes. A caller that gives up doesn't end the turn before its
-    /// hash is done: abandoned requests can't pile up work.
+    /// Waits for a permit and computes the hash. The permit is held until the hash is done, even if the
+    /// caller gives up, so that abandoned requests can't pile up work.
     async fn run(&self, recipe: Recipe, password: &Sensitive) -> Output {
         self.0.runs.fetch_add(1, Ordering::Relaxed);
         let turn = Arc::clone(&self.0.turns)
@@ -291,7 +290,7 @@ impl Hasher {
             let pepper = inner
                 .keyring
                 .pepper(recipe.key)
-                .expect("recipes name keys of the keyring");
+                .expect("recipes refer to keys in the keyring");
             let output = inner.with_memory(recipe.parameters.params().block_count(), |memory| {
                 argon2id(&recipe, pepper, &password, memory)
             });
@@ -301,7 +300,7 @@ impl Hasher {
         match work.await.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(output) => output,
             Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and with it the caller.
+            // The runtime is shutting down, and the caller with it.
             Err(Err(_)) => std::future::pending().await,
         }
     }
@@ -312,7 +311,7 @@ impl Inner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lends memory for one hash. What a hash with other parameters took beyond the usual is given back.
+    /// Lends memory for one hash. Memory beyond the usual size, for a hash with other parameters, is freed.
     fn with_memory<T>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
         let usual = self.current.params().block_count();
         let mut memory = self.idle().pop().unwrap_or_default();
@@ -344,7 +343,7 @@ fn argon2id(
         let password = password.expose().as_bytes();
         argon2.hash_password_into_with_memory(password, &recipe.salt, output.as_mut_slice(), memory)
     })
-    .expect("pepper, parameters, salt and memory fit each other");
+    .expect("pepper, parameters, salt and memory have valid sizes");
     output
 }
 
@@ -383,8 +382,8 @@ mod tests {
     const RIGHT: Verified = Verified::Right { outdated: false };
     const OUTDATED: Verified = Verified::Right { outdated: true };
 
-    /// Both values were computed with the reference implementation (argon2-cffi 25.1), with HKDF of
-    /// Python's cryptography for the pepper.
+    /// Both values were computed with the reference implementation (argon2-cffi 25.1), and the pepper with
+    /// the HKDF of Python's cryptography.
     #[tokio::test]
     async fn hashes_are_those_of_the_reference_implementation() {
         for (parameters, expected) in [
@@ -446,7 +445,7 @@ mod tests {
         );
     }
 
-    /// The memory that a hash leaves behind shows what was computed in it.
+    /// Compares the memory that the hashes leave behind, which shows what was computed.
     #[tokio::test]
     async fn an_unknown_account_costs_the_work_of_a_known_one() {
         let done = async |hash: Option<&PasswordHash>| {
@@ -462,7 +461,7 @@ mod tests {
         };
         let dummy = done(None).await;
         assert_eq!(dummy.len(), 64 * 1024 / 8);
-        // The recipe of the dummy, computed by hand: nothing else but the current one.
+        // The dummy hash uses the current recipe with an empty salt.
         let mut memory = vec![Block::new(); 64];
         let recipe = Recipe {
             parameters: SMALL,
@@ -611,7 +610,7 @@ mod tests {
             hasher.0.idle().iter().map(Vec::len).collect::<Vec<_>>(),
             [64]
         );
-        // What an earlier hash left behind doesn't show in a later one.
+        // The memory of an earlier hash does not affect a later one.
         let again = hasher.hash(&password(), SALT).await;
         assert!(
             again
