@@ -90,12 +90,7 @@ pub(crate) async fn enter_pin(
             "This PIN was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_pin(policy)
         );
-        return Err(code_problem(
-            "pin-dead",
-            "PIN locked",
-            detail,
-            policy,
-        ));
+        return Err(code_problem("pin-dead", "PIN locked", detail, policy));
     };
     let mut rng = app.rng();
     let organization = caller.session.organization.as_ref();

@@ -149,12 +149,7 @@ pub(crate) async fn redeem_code(
             "This code was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_code(&policy)
         );
-        return Err(code_problem(
-            "code-dead",
-            "Code locked",
-            detail,
-            &policy,
-        ));
+        return Err(code_problem("code-dead", "Code locked", detail, &policy));
     }
     let mut rng = app.rng();
     if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {

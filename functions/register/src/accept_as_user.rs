@@ -62,7 +62,8 @@ pub(crate) async fn accept_as_user(
         } = invite::accept_as(&invitation, &token, &account, policy, origin, &mut rng).map_err(
             |refusal| match refusal {
                 Refusal::OtherAddress => {
-                    let detail = "was sent to a different email address than the one on your account";
+                    let detail =
+                        "was sent to a different email address than the one on your account";
                     Problem::invalid_field("token", detail).with_help(policy)
                 }
                 other => problem(other, policy),

@@ -94,11 +94,7 @@ pub(crate) async fn reset(
     ) {
         (true, given) => fields.required("hint_answer", given.as_deref(), parse_answer),
         (false, given) => {
-            fields.unwanted(
-                "hint_answer",
-                given.is_some(),
-                "is not used on this portal",
-            );
+            fields.unwanted("hint_answer", given.is_some(), "is not used on this portal");
             None
         }
     };

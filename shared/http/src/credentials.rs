@@ -324,9 +324,7 @@ pub fn postal_address(
 /// Returns the problem for a username or email address that is already taken (ME-02, EX-08).
 pub fn taken(unique: vestibule_store::Unique) -> Option<Problem> {
     let (field, detail) = match unique {
-        vestibule_store::Unique::Username => {
-            ("username", "is already taken; choose another one")
-        }
+        vestibule_store::Unique::Username => ("username", "is already taken; choose another one"),
         vestibule_store::Unique::Email => (
             "email",
             "is already used by another account; use a different address",

@@ -164,7 +164,13 @@ impl Problem {
 
     /// Creates the problem for a caller without the required permission.
     pub fn not_allowed(policy: &Policy) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "not-allowed", "Not allowed", "Your role does not allow this. Contact an administrator of your organization.").with_help(policy)
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "not-allowed",
+            "Not allowed",
+            "Your role does not allow this. Contact an administrator of your organization.",
+        )
+        .with_help(policy)
     }
 
     /// Creates the problem for a caller who must complete a step first.

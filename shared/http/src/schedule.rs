@@ -28,9 +28,7 @@ impl Scheduled {
 
 /// The event is not a scheduled event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this function accepts only EventBridge events whose detail-type is \"Scheduled Event\""
-)]
+#[error("this function accepts only EventBridge events whose detail-type is \"Scheduled Event\"")]
 pub struct Malformed;
 
 #[cfg(test)]

@@ -131,9 +131,7 @@ pub enum CannotOpen {
     Malformed,
     /// The keyring does not contain the data key that sealed the text.
     #[error("the sealed text uses data key version {version}, which is not in the keyring")]
-    UnknownKey {
-        version: u32,
-    },
+    UnknownKey { version: u32 },
     /// The text was changed, or was sealed for another purpose or context or with another key.
     #[error("the sealed text was changed or moved")]
     Refused,

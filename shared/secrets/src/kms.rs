@@ -39,10 +39,7 @@ pub enum KmsError {
     #[error(
         "version {version} of the keyring unwraps to {bytes} bytes instead of 32: it was not made by this system"
     )]
-    NotAKey {
-        version: u32,
-        bytes: usize,
-    },
+    NotAKey { version: u32, bytes: usize },
     /// There is no key to unwrap.
     #[error("the keyring contains no wrapped key: generate one first")]
     Empty,
@@ -279,10 +276,7 @@ mod tests {
                 "AccessDeniedException",
                 "allow kms:Decrypt with encryption context vestibule=keyring",
             ),
-            (
-                "NotFoundException",
-                "check the region, and that KMS_KEY_ID",
-            ),
+            ("NotFoundException", "check the region, and that KMS_KEY_ID"),
             ("DisabledException", "check that the KMS key is enabled"),
             (
                 "KMSInvalidStateException",

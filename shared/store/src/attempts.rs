@@ -1,5 +1,5 @@
-//! Guesses are counted before they are looked at, each in a conditional write of its own: of a
-//! thousand parallel ones exactly the allowed number is evaluated.
+//! Rate limits. Each attempt is counted by a conditional write before it is evaluated, so that of a
+//! thousand parallel attempts exactly the allowed number is evaluated.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use data_encoding::BASE64URL_NOPAD;
@@ -11,24 +11,22 @@ use vestibule_secrets::Purpose;
 use crate::keys::{self, Key};
 use crate::{Store, Unavailable};
 
-/// What is guessed at.
+/// The kind of attempt that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guess {
     /// The password of a username.
     Password,
-    /// The proof for a plan record.
+    /// The verification against a plan record.
     Proof,
-    /// What brings somebody back in who has forgotten their password.
+    /// The recovery of a password or username.
     Recovery,
-    /// A PIN.
     Pin,
-    /// A registration code.
     RegistrationCode,
-    /// Anything, from one source address.
+    /// Any attempt, by source address.
     Source,
-    /// Not a guess, but counted like one: asking for another letter.
+    /// A request for another PIN letter.
     Reissue,
-    /// The same: sending feedback.
+    /// A feedback message.
     Feedback,
 }
 
@@ -47,26 +45,27 @@ impl Guess {
     }
 }
 
-/// How many tries there are, and within how many minutes; without those, for ever.
+/// The maximum number of attempts, within a window or in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The number of tries that are evaluated.
+    /// The maximum number of attempts that are evaluated.
     pub tries: u32,
-    /// The window in which they are counted.
+    /// The window in minutes; `None` for a limit that never resets.
     pub window_minutes: Option<u32>,
 }
 
-/// A counted guess.
+/// A counted attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The counter, to be cleared by a decision when the guess was right.
+    /// The counter, which a decision clears when the attempt succeeds.
     pub key: AttemptKey,
-    /// The which-th this is, if it may be looked at; none when the tries are used up.
+    /// The number of attempts so far including this one; `None` if the limit is exceeded and the attempt
+    /// must not be evaluated.
     pub allowed: Option<u32>,
 }
 
 impl Store {
-    /// The counter of guesses about `subject`, with the end of its life.
+    /// Returns the key of the current counter for `subject`, and when the counter expires.
     fn counter(
         &self,
         guess: Guess,
@@ -89,7 +88,7 @@ impl Store {
         (keys::attempts(guess.as_str(), &digest, window), expires)
     }
 
-    /// The counter that guesses about `subject` are counted in now, to be cleared by a decision.
+    /// Returns the current counter for `subject`, for a decision to clear.
     pub fn attempts_of(
         &self,
         guess: Guess,
@@ -100,7 +99,7 @@ impl Store {
         AttemptKey(self.counter(guess, subject, limit, now).0.pk)
     }
 
-    /// Whether any of these counters leaves no try. All are read in one call.
+    /// Returns whether any of these counters has reached the limit. Reads all of them in one call.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -121,12 +120,12 @@ impl Store {
             .any(|tries: u32| tries >= limit.tries))
     }
 
-    /// Counts one guess about `subject` and says whether it may be looked at.
+    /// Counts one attempt at `subject` and returns whether it may be evaluated.
     ///
-    /// The counter's name is a keyed digest: a stolen table doesn't tell what was tried.
+    /// The counter's key is a keyed digest, so that a stolen table does not reveal the subject.
     ///
     /// # Errors
-    /// [`Unavailable`]; the guess must then not be looked at.
+    /// [`Unavailable`]; the attempt must then not be evaluated.
     pub async fn count_attempt(
         &self,
         guess: Guess,
@@ -158,7 +157,7 @@ impl Store {
                     .as_ref()
                     .and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
                 tries.map_or_else(
-                    || Err(Unavailable::corrupt("a counter of guesses")),
+                    || Err(Unavailable::corrupt("an attempt counter")),
                     |n| {
                         Ok(Attempt {
                             key: name,

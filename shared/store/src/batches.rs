@@ -1,10 +1,10 @@
-//! Batches of letters: which letters are printed together, decided once and kept until all is done.
+//! Batches of letters that are printed together.
 //!
-//! There is one batch at a time, and one item for it. Opening it is one conditional write that names
-//! its letters, so that of two printers at once one opens and both work on the same batch. A letter
-//! is then claimed for the batch and can't be withdrawn any more: whoever prints the batch, however
-//! often, prints the same letters in the same order, until the first of them is closed, which
-//! happens only after everything has been printed. The next batch opens when this one is closed.
+//! There is one batch at a time, stored in one item. Opening it is one conditional write that lists its
+//! letters, so that two concurrent printers work on the same batch. Each letter is then claimed for the
+//! batch and can no longer be withdrawn: however often the batch is printed, it contains the same letters in
+//! the same order. Letters are closed only after everything was printed. The next batch opens when this one
+//! is closed.
 
 use std::collections::HashMap;
 
@@ -20,45 +20,44 @@ use crate::{Store, Unavailable, keys};
 /// A batch that is being printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Counts batches.
+    /// The sequence number of the batch.
     pub number: u64,
-    /// When it was opened.
     pub opened_at: Timestamp,
-    /// Its letters, in the order of printing.
+    /// The letters in printing order.
     pub letters: Vec<MessageId>,
 }
 
 impl Batch {
-    /// What it is called: the day (UTC) and the number, `2026-11-23-000042`.
+    /// Returns the id: the day (UTC) and the number, such as `2026-11-23-000042`.
     pub fn id(&self) -> String {
         format!("{}-{:06}", self.opened_at.strftime("%Y-%m-%d"), self.number)
     }
 }
 
-/// Where printing stands.
+/// The state of printing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Printing {
-    /// A batch was opened and isn't finished.
+    /// A batch is open.
     Open(Batch),
-    /// The last batch, of this number, is finished.
+    /// No batch is open; the last one had this number.
     Idle(u64),
 }
 
-/// What became of taking a letter into a batch.
+/// The result of claiming a letter for a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LetterClaim {
-    /// It belongs to the batch.
+    /// The letter belongs to the batch.
     Taken(Box<Letter>),
-    /// It belongs to the batch, but can't be read.
+    /// The letter belongs to the batch but can't be read.
     Unreadable,
-    /// It was withdrawn, or left with an earlier batch.
+    /// The letter was withdrawn, or was printed with an earlier batch.
     Gone,
-    /// It belonged to the batch and is closed: everything in the batch has been printed.
+    /// The letter belonged to the batch and is closed, so everything in the batch has been printed.
     Closed,
 }
 
 impl Store {
-    /// Where printing stands.
+    /// Loads the state of printing.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -78,7 +77,7 @@ impl Store {
         read(&item).ok_or_else(|| Unavailable::corrupt("the batch of letters"))
     }
 
-    /// Opens the batch after number `last`. None when another has done so.
+    /// Opens the batch after number `last`; `None` if another printer has opened it.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -125,8 +124,7 @@ impl Store {
         }
     }
 
-    /// Takes a letter into the batch, from which on it can't be withdrawn. Taking it again changes
-    /// nothing.
+    /// Claims a letter for the batch; it can no longer be withdrawn. Claiming it again changes nothing.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -184,7 +182,7 @@ impl Store {
         }
     }
 
-    /// Ends a letter's way with the batch, and erases what it said.
+    /// Closes a letter of the batch and erases its content.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -218,7 +216,7 @@ impl Store {
         Unavailable::unless_conditional(closed)
     }
 
-    /// Closes a batch of which everything is closed, so that the next can be opened.
+    /// Closes a batch whose letters are all closed, so that the next one can be opened.
     ///
     /// # Errors
     /// [`Unavailable`].

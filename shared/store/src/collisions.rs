@@ -1,6 +1,6 @@
-//! A single write that meets a transaction on the same item is refused by DynamoDB with
-//! `TransactionConflictException`, and the SDK doesn't try it again by itself. Two sign-ins at once
-//! are enough: one counts its guess while the other clears the counter.
+//! Retries of single writes that conflict with a transaction. DynamoDB rejects them with
+//! `TransactionConflictException`, which the SDK does not retry by itself. It happens, for example, when one
+//! sign-in counts its attempt while another clears the counter.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
-/// A client for a [`crate::Store`], which tries such writes again.
+/// Creates a client for a [`crate::Store`] that retries such writes.
 pub fn client(config: Builder) -> Client {
     Client::from_conf(config.retry_classifier(Collisions).build())
 }

@@ -1,4 +1,4 @@
-//! The one door for writes: a decision becomes one transaction, or nothing does.
+//! Commits a decision as one transaction. All decisions are written here.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -26,59 +26,59 @@ use crate::read::UserRow;
 use crate::tables::EXPIRES;
 use crate::{Store, Unavailable, due, item, records, trail};
 
-/// What can belong to one only.
+/// What must be unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unique {
-    /// A username, on a portal.
+    /// A username on a portal.
     Username,
-    /// An email address, in a realm.
+    /// An email address in a realm.
     Email,
-    /// A plan record, or one way of registering with it, on a portal.
+    /// A plan record, or one registration type of it, on a portal.
     Record,
-    /// An account's id: its natural one is in use by an account of another name.
+    /// The id of an account; its natural id is used by an account with another username.
     AccountId,
 }
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Somebody else has it, perhaps since a moment ago.
+    /// A unique value is already taken.
     #[error("already taken: {0:?}")]
     Taken(Unique),
-    /// Something has changed since it was read; read it again and decide anew.
+    /// Something changed since it was read; read it again and repeat the decision.
     #[error("changed since it was read")]
     Stale,
-    /// DynamoDB didn't answer. What was asked for may or may not have been done.
+    /// DynamoDB didn't answer. The decision may or may not have been written.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// What it means when the condition of a write doesn't hold.
+/// The meaning of a failed condition: a taken value, or `None` for stale data.
 type OnConflict = Option<Unique>;
 
-/// The writes of a transaction, each with what its failure means.
+/// The writes of a transaction, each with the meaning of its failure.
 struct Writes<'a> {
     store: &'a Store,
-    /// When the decision was made.
+    /// The time of the decision.
     at: Timestamp,
-    /// The alarms it sets: DynamoDB takes an item once in a transaction.
+    /// The follow-ups already written, because a transaction may write an item only once.
     alarms: Vec<Key>,
     items: Vec<(TransactWriteItem, OnConflict)>,
-    /// Which of the items withdraw letters.
+    /// The indexes of the items that withdraw letters.
     withdrawals: Vec<usize>,
 }
 
-/// How long an invitation is kept, so that "expired" can be told, from the end of its use (UX-01).
+/// How long an invitation is kept after it expires, so that it can be shown as expired (UX-01).
 const KEPT_AFTER_INVITATION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How long a deleted account's id and username are kept: as long as the audit trail (UX-11).
+/// How long the id and username of a deleted account are kept: as long as the audit trail (UX-11).
 const KEPT_AFTER_DELETION: SignedDuration = SignedDuration::from_hours(24 * 2192);
 
-/// How often a transaction that ran into another one is tried again.
+/// The maximum number of retries of a transaction that conflicts with another one.
 const CONFLICT_RETRIES: u32 = 5;
 
 impl Store {
-    /// Writes a decision: its changes, its messages, its audit entry, all or none.
+    /// Writes a decision with its changes, messages and audit event, all or none.
     ///
     /// # Errors
     /// [`CommitError`]; after [`CommitError::Taken`] and [`CommitError::Stale`] nothing was written.
@@ -113,7 +113,7 @@ impl Store {
             let Err(error) = sent else { return Ok(()) };
             let leaving = leaving(&error, &std::mem::take(&mut withdrawals));
             if !leaving.is_empty() {
-                // Those letters are being printed and go out; the rest is done without them.
+                // These letters are already being printed. Commit the rest without withdrawing them.
                 for i in leaving.into_iter().rev() {
                     items.remove(i);
                     meanings.remove(i);
@@ -142,7 +142,7 @@ fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<Vec<&str>> {
     }
 }
 
-/// Of the letters that were to be withdrawn, those that are past it, where nothing else is wrong.
+/// Returns the items that failed because their letters can no longer be withdrawn, if nothing else failed.
 fn leaving(error: &SdkError<TransactWriteItemsError>, withdrawals: &[usize]) -> Vec<usize> {
     let reasons = reasons(error).unwrap_or_default();
     let failed = (0..reasons.len()).filter(|i| reasons[*i] == "ConditionalCheckFailed");
@@ -154,7 +154,7 @@ fn leaving(error: &SdkError<TransactWriteItemsError>, withdrawals: &[usize]) -> 
     }
 }
 
-/// Whether another transaction on the same items was under way, and no condition failed.
+/// Returns whether another transaction on the same items was in progress and no condition failed.
 fn collided(error: &SdkError<TransactWriteItemsError>) -> bool {
     reasons(error).is_some_and(|r| {
         r.contains(&"TransactionConflict") && !r.contains(&"ConditionalCheckFailed")
@@ -298,8 +298,8 @@ impl Writes<'_> {
         self.rows(None, account)
     }
 
-    /// The item of an account, with the day on which something is next due for it. That of a deleted
-    /// one vanishes when the audit trail that names it does.
+    /// Builds the item of an account, with the day of its next scheduled action. The item of a deleted
+    /// account expires together with the audit trail that refers to it.
     fn account_row(
         &self,
         account: &Account,
@@ -328,8 +328,8 @@ impl Writes<'_> {
         self.watch_reviews(organization)
     }
 
-    /// Has the clockwork see to an organization's reviews on the next day on which it has to (EX-11).
-    /// Whoever answers that alarm says so itself.
+    /// Schedules the follow-up for an organization's access reviews on the next day that needs one (EX-11).
+    /// A decision that handles this follow-up schedules the next one itself.
     fn watch_reviews(&mut self, organization: &Organization) -> Result<(), Unavailable> {
         let Organization { portal, id, .. } = organization;
         let policy = self.store.portals.get(portal.as_str())?;
@@ -344,7 +344,7 @@ impl Writes<'_> {
         }
     }
 
-    /// Has the clockwork see, from a day on, whether an organization has a backup (AG-04).
+    /// Schedules the check for a backup administrator of an organization, from a day on (AG-04).
     fn watch_for_backup(
         &mut self,
         portal: &PortalId,
@@ -359,7 +359,7 @@ impl Writes<'_> {
         }
     }
 
-    /// Sets an alarm; one that is set already keeps its day.
+    /// Schedules a follow-up; one that is already scheduled keeps its day.
     fn set_alarm(
         &mut self,
         portal: &PortalId,
@@ -423,7 +423,7 @@ impl Writes<'_> {
         self.push_update(update, None)
     }
 
-    /// The account if it is as it was read, with its markers and rows following it.
+    /// Replaces the account if it has not changed since it was read, and updates its markers and rows.
     fn update_account(
         &mut self,
         before: &Account,
@@ -457,7 +457,7 @@ impl Writes<'_> {
             .table_name(&self.store.tables.main)
             .set_item(Some(self.account_row(&next, rng)?))
             .expression_attribute_values(":version", AttributeValue::N(before.version.to_string()));
-        // A sign-in doesn't count as a change, but must not be written over.
+        // A sign-in does not change the version, but must not be overwritten.
         let put = match before.last_sign_in_at {
             Some(at) => put
                 .condition_expression("version = :version AND last_sign_in_at = :last")
@@ -470,7 +470,7 @@ impl Writes<'_> {
         self.rows(Some(before), &next)
     }
 
-    /// The rows by which organizations list the account, where they have changed.
+    /// Updates the rows by which organizations list the account, if they changed.
     fn rows(&mut self, before: Option<&Account>, after: &Account) -> Result<(), Unavailable> {
         let old = before.map(UserRow::all_of).unwrap_or_default();
         let new = UserRow::all_of(after);
@@ -484,7 +484,7 @@ impl Writes<'_> {
             let acts_as_before = stays
                 .is_some_and(|(_, r)| (r.status, r.registration) == (row.status, row.registration));
             if row.role.is_administrator() && !acts_as_before {
-                // Who was the backup may be none any more.
+                // The organization may have lost its backup administrator.
                 let today = self.store.day_of(&after.portal, self.at)?;
                 let organization = keys::organization_of(&key);
                 if let Some(organization) = organization {
@@ -512,7 +512,7 @@ impl Writes<'_> {
         };
         let due = self.store.due_attributes(&signed_in)?;
         let at = AttributeValue::S(at.to_string());
-        // Each device is an entry of its own, so that of two sign-ins at once both are remembered.
+        // Each device is a separate map entry, so that two concurrent sign-ins are both remembered.
         let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
         let mut remove = Vec::new();
         let mut update = Update::builder()
@@ -568,7 +568,8 @@ impl Writes<'_> {
         Ok(())
     }
 
-    /// Two ways at once can't make two organizations of a record, nor one way be used twice.
+    /// Claims a record. Concurrent registrations can't create two organizations from it or use one
+    /// registration type twice.
     fn claim_record(
         &mut self,
         record: &RecordKey,
@@ -660,7 +661,7 @@ impl Writes<'_> {
         self.push_put(put, None)
     }
 
-    /// A message goes into the outbox sealed: it may hold a PIN, a code or a link.
+    /// Puts a message into the outbox. It is sealed, because it may contain a PIN, a code or a link.
     fn message(
         &mut self,
         message: &Message,
@@ -670,7 +671,7 @@ impl Writes<'_> {
         let (channel, portal) = match message {
             Message::Mail(m) => ("mail", &m.portal),
             Message::Letter(l) => ("letter", &l.portal),
-            // It leads to a mail, so it goes the way of mails.
+            // A recovery request results in an email.
             Message::Recovery(r) => ("mail", &r.origin.portal),
         };
         let key = keys::message(message.id());
@@ -694,7 +695,7 @@ impl Writes<'_> {
         self.put_new(row, None)
     }
 
-    /// Entries are added and never replaced.
+    /// Adds an entry to the audit trail; an existing entry is never replaced.
     fn audit(&mut self, event: &AuditEvent) -> Result<(), Unavailable> {
         let put = Put::builder()
             .table_name(&self.store.tables.audit)
@@ -731,7 +732,7 @@ impl Writes<'_> {
         )
     }
 
-    /// Takes a letter back, unless it is in a batch that is being printed.
+    /// Withdraws a letter, unless it is in a batch that is being printed.
     fn withdraw(&mut self, key: Key) -> Result<(), Unavailable> {
         let delete = Delete::builder()
             .table_name(&self.store.tables.main)
@@ -781,7 +782,7 @@ impl Writes<'_> {
     }
 }
 
-/// What finds an account by its address, and tells a courier that nothing arrives there.
+/// Builds the item that finds an account by its email address and marks an address that bounces.
 fn contact_row(account: &Account) -> item::Item {
     let mut row = keys::contact(account).into_item();
     let bounced = |u: &Undeliverable| u.kind == UndeliverableKind::Bounced;
@@ -791,7 +792,7 @@ fn contact_row(account: &Account) -> item::Item {
     row
 }
 
-/// The item of a session; DynamoDB drops it some time after its end.
+/// Builds the item of a session; DynamoDB deletes it some time after the session ends.
 fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     let key = keys::session(&session.portal, &session.account, &session.id);
     let mut row = item::write(key, session)?;
@@ -800,8 +801,8 @@ fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     Ok(row)
 }
 
-/// What an account alone may have: its username, and its address where a realm says so. A deleted
-/// account has neither any more.
+/// Returns the unique markers of an account: its username and, in a realm, its email address. A deleted
+/// account has none.
 fn markers(account: &Account) -> Vec<(Key, Unique)> {
     if account.status == Status::Deleted {
         return Vec::new();

@@ -1,5 +1,4 @@
-//! An account that is nobody's: where there is none to read, this one is, so that not finding one takes
-//! the work of finding one (UX-09).
+//! A decoy account that is parsed when no account is found, so that both cases take the same work (UX-09).
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -10,7 +9,7 @@ use vestibule_secrets::Keyring;
 use crate::Unavailable;
 use crate::item::{self, Item};
 
-/// As many attributes as most accounts have.
+/// The item of the decoy, with as many attributes as a typical account.
 static NOBODY: LazyLock<Item> = LazyLock::new(|| {
     let fields: Option<serde_json::Value> = serde_json::from_str(include_str!("decoy.json")).ok();
     fields
@@ -18,7 +17,7 @@ static NOBODY: LazyLock<Item> = LazyLock::new(|| {
         .unwrap_or_default()
 });
 
-/// Reads nobody's account; nothing comes of it.
+/// Parses the decoy account and discards it.
 pub(crate) fn read(keyring: &Keyring) {
     let read: Result<Account, Unavailable> = item::read_account(NOBODY.clone(), keyring);
     let _ = black_box(read);

@@ -1,10 +1,10 @@
-//! What is due: a sparse index that holds, of each account and organization for which something will
-//! be due, its key and the day. Finding what is due up to a day reads that and nothing else, however
-//! many accounts there are (BA-10), and days that were missed are found with it.
+//! The index of scheduled actions. It is sparse and contains the key and the due day of each account and
+//! organization with a scheduled action. Finding what is due up to a day, including missed days, reads
+//! only those entries, no matter how many accounts there are (BA-10).
 //!
-//! The index's attributes are derived from the account and its policy at every write, as the unique
-//! markers are. A sign-in moves the day on, at most once a day: a second one on the same day leaves
-//! the attributes, and so the index, as they are.
+//! The attributes of the index are derived from the account and its policy at every write, like the unique
+//! markers. A sign-in changes the day at most once per day: a second one on the same day leaves the
+//! attributes, and therefore the index, unchanged.
 
 use std::collections::HashMap;
 
@@ -24,24 +24,24 @@ use crate::read::{UserFilter, UserRow, UsersCursor};
 use crate::tables::DUE_INDEX;
 use crate::{Store, Unavailable};
 
-/// Over how many partitions the index is spread, for each portal and kind.
+/// The number of partitions of the index for each portal and kind.
 pub const SHARDS: u8 = 4;
 
-/// The attributes of the index: the partition, and the day.
+/// The partition attribute of the index.
 pub(crate) const DUE: &str = "due";
+/// The day attribute of the index.
 pub(crate) const DUE_ON: &str = "due_on";
 
-/// Whose things are due.
+/// What the scheduled actions belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
-    /// Accounts.
     Accounts,
-    /// Alarms of organizations.
+    /// Follow-ups of organizations.
     Alarms,
 }
 
 impl Queue {
-    /// Both, in the order in which they are worked on: what happens to accounts sets alarms.
+    /// Both queues, in processing order: actions on accounts schedule follow-ups.
     pub const ALL: [Self; 2] = [Self::Accounts, Self::Alarms];
 
     fn partition(self, portal: &PortalId, shard: u8) -> String {
@@ -52,19 +52,18 @@ impl Queue {
         format!("{kind}#{portal}#{shard}")
     }
 
-    /// The partition of what has this id.
+    /// Returns the partition of an id.
     pub(crate) fn partition_of(self, portal: &PortalId, id: &str) -> String {
         let shard = id.as_bytes().last().map_or(0, |b| b % SHARDS);
         self.partition(portal, shard)
     }
 }
 
-/// Something that the index says is due.
+/// An entry of the index that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// An account.
     Account(AccountId),
-    /// An alarm of an organization.
+    /// A follow-up of an organization.
     Alarm(OrganizationId, AlarmKind),
 }
 
@@ -82,51 +81,50 @@ impl Entry {
     }
 }
 
-/// A page of what is due.
+/// A page of entries that are due.
 #[derive(Debug)]
 pub struct DuePage {
-    /// What is due; an entry that isn't of this system's making is none.
+    /// The entries; `None` for an entry that this system did not write.
     pub entries: Vec<Option<Entry>>,
-    /// Where the next page begins.
+    /// The start of the next page.
     pub next: Option<Item>,
 }
 
-/// What an alarm of an organization is answered with.
+/// The data needed to handle a follow-up of an organization.
 #[derive(Debug)]
 pub struct AlarmState {
-    /// The alarm, if it is still set.
+    /// The follow-up, if it is still scheduled.
     pub alarm: Option<Alarm>,
-    /// The organization.
     pub organization: Option<Organization>,
-    /// Those of its administrators who can act.
+    /// The administrators who can act.
     pub managers: Vec<Manager>,
-    /// What they are to be told.
+    /// The notices to send to the administrators.
     pub tidings: Vec<Tidings>,
-    /// All its users, where the alarm is about reviews of access.
+    /// All users of the organization, if the follow-up concerns an access review.
     pub users: Vec<UserRow>,
 }
 
-/// How many tidings are read at once: one mail's, and one to tell that there are more.
+/// The number of notices read at once: those of one email, and one more to detect a remainder.
 const TIDINGS_AT_A_TIME: i32 = clockwork::MOST_TOLD as i32 + 1;
 
-/// How many of an organization's administrators are looked at.
+/// The maximum number of an organization's administrators that are read.
 const MOST_MANAGERS: i32 = 100;
 
-/// What a look at all accounts has come across.
+/// The results of a scan for entries that a changed policy may have moved.
 #[derive(Debug, Default)]
 pub struct Misplaced {
-    /// Accounts whose day in the index isn't what their policy says now.
+    /// Accounts whose day in the index differs from what their policy requires now.
     pub accounts: Vec<Account>,
-    /// Organizations on portals that review access, whether they have an alarm or not.
+    /// Organizations on portals with access reviews, with or without a follow-up.
     pub reviewed: Vec<Organization>,
-    /// How many accounts were looked at.
+    /// The number of accounts that were scanned.
     pub looked_at: u64,
-    /// Where the next page begins.
+    /// The start of the next page.
     pub next: Option<Item>,
 }
 
 impl Store {
-    /// The day on which a moment falls on a portal.
+    /// Returns the date of a time in the portal's time zone; `None` if there is no such portal.
     pub(crate) fn day_of(
         &self,
         portal: &PortalId,
@@ -136,7 +134,7 @@ impl Store {
         Ok(policy.map(|p| p.date_of(moment)))
     }
 
-    /// The attributes by which the index finds an account, if anything will be due for it.
+    /// Returns the index attributes of an account, if it has a scheduled action.
     pub(crate) fn due_attributes(
         &self,
         account: &Account,
@@ -152,7 +150,7 @@ impl Store {
         }))
     }
 
-    /// A page of what is due on a portal up to a day, the oldest first; at most a hundred.
+    /// Loads a page of at most 100 entries that are due on a portal up to a day, oldest first.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -182,7 +180,7 @@ impl Store {
         })
     }
 
-    /// The first day on which something is due on a portal, if anything ever is.
+    /// Returns the first day on which something is due on a portal, if anything is scheduled.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -212,8 +210,8 @@ impl Store {
         Ok(days.into_iter().flatten().min())
     }
 
-    /// Accounts by their ids, at most a hundred: one round trip. One that can't be read is an error
-    /// of its own and doesn't keep the others away; one that is gone isn't among them.
+    /// Loads up to 100 accounts by id in one round trip. An account that can't be parsed is an error in the
+    /// list and does not affect the others; a missing account is not in the list.
     ///
     /// # Errors
     /// [`Unavailable`] when none could be read.
@@ -233,8 +231,8 @@ impl Store {
             .collect())
     }
 
-    /// Writes the day on which something is next due for an account as it is, where its policy has
-    /// changed since it was written. An account that has changed meanwhile is left alone.
+    /// Updates the due day of an account whose policy changed since the account was written. Has no effect
+    /// if the account changed since it was read.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -268,8 +266,8 @@ impl Store {
         Unavailable::unless_conditional(update.send().await)
     }
 
-    /// Has the clockwork see to an organization's reviews, where it doesn't yet: the policy has none, or
-    /// had none when the organization registered (EX-11). Tells whether it didn't.
+    /// Schedules the follow-up for an organization's access reviews if there is none, for example because
+    /// the policy had no reviews when the organization registered (EX-11). Returns whether it was new.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -280,7 +278,7 @@ impl Store {
     ) -> Result<bool, Unavailable> {
         let Organization { portal, id, .. } = organization;
         let policy = self.portals.get(portal.as_str())?;
-        // What is to be done today still is.
+        // Start from yesterday, so that a follow-up that is due today is included.
         let yesterday = today.saturating_sub(1.day());
         let Some(on) = policy.and_then(|p| review::next_look(organization, p, yesterday)) else {
             return Ok(false);
@@ -303,7 +301,7 @@ impl Store {
         Ok(is_new)
     }
 
-    /// A page of what a changed policy may have moved, on all portals: a scan of the whole table.
+    /// Loads a page of what a changed policy may have moved, on all portals. Scans the whole table.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -338,7 +336,7 @@ impl Store {
             }
             misplaced.looked_at += 1;
             let day = found.get(DUE_ON).cloned();
-            // One that can't be read is reported by the sweep that comes to it.
+            // The sweep reports accounts that can't be read.
             let Ok(account) = item::read_account(found, &self.keyring) else {
                 continue;
             };
@@ -350,7 +348,7 @@ impl Store {
         Ok(misplaced)
     }
 
-    /// What an alarm is answered with: one round trip.
+    /// Loads the data needed to handle a follow-up, in one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -413,7 +411,7 @@ impl Store {
 }
 
 impl Store {
-    /// All users of an organization.
+    /// Loads all users of an organization.
     async fn all_users(
         &self,
         portal: &PortalId,
@@ -439,7 +437,7 @@ fn read_alarm(
     kind: AlarmKind,
     item: &HashMap<String, AttributeValue>,
 ) -> Result<Alarm, Unavailable> {
-    let corrupt = || Unavailable::corrupt("an alarm");
+    let corrupt = || Unavailable::corrupt("a follow-up");
     let on = item.get(DUE_ON).and_then(|v| v.as_s().ok());
     let version = item.get("version").and_then(|v| v.as_n().ok());
     Ok(Alarm {
@@ -451,7 +449,7 @@ fn read_alarm(
     })
 }
 
-/// The key of what administrators are told: one for each user and fate.
+/// Returns the key of an administrator notice, one for each user and outcome.
 pub(crate) fn tidings_key(tidings: &Tidings) -> Key {
     let fate = match tidings.fate {
         vestibule_domain::message::Fate::Disabled => "disabled",

@@ -1,4 +1,4 @@
-//! How far the feeds of plan records are: one item for each kind of a plan's records.
+//! The progress of record feeds, one item for each kind of a plan's records.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -8,7 +8,7 @@ use vestibule_domain::record::RecordKind;
 use crate::{Store, Unavailable, item, keys};
 
 impl Store {
-    /// How far they are.
+    /// Loads the progress of the feeds.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -17,8 +17,8 @@ impl Store {
         Ok(found.map(item::read).transpose()?.unwrap_or_default())
     }
 
-    /// Notes how far they are, and counts the version. False where another run has noted something
-    /// since the state was read.
+    /// Saves the progress of the feeds and increments its version. Returns `false` if another run saved it
+    /// since it was read.
     ///
     /// # Errors
     /// [`Unavailable`].

@@ -1,4 +1,4 @@
-//! Items to types and back. Postal addresses are sealed on the way in and opened on the way out.
+//! Converts between items and types. Postal addresses are sealed when written and opened when read.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::keys::{self, Key};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// An item of this key with the fields of `value`.
+/// Builds an item with this key and the fields of `value`.
 pub(crate) fn write(key: Key, value: &impl Serialize) -> Result<Item, Unavailable> {
     let mut item: Item = to_item(value).map_err(Unavailable::new)?;
     item.retain(|_, v| !v.is_null());
@@ -24,13 +24,13 @@ pub(crate) fn write(key: Key, value: &impl Serialize) -> Result<Item, Unavailabl
     Ok(item)
 }
 
-/// The value that an item holds.
+/// Parses an item.
 pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Unavailable> {
-    // serde's message may quote a value, so only the kind of thing is told.
+    // serde's message may quote a value, so only the type is reported.
     from_item(item).map_err(|_| Unavailable::corrupt(std::any::type_name::<T>()))
 }
 
-/// Seals postal addresses under the key of the item that holds them.
+/// Seals postal addresses, bound to the key of the item that contains them.
 pub(crate) fn seal_address(
     key: &Key,
     address: &impl Serialize,
@@ -66,10 +66,10 @@ pub(crate) fn open_address<T: DeserializeOwned>(
     serde_json::from_slice(&plain).map_err(|_| Unavailable::corrupt("a postal address"))
 }
 
-/// The addresses of an account's memberships, in their order, sealed as one.
+/// The attribute with the addresses of an account's memberships, in order, sealed as one text.
 const ADDRESSES: &str = "postal_addresses";
 
-/// The item of an account.
+/// Builds the item of an account.
 pub(crate) fn write_account(
     account: &Account,
     keyring: &Keyring,
@@ -92,7 +92,7 @@ pub(crate) fn write_account(
     Ok(item)
 }
 
-/// The account of an item.
+/// Parses the item of an account.
 pub(crate) fn read_account(mut item: Item, keyring: &Keyring) -> Result<Account, Unavailable> {
     let sealed = item.remove(ADDRESSES);
     let mut account: Account = read(item)?;

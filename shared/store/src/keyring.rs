@@ -1,4 +1,4 @@
-//! The keyring's wrapped keys stand in the table; KMS unwraps them once in a container's life.
+//! Loads the keyring. Its wrapped keys are stored in the main table; KMS unwraps them once per container.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -8,7 +8,7 @@ use vestibule_secrets::{Keyring, WrappedKey, kms};
 
 use crate::{Tables, Unavailable, keys};
 
-/// Fetches the keyring; the first caller of all makes it.
+/// Loads the keyring; the first caller creates it.
 ///
 /// # Errors
 /// [`Unavailable`] when DynamoDB or KMS doesn't answer.
@@ -51,7 +51,7 @@ pub async fn load(
         .await;
     match put {
         Ok(_) => {}
-        // Another container was first: its keyring is the one.
+        // Another container created the keyring first. Use that one.
         Err(e)
             if e.as_service_error()
                 .is_some_and(|e| e.is_conditional_check_failed_exception()) => {}

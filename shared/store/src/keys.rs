@@ -11,7 +11,6 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::Email;
 
-/// A primary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     pub pk: String,
@@ -55,7 +54,7 @@ pub(crate) fn email(realm: &str, key: &str) -> Key {
     Key::new(format!("E#{realm}#{key}"), "E")
 }
 
-/// By which the accounts of an address are found, where it has forgotten their names.
+/// The item that finds an account by its email address, for forgotten usernames.
 pub(crate) fn contact(account: &Account) -> Key {
     Key::new(
         contacts(&account.portal, &account.email),
@@ -71,7 +70,7 @@ pub(crate) fn organization(portal: &PortalId, id: &OrganizationId) -> Key {
     Key::new(format!("O#{portal}#{id}"), "O")
 }
 
-/// A row by which an organization lists its users: administrators first.
+/// The row by which an organization lists a user; administrators sort first.
 pub(crate) fn membership(
     portal: &PortalId,
     organization: &OrganizationId,
@@ -95,8 +94,8 @@ pub(crate) const ADMINISTRATORS: &str = "M#A#";
 const USERS: &str = "M#U#";
 pub(crate) const INVITATIONS: &str = "I#";
 
-/// That the owner of an address was removed from an organization. The address isn't kept: its digest
-/// is enough to know it again.
+/// The marker of a user who was removed from an organization. It contains a digest of the email address
+/// instead of the address itself.
 pub(crate) fn former_user(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
     Key::new(
         format!("O#{portal}#{organization}"),
@@ -104,7 +103,7 @@ pub(crate) fn former_user(portal: &PortalId, organization: &OrganizationId, emai
     )
 }
 
-/// That the clockwork shall look at an organization.
+/// The follow-up of an organization.
 pub(crate) fn alarm(portal: &PortalId, organization: &OrganizationId, kind: AlarmKind) -> Key {
     Key::new(
         format!("O#{portal}#{organization}"),
@@ -112,7 +111,7 @@ pub(crate) fn alarm(portal: &PortalId, organization: &OrganizationId, kind: Alar
     )
 }
 
-/// What an organization's administrators are to be told of a user.
+/// The notice about a user for the administrators of an organization.
 pub(crate) fn tidings(
     portal: &PortalId,
     organization: &OrganizationId,
@@ -125,7 +124,7 @@ pub(crate) fn tidings(
     )
 }
 
-/// The organization whose item this is, if it is an organization's.
+/// Returns the organization that an item belongs to, if any.
 pub(crate) fn organization_of(key: &Key) -> Option<OrganizationId> {
     let (_, id) = key.pk.strip_prefix("O#")?.split_once('#')?;
     OrganizationId::parse(id).ok()
@@ -134,7 +133,7 @@ pub(crate) fn organization_of(key: &Key) -> Option<OrganizationId> {
 pub(crate) const ALARMS: &str = "D#";
 pub(crate) const TIDINGS: &str = "T#";
 
-/// The trace of somebody who was removed while in the review that began at a moment.
+/// The record of a user who was removed during the review that started at `started_at`.
 pub(crate) fn removed_in_review(
     portal: &PortalId,
     organization: &OrganizationId,
@@ -166,12 +165,12 @@ pub(crate) fn record(key: &RecordKey) -> Key {
     Key::new(records(key), format!("{:02}", key.person))
 }
 
-/// The partition of all the persons under one number.
+/// The partition of all persons with one number.
 pub(crate) fn records(key: &RecordKey) -> String {
     format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
 }
 
-/// A row by which a managing agent's agents are found (AG-12).
+/// The row by which an agent is found under a managing agent (AG-12).
 pub(crate) fn managed(plan: &str, manager: &str, agent: &str) -> Key {
     Key::new(managed_by(plan, manager), format!("{MANAGED}{agent}"))
 }
@@ -183,7 +182,7 @@ pub(crate) fn managed_by(plan: &str, manager: &str) -> String {
 
 pub(crate) const MANAGED: &str = "R#";
 
-/// The record that a key of its item names.
+/// Parses the key of a record's item.
 pub(crate) fn record_of(pk: &str, sk: &str) -> Option<RecordKey> {
     let mut parts = pk.strip_prefix("R#")?.splitn(3, '#');
     let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
@@ -195,7 +194,7 @@ pub(crate) fn record_of(pk: &str, sk: &str) -> Option<RecordKey> {
     })
 }
 
-/// Under which of [`LISTS`] partitions of the index a record is listed.
+/// Returns which of the [`LISTS`] partitions of the index lists a record.
 pub(crate) fn listed(key: &RecordKey) -> String {
     let sum = key.number.bytes().fold(0u32, |sum, b| {
         sum.wrapping_mul(31).wrapping_add(u32::from(b))
@@ -207,7 +206,7 @@ pub(crate) fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
     format!("{plan}#{}#{shard:x}", kind.as_str())
 }
 
-/// Over how many partitions the list of a plan's records of a kind is spread.
+/// The number of partitions of the list of a plan's records of one kind.
 pub(crate) const LISTS: u8 = 16;
 
 pub(crate) fn feeds(plan: &str, kind: RecordKind) -> Key {
@@ -218,7 +217,7 @@ pub(crate) fn message(id: &MessageId) -> Key {
     Key::new(format!("{MESSAGES}{id}"), "X")
 }
 
-/// What the keys of outbox items begin with; the stream's filter names it too.
+/// The key prefix of outbox items; the filter of the stream uses it too.
 pub(crate) const MESSAGES: &str = "X#";
 
 pub(crate) fn attempts(kind: &str, digest: &str, window: i64) -> Key {

@@ -1,54 +1,53 @@
-//! DynamoDB: where everything is kept, and the one door by which it changes.
+//! Storage in DynamoDB.
 //!
-//! Writing is [`Store::commit`], which takes a [`vestibule_domain::Decision`] and so never happens
-//! without an audit entry; reading is one round trip a request. Beside them stand three kinds of
-//! item that aren't decisions: counters of guesses ([`attempts`]), the outbox's own bookkeeping
-//! ([`outbox`], [`batches`]), and plan records ([`records`]).
+//! Writes go through [`Store::commit`], which takes a [`vestibule_domain::Decision`] and therefore always
+//! includes an audit event. Reads take one round trip per request. Three kinds of items are written without
+//! a decision: attempt counters ([`attempts`]), the state of the outbox ([`outbox`], [`batches`]), and plan
+//! records ([`records`]).
 //!
 //! # Access patterns
 //!
-//! | What | Table | Key | Call | Cost (read or write units) |
+//! | Operation | Table | Key | Call | Cost (read or write units) |
 //! |---|---|---|---|---|
-//! | sign in: username → account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (a renamed account, and every refusal: 1 more call) |
-//! | forgotten username: an address's accounts | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, 1 an account |
-//! | a request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
-//! | registration: the record's persons | main | `R#plan#kind#number` | Query | 1 a 4 kB |
-//! | a feed: what is known of 100 of its rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 a 4 kB and row |
-//! | a feed: a new row | main | the same | UpdateItem | 1 a kB, and 1 in the index |
-//! | a feed: a changed row | main | the same | 2 UpdateItem | 2 a kB |
-//! | a feed: a record that has ended | main | the same | 2 UpdateItem | 2 a kB, and 1 in the index |
-//! | a full feed: the records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 a 4 kB, some 30 records |
-//! | how far the feeds of a kind are | main | `F#plan#kind`/`F` | GetItem, PutItem, conditional | 1 a feed and 2,000 rows |
-//! | an organization, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 an item |
-//! | an organization's users, a page | main | `O#portal#id`, `M#…` | Query | 1 a 4 kB, some 10 users |
-//! | its administrators | main | `O#portal#id`, `M#A#…` | Query | 1 |
-//! | its invitations | main | `O#portal#id`, `I#…` | Query | 1 a 4 kB |
-//! | the agents under a managing agent, a page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 a 4 kB, some 60 agents; 1 an agent shown |
-//! | the help desk's view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, BatchGetItem twice | 1 an item |
-//! | counting a guess | main | `G#kind#digest#window`/`G` | UpdateItem, conditional | 1 |
-//! | a mail or letter on its way | main | `X#id`/`X` | UpdateItem, conditional | 1 a kB |
-//! | the batch of letters being printed | main | `L`/`L` | GetItem, UpdateItem, conditional | 1 a kB, some 140 kB for 5,000 letters |
-//! | whether mails to an address come back | main | `C#portal#address` | Query | 1 |
-//! | mails and letters due to go | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 a 4 kB |
-//! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem by 100 | 0.5 a 4 kB of keys (some 30), 1 an account |
-//! | alarms of organizations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 a 4 kB |
-//! | an alarm: the organization, its administrators, what they are told | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 Query at once | 4 |
-//! | the keyring | main | `K`/`K` | GetItem, once a container | 1 |
-//! | every change | main and audit | as above | TransactWriteItems | 2 a kB and item; its entry 2, and 1 an index it is in |
-//! | a read of something protected | audit | `portal#day#shard`/`time#id` | PutItem, conditional | 1, and 1 an index it is in |
-//! | an organization's trail, a page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 a 4 kB, some 7 entries |
-//! | the same of one action | audit, index `by_action` | `portal#organization#action`, time | Query | 0.5 a 4 kB |
-//! | a user's trail, as who did it and to whom it was done | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 a 4 kB each |
-//! | sealing a portal's trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 a 4 kB; 2 a kB, once an hour |
-//! | the names in a page of the trail | main | `A#portal#id`/`A` | BatchGetItem | 1 a user |
-
+//! | sign in: username to account | main | `N#portal#name`/`N` and `A#portal#id`/`A` | BatchGetItem | 2 (1 more call for a renamed account and for every refusal) |
+//! | forgotten username: accounts of an email address | main | `C#portal#address`, then `A#portal#id`/`A` | Query, BatchGetItem | 1, and 1 per account |
+//! | every request: session and account | main | `A#portal#id`/`S#digest` and `/A` | BatchGetItem | 2 |
+//! | registration: persons of a record | main | `R#plan#kind#number` | Query | 1 per 4 KB |
+//! | feed: stored state of 100 rows | main | `R#plan#kind#number`/`person` | BatchGetItem | 1 per 4 KB and row |
+//! | feed: new row | main | the same | UpdateItem | 1 per KB, and 1 in the index |
+//! | feed: changed row | main | the same | 2 UpdateItem | 2 per KB |
+//! | feed: terminated record | main | the same | 2 UpdateItem | 2 per KB, and 1 in the index |
+//! | full feed: records of a kind, each of 16 lists twice | main, index `records` | `plan#kind#shard` | Query | 0.5 per 4 KB, about 30 records |
+//! | progress of the feeds of a kind | main | `F#plan#kind`/`F` | GetItem, conditional PutItem | 1 per feed and 2,000 rows |
+//! | organization, with an invitation or a user | main | `O#portal#id`/`O`, `/I#id`, `A#…` | BatchGetItem | 1 per item |
+//! | users of an organization, one page | main | `O#portal#id`, `M#…` | Query | 1 per 4 KB, about 10 users |
+//! | administrators of an organization | main | `O#portal#id`, `M#A#…` | Query | 1 |
+//! | invitations of an organization | main | `O#portal#id`, `I#…` | Query | 1 per 4 KB |
+//! | agents under a managing agent, one page | main | `M#plan#manager`/`R#agent`, then `R#plan#agent#id`/`00` | Query, BatchGetItem | 1 per 4 KB, about 60 agents; 1 per agent shown |
+//! | help desk: view of an account | main | `A#portal#id`/`A`, then `O#portal#id`/`O` and `G#…`/`G` | GetItem, 2 BatchGetItem | 1 per item |
+//! | counting an attempt | main | `G#kind#digest#window`/`G` | conditional UpdateItem | 1 |
+//! | sending an email or letter | main | `X#id`/`X` | conditional UpdateItem | 1 per KB |
+//! | batch of letters being printed | main | `L`/`L` | GetItem, conditional UpdateItem | 1 per KB, about 140 KB for 5,000 letters |
+//! | whether an email address bounces | main | `C#portal#address` | Query | 1 |
+//! | emails and letters to send | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 per 4 KB |
+//! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem of 100 | 0.5 per 4 KB of keys (about 30), 1 per account |
+//! | follow-ups of organizations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 per 4 KB |
+//! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
+//! | keyring | main | `K`/`K` | GetItem, once per container | 1 |
+//! | every change | main and audit | as above | TransactWriteItems | 2 per KB and item; 2 for the audit entry, and 1 per index it is in |
+//! | reading protected information | audit | `portal#day#shard`/`time#id` | conditional PutItem | 1, and 1 per index it is in |
+//! | audit trail of an organization, one page | audit, index `by_organization` | `portal#organization`, time | Query | 0.5 per 4 KB, about 7 entries |
+//! | the same for one action | audit, index `by_action` | `portal#organization#action`, time | Query | 0.5 per 4 KB |
+//! | audit trail of a user, as actor and as object | audit, indexes `by_actor` and `by_object` | `portal#account`, time | 2 Query | 0.5 per 4 KB each |
+//! | sealing a portal's audit trail | audit | `portal#seals`/`number`; the hour of `portal#day#shard` | Query, 16 Query, TransactWriteItems | 0.5 per 4 KB; 2 per KB, once per hour |
+//! | usernames in a page of the audit trail | main | `A#portal#id`/`A` | BatchGetItem | 1 per user |
 //!
-//! # What vanishes by itself
+//! # Expiration
 //!
-//! Items with the attribute `expires` (seconds since the epoch) are dropped by DynamoDB's TTL, some time
-//! after: sessions after their end, counters of guesses after their window, the trace of a sent message
-//! after 30 days, invitations 90 days after they could last be used, deleted accounts after six years, as
-//! the audit trail that names them. Nothing relies on it: what is over is over by its own dates.
+//! DynamoDB's TTL deletes items some time after the time in their attribute `expires` (seconds since the
+//! epoch): sessions after they end, attempt counters after their window, traces of sent messages after 30
+//! days, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
+//! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
 pub mod attempts;
 pub mod batches;
@@ -83,7 +82,7 @@ pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, User
 pub use tables::Tables;
 pub use trail::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
-/// The store: cheap to clone.
+/// Reads and writes the tables. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Client,
@@ -92,24 +91,24 @@ pub struct Store {
     portals: Arc<Portals>,
 }
 
-/// DynamoDB didn't answer, or answered with what this system never wrote.
+/// DynamoDB didn't answer, or returned an item that this system did not write.
 ///
-/// The cause is for the log; it holds no attribute values.
+/// The cause is for the log and contains no attribute values.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store is unavailable: {0}")]
 pub struct Unavailable(pub(crate) String);
 
 impl Unavailable {
-    /// A call that failed: what kind of failure, DynamoDB's name for it, and the request's id for
-    /// AWS support. Neither the request nor the answer, which hold what people entered.
+    /// Creates the error for a failed call, with the kind of failure, DynamoDB's error code and the request
+    /// id for AWS support. It omits the request and the response, which may contain user input.
     pub(crate) fn call<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Self {
         let kind = match &error {
-            SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
-            SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-            SdkError::DispatchFailure(f) if f.is_timeout() => "no connection in time".to_owned(),
-            SdkError::DispatchFailure(_) => "no connection".to_owned(),
-            SdkError::ResponseError(_) => "an answer that can't be read".to_owned(),
-            _ => format!("refused as {}", error.code().unwrap_or("unknown")),
+            SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+            SdkError::TimeoutError(_) => "the request timed out".to_owned(),
+            SdkError::DispatchFailure(f) if f.is_timeout() => "the connection timed out".to_owned(),
+            SdkError::DispatchFailure(_) => "the connection failed".to_owned(),
+            SdkError::ResponseError(_) => "the response could not be read".to_owned(),
+            _ => format!("rejected with {}", error.code().unwrap_or("unknown")),
         };
         match error.meta().extra("aws_request_id") {
             Some(id) => Self(format!("{kind} (request {id})")),
@@ -117,7 +116,7 @@ impl Unavailable {
         }
     }
 
-    /// Takes a write whose condition doesn't hold for one that has nothing to do.
+    /// Treats a write whose condition failed as a success without effect.
     pub(crate) fn unless_conditional<T, R>(
         result: Result<T, SdkError<UpdateItemError, R>>,
     ) -> Result<(), Self> {
@@ -133,13 +132,13 @@ impl Unavailable {
         }
     }
 
-    /// A failure on this side: something that can't be written as an item.
+    /// Creates the error for a failure on this side, such as a value that can't be written as an item.
     pub(crate) fn new(cause: impl std::error::Error) -> Self {
         Self(cause.to_string())
     }
 
     pub(crate) fn corrupt(what: &str) -> Self {
-        Self(format!("an item can't be read: {what}"))
+        Self(format!("an item cannot be read: {what}"))
     }
 }
 
@@ -150,8 +149,8 @@ impl From<PolicyError> for Unavailable {
 }
 
 impl Store {
-    /// A store in these tables; [`client`] makes the client. The day on which something is next due for an
-    /// account follows from it and its portal's policy.
+    /// Creates a store for these tables; create the client with [`client`]. The policies of the portals
+    /// determine the due day of each account that is written.
     pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, portals: Arc<Portals>) -> Self {
         Self {
             db,
@@ -161,7 +160,6 @@ impl Store {
         }
     }
 
-    /// The keys under which secrets are kept.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }

@@ -1,8 +1,8 @@
-//! The agents under a managing agent (AG-12): a row for each beside the records, so that looking them
-//! up costs what is found and not what exists.
+//! The agents under a managing agent (AG-12). Each has a row beside the records, so that the cost of a lookup
+//! depends on what is found and not on what exists.
 //!
-//! The records are the truth. A row is written before its record and deleted after, so that what a
-//! record says is always found; a row that has been left over is seen by its record and not shown.
+//! The records are authoritative. A row is written before its record and deleted after it, so that every
+//! record has its row; a leftover row is detected by its record and not shown.
 
 use std::collections::BTreeMap;
 
@@ -13,30 +13,30 @@ use vestibule_domain::record::{NewRecord, PlanRecord, RecordKey, RecordKind};
 use crate::read::{Page, read_cursor};
 use crate::{Store, Unavailable, keys, records};
 
-/// An agent, as the managing agent sees one.
+/// An agent under a managing agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagedAgent {
     /// The agent id.
     pub number: String,
-    /// What the plan calls the agent.
+    /// The agent's name in the plan's records.
     pub name: String,
 }
 
-/// Where a page of a managing agent's agents begins.
+/// The start of a page of a managing agent's agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentsCursor(String);
 
 impl AgentsCursor {
-    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
     pub fn parse(text: &str) -> Option<Self> {
         read_cursor(text, keys::MANAGED).map(Self)
     }
 }
 
-/// How many rows are read at a time: as many as one call fetches the records of.
+/// The number of rows read at a time: as many as the records that one call can load.
 const AT_A_TIME: i32 = 100;
 
-/// The managing agent of a record, where it is an agent's.
+/// Returns the managing agent of a record, if it is an agent's.
 fn manager_of<'a>(key: &RecordKey, manager: &'a Option<String>) -> Option<&'a str> {
     manager.as_deref().filter(|_| key.kind == RecordKind::Agent)
 }
@@ -59,7 +59,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes the row that `before` had, unless `after` has the same managing agent.
+    /// Deletes the row of `before`, unless `after` has the same managing agent.
     pub(crate) async fn forget_manager(
         &self,
         before: &PlanRecord,
@@ -81,8 +81,8 @@ impl Store {
         Ok(())
     }
 
-    /// A page of the agents under a managing agent, by their ids; those of whose name a word, or
-    /// whose id, begins with `query`, where one is given. `manager` is the managing agent's record.
+    /// Loads a page of the agents under a managing agent, ordered by id. With `query`, only agents whose id
+    /// or a word of whose name starts with it. `manager` is the managing agent's record.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -109,7 +109,7 @@ impl Store {
                     ..manager.clone()
                 })
             });
-            // One more than fits tells whether there is a next page.
+            // One more than the limit shows whether there is a next page.
             let wanted: Vec<_> = wanted.collect();
             let more_rows = next.is_some();
             for few in wanted.chunks(limit + 1) {
@@ -139,7 +139,7 @@ impl Store {
     }
 }
 
-/// Whether the id or a word of the name begins so.
+/// Returns whether the id or a word of the name starts with the query.
 fn begins_with(name: &str, number: &str, query: Option<&str>) -> bool {
     let Some(query) = query else {
         return true;

@@ -1,10 +1,9 @@
-//! The outbox: mails and letters that decisions have sent, on their way out.
+//! The outbox of emails and letters that decisions have queued.
 //!
-//! A mail is claimed for a minute before it leaves and marked as gone afterward, when its sealed
-//! payload goes too. Whoever dies in between lets the claim lapse, and the mail is sent by the next
-//! to come: nothing is lost, and only a death between sending and marking sends twice. One that SES
-//! doesn't take now moves to the moment of its next try, out of the way of the others. Letters leave
-//! in batches ([`crate::batches`]).
+//! A sender claims an email for one minute, sends it, marks it as sent and erases its sealed payload. If the
+//! sender fails in between, the claim expires and another sender sends the email: nothing is lost, and an
+//! email is sent twice only if the sender fails between sending and marking. An email that SES does not
+//! accept is postponed to its next attempt. Letters are printed in batches ([`crate::batches`]).
 
 use std::collections::HashMap;
 
@@ -17,12 +16,10 @@ use vestibule_secrets::Purpose;
 use crate::tables::PENDING_INDEX;
 use crate::{Store, Unavailable, keys};
 
-/// By which way a message leaves.
+/// How a message is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// Email.
     Mail,
-    /// Post.
     Letter,
 }
 
@@ -35,14 +32,13 @@ impl Channel {
     }
 }
 
-/// How a message's way ends.
+/// The final status of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It has left.
     Sent,
-    /// It never will: nobody can take it.
+    /// The message can't be delivered, and sending it is not tried again.
     Refused,
-    /// It was tried for so long that it is of no use any more.
+    /// The message could not be sent before it became useless.
     Failed,
 }
 
@@ -56,55 +52,53 @@ impl Ending {
     }
 }
 
-/// Over how many partitions the index of pending messages is spread.
+/// The number of partitions of the index of pending messages, per channel.
 pub const SHARDS: u8 = 4;
 
-/// How long a claim keeps others away.
+/// How long a claim excludes other senders.
 const CLAIM: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long the trace of a sent message is kept.
 pub(crate) const TRACE: SignedDuration = SignedDuration::from_hours(24 * 30);
 
-/// What became of taking a mail.
+/// The result of claiming an email.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailClaim {
-    /// It is to be sent now.
+    /// The email is claimed and must be sent now.
     Taken(Box<TakenMail>),
-    /// It can't be read, and never will be.
+    /// The email can't be read; another attempt will not help.
     Unreadable,
-    /// It has gone, is being sent by another, or its next try is still to come.
+    /// The email was sent, is claimed by another sender, or is postponed.
     Gone,
 }
 
-/// A mail that is to be sent now.
+/// A claimed email.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenMail {
-    /// What it says.
     pub message: Message,
-    /// How often it has been tried, this time included.
+    /// The number of attempts, including this one.
     pub tries: u32,
-    /// When it was decided on.
     pub created_at: Timestamp,
 }
 
-/// A moment as the index of pending messages sorts it: always with milliseconds.
+/// Formats a time for the index of pending messages, always with milliseconds so that it sorts correctly.
 pub(crate) fn due(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// The index partition of a message.
+/// Returns the index partition of a message.
 pub(crate) fn shard_of(channel: &str, id: &MessageId) -> String {
     let shard = id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS);
     format!("{channel}#{shard}")
 }
 
-/// The message that a key of the table's stream is about, if it is about one.
+/// Parses the message id from a key of the table's stream; `None` for other items.
 pub fn message_of_key(pk: &str) -> Option<MessageId> {
     MessageId::parse(pk.strip_prefix(keys::MESSAGES)?).ok()
 }
 
 impl Store {
-    /// Takes a pending mail to send it, unless its next try is still to come.
+    /// Claims a pending email, unless it is postponed or claimed by another sender.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -118,7 +112,7 @@ impl Store {
             .update_item()
             .table_name(&self.tables.main)
             .set_key(Some(keys::message(id).into_item()))
-            // The first try needs no look at the clock, which may differ from that of the writer.
+            // The first attempt ignores the due time, because the writer's clock may differ.
             .condition_expression("#state = :pending AND channel = :mail AND (attribute_not_exists(tries) OR due_at <= :due) AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
             .update_expression("SET claimed_until = :until ADD tries :one")
             .expression_attribute_names("#state", "state")
@@ -152,7 +146,7 @@ impl Store {
         Ok(taken.map_or(MailClaim::Unreadable, |t| MailClaim::Taken(Box::new(t))))
     }
 
-    /// The portal of a message, whether it waits or has left; none when there is no trace of it.
+    /// Returns the portal of a pending or sent message; `None` if there is no trace of it.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -169,7 +163,7 @@ impl Store {
         Ok(portal.and_then(|p| PortalId::parse(&p).ok()))
     }
 
-    /// What an item of the outbox says; none if it can't be read.
+    /// Opens the message of an outbox item; `None` if it can't be read.
     pub(crate) fn open_message(
         &self,
         id: &MessageId,
@@ -181,7 +175,7 @@ impl Store {
         serde_json::from_slice(&plain).ok()
     }
 
-    /// Ends a message's way and erases what it said.
+    /// Sets the final status of a message and erases its content.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -207,8 +201,8 @@ impl Store {
         Unavailable::unless_conditional(marked)
     }
 
-    /// Gives a mail back that was claimed at `claimed_at`, to be tried again at `next`. Where that
-    /// claim has lapsed and another has taken the mail, it stays with the other.
+    /// Releases an email that was claimed at `claimed_at` and postpones it to `next`. Has no effect if the
+    /// claim expired and another sender claimed the email.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -235,8 +229,8 @@ impl Store {
         Unavailable::unless_conditional(released)
     }
 
-    /// The messages of a channel that have not gone yet and are due, the longest due first in each
-    /// shard, at most `limit` of each.
+    /// Loads the pending messages of a channel that are due, at most `limit` per shard and oldest first
+    /// within each shard.
     ///
     /// # Errors
     /// [`Unavailable`].

@@ -1,4 +1,4 @@
-//! Reading: what a decision needs, in one round trip.
+//! Reads: what a decision needs, in one round trip.
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use data_encoding::BASE64URL_NOPAD;
@@ -20,55 +20,44 @@ use crate::item::{self, Item};
 use crate::keys::{self, Key};
 use crate::{Store, Unavailable, decoy, records};
 
-/// What an organization's list shows of a user; written with every change of the account.
+/// A row of an organization's list of users, written with every change of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
-    /// The account.
     pub account: AccountId,
-    /// Its username.
     pub username: String,
-    /// The person.
     pub name: PersonName,
-    /// Their address.
     pub email: String,
-    /// That mails don't arrive there, where it is known.
+    /// The delivery problem of the email address, if one is known.
     pub email_undeliverable: Option<Undeliverable>,
-    /// What they are in this organization.
+    /// The role in this organization.
     pub role: Role,
-    /// How far their registration is.
     pub registration: Registration,
     /// Whether the account can sign in.
     pub status: Status,
-    /// The services assigned.
     pub services: Vec<String>,
-    /// The group codes assigned.
     pub group_codes: Vec<String>,
-    /// Since when they are there.
+    /// When the user joined the organization.
     pub since: Timestamp,
-    /// The last day of their access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub ends_on: Option<Date>,
-    /// When a manager last confirmed it in a review of access (EX-11).
+    /// The last confirmation in an access review (EX-11).
     pub confirmed: Option<Confirmation>,
-    /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
-    /// When their account was last found in use from several places at once (EX-01).
+    /// When concurrent use from several places was last detected (EX-01).
     pub used_from_several_places_at: Option<Timestamp>,
-    /// What a search looks at, in lower case: username, names, address.
+    /// The searchable texts in lower case: username, names, email address.
     search: [String; 4],
 }
 
-/// Which of an organization's users are wanted; nothing means all.
+/// A filter for an organization's users; the default matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserFilter {
-    /// What the username, a name or the address begins with.
+    /// A prefix of the username, a name or the email address.
     pub query: Option<String>,
-    /// The role.
     pub role: Option<Role>,
-    /// How far the registration is.
     pub registration: Option<Registration>,
-    /// Whether the account can sign in.
     pub status: Option<Status>,
-    /// Not signed in since this moment, or never.
+    /// Matches users who have not signed in since this time, or never.
     pub idle_since: Option<Timestamp>,
 }
 
@@ -86,7 +75,7 @@ impl UserFilter {
 }
 
 impl UserRow {
-    /// The row of an account in an organization; none where it doesn't belong to it (BL-17).
+    /// Builds the row of an account in an organization; `None` if it is not a member (BL-17).
     pub fn of(account: &Account, organization: &OrganizationId) -> Option<Self> {
         account
             .membership(Some(organization))
@@ -119,7 +108,7 @@ impl UserRow {
         }
     }
 
-    /// As one of those who manage the organization, if they can act.
+    /// Returns the user as a manager of the organization, if they are an administrator who can act.
     pub(crate) fn as_manager(&self) -> Option<Manager> {
         let acts = self.role.is_administrator()
             && self.status == Status::Active
@@ -132,7 +121,7 @@ impl UserRow {
         })
     }
 
-    /// What a review of access looks at.
+    /// Returns the fields that an access review needs.
     pub fn reviewed(&self) -> Reviewed<'_> {
         Reviewed {
             account: &self.account,
@@ -142,7 +131,7 @@ impl UserRow {
         }
     }
 
-    /// The rows of an account, one an organization, with their keys.
+    /// Builds the rows of an account, one per organization, with their keys.
     pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
         let row = |m: &Membership| {
             let organization = m.organization.as_ref()?;
@@ -153,63 +142,60 @@ impl UserRow {
     }
 }
 
-/// An administrator of an organization, as its users see one (AG-15).
+/// An administrator of an organization, as shown to its users (AG-15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
-    /// The person.
     pub name: PersonName,
-    /// Their address.
     pub email: String,
-    /// What they are.
     pub role: Role,
 }
 
-/// A page of a list, and where the next begins.
+/// A page of a list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The items.
     pub items: Vec<T>,
-    /// An opaque cursor; none at the end.
+    /// An opaque cursor for the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// How many accounts of one address are looked at.
+/// The maximum number of accounts with one email address that are read.
 const MOST_CONTACTS: i32 = 25;
 
-/// How many sessions of an account are looked at.
+/// The maximum number of sessions of an account that are read.
 const MOST_SESSIONS: i32 = 200;
 
-/// How many users a filtered list reads at a time.
+/// The number of users that a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
-/// Where a page of an organization's users begins.
+
+/// The start of a page of an organization's users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsersCursor(String);
 
-/// Where a page of an organization's invitations begins.
+/// The start of a page of an organization's invitations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvitationsCursor(String);
 
 impl UsersCursor {
-    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
     pub fn parse(text: &str) -> Option<Self> {
         read_cursor(text, keys::MEMBERS).map(Self)
     }
 }
 
 impl InvitationsCursor {
-    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
     pub fn parse(text: &str) -> Option<Self> {
         read_cursor(text, keys::INVITATIONS).map(Self)
     }
 }
 
 impl Store {
-    /// Fetches items by key, strongly consistent, in one call unless DynamoDB throttles.
+    /// Loads items by key with strong consistency, in one call unless DynamoDB throttles.
     pub(crate) async fn batch(&self, keys: Vec<Key>) -> Result<Vec<Item>, Unavailable> {
         self.batch_of(keys, None).await
     }
 
-    /// The same with some attributes only.
+    /// Does the same for selected attributes.
     pub(crate) async fn batch_of(
         &self,
         keys: Vec<Key>,
@@ -266,7 +252,7 @@ impl Store {
         Ok(got.item)
     }
 
-    /// One page of a partition's items whose sort key begins with `prefix`.
+    /// Loads one page of a partition's items whose sort key starts with `prefix`.
     pub(crate) async fn page(
         &self,
         pk: String,
@@ -299,7 +285,7 @@ impl Store {
         Ok((got.items.unwrap_or_default(), next))
     }
 
-    /// The account with this username.
+    /// Loads the account with a username.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -337,7 +323,7 @@ impl Store {
         }
     }
 
-    /// The account with this id.
+    /// Loads an account.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -352,7 +338,7 @@ impl Store {
             .transpose()
     }
 
-    /// The accounts on a portal that an address belongs to.
+    /// Loads the accounts on a portal with an email address.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -378,7 +364,7 @@ impl Store {
             .collect()
     }
 
-    /// Whether mails to an address are known to come back, on a portal.
+    /// Returns whether emails to an address on a portal are known to bounce.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -390,7 +376,7 @@ impl Store {
         Ok(contacts.iter().any(bounced))
     }
 
-    /// The session that a token opens, with its account: one read a request.
+    /// Loads the session of a token with its account, in one read.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -416,7 +402,7 @@ impl Store {
         Ok(session.zip(account))
     }
 
-    /// The sessions of an account, over or not.
+    /// Loads the sessions of an account, including expired ones.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -430,7 +416,7 @@ impl Store {
         items.into_iter().map(item::read).collect()
     }
 
-    /// Notes that a session was used, if it still exists.
+    /// Updates the last use of a session, if it still exists.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -454,7 +440,7 @@ impl Store {
         Unavailable::unless_conditional(touched)
     }
 
-    /// All the persons' records under a number.
+    /// Loads the records of all persons with a number.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -476,7 +462,7 @@ impl Store {
             .collect()
     }
 
-    /// One plan record.
+    /// Loads a plan record.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -485,7 +471,7 @@ impl Store {
         found.map(|i| records::read(i, &self.keyring)).transpose()
     }
 
-    /// An organization.
+    /// Loads an organization.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -500,7 +486,7 @@ impl Store {
             .transpose()
     }
 
-    /// Several organizations, in no order: one round trip.
+    /// Loads several organizations in one round trip, in no particular order.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -520,8 +506,8 @@ impl Store {
         found.into_iter().map(item::read).collect()
     }
 
-    /// What an invitation to an address is decided on: the organization, its invitation to the
-    /// address, and whether the owner of the address was once removed from it.
+    /// Loads what an invitation to an email address depends on: the organization, its existing invitation to
+    /// the address, and whether the owner of the address was previously removed from it.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -558,7 +544,7 @@ impl Store {
         Ok((organization, invitation, former))
     }
 
-    /// An organization and an account.
+    /// Loads an organization and an account in one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -586,7 +572,7 @@ impl Store {
         Ok((organization, account))
     }
 
-    /// An invitation.
+    /// Loads an invitation.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -602,7 +588,7 @@ impl Store {
             .transpose()
     }
 
-    /// A page of an organization's invitations, whatever became of them.
+    /// Loads a page of an organization's invitations, with any status.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -623,8 +609,8 @@ impl Store {
         .await
     }
 
-    /// A page of an organization's users that a filter holds for, administrators first. Without a
-    /// filter it is one query; a filter reads on until the page is full.
+    /// Loads a page of an organization's users that match a filter, administrators first. Without a filter
+    /// it is one query; with a filter it reads until the page is full.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -679,7 +665,7 @@ impl Store {
         }
     }
 
-    /// Those who were removed while in the review that began at a moment (EX-11).
+    /// Loads the users who were removed during the review that started at `started_at` (EX-11).
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -723,7 +709,7 @@ impl Store {
         })
     }
 
-    /// An organization and those of its administrators who can act on a day (AG-15): one round trip.
+    /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -756,7 +742,7 @@ impl Store {
     }
 }
 
-/// The sort key that a cursor names, if it is one of this list's.
+/// Decodes the sort key of a cursor, if the cursor belongs to this list.
 pub(crate) fn read_cursor(cursor: &str, prefix: &str) -> Option<String> {
     if cursor.len() > 200 {
         return None;

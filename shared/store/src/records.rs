@@ -1,4 +1,5 @@
-//! Plan records in the table: facts as keyed codes, addresses sealed, claims beside them.
+//! Plan records. Their facts are stored as keyed MACs, their addresses are sealed, and the claims of accounts
+//! are separate attributes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,22 +21,22 @@ use crate::item::{self, Item};
 use crate::tables::RECORDS_INDEX;
 use crate::{Store, Unavailable, keys};
 
-/// The attribute that ties a record to the organization that was made of it on a portal.
+/// Returns the attribute that links a record to the organization created from it on a portal.
 pub(crate) fn claim(portal: &PortalId) -> String {
     format!("{CLAIM}{portal}")
 }
 
-/// The attribute that ties it to the account that registered with it this way.
+/// Returns the attribute that links a record to the account that used this registration type.
 pub(crate) fn claim_by(portal: &PortalId, way: &str) -> String {
     format!("{CLAIM}{portal}#{way}")
 }
 
 const CLAIM: &str = "claim#";
 
-/// What [`claim`] holds where nothing but a member's own account was made of the record.
+/// The value of [`claim`] for a record with a member's account and no organization.
 pub(crate) const NO_ORGANIZATION: &str = "-";
 
-/// The record of an item.
+/// Parses the item of a record.
 pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Unavailable> {
     let mut field = |name: &str| {
         found
@@ -83,50 +84,49 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
     })
 }
 
-/// What is known of a record beforehand.
+/// The stored state of a record before a feed is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// The keyed code of all that it says; none while something is still to follow from it.
+    /// The keyed digest of the record's content; `None` while its consequences are still to be applied.
     pub digest: Option<String>,
-    /// Whether it has ended.
+    /// Whether the record is terminated.
     pub ended: bool,
-    /// Whether it is on the list still: its end hasn't been told to everybody.
+    /// Whether the record is listed; a terminated record stays listed until everyone affected is notified.
     pub listed: bool,
 }
 
-/// How a record is saved.
+/// Options for saving a record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Saving<'a> {
-    /// The order of the feed; what a later one has written stays.
+    /// The order of the feed; it does not overwrite what a later feed wrote.
     pub feed: Option<&'a str>,
-    /// The record's digest, where nothing has to follow from what it says.
+    /// The record's digest, if the record has no consequences to apply.
     pub digest: Option<&'a str>,
-    /// Whether the plan has to write to it (EX-06).
+    /// Whether the plan must send a notice to the record's address (EX-06).
     pub to_notify: bool,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saved {
-    /// It is written; the record as it was before, if there was one.
+    /// The record was written; contains the previous record, if there was one.
     Written(Option<Box<PlanRecord>>),
-    /// A later feed has written it.
+    /// A later feed has already written the record.
     Superseded,
 }
 
-/// The records of a list, some at a time.
+/// The start of a page of a list of records.
 #[derive(Debug, Clone, Default)]
 pub struct ListCursor(u8, Option<Item>);
 
-/// The condition under which a feed may write a record.
+/// The condition that no later feed has written the record.
 const NOT_LATER: &str = "(attribute_not_exists(feed) OR feed <= :feed)";
 
 impl Store {
-    /// The code of all that a record says; two that say the same have the same. Keyed, because the
-    /// facts in it could be guessed.
+    /// Computes the digest of a record's content. It is keyed, because the facts could otherwise be guessed.
     ///
     /// # Errors
-    /// [`Unavailable`] where it can't be written down.
+    /// [`Unavailable`] when the content can't be serialized.
     pub fn record_digest(&self, new: &NewRecord) -> Result<String, Unavailable> {
         let facts: BTreeMap<_, _> = new.facts.iter().map(|(f, v)| (f, v.expose())).collect();
         let whole = serde_json::to_string(&(facts, &new.data)).map_err(Unavailable::new)?;
@@ -137,7 +137,7 @@ impl Store {
         Ok(format!("{key}.{}", BASE64URL_NOPAD.encode(&code)))
     }
 
-    /// What is known of up to 100 different records, in one call.
+    /// Loads the stored state of up to 100 different records in one call.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -164,7 +164,7 @@ impl Store {
         known.collect()
     }
 
-    /// Writes what a feed says of a record and leaves its claims alone.
+    /// Saves a record of a feed and keeps its claims.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -256,8 +256,8 @@ impl Store {
         Ok(saved)
     }
 
-    /// Notes that nothing more has to follow from what a record says. Returns it as it is now; none
-    /// where it has changed again.
+    /// Marks the consequences of a record as applied by saving its digest. Returns the current record; `None`
+    /// if it changed again.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -289,8 +289,8 @@ impl Store {
         }
     }
 
-    /// Ends a record: its facts and address go, so that nobody registers with it; who has registered
-    /// stays known, so that they have access again if it returns.
+    /// Terminates a record. Its facts and address are erased, so that nobody can register with it; its claims
+    /// are kept, so that access returns if the record does.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -329,7 +329,7 @@ impl Store {
         Ok(saved)
     }
 
-    /// Takes a record that has ended, and whose end everybody has been told, off the list.
+    /// Removes a terminated record from the list after everyone affected was notified.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -361,7 +361,7 @@ impl Store {
         }
     }
 
-    /// A page of the plan's records of a kind that have not ended, and where the next begins.
+    /// Loads a page of the plan's listed records of a kind and the start of the next page.
     ///
     /// # Errors
     /// [`Unavailable`].

@@ -1,10 +1,10 @@
-//! Seals: what the audit trail was when an hour was over, so that what is removed, added or altered
-//! afterward shows (UX-11).
+//! Seals record the audit trail after each hour, so that later removals, additions and changes are detected
+//! (UX-11).
 //!
-//! Every entry has a code made when it was written ([`crate::trail`]). A seal lists the entries of a
-//! period, each with the digest of what it says, and holds the digest of the list and of the seal
-//! before: a chain without a gap, of which the last digest stands for all. Seals are numbered, so
-//! that of two that are made at once one wins.
+//! Every entry has a MAC computed when it was written ([`crate::trail`]). A seal lists the entries of a
+//! period with their digests, and contains the digest of the list and of the previous seal. The seals form a
+//! chain without gaps, and the last digest represents all of them. Seals are numbered, so that of two
+//! concurrent seals one wins.
 
 use std::collections::BTreeMap;
 
@@ -27,44 +27,42 @@ use crate::keys::Key;
 use crate::tables::AUDIT_TTL;
 use crate::{Store, Unavailable, trail};
 
-/// How long after an hour it is sealed: by then whatever was begun in it is on the trail. No
-/// function of Lambda runs longer.
+/// How long after an hour it is sealed. No Lambda function runs longer than this, so all entries of the hour
+/// are written by then.
 const SETTLES: SignedDuration = SignedDuration::from_mins(15);
 
-/// How far back the entries are looked for with which the first seal begins.
+/// How many days back the first seal looks for entries.
 const FIRST_WITHIN_DAYS: i64 = 2;
 
-/// How many entries of a partition a seal lists at most. Its lists are written in one transaction,
-/// which holds 4 MB.
+/// The maximum number of entries per partition in a seal. The lists are written in one transaction, which is
+/// limited to 4 MB.
 const LISTED: usize = 2000;
 
-/// How many seals a run makes for a portal at most; the next goes on.
+/// The maximum number of seals per run and portal; the next run continues.
 const SEALS_A_RUN: u32 = 200;
 
-/// What a portal's trail was in a period.
+/// A seal of a portal's audit trail for one period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// Counts a portal's seals, from 1.
+    /// The sequence number within the portal, starting at 1.
     pub number: u64,
-    /// The portal.
     pub portal: PortalId,
-    /// Where the period begins: where that of the seal before ends.
+    /// The start of the period, inclusive: the end of the previous seal's period.
     pub from: Timestamp,
-    /// Where it ends; this moment is the next one's.
+    /// The end of the period, exclusive.
     pub until: Timestamp,
-    /// How many entries there were.
+    /// The number of entries in the period.
     pub entries: u64,
-    /// The digest of the list of them.
+    /// The digest of the list of entries.
     pub listed: String,
-    /// The digest of the seal before; none for the first.
+    /// The digest of the previous seal; `None` for the first.
     pub previous: Option<String>,
-    /// When it was made.
     pub made_at: Timestamp,
 }
 
 impl Seal {
     fn canonical(&self) -> String {
-        // A new field must not be forgotten here.
+        // Destructured so that a new field can't be forgotten here.
         let Self {
             number,
             portal,
@@ -81,8 +79,8 @@ impl Seal {
         )
     }
 
-    /// Its digest: SHA-256, base64url. Who has kept it can tell whether anything it stands for, all
-    /// seals before included, was changed since.
+    /// Returns the SHA-256 digest in base64url. Anyone who kept it can detect later changes to this period
+    /// and to all previous seals.
     pub fn digest(&self) -> String {
         digest(self.canonical().as_bytes())
     }
@@ -104,7 +102,7 @@ fn seals(portal: &PortalId) -> String {
     format!("{portal}#seals")
 }
 
-/// The partition of the lists of one seal.
+/// Returns the partition of the lists of a seal.
 fn lists(portal: &PortalId, number: u64) -> String {
     format!("{portal}#sealed#{number:010}")
 }
@@ -113,7 +111,7 @@ fn digest(bytes: &[u8]) -> String {
     BASE64URL_NOPAD.encode(&Sha256::digest(bytes))
 }
 
-/// A seal as it lies, with its code.
+/// A seal as stored, with its MAC.
 #[derive(Serialize, Deserialize)]
 struct Written {
     #[serde(flatten)]
@@ -121,17 +119,17 @@ struct Written {
     mac: Mac,
 }
 
-/// What lies at the place of a seal.
+/// A seal as read from the table.
 struct FoundSeal {
     number: u64,
-    /// None if it isn't what was written.
+    /// `None` if it was altered.
     seal: Option<Seal>,
 }
 
-/// An entry as it lies in a partition of a day.
+/// An entry as read from a partition of a day.
 struct Lying {
     sk: String,
-    /// The digest of what it says; none if it isn't what was written.
+    /// The digest of its content; `None` if it was altered.
     says: Option<String>,
 }
 
@@ -144,7 +142,7 @@ impl Lying {
         }
     }
 
-    /// Its line in a seal's list.
+    /// Returns the line for a seal's list.
     fn line(&self) -> String {
         format!(
             "{} {}\n",
@@ -154,18 +152,18 @@ impl Lying {
     }
 }
 
-/// The hour that a moment is in.
+/// Rounds a time down to the hour.
 fn hour_of(at: Timestamp) -> Timestamp {
     let second = at.as_second();
     Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(at)
 }
 
-/// The day (UTC) that a moment is in.
+/// Returns the UTC date of a time.
 fn day_of(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
-/// Where a day (UTC) begins.
+/// Returns the start of a day (UTC).
 fn begin_of(day: Date) -> Timestamp {
     day.to_zoned(TimeZone::UTC)
         .map_or(Timestamp::MAX, |z| z.timestamp())
@@ -176,9 +174,8 @@ fn after(day: Date) -> Date {
 }
 
 impl Store {
-    /// Seals what can be sealed of a portal's trail: whole hours that are over for a while. It may
-    /// come late, twice or at once with another, and may be killed at any moment. Returns how many
-    /// seals it made.
+    /// Seals all complete hours of a portal's audit trail that are long enough ago. It may run late, twice
+    /// or concurrently, and may be stopped at any time. Returns the number of seals created.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -194,7 +191,7 @@ impl Store {
             let Some(from) = from.filter(|from| *from < end) else {
                 break;
             };
-            // A seal is of one day, so that it reads the partitions of one.
+            // A seal covers at most one day, so that it reads the partitions of one day.
             let until = begin_of(after(day_of(from))).min(end);
             if self
                 .seal_period(portal, last.as_ref(), (from, until), now)
@@ -206,7 +203,7 @@ impl Store {
         Ok(made)
     }
 
-    /// Makes one seal, unless another was quicker.
+    /// Creates one seal. Returns `false` if another run created it first.
     async fn seal_period(
         &self,
         portal: &PortalId,
@@ -215,7 +212,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
         let mut shards = self.lying(portal, (from, until), Some(LISTED + 1)).await?;
-        // Too many for one seal: it ends where the first partition is full.
+        // With too many entries for one seal, end it where the first partition is full.
         for shard in &shards {
             if let Some(first_too_many) = shard.get(LISTED) {
                 let at = first_too_many
@@ -283,7 +280,7 @@ impl Store {
             .await;
         match sent {
             Ok(_) => Ok(true),
-            // Another run made this seal, or is just making it.
+            // Another run created this seal or is creating it now.
             Err(e)
                 if e.as_service_error()
                     .is_some_and(|e| e.is_transaction_canceled_exception()) =>
@@ -294,7 +291,10 @@ impl Store {
         }
     }
 
-    /// The last seal of a portal; its code must be right, because the next builds on it.
+    /// Loads the last seal of a portal.
+    ///
+    /// # Errors
+    /// [`Unavailable`] also when the seal was altered, because the next seal builds on it.
     async fn last_seal(&self, portal: &PortalId) -> Result<Option<Seal>, Unavailable> {
         let got = self
             .db
@@ -335,7 +335,7 @@ impl Store {
         }
     }
 
-    /// The hour of a portal's first entry, for its first seal.
+    /// Returns the hour of a portal's first entry, where the first seal starts.
     async fn first_hour(
         &self,
         portal: &PortalId,
@@ -353,8 +353,8 @@ impl Store {
         Ok(None)
     }
 
-    /// What lies in the partitions of a period within one day, in the order of time; of each, the
-    /// first `most`.
+    /// Loads the entries of a period within one day, per partition and in chronological order, at most
+    /// `most` of each.
     async fn lying(
         &self,
         portal: &PortalId,
@@ -372,7 +372,7 @@ impl Store {
             .collect())
     }
 
-    /// The items of a partition of the audit table whose sort key is between these.
+    /// Loads the items of a partition of the audit table whose sort key is in a range.
     async fn audit_items(
         &self,
         pk: String,
@@ -406,50 +406,47 @@ impl Store {
     }
 }
 
-/// What a verification found, day by day.
+/// The results of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct Verification {
-    /// The days, the first first.
+    /// The results by day, in chronological order.
     pub days: Vec<DayProof>,
-    /// What is wrong.
     pub faults: Vec<Fault>,
-    /// The last seal, where there is one and it is whole.
+    /// The last valid seal, if any.
     pub last: Option<Seal>,
 }
 
-/// What is proved of a day (UTC).
+/// The verification of one day (UTC).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayProof {
-    /// The day.
     pub day: Date,
-    /// How many entries it has.
+    /// The number of entries.
     pub entries: u64,
-    /// How many of them are as they were written and as they were sealed.
+    /// The number of entries that are unchanged and match their seal.
     pub sealed: u64,
-    /// How many are as they were written, but in no seal yet.
+    /// The number of entries that are unchanged but not sealed yet.
     pub unsealed: u64,
-    /// Whether its entries are no longer kept.
+    /// Whether the retention period of the entries is over.
     pub expired: bool,
 }
 
-/// Something wrong with the trail. An entry is named by its moment and identifier.
+/// A fault in the audit trail. An entry is named by its time and id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// An entry isn't what was written, or not what was sealed.
+    /// An entry differs from what was written or sealed.
     Altered(String),
-    /// An entry that was sealed is gone.
+    /// A sealed entry is missing.
     Missing(String),
-    /// An entry came to a period after it was sealed.
+    /// An entry was added to a period after it was sealed.
     Added(String),
-    /// A seal isn't what was written.
+    /// A seal differs from what was written.
     SealAltered(u64),
-    /// A seal is gone.
     SealMissing(u64),
-    /// A seal doesn't continue the one before.
+    /// A seal does not continue the previous one.
     SealUnchained(u64),
-    /// The list of a seal isn't what was sealed, so that its entries can't be named.
+    /// The list of a seal differs from what was sealed, so that its entries can't be verified.
     ListAltered(u64),
-    /// A seal isn't the one that was kept elsewhere.
+    /// A seal does not match a digest that was kept elsewhere.
     NotAsKept(u64),
 }
 
@@ -461,16 +458,16 @@ impl std::fmt::Display for Fault {
             Self::Added(entry) => write!(f, "added after sealing: entry {entry}"),
             Self::SealAltered(n) => write!(f, "altered: seal {n}"),
             Self::SealMissing(n) => write!(f, "missing: seal {n}"),
-            Self::SealUnchained(n) => write!(f, "seal {n} doesn't continue the seal before"),
+            Self::SealUnchained(n) => write!(f, "seal {n} does not continue the previous seal"),
             Self::ListAltered(n) => write!(f, "altered: the list of seal {n}"),
-            Self::NotAsKept(n) => write!(f, "seal {n} isn't the one whose digest was kept"),
+            Self::NotAsKept(n) => write!(f, "seal {n} does not match the digest that was kept"),
         }
     }
 }
 
 impl Store {
-    /// Verifies a portal's trail in these days (UTC), both included. `kept` is number and digest of a
-    /// seal, as somebody has kept them elsewhere.
+    /// Verifies a portal's audit trail for a range of days (UTC), both inclusive. `kept` is the number and
+    /// digest of a seal that were kept elsewhere.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -499,7 +496,7 @@ impl Store {
         Ok(found)
     }
 
-    /// A portal's seals that are whole, the first first.
+    /// Loads a portal's valid seals in order, and adds the faults in the chain.
     async fn chain(
         &self,
         portal: &PortalId,
@@ -512,7 +509,7 @@ impl Store {
         let mut chain: Vec<Seal> = Vec::new();
         let mut expected = 1;
         for FoundSeal { number, seal } in found {
-            // Those before the first that is left have gone when their time was over.
+            // Seals before the first remaining one have expired.
             let gone = chain.is_empty() && seal.as_ref().is_some_and(|s| kept_until(s.from) <= now);
             if !gone {
                 faults.extend((expected..number).map(Fault::SealMissing));
@@ -563,7 +560,7 @@ impl Store {
             let (first, past) = (trail::moment(seal.from), trail::moment(seal.until));
             let list = self.sealed_list(seal).await?;
             let whole = digest(list.as_bytes()) == seal.listed;
-            // Its list goes when its last entry does.
+            // The list expires together with its last entry.
             let gone = kept_until(seal.until) <= now;
             if !whole && !gone {
                 found.faults.push(Fault::ListAltered(seal.number));
@@ -604,7 +601,7 @@ impl Store {
         Ok(())
     }
 
-    /// The list of a seal's entries, in the order of time.
+    /// Loads the list of a seal's entries, in chronological order.
     async fn sealed_list(&self, seal: &Seal) -> Result<String, Unavailable> {
         let pk = lists(&seal.portal, seal.number);
         let items = self

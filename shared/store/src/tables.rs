@@ -1,5 +1,5 @@
-//! The two tables, as they are made on one machine and in tests. On AWS the template makes them;
-//! a test compares the two.
+//! Creates the two tables locally and in tests. On AWS the template creates them; a test compares the two
+//! definitions.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -9,21 +9,21 @@ use aws_sdk_dynamodb::types::{
 
 use crate::Unavailable;
 
-/// The sparse index of what is still to be sent.
+/// The sparse index of messages that have not been sent.
 pub const PENDING_INDEX: &str = "pending";
 
-/// The sparse index of what will be due, by day.
+/// The sparse index of scheduled actions, by day.
 pub const DUE_INDEX: &str = "due";
 
-/// The attribute by which items of the main table vanish (TTL). On AWS the template switches it on;
-/// on one machine and in tests nothing vanishes, as their clocks are moved by hand.
+/// The TTL attribute of the main table. Only the template enables TTL; locally and in tests nothing expires,
+/// because their clocks are moved manually.
 pub const EXPIRES: &str = "expires";
 
-/// The sparse indexes by which the audit trail is searched, each with its partition key; their sort
-/// key is the table's, so that they are in the order of time.
+/// The sparse indexes for searching the audit trail, each with its partition key. They use the sort key of the
+/// table, so that entries are in chronological order.
 ///
-/// They hold whole entries. An entry is smaller than a write unit, so that keys alone would cost as
-/// much to write and a second read for every entry found; storage is the price.
+/// They contain whole entries. An entry is smaller than a write unit, so indexing only the keys would cost
+/// the same to write and add a read for every entry found; the price is storage.
 pub const AUDIT_INDEXES: [(&str, &str); 4] = [
     ("by_organization", "of_organization"),
     ("by_action", "of_action"),
@@ -31,25 +31,25 @@ pub const AUDIT_INDEXES: [(&str, &str); 4] = [
     ("by_object", "of_object"),
 ];
 
-/// The attribute of the audit table that tells DynamoDB when an entry may go (UX-11).
+/// The TTL attribute of the audit table (UX-11).
 pub const AUDIT_TTL: &str = "expires_at";
 
-/// The sparse index of the plan records that have not ended, by plan and kind.
+/// The sparse index of active plan records, by plan and kind.
 pub const RECORDS_INDEX: &str = "records";
 
 /// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// Everything but the audit trail.
+    /// Everything except the audit trail.
     pub main: String,
-    /// The audit trail: a table of its own, so that no role needs more than to add to it.
+    /// The audit trail, in a separate table so that roles need only the right to add entries.
     pub audit: String,
 }
 
-/// Makes the tables where they don't exist yet.
+/// Creates the tables if they don't exist.
 ///
 /// # Errors
-/// [`Unavailable`] when DynamoDB refuses for another reason than that they exist.
+/// [`Unavailable`] when DynamoDB rejects a table for a reason other than that it exists.
 pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
     let key = |name: &str, kind: KeyType| {
         KeySchemaElement::builder()

@@ -1,4 +1,4 @@
-//! The audit trail: how an entry lies in its table, and how entries are found again (EX-02, UX-11).
+//! The audit trail: how entries are stored and found (EX-02, UX-11).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,13 +20,13 @@ use crate::read::Page;
 use crate::tables::{AUDIT_INDEXES, AUDIT_TTL};
 use crate::{Store, Unavailable};
 
-/// Over how many partitions a portal's day is spread, so that a busy day has room.
+/// The number of partitions of a portal's day, enough for a busy day.
 pub(crate) const SHARDS: u8 = 16;
 
-/// The code of an entry, made at the moment of writing.
+/// The attribute with the MAC of an entry, computed when it is written.
 const MAC: &str = "mac";
 
-/// The partition of a portal's day (UTC).
+/// Returns a partition of a portal's day (UTC).
 pub(crate) fn partition(portal: &PortalId, at: Timestamp, shard: u8) -> String {
     of_day(portal, day(at), shard)
 }
@@ -35,17 +35,17 @@ fn of_day(portal: &PortalId, day: Date, shard: u8) -> String {
     format!("{portal}#{day}#{shard:x}")
 }
 
-/// The day of a moment (UTC).
+/// Returns the UTC date of a time.
 fn day(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
-/// A moment as sort keys begin: of one length, so that texts are in the order of time.
+/// Formats a time for sort keys, with a fixed length so that keys sort chronologically.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Where an entry lies.
+/// Returns the key of an entry.
 pub(crate) fn key(event: &AuditEvent) -> Key {
     let shard = event
         .id
@@ -59,19 +59,19 @@ pub(crate) fn key(event: &AuditEvent) -> Key {
     }
 }
 
-/// What the code of an entry is bound to: no entry can be moved.
+/// Returns the context of an entry's MAC, which binds the entry to its key.
 fn place(key: &Key) -> String {
     format!("{}/{}", key.pk, key.sk)
 }
 
-/// The item of an entry, with its code.
+/// Builds the item of an entry with its MAC.
 pub(crate) fn entry(event: &AuditEvent, keyring: &Keyring) -> Result<Item, Unavailable> {
     let canonical = Sensitive::new(event.canonical());
     let mac = keyring.mac(Purpose::AuditEntry, &place(&key(event)), &canonical);
     lying(event, &mac)
 }
 
-/// The item of an entry with a given code.
+/// Builds the item of an entry with a given MAC.
 fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
     let mut item = item::write(key(event), event)?;
     let mut put = |name: &str, value: String| {
@@ -90,8 +90,7 @@ fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
     if let Some(actor) = actor {
         put("of_actor", of(portal, actor));
     }
-    // Only what may be a user is searched for, and what people do to themselves is found by who
-    // did it.
+    // Only users are searched for as objects. Actions of users on themselves are found by actor.
     let object = event
         .object
         .as_deref()
@@ -112,8 +111,8 @@ fn of_action(portal: &PortalId, organization: &OrganizationId, action: Action) -
     format!("{portal}#{organization}#{action}")
 }
 
-/// The entry of an item, if the item is, to the last attribute, what was written: nothing else has
-/// its code, and nothing was added by which it is found or lost.
+/// Returns the entry of an item if every attribute is exactly what was written: its MAC is valid, and no
+/// attribute of an index was added, changed or removed.
 pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
     let event: AuditEvent = item::read(item.clone()).ok()?;
     let (version, code) = item.get(MAC)?.as_s().ok()?.split_once('.')?;
@@ -126,12 +125,11 @@ pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
     (holds && lying(&event, &mac).ok()? == *item).then_some(event)
 }
 
-/// An entry, as it was found.
+/// An entry as read from the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// What it says.
     pub event: AuditEvent,
-    /// Whether it is, to the last attribute, what this system wrote there (UX-11).
+    /// Whether every attribute is exactly what this system wrote (UX-11).
     pub genuine: bool,
 }
 
@@ -139,7 +137,7 @@ impl AuditEntry {
     fn of(item: Item, keyring: &Keyring) -> Result<Self, Unavailable> {
         let genuine = genuine(&item, keyring);
         if genuine.is_none() {
-            tracing::error!("an entry of the audit trail was altered; verify the trail");
+            tracing::error!("an audit trail entry was altered; verify the audit trail");
         }
         Ok(Self {
             genuine: genuine.is_some(),
@@ -151,39 +149,35 @@ impl AuditEntry {
     }
 }
 
-/// Which entries are wanted, of those that one may see.
+/// A filter for entries of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Whose entries.
     pub of: AuditOf,
-    /// Only what was done so.
     pub action: Option<Action>,
-    /// Only what ended so.
     pub outcome: Option<Outcome>,
-    /// Not before this moment.
+    /// The start of the period, inclusive.
     pub from: Timestamp,
-    /// Before this moment.
+    /// The end of the period, exclusive.
     pub until: Timestamp,
 }
 
-/// Whose entries are wanted.
+/// The scope of a search of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditOf {
-    /// All of the portal: read day by day, so between moments that are not far apart.
+    /// All entries of the portal. They are read day by day, so keep the period short.
     Portal,
-    /// All that was done for an organization.
+    /// All entries of an organization.
     Organization(OrganizationId),
-    /// What a user did, or had done to them, for one organization, or for any.
+    /// Entries with a user as actor or object.
     User {
-        /// The user.
         user: AccountId,
-        /// Only for this organization.
+        /// Limits the entries to one organization.
         organization: Option<OrganizationId>,
     },
 }
 
 impl AuditFilter {
-    /// What is left to ask of an entry that an index has found.
+    /// Returns whether an entry matches the conditions that the index does not cover.
     fn holds_for(&self, event: &AuditEvent) -> bool {
         let organization = match &self.of {
             AuditOf::Organization(organization) => Some(organization),
@@ -195,7 +189,7 @@ impl AuditFilter {
             && self.outcome.is_none_or(|o| o == event.outcome)
     }
 
-    /// The partitions that hold all of them, of a day where they are the portal's, and little else.
+    /// Returns the partitions to search; for a whole portal, those of one day.
     fn partitions(&self, portal: &PortalId, day: Date) -> Vec<Partition> {
         let [by_organization, by_action, by_actor, by_object] = AUDIT_INDEXES;
         match (&self.of, self.action) {
@@ -217,10 +211,10 @@ impl AuditFilter {
         }
     }
 
-    /// How many entries to read at a time in each of so many partitions for so many that are wanted.
+    /// Returns how many entries to read at a time from each partition.
     fn at_a_time(&self, partitions: usize, wanted: usize) -> i32 {
         let spread = partitions > 2 && self.action.is_none() && self.outcome.is_none();
-        // Spread evenly, each has its share of what is wanted, and few have more than four times that.
+        // Entries are spread evenly, so few partitions have more than four times their share.
         let each = if spread {
             wanted.div_ceil(partitions) * 4
         } else {
@@ -230,12 +224,12 @@ impl AuditFilter {
     }
 }
 
-/// Where a page of the trail begins.
+/// The start of a page of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCursor(String);
 
 impl AuditCursor {
-    /// Reads the `next` of another page; none if it is of another list, or of nobody's making.
+    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > 100 {
             return None;
@@ -246,37 +240,37 @@ impl AuditCursor {
         (at_is_one && AuditId::parse(id).is_ok()).then_some(Self(sk))
     }
 
-    /// Behind everything of a day: where the one before is read next.
+    /// Returns a cursor after all entries of a day.
     fn end_of(day: Date) -> Self {
         Self(format!("{day}T23:59:59.999Z#7{}", "z".repeat(25)))
     }
 
-    /// As the `next` of a page.
+    /// Encodes the cursor as the `next` of a page.
     fn encode(&self) -> String {
         BASE64URL_NOPAD.encode(self.0.as_bytes())
     }
 
-    /// The moment that it names.
+    /// Returns the time in the cursor.
     fn at(&self) -> Option<Timestamp> {
         self.0.split_once('#')?.0.parse().ok()
     }
 }
 
-/// How many entries a page looks at, whatever of them it shows. A search for something rare so
-/// takes more pages, perhaps empty ones, and never a long time for one.
+/// The maximum number of entries that a page reads, however many of them match. A search with few results
+/// takes more pages, perhaps empty ones, but no page takes long.
 const LOOKED_AT: usize = 1000;
 
-/// Through how many days of a portal a page looks; each costs a query a shard, whatever is there.
+/// The maximum number of days of a portal that a page reads. Each day costs one query per shard.
 const MOST_DAYS: usize = 7;
 
-/// One of the partitions in which a search reads on, the latest first.
+/// A partition that a search reads, latest entries first.
 struct Partition {
-    /// None: the table itself.
+    /// The index; `None` for the table itself.
     index: Option<&'static str>,
     attribute: &'static str,
     value: String,
     read: VecDeque<(String, AuditEntry)>,
-    /// Read on below this sort key.
+    /// The sort key below which to continue reading.
     below: Option<String>,
     exhausted: bool,
 }
@@ -297,7 +291,7 @@ impl Partition {
         }
     }
 
-    /// Reads on, where what was read has been used up.
+    /// Reads more entries if all entries read so far are consumed.
     async fn read_on(
         &mut self,
         store: &Store,
@@ -329,8 +323,9 @@ impl Partition {
             self.exhausted = got.last_evaluated_key.is_none();
             for found in got.items.unwrap_or_default() {
                 let sk = found.get("sk").and_then(|v| v.as_s().ok()).cloned();
-                let sk = sk.ok_or_else(|| Unavailable::corrupt("an entry's key"))?;
-                // What comes up to a sort key includes it.
+                let sk =
+                    sk.ok_or_else(|| Unavailable::corrupt("the key of an audit trail entry"))?;
+                // `BETWEEN` includes the last sort key that was already read.
                 if self.below.as_ref() != Some(&sk) {
                     self.read
                         .push_back((sk, AuditEntry::of(found, &store.keyring)?));
@@ -347,11 +342,10 @@ impl Partition {
 }
 
 impl Store {
-    /// Puts an entry about something read on the trail; what is changed is recorded by
-    /// [`Store::commit`].
+    /// Records that protected information is read. [`Store::commit`] records changes.
     ///
     /// # Errors
-    /// [`Unavailable`]; then what was to be read must not be shown.
+    /// [`Unavailable`]; the information must then not be shown.
     pub async fn record(&self, event: &AuditEvent) -> Result<(), Unavailable> {
         let put = self
             .db
@@ -363,7 +357,7 @@ impl Store {
             .await;
         match put {
             Ok(_) => Ok(()),
-            // Nobody else has this identifier: an answer was lost, and this is the second try.
+            // Ids are unique, so this is a retry after a lost response.
             Err(e)
                 if e.as_service_error()
                     .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
@@ -374,10 +368,9 @@ impl Store {
         }
     }
 
-    /// A page of the trail, the latest first. It costs in proportion to the entries of the
-    /// organization's action, the organization or the user, whichever is asked for, or of the days of
-    /// a portal, and looks at no more than a thousand, and no more than a week: it may hold fewer than
-    /// `limit`, though there are more.
+    /// Loads a page of the audit trail, latest entries first. The cost is proportional to the entries in the
+    /// scope. A page reads at most a thousand entries and one week of a portal, so it may contain fewer
+    /// entries than `limit` even if there are more.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -429,8 +422,8 @@ impl Store {
         Ok(page)
     }
 
-    /// Adds the entries of partitions that lie beside each other, the latest first, until there are as
-    /// many as are wanted or enough has been looked at. Returns where to go on, if there is more.
+    /// Merges the entries of several partitions, latest first, until enough entries match or the maximum was
+    /// read. Returns the cursor to continue from, if there is more.
     async fn merge(
         &self,
         mut partitions: Vec<Partition>,
@@ -472,7 +465,7 @@ impl Store {
         }
     }
 
-    /// The usernames of the accounts that are named in these entries, removed accounts included.
+    /// Loads the usernames of the accounts that these entries refer to, including deleted accounts.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -482,20 +475,20 @@ impl Store {
         entries: &[AuditEntry],
     ) -> Result<BTreeMap<String, String>, Unavailable> {
         let named = entries.iter().flat_map(|AuditEntry { event: e, .. }| {
-            // Whom somebody searched for need not be anybody of theirs (BL-17).
+            // The object of a search may be a user of another organization (BL-17).
             let searched = matches!(e.action, Action::SearchAudit | Action::DownloadAudit);
             let object = e.object.as_deref().filter(|_| !searched);
             let object = object.and_then(|o| AccountId::parse(o).ok());
             let actor = match &e.actor {
                 Actor::Account(id) => Some(id.clone()),
-                // Staff of the plan have their accounts on another portal.
+                // Help desk staff have their accounts on another portal.
                 Actor::HelpDesk(_) | Actor::Unknown | Actor::System => None,
             };
             [actor, object].into_iter().flatten()
         });
         let wanted: Vec<_> = named.collect::<BTreeSet<_>>().into_iter().collect();
         let mut names = BTreeMap::new();
-        // A call fetches at most a hundred items.
+        // One call returns at most 100 items.
         for some in wanted.chunks(100) {
             let keys = some.iter().map(|id| keys::account(portal, id)).collect();
             for found in self.batch(keys).await? {
