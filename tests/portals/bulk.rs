@@ -43,8 +43,7 @@ fn counts(answer: &Value) -> [u64; 4] {
     ["done", "already", "refused", "try_again"].map(|c| answer[c].as_u64().unwrap())
 }
 
-const PENDING: &str =
-    "This address has a pending invitation. Send that one again, or revoke it first.";
+const PENDING: &str = "This email address already has a pending invitation. Resend that invitation, or revoke it first.";
 
 #[tokio::test]
 async fn ux_08_each_row_of_a_file_is_invited_or_told_why_not() {
@@ -76,14 +75,18 @@ yul@blueheron.example,,,,Lind\r\n";
                 "must be an email address such as name@example.com, in plain ASCII letters"
             ),
             (6, "already", PENDING),
-            (7, "refused", "is the address of row 2 too"),
+            (7, "refused", "is also the email address in row 2"),
             (
                 8,
                 "refused",
                 "must be a role, such as user or administrator"
             ),
             (9, "refused", "must be today or later"),
-            (10, "refused", "must have 5 cells as the header has, not 2"),
+            (
+                10,
+                "refused",
+                "must have 5 cells like the header, but has 2"
+            ),
             (11, "refused", "must not be empty"),
         ],
         "{answer}"
@@ -156,21 +159,21 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
             vec![],
             422,
             "invalid-fields",
-            "is a column that must be there",
+            "is a required column",
         ),
         (
             "text/csv",
             good.replace("first_name", "forename").into_bytes(),
             422,
             "invalid-fields",
-            "is no column of this file",
+            "is not a recognized column",
         ),
         (
             "text/csv",
             good.replace("first_name", "email").into_bytes(),
             422,
             "invalid-fields",
-            "is a column twice",
+            "appears more than once",
         ),
         (
             "text/csv",

@@ -226,7 +226,7 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
     assert_eq!((late.status, late.problem()), (403, "campaign-over"));
     assert_eq!(
         late.text_at("/detail"),
-        "The last day to register again was 2027-05-31. Please ask Agent Services: (312) 555-0110 (Monday to Friday, 8 a.m. to 6 p.m. Central Time)."
+        "The last day to register again was 2027-05-31. For help, call Agent Services at (312) 555-0110 (Monday to Friday, 8 a.m. to 6 p.m. Central Time)."
     );
     let (_, begun) = begins(&world, "agent", "dana.whitfield").await;
     assert_eq!(begun.text_at("/next_step"), "call_help_desk");

@@ -638,10 +638,10 @@ async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
     let folder = TempDir::new().unwrap();
     assert_eq!(
         refused(folder.path()).await,
-        "FOLDER: holds no policy; put one NAME.toml a portal there (docs/portals.md)"
+        "FOLDER: contains no policy; add one NAME.toml file per portal (docs/portals.md)"
     );
     std::fs::write(folder.path().join("notes.txt"), "no policy").unwrap();
-    assert!(refused(folder.path()).await.contains("holds no policy"));
+    assert!(refused(folder.path()).await.contains("contains no policy"));
 
     let missing: PathBuf = folder.path().join("not-there");
     assert_eq!(
@@ -652,7 +652,7 @@ async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
     let named = folder_with(&[("Island Desk.toml", ISLAND)]);
     assert_eq!(
         refused(named.path()).await,
-        "Island Desk.toml: a portal's name is 2 to 24 of a-z, 0-9 and -, starting with a letter; the file's name is the portal's name"
+        "Island Desk.toml: a portal's name is 2 to 24 of a-z, 0-9 and -, starting with a letter; the file name must be the portal's name"
     );
 
     // A policy that can't be read isn't passed over.

@@ -279,11 +279,11 @@ async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals
     let id = id_of(&sam).await;
     for (given, why) in [
         ("2026-11-22", "must be today or later"),
-        ("2026-02-30", "must be a day such as 2027-01-31"),
-        ("tomorrow", "must be a day such as 2027-01-31"),
-        ("2027-01-31T00:00:00Z", "must be a day such as 2027-01-31"),
-        ("-002027-01-31", "must be a day such as 2027-01-31"),
-        ("", "must be a day such as 2027-01-31"),
+        ("2026-02-30", "must be a date such as 2027-01-31"),
+        ("tomorrow", "must be a date such as 2027-01-31"),
+        ("2027-01-31T00:00:00Z", "must be a date such as 2027-01-31"),
+        ("-002027-01-31", "must be a date such as 2027-01-31"),
+        ("", "must be a date such as 2027-01-31"),
     ] {
         let refused = end(&ruth, &id, Some(given)).await;
         assert_eq!(fault(&refused), (422, "ends_on", why), "{given}");
@@ -305,7 +305,7 @@ async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals
                 == (
                     422,
                     "ends_on",
-                    "cannot be set for a principal, whose access has no end"
+                    "cannot be set for a principal, whose access does not expire"
                 ),
         "{}",
         refused.text

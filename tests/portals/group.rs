@@ -65,7 +65,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
     assert!(
         refused
             .text_at("/detail")
-            .contains("perhaps a newer one was sent"),
+            .contains("a newer invitation may have been sent"),
         "{}",
         refused.text
     );

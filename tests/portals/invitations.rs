@@ -225,7 +225,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         );
         assert_eq!(
             refused.text_at("/detail"),
-            "This invitation has expired. Please ask the administrator who invited you to send it again."
+            "This invitation has expired. Ask the administrator who invited you to send a new invitation."
         );
     }
     assert_eq!(
@@ -328,7 +328,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
         );
         assert_eq!(
             refused.text_at("/detail"),
-            "This invitation was withdrawn. Please ask the administrator who invited you."
+            "This invitation was withdrawn. Contact the administrator who invited you."
         );
     }
     let resent = ruth
@@ -379,7 +379,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
         );
         assert_eq!(
             refused.body["errors"][0]["detail"],
-            "must be the address that the invitation was sent to"
+            "must be the email address that the invitation was sent to"
         );
         assert!(
             !refused.text.contains("sam@"),
@@ -463,7 +463,7 @@ async fn ux_01_an_invitation_is_usable_once() {
     assert_eq!(dead(&other), (410, "invitation-used"));
     assert_eq!(
         other.text_at("/detail"),
-        "This invitation has been used. Please sign in with the username you chose."
+        "This invitation has already been used. Sign in with the username you chose."
     );
     let path = format!("/invitations/{}", id_of(&ruth).await);
     let resent = ruth

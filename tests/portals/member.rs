@@ -131,7 +131,11 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
     let answer = register(&world, with(member(), "/proof/ssn_last4", "4821")).await;
     assert_eq!(
         fault(&answer),
-        (422, "proof.ssn_last4", "is not asked for here")
+        (
+            422,
+            "proof.ssn_last4",
+            "is not used for this type of registration"
+        )
     );
 
     // What is wrong is refused alike, whatever was wrong with it.
@@ -222,7 +226,7 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
         );
         assert_eq!(
             fault(&answer),
-            (409, "username", "is already taken; please choose another"),
+            (409, "username", "is already taken; choose another one"),
             "{taken}"
         );
     }
@@ -336,8 +340,8 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
 
     let entry = |question: &str, answer: &str| json!({ "question": question, "answer": answer });
     let [a, b, c] = QUESTIONS.map(|q| entry(q, "Right"));
-    let three = "must be 3 questions with their answers";
-    let not_offered = "must be one of the questions that the portal offers";
+    let three = "must have 3 questions with answers";
+    let not_offered = "must be one of the questions offered on this portal";
     let faults: [(Value, &[(&str, &str)]); _] = [
         (json!([]), &[("security_answers", three)]),
         (json!([a, b]), &[("security_answers", three)]),
@@ -347,7 +351,10 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
         ),
         (
             json!([a, b, a]),
-            &[("security_answers[2].question", "must not be asked twice")],
+            &[(
+                "security_answers[2].question",
+                "must not be used more than once",
+            )],
         ),
         (
             json!([a, entry("What is two and two?", "Four"), c]),
@@ -367,7 +374,10 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
         ),
         (
             json!([a, entry(QUESTIONS[1], "?!"), c]),
-            &[("security_answers[1].answer", "must hold a letter or digit")],
+            &[(
+                "security_answers[1].answer",
+                "must contain a letter or digit",
+            )],
         ),
         (
             json!([a, { "question": QUESTIONS[1] }, c]),
@@ -430,7 +440,11 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     let answer = register(&world, with(thomas(), "/postal_address", elsewhere)).await;
     assert_eq!(
         fault(&answer),
-        (422, "postal_address", "is not asked for here")
+        (
+            422,
+            "postal_address",
+            "is not used for this type of registration"
+        )
     );
     let letters = world.letters().await;
     assert_eq!(letters.len(), 1);
@@ -462,13 +476,13 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     );
     assert_eq!(
         refused.text_at("/detail"),
-        "Please enter the PIN from your letter first."
+        "Enter the PIN from your letter to continue."
     );
     let status = maria.get("/pin/letter").await.unwrap();
 
     // The right PIN opens it at once, in this session too.
     let wrong = enter(&maria, &another(&pin)).await;
-    assert_eq!(fault(&wrong), (422, "pin", "is not right"));
+    assert_eq!(fault(&wrong), (422, "pin", "is incorrect"));
     let opened = enter(&maria, &pin).await;
     assert_eq!(opened.status, 200, "{}", opened.text);
     assert_eq!(opened.body.get("next_step"), None);
@@ -561,19 +575,19 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
             "{malformed:?}"
         );
     }
-    let last = "That was the last try, and the PIN can no longer be used. Please have a new PIN issued; it will come by letter.";
+    let last = "That was your last attempt, and this PIN can no longer be used. Request a new PIN; we will mail it to you.";
     for left in [
-        "You can try 4 more times.",
-        "You can try 3 more times.",
-        "You can try 2 more times.",
-        "You can try once more.",
+        "You have 4 attempts left.",
+        "You have 3 attempts left.",
+        "You have 2 attempts left.",
+        "You have 1 attempt left.",
         last,
     ] {
         let answer = enter(&maria, &another(&pin)).await;
         assert_eq!((answer.status, answer.problem()), (422, "pin-wrong"));
         assert_eq!(
             answer.text_at("/detail"),
-            format!("This is not the PIN of your latest letter. {left}")
+            format!("This is not the PIN from your most recent letter. {left}")
         );
         assert_eq!(answer.text_at("/help_desk/phone"), "(312) 555-0130");
     }
@@ -587,7 +601,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
         for entered in [&pin, &another(&pin)] {
             let answer = enter(&maria, entered).await;
             assert_eq!((answer.status, answer.problem()), (410, "pin-dead"));
-            let said = "This PIN was entered wrongly too often and can no longer be used. Please have a new PIN issued; it will come by letter.";
+            let said = "This PIN was entered incorrectly too many times and can no longer be used. Request a new PIN; we will mail it to you.";
             assert_eq!(answer.text_at("/detail"), said);
         }
         assert_eq!(maria.get("/entitlements").await.unwrap().status, 403);
@@ -605,7 +619,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
     assert!(
         answer
             .text_at("/detail")
-            .ends_with("You can try 4 more times."),
+            .ends_with("You have 4 attempts left."),
         "{}",
         answer.text
     );
@@ -646,7 +660,7 @@ async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         if answer.status == 410 {
             assert_eq!(
                 answer.text_at("/detail"),
-                "This PIN has expired. Please have a new PIN issued; it will come by letter."
+                "This PIN has expired. Request a new PIN; we will mail it to you."
             );
             assert_eq!(
                 maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -729,7 +743,7 @@ async fn me_07_three_letters_a_day_and_the_next_day_more() {
     );
     assert_eq!(
         refused.text_at("/detail"),
-        "Several letters are on their way to you already. Please wait for the latest one, or try again tomorrow."
+        "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow."
     );
     assert_eq!(world.letters().await.len(), letters.len());
     // The refusal has not killed the PIN that is on its way; and tomorrow there are letters again.
@@ -782,7 +796,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
     // The day by which it should be there belongs to the post; midnight in Chicago is 06:00 UTC.
     let advice = |by: &str| {
         format!(
-            "Your letter should have arrived by {by}. Please check with Member Services ((312) 555-0130) that we have your right address, and have a new PIN issued."
+            "Your letter should have arrived by {by}. Call Member Services at (312) 555-0130 to confirm your mailing address, and then request a new PIN."
         )
     };
     for (username, by, before, after) in [

@@ -249,7 +249,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         assert!(
             refused
                 .text_at("/detail")
-                .contains("Customer Care can help: (312) 555-0150"),
+                .contains("call Customer Care at (312) 555-0150"),
             "{}",
             refused.text
         );
@@ -437,7 +437,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
                 403,
                 "next-step-required",
                 "change_password",
-                "Please choose a new password first."
+                "Choose a new password to continue."
             ),
             "{path}"
         );
@@ -447,7 +447,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             INITIAL,
             INITIAL,
             "new_password",
-            "must be one that you have not used here before",
+            "must be a password that you have not used before",
         ),
         (
             INITIAL,
@@ -460,7 +460,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "Wrong-Morning-17",
             PASSWORD,
             "current_password",
-            "is not right",
+            "is incorrect",
         ),
     ];
     for (current, new, field, why) in faults {

@@ -132,12 +132,12 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         (
             without(provider(), "/postal_address"),
             "postal_address",
-            "is required: the letter with your PIN goes there",
+            "is required: we mail your PIN to this address",
         ),
         (
             with(provider(), "/postal_address/lines", json!([])),
             "postal_address.lines",
-            "must be one to three lines",
+            "must have one to three lines",
         ),
         (
             with(
@@ -146,7 +146,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
                 json!(["1", "2", "3", "4"]),
             ),
             "postal_address.lines",
-            "must be one to three lines",
+            "must have one to three lines",
         ),
         (
             with(
@@ -285,7 +285,7 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
     assert_eq!((wrong.status, wrong.problem()), (422, "pin-wrong"));
     assert_eq!(
         wrong.text_at("/detail"),
-        "This is not the PIN of your latest letter. You can try 4 more times."
+        "This is not the PIN from your most recent letter. You have 4 attempts left."
     );
 
     let other_session = world.sign_in("provider", username).await;
@@ -332,27 +332,27 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
     let helen = pending(&world, provider()).await;
     let pin = pin_in(&world.last_letter().await, 4);
     let ask =
-        "Please ask Provider Services ((312) 555-0140) for a new PIN; it will come by letter.";
-    let last = format!("That was the last try, and the PIN can no longer be used. {ask}");
+        "Call Provider Services at (312) 555-0140 to request a new PIN; we will mail it to you.";
+    let last = format!("That was your last attempt, and this PIN can no longer be used. {ask}");
     for left in [
-        "You can try 4 more times.",
-        "You can try 3 more times.",
-        "You can try 2 more times.",
-        "You can try once more.",
+        "You have 4 attempts left.",
+        "You have 3 attempts left.",
+        "You have 2 attempts left.",
+        "You have 1 attempt left.",
         &last,
     ] {
         let answer = enter(&helen, &another(&pin)).await;
         assert_eq!((answer.status, answer.problem()), (422, "pin-wrong"));
         assert_eq!(
             answer.text_at("/detail"),
-            format!("This is not the PIN of your latest letter. {left}")
+            format!("This is not the PIN from your most recent letter. {left}")
         );
     }
     let dead = enter(&helen, &pin).await;
     assert_eq!((dead.status, dead.problem()), (410, "pin-dead"));
     assert_eq!(
         dead.text_at("/detail"),
-        format!("This PIN was entered wrongly too often and can no longer be used. {ask}")
+        format!("This PIN was entered incorrectly too many times and can no longer be used. {ask}")
     );
     assert_eq!(helen.get("/entitlements").await.unwrap().status, 403);
 
@@ -361,7 +361,7 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
     assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
     assert_eq!(
         refused.text_at("/detail"),
-        "On this portal Provider Services issues new PINs: (312) 555-0140 (Monday to Friday, 7 a.m. to 7 p.m. Central Time)."
+        "You cannot request a new PIN online on this portal. Call Provider Services at (312) 555-0140 (Monday to Friday, 7 a.m. to 7 p.m. Central Time) to request one."
     );
     assert_eq!(world.letters().await.len(), 1);
 }
@@ -389,7 +389,7 @@ async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         if answer.status == 410 {
             assert_eq!(
                 answer.text_at("/detail"),
-                "This PIN has expired. Please ask Provider Services ((312) 555-0140) for a new PIN; it will come by letter."
+                "This PIN has expired. Call Provider Services at (312) 555-0140 to request a new PIN; we will mail it to you."
             );
         }
     }
@@ -425,7 +425,7 @@ async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_
         );
         assert_eq!(
             answer.text_at("/detail"),
-            "Please enter the PIN from your letter first."
+            "Enter the PIN from your letter to continue."
         );
     }
     assert!(world.mails_to("sam@lakeside.example").await.is_empty());
@@ -603,10 +603,10 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
         (ada.as_str(), of_sam.clone()),
         (primary.as_str(), of_sam.clone()),
     ];
-    let wrong = "Username and registration code don't belong together. Please compare them with your latest email. \
-                 Please ask an administrator of your organization, or Provider Services ((312) 555-0140), to send you a new one.";
-    let dead = "This code was entered wrongly too often and can no longer be used. \
-                Please ask an administrator of your organization, or Provider Services ((312) 555-0140), to send you a new one.";
+    let wrong = "The username and registration code do not match your most recent email. \
+                 To get a new code, ask an administrator of your organization or call Provider Services at (312) 555-0140.";
+    let dead = "This code was entered incorrectly too many times and can no longer be used. \
+                To get a new code, ask an administrator of your organization or call Provider Services at (312) 555-0140.";
     let mut answers = BTreeSet::new();
     for (name, code) in &tries {
         let mut read = Vec::new();
@@ -703,7 +703,7 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
             assert!(
                 answer
                     .text_at("/detail")
-                    .starts_with("This code has expired. Please ask an administrator"),
+                    .starts_with("This code has expired. To get a new code, ask an administrator"),
                 "{}",
                 answer.text
             );
@@ -734,7 +734,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     let status = helen.get("/pin/letter").await.unwrap();
     let withheld = json!({
         "status": "withheld",
-        "advice": "Your letter is posted as soon as your signed agreement is on file. Provider Services ((312) 555-0140) can tell you whether it has arrived.",
+        "advice": "We will mail your letter when your signed agreement is on file. To check whether we received it, call Provider Services at (312) 555-0140.",
     });
     assert_eq!((status.status, status.body), (200, withheld));
     let profile = helen.get("/me").await.unwrap();
@@ -814,7 +814,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
 #[tokio::test]
 async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
     let world = World::new().await;
-    let made = "is made by the system on this portal";
+    let made = "is assigned automatically on this portal";
     let refused = world
         .on("provider")
         .post(

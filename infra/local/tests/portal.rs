@@ -789,7 +789,7 @@ fn ux_11_audit_verify_proves_the_trail_and_names_what_was_altered() {
     let with_other = [&verify[..], &["--kept", &other]].concat();
     let differs = run(&with_other);
     assert_eq!(differs.status.code(), Some(1));
-    assert!(stdout(&differs).contains("isn't the one whose digest was kept"));
+    assert!(stdout(&differs).contains("does not match the digest that was kept"));
     for wrong in [["--portal", "nowhere"], ["--from", "2999-01-01"]] {
         let arguments = [
             &["audit", "verify", "--data", text(data.path())][..],

@@ -293,7 +293,7 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
         }
         if rows.len() == MOST_ROWS {
             return Err(too_large(format!(
-                "The file has too many rows; the limit is {MOST_ROWS}. Split it into smaller files."
+                "The file is too long; the limit is {MOST_ROWS} rows. Split it into smaller files."
             )));
         }
         let cells = if record.len() == names.len() {

@@ -138,7 +138,7 @@ impl Unavailable {
     }
 
     pub(crate) fn corrupt(what: &str) -> Self {
-        Self(format!("an item cannot be read: {what}"))
+        Self(format!("an item can't be read: {what}"))
     }
 }
 
