@@ -1,5 +1,5 @@
-//! What every act has in common: who may, on which account, why; and deciding anew when the account
-//! changed meanwhile.
+//! What every help desk action shares: the permission check, loading the account, the reason, and
+//! the retry when the account changed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,28 +23,30 @@ use vestibule_store::{CommitError, UserFilter};
 
 use crate::AccountAnswer;
 
-/// How often an act that ran into another change of the account is decided anew.
+/// The maximum number of attempts when other changes to the account conflict.
 const LOOKS: usize = 3;
 
-/// Why something is done to an account.
+/// A help desk action on an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Act {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     pub reason: String,
 }
 
-/// Why something is done to what an account is in an organization.
+/// A help desk action on an account in one of its organizations.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActInOrganization {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     pub reason: String,
-    /// Which of the account's organizations, where it has several.
+    /// The organization that the action applies to. Required if the account belongs to several.
     pub organization_id: Option<String>,
 }
 
-/// The account that the path names: its portal and its id.
+/// The account in the request path, by portal and id.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountPath {
     portal: String,
@@ -72,14 +74,14 @@ impl FromRequestParts<App> for AccountPath {
 }
 
 impl AccountPath {
-    /// The fewest characters of a username on the account's portal.
+    /// Returns the minimum length of a username on the account's portal.
     pub fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
         let policy = app.portals.get(&self.portal)?;
         Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
     }
 }
 
-/// That the caller's role may do this, before anything is looked up.
+/// Checks the permission of the caller's role before anything is loaded.
 pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     caller
         .acting()?
@@ -88,7 +90,7 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Reads why the caller acts, and for which of the account's organizations.
+/// Parses the reason and the organization.
 pub(crate) fn why(
     reason: &str,
     organization: Option<&str>,
@@ -106,36 +108,36 @@ pub(crate) fn why(
     Some((reason?, named?))
 }
 
-/// What else an act looks at.
+/// The additional data that an action needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// Nothing but the account and its organizations.
+    /// Only the account and its organizations.
     Nothing,
-    /// Where letters would go.
+    /// The addresses that letters would be sent to.
     Addresses,
-    /// Who else is in its organizations.
+    /// Whether its organizations have other users.
     Colleagues,
 }
 
-/// An account with what is needed to decide about it.
+/// An account, with what is needed to decide on an action.
 pub(crate) struct Case<'a> {
     pub app: &'a App,
     /// The policy of the account's portal.
     pub policy: &'a Policy,
     pub account: Account,
-    /// Those that it belongs to.
+    /// The organizations that the account belongs to.
     pub organizations: Vec<Organization>,
-    /// Of the account's portal.
+    /// The origin of the request, on the account's portal.
     pub origin: Origin,
     locked: bool,
     addresses: BTreeMap<Option<OrganizationId>, PostalAddress>,
-    /// The organizations that have other users too.
+    /// The organizations that also have other users.
     shared: BTreeSet<OrganizationId>,
 }
 
 impl<'a> Case<'a> {
-    /// Looks an account up. Who may not learns nothing from ids, and portals that the help desk doesn't
-    /// serve are as good as none.
+    /// Loads an account. Callers without the permission can't probe ids, and portals that this help
+    /// desk doesn't support are not found.
     pub async fn open(
         app: &'a App,
         caller: &Caller,
@@ -175,7 +177,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Looks up what else an act wants.
+    /// Loads the additional data that an action needs.
     async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
         for membership in &self.account.memberships {
             let waits = matches!(membership.gate, Gate::Pin { .. } | Gate::PinLetterWithheld);
@@ -202,17 +204,16 @@ impl<'a> Case<'a> {
         Ok(self)
     }
 
-    /// Whether the account is an organization's only user.
+    /// Whether the account is the organization's only user.
     pub fn alone(&self, organization: &OrganizationId) -> bool {
         !self.shared.contains(organization)
     }
 
-    /// Where a letter that a membership waits for would go.
+    /// Returns the address that a pending letter of a membership would be sent to.
     pub fn address(&self, membership: &Membership) -> Option<PostalAddress> {
         self.addresses.get(&membership.organization).cloned()
     }
 
-    /// What the caller sees of the account.
     pub fn answer(&self) -> AccountAnswer {
         AccountAnswer::of(
             &self.account,
@@ -224,8 +225,9 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Acts on an account and shows what became of it. What changed meanwhile is looked at again: of two
-/// who act at once, the second decides on what the first has left.
+/// Performs an action on an account and describes the account afterwards. On a conflict it loads
+/// the account again, so that of two simultaneous actions the second decides on the result of the
+/// first.
 pub(crate) async fn act(
     app: &App,
     caller: &Caller,
@@ -267,7 +269,8 @@ pub(crate) async fn act(
     Err(Problem::conflict())
 }
 
-/// A refusal, in words for the help desk. `policy` is that of the account's portal.
+/// Converts a refusal to the problem that the help desk sees. `policy` is that of the account's
+/// portal.
 pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let conflict =
         |kind, title, detail: &str| Problem::new(StatusCode::CONFLICT, kind, title, detail);

@@ -1,5 +1,5 @@
-//! What administrators do to the users of their organization: list, add, approve, assign access,
-//! disable, reinstate, remove.
+//! What administrators do with the users of their organization: list, add, approve, assign access,
+//! disable, reinstate and remove them, and review their access.
 
 mod access;
 mod add_many;
@@ -50,7 +50,7 @@ vestibule_http::routes! {
     review_answer::answer,
 }
 
-/// A user, as administrators see one.
+/// A user, as shown to administrators.
 #[derive(Debug, Serialize, ToSchema)]
 struct UserAnswer {
     id: String,
@@ -58,33 +58,34 @@ struct UserAnswer {
     first_name: String,
     last_name: String,
     email: String,
-    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    /// Why emails can't be delivered to the address, if that is known. Cleared when the address is
+    /// changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
-    /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
-    /// no longer have the organization.
+    /// The registration status: `pending`, `awaiting_approval`, `registered` (BL-02), or
+    /// `record_ended` if the plan no longer lists the organization in its records.
     registration: &'static str,
-    /// `active`, `disabled` or `deleted`.
+    /// The account status: `active`, `disabled` or `deleted`.
     status: &'static str,
     services: Vec<String>,
     group_codes: Vec<String>,
-    /// Since when they are in the organization.
+    /// When the user joined the organization.
     since: String,
-    /// The last day of their access, `YYYY-MM-DD`; absent if it has no end.
+    /// The last day of the user's access, as `YYYY-MM-DD`. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_on: Option<String>,
-    /// When they last signed in; shown to roles that may see it (BA-07).
+    /// When the user last signed in. Shown only to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
-    /// When their account was last found in use from several places at once; shown to roles that may
-    /// see the audit trail (EX-01).
+    /// When the account was last found in use from several places at the same time. Shown only to
+    /// roles that may see the audit trail (EX-01).
     #[serde(skip_serializing_if = "Option::is_none")]
     used_from_several_places_at: Option<String>,
 }
 
 impl UserAnswer {
-    /// The user as they are after a change.
+    /// Describes the user after a change.
     fn after(
         user: &Account,
         organization: &Organization,
@@ -98,7 +99,7 @@ impl UserAnswer {
         ))
     }
 
-    /// What somebody in `viewer`'s role sees of a user.
+    /// Describes a user as someone in the role `viewer` may see them.
     fn of(row: UserRow, viewer: Role, policy: &Policy) -> Self {
         let last = row
             .last_sign_in_at
@@ -126,15 +127,15 @@ impl UserAnswer {
     }
 }
 
-/// The user whom a request is about, and the caller's organization.
+/// The user that a request is about, and the caller's organization.
 struct Target {
     organization: Organization,
     user: Account,
 }
 
 impl Target {
-    /// Fetches both for who has the permission; who hasn't learns nothing from ids (BL-17). Whether
-    /// the user belongs to the organization is for the rules.
+    /// Loads both if the caller has the permission, so that other callers can't probe ids (BL-17).
+    /// The rules check whether the user belongs to the organization.
     async fn find(
         app: &App,
         caller: &Caller,
@@ -161,7 +162,7 @@ impl Target {
     }
 }
 
-/// Does something to the user of an id, of which no more is told than that it is done.
+/// Decides and commits an action on a user when the response has no body.
 async fn act(
     app: &App,
     caller: &Caller,
@@ -178,7 +179,7 @@ async fn act(
     Ok(())
 }
 
-/// A refusal, in words.
+/// Converts a refusal to the problem that the caller sees.
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let conflict = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     match refusal {
@@ -248,7 +249,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     }
 }
 
-/// What somebody sent, short enough to be shown back.
+/// Quotes a value from the request, shortened to 40 characters.
 fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }

@@ -1,4 +1,4 @@
-//! `POST /{portal}/access-reviews`: a manager begins a review of access now (EX-11).
+//! `POST /{portal}/access-reviews`: starts an access review (EX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,10 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::review_show::ReviewAnswer;
 
-/// Begins a review of access; every manager is asked by email.
+/// Start an access review
+///
+/// Starts a review of who has access to the caller's organization. Every manager is notified by
+/// email.
 #[utoipa::path(
     post, path = "/{portal}/access-reviews", tag = "users",
     operation_id = "start_access_review",

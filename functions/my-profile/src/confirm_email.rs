@@ -1,4 +1,4 @@
-//! `POST /{portal}/email-confirmations`: the owner of a new address confirms it (BL-12).
+//! `POST /{portal}/email-confirmations`: confirms a new email address (BL-12).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,15 +11,17 @@ use vestibule_http::request::From;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
 use vestibule_store::CommitError;
 
-/// The token that the link carries after its `#`.
+/// The token from the confirmation link, which follows the `#`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmationRequest {
-    /// The token of the link that was mailed to the new address.
+    /// The token from the link that was sent to the new address.
     token: String,
 }
 
-/// Makes a new address the account's.
+/// Confirm an email address
+///
+/// Makes the new address the account's email address.
 #[utoipa::path(
     post, path = "/{portal}/email-confirmations", tag = "profile",
     operation_id = "confirm_email",
