@@ -36,7 +36,7 @@ pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
         match app.store.seal_audit(portal, now).await {
             Ok(seals) => sealed.seals += seals,
             Err(cause) => {
-                tracing::error!(%portal, %cause, "the audit trail isn't sealed");
+                tracing::error!(%portal, %cause, "failed to seal the audit trail");
                 failed = Some(cause);
             }
         }

@@ -89,7 +89,7 @@ impl WantedPage {
     pub fn of(given: Option<&str>, limit: Option<u32>) -> Result<Self, Problem> {
         let limit = limit.unwrap_or(50);
         if !(1..=50).contains(&limit) {
-            return Err(Problem::invalid_field("limit", "must be 1 to 50"));
+            return Err(Problem::invalid_field("limit", "must be between 1 and 50"));
         }
         Ok(Self {
             after: cursor(given, AuditCursor::parse)?,
@@ -149,7 +149,7 @@ impl SearchQuery {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
                     "username",
-                    "can't be given together with user_id",
+                    "can't be combined with a user id",
                 ));
             }
             (Some(id), None) => Some(
@@ -193,7 +193,10 @@ pub(crate) fn between(
     policy: &Policy,
 ) -> Result<(Timestamp, Timestamp), Problem> {
     if from.zip(to).is_some_and(|(from, to)| to < from) {
-        return Err(Problem::invalid_field("to", "must not be before from"));
+        return Err(Problem::invalid_field(
+            "to",
+            "must not be earlier than the first day",
+        ));
     }
     let past = to.map(|to| to.checked_add(1.day()).unwrap_or(to));
     Ok((
@@ -216,8 +219,11 @@ fn begin(
         return Ok(otherwise);
     };
     if !(2000..9000).contains(&day.year()) {
-        return Err(Problem::invalid_field(field, "is too far away"));
+        return Err(Problem::invalid_field(
+            field,
+            "is outside the supported range",
+        ));
     }
     let midnight = policy.begin_of(day);
-    midnight.ok_or_else(|| Problem::invalid_field(field, "is too far away"))
+    midnight.ok_or_else(|| Problem::invalid_field(field, "is outside the supported range"))
 }

@@ -118,7 +118,7 @@ impl ServedQuery {
             },
             (None, Some(organization)) => AuditOf::Organization(organization.clone()),
             (None, None) if self.from.is_none() => {
-                let why = "is required, unless user_id or organization_id is given";
+                let why = "is required unless you search for a user or an organization";
                 return Err(Problem::invalid_field("from", why));
             }
             (None, None) => AuditOf::Portal,

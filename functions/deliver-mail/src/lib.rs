@@ -132,12 +132,12 @@ pub enum Event {
 pub enum Malformed {
     /// None of the three kinds of event.
     #[error(
-        "deliver-mail takes events of the table's stream, scheduled events, and SES's reports by EventBridge; this is none of them"
+        "unknown event: deliver-mail accepts DynamoDB stream events, scheduled events, and SES events from EventBridge"
     )]
     Unknown,
     /// An event with records that are not those of a stream.
     #[error(
-        "an event with Records must be a DynamoDB stream's, with eventName, dynamodb.Keys.pk.S and dynamodb.SequenceNumber in each"
+        "an event with Records must be a DynamoDB stream event with eventName, dynamodb.Keys.pk.S and dynamodb.SequenceNumber in each record"
     )]
     Stream,
     /// An incomplete SES event.
@@ -200,11 +200,11 @@ impl Courier {
             Event::Stream(event) => return Ok(Some(self.handle(event).await)),
             Event::Clockwork => {
                 let sent = self.deliver_pending(EACH_SHARD).await?;
-                tracing::info!(sent, "mails that were due are sent");
+                tracing::info!(sent, "sent pending emails");
             }
             Event::Report(report) => {
                 let marked = self.note_report(&report).await?;
-                tracing::info!(marked, "a report of SES is noted");
+                tracing::info!(marked, "recorded an SES event");
             }
         }
         Ok(None)
@@ -221,7 +221,7 @@ impl Courier {
                 continue;
             };
             if let Err(cause) = self.deliver(&id).await {
-                tracing::warn!(message = %id, %cause, "a mail is delayed");
+                tracing::warn!(message = %id, %cause, "email delayed");
                 return BatchAnswer {
                     failures: vec![BatchFailure {
                         sequence_number: record.dynamodb.sequence_number,
@@ -248,7 +248,7 @@ impl Courier {
             match self.deliver(&id).await {
                 Ok(true) => gone += 1,
                 Ok(false) => {}
-                Err(cause) => tracing::warn!(message = %id, %cause, "a mail is delayed"),
+                Err(cause) => tracing::warn!(message = %id, %cause, "email delayed"),
             }
         }
         Ok(gone)
@@ -268,7 +268,7 @@ impl Courier {
         } = match self.store.claim_mail(id, claimed_at).await? {
             MailClaim::Taken(taken) => *taken,
             MailClaim::Unreadable => {
-                tracing::error!(message = %id, "a mail can't be read and is dropped");
+                tracing::error!(message = %id, "dropped an unreadable email");
                 self.close(id, Ending::Failed).await?;
                 return Ok(false);
             }
@@ -291,13 +291,13 @@ impl Courier {
         };
         let Some(policy) = self.portals.get(mail.portal.as_str())? else {
             // The portal was removed, so nothing can be sent on its behalf.
-            tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
+            tracing::error!(message = %id, portal = %mail.portal, "dropped an email of an unknown portal");
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         };
         let asks = matches!(mail.says, MailText::ConfirmEmail { .. });
         if !asks && self.store.bounces(&mail.portal, &mail.to).await? {
-            tracing::info!(message = %id, "a mail is not sent to an address that bounced");
+            tracing::info!(message = %id, "did not send an email to an address that bounced");
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         }
@@ -312,13 +312,13 @@ impl Courier {
                 if old(self.clock.now()) {
                     return self.give_up(id, tries).await;
                 }
-                tracing::warn!(message = %id, tries, %error, "a mail is delayed");
+                tracing::warn!(message = %id, tries, %error, "email delayed");
                 let next = self.clock.now() + wait_after(tries);
                 self.store.postpone_mail(id, claimed_at, next).await?;
                 Ok(false)
             }
             Err(error) => {
-                tracing::error!(message = %id, %error, "SES refuses a mail for good");
+                tracing::error!(message = %id, %error, "SES rejected an email permanently");
                 self.mark(&mail.portal, &mail.to, UndeliverableKind::Refused)
                     .await?;
                 self.close(id, Ending::Refused).await?;
@@ -332,7 +332,7 @@ impl Courier {
     }
 
     async fn give_up(&self, id: &MessageId, tries: u32) -> Result<bool, Unavailable> {
-        tracing::error!(message = %id, tries, "a mail could not be sent and is given up");
+        tracing::error!(message = %id, tries, "gave up on an email that could not be sent");
         self.close(id, Ending::Failed).await?;
         Ok(false)
     }
@@ -352,11 +352,11 @@ impl Courier {
         };
         let tagged = report.mail.tags.get(TAG).and_then(|ids| ids.first());
         let Some(id) = tagged.and_then(|id| MessageId::parse(id).ok()) else {
-            tracing::warn!("SES reports on a mail that did not come from here");
+            tracing::warn!("SES event for an email that Vestibule did not send");
             return Ok(0);
         };
         let Some(portal) = self.store.portal_of_message(&id).await? else {
-            tracing::warn!(message = %id, "SES reports on a mail of which there is no trace");
+            tracing::warn!(message = %id, "SES event for an unknown email");
             return Ok(0);
         };
         let mut marked = 0;

@@ -101,7 +101,7 @@ pub(crate) fn why(
         None => Some(None),
         Some(Ok(id)) => Some(Some(id)),
         Some(Err(_)) => {
-            fields.fault("organization_id", "is not the id of an organization");
+            fields.fault("organization_id", "must be the id of an organization");
             None
         }
     };
@@ -278,12 +278,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Deleted => conflict(
             "account-deleted",
             "Account deleted",
-            "This account is deleted, and a deleted one is not reinstated: a new user ID is created. The person registers or is added anew.",
+            "This account was deleted and can't be reinstated. The person must register or be added again with a new user ID.",
         ),
         Refusal::Disabled => conflict(
             "account-disabled",
             "Account disabled",
-            "This account is disabled. Reinstate it first, if its owner should have access.",
+            "This account is disabled. Reinstate it first if the owner should have access.",
         ),
         Refusal::NotInOrganization => Problem::invalid_field(
             "organization_id",
@@ -291,84 +291,88 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         ),
         Refusal::WhichOrganization => Problem::invalid_field(
             "organization_id",
-            "is required: this account belongs to several organizations",
+            "is required because this account belongs to several organizations",
         ),
         Refusal::NotAwaited => conflict(
             "not-awaited",
-            "Nothing is waited for",
-            "This account waits for nothing of the kind; perhaps it has been entered meanwhile.",
+            "Nothing pending",
+            "This account has no such step pending. The owner may have already completed it.",
         ),
         Refusal::NotThisPortal => conflict(
             "not-this-portal",
-            "Not on this portal",
-            "On the account's portal the help desk does not do this.",
+            "Not available on this portal",
+            "The help desk can't do this for accounts on this portal.",
         ),
         Refusal::NoAddress => conflict(
             "no-address",
             "No address on record",
-            "There is no address to post a letter to. The plan's records have to be completed first.",
+            "There is no mailing address on record to send a letter to. Have the plan's records updated first.",
         ),
         Refusal::AccessOver => conflict(
             "access-over",
-            "Access is over",
-            "The last day of this access is over, so a code would open nothing. An administrator of the organization would have to extend it first.",
+            "Access has ended",
+            "This person's access has ended, so a code would not work. An administrator of the organization must extend the access first.",
         ),
         Refusal::NoPassword => conflict(
             "no-password",
             "No password yet",
-            "This account has no password yet: its registration code sets one. Send the code again. Or its access is over, and an administrator would have to extend it.",
+            "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
         ),
         Refusal::NameFixed => conflict(
             "name-fixed",
-            "Username fixed",
-            "On this portal the system makes the usernames, and they cannot be changed.",
+            "Username can't be changed",
+            "Usernames on this portal are generated and can't be changed.",
         ),
         Refusal::Activated => conflict(
             "already-activated",
             "Already activated",
-            "This account is activated: its owner chooses subscriptions in the profile.",
+            "This account is already activated. The owner can change subscriptions in their profile.",
         ),
         Refusal::NoSuchPublication => {
             let offered: Vec<_> = policy.publications.iter().map(|p| p.id.as_str()).collect();
-            let detail = format!("must be publications of the portal: {}", offered.join(", "));
+            let detail = format!(
+                "can only contain publications of the account's portal: {}",
+                offered.join(", ")
+            );
             Problem::invalid_field("subscriptions", &detail)
         }
         Refusal::NoRecord => conflict(
             "no-record",
             "No plan record",
-            "This account did not register with a plan record.",
+            "This account wasn't registered with a plan record, so there is nothing to detach.",
         ),
-        Refusal::NoSuchAgreement => {
-            Problem::invalid_field("agreement", "must be an agreement that the plan records")
-        }
+        Refusal::NoSuchAgreement => Problem::invalid_field(
+            "agreement",
+            "must be an agreement that the plan keeps on file",
+        ),
         Refusal::OtherRevision => Problem::invalid_field(
             "revision",
-            "must be the current revision; an older one has to be signed anew",
+            "must be the current revision; if an older one was signed, the person must sign again",
         ),
         Refusal::OthersThere => conflict(
             "others-there",
-            "Others are there",
-            "Others came into the organization after this registration. Remove them first.",
+            "Organization has other users",
+            "Other users joined the organization after this registration. Remove them first.",
         ),
         Refusal::LastPrincipal => conflict(
             "last-principal",
-            "The last principal",
-            "The organization would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
+            "Last principal",
+            "This is the organization's last principal. Make someone else a principal first, or undo the registration if the organization should not exist.",
         ),
         Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
             "invitation-used",
-            "Invitation used",
-            "The invited person has registered already.",
+            "Invitation already used",
+            "The invited person has already registered.",
         ),
         Refusal::Invitation(invite::Refusal::Revoked) => conflict(
             "invitation-revoked",
             "Invitation revoked",
-            "An administrator took this invitation back. They can invite the person anew.",
+            "An administrator revoked this invitation. Ask them to invite the person again.",
         ),
         Refusal::Invitation(invite::Refusal::NotThisPortal) => conflict(
             "no-invitations",
             "No invitations on this portal",
-            "People don't come in by invitation on the account's portal.",
+            "Users don't join by invitation on the account's portal.",
         ),
         Refusal::Invitation(_) => Problem::not_found("invitation"),
     }

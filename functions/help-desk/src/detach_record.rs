@@ -14,7 +14,7 @@ use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 ///
 /// Undoes a registration that was matched with the wrong person's plan record, so that the record
 /// can be used to register again. The account loses the access that the record gave it and is
-/// deleted if it has no other. An organization without remaining users is deleted too.
+/// deleted if it has no other. An organization without remaining users is closed too.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/record-detachment", tag = "help desk",
     operation_id = "detach_record_of_account",

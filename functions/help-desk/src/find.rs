@@ -93,7 +93,7 @@ pub(crate) async fn find(
     let mut fields = Fields::default();
     let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
-        fields.fault("portal", "must be a portal that this help desk serves");
+        fields.fault("portal", "must be a portal that this help desk supports");
     }
     let by = policy.and_then(|policy| by(&request, policy, &mut fields));
     let (policy, by) = fields.finish(policy.zip(by))?;
@@ -159,7 +159,7 @@ fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<B
         _ => {
             fields.fault(
                 "username",
-                "must be given, or email, or number: exactly one of them",
+                "enter exactly one of username, email address and record number",
             );
             None
         }

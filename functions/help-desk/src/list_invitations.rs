@@ -98,7 +98,7 @@ pub(crate) async fn list_invitations(
     allowed(&caller, Permission::FindAccounts)?;
     let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
-        Problem::invalid_field("organization_id", "is not the id of an organization")
+        Problem::invalid_field("organization_id", "must be the id of an organization")
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;

@@ -228,7 +228,7 @@ impl Applying<'_> {
         let Some(decision) =
             follow::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
         else {
-            tracing::warn!(plan = %row.key.plan, "a provider to be notified has no address");
+            tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
         };
         match self.app.store.commit(decision, &mut rng).await {

@@ -93,7 +93,7 @@ impl Importer {
             let key = record.s3.object.decoded();
             let done = if record.s3.bucket.name != self.bucket {
                 Err(ImportError::S3(format!(
-                    "has sent an event of the bucket {}, not of {}",
+                    "received an event for bucket {} instead of {}",
                     record.s3.bucket.name, self.bucket
                 )))
             } else if is_own(&key) {
@@ -309,7 +309,7 @@ impl Run<'_> {
                 && accepted.is_none_or(|accepted| accepted < ending)
             {
                 let why = format!(
-                    "it would end {ending} of {all} records, which is more than the policy lets pass. If it is right, put it there again with the metadata {ACCEPT}={ending}"
+                    "it would end {ending} of {all} records, which is more than the policy allows. If the feed is correct, upload it again with the metadata {ACCEPT}={ending}"
                 );
                 return self.refuse(why).await;
             }
@@ -521,8 +521,8 @@ fn rejects(summary: &Summary) -> String {
 fn refused<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> ImportError {
     ImportError::S3(match &error {
         SdkError::ServiceError(_) => {
-            format!("refuses: {}", error.code().unwrap_or("unknown"))
+            format!("request failed: {}", error.code().unwrap_or("unknown"))
         }
-        _ => "doesn't answer".to_owned(),
+        _ => "no response".to_owned(),
     })
 }

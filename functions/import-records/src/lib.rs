@@ -65,7 +65,7 @@ pub enum ImportError {
     #[error(transparent)]
     Feed(#[from] FeedError),
     /// The feed ended unexpectedly.
-    #[error("the feed broke off: {0}")]
+    #[error("the feed ended unexpectedly: {0}")]
     BrokenOff(String),
     /// The store is unavailable.
     #[error(transparent)]
@@ -74,25 +74,25 @@ pub enum ImportError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// An S3 request failed.
-    #[error("S3 {0}")]
+    #[error("S3: {0}")]
     S3(String),
     /// The object's key is not that of a feed.
     #[error(transparent)]
     NoFeed(#[from] NoFeed),
     /// No portal belongs to the plan.
-    #[error("no portal belongs to the plan {0}")]
+    #[error("no portal belongs to plan {0}")]
     UnknownPlan(Slug),
     /// Another feed has to be imported first, or a later one already was.
-    #[error("the feed isn't imported: {0}")]
+    #[error("the feed wasn't imported: {0}")]
     NotNow(#[from] NotNow),
     /// Another run has taken over.
-    #[error("another run has taken this feed over, or a later feed came")]
+    #[error("another run took over this feed, or a later feed arrived")]
     TakenOver,
     /// This run is out of time; the next one continues where it ended.
-    #[error("{0} rows are done; the next run goes on from there")]
+    #[error("out of time after {0} rows; the next run continues from there")]
     OutOfTime(u64),
     /// An account kept changing at the same time.
-    #[error("an account kept changing")]
+    #[error("an account kept changing during the import")]
     Contended,
 }
 

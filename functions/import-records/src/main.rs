@@ -13,7 +13,7 @@ async fn main() -> Result<(), StartError> {
     settings::log_as_json();
     let bucket = settings::setting(
         "FEEDS_BUCKET",
-        "the bucket in which the plans leave their feeds",
+        "the bucket that the plans upload their feeds to",
     )?;
     let importer = Opening::new(move |app, aws| Importer {
         app,

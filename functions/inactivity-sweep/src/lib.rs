@@ -76,7 +76,7 @@ pub struct NotOnAnotherDay;
 
 impl std::fmt::Display for NotOnAnotherDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("as_of is for dry runs only: set dry_run to true too")
+        f.write_str("as_of is only valid with dry_run set to true")
     }
 }
 
@@ -230,7 +230,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
         let page = match app.store.misplaced(start).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(%error, "accounts can't be read");
+                tracing::error!(%error, "failed to read accounts");
                 summary.failed += 1;
                 break;
             }
@@ -241,7 +241,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
                 Ok(Some(policy)) => policy.today(app.clock.now()),
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "a portal's organizations are passed over");
+                    tracing::error!(%error, "skipped the organizations of a portal");
                     summary.failed += 1;
                     continue;
                 }
@@ -249,7 +249,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             match app.store.watch_reviews(&organization, today).await {
                 Ok(is_new) => summary.moved += u64::from(is_new),
                 Err(error) => {
-                    tracing::error!(organization = %organization.id, %error, "an alarm can't be set");
+                    tracing::error!(organization = %organization.id, %error, "failed to schedule a follow-up");
                     summary.failed += 1;
                 }
             }
@@ -258,7 +258,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             match app.store.reschedule(&account).await {
                 Ok(()) => summary.moved += 1,
                 Err(error) => {
-                    tracing::error!(account = %account.id, %error, "an account can't be moved");
+                    tracing::error!(account = %account.id, %error, "failed to update the due day of an account");
                     summary.failed += 1;
                 }
             }
@@ -293,7 +293,7 @@ pub async fn sweep(app: &App, run: &Run) -> Swept {
         let policy = match policy {
             Ok(policy) => policy,
             Err(error) => {
-                tracing::error!(%portal, %error, "a portal is passed over");
+                tracing::error!(%portal, %error, "skipped a portal");
                 swept.summary.failed += 1;
                 continue;
             }
@@ -350,7 +350,7 @@ async fn shard_of(app: &App, run: &Run, policy: &Policy, queue: Queue, shard: u8
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(portal = %policy.portal, %error, "what is due can't be read");
+                tracing::error!(portal = %policy.portal, %error, "failed to read what is due");
                 swept.summary.failed += 1;
                 return swept;
             }
@@ -376,7 +376,7 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     let accounts = match app.store.accounts(&policy.portal, &ids).await {
         Ok(accounts) => accounts,
         Err(error) => {
-            tracing::error!(portal = %policy.portal, %error, "accounts can't be read");
+            tracing::error!(portal = %policy.portal, %error, "failed to read accounts");
             swept.summary.failed += ids.len() as u64;
             return swept;
         }
@@ -411,7 +411,7 @@ async fn one_account(
         Err(error) => Err(error),
     };
     if let Err(error) = done {
-        tracing::error!(portal = %policy.portal, %error, "an account can't be worked on");
+        tracing::error!(portal = %policy.portal, %error, "failed to process an account");
         swept.summary.failed = 1;
     }
     swept
@@ -474,16 +474,16 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
         let day = clockwork::idle_since(account, policy);
         match account.last_sign_in_at {
             Some(_) => format!("no sign-in since {day}"),
-            None => format!("no sign-in since it was made on {day}"),
+            None => format!("no sign-in since the account was created on {day}"),
         }
     };
     let because = match due.what {
         What::Disable | What::WarnOfDisabling => idle(),
         What::Delete | What::WarnOfDeletion => format!("disabled, and {}", idle()),
-        What::EndAccess => format!("{} was the last day of the access", due.about),
+        What::EndAccess => format!("the last day of access was {}", due.about),
         What::PasswordNotice => format!("the password expires on {}", due.about),
         What::LetterNotice => format!("the letter should have arrived by {}", due.about),
-        What::CampaignNotice => format!("has to register again by {}", due.about),
+        What::CampaignNotice => format!("must register again by {}", due.about),
         What::UsernameNotice => format!("the username is released on {}", due.about),
     };
     Preview {
@@ -507,7 +507,7 @@ async fn one_alarm(
 ) -> Summary {
     let mut summary = Summary::default();
     if let Err(error) = answered(app, run, policy, &organization, kind, &mut summary).await {
-        tracing::error!(portal = %policy.portal, organization = %organization, %error, "an alarm can't be answered");
+        tracing::error!(portal = %policy.portal, organization = %organization, %error, "failed to process a follow-up");
         summary.failed = 1;
     }
     summary

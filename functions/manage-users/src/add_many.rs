@@ -62,17 +62,17 @@ pub(crate) async fn add_many(
     let detail = match policy.staff.as_ref().map(|s| s.join_by) {
         Some(JoinBy::RegistrationCode) => None,
         Some(JoinBy::InitialPassword) => Some(
-            "On this portal you give each person a first password of their own; a file with passwords in it would lie about. Please add them one by one.",
+            "Bulk upload isn't available here because every user needs an initial password. Add users one at a time.",
         ),
         Some(JoinBy::Invitation) | None => {
-            Some("People come in by invitation on this portal; send the file to invitations.csv.")
+            Some("Users join by invitation on this portal. Upload the file as invitations instead.")
         }
     };
     if let Some(detail) = detail {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "not-this-portal",
-            "Not on this portal",
+            "Not available on this portal",
             detail,
         ));
     }
@@ -137,7 +137,7 @@ async fn person(
     }
     addition.username = policy
         .make_username(&mut app.rng())
-        .ok_or_else(|| Problem::internal("the portal makes no usernames"))?;
+        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))?;
     add(app, caller, organization, addition)
         .await?
         .map_err(|_| Problem::conflict())
@@ -153,14 +153,14 @@ fn username_of(
     let seed = Sha256::digest(format!("user/{}/{}", organization.id, email.key()));
     policy
         .make_username(&mut StdRng::from_seed(seed.into()))
-        .ok_or_else(|| Problem::internal("the portal makes no usernames"))
+        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))
 }
 
 fn already() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         ALREADY,
-        "Added already",
-        "A user of the organization has this address already.",
+        "Already added",
+        "A user of your organization already has this email address.",
     )
 }

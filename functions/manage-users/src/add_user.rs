@@ -104,7 +104,7 @@ pub(crate) async fn add_user(
             fields.unwanted(
                 "initial_password",
                 given.is_some(),
-                "is not set by administrators on this portal",
+                "can't be set by an administrator on this portal",
             );
             Some(None)
         }

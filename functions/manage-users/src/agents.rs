@@ -73,7 +73,7 @@ pub(crate) async fn agents(
     }
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be from 1 to 100"));
+        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
     }
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
     let organization = app.store.organization(&policy.portal, own).await?;

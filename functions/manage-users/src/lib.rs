@@ -187,64 +187,67 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Unknown => Problem::not_found("user"),
         Refusal::NotThisPortal => conflict(
             "not-this-portal",
-            "Not on this portal",
-            "People come in by invitation on this portal; invite them instead.",
+            "Not available on this portal",
+            "Users join by invitation on this portal. Invite this person instead.",
         ),
         Refusal::NotAwaited => conflict(
             "not-awaited",
-            "Nothing to approve",
-            "This user does not wait for approval; perhaps another administrator has approved them.",
+            "Approval not pending",
+            "This user isn't waiting for approval. Another administrator may have already approved them.",
         ),
         Refusal::NoCodeAwaited => conflict(
             "no-code-awaited",
-            "No code is waited for",
-            "This user does not wait for a registration code; perhaps it has been entered.",
+            "No registration code pending",
+            "This user isn't waiting for a registration code. They may have already entered it.",
         ),
         Refusal::NotRecoverable => conflict(
             "not-recoverable",
-            "Nothing to bring back",
-            "This user cannot sign in at present: the registration is not complete, or the access is disabled or over.",
+            "User can't sign in",
+            "This user can't sign in because registration isn't complete, or because access is disabled or has ended. Resolve that first.",
         ),
         Refusal::AskHelpDesk => Problem::new(
             StatusCode::FORBIDDEN,
             "ask-help-desk",
-            "Ask the help desk",
+            "Contact the help desk",
             format!(
-                "On this portal {} does this: {} ({}).",
+                "Only {} can do this on this portal. Call {} ({}).",
                 policy.help_desk.name, policy.help_desk.phone, policy.help_desk.hours
             ),
         )
         .with_help(policy),
         Refusal::NotInReview => conflict(
             "not-in-review",
-            "Not in the review",
-            "This account is not in the review: it came later, or belongs to who answers for the organization.",
+            "Not in this review",
+            "This account isn't part of the review. It was added after the review started, or it belongs to someone who is responsible for the organization.",
         ),
         Refusal::Yourself => conflict(
             "yourself",
-            "Not to yourself",
-            "You cannot do this to yourself. Another administrator can.",
+            "Not allowed on your own account",
+            "You can't do this to your own account. Ask another administrator to do it.",
         ),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
         Refusal::LastPrincipal => conflict(
             "last-principal",
-            "The last principal",
-            "The organization would have no principal left. Make somebody else a principal first.",
+            "Last principal",
+            "This is your organization's last principal. Make someone else a principal first.",
         )
         .with_help(policy),
         Refusal::SeveralOrganizations => conflict(
             "several-organizations",
-            "Works for several organizations",
-            "This user works for other organizations too and cannot be disabled here. Remove them from your organization instead.",
+            "User of several organizations",
+            "This user also belongs to other organizations and can't be disabled here. Remove them from your organization instead.",
         ),
         Refusal::NoSuchService(name) => Problem::invalid_field(
             "services",
-            &format!("{} is not on offer here", shown(&name)),
+            &format!("{} is not available on this portal", shown(&name)),
         ),
         Refusal::NoSuchGroupCode(code) => Problem::invalid_field(
             "group_codes",
-            &format!("{} is not one of the organization's", shown(&code)),
+            &format!(
+                "{} is not one of your organization's group codes",
+                shown(&code)
+            ),
         ),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn list(
     let organization = allowed(&caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be 1 to 100"));
+        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
     }
     if query
         .query

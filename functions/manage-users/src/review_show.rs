@@ -137,7 +137,7 @@ impl ReviewAnswer {
         caller: &Caller,
     ) -> Result<Self, Problem> {
         let (policy, review) = (&caller.policy, organization.review.as_ref());
-        let review = review.ok_or_else(|| Problem::not_found("review of access"))?;
+        let review = review.ok_or_else(|| Problem::not_found("access review"))?;
         let mut accounts = Vec::new();
         if after.is_none() && matches!(wanted, None | Some(Wanted::Removed)) {
             let removed = app

@@ -71,14 +71,17 @@ pub(crate) async fn start(
         Refusal::NotThisPortal => Problem::new(
             StatusCode::CONFLICT,
             "not-this-portal",
-            "Not on this portal",
-            "This portal has no reviews of access.",
+            "Not available on this portal",
+            "Access reviews aren't available on this portal.",
         ),
         Refusal::Running(until) => Problem::new(
             StatusCode::CONFLICT,
             "review-running",
-            "A review is running",
-            format!("A review is being answered until {until}. Another can begin after that day."),
+            "Review in progress",
+            format!(
+                "An access review is already in progress. You can start another one after {}.",
+                until.strftime("%A, %B %-d, %Y")
+            ),
         ),
     })?;
     app.store.commit(decision, &mut rng).await?;

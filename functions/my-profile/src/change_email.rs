@@ -49,14 +49,14 @@ pub(crate) async fn change_email(
     // The current address may be requested again only if emails to it could not be delivered.
     let is_own = |e: &Email| e.as_str() == account.email.as_str();
     if email.as_ref().is_some_and(is_own) && account.email_undeliverable.is_none() {
-        fields.fault("email", "is the address you have");
+        fields.fault("email", "is already your email address");
     }
     let password = fields.take("password", password::normalize(&request.password));
     let (email, password) = fields.finish(email.zip(password))?;
 
     let right = guesses::is_password(&app, account, &password, policy, &caller.origin).await?;
     if right.is_none() {
-        return Err(Problem::invalid_field("password", "is not right"));
+        return Err(Problem::invalid_field("password", "is incorrect"));
     }
     let mut rng = app.rng();
     let decision = profile::ask_email_change(

@@ -55,8 +55,8 @@ pub(crate) async fn choose_username(
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "name-fixed",
-            "The username stays",
-            "The system makes the usernames of this portal, and they stay as they are.",
+            "Username can't be changed",
+            "Usernames on this portal are generated and can't be changed.",
         ));
     }
     let mut fields = Fields::default();
@@ -78,13 +78,13 @@ pub(crate) async fn choose_username(
         }
         let desk = &policy.help_desk;
         let detail = format!(
-            "On this portal {} changes usernames: {} ({}).",
+            "Only {} can change usernames on this portal. Call {} ({}).",
             desk.name, desk.phone, desk.hours
         );
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "ask-help-desk",
-            "Ask the help desk",
+            "Contact the help desk",
             detail,
         )
         .with_help(policy));

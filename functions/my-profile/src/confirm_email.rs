@@ -41,7 +41,7 @@ pub(crate) async fn confirm_email(
     Body(request): Body<ConfirmationRequest>,
 ) -> Result<StatusCode, Problem> {
     let unusable = || {
-        Problem::new(StatusCode::GONE, "email-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Sign in and give the address again.")
+        Problem::new(StatusCode::GONE, "email-link-unusable", "Link no longer valid", "This link has expired, was already used, or was replaced by a newer one. Sign in and enter the new address again.")
             .with_help(&policy)
     };
     let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;

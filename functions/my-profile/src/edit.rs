@@ -92,7 +92,7 @@ pub(crate) async fn edit(
         fields.unwanted(
             "password",
             request.password.is_some(),
-            "is asked for only together with hint or security_answers",
+            "can only be given when you change your hint or security questions",
         );
         None
     };
@@ -107,7 +107,7 @@ pub(crate) async fn edit(
             let shown: String = unknown.chars().take(40).collect();
             fields.fault(
                 "subscriptions",
-                format!("{shown:?} is no publication of this portal"),
+                format!("{shown:?} is not a publication of this portal"),
             );
         }
         changes.subscriptions = Some(wanted);
@@ -120,7 +120,7 @@ pub(crate) async fn edit(
         let right =
             guesses::is_password(&app, &caller.account, &password, policy, &caller.origin).await?;
         if right.is_none() {
-            return Err(Problem::invalid_field("password", "is not right"));
+            return Err(Problem::invalid_field("password", "is incorrect"));
         }
     }
     let mut rng = app.rng();
@@ -149,7 +149,7 @@ fn require_activation(caller: &Caller) -> Result<(), Problem> {
 
 fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
     if links.len() > MOST_LINKS {
-        fields.fault("links", format!("must be at most {MOST_LINKS}"));
+        fields.fault("links", format!("can contain at most {MOST_LINKS} links"));
         return Vec::new();
     }
     let mut parsed = Vec::new();
@@ -178,7 +178,7 @@ fn parse_address(text: &str) -> Result<String, Invalid> {
         Ok(text.to_owned())
     } else {
         Err(Invalid(
-            "must be an address such as https://www.example.com, at most 500 characters long"
+            "must be a web address such as https://www.example.com, at most 500 characters long"
                 .into(),
         ))
     }

@@ -64,7 +64,7 @@ pub(crate) async fn entitlements(
                 StatusCode::FORBIDDEN,
                 "service-not-assigned",
                 "Service not assigned",
-                "This service is not assigned to you. An administrator of your organization can assign it.",
+                "This service isn't assigned to you. Ask an administrator of your organization to assign it.",
             )
             .with_help(policy));
         }

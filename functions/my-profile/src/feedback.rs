@@ -51,7 +51,7 @@ pub(crate) async fn feedback(
     if text.is_empty() || text.chars().count() > LONGEST {
         return Err(Problem::invalid_field(
             "text",
-            &format!("must be 1 to {LONGEST} characters long"),
+            &format!("must be between 1 and {LONGEST} characters long"),
         ));
     }
     if text
@@ -74,7 +74,7 @@ pub(crate) async fn feedback(
         .await?;
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
-            "You have sent much feedback today, thank you. Please go on tomorrow, or call us.",
+            "You have reached today's limit for feedback. Try again tomorrow, or call us.",
             policy,
         ));
     }
@@ -92,8 +92,8 @@ pub(crate) async fn feedback(
         Problem::new(
             StatusCode::CONFLICT,
             "no-feedback",
-            "No address for feedback",
-            "This portal takes feedback by telephone only.",
+            "Online feedback not available",
+            "This portal accepts feedback by phone only.",
         )
         .with_help(policy)
     })?;

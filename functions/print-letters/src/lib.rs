@@ -45,7 +45,7 @@ pub enum PrintError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// A file can't be uploaded to the bucket.
-    #[error("S3 doesn't take {file}: {cause}")]
+    #[error("failed to upload {file} to S3: {cause}")]
     Put {
         file: String,
         /// The S3 error code.
@@ -55,7 +55,7 @@ pub enum PrintError {
     #[error(transparent)]
     Pdf(#[from] PdfError),
     /// A CSV file can't be written.
-    #[error("a list can't be written: {0}")]
+    #[error("failed to write a CSV file: {0}")]
     List(#[from] csv::Error),
 }
 
@@ -197,7 +197,7 @@ impl Printer {
         let letter = match claim {
             LetterClaim::Taken(letter) => *letter,
             LetterClaim::Unreadable => {
-                let page = Err("it can't be read".to_owned());
+                let page = Err("the letter can't be read".to_owned());
                 return Some(Outcome {
                     id,
                     letter: None,
@@ -208,7 +208,7 @@ impl Printer {
         };
         let page = match self.portals.get(letter.portal.as_str()) {
             Ok(Some(policy)) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
-            Ok(None) => Err("there is no such portal any more".to_owned()),
+            Ok(None) => Err("the portal no longer exists".to_owned()),
             Err(wrong) => Err(wrong.to_string()),
         };
         Some(Outcome {
@@ -256,7 +256,7 @@ impl Printer {
                 .await?;
         }
         if wrong > 0 {
-            tracing::error!(batch = %name, letters = wrong, "letters can't be printed; they are in the batch's problems.csv");
+            tracing::error!(batch = %name, letters = wrong, "letters could not be printed; see the batch's problems.csv");
             self.put(&key("problems.csv"), CSV, written(problems)?)
                 .await?;
         }
@@ -283,9 +283,9 @@ impl Printer {
             file: key.to_owned(),
             cause: match &e {
                 SdkError::ServiceError(answer) => {
-                    answer.err().code().unwrap_or("unnamed").to_owned()
+                    answer.err().code().unwrap_or("unknown").to_owned()
                 }
-                _ => "no answer".to_owned(),
+                _ => "no response".to_owned(),
             },
         })
     }

@@ -25,7 +25,7 @@ async fn main() -> Result<(), StartError> {
             batches = done.batches,
             printed = done.printed,
             problems = done.problems,
-            "letters are printed"
+            "printed letters"
         );
         Ok::<_, StartError>(())
     }))
