@@ -211,14 +211,14 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
     );
     let (status, answer) = send(&ruth, "/users.csv", "text/csv", good).await;
     assert!(
-        status == 409 && answer.to_string().contains("invitations.csv"),
+        status == 409 && answer.to_string().contains("as invitations"),
         "{answer}"
     );
     world.register("practice", dental()).await;
     let omar = world.sign_in("practice", "omar.haddad").await;
     let (status, answer) = send(&omar, "/users.csv", "text/csv", good).await;
     assert!(
-        status == 409 && answer.to_string().contains("one by one"),
+        status == 409 && answer.to_string().contains("one at a time"),
         "{answer}"
     );
 }
@@ -237,7 +237,7 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
         rows(&answer),
         [
             (2, "done", ""),
-            (3, "refused", "\"flying\" is not on offer here"),
+            (3, "refused", "\"flying\" is not available on this portal"),
             (4, "done", "")
         ]
     );

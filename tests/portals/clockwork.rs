@@ -691,7 +691,7 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
 
     let today = world.instance.sweep(&dry(None)).await;
     let shown = |p: &Preview| (p.username.clone(), p.what, p.because.clone());
-    let because = "no sign-in since it was made on 2026-11-23".to_owned();
+    let because = "no sign-in since the account was created on 2026-11-23".to_owned();
     assert_eq!(
         today.previews.iter().map(shown).collect::<Vec<_>>(),
         [(
@@ -1095,7 +1095,7 @@ async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
     let expected: Value = json!([{
         "portal": "producer", "account": id, "username": "sam.lind", "what": "disable",
         "due_on": "2027-05-23", "about": "2027-05-23",
-        "because": "no sign-in since it was made on 2026-11-23",
+        "because": "no sign-in since the account was created on 2026-11-23",
     }]);
     assert_eq!(answer["previews"], expected);
     assert_eq!(answer["done"], json!({ "disable": 1 }));

@@ -354,7 +354,8 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
         (refused.status, refused.problem()),
         (409, "account-deleted")
     );
-    let words = "a deleted one is not reinstated: a new user ID is created";
+    let words =
+        "can't be reinstated. The person must register or be added again with a new user ID";
     assert!(refused.text.contains(words), "{}", refused.text);
     let shown = desk
         .agent

@@ -379,7 +379,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         (
             with(staff("Sam"), "/services", json!(["surgery"])),
             "services",
-            "\"surgery\" is not on offer here",
+            "\"surgery\" is not available on this portal",
         ),
     ];
     for (body, field, why) in faults {

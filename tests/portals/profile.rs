@@ -146,7 +146,7 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
     let change =
         |password: &str| json!({ "security_answers": answers.clone(), "password": password });
     let refused = patch(&maria, change("Wrong-River-58!")).await;
-    assert_eq!(fault(&refused), (422, "password", "is not right"));
+    assert_eq!(fault(&refused), (422, "password", "is incorrect"));
     assert_eq!(world.mails_to("maria@example.com").await.len(), before);
 
     let changed = patch(&maria, change(PASSWORD)).await;

@@ -1,5 +1,5 @@
-//! `GET /{portal}/me/activity`: what was done lately with one's own account, and by whom, so that its
-//! owner notices what they didn't do (UX-06).
+//! `GET /{portal}/me/activity`: shows recent activity on the caller's own account, so that they
+//! notice what they didn't do themselves (UX-06).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,27 +13,27 @@ use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
-/// Which page.
+/// The page of the activity list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ActivityQuery {
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Something done with one's account.
+/// An event on the caller's account.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Activity {
     at: String,
-    /// What was done, such as `sign_in` or `change_password`.
+    /// The action, such as `sign_in` or `change_password`.
     action: String,
-    /// `done` or `refused`.
+    /// The outcome: `done` or `refused`.
     outcome: String,
-    /// By whom: `you`, `somebody_else` who manages your access, `help_desk`, `system`, or `unknown`
-    /// (not signed in, such as somebody with a wrong password).
+    /// Who did it: `you`, `somebody_else` (a person who manages your access), `help_desk`,
+    /// `system`, or `unknown` (a person who was not signed in, such as after a wrong password).
     by: &'static str,
-    /// From which address; shown of what you did, and of what was tried without signing in.
+    /// The IP address. Shown for your own actions and for attempts without signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
@@ -57,13 +57,14 @@ impl Activity {
     }
 }
 
-/// How far back it goes.
+/// The period that the list covers.
 const LATELY: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How many entries a page has.
 const ON_A_PAGE: usize = 25;
 
-/// Shows what was done with the caller's account in the last 90 days, the latest first.
+/// Show your account activity
+///
+/// Lists what happened on the caller's account in the last 90 days, newest first.
 #[utoipa::path(
     get, path = "/{portal}/me/activity", tag = "profile",
     operation_id = "show_activity",

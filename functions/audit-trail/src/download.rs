@@ -1,5 +1,5 @@
-//! `GET /{portal}/audit-events.csv` and `.jsonl`: the audit trail of the caller's organization, whole
-//! or in part, for other programs (UX-11).
+//! `GET /{portal}/audit-events.csv` and `.jsonl`: download the audit trail of the caller's
+//! organization, in full or filtered, for other programs (UX-11).
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -13,9 +13,12 @@ use vestibule_store::AuditCursor;
 use crate::EntryAnswer;
 use crate::search::{SearchQuery, readable, subject};
 
-/// Downloads the audit trail of the caller's organization as CSV (RFC 4180, UTF-8), the latest entry
-/// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`. Only
-/// the first part has the header row. No cell begins a formula in a spreadsheet.
+/// Download audit events as CSV
+///
+/// Returns the audit trail of the caller's organization as CSV (RFC 4180, UTF-8), newest first, in
+/// parts of at most 3 MB. If more follows, the `Link` header gives the next part as `next`; only
+/// the first part has the header row. Cells are written so that spreadsheets don't treat them as
+/// formulas.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.csv", tag = "audit",
     operation_id = "download_audit_csv",
@@ -43,8 +46,11 @@ pub(crate) async fn csv(
     download(app, caller, search, query, (file, csv_line)).await
 }
 
-/// Downloads the audit trail of the caller's organization as JSON lines: an entry a line, the latest
-/// first, in parts of at most 3 MB: while there is another, the header `Link` names it as `next`.
+/// Download audit events as JSON Lines
+///
+/// Returns the audit trail of the caller's organization as JSON Lines, one event per line, newest
+/// first, in parts of at most 3 MB. If more follows, the `Link` header gives the next part as
+/// `next`.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.jsonl", tag = "audit",
     operation_id = "download_audit_json_lines",
@@ -72,7 +78,7 @@ pub(crate) async fn json_lines(
     download(app, caller, search, query, (file, json_line)).await
 }
 
-/// How many entries are read at a time.
+/// How many events are read from the store at a time.
 const AT_A_TIME: usize = 200;
 
 async fn download(

@@ -1,5 +1,5 @@
-//! The audit trail to who may see it: searched, downloaded, one's own part of it; and the job that
-//! seals it (EX-01, EX-02, UX-11). No other function reads the trail.
+//! The audit trail: search, downloads, a user's own activity, and the job that seals it (EX-01,
+//! EX-02, UX-11). No other function reads the trail.
 
 mod activity;
 mod download;
@@ -23,9 +23,8 @@ vestibule_http::routes! {
     served::search,
 }
 
-/// Seals the trails of all portals up to the last whole hour. It may come late, twice or at once
-/// with another, and may be killed at any moment; one portal that fails doesn't keep it from the
-/// others.
+/// Seals the audit trails of all portals up to the last full hour. It can run late, repeatedly or
+/// concurrently, and can be stopped at any time; a portal that fails doesn't stop the others.
 ///
 /// # Errors
 /// When the trail of a portal can't be sealed.
@@ -37,7 +36,7 @@ pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
         match app.store.seal_audit(portal, now).await {
             Ok(seals) => sealed.seals += seals,
             Err(cause) => {
-                tracing::error!(%portal, %cause, "the audit trail isn't sealed");
+                tracing::error!(%portal, %cause, "failed to seal the audit trail");
                 failed = Some(cause);
             }
         }
@@ -50,50 +49,51 @@ pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
     failed.map_or(Ok(sealed), Err)
 }
 
-/// What a run of the job has done.
+/// The result of a run of the sealing job.
 #[derive(Debug, Default, Serialize)]
 pub struct Sealed {
-    /// How many seals it made.
+    /// The number of seals created.
     pub seals: u32,
 }
 
-/// An entry of the audit trail.
+/// An event on the audit trail.
 #[derive(Debug, Serialize, ToSchema)]
 struct EntryAnswer {
     id: String,
-    /// When it was done.
+    /// When the event occurred.
     at: String,
-    /// What was done, such as `sign_in`, `look_at_user` or `open_service`.
+    /// The action, such as `sign_in`, `look_at_user` or `open_service`.
     action: String,
-    /// `done` or `refused`.
+    /// The outcome: `done` or `refused`.
     outcome: String,
-    /// Why it was refused, or why it was done.
+    /// Why the action was refused, or why it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Why the help desk did it, in its own words.
+    /// The help desk's reason for the action, in its own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     justification: Option<String>,
-    /// Who did it: `account`, `help_desk`, `unknown` (not signed in) or `system`.
+    /// The type of actor: `account`, `help_desk`, `unknown` (not signed in) or `system`.
     actor: &'static str,
-    /// Whose account it was.
+    /// The id of the actor's account.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor_id: Option<String>,
-    /// That account's username as it is now; removed accounts keep theirs.
+    /// The actor's current username. Removed accounts keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor_username: Option<String>,
-    /// On whose behalf.
+    /// The organization that the action was done for.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<String>,
-    /// What it was done to: the id of a user, an invitation or a record, or the name of a service.
+    /// The object of the action: the id of a user, an invitation or a record, or the name of a
+    /// service.
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<String>,
-    /// Where it is a user: the username as it is now.
+    /// The object's current username, if the object is a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     object_username: Option<String>,
-    /// From which address.
+    /// The IP address of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Whether the entry is what was written when it was done. If not, it was altered.
+    /// Whether the event is unchanged since it was recorded. `false` means that it was altered.
     verified: bool,
 }
 
@@ -132,7 +132,7 @@ impl EntryAnswer {
         }
     }
 
-    /// A page of them, with the names in it.
+    /// Converts a page of events and adds the usernames.
     async fn all_of(
         entries: Vec<AuditEntry>,
         portal: &PortalId,

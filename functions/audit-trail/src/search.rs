@@ -1,4 +1,5 @@
-//! `GET /{portal}/audit-events`: the audit trail of the caller's organization (EX-01, EX-02, UX-11).
+//! `GET /{portal}/audit-events`: searches the audit trail of the caller's organization (EX-01,
+//! EX-02, UX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -17,36 +18,40 @@ use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
 
 use crate::EntryAnswer;
 
-/// Which entries, and which page of them.
+/// Filters and paging for the audit trail.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchQuery {
-    /// Only what the user with this id did, or had done to them.
+    /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
-    /// The same for the user with this username; removed users are found by their id only.
+    /// Returns only events in which the user with this username was the actor or the object.
+    /// Removed users can be found only by id.
     username: Option<String>,
-    /// Only this action, such as `sign_in`.
+    /// Returns only events with this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
     action: Option<Action>,
-    /// Only what was `done` or `refused`.
+    /// Returns only events with this outcome: `done` or `refused`.
     #[param(value_type = Option<String>)]
     outcome: Option<Outcome>,
-    /// Not before this day (`YYYY-MM-DD`, in the portal's time zone).
+    /// The first day to include, as `YYYY-MM-DD` in the portal's time zone.
     #[param(value_type = Option<String>)]
     from: Option<Date>,
-    /// Not after this day.
+    /// The last day to include.
     #[param(value_type = Option<String>)]
     to: Option<Date>,
-    /// `next_cursor` of the page before; of a download, as in the `Link` of the part before.
+    /// The `next_cursor` of the previous page or, for a download, the cursor from the `Link` header
+    /// of the previous part.
     pub cursor: Option<String>,
-    /// How many entries there are at most: in a page 1 to 50, and 50 if not given; in a part of a
-    /// download 1 to 100000, and as many as fit if not given.
+    /// The maximum number of events: 1 to 50 on a page, 50 by default; 1 to 100000 in a part of a
+    /// download, as many as fit by default.
     pub limit: Option<u32>,
 }
 
-/// Searches the audit trail of the caller's organization, the latest entry first. A page may hold
-/// fewer entries than `limit`, even none, though there are more: `next_cursor` tells.
+/// Search audit events
+///
+/// Searches the audit trail of the caller's organization, newest first. A page may hold fewer
+/// events than `limit`, or none, even if more follow: continue while `next_cursor` is present.
 #[utoipa::path(
     get, path = "/{portal}/audit-events", tag = "audit",
     operation_id = "search_audit",
@@ -73,18 +78,18 @@ pub(crate) async fn search(
     wanted.of_trail(&caller.policy.portal, &filter, &app).await
 }
 
-/// Which page of what is found.
+/// The requested page of a result.
 pub(crate) struct WantedPage {
     after: Option<AuditCursor>,
     limit: usize,
 }
 
 impl WantedPage {
-    /// Reads where it begins and how many entries it has at most.
+    /// Parses the cursor and the limit.
     pub fn of(given: Option<&str>, limit: Option<u32>) -> Result<Self, Problem> {
         let limit = limit.unwrap_or(50);
         if !(1..=50).contains(&limit) {
-            return Err(Problem::invalid_field("limit", "must be 1 to 50"));
+            return Err(Problem::invalid_field("limit", "must be between 1 and 50"));
         }
         Ok(Self {
             after: cursor(given, AuditCursor::parse)?,
@@ -92,7 +97,7 @@ impl WantedPage {
         })
     }
 
-    /// The page, for who may see it.
+    /// Loads the page. The caller must already be authorized.
     pub async fn of_trail(
         self,
         portal: &PortalId,
@@ -110,7 +115,8 @@ impl WantedPage {
     }
 }
 
-/// The organization whose trail the caller may read: their own, if their role allows it (BL-17).
+/// Returns the organization whose trail the caller may read: their own, if their role allows it
+/// (BL-17).
 pub(crate) fn readable(caller: &Caller) -> Result<OrganizationId, Problem> {
     caller
         .acting()?
@@ -119,7 +125,7 @@ pub(crate) fn readable(caller: &Caller) -> Result<OrganizationId, Problem> {
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// The user who is looked at, if the search is about one.
+/// Returns the user that the search is about, if it is about one.
 pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     match &filter.of {
         AuditOf::User { user, .. } if *user == AccountId::from_bytes(NOBODY) => None,
@@ -128,11 +134,11 @@ pub(crate) fn subject(filter: &AuditFilter) -> Option<&str> {
     }
 }
 
-/// An id that no account has: of somebody who isn't there, the trail says nothing.
+/// An id that no account has. A search for an unknown username uses it and finds nothing.
 const NOBODY: [u8; 16] = [0; 16];
 
 impl SearchQuery {
-    /// What is asked for, of one organization.
+    /// Builds the filter for one organization.
     pub async fn filter(
         &self,
         organization: OrganizationId,
@@ -143,7 +149,7 @@ impl SearchQuery {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid_field(
                     "username",
-                    "can't be given together with user_id",
+                    "can't be combined with a user id",
                 ));
             }
             (Some(id), None) => Some(
@@ -157,7 +163,7 @@ impl SearchQuery {
                     .store
                     .account_by_username(&policy.portal, &name.key())
                     .await?;
-                // Of another organization's users nobody learns whether they exist (BL-17).
+                // Must not reveal whether users of other organizations exist (BL-17).
                 let theirs = account.filter(|a| a.membership(Some(&organization)).is_some());
                 Some(theirs.map_or_else(|| AccountId::from_bytes(NOBODY), |a| a.id))
             }
@@ -180,14 +186,17 @@ impl SearchQuery {
     }
 }
 
-/// The moments between which the days from one to another lie, in the portal's time zone.
+/// Returns the start of the first day and the end of the last day, in the portal's time zone.
 pub(crate) fn between(
     from: Option<Date>,
     to: Option<Date>,
     policy: &Policy,
 ) -> Result<(Timestamp, Timestamp), Problem> {
     if from.zip(to).is_some_and(|(from, to)| to < from) {
-        return Err(Problem::invalid_field("to", "must not be before from"));
+        return Err(Problem::invalid_field(
+            "to",
+            "must not be earlier than the first day",
+        ));
     }
     let past = to.map(|to| to.checked_add(1.day()).unwrap_or(to));
     Ok((
@@ -196,10 +205,10 @@ pub(crate) fn between(
     ))
 }
 
-/// Later than any entry, and of as many characters.
+/// Later than any event, with as many digits, so that keys sort correctly.
 const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0);
 
-/// When a day begins on the portal.
+/// Returns the start of a day in the portal's time zone.
 fn begin(
     day: Option<Date>,
     otherwise: Timestamp,
@@ -210,8 +219,11 @@ fn begin(
         return Ok(otherwise);
     };
     if !(2000..9000).contains(&day.year()) {
-        return Err(Problem::invalid_field(field, "is too far away"));
+        return Err(Problem::invalid_field(
+            field,
+            "is outside the supported range",
+        ));
     }
     let midnight = policy.begin_of(day);
-    midnight.ok_or_else(|| Problem::invalid_field(field, "is too far away"))
+    midnight.ok_or_else(|| Problem::invalid_field(field, "is outside the supported range"))
 }

@@ -1,7 +1,7 @@
-//! `GET /{portal}/accounts/{account_portal}/audit-events`: the plan's help desk searches the audit trail of
-//! a portal that it serves (EX-02, UX-11).
+//! `GET /{portal}/accounts/{account_portal}/audit-events`: searches the audit trail of a portal
+//! that the help desk supports (EX-02, UX-11).
 //!
-//! Users are named by their ids: what identifies a person is in no log of addresses.
+//! Users are given by id to keep personal data out of URL logs.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,38 +20,40 @@ use vestibule_store::{AuditFilter, AuditOf};
 use crate::EntryAnswer;
 use crate::search::{WantedPage, between, subject};
 
-/// Which entries of the portal, and which page of them.
+/// Filters and paging for the audit trail of the portal.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ServedQuery {
-    /// Only what the user with this id did, or had done to them.
+    /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
-    /// Only what was done for the organization with this id.
+    /// Returns only events of the organization with this id.
     organization_id: Option<String>,
-    /// Only this action, such as `sign_in`.
+    /// Returns only events with this action, such as `sign_in`.
     #[param(value_type = Option<String>)]
     action: Option<Action>,
-    /// Only what was `done` or `refused`.
+    /// Returns only events with this outcome: `done` or `refused`.
     #[param(value_type = Option<String>)]
     outcome: Option<Outcome>,
-    /// Not before this day (`YYYY-MM-DD`, in the time zone of the portal that is searched). Has to be
-    /// given where neither a user nor an organization is.
+    /// The first day to include, as `YYYY-MM-DD` in the time zone of the searched portal. Required
+    /// unless a user or an organization is given.
     #[param(value_type = Option<String>)]
     from: Option<Date>,
-    /// Not after this day.
+    /// The last day to include.
     #[param(value_type = Option<String>)]
     to: Option<Date>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// How many entries a page has at most, 1 to 50; 50 if not given.
+    /// The maximum number of events on a page, 1 to 50. The default is 50.
     limit: Option<u32>,
 }
 
-/// Searches the audit trail of a portal that the help desk serves, whosever entries they are, the latest
-/// first. A page may hold fewer entries than `limit`, even none, though there are more: `next_cursor`
-/// tells. The search is on that portal's trail itself, where the user and the organization that were
-/// searched for find it.
+/// Search audit events of a portal
+///
+/// Searches the whole audit trail of a portal that the help desk supports, newest first. A page may
+/// hold fewer events than `limit`, or none, even if more follow: continue while `next_cursor` is
+/// present. The search is itself recorded on that portal's trail, for the user and the organization
+/// that were searched for.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
     operation_id = "search_audit_of_portal",
@@ -89,13 +91,13 @@ pub(crate) async fn search(
     )
     .for_organization(organization.as_ref());
     reading.object = subject(&filter).map(str::to_owned);
-    // Before anything is shown.
+    // Recorded before anything is shown.
     app.store.record(&reading).await?;
     wanted.of_trail(&policy.portal, &filter, &app).await
 }
 
 impl ServedQuery {
-    /// What is asked for, and of which organization.
+    /// Builds the filter, and returns the organization that was searched for.
     fn filter(
         self,
         policy: &Policy,
@@ -116,7 +118,7 @@ impl ServedQuery {
             },
             (None, Some(organization)) => AuditOf::Organization(organization.clone()),
             (None, None) if self.from.is_none() => {
-                let why = "is required, unless user_id or organization_id is given";
+                let why = "is required unless you search for a user or an organization";
                 return Err(Problem::invalid_field("from", why));
             }
             (None, None) => AuditOf::Portal,
@@ -126,7 +128,7 @@ impl ServedQuery {
             action: self.action,
             outcome: self.outcome,
             from,
-            // There is nothing later, and no day of it is looked through.
+            // Nothing is later, so later days need not be read.
             until: until.min(now + SignedDuration::from_secs(1)),
         };
         Ok((filter, organization))

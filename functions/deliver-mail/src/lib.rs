@@ -1,16 +1,16 @@
-//! The outbox: what decisions have written leaves through SES.
+//! Sends the emails in the outbox through SES.
 //!
-//! The table's stream names new messages; each is claimed, sent and marked as gone. A mail that SES
-//! doesn't take now is given back with the moment of its next try, each wait longer than the one
-//! before, and the stream goes on with the others. The clockwork ([`Courier::deliver_pending`]) sends
-//! what is due for another try, and what is stuck because its courier died or its event was lost.
-//! After three days it gives up. A repeated event sends nothing twice, because a message that has
-//! gone can't be claimed again. Only a death between SES's answer and the mark sends a mail a second
-//! time: SES has no way to be asked whether it took a mail, so the alternative would be to lose it.
+//! New messages arrive through the table's stream; each is claimed, sent and closed. An email that
+//! SES can't accept now is postponed with increasing delays, and the stream continues with the
+//! others. A schedule ([`Courier::deliver_pending`]) sends postponed emails that are due, and
+//! emails whose sender crashed or whose event was lost. After three days an email is given up. A
+//! repeated event sends nothing twice, because a closed message can't be claimed again. An email is
+//! sent twice only if the function crashes between the response of SES and closing the message: SES
+//! can't be queried for whether it accepted an email, so the alternative would be to lose it.
 //!
-//! SES tells of bounces and complaints by EventBridge, and the account is marked
-//! ([`Courier::note_report`]). Nothing more is sent to an address that bounced, but for what lets its
-//! owner confirm it.
+//! SES reports bounces and complaints through EventBridge, and the accounts are marked
+//! ([`Courier::note_report`]). Nothing more is sent to an address that bounced, except the link
+//! with which its owner can confirm it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use vestibule_mail::{TAG, render, send};
 use vestibule_store::outbox::{Channel, Ending, MailClaim, TakenMail, message_of_key};
 use vestibule_store::{CommitError, Store, Unavailable};
 
-/// The part of a DynamoDB stream event that matters here: which items are new.
+/// The part of a DynamoDB stream event that is used here: which items are new.
 #[derive(Debug, Deserialize)]
 pub struct StreamEvent {
     /// The changes, oldest first.
@@ -43,79 +43,71 @@ pub struct StreamEvent {
 /// A change of an item.
 #[derive(Debug, Deserialize)]
 pub struct StreamRecord {
-    /// `INSERT`, `MODIFY` or `REMOVE`.
+    /// The kind of change: `INSERT`, `MODIFY` or `REMOVE`.
     #[serde(rename = "eventName")]
     pub event_name: String,
-    /// What changed.
     pub dynamodb: StreamChange,
 }
 
 /// The keys of a changed item.
 #[derive(Debug, Deserialize)]
 pub struct StreamChange {
-    /// The item's keys.
     #[serde(rename = "Keys")]
     pub keys: StreamKeys,
-    /// Where the change stands in the stream.
+    /// The position of the change in the stream.
     #[serde(rename = "SequenceNumber")]
     pub sequence_number: String,
 }
 
-/// An item's keys.
 #[derive(Debug, Deserialize)]
 pub struct StreamKeys {
-    /// The partition key.
     pub pk: StreamText,
 }
 
-/// A text attribute.
+/// A DynamoDB string attribute.
 #[derive(Debug, Deserialize)]
 pub struct StreamText {
-    /// The text.
     #[serde(rename = "S")]
     pub s: String,
 }
 
-/// What of a batch has to be brought again.
+/// The part of a batch that Lambda must retry.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BatchAnswer {
-    /// The first change from which on the batch is repeated.
+    /// Lambda retries the batch from this change on.
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<BatchFailure>,
 }
 
-/// A change that has to be brought again.
+/// A change to retry.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct BatchFailure {
-    /// Its sequence number.
     #[serde(rename = "itemIdentifier")]
     pub sequence_number: String,
 }
 
-/// What SES tells of a mail, as far as it matters here (event publishing, "Email Bounced" and
-/// "Email Complaint Received").
+/// An SES event (event publishing, "Email Bounced" and "Email Complaint Received"), reduced to what
+/// is used here.
 #[derive(Debug, Deserialize)]
 pub struct Report {
-    /// `Bounce` or `Complaint`; others are passed over.
+    /// `Bounce` or `Complaint`; other types are ignored.
     #[serde(rename = "eventType")]
     pub event_type: String,
-    /// The mail that it is about.
     pub mail: ReportedMail,
-    /// How it bounced.
+    /// Present for bounces.
     pub bounce: Option<Bounce>,
 }
 
-/// A mail that SES tells of.
+/// The email that an SES event is about.
 #[derive(Debug, Deserialize)]
 pub struct ReportedMail {
-    /// To whom it went.
+    /// The recipients.
     pub destination: Vec<String>,
-    /// With what it was tagged.
+    /// The tags that were set when the email was sent.
     #[serde(default)]
     pub tags: BTreeMap<String, Vec<String>>,
 }
 
-/// How a mail bounced.
 #[derive(Debug, Deserialize)]
 pub struct Bounce {
     /// `Permanent`, `Transient` or `Undetermined`.
@@ -123,32 +115,32 @@ pub struct Bounce {
     pub bounce_type: String,
 }
 
-/// What the function is started by.
+/// An event that invokes the function.
 #[derive(Debug)]
 pub enum Event {
-    /// The table's stream tells what is new.
+    /// New items in the table's stream.
     Stream(StreamEvent),
-    /// EventBridge's schedule: see to what is due or stuck.
+    /// A scheduled event: send what is due or stuck.
     Clockwork,
-    /// SES reports on a mail.
+    /// An SES event about an email.
     Report(Report),
 }
 
-/// An event that the function doesn't take. It says what is wrong and quotes nothing, as keys and
-/// addresses stand in events.
+/// An event that the function doesn't accept. The message quotes nothing from the event, because
+/// events contain keys and addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// It is no event of the three kinds.
+    /// None of the three kinds of event.
     #[error(
-        "deliver-mail takes events of the table's stream, scheduled events, and SES's reports by EventBridge; this is none of them"
+        "unknown event: deliver-mail accepts DynamoDB stream events, scheduled events, and SES events from EventBridge"
     )]
     Unknown,
-    /// It has records, but not those of a stream.
+    /// An event with records that are not those of a stream.
     #[error(
-        "an event with Records must be a DynamoDB stream's, with eventName, dynamodb.Keys.pk.S and dynamodb.SequenceNumber in each"
+        "an event with Records must be a DynamoDB stream event with eventName, dynamodb.Keys.pk.S and dynamodb.SequenceNumber in each record"
     )]
     Stream,
-    /// It is from SES, but not complete.
+    /// An incomplete SES event.
     #[error(
         "an event from aws.ses must have detail.eventType and detail.mail with destination and tags"
     )]
@@ -156,7 +148,7 @@ pub enum Malformed {
 }
 
 impl Event {
-    /// Reads an event.
+    /// Parses an event.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -178,51 +170,49 @@ impl Event {
     }
 }
 
-/// How long a mail is tried.
+/// How long sending an email is retried.
 pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-/// How long to wait after a number of tries: a minute, two, four, and so on to four hours.
+/// Returns the delay after a number of attempts: one minute, doubling up to four hours.
 pub fn wait_after(tries: u32) -> SignedDuration {
     SignedDuration::from_mins((1 << tries.saturating_sub(1).min(8)).min(240))
 }
 
-/// Takes mails from the outbox to SES.
+/// Sends emails from the outbox through SES.
 #[derive(Debug, Clone)]
 pub struct Courier {
-    /// Where the outbox is.
     pub store: Store,
-    /// In whose names mails are written.
+    /// The portals that emails are sent for.
     pub portals: Arc<Portals>,
-    /// The way out.
     pub ses: Client,
-    /// The SES configuration set that reports bounces, where there is one.
+    /// The SES configuration set that reports bounces, if there is one.
     pub configuration_set: Option<String>,
-    /// The clock.
     pub clock: Clock,
 }
 
 impl Courier {
-    /// Takes an event of whichever kind; returns what Lambda wants to hear.
+    /// Handles an event of any kind and returns the response for Lambda.
     ///
     /// # Errors
-    /// [`Unavailable`]; Lambda then brings the event again.
+    /// [`Unavailable`]; Lambda then retries the event.
     pub async fn take(&self, event: Event) -> Result<Option<BatchAnswer>, Unavailable> {
         match event {
             Event::Stream(event) => return Ok(Some(self.handle(event).await)),
             Event::Clockwork => {
                 let sent = self.deliver_pending(EACH_SHARD).await?;
-                tracing::info!(sent, "mails that were due are sent");
+                tracing::info!(sent, "sent pending emails");
             }
             Event::Report(report) => {
                 let marked = self.note_report(&report).await?;
-                tracing::info!(marked, "a report of SES is noted");
+                tracing::info!(marked, "recorded an SES event");
             }
         }
         Ok(None)
     }
 
-    /// Sends what a batch of changes put into the outbox. One that SES doesn't take holds no other
-    /// up; only when the store doesn't answer does Lambda repeat the batch from there on.
+    /// Sends the emails that a batch of changes added to the outbox. An email that SES rejects
+    /// doesn't delay the others; if the store is unavailable, Lambda retries the batch from there
+    /// on.
     pub async fn handle(&self, event: StreamEvent) -> BatchAnswer {
         for record in event.records {
             let Some(id) = message_of_key(&record.dynamodb.keys.pk.s)
@@ -231,7 +221,7 @@ impl Courier {
                 continue;
             };
             if let Err(cause) = self.deliver(&id).await {
-                tracing::warn!(message = %id, %cause, "a mail is delayed");
+                tracing::warn!(message = %id, %cause, "email delayed");
                 return BatchAnswer {
                     failures: vec![BatchFailure {
                         sequence_number: record.dynamodb.sequence_number,
@@ -242,11 +232,11 @@ impl Courier {
         BatchAnswer::default()
     }
 
-    /// Sends what is due, at most `limit` of each of the outbox's shards. Returns how many have gone;
-    /// one that can't be sent doesn't hold the others back.
+    /// Sends what is due, at most `limit` emails from each shard of the outbox. Returns how many
+    /// were sent; one that can't be sent doesn't delay the others.
     ///
     /// # Errors
-    /// [`Unavailable`] when the outbox can't be looked at.
+    /// [`Unavailable`] when the outbox can't be read.
     pub async fn deliver_pending(&self, limit: i32) -> Result<usize, Unavailable> {
         let mut gone = 0;
         let now = self.clock.now();
@@ -258,17 +248,17 @@ impl Courier {
             match self.deliver(&id).await {
                 Ok(true) => gone += 1,
                 Ok(false) => {}
-                Err(cause) => tracing::warn!(message = %id, %cause, "a mail is delayed"),
+                Err(cause) => tracing::warn!(message = %id, %cause, "email delayed"),
             }
         }
         Ok(gone)
     }
 
-    /// Sends one message, unless it is a letter, has gone, is being sent by another, or its next try
-    /// is still to come. Returns whether it has gone.
+    /// Sends one message, unless it is a letter, is closed, is being sent elsewhere, or is
+    /// postponed. Returns whether it was sent.
     ///
     /// # Errors
-    /// [`Unavailable`] when the store doesn't answer.
+    /// [`Unavailable`] when the store is unavailable.
     pub async fn deliver(&self, id: &MessageId) -> Result<bool, Unavailable> {
         let claimed_at = self.clock.now();
         let TakenMail {
@@ -278,13 +268,14 @@ impl Courier {
         } = match self.store.claim_mail(id, claimed_at).await? {
             MailClaim::Taken(taken) => *taken,
             MailClaim::Unreadable => {
-                tracing::error!(message = %id, "a mail can't be read and is dropped");
+                tracing::error!(message = %id, "dropped an unreadable email");
                 self.close(id, Ending::Failed).await?;
                 return Ok(false);
             }
             MailClaim::Gone => return Ok(false),
         };
-        // Looked at before the try too, for who dies in each one never comes to its end.
+        // Also checked before sending: if the function crashes on every attempt, it never reaches
+        // the check after.
         let old = |at: Timestamp| at.duration_since(created_at) >= GIVE_UP_AFTER;
         if old(claimed_at) && tries > 1 {
             return self.give_up(id, tries).await;
@@ -299,14 +290,14 @@ impl Courier {
             Message::Letter(_) => return Ok(false),
         };
         let Some(policy) = self.portals.get(mail.portal.as_str())? else {
-            // Its portal is gone: nobody can be written to in its name.
-            tracing::error!(message = %id, portal = %mail.portal, "a mail of an unknown portal is dropped");
+            // The portal was removed, so nothing can be sent on its behalf.
+            tracing::error!(message = %id, portal = %mail.portal, "dropped an email of an unknown portal");
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         };
         let asks = matches!(mail.says, MailText::ConfirmEmail { .. });
         if !asks && self.store.bounces(&mail.portal, &mail.to).await? {
-            tracing::info!(message = %id, "a mail is not sent to an address that bounced");
+            tracing::info!(message = %id, "did not send an email to an address that bounced");
             self.close(id, Ending::Refused).await?;
             return Ok(false);
         }
@@ -321,13 +312,13 @@ impl Courier {
                 if old(self.clock.now()) {
                     return self.give_up(id, tries).await;
                 }
-                tracing::warn!(message = %id, tries, %error, "a mail is delayed");
+                tracing::warn!(message = %id, tries, %error, "email delayed");
                 let next = self.clock.now() + wait_after(tries);
                 self.store.postpone_mail(id, claimed_at, next).await?;
                 Ok(false)
             }
             Err(error) => {
-                tracing::error!(message = %id, %error, "SES refuses a mail for good");
+                tracing::error!(message = %id, %error, "SES rejected an email permanently");
                 self.mark(&mail.portal, &mail.to, UndeliverableKind::Refused)
                     .await?;
                 self.close(id, Ending::Refused).await?;
@@ -341,13 +332,13 @@ impl Courier {
     }
 
     async fn give_up(&self, id: &MessageId, tries: u32) -> Result<bool, Unavailable> {
-        tracing::error!(message = %id, tries, "a mail could not be sent and is given up");
+        tracing::error!(message = %id, tries, "gave up on an email that could not be sent");
         self.close(id, Ending::Failed).await?;
         Ok(false)
     }
 
-    /// Marks the accounts of an address from which a mail came back for good, or whose owner called it
-    /// unwanted. Returns how many were marked; a repeated report marks none.
+    /// Marks the accounts of an address after a permanent bounce or a complaint. Returns how many
+    /// were marked; a repeated event marks none.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -361,11 +352,11 @@ impl Courier {
         };
         let tagged = report.mail.tags.get(TAG).and_then(|ids| ids.first());
         let Some(id) = tagged.and_then(|id| MessageId::parse(id).ok()) else {
-            tracing::warn!("SES reports on a mail that did not come from here");
+            tracing::warn!("SES event for an email that Vestibule did not send");
             return Ok(0);
         };
         let Some(portal) = self.store.portal_of_message(&id).await? else {
-            tracing::warn!(message = %id, "SES reports on a mail of which there is no trace");
+            tracing::warn!(message = %id, "SES event for an unknown email");
             return Ok(0);
         };
         let mut marked = 0;
@@ -377,7 +368,7 @@ impl Courier {
         Ok(marked)
     }
 
-    /// Marks the accounts of an address, and returns how many that were.
+    /// Marks the accounts of an address and returns how many were marked.
     async fn mark(
         &self,
         portal: &PortalId,
@@ -401,7 +392,7 @@ impl Courier {
                 match self.store.commit(decision, &mut rng).await {
                     Ok(()) => marked += 1,
                     Err(CommitError::Unavailable(cause)) => return Err(cause),
-                    // The account changed at the same moment: look at it again.
+                    // The account changed at the same time: read it again.
                     Err(CommitError::Stale | CommitError::Taken(_)) => again = true,
                 }
             }
@@ -412,7 +403,7 @@ impl Courier {
         Ok(marked)
     }
 
-    /// Looks into what somebody has forgotten, and mails the owners of the accounts that there are.
+    /// Handles a recovery request: emails the owners of the matching accounts.
     async fn recover(&self, request: &RecoveryRequest) -> Result<(), Unavailable> {
         let portal = &request.origin.portal;
         let Some(policy) = self.portals.get(portal.as_str())? else {
@@ -441,7 +432,8 @@ impl Courier {
     ) -> Result<(), Unavailable> {
         for _ in 0..LOOKS {
             let mut rng = vestibule_http::app::rng();
-            // It is done now: the request may have waited, and the trail's hour been sealed.
+            // Uses the current time: the request may have waited until the audit trail of its hour
+            // was sealed.
             let origin = Origin {
                 at: self.clock.now(),
                 ..request.origin.clone()
@@ -460,7 +452,7 @@ impl Courier {
             match self.store.commit(decision, &mut rng).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Unavailable(cause)) => return Err(cause),
-                // The account changed at the same moment: look at it again.
+                // The account changed at the same time: read it again.
                 Err(CommitError::Stale | CommitError::Taken(_)) => {}
             }
             match self.store.account(&account.portal, &account.id).await? {
@@ -472,10 +464,10 @@ impl Courier {
     }
 }
 
-/// How many mails of each shard the clockwork sends in one run.
+/// The maximum number of emails per shard in one scheduled run.
 const EACH_SHARD: i32 = 250;
 
-/// How often an account that keeps changing is looked at.
+/// The maximum number of attempts when other changes to the account conflict.
 const LOOKS: usize = 3;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The function on Lambda.
+//! The AWS Lambda entry point.
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! What every act has in common: who may, on which account, why; and deciding anew when the account
-//! changed meanwhile.
+//! What every help desk action shares: the permission check, loading the account, the reason, and
+//! the retry when the account changed at the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,28 +23,30 @@ use vestibule_store::{CommitError, UserFilter};
 
 use crate::AccountAnswer;
 
-/// How often an act that ran into another change of the account is decided anew.
+/// The maximum number of attempts when other changes to the account conflict.
 const LOOKS: usize = 3;
 
-/// Why something is done to an account.
+/// A help desk action on an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Act {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     pub reason: String,
 }
 
-/// Why something is done to what an account is in an organization.
+/// A help desk action on an account in one of its organizations.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ActInOrganization {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     pub reason: String,
-    /// Which of the account's organizations, where it has several.
+    /// The organization that the action applies to. Required if the account belongs to several.
     pub organization_id: Option<String>,
 }
 
-/// The account that the path names: its portal and its id.
+/// The account in the request path, by portal and id.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountPath {
     portal: String,
@@ -72,14 +74,14 @@ impl FromRequestParts<App> for AccountPath {
 }
 
 impl AccountPath {
-    /// The fewest characters of a username on the account's portal.
+    /// Returns the minimum length of a username on the account's portal.
     pub fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
         let policy = app.portals.get(&self.portal)?;
         Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
     }
 }
 
-/// That the caller's role may do this, before anything is looked up.
+/// Checks the permission of the caller's role before anything is loaded.
 pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     caller
         .acting()?
@@ -88,7 +90,7 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Reads why the caller acts, and for which of the account's organizations.
+/// Parses the reason and the organization.
 pub(crate) fn why(
     reason: &str,
     organization: Option<&str>,
@@ -99,43 +101,43 @@ pub(crate) fn why(
         None => Some(None),
         Some(Ok(id)) => Some(Some(id)),
         Some(Err(_)) => {
-            fields.fault("organization_id", "is not the id of an organization");
+            fields.fault("organization_id", "must be the id of an organization");
             None
         }
     };
     Some((reason?, named?))
 }
 
-/// What else an act looks at.
+/// The additional data that an action needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// Nothing but the account and its organizations.
+    /// Only the account and its organizations.
     Nothing,
-    /// Where letters would go.
+    /// The addresses that letters would be sent to.
     Addresses,
-    /// Who else is in its organizations.
+    /// Whether its organizations have other users.
     Colleagues,
 }
 
-/// An account with what is needed to decide about it.
+/// An account, with what is needed to decide on an action.
 pub(crate) struct Case<'a> {
     pub app: &'a App,
     /// The policy of the account's portal.
     pub policy: &'a Policy,
     pub account: Account,
-    /// Those that it belongs to.
+    /// The organizations that the account belongs to.
     pub organizations: Vec<Organization>,
-    /// Of the account's portal.
+    /// The origin of the request, on the account's portal.
     pub origin: Origin,
     locked: bool,
     addresses: BTreeMap<Option<OrganizationId>, PostalAddress>,
-    /// The organizations that have other users too.
+    /// The organizations that also have other users.
     shared: BTreeSet<OrganizationId>,
 }
 
 impl<'a> Case<'a> {
-    /// Looks an account up. Who may not learns nothing from ids, and portals that the help desk doesn't
-    /// serve are as good as none.
+    /// Loads an account. Callers without the permission can't probe ids, and portals that this help
+    /// desk doesn't support are not found.
     pub async fn open(
         app: &'a App,
         caller: &Caller,
@@ -175,7 +177,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Looks up what else an act wants.
+    /// Loads the additional data that an action needs.
     async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
         for membership in &self.account.memberships {
             let waits = matches!(membership.gate, Gate::Pin { .. } | Gate::PinLetterWithheld);
@@ -202,17 +204,16 @@ impl<'a> Case<'a> {
         Ok(self)
     }
 
-    /// Whether the account is an organization's only user.
+    /// Whether the account is the organization's only user.
     pub fn alone(&self, organization: &OrganizationId) -> bool {
         !self.shared.contains(organization)
     }
 
-    /// Where a letter that a membership waits for would go.
+    /// Returns the address that a pending letter of a membership would be sent to.
     pub fn address(&self, membership: &Membership) -> Option<PostalAddress> {
         self.addresses.get(&membership.organization).cloned()
     }
 
-    /// What the caller sees of the account.
     pub fn answer(&self) -> AccountAnswer {
         AccountAnswer::of(
             &self.account,
@@ -224,8 +225,9 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Acts on an account and shows what became of it. What changed meanwhile is looked at again: of two
-/// who act at once, the second decides on what the first has left.
+/// Performs an action on an account and describes the account afterwards. On a conflict it loads
+/// the account again, so that of two simultaneous actions the second decides on the result of the
+/// first.
 pub(crate) async fn act(
     app: &App,
     caller: &Caller,
@@ -267,7 +269,8 @@ pub(crate) async fn act(
     Err(Problem::conflict())
 }
 
-/// A refusal, in words for the help desk. `policy` is that of the account's portal.
+/// Converts a refusal to the problem that the help desk sees. `policy` is that of the account's
+/// portal.
 pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let conflict =
         |kind, title, detail: &str| Problem::new(StatusCode::CONFLICT, kind, title, detail);
@@ -275,12 +278,12 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Deleted => conflict(
             "account-deleted",
             "Account deleted",
-            "This account is deleted, and a deleted one is not reinstated: a new user ID is created. The person registers or is added anew.",
+            "This account was deleted and can't be reinstated. The person must register or be added again with a new user ID.",
         ),
         Refusal::Disabled => conflict(
             "account-disabled",
             "Account disabled",
-            "This account is disabled. Reinstate it first, if its owner should have access.",
+            "This account is disabled. Reinstate it first if the owner should have access.",
         ),
         Refusal::NotInOrganization => Problem::invalid_field(
             "organization_id",
@@ -288,84 +291,88 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         ),
         Refusal::WhichOrganization => Problem::invalid_field(
             "organization_id",
-            "is required: this account belongs to several organizations",
+            "is required because this account belongs to several organizations",
         ),
         Refusal::NotAwaited => conflict(
             "not-awaited",
-            "Nothing is waited for",
-            "This account waits for nothing of the kind; perhaps it has been entered meanwhile.",
+            "Nothing pending",
+            "This account has no such step pending. The owner may have already completed it.",
         ),
         Refusal::NotThisPortal => conflict(
             "not-this-portal",
-            "Not on this portal",
-            "On the account's portal the help desk does not do this.",
+            "Not available on this portal",
+            "The help desk can't do this for accounts on this portal.",
         ),
         Refusal::NoAddress => conflict(
             "no-address",
             "No address on record",
-            "There is no address to post a letter to. The plan's records have to be completed first.",
+            "There is no mailing address on record to send a letter to. Have the plan's records updated first.",
         ),
         Refusal::AccessOver => conflict(
             "access-over",
-            "Access is over",
-            "The last day of this access is over, so a code would open nothing. An administrator of the organization would have to extend it first.",
+            "Access has ended",
+            "This person's access has ended, so a code would not work. An administrator of the organization must extend the access first.",
         ),
         Refusal::NoPassword => conflict(
             "no-password",
             "No password yet",
-            "This account has no password yet: its registration code sets one. Send the code again. Or its access is over, and an administrator would have to extend it.",
+            "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
         ),
         Refusal::NameFixed => conflict(
             "name-fixed",
-            "Username fixed",
-            "On this portal the system makes the usernames, and they cannot be changed.",
+            "Username can't be changed",
+            "Usernames on this portal are generated and can't be changed.",
         ),
         Refusal::Activated => conflict(
             "already-activated",
             "Already activated",
-            "This account is activated: its owner chooses subscriptions in the profile.",
+            "This account is already activated. The owner can change subscriptions in their profile.",
         ),
         Refusal::NoSuchPublication => {
             let offered: Vec<_> = policy.publications.iter().map(|p| p.id.as_str()).collect();
-            let detail = format!("must be publications of the portal: {}", offered.join(", "));
+            let detail = format!(
+                "can only contain publications of the account's portal: {}",
+                offered.join(", ")
+            );
             Problem::invalid_field("subscriptions", &detail)
         }
         Refusal::NoRecord => conflict(
             "no-record",
             "No plan record",
-            "This account did not register with a plan record.",
+            "This account wasn't registered with a plan record, so there is nothing to detach.",
         ),
-        Refusal::NoSuchAgreement => {
-            Problem::invalid_field("agreement", "must be an agreement that the plan records")
-        }
+        Refusal::NoSuchAgreement => Problem::invalid_field(
+            "agreement",
+            "must be an agreement that the plan keeps on file",
+        ),
         Refusal::OtherRevision => Problem::invalid_field(
             "revision",
-            "must be the current revision; an older one has to be signed anew",
+            "must be the current revision; if an older one was signed, the person must sign again",
         ),
         Refusal::OthersThere => conflict(
             "others-there",
-            "Others are there",
-            "Others came into the organization after this registration. Remove them first.",
+            "Organization has other users",
+            "Other users joined the organization after this registration. Remove them first.",
         ),
         Refusal::LastPrincipal => conflict(
             "last-principal",
-            "The last principal",
-            "The organization would have no principal left. It needs another one first; if it should not be there at all, undo its registration.",
+            "Last principal",
+            "This is the organization's last principal. Make someone else a principal first, or undo the registration if the organization should not exist.",
         ),
         Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
             "invitation-used",
-            "Invitation used",
-            "The invited person has registered already.",
+            "Invitation already used",
+            "The invited person has already registered.",
         ),
         Refusal::Invitation(invite::Refusal::Revoked) => conflict(
             "invitation-revoked",
             "Invitation revoked",
-            "An administrator took this invitation back. They can invite the person anew.",
+            "An administrator revoked this invitation. Ask them to invite the person again.",
         ),
         Refusal::Invitation(invite::Refusal::NotThisPortal) => conflict(
             "no-invitations",
             "No invitations on this portal",
-            "People don't come in by invitation on the account's portal.",
+            "Users don't join by invitation on the account's portal.",
         ),
         Refusal::Invitation(_) => Problem::not_found("invitation"),
     }

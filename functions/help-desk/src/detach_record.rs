@@ -1,5 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/record-detachment`: a registration
-//! that was matched with somebody else's plan record is undone.
+//! `POST /{portal}/accounts/{account_portal}/{id}/record-detachment`: undoes a registration that
+//! was matched with someone else's plan record.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,9 +10,11 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
-/// Undoes a registration that was matched with somebody else's plan record: the account loses what that
-/// opened, and is deleted where it opened nothing else; the record can be registered with again. An
-/// organization that has nobody left ends with it.
+/// Detach an account from a plan record
+///
+/// Undoes a registration that was matched with the wrong person's plan record, so that the record
+/// can be used to register again. The account loses the access that the record gave it and is
+/// deleted if it has no other. An organization without remaining users is closed too.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/record-detachment", tag = "help desk",
     operation_id = "detach_record_of_account",

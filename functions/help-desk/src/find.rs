@@ -1,6 +1,6 @@
-//! `POST /{portal}/accounts/search`: the help desk finds accounts of a portal that it serves.
+//! `POST /{portal}/accounts/search`: finds accounts on a portal that the help desk supports.
 //!
-//! What is searched for stands in the body, so that it is in no log of addresses.
+//! The search terms are in the request body to keep them out of URL logs.
 
 use std::collections::BTreeSet;
 
@@ -20,32 +20,32 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::case::allowed;
 use crate::masked_email;
 
-/// The most accounts of an answer.
+/// The maximum number of accounts in a result.
 const MOST: usize = 25;
 
-/// What is known of an account: its portal, and exactly one thing more.
+/// The portal and exactly one search term.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountSearch {
-    /// The portal that it belongs to.
+    /// The portal that the account belongs to.
     portal: String,
-    /// Its username; case doesn't matter.
+    /// The username, not case-sensitive.
     username: Option<String>,
-    /// Its whole email address; case doesn't matter.
+    /// The complete email address, not case-sensitive.
     email: Option<String>,
-    /// The number of the plan record that somebody registered with: an enrollee id, an agent id, a group
-    /// number or a provider id, as the portal asks for.
+    /// The number of the plan record used to register: an enrollee id, agent id, group number or
+    /// provider id, depending on the portal.
     number: Option<String>,
 }
 
-/// What was found.
+/// The accounts that match the search.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FoundAccounts {
-    /// At most 25.
+    /// The matching accounts, at most 25.
     items: Vec<FoundAccount>,
 }
 
-/// An account that was found.
+/// An account that matches the search.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FoundAccount {
     portal: String,
@@ -53,10 +53,11 @@ pub(crate) struct FoundAccount {
     username: String,
     first_name: String,
     last_name: String,
-    /// Its first character and its domain; absent once the account is deleted.
+    /// The email address, masked except for its first character and its domain. Absent if the
+    /// account is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// `active`, `disabled` or `deleted`.
+    /// The account status: `active`, `disabled` or `deleted`.
     status: &'static str,
 }
 
@@ -66,8 +67,10 @@ enum By {
     Number(Vec<(RecordKind, String)>),
 }
 
-/// Finds accounts by username, email address or record number: exact ones only. Each that is found is
-/// a look at it, and on the audit trail.
+/// Find accounts
+///
+/// Finds accounts by exact username, email address or record number. Each account found is recorded
+/// on the audit trail.
 #[utoipa::path(
     post, path = "/{portal}/accounts/search", tag = "help desk",
     operation_id = "find_accounts",
@@ -90,7 +93,7 @@ pub(crate) async fn find(
     let mut fields = Fields::default();
     let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
-        fields.fault("portal", "must be a portal that this help desk serves");
+        fields.fault("portal", "must be a portal that this help desk supports");
     }
     let by = policy.and_then(|policy| by(&request, policy, &mut fields));
     let (policy, by) = fields.finish(policy.zip(by))?;
@@ -117,7 +120,7 @@ pub(crate) async fn find(
         .map(|a| staff.about(a, &origin, Action::LookAtAccount, &mut rng))
         .chain(nothing)
         .collect();
-    // Before anything is shown.
+    // Recorded before anything is shown.
     futures::future::try_join_all(looks.into_iter().map(async |look| {
         app.store
             .commit(Decision::recording(look), &mut app.rng())
@@ -138,7 +141,7 @@ pub(crate) async fn find(
     }))
 }
 
-/// Reads what is searched for: exactly one thing.
+/// Parses the search term, of which there must be exactly one.
 fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<By> {
     match (&request.username, &request.email, &request.number) {
         (Some(name), None, None) => fields
@@ -156,7 +159,7 @@ fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<B
         _ => {
             fields.fault(
                 "username",
-                "must be given, or email, or number: exactly one of them",
+                "enter exactly one of username, email address and record number",
             );
             None
         }

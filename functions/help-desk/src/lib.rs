@@ -1,6 +1,6 @@
-//! What the plan's help desk does for the people of the portals that it serves: find an account, look
-//! at it, and act on it (UX-12). Staff sign in on the help desk's own portal; every look and every act
-//! is on the audit trail of the account's portal.
+//! What the plan's help desk does for the users of the portals that it supports: find, view and
+//! change accounts (UX-12). Staff sign in on the help desk's own portal; everything they view or do
+//! is recorded on the audit trail of the account's portal.
 
 mod case;
 mod detach_record;
@@ -44,47 +44,48 @@ vestibule_http::routes! {
     detach_record::detach_record,
 }
 
-/// An account, as the help desk sees it: what helps to serve its owner, and neither a secret nor what
-/// proves who they are. The email address is masked, so that a caller can be asked for it.
+/// An account, as shown to the help desk. It contains no secrets and nothing that verifies the
+/// owner's identity; the email address is masked so that a caller can be asked for it.
 #[derive(Debug, Serialize, ToSchema)]
 struct AccountAnswer {
-    /// Its portal.
+    /// The portal that the account belongs to.
     portal: String,
     id: String,
     username: String,
     first_name: String,
     last_name: String,
-    /// Its first character and its domain; absent once the account is deleted.
+    /// The email address, masked except for its first character and its domain. Absent if the
+    /// account is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// That mails don't reach the address, where it is known.
+    /// Why emails can't be delivered to the address, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<EmailUndeliverable>,
-    /// Whether a new address waits to be confirmed.
+    /// Whether a new email address is awaiting confirmation.
     email_change_pending: bool,
-    /// `active`, `disabled` or `deleted`.
+    /// The account status: `active`, `disabled` or `deleted`.
     status: &'static str,
-    /// Whether there were so many wrong guesses that sign-in or recovery is refused for a while.
+    /// Whether sign-in or recovery is temporarily locked after too many failed attempts.
     locked: bool,
     created_at: String,
-    /// When they last signed in.
+    /// When the owner last signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
-    /// Since when the password is this one; absent before there is one.
+    /// When the password was last changed. Absent if no password has been set.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_changed_at: Option<String>,
-    /// Whether the owner has to choose another password at the next sign-in.
+    /// Whether the owner must change the password at the next sign-in.
     password_must_change: bool,
-    /// Until when the latest reset link can be used.
+    /// When the latest password reset link expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset_link_until: Option<String>,
-    /// The e-news subscribed to.
+    /// The e-news publications that the owner subscribes to.
     subscriptions: Vec<String>,
-    /// What it is where.
+    /// The account's role and status in each organization.
     memberships: Vec<MembershipAnswer>,
 }
 
-/// What an account is in one organization, or by itself.
+/// The role and status of an account in one organization, or on its own.
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,38 +94,38 @@ struct MembershipAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<String>,
     role: &'static str,
-    /// `pending`, `awaiting_approval` or `registered` (BL-02).
+    /// The registration status: `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
     since: String,
-    /// The last day of the access, where it has one.
+    /// The last day of access. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_on: Option<String>,
-    /// The PIN letter that is waited for.
+    /// The pending PIN letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     letter: Option<LetterOfAccount>,
-    /// The last day of the registration code that is waited for.
+    /// The last day on which the pending registration code can be entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_code_until: Option<String>,
-    /// The agreement that is missing.
+    /// The id of an agreement that has not been signed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_agreement: Option<String>,
-    /// That the person has to register again, and until when they can (AG-13).
+    /// The registration campaign, if the person must register again, with its deadline (AG-13).
     #[serde(skip_serializing_if = "Option::is_none")]
     register_again: Option<answer::RegisterAgain>,
 }
 
-/// Where a PIN letter is.
+/// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
 struct LetterOfAccount {
-    /// `posted`, `overdue`, or `withheld` until an agreement is on file.
+    /// The letter's status: `posted`, `overdue`, or `withheld` until an agreement is on file.
     status: &'static str,
-    /// The day it was issued.
+    /// The day on which the letter was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_on: Option<String>,
-    /// The day by which it should be there.
+    /// The day by which the letter should arrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     arrives_by: Option<String>,
-    /// The last day on which its PIN can be entered.
+    /// The last day on which the PIN can be entered.
     #[serde(skip_serializing_if = "Option::is_none")]
     usable_until: Option<String>,
 }
@@ -226,7 +227,8 @@ impl AccountAnswer {
     }
 }
 
-/// The first character of an address and its domain; none of a deleted account.
+/// Masks an email address except for its first character and its domain. Returns `None` for a
+/// deleted account.
 fn masked_email(account: &Account) -> Option<String> {
     if account.status == Status::Deleted {
         return None;

@@ -1,5 +1,5 @@
-//! `GET /{portal}/accounts/{account_portal}/{id}/invitations`: the help desk sees which invitations of an
-//! account's organization still wait, to send a lost one again (AG-01, UX-01).
+//! `GET /{portal}/accounts/{account_portal}/{id}/invitations`: lists the open invitations of an
+//! account's organization, so that a lost one can be sent again (AG-01, UX-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -18,37 +18,39 @@ use vestibule_store::InvitationsCursor;
 use crate::case::{AccountPath, Case, allowed, problem};
 use crate::masked;
 
-/// Of which organization, and which page.
+/// The organization and the page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationsQuery {
-    /// Which of the account's organizations, where it has several.
+    /// The organization whose invitations are listed. Required if the account belongs to several.
     organization_id: Option<String>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// An invitation that waits. Its address is masked, so that a caller can be asked for it.
+/// An invitation that has not been accepted. The email address is masked so that a caller can be
+/// asked for it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WaitingInvitation {
     id: String,
     first_name: String,
     last_name: String,
-    /// The first character of the address, and its domain.
+    /// The email address, masked except for its first character and its domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     role: &'static str,
-    /// `pending`, or `expired`: sent again, it can be used again.
+    /// The invitation status: `pending` or `expired`. Sending an expired invitation again makes it
+    /// usable again.
     standing: &'static str,
-    /// When it was last sent.
+    /// When the invitation was last sent.
     sent_at: String,
-    /// How often it was sent.
+    /// How many times the invitation was sent.
     sent: u32,
     expires_at: String,
 }
 
 impl WaitingInvitation {
-    /// None of an invitation that was accepted or revoked.
+    /// Returns `None` if the invitation was accepted or revoked.
     fn of(invitation: &Invitation, now: jiff::Timestamp) -> Option<Self> {
         let standing = invitation.standing(now);
         if !matches!(standing, Standing::Pending | Standing::Expired) {
@@ -68,9 +70,11 @@ impl WaitingInvitation {
     }
 }
 
-/// Lists the invitations of an account's organization that are pending or have expired. A page may hold
-/// few, even none, though there are more: `next_cursor` tells. The look is on the organization's
-/// audit trail.
+/// List open invitations
+///
+/// Lists the pending and expired invitations of an account's organization; the request is recorded
+/// on the organization's audit trail. A page may hold few invitations, or none, even if more
+/// follow: continue while `next_cursor` is present.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/{id}/invitations", tag = "help desk",
     operation_id = "list_invitations_of_account",
@@ -94,7 +98,7 @@ pub(crate) async fn list_invitations(
     allowed(&caller, Permission::FindAccounts)?;
     let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
-        Problem::invalid_field("organization_id", "is not the id of an organization")
+        Problem::invalid_field("organization_id", "must be the id of an organization")
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
@@ -113,7 +117,7 @@ pub(crate) async fn list_invitations(
             &mut rng,
         )
         .for_organization(Some(organization));
-    // Before anything is shown.
+    // Recorded before anything is shown.
     app.store.record(&look).await?;
     let page = app
         .store

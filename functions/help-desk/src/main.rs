@@ -1,4 +1,4 @@
-//! The function on Lambda.
+//! The AWS Lambda entry point.
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), vestibule_http::settings::StartError> {

@@ -1,5 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/agreements`: a signed agreement has come in
-//! (AG-11, BL-10).
+//! `POST /{portal}/accounts/{account_portal}/{id}/agreements`: records that the plan received a
+//! signed agreement (AG-11, BL-10).
 
 use axum::Json;
 use axum::extract::State;
@@ -12,21 +12,25 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Wants, act, allowed, why};
 
-/// An agreement that the plan has received signed.
+/// A signed agreement that the plan has received.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignedAgreement {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     reason: String,
-    /// The agreement, by its id.
+    /// The id of the agreement.
     agreement: String,
-    /// The revision that was signed: the current one.
+    /// The revision that was signed. It must be the current one.
     revision: String,
-    /// Which of the account's organizations, where it has several.
+    /// The organization that the action applies to. Required if the account belongs to several.
     organization_id: Option<String>,
 }
 
-/// Records an agreement that the plan has received signed. The PIN letter that waited for it is posted.
+/// Record a signed agreement
+///
+/// Records that the plan has received a signed agreement. A PIN letter that was withheld until then
+/// is sent.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/agreements", tag = "help desk",
     operation_id = "record_agreement_of_account",

@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/reinstatement`: a disabled account is reinstated (BA-06).
+//! `POST /{portal}/accounts/{account_portal}/{id}/reinstatement`: reinstates a disabled account
+//! (BA-06).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,10 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Act, Wants, act, allowed, why};
 
-/// Reinstates a disabled account. A deleted one is not: a new user ID is created.
+/// Reinstate an account
+///
+/// Reinstates a disabled account. A deleted account can't be reinstated; the person needs a new
+/// user id.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/reinstatement", tag = "help desk",
     operation_id = "reinstate_account",

@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/registration-code`: a lost registration code is sent anew (BL-09).
+//! `POST /{portal}/accounts/{account_portal}/{id}/registration-code`: replaces a lost registration
+//! code (BL-09).
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +11,9 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
-/// Mails a new registration code; the old one is dead at once.
+/// Send a new registration code
+///
+/// Emails the owner a new registration code. The previous code stops working immediately.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/registration-code", tag = "help desk",
     operation_id = "reissue_registration_code_for_account",

@@ -1,4 +1,4 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/pin`: a lost PIN letter is posted anew (BL-06).
+//! `POST /{portal}/accounts/{account_portal}/{id}/pin`: replaces a lost PIN letter (BL-06).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,9 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
-/// Has a new PIN letter posted; the old PIN is dead at once.
+/// Send a new PIN letter
+///
+/// Sends the owner a letter with a new PIN. The previous PIN stops working immediately.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/pin", tag = "help desk",
     operation_id = "reissue_pin_for_account",

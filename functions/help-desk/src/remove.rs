@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/removal`: somebody is removed, managers and administrators too (EX-12).
+//! `POST /{portal}/accounts/{account_portal}/{id}/removal`: removes any person, including managers
+//! and administrators (EX-12).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,11 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, ActInOrganization, Wants, act, allowed, why};
 
-/// Removes somebody from an organization at once, whatever they are there, or deletes a member's account; who belongs to no other organization is deleted for good. An organization's last principal stays.
+/// Remove a person
+///
+/// Removes a person from an organization immediately, whatever their role, or deletes a member's
+/// account. If the person belongs to no other organization, the account is deleted permanently. An
+/// organization's last principal can't be removed.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/removal", tag = "help desk",
     operation_id = "remove_account",

@@ -1,4 +1,4 @@
-//! `PUT /{portal}/accounts/{account_portal}/{id}/username`: an account gets another username (ME-09).
+//! `PUT /{portal}/accounts/{account_portal}/{id}/username`: changes an account's username (ME-09).
 
 use axum::Json;
 use axum::extract::State;
@@ -12,17 +12,20 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Wants, act, allowed, why};
 
-/// Another username.
+/// The new username of an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Renaming {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     reason: String,
-    /// The username as it shall be.
+    /// The new username.
     username: String,
 }
 
-/// Gives an account another username, on portals where people choose theirs.
+/// Change an account's username
+///
+/// Changes the username on portals where users choose their own.
 #[utoipa::path(
     put, path = "/{portal}/accounts/{account_portal}/{id}/username", tag = "help desk",
     operation_id = "rename_account",

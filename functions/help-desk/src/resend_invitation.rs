@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/invitation`: a lost invitation goes out again (AG-01).
+//! `POST /{portal}/accounts/{account_portal}/{id}/invitation`: sends a lost invitation again
+//! (AG-01).
 
 use axum::Json;
 use axum::extract::State;
@@ -14,15 +15,16 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, answer};
 
 use crate::case::{AccountPath, Case, allowed, problem, why};
 
-/// An invitation to be sent again.
+/// An invitation to send again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationResend {
-    /// Why, for the audit trail: 5 to 300 characters. The invited person doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The invited person
+    /// can't see it.
     reason: String,
-    /// The address that was invited; the mail goes there and nowhere else.
+    /// The email address that was invited. The email goes only to this address.
     email: String,
-    /// Which of the account's organizations, where it has several.
+    /// The organization that the action applies to. Required if the account belongs to several.
     organization_id: Option<String>,
 }
 
@@ -30,14 +32,16 @@ pub(crate) struct InvitationResend {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResentInvitation {
     id: String,
-    /// How often it was sent.
+    /// How many times the invitation was sent.
     sent: u32,
-    /// Until when it can be used.
+    /// When the invitation expires.
     expires_at: String,
 }
 
-/// Sends an invitation again that the organization of this account has sent to an address: found by
-/// whoever invited, or any other of its users. The older link stops working.
+/// Resend an invitation
+///
+/// Sends an invitation again. The account may be that of the person who sent it, or of any other
+/// user of the same organization. The previous link stops working.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
     operation_id = "resend_invitation_of_account",

@@ -1,4 +1,4 @@
-//! `GET /{portal}/accounts/{account_portal}/{id}`: the help desk looks at an account.
+//! `GET /{portal}/accounts/{account_portal}/{id}`: shows an account.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,10 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Case};
 
-/// Shows an account of a portal that the help desk serves; the look is on the audit trail.
+/// Show an account
+///
+/// Shows an account on a portal that the help desk supports. The access is recorded on the audit
+/// trail.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/{id}", tag = "help desk",
     operation_id = "show_account",
@@ -36,7 +39,7 @@ pub(crate) async fn show(
     };
     let mut rng = app.rng();
     let look = staff.about(&case.account, &case.origin, Action::LookAtAccount, &mut rng);
-    // Before anything is shown.
+    // Recorded before anything is shown.
     app.store
         .commit(Decision::recording(look), &mut rng)
         .await?;

@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/password-reset`: a forgotten password is reset (BL-14).
+//! `POST /{portal}/accounts/{account_portal}/{id}/password-reset`: sends the owner a password reset
+//! link (BL-14).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,10 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Act, Wants, act, allowed, why};
 
-/// Mails the owner a link with which they set a new password, to the address on record and nowhere else. Nothing but the link is asked for.
+/// Send a password reset link
+///
+/// Emails a password reset link to the owner's address on record. The owner needs nothing but the
+/// link to set a new password.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/password-reset", tag = "help desk",
     operation_id = "start_password_reset_for_account",

@@ -1,4 +1,5 @@
-//! `PUT /{portal}/accounts/{account_portal}/{id}/subscriptions`: somebody's e-news, before activation (BL-13).
+//! `PUT /{portal}/accounts/{account_portal}/{id}/subscriptions`: changes e-news subscriptions
+//! before activation (BL-13).
 
 use std::collections::BTreeSet;
 
@@ -13,17 +14,21 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Wants, act, allowed, why};
 
-/// The e-news, exactly these.
+/// The e-news subscriptions of an account. They replace the current ones.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubscriptionsOfAccount {
-    /// Why, for the audit trail: 5 to 300 characters. The owner doesn't read it.
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
     reason: String,
-    /// Publications of the portal.
+    /// The publications to subscribe to, by id.
     subscriptions: BTreeSet<String>,
 }
 
-/// Chooses the e-news of an account that still waits for its PIN or registration code. Later its owner does.
+/// Change e-news subscriptions
+///
+/// Replaces the e-news subscriptions of an account that has a pending PIN or registration code.
+/// After activation, only the owner can change them.
 #[utoipa::path(
     put, path = "/{portal}/accounts/{account_portal}/{id}/subscriptions", tag = "help desk",
     operation_id = "set_subscriptions_of_account",

@@ -1,4 +1,5 @@
-//! `POST /{portal}/accounts/{account_portal}/{id}/unlock`: the counts of wrong guesses are cleared.
+//! `POST /{portal}/accounts/{account_portal}/{id}/unlock`: clears the failed attempts of an
+//! account.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,10 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, guesses}
 use crate::AccountAnswer;
 use crate::case::{AccountPath, Act, Wants, act, allowed, why};
 
-/// Clears the counts of wrong passwords and answers, so that the owner can try again at once. A PIN or code that was guessed at stays dead; have it issued anew.
+/// Unlock an account
+///
+/// Clears the counts of failed sign-in and recovery attempts, so that the owner can try again
+/// immediately. A PIN or registration code that was locked stays locked; issue a new one.
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/unlock", tag = "help desk",
     operation_id = "unlock_account",

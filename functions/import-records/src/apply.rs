@@ -1,8 +1,8 @@
-//! Rows become records, and what follows from them is decided.
+//! Saves the rows of a feed as plan records and applies the consequences to accounts.
 //!
-//! A record that says what it said before costs a hundredth of a call. One that has changed is written
-//! without its digest, then everybody whom it concerns is told, then the digest is set: a run that
-//! dies in between leaves a record without digest, and so the next one tells them.
+//! An unchanged record costs a hundredth of a call. A changed record is first written without its
+//! digest, then every affected account is updated, then the digest is set: if a run is stopped in
+//! between, the record has no digest and the next run applies the consequences.
 
 use std::collections::BTreeMap;
 
@@ -25,27 +25,26 @@ use vestibule_store::{CommitError, InvitationsCursor, UserFilter, UsersCursor};
 
 use crate::{ImportError, Summary};
 
-/// How many rows are looked at together: as many as one read of DynamoDB takes.
+/// How many rows are processed together: as many as one DynamoDB read returns.
 pub(crate) const AT_A_TIME: usize = 100;
 
 /// How many records are written at the same time.
 const SIDE_BY_SIDE: usize = 32;
 
-/// How often a change that ran into another one is decided anew.
+/// The maximum number of attempts when other changes conflict.
 const LOOKS: usize = 8;
 
 /// How rows are applied.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Applying<'a> {
-    /// Where.
     pub app: &'a App,
-    /// The order of the feed, where they come with one.
+    /// The sort order of the feed, if the rows come from one.
     pub feed: Option<&'a str>,
-    /// Whether new providers are written to (EX-06).
+    /// Whether new providers are notified by letter (EX-06).
     pub notifies: bool,
 }
 
-/// What came of one record.
+/// The result of one record.
 #[derive(Debug, Default)]
 struct Done {
     saved: bool,
@@ -55,7 +54,8 @@ struct Done {
 }
 
 impl Applying<'_> {
-    /// Applies up to [`AT_A_TIME`] rows. Where one record stands in several of them, the last counts.
+    /// Applies up to [`AT_A_TIME`] rows. If a record appears in several of them, the last one
+    /// counts.
     pub async fn batch(
         &self,
         rows: Vec<NewRecord>,
@@ -94,7 +94,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Ends records.
+    /// Ends records that are no longer in the feed.
     pub async fn end_all(
         &self,
         keys: &[RecordKey],
@@ -133,7 +133,7 @@ impl Applying<'_> {
             && self
                 .policies(&row.key)?
                 .any(|p| follow::way_opened(&row.key, &row.data, p).is_some());
-        // Nobody can have registered with a record that wasn't there, so nothing follows from it.
+        // Nobody can have registered with a record that did not exist, so it has no consequences.
         let at_once = known.is_none() && !to_notify;
         let saving = Saving {
             feed: self.feed,
@@ -156,7 +156,7 @@ impl Applying<'_> {
             done.accounts += self.follow(portal, claim, &row.key, Some(row)).await?;
         }
         if !at_once {
-            // Who has registered since it was written read it as it now is, or as it was.
+            // Anyone who registered since the write may have read the record before or after it.
             let now = store.settle_record(&row.key, digest, self.feed).await?;
             let mut new = now.map(|now| now.claims).unwrap_or_default();
             new.retain(|portal, claim| {
@@ -171,7 +171,7 @@ impl Applying<'_> {
 
     async fn end(&self, key: &RecordKey) -> Result<Done, ImportError> {
         let store = &self.app.store;
-        // The day is for people; no rule depends on it.
+        // The day is informational; no rule depends on it.
         let day = self
             .app
             .clock
@@ -188,12 +188,12 @@ impl Applying<'_> {
         for (portal, claim) in before.map(|b| b.claims).unwrap_or_default() {
             done.accounts += self.follow(&portal, &claim, key, None).await?;
         }
-        // Only now: a run that dies before finds it on the list again.
+        // Must come last: if a run is stopped before, the next one finds the record listed again.
         store.unlist_record(key).await?;
         Ok(done)
     }
 
-    /// The policies of the portals of a record's plan.
+    /// Returns the policies of the portals of a record's plan.
     fn policies(&self, key: &RecordKey) -> Result<impl Iterator<Item = &Policy>, PolicyError> {
         let of_plan = |p: &&Policy| p.plan.id.as_str() == key.plan;
         let all = self.app.portals.all()?.into_iter();
@@ -208,7 +208,7 @@ impl Applying<'_> {
         }
     }
 
-    /// Writes to the provider of a new record, once.
+    /// Sends the letter to the provider of a new record, once.
     async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
         let Some(policy) = self
             .policies(&row.key)?
@@ -228,19 +228,19 @@ impl Applying<'_> {
         let Some(decision) =
             follow::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
         else {
-            tracing::warn!(plan = %row.key.plan, "a provider to be notified has no address");
+            tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
         };
         match self.app.store.commit(decision, &mut rng).await {
             Ok(()) => Ok(true),
-            // Another run was quicker.
+            // Another run has already sent it.
             Err(CommitError::Stale | CommitError::Taken(_)) => Ok(false),
             Err(CommitError::Unavailable(cause)) => Err(cause.into()),
         }
     }
 
-    /// Tells everybody whose access rests on a record what it says now; none: it has ended. Returns
-    /// how many accounts and organizations changed.
+    /// Applies a record to every account that depends on it; without a row, the record has ended.
+    /// Returns how many accounts and organizations changed.
     async fn follow(
         &self,
         portal: &PortalId,
@@ -303,7 +303,8 @@ impl Applying<'_> {
                 return Err(ImportError::Contended);
             }
         };
-        // Before the people: who accepts one of them meanwhile is among them, or finds it revoked.
+        // Must precede the users: anyone who accepts an invitation at the same time is then among
+        // the users, or finds it revoked.
         if matches!(says, Says::Ended) {
             changed += self.invitations(portal, id).await?;
         }
@@ -329,7 +330,7 @@ impl Applying<'_> {
         }
     }
 
-    /// Makes the open invitations of an organization whose record has ended useless.
+    /// Revokes the open invitations of an organization whose record has ended.
     async fn invitations(
         &self,
         portal: &PortalId,
@@ -351,7 +352,7 @@ impl Applying<'_> {
                 match store.commit(decision, &mut rng).await {
                     Ok(()) => changed += 1,
                     Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
-                    // It was accepted, sent again or revoked meanwhile.
+                    // It was accepted, sent again or revoked at the same time.
                     Err(CommitError::Stale | CommitError::Taken(_)) => again = true,
                 }
             }
@@ -384,7 +385,8 @@ impl Applying<'_> {
         .await
     }
 
-    /// Which agreements the plan has on file for who registered with the record (AG-11, BL-10).
+    /// Applies the agreements that the plan has on file to an account that registered with the
+    /// record (AG-11, BL-10).
     async fn agreements(
         &self,
         policy: &Policy,
@@ -420,8 +422,8 @@ impl Applying<'_> {
         .await
     }
 
-    /// Decides about an account, anew if it has changed meanwhile. Who has nothing to learn isn't
-    /// written to.
+    /// Decides on an account, and again if it changed at the same time. Writes nothing if there is
+    /// nothing to change.
     async fn decide(
         &self,
         portal: &PortalId,

@@ -1,4 +1,4 @@
-//! Feeds out of S3: each in its turn, looked through before anything is written, and to its end.
+//! Imports feeds from S3: in order, each checked before anything is written, and each to its end.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -21,38 +21,36 @@ use crate::event::S3Event;
 use crate::reading::{self, Row};
 use crate::{ImportError, Summary};
 
-/// After how many rows a run notes how far it has come.
+/// How many rows are processed between two saves of the progress.
 const NOTED_EVERY: u64 = 2_000;
 
-/// How often a run notes it that loses against another one.
+/// The maximum number of attempts to save the progress when another run conflicts.
 const TRIES: usize = 5;
 
-/// The object's metadata with which an operator accepts that a full feed ends so many records.
+/// The object metadata with which an operator accepts that a full feed ends this many records.
 pub const ACCEPT: &str = "accept-ended";
 
-/// Takes feeds out of S3.
+/// Imports feeds from S3.
 #[derive(Debug, Clone)]
 pub struct Importer {
-    /// Where they go.
     pub app: App,
-    /// Where they come from.
     pub s3: Client,
-    /// The bucket.
+    /// The name of the bucket with the feeds.
     pub bucket: String,
 }
 
-/// What came of a feed.
+/// The outcome of a feed.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It is imported.
+    /// The feed was imported.
     Imported(Summary),
-    /// It was imported before; nothing was done.
+    /// The feed had already been imported; nothing was done.
     Before,
-    /// It isn't imported, and won't be if it is tried again; in words.
+    /// The feed was rejected and would be rejected again; with the reason.
     Refused(String),
 }
 
-/// A feed under way.
+/// An import in progress.
 struct Run<'a> {
     importer: &'a Importer,
     name: FeedName,
@@ -62,10 +60,10 @@ struct Run<'a> {
     deadline: Option<Timestamp>,
 }
 
-/// What looking through a feed has found.
+/// The result of checking a feed.
 struct LookedThrough {
     summary: Summary,
-    /// The hashes of whom it names, sorted: 8 bytes a row.
+    /// The hashes of the records in the feed, sorted; 8 bytes per row.
     seen: Vec<u64>,
 }
 
@@ -80,11 +78,11 @@ fn hash(key: &RecordKey) -> u64 {
 }
 
 impl Importer {
-    /// Imports the feeds that an event names. What was refused for good isn't an error, so that Lambda
-    /// doesn't bring it again; it is logged as `feed_refused`, for an alarm.
+    /// Imports the feeds that an event names. A rejected feed isn't an error, so that Lambda
+    /// doesn't retry it; it is logged as `feed_refused` to raise an alarm.
     ///
     /// # Errors
-    /// The first [`ImportError`], after all have been tried; the event should be brought again.
+    /// The first [`ImportError`], after all feeds have been tried; the event should be retried.
     pub async fn handle(
         &self,
         event: &S3Event,
@@ -95,7 +93,7 @@ impl Importer {
             let key = record.s3.object.decoded();
             let done = if record.s3.bucket.name != self.bucket {
                 Err(ImportError::S3(format!(
-                    "has sent an event of the bucket {}, not of {}",
+                    "received an event for bucket {} instead of {}",
                     record.s3.bucket.name, self.bucket
                 )))
             } else if is_own(&key) {
@@ -111,10 +109,10 @@ impl Importer {
         first
     }
 
-    /// Imports the feed of this key; `progress` hears how far it is.
+    /// Imports the feed with this key; `progress` is called after each batch.
     ///
     /// # Errors
-    /// [`ImportError`]; it can be tried again, and goes on where it was.
+    /// [`ImportError`]; a retry continues where this run ended.
     pub async fn import(
         &self,
         key: &str,
@@ -158,7 +156,7 @@ impl Importer {
             Err(other) => return Err(other),
         }
         match run.go_on(accepted, progress).await {
-            // Another run of the same feed may have been quicker.
+            // Another run of the same feed may have finished first.
             Err(ImportError::TakenOver) => {
                 let state = self.app.store.feed_state(plan.as_str(), kind).await?;
                 let ours = |d: &DoneFeed| d.name == key && d.content == content;
@@ -173,7 +171,7 @@ impl Importer {
 }
 
 impl Run<'_> {
-    /// Takes the feed's turn.
+    /// Acquires the lease for this feed.
     async fn begin(&mut self) -> Result<(), ImportError> {
         for _ in 0..TRIES {
             let now = self.importer.app.clock.now();
@@ -199,7 +197,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Notes something of this feed, as long as it is its turn. Two runs of one feed take turns here.
+    /// Saves progress while this feed holds the lease. Concurrent runs of the same feed alternate
+    /// here.
     async fn note(&mut self, change: impl Fn(&mut CurrentFeed)) -> Result<(), ImportError> {
         for _ in 0..TRIES {
             let Some(current) = self
@@ -220,7 +219,7 @@ impl Run<'_> {
         Err(ImportError::TakenOver)
     }
 
-    /// That it is still this feed's turn, and this run has time left.
+    /// Checks that this feed still holds the lease and that this run has time left.
     fn may_go_on(&self, rows: u64) -> Result<(), ImportError> {
         let now = self.importer.app.clock.now();
         let held = self.state.current.as_ref().is_some_and(|c| now < c.until);
@@ -279,7 +278,7 @@ impl Run<'_> {
         self.put(STATUS, "application/json", body).await
     }
 
-    /// Leaves the feed for good, with nothing of it done.
+    /// Rejects the feed permanently, with nothing applied.
     async fn refuse(mut self, why: String) -> Result<Outcome, ImportError> {
         let ours = |c: &CurrentFeed| c.is(&self.name, &self.content);
         if self.state.current.as_ref().is_some_and(ours) {
@@ -298,7 +297,7 @@ impl Run<'_> {
     ) -> Result<Outcome, ImportError> {
         let looked = match self.look_through().await {
             Ok(looked) => looked,
-            // It would be as wrong the next time.
+            // A retry would fail in the same way.
             Err(ImportError::Feed(error)) => return self.refuse(error.to_string()).await,
             Err(other) => return Err(other),
         };
@@ -310,7 +309,7 @@ impl Run<'_> {
                 && accepted.is_none_or(|accepted| accepted < ending)
             {
                 let why = format!(
-                    "it would end {ending} of {all} records, which is more than the policy lets pass. If it is right, put it there again with the metadata {ACCEPT}={ending}"
+                    "it would end {ending} of {all} records, which is more than the policy allows. If the feed is correct, upload it again with the metadata {ACCEPT}={ending}"
                 );
                 return self.refuse(why).await;
             }
@@ -326,7 +325,8 @@ impl Run<'_> {
         let applying = Applying {
             app: &app,
             feed: Some(&order),
-            // The first feed of a kind is all that the plan has known for long (EX-06).
+            // The first feed of a kind holds providers that the plan has known for a long time
+            // (EX-06).
             notifies: self.state.done.is_some(),
         };
         let mut summary = looked.summary.clone();
@@ -338,7 +338,8 @@ impl Run<'_> {
         self.finish(summary).await
     }
 
-    /// Reads the whole feed without writing anything: its rejects, and whom it names.
+    /// Reads the whole feed without writing anything, and collects its rejected rows and its
+    /// records.
     async fn look_through(&self) -> Result<LookedThrough, ImportError> {
         let mut looked = LookedThrough {
             summary: Summary::default(),
@@ -348,7 +349,7 @@ impl Run<'_> {
         while let Some(batch) = rows.recv().await {
             for row in batch? {
                 looked.summary.rows += 1;
-                // A row that is wrong doesn't end its record.
+                // An invalid row doesn't end its record.
                 looked.seen.extend(row.key.as_ref().map(hash));
                 if let Err(reject) = row.record {
                     looked.summary.reject(reject);
@@ -361,7 +362,7 @@ impl Run<'_> {
         Ok(looked)
     }
 
-    /// How many records a full feed would end, and of how many.
+    /// Counts the records that a full feed would end, and all records.
     async fn would_end(&self, looked: &LookedThrough) -> Result<(u64, u64), ImportError> {
         let (mut ending, mut all) = (0, 0);
         let mut cursor = Some(ListCursor::default());
@@ -390,7 +391,7 @@ impl Run<'_> {
         Ok(percents.min().unwrap_or(0))
     }
 
-    /// Applies the rows from where the last run was.
+    /// Applies the rows from where the last run ended.
     async fn apply(
         &mut self,
         applying: &Applying<'_>,
@@ -423,7 +424,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends the records that a full feed doesn't name.
+    /// Ends the records that a full feed doesn't contain.
     async fn end_unseen(
         &mut self,
         applying: &Applying<'_>,
@@ -473,7 +474,7 @@ impl Run<'_> {
             }
             self.reload().await?;
         }
-        // Another run of the same feed was quicker.
+        // Another run of the same feed finished first.
         let done = self.state.done.as_ref();
         if done.is_some_and(|d| d.name == self.name.to_string() && d.content == self.content) {
             return Ok(Outcome::Imported(summary));
@@ -482,18 +483,19 @@ impl Run<'_> {
     }
 }
 
-/// Behind a feed's key: the rows of it that can't be used.
+/// The suffix of the object that lists a feed's rejected rows.
 const REJECTS: &str = ".rejects.csv";
 
-/// Behind a feed's key: what came of it.
+/// The suffix of the object that holds a feed's status.
 pub const STATUS: &str = ".status.json";
 
-/// Whether an object was left beside a feed by an import.
+/// Whether an import created this object.
 fn is_own(key: &str) -> bool {
     key.ends_with(REJECTS) || key.ends_with(STATUS)
 }
 
-/// The rejected rows: number, column and reason. What stands in them may be personal data.
+/// Lists the rejected rows by number, column and reason. Their contents are left out because they
+/// may be personal data.
 fn rejects(summary: &Summary) -> String {
     let mut text = "row,column,reason\n".to_owned();
     for Reject {
@@ -515,12 +517,12 @@ fn rejects(summary: &Summary) -> String {
     text
 }
 
-/// What S3 says, without what it was asked for.
+/// Converts an S3 error without the details of the request.
 fn refused<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> ImportError {
     ImportError::S3(match &error {
         SdkError::ServiceError(_) => {
-            format!("refuses: {}", error.code().unwrap_or("unknown"))
+            format!("request failed: {}", error.code().unwrap_or("unknown"))
         }
-        _ => "doesn't answer".to_owned(),
+        _ => "no response".to_owned(),
     })
 }

@@ -1,8 +1,8 @@
-//! The nightly feed of plan records becomes the truth (AG-16): what differs is written, what has
-//! ended is closed, and what follows for people who have registered is decided (AG-11, BL-10, EX-06).
+//! Imports the nightly feeds of plan records (AG-16): saves what changed, ends what is gone, and
+//! applies the consequences to registered users (AG-11, BL-10, EX-06).
 //!
-//! [`Importer`] takes feeds out of S3, in their order and each to its end, however often a run is
-//! killed or its event repeated. [`import`] only saves rows: sample records, and those of tests.
+//! [`Importer`] imports feeds from S3 in order and to their end, even if a run is stopped or its
+//! event is repeated. [`import`] only saves rows, for sample records and tests.
 
 mod apply;
 mod event;
@@ -24,29 +24,29 @@ pub use importer::{ACCEPT, Importer, Outcome, STATUS};
 
 use apply::{AT_A_TIME, Applying};
 
-/// What has come of a feed so far.
+/// The counts of an import so far.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// How many rows there were.
+    /// The number of rows read.
     pub rows: u64,
-    /// How many records were written, new or changed.
+    /// The number of records written, new or changed.
     pub saved: u64,
-    /// How many were as they should be already.
+    /// The number of records that had not changed.
     pub unchanged: u64,
-    /// How many have ended.
+    /// The number of records ended.
     pub ended: u64,
-    /// How many accounts and organizations changed because of them.
+    /// The number of accounts and organizations changed as a consequence.
     pub accounts: u64,
-    /// How many notification letters go out.
+    /// The number of notification letters created.
     pub letters: u64,
-    /// How many rows can't be used.
+    /// The number of rows rejected.
     pub rejected: u64,
-    /// The first of them, with the reason of each.
+    /// The first rejected rows, up to [`MOST_REJECTS`].
     #[serde(skip)]
     pub rejects: Vec<Reject>,
 }
 
-/// How many rejected rows are listed. More are counted: a file that is wrong throughout has one fault.
+/// The maximum number of rejected rows that are listed; further ones are only counted.
 pub const MOST_REJECTS: usize = 10_000;
 
 impl Summary {
@@ -58,46 +58,46 @@ impl Summary {
     }
 }
 
-/// Why a feed can't be imported, or not to its end.
+/// Why a feed wasn't imported, or only in part.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The feed can't be read.
     #[error(transparent)]
     Feed(#[from] FeedError),
-    /// The feed broke off.
-    #[error("the feed broke off: {0}")]
+    /// The feed ended unexpectedly.
+    #[error("the feed ended unexpectedly: {0}")]
     BrokenOff(String),
-    /// The store doesn't answer.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] Unavailable),
-    /// A portal's policy is wrong.
+    /// A portal's policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// S3 doesn't answer, or refuses.
-    #[error("S3 {0}")]
+    /// An S3 request failed.
+    #[error("S3: {0}")]
     S3(String),
-    /// The object is no feed.
+    /// The object's key is not that of a feed.
     #[error(transparent)]
     NoFeed(#[from] NoFeed),
     /// No portal belongs to the plan.
-    #[error("no portal belongs to the plan {0}")]
+    #[error("no portal belongs to plan {0}")]
     UnknownPlan(Slug),
-    /// It isn't its turn.
-    #[error("the feed isn't imported: {0}")]
+    /// Another feed has to be imported first, or a later one already was.
+    #[error("the feed wasn't imported: {0}")]
     NotNow(#[from] NotNow),
     /// Another run has taken over.
-    #[error("another run has taken this feed over, or a later feed came")]
+    #[error("another run took over this feed, or a later feed arrived")]
     TakenOver,
-    /// The time of this run is over; the next one goes on where it ended.
-    #[error("{0} rows are done; the next run goes on from there")]
+    /// This run is out of time; the next one continues where it ended.
+    #[error("out of time after {0} rows; the next run continues from there")]
     OutOfTime(u64),
-    /// An account changed again and again while it was looked at.
-    #[error("an account kept changing")]
+    /// An account kept changing at the same time.
+    #[error("an account kept changing during the import")]
     Contended,
 }
 
-/// Saves the rows of a feed of one kind of record, without looking at its turn; `progress` hears of
-/// each batch.
+/// Saves the rows of a feed of one kind of record, regardless of the order of feeds; `progress` is
+/// called after each batch.
 ///
 /// # Errors
 /// [`ImportError`]; what was saved before stays, and the same feed can be imported again.

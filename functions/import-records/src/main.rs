@@ -1,11 +1,11 @@
-//! The function on Lambda.
+//! The AWS Lambda entry point.
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
 use vestibule_http::settings::{self, Opening, StartError};
 use vestibule_import_records::{Importer, S3Event};
 
-/// How long before Lambda ends it a run stops by itself, having noted how far it came.
+/// How long before the Lambda deadline a run saves its progress and stops.
 const MARGIN: SignedDuration = SignedDuration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,7 +13,7 @@ async fn main() -> Result<(), StartError> {
     settings::log_as_json();
     let bucket = settings::setting(
         "FEEDS_BUCKET",
-        "the bucket in which the plans leave their feeds",
+        "the bucket that the plans upload their feeds to",
     )?;
     let importer = Opening::new(move |app, aws| Importer {
         app,

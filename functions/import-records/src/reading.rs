@@ -1,5 +1,5 @@
-//! A feed is read as it arrives from S3, in flat memory: its reader is synchronous, so it has a thread
-//! of its own, and bounded channels to and from it.
+//! Reads a feed as it arrives from S3, in constant memory. The parser is synchronous, so it runs on
+//! its own thread, connected by bounded channels.
 
 use std::io::{self, Read};
 
@@ -12,22 +12,20 @@ use vestibule_domain::record::{NewRecord, RecordKey};
 use crate::ImportError;
 use crate::apply::AT_A_TIME;
 
-/// How many chunks, or batches, wait between the two sides.
+/// The capacity of both channels.
 const WAITING: usize = 4;
 
-/// A row as it was read.
+/// A row of a feed.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// Whose it is, where it tells.
+    /// The record that the row is about, if that can be read.
     pub key: Option<RecordKey>,
-    /// What it says.
     pub record: Result<NewRecord, Reject>,
 }
 
-/// What a chunk is read as.
 type Chunk = io::Result<Vec<u8>>;
 
-/// Reads a feed. The batches come in its order; after an error there are no more.
+/// Reads a feed in batches, in its order. Nothing follows an error.
 pub(crate) fn rows(
     name: &FeedName,
     mut body: ByteStream,
@@ -79,7 +77,7 @@ pub(crate) fn rows(
     rows
 }
 
-/// What has arrived, as something to be read.
+/// Reads the chunks that have arrived.
 struct Chunks {
     arriving: mpsc::Receiver<Chunk>,
     current: Vec<u8>,

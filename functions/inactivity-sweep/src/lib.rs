@@ -1,12 +1,13 @@
-//! The clockwork: it warns, disables and deletes idle accounts (BA-01 to BA-03, BA-10, UX-02), tells of
-//! passwords that expire, letters that are overdue and campaigns (UX-02, ME-08, AG-13, ME-10), reminds of
-//! missing backups (AG-04), and begins and chases reviews of access (EX-11). What is due, and what is then done, are rules of [`vestibule_domain::clockwork`]; here is
-//! how what is due is found and worked on.
+//! Performs scheduled actions: warns about, disables and deletes idle accounts (BA-01 to BA-03,
+//! BA-10, UX-02), sends notices about expiring passwords, overdue letters and campaigns (UX-02,
+//! ME-08, AG-13, ME-10), reminds organizations of missing backup administrators (AG-04), and starts
+//! and follows up on access reviews (EX-11). The rules for what is due and what is then done are in
+//! [`vestibule_domain::clockwork`]; this crate finds what is due and applies it.
 //!
-//! A run reads what the index says is due, and nothing else. Each account is read again and decided on
-//! by itself, in a transaction that only succeeds if the account is still as it was read: a sign-in
-//! at the same moment wins. What a run doesn't come to, or can't do, is due in the next one; two runs
-//! at once do everything once.
+//! A run reads only what the index lists as due. Each account is read again and decided on its own,
+//! in a transaction that succeeds only if the account hasn't changed since: a sign-in at the same
+//! time wins. Whatever a run can't finish is due again in the next one, and concurrent runs do
+//! everything once.
 
 use std::collections::BTreeMap;
 
@@ -26,20 +27,22 @@ use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
 use vestibule_store::{CommitError, Unavailable};
 
-/// What the schedule sends: `{}`, or `{"dry_run": true}` with or without `"as_of": "2027-05-22"`. A
-/// field of another name is refused, so that a misspelled dry run does nothing.
+/// The event that the schedule sends: `{}`, or `{"dry_run": true}` with an optional `"as_of":
+/// "2027-05-22"`. Unknown fields are rejected, so that a misspelled dry run does nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "serde_json::Map<String, serde_json::Value>")]
 pub struct Event {
-    /// Whether nothing is to be done, and only to be told what would be (UX-03).
+    /// Whether to report what would be done without doing it (UX-03).
     pub dry_run: bool,
-    /// The day to tell it for; today, where it isn't given.
+    /// The day to report for. The default is today.
     pub as_of: Option<Date>,
-    /// Whether to look at all accounts instead, and put right the days that a changed policy has moved.
+    /// Whether to check all accounts instead, and correct the due days that a policy change has
+    /// moved.
     pub reindex: bool,
 }
 
-/// Only an object is an event: read as fields alone, an empty list would be a run too.
+/// Accepts only a JSON object: derived deserialization would also accept an empty list and start a
+/// run.
 impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
     type Error = serde_json::Error;
 
@@ -67,33 +70,33 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
     }
 }
 
-/// An event that asks for what can't be done.
+/// An event that sets `as_of` without `dry_run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOnAnotherDay;
 
 impl std::fmt::Display for NotOnAnotherDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("as_of is for dry runs only: set dry_run to true too")
+        f.write_str("as_of is only valid with dry_run set to true")
     }
 }
 
 impl std::error::Error for NotOnAnotherDay {}
 
-/// How a run is made.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// The moment it counts as: what is due by then is done.
+    /// The time of the run: everything due by then is done.
     pub at: Timestamp,
-    /// A day to look at instead, in a dry run.
+    /// For a dry run, the day to report for instead.
     pub as_of: Option<Date>,
     /// Whether nothing is written.
     pub dry_run: bool,
-    /// When it has to stop; the rest is for the next run.
+    /// When the run must stop. The rest is left for the next run.
     pub until: Option<Timestamp>,
 }
 
 impl Run {
-    /// A run for real, now.
+    /// Creates the parameters of a regular run.
     pub const fn now(at: Timestamp) -> Self {
         Self {
             at,
@@ -103,10 +106,10 @@ impl Run {
         }
     }
 
-    /// The run that an event asks for.
+    /// Creates the parameters that an event specifies.
     ///
     /// # Errors
-    /// [`NotOnAnotherDay`] when it asks for another day without a dry run.
+    /// [`NotOnAnotherDay`] when the event sets another day without a dry run.
     pub fn of(event: Event, at: Timestamp) -> Result<Self, NotOnAnotherDay> {
         if event.as_of.is_some() && (!event.dry_run || event.reindex) {
             return Err(NotOnAnotherDay);
@@ -118,7 +121,7 @@ impl Run {
         })
     }
 
-    /// The moment it counts as on a portal.
+    /// Returns the effective time of the run on a portal.
     fn moment(&self, policy: &Policy) -> Timestamp {
         self.as_of
             .and_then(|day| policy.noon_of(day))
@@ -126,35 +129,35 @@ impl Run {
     }
 }
 
-/// What a run did, or would do, as counts: it names nobody, and so can be logged.
+/// The counts of a run or a dry run. They identify nobody, so they can be logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// What was done for accounts, by kind.
+    /// Actions on accounts, by kind.
     pub done: BTreeMap<What, u64>,
-    /// How many organizations' administrators were told what became of their users.
+    /// Organizations whose administrators were notified of changes to their users.
     pub told: u64,
-    /// How many organizations were asked for a backup.
+    /// Organizations that were reminded to add a backup administrator.
     pub backups_wanted: u64,
-    /// How many reviews of access began.
+    /// Access reviews started.
     pub reviews_started: u64,
-    /// How often an organization's managers were chased for a review that is unanswered.
+    /// Reminders sent to managers about unfinished access reviews.
     pub reviews_chased: u64,
-    /// How many accounts were read.
+    /// Accounts read.
     pub accounts_read: u64,
-    /// How many alarms of organizations were looked at.
+    /// Follow-ups of organizations read.
     pub alarms_read: u64,
-    /// How often an account or organization had changed since it was read, and was read again.
+    /// Accounts and organizations that had changed at the same time and were read again.
     pub overtaken: u64,
-    /// For how many accounts the index had named a day that had changed with the policy.
+    /// Accounts whose due day in the index was corrected after a policy change.
     pub moved: u64,
-    /// How many accounts, alarms or pages failed; the next run comes to them again.
+    /// Accounts, follow-ups and pages that failed; the next run retries them.
     pub failed: u64,
-    /// Whether time ran out before everything was looked at.
+    /// Whether the run ran out of time.
     pub unfinished: bool,
 }
 
 impl Summary {
-    /// How often something of this kind was done.
+    /// Returns how many actions of this kind were done.
     pub fn count(&self, what: What) -> u64 {
         self.done.get(&what).copied().unwrap_or(0)
     }
@@ -176,37 +179,34 @@ impl Summary {
     }
 }
 
-/// What a dry run says of one account.
+/// What a dry run reports about one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Preview {
-    /// The portal.
     pub portal: String,
-    /// The account.
     pub account: String,
-    /// Its username.
     pub username: String,
-    /// What would be done.
+    /// The action that would be taken.
     pub what: What,
-    /// Since which day it is due.
+    /// The day on which it became due.
     pub due_on: Date,
-    /// The day that it is about: of a warning, that of what it warns of.
+    /// The day that the action is about. For a warning, the day of what it warns about.
     pub about: Date,
-    /// Why.
+    /// Why the action is due.
     pub because: String,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// The counts.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Of a dry run, what would be done: the first [`MOST_PREVIEWS`]; the counts are of all.
+    /// For a dry run, the first [`MOST_PREVIEWS`] actions that would be taken; the counts include
+    /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previews: Vec<Preview>,
 }
 
-/// How many previews a dry run lists: more wouldn't fit in Lambda's answer.
+/// The maximum number of previews, so that they fit in Lambda's response.
 pub const MOST_PREVIEWS: usize = 10_000;
 
 impl Swept {
@@ -217,9 +217,8 @@ impl Swept {
     }
 }
 
-/// Puts the day on which something is next due right for every account for which a changed policy has
-/// moved it, and has the clockwork see to the reviews of organizations that had none before: a look at
-/// all accounts, to be done once after such a change.
+/// Corrects the due day of every account after a policy change, and schedules access reviews for
+/// organizations that had none. It reads all accounts; run it once after such a change.
 pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
     let mut summary = Summary::default();
     let mut start = None;
@@ -231,7 +230,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
         let page = match app.store.misplaced(start).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(%error, "accounts can't be read");
+                tracing::error!(%error, "failed to read accounts");
                 summary.failed += 1;
                 break;
             }
@@ -242,7 +241,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
                 Ok(Some(policy)) => policy.today(app.clock.now()),
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "a portal's organizations are passed over");
+                    tracing::error!(%error, "skipped the organizations of a portal");
                     summary.failed += 1;
                     continue;
                 }
@@ -250,7 +249,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             match app.store.watch_reviews(&organization, today).await {
                 Ok(is_new) => summary.moved += u64::from(is_new),
                 Err(error) => {
-                    tracing::error!(organization = %organization.id, %error, "an alarm can't be set");
+                    tracing::error!(organization = %organization.id, %error, "failed to schedule a follow-up");
                     summary.failed += 1;
                 }
             }
@@ -259,7 +258,7 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
             match app.store.reschedule(&account).await {
                 Ok(()) => summary.moved += 1,
                 Err(error) => {
-                    tracing::error!(account = %account.id, %error, "an account can't be moved");
+                    tracing::error!(account = %account.id, %error, "failed to update the due day of an account");
                     summary.failed += 1;
                 }
             }
@@ -280,21 +279,21 @@ pub async fn reindex(app: &App, until: Option<Timestamp>) -> Summary {
     summary
 }
 
-/// How many accounts or alarms of a shard are worked on at the same time.
+/// How many accounts or follow-ups of a shard are processed at the same time.
 const AT_A_TIME: usize = 8;
 
-/// How often an account is acted on, or read again, in one run. Each act moves what is due beyond
-/// today, so this is only reached if somebody keeps changing the account.
+/// The maximum number of actions and reads per account in one run. Each action moves the due day
+/// beyond today, so this is reached only if the account keeps changing.
 const ROUNDS: usize = 12;
 
-/// Does everything that is due on all portals, and logs the counts.
+/// Performs everything that is due on all portals and logs the counts.
 pub async fn sweep(app: &App, run: &Run) -> Swept {
     let mut swept = Swept::default();
     for (portal, policy) in app.portals.each() {
         let policy = match policy {
             Ok(policy) => policy,
             Err(error) => {
-                tracing::error!(%portal, %error, "a portal is passed over");
+                tracing::error!(%portal, %error, "skipped a portal");
                 swept.summary.failed += 1;
                 continue;
             }
@@ -310,7 +309,7 @@ pub async fn sweep(app: &App, run: &Run) -> Swept {
     swept
 }
 
-/// The line that alarms and the dashboard count.
+/// Logs the line that the alarms and the dashboard evaluate.
 fn log(s: &Summary, dry_run: bool) {
     tracing::info!(
         dry_run,
@@ -351,7 +350,7 @@ async fn shard_of(app: &App, run: &Run, policy: &Policy, queue: Queue, shard: u8
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(portal = %policy.portal, %error, "what is due can't be read");
+                tracing::error!(portal = %policy.portal, %error, "failed to read what is due");
                 swept.summary.failed += 1;
                 return swept;
             }
@@ -377,7 +376,7 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     let accounts = match app.store.accounts(&policy.portal, &ids).await {
         Ok(accounts) => accounts,
         Err(error) => {
-            tracing::error!(portal = %policy.portal, %error, "accounts can't be read");
+            tracing::error!(portal = %policy.portal, %error, "failed to read accounts");
             swept.summary.failed += ids.len() as u64;
             return swept;
         }
@@ -397,7 +396,8 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     swept
 }
 
-/// Does all that is due for an account. What fails is counted, and hinders no other.
+/// Performs everything that is due for an account. A failure is counted and doesn't stop the
+/// others.
 async fn one_account(
     app: &App,
     run: &Run,
@@ -411,7 +411,7 @@ async fn one_account(
         Err(error) => Err(error),
     };
     if let Err(error) = done {
-        tracing::error!(portal = %policy.portal, %error, "an account can't be worked on");
+        tracing::error!(portal = %policy.portal, %error, "failed to process an account");
         swept.summary.failed = 1;
     }
     swept
@@ -430,7 +430,7 @@ async fn all_that_is_due(
     for round in 0..ROUNDS {
         let Some(act) = clockwork::act(&account, policy, &origin, &mut rng) else {
             if round == 0 && !run.dry_run {
-                // The index named it: its day lies later now, as its policy has changed.
+                // The index entry was outdated: a policy change moved the due day.
                 app.store.reschedule(&account).await?;
                 swept.summary.moved = 1;
             }
@@ -451,7 +451,7 @@ async fn all_that_is_due(
                     continue;
                 }
                 Err(CommitError::Unavailable(error)) => return Err(error),
-                // It takes nothing that could be another's.
+                // None of these actions claims a unique value.
                 Err(CommitError::Taken(_)) => return Ok(()),
             }
         }
@@ -474,16 +474,16 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
         let day = clockwork::idle_since(account, policy);
         match account.last_sign_in_at {
             Some(_) => format!("no sign-in since {day}"),
-            None => format!("no sign-in since it was made on {day}"),
+            None => format!("no sign-in since the account was created on {day}"),
         }
     };
     let because = match due.what {
         What::Disable | What::WarnOfDisabling => idle(),
         What::Delete | What::WarnOfDeletion => format!("disabled, and {}", idle()),
-        What::EndAccess => format!("{} was the last day of the access", due.about),
+        What::EndAccess => format!("the last day of access was {}", due.about),
         What::PasswordNotice => format!("the password expires on {}", due.about),
         What::LetterNotice => format!("the letter should have arrived by {}", due.about),
-        What::CampaignNotice => format!("has to register again by {}", due.about),
+        What::CampaignNotice => format!("must register again by {}", due.about),
         What::UsernameNotice => format!("the username is released on {}", due.about),
     };
     Preview {
@@ -497,7 +497,7 @@ fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
     }
 }
 
-/// Answers an alarm of an organization. What fails is counted, and hinders no other.
+/// Performs the follow-up of an organization. A failure is counted and doesn't stop the others.
 async fn one_alarm(
     app: &App,
     run: &Run,
@@ -507,7 +507,7 @@ async fn one_alarm(
 ) -> Summary {
     let mut summary = Summary::default();
     if let Err(error) = answered(app, run, policy, &organization, kind, &mut summary).await {
-        tracing::error!(portal = %policy.portal, organization = %organization, %error, "an alarm can't be answered");
+        tracing::error!(portal = %policy.portal, organization = %organization, %error, "failed to process a follow-up");
         summary.failed = 1;
     }
     summary
@@ -570,7 +570,7 @@ async fn answered(
         };
         let sends = !decision.messages.is_empty();
         let starts = decision.audit.action == Action::StartAccessReview;
-        // There may be more to tell than one mail holds.
+        // There may be more notices than one email holds.
         let told_all = state.tidings.len() <= clockwork::MOST_TOLD;
         match app.store.commit(decision, &mut rng).await {
             Ok(()) if kind == AlarmKind::Backup => {

@@ -1,11 +1,11 @@
-//! The function on Lambda, called by a schedule.
+//! The AWS Lambda entry point, invoked on a schedule.
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
 use vestibule_http::settings::{self, Opening, StartError};
 use vestibule_inactivity_sweep::{Event, Run, Swept, reindex, sweep};
 
-/// How long before Lambda ends the function no new page of work begins.
+/// How long before the Lambda deadline no new page of work is started.
 const RESERVE: SignedDuration = SignedDuration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,5 @@
-//! `PUT /{portal}/users/{id}/access`: what a user is and has in the organization (BL-07, UX-04).
+//! `PUT /{portal}/users/{id}/access`: changes a user's role, services and group codes (BL-07,
+//! UX-04).
 
 use std::collections::BTreeSet;
 
@@ -13,23 +14,27 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credenti
 
 use crate::{Target, UserAnswer, problem};
 
-/// What the user shall be and have. Exactly this, and nothing else.
+/// The user's access. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccessRequest {
-    /// `user`, `administrator`, …
+    /// The user's role in the organization, such as `user` or `administrator`.
     #[schema(value_type = String)]
     role: Role,
-    /// Services that the portal offers.
+    /// The services assigned to the user, by id.
     services: BTreeSet<String>,
-    /// Group codes of the organization.
+    /// The organization's group codes assigned to the user.
     #[serde(default)]
     group_codes: BTreeSet<String>,
-    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    /// The last day of the user's access, as `YYYY-MM-DD` in the portal's time zone. If absent,
+    /// access has no end date.
     ends_on: Option<String>,
 }
 
-/// Gives a user another role, services, group codes and end, from the next request on.
+/// Change a user's access
+///
+/// Replaces the user's role, services, group codes and end date. The change takes effect with the
+/// user's next request.
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/access", tag = "users",
     operation_id = "assign_access",

@@ -1,5 +1,5 @@
-//! `POST /{portal}/users.csv`: an administrator adds many users from a file, each of whom is emailed a
-//! registration code (BL-08, UX-08).
+//! `POST /{portal}/users.csv`: adds many users from a CSV file; each receives a registration code
+//! by email (BL-08, UX-08).
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -18,18 +18,20 @@ use vestibule_store::Unique;
 
 use crate::add_user::{Addition, add, own_organization};
 
-/// What adding a single user takes, as columns. Cells of services and group codes are separated by spaces.
+/// The columns of the file. Services and group codes in a cell are separated by spaces.
 const COLUMNS: Columns = Columns {
     required: &["email", "first_name", "last_name"],
     optional: &["role", "services", "group_codes", "ends_on"],
 };
 
-/// The problem of a row whose address is a user's of the organization.
+/// The problem type of a row whose email address already belongs to a user of the organization.
 const ALREADY: &str = "already-added";
 
-/// Adds everybody in a CSV file of at most 500 rows and 1 MiB, with the columns `email`, `first_name` and
-/// `last_name`, and perhaps `role`, `services`, `group_codes` and `ends_on`. Each row is answered by
-/// itself; nothing is sent for a wrong one. The same file sent again adds nobody twice.
+/// Add users from a CSV file
+///
+/// Adds each person in a CSV file of at most 500 rows and 1 MiB. The columns `email`, `first_name`
+/// and `last_name` are required; `role`, `services`, `group_codes` and `end_date` are optional.
+/// Each row has its own result, and sending the same file again adds nobody twice.
 #[utoipa::path(
     post, path = "/{portal}/users.csv", tag = "users",
     operation_id = "add_users",
@@ -60,17 +62,17 @@ pub(crate) async fn add_many(
     let detail = match policy.staff.as_ref().map(|s| s.join_by) {
         Some(JoinBy::RegistrationCode) => None,
         Some(JoinBy::InitialPassword) => Some(
-            "On this portal you give each person a first password of their own; a file with passwords in it would lie about. Please add them one by one.",
+            "Bulk upload isn't available here because every user needs an initial password. Add users one at a time.",
         ),
         Some(JoinBy::Invitation) | None => {
-            Some("People come in by invitation on this portal; send the file to invitations.csv.")
+            Some("Users join by invitation on this portal. Upload the file as invitations instead.")
         }
     };
     if let Some(detail) = detail {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "not-this-portal",
-            "Not on this portal",
+            "Not available on this portal",
             detail,
         ));
     }
@@ -125,7 +127,7 @@ async fn person(
         Err(Unique::Username) => {}
         Err(other) => return Err(credentials::taken(other).unwrap_or_else(Problem::conflict)),
     }
-    // By the same file, sent twice at once; or, once in a long while, the name is somebody else's.
+    // Either the same file was sent twice at the same time, or the username happens to be taken.
     let owner = app
         .store
         .account_by_username(&policy.portal, &addition.username.key())
@@ -135,14 +137,14 @@ async fn person(
     }
     addition.username = policy
         .make_username(&mut app.rng())
-        .ok_or_else(|| Problem::internal("the portal makes no usernames"))?;
+        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))?;
     add(app, caller, organization, addition)
         .await?
         .map_err(|_| Problem::conflict())
 }
 
-/// The username that a file gives an address in an organization: always the same, so that of two who
-/// add it at once one is too late.
+/// Derives the username for an email address in an organization. It is always the same, so if two
+/// requests add the same address at the same time, only one succeeds.
 fn username_of(
     email: &Email,
     organization: &Organization,
@@ -151,14 +153,14 @@ fn username_of(
     let seed = Sha256::digest(format!("user/{}/{}", organization.id, email.key()));
     policy
         .make_username(&mut StdRng::from_seed(seed.into()))
-        .ok_or_else(|| Problem::internal("the portal makes no usernames"))
+        .ok_or_else(|| Problem::internal("the portal does not generate usernames"))
 }
 
 fn already() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         ALREADY,
-        "Added already",
-        "A user of the organization has this address already.",
+        "Already added",
+        "A user of your organization already has this email address.",
     )
 }

@@ -1,5 +1,5 @@
-//! `POST /{portal}/users`: an administrator adds a user, who gets a registration code by email
-//! (BL-07, BL-08) or an initial password from the administrator (EX-09), as the portal has it.
+//! `POST /{portal}/users`: adds a user, who receives a registration code by email (BL-07, BL-08) or
+//! an initial password from the administrator (EX-09), depending on the portal.
 
 use std::collections::BTreeSet;
 
@@ -27,28 +27,29 @@ use crate::{UserAnswer, problem};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AddUserRequest {
-    /// Given name.
+    /// The user's first name.
     first_name: String,
-    /// Family name.
+    /// The user's last name.
     last_name: String,
-    /// Where mail goes.
+    /// The user's email address.
     email: String,
-    /// The username, on portals where people choose one.
+    /// The username. Only on portals where it is chosen.
     username: Option<String>,
-    /// The first password, on portals where the administrator sets one. It has to be changed at the
-    /// first sign-in.
+    /// The initial password. Only on portals where the administrator sets one; the user must change
+    /// it at the first sign-in.
     initial_password: Option<String>,
-    /// What the person will be: `user`, `administrator`, …
+    /// The user's role in the organization, such as `user` or `administrator`.
     #[serde(default = "user")]
     #[schema(value_type = String)]
     role: Role,
-    /// Services that the portal offers.
+    /// The services assigned to the user, by id.
     #[serde(default)]
     services: BTreeSet<String>,
-    /// Group codes of the organization.
+    /// The organization's group codes assigned to the user.
     #[serde(default)]
     group_codes: BTreeSet<String>,
-    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone; no end if not given.
+    /// The last day of the user's access, as `YYYY-MM-DD` in the portal's time zone. If absent,
+    /// access has no end date.
     ends_on: Option<String>,
 }
 
@@ -56,7 +57,10 @@ const fn user() -> Role {
     Role::User
 }
 
-/// Adds a user to the caller's organization.
+/// Add a user
+///
+/// Adds a user to the caller's organization. Depending on the portal, the user receives a
+/// registration code by email or gets the initial password in the request.
 #[utoipa::path(
     post, path = "/{portal}/users", tag = "users",
     operation_id = "add_user",
@@ -100,7 +104,7 @@ pub(crate) async fn add_user(
             fields.unwanted(
                 "initial_password",
                 given.is_some(),
-                "is not set by administrators on this portal",
+                "can't be set by an administrator on this portal",
             );
             Some(None)
         }
@@ -138,13 +142,13 @@ pub(crate) async fn add_user(
     ))
 }
 
-/// A user to add, read and checked.
+/// A user to add, after validation.
 #[derive(Debug, Clone)]
 pub(crate) struct Addition {
     pub username: Username,
     pub name: PersonName,
     pub email: Email,
-    /// The initial password, on portals where there is one.
+    /// Set only on portals that use initial passwords.
     pub password: Option<PasswordHash>,
     pub role: Role,
     pub services: BTreeSet<String>,
@@ -152,7 +156,7 @@ pub(crate) struct Addition {
     pub ends_on: Option<Date>,
 }
 
-/// The organization that the caller works for.
+/// Loads the organization that the caller acts for.
 pub(crate) async fn own_organization(app: &App, caller: &Caller) -> Result<Organization, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
@@ -167,7 +171,7 @@ pub(crate) async fn own_organization(app: &App, caller: &Caller) -> Result<Organ
         .ok_or_else(|| Problem::internal("an organization is missing"))
 }
 
-/// Adds one user. The inner error is what somebody else has already.
+/// Adds one user. The inner error names the unique value that is already taken.
 pub(crate) async fn add(
     app: &App,
     caller: &Caller,

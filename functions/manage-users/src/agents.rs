@@ -1,4 +1,4 @@
-//! `GET /{portal}/agents`: a managing agent looks up the ids of the agents under them (AG-12).
+//! `GET /{portal}/agents`: lists the agents under a managing agent, with their ids (AG-12).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,29 +13,31 @@ use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::managed::AgentsCursor;
 
-/// Which agents.
+/// Filters and paging for the list of agents.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AgentsQuery {
-    /// Only agents of whose name a word, or whose id, begins with this.
+    /// Returns only agents whose id, or a word of whose name, starts with this text.
     query: Option<String>,
-    /// How many at most: 1 to 100; 50 when absent.
+    /// The maximum number of agents on a page, 1 to 100. The default is 50.
     limit: Option<u8>,
-    /// The `next_cursor` of another page.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// An agent.
+/// An agent under the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgentAnswer {
-    /// The id that the plan gave the agent.
+    /// The id that the plan assigned to the agent.
     agent_id: String,
-    /// What the plan calls the agent.
+    /// The agent's name in the plan's records.
     name: String,
 }
 
-/// Lists the agents under the caller's organization, as the plan's records have them.
+/// List agents
+///
+/// Lists the agents under the caller's organization according to the plan's records.
 #[utoipa::path(
     get, path = "/{portal}/agents", tag = "users",
     operation_id = "list_agents",
@@ -71,7 +73,7 @@ pub(crate) async fn agents(
     }
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be from 1 to 100"));
+        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
     }
     let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
     let organization = app.store.organization(&policy.portal, own).await?;

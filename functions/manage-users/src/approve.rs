@@ -1,4 +1,4 @@
-//! `POST /{portal}/users/{id}/approval`: an administrator approves who registered (AG-08).
+//! `POST /{portal}/users/{id}/approval`: approves a user who has registered (AG-08).
 
 use std::collections::BTreeSet;
 
@@ -13,30 +13,32 @@ use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credenti
 
 use crate::{Target, UserAnswer, problem};
 
-/// What the user gets. Exactly this, and nothing else.
+/// The access to grant. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalRequest {
-    /// Services that the portal offers.
+    /// The services assigned to the user, by id.
     services: BTreeSet<String>,
-    /// Group codes of the organization.
+    /// The organization's group codes assigned to the user.
     #[serde(default)]
     group_codes: BTreeSet<String>,
-    /// The last day of the access, `YYYY-MM-DD` in the portal's time zone, or `null` for no end. If
-    /// not given, it stays as the invitation said.
+    /// The last day of the user's access, as `YYYY-MM-DD` in the portal's time zone, or `null` for
+    /// no end date. If absent, the date set in the invitation stays.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     ends_on: Option<Option<String>>,
 }
 
-/// Tells a field that is `null` from one that isn't there.
+/// Distinguishes a field that is `null` from one that is absent.
 fn given<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Approves a user who registered, with services and group codes.
+/// Approve a user
+///
+/// Approves a user who has registered, and assigns services and group codes.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/approval", tag = "users",
     operation_id = "approve_user",

@@ -1,5 +1,5 @@
-//! What administrators do to the users of their organization: list, add, approve, assign access,
-//! disable, reinstate, remove.
+//! What administrators do with the users of their organization: list, add, approve, assign access,
+//! disable, reinstate and remove them, and review their access.
 
 mod access;
 mod add_many;
@@ -50,7 +50,7 @@ vestibule_http::routes! {
     review_answer::answer,
 }
 
-/// A user, as administrators see one.
+/// A user, as shown to administrators.
 #[derive(Debug, Serialize, ToSchema)]
 struct UserAnswer {
     id: String,
@@ -58,33 +58,34 @@ struct UserAnswer {
     first_name: String,
     last_name: String,
     email: String,
-    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    /// Why emails can't be delivered to the address, if that is known. Cleared when the address is
+    /// changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
     role: String,
-    /// `pending`, `awaiting_approval`, `registered` (BL-02), or `record_ended` while the plan's records
-    /// no longer have the organization.
+    /// The registration status: `pending`, `awaiting_approval`, `registered` (BL-02), or
+    /// `record_ended` if the plan no longer lists the organization in its records.
     registration: &'static str,
-    /// `active`, `disabled` or `deleted`.
+    /// The account status: `active`, `disabled` or `deleted`.
     status: &'static str,
     services: Vec<String>,
     group_codes: Vec<String>,
-    /// Since when they are in the organization.
+    /// When the user joined the organization.
     since: String,
-    /// The last day of their access, `YYYY-MM-DD`; absent if it has no end.
+    /// The last day of the user's access, as `YYYY-MM-DD`. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_on: Option<String>,
-    /// When they last signed in; shown to roles that may see it (BA-07).
+    /// When the user last signed in. Shown only to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
-    /// When their account was last found in use from several places at once; shown to roles that may
-    /// see the audit trail (EX-01).
+    /// When the account was last found in use from several places at the same time. Shown only to
+    /// roles that may see the audit trail (EX-01).
     #[serde(skip_serializing_if = "Option::is_none")]
     used_from_several_places_at: Option<String>,
 }
 
 impl UserAnswer {
-    /// The user as they are after a change.
+    /// Describes the user after a change.
     fn after(
         user: &Account,
         organization: &Organization,
@@ -98,7 +99,7 @@ impl UserAnswer {
         ))
     }
 
-    /// What somebody in `viewer`'s role sees of a user.
+    /// Describes a user as someone in the role `viewer` may see them.
     fn of(row: UserRow, viewer: Role, policy: &Policy) -> Self {
         let last = row
             .last_sign_in_at
@@ -126,15 +127,15 @@ impl UserAnswer {
     }
 }
 
-/// The user whom a request is about, and the caller's organization.
+/// The user that a request is about, and the caller's organization.
 struct Target {
     organization: Organization,
     user: Account,
 }
 
 impl Target {
-    /// Fetches both for who has the permission; who hasn't learns nothing from ids (BL-17). Whether
-    /// the user belongs to the organization is for the rules.
+    /// Loads both if the caller has the permission, so that other callers can't probe ids (BL-17).
+    /// The rules check whether the user belongs to the organization.
     async fn find(
         app: &App,
         caller: &Caller,
@@ -161,7 +162,7 @@ impl Target {
     }
 }
 
-/// Does something to the user of an id, of which no more is told than that it is done.
+/// Decides and commits an action on a user when the response has no body.
 async fn act(
     app: &App,
     caller: &Caller,
@@ -178,7 +179,7 @@ async fn act(
     Ok(())
 }
 
-/// A refusal, in words.
+/// Converts a refusal to the problem that the caller sees.
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let conflict = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     match refusal {
@@ -186,69 +187,72 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Unknown => Problem::not_found("user"),
         Refusal::NotThisPortal => conflict(
             "not-this-portal",
-            "Not on this portal",
-            "People come in by invitation on this portal; invite them instead.",
+            "Not available on this portal",
+            "Users join by invitation on this portal. Invite this person instead.",
         ),
         Refusal::NotAwaited => conflict(
             "not-awaited",
-            "Nothing to approve",
-            "This user does not wait for approval; perhaps another administrator has approved them.",
+            "Approval not pending",
+            "This user isn't waiting for approval. Another administrator may have already approved them.",
         ),
         Refusal::NoCodeAwaited => conflict(
             "no-code-awaited",
-            "No code is waited for",
-            "This user does not wait for a registration code; perhaps it has been entered.",
+            "No registration code pending",
+            "This user isn't waiting for a registration code. They may have already entered it.",
         ),
         Refusal::NotRecoverable => conflict(
             "not-recoverable",
-            "Nothing to bring back",
-            "This user cannot sign in at present: the registration is not complete, or the access is disabled or over.",
+            "User can't sign in",
+            "This user can't sign in because registration isn't complete, or because access is disabled or has ended. Resolve that first.",
         ),
         Refusal::AskHelpDesk => Problem::new(
             StatusCode::FORBIDDEN,
             "ask-help-desk",
-            "Ask the help desk",
+            "Contact the help desk",
             format!(
-                "On this portal {} does this: {} ({}).",
+                "Only {} can do this on this portal. Call {} ({}).",
                 policy.help_desk.name, policy.help_desk.phone, policy.help_desk.hours
             ),
         )
         .with_help(policy),
         Refusal::NotInReview => conflict(
             "not-in-review",
-            "Not in the review",
-            "This account is not in the review: it came later, or belongs to who answers for the organization.",
+            "Not in this review",
+            "This account isn't part of the review. It was added after the review started, or it belongs to someone who is responsible for the organization.",
         ),
         Refusal::Yourself => conflict(
             "yourself",
-            "Not to yourself",
-            "You cannot do this to yourself. Another administrator can.",
+            "Not allowed on your own account",
+            "You can't do this to your own account. Ask another administrator to do it.",
         ),
         Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
         Refusal::LastPrincipal => conflict(
             "last-principal",
-            "The last principal",
-            "The organization would have no principal left. Make somebody else a principal first.",
+            "Last principal",
+            "This is your organization's last principal. Make someone else a principal first.",
         )
         .with_help(policy),
         Refusal::SeveralOrganizations => conflict(
             "several-organizations",
-            "Works for several organizations",
-            "This user works for other organizations too and cannot be disabled here. Remove them from your organization instead.",
+            "User of several organizations",
+            "This user also belongs to other organizations and can't be disabled here. Remove them from your organization instead.",
         ),
         Refusal::NoSuchService(name) => Problem::invalid_field(
             "services",
-            &format!("{} is not on offer here", shown(&name)),
+            &format!("{} is not available on this portal", shown(&name)),
         ),
         Refusal::NoSuchGroupCode(code) => Problem::invalid_field(
             "group_codes",
-            &format!("{} is not one of the organization's", shown(&code)),
+            &format!(
+                "{} is not one of your organization's group codes",
+                shown(&code)
+            ),
         ),
     }
 }
 
-/// What somebody sent, short enough to be shown back.
+/// Quotes a value from the request, shortened to 40 characters.
 fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }

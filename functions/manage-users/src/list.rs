@@ -1,5 +1,5 @@
-//! `GET /{portal}/users` and `GET /{portal}/users.csv`: the users of the caller's organization (AG-09,
-//! BL-07, BL-17, BA-07 to BA-09).
+//! `GET /{portal}/users` and `GET /{portal}/users.csv`: list the users of the caller's organization
+//! (AG-09, BL-07, BL-17, BA-07 to BA-09).
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -21,30 +21,35 @@ use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 use crate::UserAnswer;
 
-/// Which users, and which page of them.
+/// Filters and paging for the list of users.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
-    /// What the username, the first or last name, or the email address begins with.
+    /// Returns only users whose username, first name, last name or email address starts with this
+    /// text.
     query: Option<String>,
-    /// Only users of this role.
+    /// Returns only users with this role.
     #[param(value_type = Option<String>)]
     role: Option<Role>,
-    /// Only users whose registration is `pending`, `awaiting_approval` or `registered`.
+    /// Returns only users with this registration status: `pending`, `awaiting_approval` or
+    /// `registered`.
     #[param(value_type = Option<String>)]
     registration: Option<Registration>,
-    /// Only users who are `active` or `disabled`.
+    /// Returns only users with this account status: `active` or `disabled`.
     #[param(value_type = Option<String>)]
     status: Option<Status>,
-    /// Only users who have not signed in since this moment (RFC 3339), or never.
+    /// Returns only users who have not signed in since this time (RFC 3339) or have never signed
+    /// in.
     #[param(value_type = Option<String>)]
     idle_since: Option<Timestamp>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
-    /// How many users a page has, 1 to 100; 50 if not given.
+    /// The maximum number of users on a page, 1 to 100. The default is 50.
     limit: Option<u8>,
 }
 
+/// List users
+///
 /// Lists or searches the users of the caller's organization, administrators first.
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
@@ -66,7 +71,7 @@ pub(crate) async fn list(
     let organization = allowed(&caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid_field("limit", "must be 1 to 100"));
+        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
     }
     if query
         .query
@@ -120,20 +125,23 @@ fn allowed(caller: &Caller, permission: Permission) -> Result<&OrganizationId, P
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Which part of the download.
+/// Selects a part of the download.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DownloadQuery {
-    /// Where the part begins: as in the `Link` of the part before. Without it, the first part.
+    /// The cursor of the part, from the `Link` header of the previous part. If absent, the first
+    /// part is returned.
     cursor: Option<String>,
-    /// How many users a part has at most, 1 to 100000; as many as fit if not given.
+    /// The maximum number of users in a part, 1 to 100000. By default, as many as fit.
     limit: Option<u32>,
 }
 
-/// Downloads the list of all users of the caller's organization as CSV (RFC 4180, UTF-8), in parts of at
-/// most 3 MB: while there is another, the header `Link` names it as `next`. Only the first part has
-/// the header row, so that parts one behind the other are the list. No cell begins a formula in a
-/// spreadsheet.
+/// Download users as CSV
+///
+/// Returns all users of the caller's organization as CSV (RFC 4180, UTF-8), in parts of at most 3
+/// MB. If more follows, the `Link` header gives the next part as `next`; only the first part has
+/// the header row, so the parts can be joined. Cells are written so that spreadsheets don't treat
+/// them as formulas.
 #[utoipa::path(
     get, path = "/{portal}/users.csv", tag = "users",
     operation_id = "download_users",

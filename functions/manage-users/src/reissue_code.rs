@@ -1,4 +1,4 @@
-//! `POST /{portal}/users/{id}/registration-code`: a lost registration code goes out again (BL-09).
+//! `POST /{portal}/users/{id}/registration-code`: replaces a lost registration code (BL-09).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,9 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::act;
 
-/// Sends the user a new registration code. The older one stops working.
+/// Send a new registration code
+///
+/// Sends the user a new registration code by email. The previous code stops working.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/registration-code", tag = "users",
     operation_id = "reissue_registration_code",

@@ -1,4 +1,4 @@
-//! `DELETE /{portal}/users/{id}`: an administrator removes a user, at once and for good (AG-09, AG-10).
+//! `DELETE /{portal}/users/{id}`: removes a user immediately and permanently (AG-09, AG-10).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,10 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::act;
 
-/// Removes a user from the caller's organization; who belongs to no other is deleted.
+/// Remove a user
+///
+/// Removes a user from the caller's organization immediately and permanently. If the user belongs
+/// to no other organization, the account is deleted.
 #[utoipa::path(
     delete, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "remove_user",

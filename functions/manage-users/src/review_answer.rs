@@ -1,5 +1,5 @@
-//! `PUT /{portal}/access-reviews/current/users/{id}`: a manager confirms an account in a review, or
-//! removes it (EX-11).
+//! `PUT /{portal}/access-reviews/current/users/{id}`: confirms or removes an account in an access
+//! review (EX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -15,28 +15,31 @@ use vestibule_store::CommitError;
 use crate::review_show::AccountInReview;
 use crate::{Target, problem};
 
-/// How often a decision is made anew when somebody else changed the account meanwhile.
+/// The maximum number of attempts when other changes to the account conflict.
 const LOOKS: usize = 4;
 
-/// What becomes of the account.
+/// The decision on an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReviewAnswerRequest {
-    /// `confirmed`, or `removed`: at once and for good.
+    /// The decision. `removed` takes effect immediately and is permanent.
     answer: Given,
 }
 
-/// What a manager can answer.
+/// A decision on an account in an access review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Given {
-    /// The person still needs the access.
+    /// The person still needs access.
     Confirmed,
-    /// They don't: it is removed.
+    /// The person no longer needs access; it is removed.
     Removed,
 }
 
-/// Answers for one account of the review. The same answer again changes nothing.
+/// Review a user's access
+///
+/// Confirms or removes a user in the current access review. Repeating the same decision changes
+/// nothing.
 #[utoipa::path(
     put, path = "/{portal}/access-reviews/current/users/{id}", tag = "users",
     operation_id = "answer_access_review",
@@ -71,7 +74,7 @@ pub(crate) async fn answer(
     Err(Problem::conflict())
 }
 
-/// None where the account changed at the same moment.
+/// Returns `None` if the account changed at the same time.
 async fn confirm(
     app: &App,
     caller: &Caller,
@@ -98,7 +101,8 @@ async fn confirm(
     }
 }
 
-/// The same for a removal, with the rules of every removal.
+/// Removes the account under the same rules as any other removal. Returns `None` if the account
+/// changed at the same time.
 async fn remove(
     app: &App,
     caller: &Caller,
@@ -136,7 +140,7 @@ async fn remove(
             Err(CommitError::Stale) => return Ok(None),
             Err(other) => return Err(other.into()),
         },
-        // Perhaps removed already, by this very request when its answer was lost.
+        // May already be removed by this same request, if its response was lost.
         Err(Refusal::Unknown) => {}
         Err(refusal) => return Err(problem(refusal, policy)),
     }

@@ -1,4 +1,5 @@
-//! `GET /{portal}/access-reviews/current`: who is confirmed, removed, or waits for an answer (EX-11).
+//! `GET /{portal}/access-reviews/current`: shows which accounts are confirmed, removed or still
+//! unanswered (EX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,21 +14,21 @@ use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
-/// How many accounts are looked at for a page.
+/// How many accounts are read for a page.
 const LOOKED_AT: usize = 100;
 
-/// Which accounts, and which page of them.
+/// Filter and paging for the accounts of a review.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReviewQuery {
-    /// Only accounts that are `confirmed`, `removed` or `unanswered`.
+    /// Returns only accounts with this decision: `confirmed`, `removed` or `unanswered`.
     #[param(value_type = Option<String>)]
     answer: Option<Wanted>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// What became of an account in a review.
+/// The decision to filter by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Wanted {
@@ -36,25 +37,26 @@ pub(crate) enum Wanted {
     Unanswered,
 }
 
-/// A review of access.
+/// An access review.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReviewAnswer {
     started_at: String,
-    /// The user who began it; absent where it was due.
+    /// The id of the user who started the review. Absent if it started on schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     started_by: Option<String>,
-    /// The last day for the answers, `YYYY-MM-DD`.
+    /// The last day to decide, as `YYYY-MM-DD`.
     answer_by: String,
-    /// Whether that day is over.
+    /// Whether that day has passed.
     overdue: bool,
-    /// The accounts in it, those removed first. A page may hold fewer than asked for, even none.
+    /// The accounts in the review, removed ones first. A page may hold few accounts, or none, even
+    /// if more follow.
     accounts: Vec<AccountInReview>,
-    /// Send it as `cursor` to get the next page; absent on the last.
+    /// The cursor of the next page, to send as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// An account in a review.
+/// An account in an access review.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AccountInReview {
     id: String,
@@ -62,9 +64,10 @@ pub(crate) struct AccountInReview {
     first_name: String,
     last_name: String,
     role: String,
-    /// `confirmed`, `removed` or `unanswered`.
+    /// The decision on the account: `confirmed`, `removed` or `unanswered`.
     answer: &'static str,
-    /// The user who answered; absent while nobody has, or where the system removed the account.
+    /// The id of the user who decided. Absent if nobody has decided yet or the system removed the
+    /// account.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +97,7 @@ impl AccountInReview {
         })
     }
 
-    /// An account as it is after an answer.
+    /// Describes an account after a decision.
     pub(crate) fn after(user: &Account, organization: &Organization) -> Result<Self, Problem> {
         UserRow::of(user, &organization.id)
             .and_then(|row| Self::of(&row, organization))
@@ -125,7 +128,7 @@ fn account_of(actor: &Actor) -> Option<String> {
 }
 
 impl ReviewAnswer {
-    /// A page of the latest review.
+    /// Loads a page of the latest review.
     pub(crate) async fn page(
         app: &App,
         organization: &Organization,
@@ -134,7 +137,7 @@ impl ReviewAnswer {
         caller: &Caller,
     ) -> Result<Self, Problem> {
         let (policy, review) = (&caller.policy, organization.review.as_ref());
-        let review = review.ok_or_else(|| Problem::not_found("review of access"))?;
+        let review = review.ok_or_else(|| Problem::not_found("access review"))?;
         let mut accounts = Vec::new();
         if after.is_none() && matches!(wanted, None | Some(Wanted::Removed)) {
             let removed = app
@@ -173,7 +176,9 @@ impl ReviewAnswer {
     }
 }
 
-/// Shows the latest review of access of the caller's organization, with what became of each account.
+/// Show the current access review
+///
+/// Shows the latest access review of the caller's organization, with the decision on each account.
 #[utoipa::path(
     get, path = "/{portal}/access-reviews/current", tag = "users",
     operation_id = "show_access_review",

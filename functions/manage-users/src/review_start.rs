@@ -1,4 +1,4 @@
-//! `POST /{portal}/access-reviews`: a manager begins a review of access now (EX-11).
+//! `POST /{portal}/access-reviews`: starts an access review (EX-11).
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,10 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::review_show::ReviewAnswer;
 
-/// Begins a review of access; every manager is asked by email.
+/// Start an access review
+///
+/// Starts a review of who has access to the caller's organization. Every manager is notified by
+/// email.
 #[utoipa::path(
     post, path = "/{portal}/access-reviews", tag = "users",
     operation_id = "start_access_review",
@@ -68,14 +71,17 @@ pub(crate) async fn start(
         Refusal::NotThisPortal => Problem::new(
             StatusCode::CONFLICT,
             "not-this-portal",
-            "Not on this portal",
-            "This portal has no reviews of access.",
+            "Not available on this portal",
+            "Access reviews aren't available on this portal.",
         ),
         Refusal::Running(until) => Problem::new(
             StatusCode::CONFLICT,
             "review-running",
-            "A review is running",
-            format!("A review is being answered until {until}. Another can begin after that day."),
+            "Review in progress",
+            format!(
+                "An access review is already in progress. You can start another one after {}.",
+                until.strftime("%A, %B %-d, %Y")
+            ),
         ),
     })?;
     app.store.commit(decision, &mut rng).await?;

@@ -1,4 +1,4 @@
-//! `POST /{portal}/users/{id}/password-reset`: a forgotten password is reset (BL-14).
+//! `POST /{portal}/users/{id}/password-reset`: sends a user a password reset link (BL-14).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,9 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::act;
 
-/// Has a user's password reset: a link goes to the user's own address. The caller doesn't see it.
+/// Send a password reset link
+///
+/// Emails a password reset link to the user's own address. The caller doesn't see the link.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/password-reset", tag = "users",
     operation_id = "send_reset_link",

@@ -1,4 +1,4 @@
-//! `POST /{portal}/users/{id}/username-reminder`: a forgotten username is sent (BL-15).
+//! `POST /{portal}/users/{id}/username-reminder`: sends a user their username (BL-15).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,9 @@ use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
 use crate::act;
 
-/// Sends the username to the user's own address.
+/// Send a username reminder
+///
+/// Emails the username to the user's own address.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/username-reminder", tag = "users",
     operation_id = "send_username",

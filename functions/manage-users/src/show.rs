@@ -1,4 +1,4 @@
-//! `GET /{portal}/users/{id}`: one user of the caller's organization (BL-17).
+//! `GET /{portal}/users/{id}`: shows one user of the caller's organization (BL-17).
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,9 @@ use vestibule_store::UserRow;
 
 use crate::UserAnswer;
 
-/// Shows a user of the caller's organization; any other is not found.
+/// Show a user
+///
+/// Shows a user of the caller's organization. Users of other organizations are not found.
 #[utoipa::path(
     get, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "show_user",

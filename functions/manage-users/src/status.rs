@@ -1,4 +1,4 @@
-//! `PUT /{portal}/users/{id}/status`: an administrator disables or reinstates a user (BA-06, UX-04).
+//! `PUT /{portal}/users/{id}/status`: disables or reinstates a user (BA-06, UX-04).
 
 use axum::Json;
 use axum::extract::State;
@@ -11,25 +11,27 @@ use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 
 use crate::{Target, UserAnswer, problem};
 
-/// Whether the user can sign in.
+/// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusRequest {
-    /// Whether they can.
+    /// The new account status.
     status: WantedStatus,
 }
 
-/// What an administrator can make of a user.
+/// An account status that an administrator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WantedStatus {
-    /// They can sign in.
+    /// The user can sign in.
     Active,
-    /// They can't, from the next request on.
+    /// The user can't sign in, and current sessions stop working with the next request.
     Disabled,
 }
 
-/// Disables a user, or reinstates one.
+/// Disable or reinstate a user
+///
+/// Sets whether a user can sign in. Disabling takes effect with the user's next request.
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/status", tag = "users",
     operation_id = "set_user_status",

@@ -1,4 +1,5 @@
-//! `PUT /{portal}/me/email`: a user asks for another address, which has to be confirmed (BL-12).
+//! `PUT /{portal}/me/email`: requests a change of email address, which takes effect once confirmed
+//! (BL-12).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,17 +10,21 @@ use vestibule_domain::profile;
 use vestibule_domain::text::Email;
 use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses};
 
-/// The new address, and the password once more: an address that mails go to opens the account.
+/// The new email address. The password is required because whoever receives the account's email can
+/// take over the account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeEmailRequest {
-    /// The new address.
+    /// The new email address.
     email: String,
-    /// The password.
+    /// The caller's current password.
     password: String,
 }
 
-/// Sends a link to the new address and tells the old one. The address changes when the link is used.
+/// Change your email address
+///
+/// Sends a confirmation link to the new address and notifies the old one. The address changes when
+/// the link is used.
 #[utoipa::path(
     put, path = "/{portal}/me/email", tag = "profile",
     operation_id = "change_email",
@@ -41,17 +46,17 @@ pub(crate) async fn change_email(
     let (policy, account) = (&caller.policy, &caller.account);
     let mut fields = Fields::default();
     let email = fields.take("email", Email::parse(&request.email));
-    // The address one has can only be confirmed again, where mails did not arrive there.
+    // The current address may be requested again only if emails to it could not be delivered.
     let is_own = |e: &Email| e.as_str() == account.email.as_str();
     if email.as_ref().is_some_and(is_own) && account.email_undeliverable.is_none() {
-        fields.fault("email", "is the address you have");
+        fields.fault("email", "is already your email address");
     }
     let password = fields.take("password", password::normalize(&request.password));
     let (email, password) = fields.finish(email.zip(password))?;
 
     let right = guesses::is_password(&app, account, &password, policy, &caller.origin).await?;
     if right.is_none() {
-        return Err(Problem::invalid_field("password", "is not right"));
+        return Err(Problem::invalid_field("password", "is incorrect"));
     }
     let mut rng = app.rng();
     let decision = profile::ask_email_change(

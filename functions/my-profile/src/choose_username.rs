@@ -1,4 +1,5 @@
-//! `PUT /{portal}/me/username`: a user whose name a campaign has released chooses again (ME-10).
+//! `PUT /{portal}/me/username`: chooses a new username after a campaign has released the old one
+//! (ME-10).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,17 +14,19 @@ use vestibule_http::answer::Onward;
 use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, credentials, usernames};
 use vestibule_store::CommitError;
 
-/// The username, the same or another.
+/// The username to use from now on.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChooseUsernameRequest {
-    /// The username as it shall be.
+    /// The username. It may be the same as before.
     username: String,
 }
 
-/// Chooses the caller's username again, where a campaign has released it: the same, if nobody else has
-/// chosen it meanwhile, or another. At any other time the help desk changes usernames (ME-09). Sent
-/// again, it is answered the same.
+/// Choose a username
+///
+/// Sets the caller's username after a campaign has released the old one; the old one can be kept if
+/// nobody else has taken it. At any other time only the help desk can change usernames (ME-09).
+/// Repeating the request has no further effect.
 #[utoipa::path(
     put, path = "/{portal}/me/username", tag = "profile",
     operation_id = "choose_username",
@@ -52,8 +55,8 @@ pub(crate) async fn choose_username(
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "name-fixed",
-            "The username stays",
-            "The system makes the usernames of this portal, and they stay as they are.",
+            "Username can't be changed",
+            "Usernames on this portal are generated and can't be changed.",
         ));
     }
     let mut fields = Fields::default();
@@ -75,13 +78,13 @@ pub(crate) async fn choose_username(
         }
         let desk = &policy.help_desk;
         let detail = format!(
-            "On this portal {} changes usernames: {} ({}).",
+            "Only {} can change usernames on this portal. Call {} ({}).",
             desk.name, desk.phone, desk.hours
         );
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "ask-help-desk",
-            "Ask the help desk",
+            "Contact the help desk",
             detail,
         )
         .with_help(policy));

@@ -1,4 +1,4 @@
-//! `POST /{portal}/email-confirmations`: the owner of a new address confirms it (BL-12).
+//! `POST /{portal}/email-confirmations`: confirms a new email address (BL-12).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,15 +11,17 @@ use vestibule_http::request::From;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
 use vestibule_store::CommitError;
 
-/// The token that the link carries after its `#`.
+/// The token from the confirmation link, which follows the `#`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmationRequest {
-    /// The token of the link that was mailed to the new address.
+    /// The token from the link that was sent to the new address.
     token: String,
 }
 
-/// Makes a new address the account's.
+/// Confirm an email address
+///
+/// Makes the new address the account's email address.
 #[utoipa::path(
     post, path = "/{portal}/email-confirmations", tag = "profile",
     operation_id = "confirm_email",
@@ -39,7 +41,7 @@ pub(crate) async fn confirm_email(
     Body(request): Body<ConfirmationRequest>,
 ) -> Result<StatusCode, Problem> {
     let unusable = || {
-        Problem::new(StatusCode::GONE, "email-link-unusable", "Link not usable", "This link has expired, has been used, or is not the latest one. Sign in and give the address again.")
+        Problem::new(StatusCode::GONE, "email-link-unusable", "Link no longer valid", "This link has expired, was already used, or was replaced by a newer one. Sign in and enter the new address again.")
             .with_help(&policy)
     };
     let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;

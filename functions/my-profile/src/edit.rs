@@ -1,4 +1,4 @@
-//! `PATCH /{portal}/me`: a user changes their own data (BL-11, BL-13).
+//! `PATCH /{portal}/me`: changes the caller's profile (BL-11, BL-13).
 
 use std::collections::BTreeSet;
 
@@ -15,33 +15,35 @@ use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, 
 
 use crate::me::{ProfileAnswer, show};
 
-/// What shall be different; what isn't given stays as it is.
+/// The fields to change. Absent fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditRequest {
-    /// Given name; together with `last_name`.
+    /// The first name. Requires `last_name`.
     first_name: Option<String>,
-    /// Family name; together with `first_name`.
+    /// The last name. Requires `first_name`.
     last_name: Option<String>,
-    /// The hint question and its answer; together with `password`.
+    /// The hint question and its answer. Requires `password`.
     hint: Option<QuestionAnswerFields>,
-    /// The security questions and their answers, as many as the portal asks for; together with
+    /// The security questions and their answers, as many as the portal requires. Requires
     /// `password`.
     security_answers: Option<Vec<QuestionAnswerFields>>,
-    /// The password once more: whoever can answer the questions gets into the account (OWASP ASVS
-    /// 5.0, 7.5.1).
+    /// The caller's current password. Required with `hint` and `security_answers`, because the
+    /// answers can be used to recover the account (OWASP ASVS 5.0, 7.5.1).
     password: Option<String>,
-    /// The links of the profile, all of them: at most 20.
+    /// The complete list of profile links, at most 20.
     links: Option<Vec<LinkFields>>,
-    /// The publications subscribed to, all of them. They can be chosen once the PIN or registration
-    /// code has been entered; before that the help desk changes them.
+    /// The complete list of subscriptions. The caller can change it after entering the PIN or
+    /// registration code; before that, only the help desk can.
     subscriptions: Option<BTreeSet<String>>,
 }
 
-/// The most links of a profile.
 const MOST_LINKS: usize = 20;
 
-/// Changes the caller's own data. The username can't be changed.
+/// Edit your profile
+///
+/// Changes the caller's name, hint, security questions, links or subscriptions. The username can't
+/// be changed here.
 #[utoipa::path(
     patch, path = "/{portal}/me", tag = "profile",
     operation_id = "edit_profile",
@@ -90,7 +92,7 @@ pub(crate) async fn edit(
         fields.unwanted(
             "password",
             request.password.is_some(),
-            "is asked for only together with hint or security_answers",
+            "can only be given when you change your hint or security questions",
         );
         None
     };
@@ -105,7 +107,7 @@ pub(crate) async fn edit(
             let shown: String = unknown.chars().take(40).collect();
             fields.fault(
                 "subscriptions",
-                format!("{shown:?} is no publication of this portal"),
+                format!("{shown:?} is not a publication of this portal"),
             );
         }
         changes.subscriptions = Some(wanted);
@@ -118,7 +120,7 @@ pub(crate) async fn edit(
         let right =
             guesses::is_password(&app, &caller.account, &password, policy, &caller.origin).await?;
         if right.is_none() {
-            return Err(Problem::invalid_field("password", "is not right"));
+            return Err(Problem::invalid_field("password", "is incorrect"));
         }
     }
     let mut rng = app.rng();
@@ -136,7 +138,7 @@ pub(crate) async fn edit(
     show(&app, &Caller { account, ..caller }).await.map(Json)
 }
 
-/// E-news can be chosen only by who has entered the PIN or registration code (BL-13).
+/// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).
 fn require_activation(caller: &Caller) -> Result<(), Problem> {
     let open = caller.membership().is_some_and(|m| m.gate == Gate::Open);
     match caller.next_step {
@@ -147,7 +149,7 @@ fn require_activation(caller: &Caller) -> Result<(), Problem> {
 
 fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
     if links.len() > MOST_LINKS {
-        fields.fault("links", format!("must be at most {MOST_LINKS}"));
+        fields.fault("links", format!("can contain at most {MOST_LINKS} links"));
         return Vec::new();
     }
     let mut parsed = Vec::new();
@@ -162,7 +164,7 @@ fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
     parsed
 }
 
-/// An address that a browser may open: `http(s)` and nothing that runs.
+/// Accepts only `http` and `https` addresses, so that no link can run a script.
 fn parse_address(text: &str) -> Result<String, Invalid> {
     let text = text.trim();
     let web = text.starts_with("https://") || text.starts_with("http://");
@@ -176,7 +178,7 @@ fn parse_address(text: &str) -> Result<String, Invalid> {
         Ok(text.to_owned())
     } else {
         Err(Invalid(
-            "must be an address such as https://www.example.com, at most 500 characters long"
+            "must be a web address such as https://www.example.com, at most 500 characters long"
                 .into(),
         ))
     }

@@ -1,5 +1,5 @@
-//! `GET /{portal}/entitlements`: the services and group codes of the caller, to whom everything is
-//! open. What the portal protects asks this first.
+//! `GET /{portal}/entitlements`: returns the services and group codes of a caller with no pending
+//! step. Applications check it before they show protected information.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,18 +11,21 @@ use vestibule_http::answer::Entitlements;
 use vestibule_http::request::Query;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-/// What is to be opened.
+/// The service to open.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OpenQuery {
-    /// The service whose protected information is about to be shown. It is recorded on the audit
-    /// trail (EX-02).
+    /// The service whose protected information is about to be shown. The access is recorded on the
+    /// audit trail (EX-02).
     service: Option<String>,
 }
 
-/// Shows what the caller may use. With `service`, tells whether they may use that, and records that
-/// they do: ask it before showing anything protected.
+/// Show your services and group codes
+///
+/// Returns the services and group codes that the caller may use. With `service`, checks that the
+/// caller may use that service and records the access; call it before you show protected
+/// information.
 #[utoipa::path(
     get, path = "/{portal}/entitlements", tag = "profile",
     operation_id = "show_entitlements",
@@ -61,7 +64,7 @@ pub(crate) async fn entitlements(
                 StatusCode::FORBIDDEN,
                 "service-not-assigned",
                 "Service not assigned",
-                "This service is not assigned to you. An administrator of your organization can assign it.",
+                "This service isn't assigned to you. Ask an administrator of your organization to assign it.",
             )
             .with_help(policy));
         }

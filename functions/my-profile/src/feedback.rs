@@ -1,4 +1,4 @@
-//! `POST /{portal}/feedback`: a user says what they think of the site (AG-17).
+//! `POST /{portal}/feedback`: sends feedback about the site to the help desk (AG-17).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,24 +8,26 @@ use vestibule_domain::profile;
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 use vestibule_store::attempts::{Guess, Limit};
 
-/// How much feedback one person can send in a day.
+/// The daily limit for each user.
 const A_DAY: Limit = Limit {
     tries: 10,
     window_minutes: Some(1440),
 };
 
-/// The most characters of a text.
+/// The maximum length of a message, in characters.
 const LONGEST: usize = 4000;
 
-/// What the user thinks.
+/// Feedback about the site.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeedbackRequest {
-    /// At most 4,000 characters.
+    /// The message, at most 4,000 characters.
     text: String,
 }
 
-/// Sends feedback to the help desk.
+/// Send feedback
+///
+/// Sends the caller's feedback about the site to the help desk.
 #[utoipa::path(
     post, path = "/{portal}/feedback", tag = "profile",
     operation_id = "send_feedback",
@@ -49,7 +51,7 @@ pub(crate) async fn feedback(
     if text.is_empty() || text.chars().count() > LONGEST {
         return Err(Problem::invalid_field(
             "text",
-            &format!("must be 1 to {LONGEST} characters long"),
+            &format!("must be between 1 and {LONGEST} characters long"),
         ));
     }
     if text
@@ -72,7 +74,7 @@ pub(crate) async fn feedback(
         .await?;
     if counted.allowed.is_none() {
         return Err(Problem::too_many_attempts(
-            "You have sent much feedback today, thank you. Please go on tomorrow, or call us.",
+            "You have reached today's limit for feedback. Try again tomorrow, or call us.",
             policy,
         ));
     }
@@ -90,8 +92,8 @@ pub(crate) async fn feedback(
         Problem::new(
             StatusCode::CONFLICT,
             "no-feedback",
-            "No address for feedback",
-            "This portal takes feedback by telephone only.",
+            "Online feedback not available",
+            "This portal accepts feedback by phone only.",
         )
         .with_help(policy)
     })?;

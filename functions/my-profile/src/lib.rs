@@ -1,4 +1,5 @@
-//! What users see of themselves and change: who they are, what they may use, who administers them.
+//! What users see and change of their own account: profile, email address, username, and
+//! entitlements.
 
 mod change_email;
 mod choose_username;

@@ -1,4 +1,5 @@
-//! `GET /{portal}/me`: the caller's profile, with the administrators of their organization (AG-15).
+//! `GET /{portal}/me`: shows the caller's profile, with the administrators of their organization
+//! (AG-15).
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +9,7 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::register::asks_for_backup;
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 
-/// The caller.
+/// The caller's profile.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProfileAnswer {
     id: String,
@@ -16,37 +17,39 @@ pub(crate) struct ProfileAnswer {
     first_name: String,
     last_name: String,
     email: String,
-    /// That mails don't reach the address, where it is known; until it is changed or confirmed.
+    /// Why emails can't be delivered to the address, if that is known. Cleared when the address is
+    /// changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
-    /// What has to be done before anything else.
+    /// The step that the caller must complete before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
-    /// The organization worked for; absent for members.
+    /// The organization that this session acts for. Absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<OrganizationAnswer>,
-    /// All the organizations that the caller belongs to; one is chosen with
-    /// `PUT /{portal}/sessions/current/organization`.
+    /// All organizations that the caller belongs to. Switch between them with `PUT
+    /// /{portal}/sessions/current/organization`.
     organizations: Vec<BelongsTo>,
-    /// An agreement that has to be signed, with its form.
+    /// An agreement that the caller must sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<AgreementAnswer>,
-    /// What the portal asks of the caller now: `invite_backup` (AG-04), `register_again` (AG-13).
+    /// Actions that the portal requests from the caller now: `invite_backup` (AG-04) or
+    /// `register_again` (AG-13).
     notices: Vec<&'static str>,
-    /// Until when the caller has to register again, where a campaign asks for it.
+    /// The registration campaign, if the caller must register again, with its deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     register_again: Option<answer::RegisterAgain>,
     /// The links of the profile.
     links: Vec<LinkAnswer>,
-    /// The publications subscribed to.
+    /// The publications that the caller subscribes to.
     subscriptions: Vec<String>,
-    /// The hint question.
+    /// The question that serves as the caller's hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint_question: Option<String>,
-    /// A new address that has not been confirmed yet.
+    /// A new email address that has not been confirmed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     unconfirmed_email: Option<String>,
-    /// When the password has to be changed at the latest.
+    /// When the password expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     password_expires_at: Option<String>,
 }
@@ -56,38 +59,38 @@ pub(crate) struct ProfileAnswer {
 pub(crate) struct BelongsTo {
     id: String,
     name: String,
-    /// What it is: "agency", "practice".
+    /// The kind of organization, such as `agency` or `practice`.
     kind: String,
-    /// The caller's role there.
+    /// The caller's role in the organization.
     role: String,
-    /// What the portal calls that role.
+    /// The portal's title for the role.
     role_title: String,
-    /// How far the caller's registration is there: `registered`, `pending` (a PIN or registration
-    /// code has to be entered) or `awaiting_approval`.
+    /// The registration status: `registered`, `pending` (a PIN or registration code must be
+    /// entered) or `awaiting_approval`.
     registration: &'static str,
-    /// Whether it is the one worked for in this session.
+    /// Whether this session acts for this organization.
     current: bool,
 }
 
-/// An organization.
+/// The organization that this session acts for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OrganizationAnswer {
     id: String,
     name: String,
-    /// What it is: "agency", "practice".
+    /// The kind of organization, such as `agency` or `practice`.
     kind: String,
-    /// The caller's role there.
+    /// The caller's role in the organization.
     role: String,
-    /// What the portal calls that role.
+    /// The portal's title for the role.
     role_title: String,
-    /// The last day of the caller's access, `YYYY-MM-DD`; absent if it has no end.
+    /// The last day of the caller's access, as `YYYY-MM-DD`. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_ends_on: Option<String>,
-    /// Who manages its people.
+    /// The administrators who manage the organization's users.
     administrators: Vec<AdministratorAnswer>,
 }
 
-/// An administrator.
+/// An administrator of the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AdministratorAnswer {
     first_name: String,
@@ -99,9 +102,9 @@ pub(crate) struct AdministratorAnswer {
 /// A link of the profile.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LinkAnswer {
-    /// What the user calls it.
+    /// The title that the user gave the link.
     pub title: String,
-    /// Where it leads.
+    /// The URL of the link.
     pub address: String,
 }
 
@@ -111,11 +114,13 @@ pub(crate) struct AgreementAnswer {
     id: String,
     title: String,
     revision: String,
-    /// Where its form can be downloaded.
+    /// The URL of the agreement's form.
     form: String,
 }
 
-/// Shows the caller's profile.
+/// Show your profile
+///
+/// Returns the caller's profile, organizations and notices.
 #[utoipa::path(
     get, path = "/{portal}/me", tag = "profile",
     operation_id = "show_profile",
@@ -133,7 +138,6 @@ pub(crate) async fn me(
     show(&app, &caller).await.map(Json)
 }
 
-/// The caller's profile, as it is now.
 pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
@@ -219,7 +223,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
     })
 }
 
-/// What the caller is where, by name.
+/// Lists the caller's organizations by name, with the caller's role in each.
 fn organizations(found: &[Organization], caller: &Caller) -> Vec<BelongsTo> {
     let mut belongs: Vec<_> = found
         .iter()

@@ -1,15 +1,16 @@
-//! Letters leave the outbox: once a day, all that wait become one PDF, one letter a page, with a
-//! manifest of what is on which page. Each is printed once, and then its PIN is nowhere but on paper.
+//! Prints the letters in the outbox: once a day, all of them go into one PDF, one page per letter,
+//! with a manifest that lists the pages. Each letter is printed once; after that, its PIN exists only
+//! on paper.
 //!
-//! | Step | What is written | Whoever dies here |
+//! | Step | What is written | After a crash |
 //! |---|---|---|
-//! | open | the batch names its letters, in one conditional write | has done nothing, or left a batch that the next run finds |
-//! | claim | each letter gets the batch's name; withdrawn ones are passed over | the next run claims the same |
-//! | print | `letters.pdf`, then `problems.csv`, then `manifest.csv`, the mark that all is there | the next run writes the same over it |
-//! | close | each letter is marked and its PIN erased | the next run sees a closed letter, prints nothing, and closes the rest |
+//! | open | the batch lists its letters, in one conditional write | nothing was done, or the next run finds the open batch |
+//! | claim | each letter gets the batch's name; withdrawn ones are skipped | the next run claims the same letters |
+//! | print | `letters.pdf`, then `problems.csv`, then `manifest.csv`, which marks the batch as complete | the next run overwrites them with the same contents |
+//! | close | each letter is marked and its PIN erased | the next run finds a closed letter, prints nothing, and closes the rest |
 //! | done | the batch is closed | the next run closes it and opens its own |
 //!
-//! Runs may overlap: they work on the same batch, and what they write is the same.
+//! Concurrent runs work on the same batch and write the same contents.
 
 use std::sync::Arc;
 
@@ -27,79 +28,74 @@ use vestibule_store::batches::{Batch, LetterClaim, Printing};
 use vestibule_store::outbox::{Channel, Ending, SHARDS};
 use vestibule_store::{Store, Unavailable};
 
-/// The most letters of a batch, so that a PDF and the memory to make it are bounded.
+/// The maximum number of letters in a batch, to limit the size of the PDF and the memory to create
+/// it.
 pub const MOST_LETTERS: usize = 5_000;
 
 /// How many letters are claimed or closed at the same time.
 const AT_ONCE: usize = 16;
 
-/// Why letters can't be printed now. What hasn't been printed is printed by the next run.
+/// Why letters can't be printed now. The next run prints what this one didn't.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintError {
-    /// The outbox can't be reached.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] Unavailable),
-    /// A portal's policy is wrong.
+    /// A portal's policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// A file can't be put into the bucket.
-    #[error("S3 doesn't take {file}: {cause}")]
+    /// A file can't be uploaded to the bucket.
+    #[error("failed to upload {file} to S3: {cause}")]
     Put {
-        /// The file.
         file: String,
-        /// S3's name for what went wrong.
+        /// The S3 error code.
         cause: String,
     },
-    /// The PDF can't be made.
+    /// The PDF can't be created.
     #[error(transparent)]
     Pdf(#[from] PdfError),
-    /// A list can't be written.
-    #[error("a list can't be written: {0}")]
+    /// A CSV file can't be written.
+    #[error("failed to write a CSV file: {0}")]
     List(#[from] csv::Error),
 }
 
-/// What a run did, in numbers.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many batches it finished.
+    /// The number of batches finished.
     pub batches: usize,
-    /// How many letters they printed.
+    /// The number of letters printed.
     pub printed: usize,
-    /// How many could not be printed.
+    /// The number of letters that could not be printed.
     pub problems: usize,
 }
 
-/// A letter on the page of a batch.
+/// A letter and its page in a batch.
 #[derive(Debug)]
 pub struct Printed<'a> {
     /// The key of the PDF.
     pub pdf: &'a str,
-    /// Its page, from 1.
+    /// The page number, starting at 1.
     pub number: usize,
-    /// The letter.
     pub letter: &'a Letter,
-    /// The page itself.
     pub page: &'a Page,
 }
 
 /// Prints letters into a bucket.
 #[derive(Debug, Clone)]
 pub struct Printer {
-    /// Where the outbox is.
     pub store: Store,
-    /// In whose names letters are written.
+    /// The portals that letters are sent for.
     pub portals: Arc<Portals>,
-    /// Where the bucket is.
     pub s3: Client,
-    /// The bucket's name.
+    /// The name of the bucket.
     pub bucket: String,
-    /// The clock.
     pub clock: Clock,
-    /// The most letters of a batch, [`MOST_LETTERS`] at most.
+    /// The maximum number of letters in a batch, up to [`MOST_LETTERS`].
     pub most: usize,
 }
 
-/// What comes of a letter of a batch.
+/// The result of laying out a letter of a batch.
 struct Outcome {
     id: MessageId,
     letter: Option<Letter>,
@@ -107,16 +103,17 @@ struct Outcome {
 }
 
 impl Printer {
-    /// Finishes the batch that a run before has left open, if one has, and prints what waits.
+    /// Finishes the batch that a previous run left open, if there is one, and prints the letters in
+    /// the outbox.
     ///
     /// # Errors
-    /// [`PrintError`]; the next run goes on where this one ended.
+    /// [`PrintError`]; the next run continues where this one ended.
     pub async fn run(&self) -> Result<Summary, PrintError> {
         self.run_and_show(&|_| ()).await
     }
 
-    /// The same, and shows each page once its batch is complete; one may be shown again after a
-    /// death.
+    /// Does the same as [`Printer::run`] and shows each page once its batch is complete; after a
+    /// crash, a page may be shown again.
     ///
     /// # Errors
     /// [`PrintError`].
@@ -124,7 +121,8 @@ impl Printer {
         &self,
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<Summary, PrintError> {
-        // No letter is refused because a policy is wrong.
+        // Checked first, so that an invalid policy stops the run instead of causing letters to be
+        // rejected.
         self.portals.check()?;
         let mut summary = Summary::default();
         loop {
@@ -152,13 +150,14 @@ impl Printer {
             summary.printed += printed;
             summary.problems += problems;
             if printed + problems == 0 {
-                // The index is behind and names letters that have left; the next run looks again.
+                // The index is outdated and lists letters that are closed; the next run looks
+                // again.
                 return Ok(summary);
             }
         }
     }
 
-    /// Takes a batch from wherever it stands to its end.
+    /// Finishes a batch from any step.
     async fn finish(
         &self,
         batch: &Batch,
@@ -198,7 +197,7 @@ impl Printer {
         let letter = match claim {
             LetterClaim::Taken(letter) => *letter,
             LetterClaim::Unreadable => {
-                let page = Err("it can't be read".to_owned());
+                let page = Err("the letter can't be read".to_owned());
                 return Some(Outcome {
                     id,
                     letter: None,
@@ -209,7 +208,7 @@ impl Printer {
         };
         let page = match self.portals.get(letter.portal.as_str()) {
             Ok(Some(policy)) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
-            Ok(None) => Err("there is no such portal any more".to_owned()),
+            Ok(None) => Err("the portal no longer exists".to_owned()),
             Err(wrong) => Err(wrong.to_string()),
         };
         Some(Outcome {
@@ -219,7 +218,7 @@ impl Printer {
         })
     }
 
-    /// Puts what is printed into the bucket, the manifest last.
+    /// Uploads the files of a batch, the manifest last.
     async fn print(
         &self,
         batch: &Batch,
@@ -257,7 +256,7 @@ impl Printer {
                 .await?;
         }
         if wrong > 0 {
-            tracing::error!(batch = %name, letters = wrong, "letters can't be printed; they are in the batch's problems.csv");
+            tracing::error!(batch = %name, letters = wrong, "letters could not be printed; see the batch's problems.csv");
             self.put(&key("problems.csv"), CSV, written(problems)?)
                 .await?;
         }
@@ -284,9 +283,9 @@ impl Printer {
             file: key.to_owned(),
             cause: match &e {
                 SdkError::ServiceError(answer) => {
-                    answer.err().code().unwrap_or("unnamed").to_owned()
+                    answer.err().code().unwrap_or("unknown").to_owned()
                 }
-                _ => "no answer".to_owned(),
+                _ => "no response".to_owned(),
             },
         })
     }
@@ -298,7 +297,7 @@ fn written(list: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, csv::Error> {
     list.into_inner().map_err(|e| e.into_error().into())
 }
 
-/// The day of a letter, its portal and identifier: a name under which one finds it.
+/// Returns a file name for a letter: its date, its portal and its id.
 pub fn file_name(letter: &Letter) -> String {
     let day: Date = letter.dated;
     format!("{day}-{}-{}", letter.portal, letter.id)

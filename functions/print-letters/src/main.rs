@@ -1,4 +1,4 @@
-//! The function on Lambda.
+//! The AWS Lambda entry point.
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
@@ -25,7 +25,7 @@ async fn main() -> Result<(), StartError> {
             batches = done.batches,
             printed = done.printed,
             problems = done.problems,
-            "letters are printed"
+            "printed letters"
         );
         Ok::<_, StartError>(())
     }))

@@ -1,4 +1,4 @@
-//! The job that seals the trail, on Lambda: a schedule starts it every hour.
+//! The AWS Lambda entry point of the hourly job that seals the audit trail.
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
