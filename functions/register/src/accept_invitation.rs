@@ -99,8 +99,7 @@ pub(crate) async fn accept_invitation(
             return Ok(created(&owner, membership, &policy, &origin));
         }
         // Nothing is hashed for a link that can't be used.
-        invitation
-            .usable(&token, origin.at)
+        invite::usable(&invitation, &token, origin.at)
             .map_err(|refusal| problem(refusal, &policy))?;
         let hash = match &hash {
             Some(hash) => hash,
