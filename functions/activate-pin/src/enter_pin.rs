@@ -8,6 +8,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::account::{Gate, NextStep};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{self, Sensitive};
 use vestibule_http::answer::Entitlements;
 use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, answer};
@@ -122,7 +123,12 @@ pub(crate) async fn enter_pin(
             .ok_or_else(Problem::sign_in_first)?,
         Err(other) => return Err(other.into()),
     };
-    let next_step = account.next_step(account.membership(organization), policy, caller.origin.at);
+    let next_step = next_step(
+        &account,
+        account.membership(organization),
+        policy,
+        caller.origin.at,
+    );
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());
     }

@@ -90,7 +90,7 @@ async fn confirm(
         &caller.origin,
         &mut rng,
     )
-    .map_err(|refusal| problem(refusal, policy))?;
+    .map_err(|refusal| problem(refusal.into(), policy))?;
     let Some((user, decision)) = confirmed else {
         return AccountInReview::after(user, organization).map(Some);
     };

@@ -100,8 +100,7 @@ pub(crate) async fn accept_invitation(
             return Ok(created(&owner, membership, &policy, &origin));
         }
         // Check the link first, so that an invalid one costs no password hash.
-        invitation
-            .usable(&token, origin.at)
+        invite::usable(&invitation, &token, origin.at)
             .map_err(|refusal| problem(refusal, &policy))?;
         let hash = match &hash {
             Some(hash) => hash,

@@ -159,7 +159,7 @@ fn asked_of<'p>(
     policy
         .agreements
         .iter()
-        .filter(move |a| a.is_asked_of(membership))
+        .filter(move |a| membership.needs(a))
 }
 
 fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {

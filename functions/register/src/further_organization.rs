@@ -15,6 +15,7 @@ use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::Way;
 use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Further, Registered};
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
 use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, answer, proof};
@@ -195,7 +196,7 @@ pub(crate) fn place(
     let organization = membership.organization.as_ref();
     let organization =
         organization.ok_or_else(|| Problem::internal("a place in no organization"))?;
-    let next_step = account.next_step(Some(membership), policy, caller.origin.at);
+    let next_step = next_step(account, Some(membership), policy, caller.origin.at);
     let asks = rules::asks_for_backup(membership.role, policy);
     let body = FurtherOrganization {
         organization_id: organization.to_string(),

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::ids::{InvitationId, OrganizationId};
-use vestibule_domain::invite::{Invitation, Refusal};
+use vestibule_domain::invite::{self, Invitation, Refusal};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::request::From;
@@ -61,9 +61,7 @@ pub(crate) async fn look_up_invitation(
     Body(request): Body<LookUpRequest>,
 ) -> Result<Json<InvitationLookUp>, Problem> {
     let (token, invitation) = find(&app, &policy, &request.token).await?;
-    invitation
-        .usable(&token, origin.at)
-        .map_err(|refusal| problem(refusal, &policy))?;
+    invite::usable(&invitation, &token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
     Ok(Json(InvitationLookUp {
         organization: invitation.organization_name,
         inviter: invitation.inviter,

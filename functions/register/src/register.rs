@@ -16,6 +16,7 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
 use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
@@ -274,7 +275,7 @@ pub(crate) fn created(
     let body = RegistrationAnswer {
         user_id: account.id.to_string(),
         username: account.username.to_string(),
-        next_step: answer::step(account.next_step(membership, policy, origin.at))
+        next_step: answer::step(next_step(account, membership, policy, origin.at))
             .map(str::to_owned),
         notices: notices.into_iter().collect(),
     };

@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::ids::OrganizationId;
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::answer::{self, Entitlements};
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
@@ -60,7 +61,7 @@ pub(crate) async fn choose_organization(
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));
-    let next_step = account.next_step(membership, policy, caller.origin.at);
+    let next_step = next_step(account, membership, policy, caller.origin.at);
     Ok(Json(ChosenOrganization {
         organization_id: wanted.to_string(),
         next_step: answer::step(next_step),

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::Session;
 use vestibule_http::answer;
 use vestibule_http::router::refusals_in_least_time;
@@ -66,7 +67,7 @@ impl SessionAnswer {
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
         let membership = account.membership(session.organization.as_ref());
-        let next_step = account.next_step(membership, policy, now);
+        let next_step = next_step(account, membership, policy, now);
         Self {
             user_id: session.account.to_string(),
             organization_id: session.organization.as_ref().map(ToString::to_string),

@@ -3,18 +3,17 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::account::{Account, PasswordHash};
-use crate::audit::AuditEvent;
-use crate::clockwork::{Alarm, Tidings};
-use crate::ids::{AccountId, MessageId, OrganizationId, PortalId};
-use crate::invite::Invitation;
-use crate::message::Message;
-use crate::organization::Organization;
+use crate::outbox::mail::Message;
 use crate::policy::Slug;
-use crate::record::RecordKey;
-use crate::review::Removed;
-use crate::session::Session;
-use crate::text::Email;
+use crate::state::account::{Account, PasswordHash};
+use crate::state::alarm::{Alarm, Tidings};
+use crate::state::audit::AuditEvent;
+use crate::state::invitation::Invitation;
+use crate::state::organization::{Organization, Removed};
+use crate::state::record::RecordKey;
+use crate::state::session::Session;
+use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
+use crate::values::text::Email;
 
 /// Names a counter of guesses; made by the store, which keys it so that it tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

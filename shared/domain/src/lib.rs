@@ -1,37 +1,73 @@
 //! The rules of Vestibule, pure: no AWS, no async, no clock or randomness of its own, no HTTP.
 //!
-//! A verb is a function `(state, command, policy, now, random) -> Result<Decision, Refusal>`; the
+//! A rule is a function `(state, command, policy, now, random) -> Result<Decision, Refusal>`; the
 //! store commits a [`Decision`] in one transaction. What differs between portals is a field of
 //! [`policy::Policy`].
+//!
+//! Imports go one way: `values < policy < state < outbox < decision < rules`; `feed` reads plan
+//! records and nothing imports it. `tests/layers.rs` checks this.
 
-pub mod account;
-pub mod activate;
-pub mod audit;
-pub mod campaign;
-pub mod clockwork;
-mod countries;
 pub mod decision;
-pub mod device;
 pub mod feed;
-pub mod feeds;
-pub mod follow;
-pub mod help_desk;
-pub mod ids;
-pub mod invite;
-pub mod letter;
-pub mod manage;
-pub mod message;
-pub mod organization;
-pub mod password;
+pub mod outbox;
 pub mod policy;
-pub mod portals;
-pub mod profile;
-pub mod record;
-pub mod recover;
-pub mod register;
-pub mod review;
-pub mod session;
-pub mod sign_in;
-pub mod text;
+pub mod rules;
+pub mod state;
+pub mod values;
 
 pub use decision::{Change, Decision};
+pub use feed::sequence as feeds;
+pub use outbox::letter;
+pub use policy::portals;
+pub use rules::{
+    activate, device, help_desk, manage_users as manage, password, profile,
+    record_changes as follow, recover, register, sign_in,
+};
+pub use state::{audit, organization, session};
+pub use values::{ids, text};
+
+/// Accounts and their memberships.
+pub mod account {
+    pub use crate::rules::next_step::{NextStep, next_step};
+    pub use crate::state::account::*;
+    pub use crate::state::membership::{Gate, Issue, LetterStatus, Membership, Registration};
+}
+
+/// Campaigns and what they require.
+pub mod campaign {
+    pub use crate::outbox::mail::Call;
+    pub use crate::rules::campaign::*;
+}
+
+/// Scheduled actions and what they leave to report.
+pub mod clockwork {
+    pub use crate::rules::schedule::*;
+    pub use crate::state::account::Notices;
+    pub use crate::state::alarm::{Alarm, AlarmKind, Manager, Tidings};
+}
+
+/// Invitations.
+pub mod invite {
+    pub use crate::rules::acting::Acting;
+    pub use crate::rules::invite::*;
+    pub use crate::state::invitation::{Invitation, Standing, State};
+}
+
+/// Emails and letters.
+pub mod message {
+    pub use crate::outbox::mail::*;
+    pub use crate::state::alarm::Fate;
+}
+
+/// Plan records.
+pub mod record {
+    pub use crate::state::record::*;
+    pub use crate::values::record_kind::{Fact, RecordKind};
+}
+
+/// Reviews of access.
+pub mod review {
+    pub use crate::rules::access_review::*;
+    pub use crate::state::membership::Confirmation;
+    pub use crate::state::organization::{Removed, Review, next_due_on};
+}

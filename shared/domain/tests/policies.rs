@@ -1552,7 +1552,7 @@ struct SourceField {
 
 /// The types in policy.rs that a policy is read into, with their fields.
 fn source() -> BTreeMap<String, Vec<SourceField>> {
-    let text = read("shared/domain/src/policy.rs");
+    let text = read("shared/domain/src/policy/mod.rs");
     let mut types = BTreeMap::new();
     let mut current: Option<(String, Vec<SourceField>)> = None;
     let mut attributes = String::new();
@@ -1688,7 +1688,7 @@ fn the_document_explains_every_field_with_its_bounds() {
 #[test]
 fn the_document_explains_every_value_that_can_be_chosen() {
     let document = read("docs/portals.md");
-    let text = read("shared/domain/src/policy.rs");
+    let text = read("shared/domain/src/policy/mod.rs");
     let mut names = 0;
     for part in text.split("rename_all = \"snake_case\")]\n").skip(1) {
         let body = part

@@ -22,12 +22,13 @@ use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
-use vestibule_domain::invite::{Invitation, Refusal, Standing, State};
+use vestibule_domain::invite::{Invitation, Refusal, Standing, State, usable as check_usable};
 use vestibule_domain::password::{self, LONGEST};
 use vestibule_domain::policy::{Policy, Role};
 use vestibule_domain::record::{
     Fact, Mac, PlanRecord, Proof, RecordData, RecordKey, RecordKind, find,
 };
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, Username};
 
@@ -496,13 +497,13 @@ fn the_steps_come_in_their_order() {
         assert_eq!(membership.registration(), registration);
         // The gate stands before the agreement.
         assert_eq!(
-            account.next_step(Some(&membership), &policy, fresh),
+            next_step(&account, Some(&membership), &policy, fresh),
             step,
             "{gate:?}"
         );
         // No organization is chosen yet: that comes before the gate.
         assert_eq!(
-            account.next_step(None, &policy, fresh),
+            next_step(&account, None, &policy, fresh),
             Some(NextStep::ChooseOrganization)
         );
         // With the agreement on file only the gate is left.
@@ -511,27 +512,27 @@ fn the_steps_come_in_their_order() {
             .insert("producer_agreement".into(), "2026-01".into());
         let left = step.filter(|_| gate != Gate::Open);
         assert_eq!(
-            account.next_step(Some(&membership), &policy, fresh),
+            next_step(&account, Some(&membership), &policy, fresh),
             left,
             "{gate:?}"
         );
         // A password that is over comes before all.
         assert_eq!(
-            account.next_step(Some(&membership), &policy, old),
+            next_step(&account, Some(&membership), &policy, old),
             Some(NextStep::ChangePassword)
         );
         assert_eq!(
-            account.next_step(None, &policy, old),
+            next_step(&account, None, &policy, old),
             Some(NextStep::ChangePassword)
         );
         account.password.as_mut().unwrap().must_change = true;
         assert_eq!(
-            account.next_step(Some(&membership), &policy, fresh),
+            next_step(&account, Some(&membership), &policy, fresh),
             Some(NextStep::ChangePassword)
         );
         // Without a password there is none to change.
         account.password = None;
-        assert_eq!(account.next_step(Some(&membership), &policy, old), left);
+        assert_eq!(next_step(&account, Some(&membership), &policy, old), left);
     }
     // On a portal where passwords don't end, ninety days are nothing.
     let member = account(
@@ -542,7 +543,12 @@ fn the_steps_come_in_their_order() {
         }],
     );
     assert_eq!(
-        member.next_step(member.membership(None), &self::policy("member"), old),
+        next_step(
+            &member,
+            member.membership(None),
+            &self::policy("member"),
+            old
+        ),
         None
     );
 }
@@ -852,11 +858,17 @@ fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
     ] {
         let invitation = invitation(&right, state);
         assert_eq!(
-            (invitation.standing(now), invitation.usable(&right, now)),
+            (
+                invitation.standing(now),
+                check_usable(&invitation, &right, now)
+            ),
             (standing, usable)
         );
         // With another token it is no invitation at all, however it stands.
-        assert_eq!(invitation.usable(&older, now), Err(Refusal::Unknown));
+        assert_eq!(
+            check_usable(&invitation, &older, now),
+            Err(Refusal::Unknown)
+        );
     }
 }
 
@@ -1076,7 +1088,7 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
         let noon = policy.noon_of(day.parse().unwrap()).unwrap();
         let mut account = account.clone();
         account.password.as_mut().unwrap().changed_at = noon;
-        account.next_step(account.memberships.first(), &policy, noon)
+        next_step(&account, account.memberships.first(), &policy, noon)
     };
     for (day, expected) in [
         ("2027-02-28", None),

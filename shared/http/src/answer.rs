@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Account, Membership, NextStep, Undeliverable};
 use vestibule_domain::campaign;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::next_step::next_step;
 
 use crate::Caller;
 
@@ -86,7 +87,7 @@ impl Onward {
     /// Builds the response for the caller's session from the updated account.
     pub fn of(account: &Account, caller: &Caller) -> Self {
         let membership = account.membership(caller.session.organization.as_ref());
-        let next_step = account.next_step(membership, &caller.policy, caller.origin.at);
+        let next_step = next_step(account, membership, &caller.policy, caller.origin.at);
         Self {
             next_step: step(next_step),
             entitlements: membership

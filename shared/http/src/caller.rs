@@ -11,6 +11,7 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::device;
 use vestibule_domain::invite::Acting;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
@@ -122,7 +123,7 @@ impl FromRequestParts<App> for SignedIn {
         }
         let account = notice_shared_use(app, account, &session, &policy, &origin).await?;
         let membership = account.membership(session.organization.as_ref());
-        let next_step = account.next_step(membership, &policy, origin.at);
+        let next_step = next_step(&account, membership, &policy, origin.at);
         Ok(Self(Caller {
             policy,
             account,

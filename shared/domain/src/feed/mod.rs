@@ -1,0 +1,6 @@
+//! Reading feeds of plan records.
+
+pub mod rows;
+pub mod sequence;
+
+pub use rows::*;

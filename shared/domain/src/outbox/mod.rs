@@ -1,0 +1,4 @@
+//! Emails and letters, as data.
+
+pub mod letter;
+pub mod mail;

@@ -1,0 +1,501 @@
+//! PINs and registration codes: issuing, entering, issuing anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rand::{CryptoRng, Rng, RngExt};
+
+use crate::decision::{Change, Decision};
+use crate::outbox::letter::{Letter, LetterText};
+use crate::outbox::mail::{MailText, Message, mail, mail_as};
+use crate::policy::{Agreement, Policy, RecordedBy, RegistrationCodePolicy, Reissuer};
+use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer};
+use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::membership::{Gate, Issue, LetterStatus};
+use crate::state::record::{Mac, RecordKey};
+use crate::values::ids::{IssueId, MessageId, OrganizationId};
+use crate::values::text::{PostalAddress, Sensitive};
+
+/// Fresh digits and their keyed code, bound to the issue.
+#[derive(Debug, Clone)]
+pub struct FreshCode {
+    /// The issue.
+    pub id: IssueId,
+    /// What its owner will enter.
+    pub digits: Sensitive,
+    /// What is stored.
+    pub code: Mac,
+}
+
+impl FreshCode {
+    /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
+    pub fn random(
+        prefix: &str,
+        count: u32,
+        rng: &mut impl CryptoRng,
+        seal: impl FnOnce(&IssueId, &Sensitive) -> Mac,
+    ) -> Self {
+        let id = IssueId::random(rng);
+        let digits: String = (0..count)
+            .map(|_| char::from(b'0' + rng.random_range(0..10u8)))
+            .collect();
+        let digits = Sensitive::new(format!("{prefix}{digits}"));
+        let code = seal(&id, &digits);
+        Self { id, digits, code }
+    }
+}
+
+/// Why entering a PIN or code changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It isn't the right one.
+    Wrong,
+    /// It is too old.
+    Expired,
+    /// None is waited for.
+    NotAwaited,
+    /// It is somebody else's to reissue.
+    NotYours,
+    /// There is no address to post it to.
+    NoAddress,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Wrong => "wrong",
+            Self::Expired => "expired",
+            Self::NotAwaited => "not_awaited",
+            Self::NotYours => "not_yours",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+/// Puts a fresh PIN into a letter; none on a portal without PIN letters.
+pub(crate) fn post_pin(
+    fresh: FreshCode,
+    to: PostalAddress,
+    greeting: String,
+    organization: Option<String>,
+    policy: &Policy,
+    now: Timestamp,
+    rng: &mut impl Rng,
+) -> Option<(Issue, Message)> {
+    let pin = policy.pin.as_ref()?;
+    let (usable_until, expires_at) = policy.valid_until(now, pin.valid_days.get());
+    let letter = Letter {
+        id: MessageId::random(rng),
+        portal: policy.portal.clone(),
+        dated: policy.today(now),
+        says: LetterText::Pin {
+            greeting,
+            organization,
+            pin: fresh.digits,
+            usable_until,
+        },
+        to,
+    };
+    let issue = Issue {
+        id: fresh.id,
+        code: fresh.code,
+        issued_at: now,
+        expires_at,
+        carried_by: letter.id.clone(),
+        abroad: letter.to.country != policy.plan.home_country.0,
+    };
+    Some((issue, Message::Letter(letter)))
+}
+
+/// Opens the account with the PIN that was entered (BL-04, ME-06). `matches` says whether the
+/// digits are those of the issue; the try has been counted before.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn enter_pin(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    matches: impl FnOnce(&Issue) -> bool,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    open(
+        account,
+        organization,
+        Action::ActivatePin,
+        matches,
+        |_| {},
+        origin,
+        rng,
+    )
+}
+
+/// Completes a registration with the code that was emailed, and sets what a new person needs to
+/// sign in with (BL-08).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn redeem_code(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    matches: impl FnOnce(&Issue) -> bool,
+    password: PasswordHash,
+    answers: (Vec<QuestionAnswer>, Option<QuestionAnswer>),
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let set = |account: &mut Account| {
+        account.password = Some(Password {
+            hash: password,
+            changed_at: origin.at,
+            must_change: false,
+        });
+        (account.security_answers, account.hint) = answers;
+    };
+    let (_, decision) = open(
+        account,
+        organization,
+        Action::RedeemRegistrationCode,
+        matches,
+        set,
+        origin,
+        rng,
+    )?;
+    Ok(decision)
+}
+
+fn open(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    action: Action,
+    matches: impl FnOnce(&Issue) -> bool,
+    and: impl FnOnce(&mut Account),
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(organization)
+        .ok_or(Refusal::NotAwaited)?;
+    let issue = match (&membership.gate, action) {
+        (Gate::Pin { issue }, Action::ActivatePin)
+        | (Gate::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
+        _ => return Err(Refusal::NotAwaited),
+    };
+    if !matches(issue) {
+        return Err(Refusal::Wrong);
+    }
+    if origin.at >= issue.expires_at {
+        return Err(Refusal::Expired);
+    }
+    membership.gate = Gate::Open;
+    and(&mut after);
+    let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
+        .on(account.id.as_str())
+        .for_organization(organization);
+    Ok((
+        after.clone(),
+        Decision::recording(audit).update(account, after),
+    ))
+}
+
+/// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).
+///
+/// `address` is where the letter goes: of the plan record, or as designated at registration.
+///
+/// # Errors
+/// [`Refusal`].
+#[allow(clippy::too_many_arguments)]
+pub fn reissue_pin(
+    account: &Account,
+    organization: Option<(&OrganizationId, &str)>,
+    by: Reissuer,
+    fresh: FreshCode,
+    address: Option<PostalAddress>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(organization.map(|(id, _)| id))
+        .ok_or(Refusal::NotAwaited)?;
+    let Gate::Pin { issue: old } = &membership.gate else {
+        return Err(Refusal::NotAwaited);
+    };
+    if !policy
+        .pin
+        .as_ref()
+        .is_some_and(|p| p.reissued_by.contains(&by))
+    {
+        return Err(Refusal::NotYours);
+    }
+    let old_letter = old.carried_by.clone();
+    let greeting = account.name.full();
+    let name = organization.map(|(_, name)| name.to_owned());
+    let (issue, letter) = post_pin(
+        fresh,
+        address.ok_or(Refusal::NoAddress)?,
+        greeting,
+        name,
+        policy,
+        origin.at,
+        rng,
+    )
+    .ok_or(Refusal::NotAwaited)?;
+    let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
+    membership.gate = Gate::Pin { issue };
+    let audit = AuditEvent::done(
+        origin,
+        Actor::Account(account.id.clone()),
+        Action::ReissuePin,
+        rng,
+    )
+    .on(account.id.as_str())
+    .for_organization(organization.map(|(id, _)| id));
+    let notice = arrives_by.map(|arrives_by| {
+        mail(
+            account,
+            origin.at,
+            MailText::PinReissued { arrives_by },
+            rng,
+        )
+    });
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .change(Change::WithdrawLetter(old_letter))
+        .send([letter])
+        .send(notice);
+    Ok((after, decision))
+}
+
+/// A registration code to be waited for, and the mail that carries it (BL-08).
+pub(crate) fn issue_code(
+    fresh: FreshCode,
+    (organization, username): (String, String),
+    carried_by: MessageId,
+    ends_on: Option<Date>,
+    rules: &RegistrationCodePolicy,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Gate, MailText) {
+    let (usable_until, expires_at) =
+        policy.valid_until_at_most(now, rules.valid_days.get(), ends_on);
+    let issue = Issue {
+        id: fresh.id,
+        code: fresh.code,
+        issued_at: now,
+        expires_at,
+        carried_by,
+        abroad: false,
+    };
+    let says = MailText::RegistrationCode {
+        organization,
+        username,
+        code: fresh.digits,
+        usable_until,
+    };
+    (Gate::RegistrationCode { issue }, says)
+}
+
+/// Sends a new registration code in place of the one that is waited for; the old one is dead at once
+/// (BL-09).
+///
+/// # Errors
+/// [`Refusal`]; [`Refusal::Expired`] where the access is over that the code would open.
+pub fn reissue_code(
+    account: &Account,
+    organization: (&OrganizationId, &str),
+    by: Reissuer,
+    fresh: FreshCode,
+    policy: &Policy,
+    audit: AuditEvent,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let (id, name) = organization;
+    let now = audit.at;
+    let rules = policy
+        .registration_code
+        .as_ref()
+        .ok_or(Refusal::NotAwaited)?;
+    let mut after = account.clone();
+    let membership = after
+        .membership_mut(Some(id))
+        .filter(|m| matches!(m.gate, Gate::RegistrationCode { .. }))
+        .ok_or(Refusal::NotAwaited)?;
+    if !rules.reissued_by.contains(&by) {
+        return Err(Refusal::NotYours);
+    }
+    if membership.is_over(policy.today(now)) {
+        return Err(Refusal::Expired);
+    }
+    let carried_by = MessageId::random(rng);
+    let (gate, says) = issue_code(
+        fresh,
+        (name.to_owned(), account.username.to_string()),
+        carried_by.clone(),
+        membership.ends_on,
+        rules,
+        policy,
+        now,
+    );
+    membership.gate = gate;
+    let carrier = mail_as(carried_by, account, now, says);
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([carrier]);
+    Ok((after, decision))
+}
+
+/// Notes which agreements the plan has on file now, as its records say (AG-11). What isn't on file any
+/// more is asked for again. None where nothing changes.
+///
+/// `letter` is what the PIN letter takes that may have waited for one: a fresh PIN, where it would
+/// go, and what the organization is called.
+pub fn agreements_recorded(
+    account: &Account,
+    on_file: &BTreeMap<String, String>,
+    record: &RecordKey,
+    letter: Option<WithheldLetter>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
+    let (at, membership) = account
+        .memberships
+        .iter()
+        .enumerate()
+        .find(|(_, m)| m.record.as_ref() == Some(record))?;
+    let (mut agreements, mut ahead) = (
+        membership.agreements.clone(),
+        membership.ahead_of_feed.clone(),
+    );
+    for agreement in policy
+        .agreements
+        .iter()
+        .filter(|a| a.recorded_by == RecordedBy::Plan)
+    {
+        let id = agreement.id.as_str();
+        let told = on_file.get(id);
+        // What the help desk has seen signed stays until the feed has caught up with it.
+        if ahead.contains(id) && told.is_none_or(|r| Some(r) < agreements.get(id)) {
+            continue;
+        }
+        ahead.remove(id);
+        match told {
+            Some(revision) => agreements.insert(id.to_owned(), revision.clone()),
+            None => agreements.remove(id),
+        };
+    }
+    put_on_file(
+        account,
+        at,
+        (agreements, ahead),
+        letter,
+        Actor::System,
+        policy,
+        origin,
+        rng,
+    )
+}
+
+/// What a PIN letter takes that may have waited for an agreement.
+#[derive(Debug, Clone)]
+pub struct WithheldLetter {
+    /// A fresh PIN.
+    pub fresh: FreshCode,
+    /// Where the letter goes.
+    pub address: Option<PostalAddress>,
+    /// What the organization is called.
+    pub organization: Option<String>,
+}
+
+/// Puts one agreement on file for an organization's user, in the revision that was signed, and posts
+/// the PIN letter that waited for it (BL-10). None where it is on file already, or the account is
+/// nobody's there.
+#[allow(clippy::too_many_arguments)]
+pub fn record_agreement(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    (agreement, revision): (&Agreement, &str),
+    letter: Option<WithheldLetter>,
+    by: Actor,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
+    let (at, membership) = account
+        .memberships
+        .iter()
+        .enumerate()
+        .find(|(_, m)| m.organization.as_ref() == organization)?;
+    let mut agreements = membership.agreements.clone();
+    agreements.insert(agreement.id.to_string(), revision.to_owned());
+    let mut ahead = membership.ahead_of_feed.clone();
+    if agreement.recorded_by == RecordedBy::Plan {
+        ahead.insert(agreement.id.to_string());
+    }
+    put_on_file(
+        account,
+        at,
+        (agreements, ahead),
+        letter,
+        by,
+        policy,
+        origin,
+        rng,
+    )
+}
+
+/// The agreements of the `at`-th membership as they are now, with the letter that waited for them.
+#[allow(clippy::too_many_arguments)]
+fn put_on_file(
+    account: &Account,
+    at: usize,
+    (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
+    letter: Option<WithheldLetter>,
+    by: Actor,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
+    let mut after = account.clone();
+    let membership = after.memberships.get_mut(at)?;
+    membership.agreements = agreements;
+    membership.ahead_of_feed = ahead;
+    let way = membership.way.as_deref().and_then(|w| policy.way(w));
+    let released = membership.gate == Gate::PinLetterWithheld
+        && way.is_some_and(|w| {
+            !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
+        });
+    let mut posted = None;
+    if released
+        && let Some(letter) = letter
+        && let Some(address) = letter.address
+    {
+        let (issue, message) = post_pin(
+            letter.fresh,
+            address,
+            account.name.full(),
+            letter.organization,
+            policy,
+            origin.at,
+            rng,
+        )?;
+        membership.gate = Gate::Pin { issue };
+        posted = Some(message);
+    }
+    let organization = membership.organization.clone();
+    if after == *account {
+        return None;
+    }
+    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
+        .on(account.id.as_str())
+        .for_organization(organization.as_ref());
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send(posted);
+    Some((after, decision))
+}

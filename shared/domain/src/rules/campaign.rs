@@ -1,0 +1,293 @@
+//! Campaigns: everybody registers again within a window (AG-13), and usernames from before a date
+//! become free (ME-10).
+//!
+//! Both are dates in the policy, and what they ask of somebody follows from the day and from when
+//! that person registered or got their username. So nothing has to be written when a campaign
+//! begins, a cutoff that is moved counts from the next request on, and a missed run of the clockwork
+//! costs nobody anything but a notice.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use rand::Rng;
+
+use crate::decision::{Change, Decision};
+use crate::outbox::mail::Call;
+use crate::outbox::mail::{MailText, mail};
+use crate::policy::{Campaign, Policy};
+use crate::state::account::Account;
+use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::membership::Membership;
+use crate::state::organization::Organization;
+use crate::state::record::PlanRecord;
+use crate::values::ids::OrganizationId;
+use crate::values::text::{Username, eight_characters};
+
+/// The re-registrations that ask those who registered on `day`: its first day, what it asks, and the
+/// days on which it is told.
+fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Date>)> {
+    policy.campaigns.iter().filter_map(move |c| match c {
+        Campaign::ReRegistration {
+            start,
+            cutoff,
+            transition_days,
+            warn_days,
+        } if day < *start => {
+            let transition = start.saturating_add(i64::from(transition_days.get()).days());
+            let call = Call {
+                access_until: transition.min(*cutoff),
+                cutoff: *cutoff,
+            };
+            let warnings = warn_days.iter().flat_map(|d| {
+                let before = i64::from(d.get()).days();
+                [
+                    call.access_until.saturating_sub(before),
+                    call.cutoff.saturating_sub(before),
+                ]
+            });
+            let told = std::iter::once(*start)
+                .chain(warnings.filter(|day| day > start))
+                .collect();
+            Some((*start, call, told))
+        }
+        _ => None,
+    })
+}
+
+/// What campaigns ask on a day of who registered on another. Of several, the access is that of the
+/// strictest, so that a new one gives nothing back that an older one took; but who can register again
+/// in one of them can.
+fn asked(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
+    calls(policy, registered_on)
+        .filter(|(start, ..)| *start <= today)
+        .map(|(_, call, _)| call)
+        .reduce(|a, b| Call {
+            access_until: a.access_until.min(b.access_until),
+            cutoff: a.cutoff.max(b.cutoff),
+        })
+}
+
+fn registered_on(membership: &Membership, policy: &Policy) -> Date {
+    policy.date_of(membership.registered_again_at.unwrap_or(membership.since))
+}
+
+/// What a campaign asks of somebody for one of their memberships; none: nothing (AG-13).
+pub fn call(membership: &Membership, policy: &Policy, today: Date) -> Option<Call> {
+    asked(policy, registered_on(membership, policy), today)
+}
+
+/// What campaigns ask of somebody first, for whichever membership.
+pub(crate) fn first_call(account: &Account, policy: &Policy, today: Date) -> Option<Call> {
+    let calls = account.memberships.iter();
+    calls
+        .filter_map(|m| call(m, policy, today))
+        .min_by_key(|call| call.access_until)
+}
+
+/// The next day on which somebody is told that they have to register again, after those on which
+/// they were: on the first day of a campaign, and before the access and the campaign end.
+pub(crate) fn call_notice(account: &Account, policy: &Policy) -> Option<(Date, Call)> {
+    let told = account.notices.campaign;
+    let memberships = account.memberships.iter();
+    memberships
+        .flat_map(|m| calls(policy, registered_on(m, policy)))
+        .flat_map(|(_, call, days)| days.into_iter().map(move |day| (day, call)))
+        .filter(|(day, _)| Some(*day) > told)
+        .min_by_key(|(day, _)| *day)
+}
+
+/// Why somebody doesn't register again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No campaign asks for it.
+    NotAsked,
+    /// The cutoff is over.
+    Over(Date),
+    /// What was entered doesn't lead to the record that they registered with (AG-06).
+    NotMatched,
+    /// The record isn't one of those the way is open to any more (EX-04), in the portal's words.
+    NotOpen(String),
+    /// Whoever was let in by an organization registers again after the organization.
+    OrganizationFirst,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAsked => "not_asked",
+            Self::Over(_) => "over",
+            Self::NotMatched => "not_matched",
+            Self::NotOpen(_) => "not_open",
+            Self::OrganizationFirst => "organization_first",
+        }
+    }
+}
+
+/// Registers somebody again for one of their memberships (AG-13): they keep the account and all that
+/// is in it. Who registered against the plan's records proves it anew, against the same record; who
+/// was let in by an organization does so once the organization is registered again.
+///
+/// # Errors
+/// [`Refusal`]; none of them tells which field was wrong.
+pub fn register_again(
+    account: &Account,
+    membership: &Membership,
+    organization: Option<&Organization>,
+    proven: Option<&PlanRecord>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let today = policy.today(origin.at);
+    let call = call(membership, policy, today).ok_or(Refusal::NotAsked)?;
+    if call.is_over(today) {
+        return Err(Refusal::Over(call.cutoff));
+    }
+    let behind = organization.filter(|o| {
+        let registered = policy.date_of(o.registered_again_at.unwrap_or(o.registered_at));
+        asked(policy, registered, today).is_some()
+    });
+    if let Some(own) = &membership.record {
+        let record = proven
+            .filter(|r| r.key == *own)
+            .ok_or(Refusal::NotMatched)?;
+        let way = membership.way.as_deref().and_then(|w| policy.way(w));
+        let way = way.ok_or(Refusal::NotMatched)?;
+        if !way.only_for.holds_for(&record.data) {
+            let otherwise = way.otherwise.as_ref().map(ToString::to_string);
+            return Err(Refusal::NotOpen(otherwise.unwrap_or_default()));
+        }
+    } else if behind.is_some() {
+        return Err(Refusal::OrganizationFirst);
+    }
+    let mut after = account.clone();
+    if let Some(m) = after.membership_mut(membership.organization.as_ref()) {
+        m.registered_again_at = Some(origin.at);
+    }
+    let actor = Actor::Account(account.id.clone());
+    let audit = AuditEvent::done(origin, actor, Action::RegisterAgain, rng)
+        .on(account.id.as_str())
+        .for_organization(membership.organization.as_ref());
+    let told = mail(account, origin.at, MailText::RegisteredAgain, rng);
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([told]);
+    // Here only for who has proved it: for all others the organization isn't behind.
+    let decision = match behind {
+        Some(organization) => decision.change(Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
+            after: Box::new(Organization {
+                registered_again_at: Some(origin.at),
+                ..organization.clone()
+            }),
+        }),
+        None => decision,
+    };
+    Ok((after, decision))
+}
+
+fn named_on(account: &Account, policy: &Policy) -> Date {
+    policy.date_of(account.username_since.unwrap_or(account.created_at))
+}
+
+/// The first day on which the username that somebody has is free for anyone (ME-10); none: it isn't
+/// among those that are released.
+pub(crate) fn name_released_on(account: &Account, policy: &Policy) -> Option<Date> {
+    if account.must_choose_username {
+        // One that stands in for a released one is nobody else's to choose.
+        return None;
+    }
+    let named_on = named_on(account, policy);
+    let releases = policy.campaigns.iter().filter_map(|c| match c {
+        Campaign::ReleaseUsernames { on, created_before } if named_on < *created_before => {
+            Some(*on)
+        }
+        _ => None,
+    });
+    releases.min()
+}
+
+fn is_released(account: &Account, policy: &Policy, today: Date) -> bool {
+    name_released_on(account, policy).is_some_and(|on| on <= today)
+}
+
+/// Whether any usernames are released on this portal by now.
+pub fn releases_usernames(policy: &Policy, today: Date) -> bool {
+    let mut campaigns = policy.campaigns.iter();
+    campaigns.any(|c| matches!(c, Campaign::ReleaseUsernames { on, .. } if *on <= today))
+}
+
+/// Whether somebody has to choose their username again: it is released, or taken already (ME-10).
+pub fn must_choose_username(account: &Account, policy: &Policy, today: Date) -> bool {
+    account.must_choose_username || is_released(account, policy, today)
+}
+
+/// The next day on which somebody is told that their username is released.
+pub(crate) fn release_notice(account: &Account, policy: &Policy) -> Option<Date> {
+    name_released_on(account, policy).filter(|on| Some(*on) > account.notices.username)
+}
+
+/// Takes a released username from who had it, for somebody who chooses it (ME-10). They get one that
+/// stands in for it, by mail, with which they sign in and choose another. None where the name isn't
+/// released, or has been chosen again.
+pub fn release_username(
+    holder: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    if !is_released(holder, policy, policy.today(origin.at)) {
+        return None;
+    }
+    let instead = Username::parse(&format!("user-{}", eight_characters(rng)), 1).ok()?;
+    let mut after = holder.clone();
+    after.username = instead;
+    after.must_choose_username = true;
+    let says = MailText::UsernameGone {
+        username: holder.username.to_string(),
+        instead: after.username.to_string(),
+    };
+    let organization = match holder.memberships.as_slice() {
+        [only] => only.organization.as_ref(),
+        _ => None,
+    };
+    let audit = AuditEvent::done(origin, Actor::System, Action::ReleaseUsername, rng)
+        .on(holder.id.as_str())
+        .for_organization(organization);
+    let told = mail(holder, origin.at, says, rng);
+    Some(
+        Decision::recording(audit)
+            .update(holder, after)
+            .send([told]),
+    )
+}
+
+/// Chooses one's username again: the same, or another (ME-10). None where nothing released it: then
+/// only the help desk changes it (ME-09).
+pub fn choose_username(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    username: Username,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
+    if !must_choose_username(account, policy, policy.today(origin.at)) {
+        return None;
+    }
+    let kept = username.key() == account.username.key();
+    let mut after = account.clone();
+    after.set_username(username, origin.at);
+    let actor = Actor::Account(account.id.clone());
+    let audit = AuditEvent::done(origin, actor, Action::ChooseUsername, rng)
+        .on(account.id.as_str())
+        .for_organization(organization);
+    let says = MailText::UsernameChosen {
+        username: after.username.to_string(),
+    };
+    let told = (!kept).then(|| mail(account, origin.at, says, rng));
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send(told);
+    Some((after, decision))
+}

@@ -1,0 +1,205 @@
+//! Devices and places: from what and from where somebody signs in, so that its owner hears of a new
+//! device (UX-06) and of an account that is in use from several places at once (EX-01).
+
+use std::net::IpAddr;
+
+use data_encoding::BASE64URL_NOPAD;
+use jiff::{SignedDuration, Timestamp};
+use rand::{CryptoRng, RngExt};
+use sha2::{Digest, Sha256};
+
+use crate::decision::Decision;
+use crate::outbox::mail::{MailText, mail};
+use crate::policy::Policy;
+use crate::state::account::Account;
+use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::session::Session;
+use crate::values::ids::AccountId;
+use crate::values::text::Sensitive;
+
+/// How many devices an account remembers; the one used longest ago is forgotten first.
+const REMEMBERED: usize = 10;
+
+/// What a browser or program is known by: 256 random bits that it keeps. They let nobody in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device([u8; 32]);
+
+impl Device {
+    /// A new one.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        Self(rng.random())
+    }
+
+    /// Reads one back; any other text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// What its holder keeps: base64url, 43 characters.
+    pub fn expose(&self) -> Sensitive {
+        Sensitive::new(BASE64URL_NOPAD.encode(&self.0))
+    }
+
+    /// What the account remembers: 128 bits of a SHA-256 over account and device, so that accounts
+    /// don't tell whether they share one.
+    pub fn digest(&self, account: &AccountId) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("vestibule device\0{account}\0"));
+        hash.update(self.0);
+        BASE64URL_NOPAD.encode(&hash.finalize()[..16])
+    }
+}
+
+/// From what somebody signs in.
+#[derive(Debug, Clone)]
+pub struct Arrival<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The program's own words about itself, if it sent any.
+    pub user_agent: Option<&'a str>,
+}
+
+/// The kind of program, in words of ours: nothing that a client sends gets into a mail.
+pub fn program(user_agent: Option<&str>) -> String {
+    let named = |known: &[(&str, &str)]| {
+        let said = user_agent.unwrap_or_default();
+        let found = known.iter().find(|(part, _)| said.contains(part));
+        found.map(|(_, name)| (*name).to_owned())
+    };
+    // What pretends to be another comes first.
+    let browser = named(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ]);
+    let system = named(&[
+        ("Windows", "Windows"),
+        ("iPhone", "an iPhone"),
+        ("iPad", "an iPad"),
+        ("Android", "Android"),
+        ("Mac OS X", "a Mac"),
+        ("CrOS", "a Chromebook"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "an unknown program".to_owned(),
+    }
+}
+
+impl Account {
+    /// The devices that are forgotten when this one is remembered.
+    pub fn devices_to_forget(&self, remembered: &str) -> Vec<String> {
+        let mut others: Vec<_> = self
+            .devices
+            .iter()
+            .filter(|(digest, _)| *digest != remembered)
+            .collect();
+        others.sort_by_key(|(digest, used_at)| (std::cmp::Reverse(**used_at), *digest));
+        let too_many = others.into_iter().skip(REMEMBERED - 1);
+        too_many.map(|(digest, _)| digest.clone()).collect()
+    }
+}
+
+/// The place of a source address: the network of an IPv4 address (/24) or an IPv6 site (/48), within
+/// which a provider gives the same customer now this address, now that.
+fn place(source: &str) -> String {
+    match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => format!("{:?}", &ip.octets()[..3]),
+        Ok(IpAddr::V6(ip)) => format!("{:?}", &ip.segments()[..3]),
+        Err(_) => source.to_owned(),
+    }
+}
+
+/// What is done when a session is used though its account was signed in to from another place since,
+/// a short while ago: it is recorded, told to the user, and noted for the administrators, once a
+/// day (EX-01). Returns the account as it then is.
+///
+/// It is noticed where the older session is used, not where the newer begins: who has merely left one
+/// open elsewhere isn't suspected, and a sign-in costs nothing more.
+pub fn notice_shared_use(
+    account: &Account,
+    session: &Session,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl rand::Rng,
+) -> Option<(Account, Decision)> {
+    let within = policy.shared_use.as_ref()?.within_minutes.get();
+    let within = SignedDuration::from_mins(within.into());
+    let here = session.source.as_ref()?;
+    let (last_at, elsewhere) = account
+        .last_sign_in_at
+        .zip(account.last_sign_in_from.as_ref())?;
+    let day = |at: Timestamp| policy.date_of(at);
+    let at_once = last_at >= session.began_at
+        && origin.at.duration_since(last_at) <= within
+        && place(here) != place(elsewhere);
+    let told = account
+        .used_from_several_places_at
+        .is_some_and(|at| day(at) == day(origin.at));
+    if !at_once || told {
+        return None;
+    }
+    let after = Account {
+        used_from_several_places_at: Some(origin.at),
+        version: account.version + 1,
+        ..account.clone()
+    };
+    let audit = AuditEvent::done(origin, Actor::System, Action::NoticeSharedUse, rng)
+        .on(account.id.as_str())
+        .for_organization(session.organization.as_ref());
+    let says = MailText::SharedUse {
+        sources: vec![here.clone(), elsewhere.clone()],
+    };
+    let decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([mail(account, origin.at, says, rng)]);
+    Some((after, decision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_networks() {
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.254", true),
+            ("192.0.2.1", "192.0.3.1", false),
+            ("::ffff:192.0.2.1", "192.0.2.9", true),
+            ("2001:db8:1::1", "2001:db8:1:ffff::2", true),
+            ("2001:db8:1::1", "2001:db8:2::1", false),
+            ("unknown", "192.0.2.1", false),
+        ] {
+            assert_eq!(place(one) == place(other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn programs_are_told_in_words_of_ours() {
+        for (said, told) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36 Edg/142.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile/15E148 Safari/604.1",
+                "Safari on an iPhone",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0",
+                "Firefox on Linux",
+            ),
+            ("call +1 900 555 0100 now", "an unknown program"),
+            ("", "an unknown program"),
+        ] {
+            assert_eq!(program(Some(said)), told);
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! What administrators do to the users of their organization.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use rand::{CryptoRng, Rng};
+
+use crate::decision::{Change, Decision};
+use crate::outbox::mail::{AccessChange, MailText, Message, ResetAsked, mail, mail_as};
+use crate::policy::{JoinBy, Permission, Policy, RecoveryMeans, Reissuer, Role};
+use crate::rules::acting::{Acting, Denied, may_take_away, reach};
+use crate::rules::activate::{self, FreshCode};
+use crate::rules::register::{Applicant, Registered};
+use crate::rules::{access_review, recover};
+use crate::state::account::{Account, Status};
+use crate::state::audit::{Action, Actor, Origin};
+use crate::state::membership::{Gate, Membership};
+use crate::state::organization::Organization;
+use crate::values::ids::MessageId;
+
+/// Why something about a user is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The person isn't allowed to.
+    NotAllowed,
+    /// There is no such user in the organization (BL-17).
+    Unknown,
+    /// The portal's people don't come in this way.
+    NotThisPortal,
+    /// The user doesn't wait for approval.
+    NotAwaited,
+    /// The user doesn't wait for a registration code.
+    NoCodeAwaited,
+    /// The user has no password to be forgotten yet, or can't sign in (BL-14).
+    NotRecoverable,
+    /// On this portal the help desk does this.
+    AskHelpDesk,
+    /// The account isn't in the review of access (EX-11).
+    NotInReview,
+    /// The portal offers no such service.
+    NoSuchService(String),
+    /// The organization has no such group code.
+    NoSuchGroupCode(String),
+    /// Nobody does this to themselves.
+    Yourself,
+    /// The last day of an access would be over already (UX-07).
+    EndsInPast,
+    /// A principal's access has no end: the organization would be left without one (UX-07).
+    PrincipalsStay,
+    /// The organization would have no principal left.
+    LastPrincipal,
+    /// The user works for other organizations too.
+    SeveralOrganizations,
+}
+
+impl Refusal {
+    /// As it stands on the audit trail.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Unknown => "unknown",
+            Self::NotThisPortal => "not_this_portal",
+            Self::NotAwaited => "not_awaited",
+            Self::NoCodeAwaited => "no_code_awaited",
+            Self::NotRecoverable => "not_recoverable",
+            Self::AskHelpDesk => "ask_help_desk",
+            Self::NotInReview => "not_in_review",
+            Self::NoSuchService(_) => "no_such_service",
+            Self::NoSuchGroupCode(_) => "no_such_group_code",
+            Self::Yourself => "yourself",
+            Self::EndsInPast => "ends_in_past",
+            Self::PrincipalsStay => "principals_stay",
+            Self::LastPrincipal => "last_principal",
+            Self::SeveralOrganizations => "several_organizations",
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NotAllowed => Self::NotAllowed,
+            Denied::Unknown => Self::Unknown,
+            Denied::Yourself => Self::Yourself,
+        }
+    }
+}
+
+impl From<access_review::NotConfirmed> for Refusal {
+    fn from(cause: access_review::NotConfirmed) -> Self {
+        match cause {
+            access_review::NotConfirmed::Denied(denied) => denied.into(),
+            access_review::NotConfirmed::NotInReview => Self::NotInReview,
+        }
+    }
+}
+
+/// What an approval gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The services.
+    pub services: BTreeSet<String>,
+    /// The group codes.
+    pub group_codes: BTreeSet<String>,
+    /// Another last day of the access, or none any more; if not given, it stays as invited (UX-07).
+    pub ends_on: Option<Option<Date>>,
+}
+
+/// Approves a user who registered, with exactly these services and group codes (AG-08).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn approve(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    given: Approval,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    if acting.allowed(Permission::ApproveUsers, policy) != Some(&organization.id) {
+        return Err(Refusal::NotAllowed);
+    }
+    let mut after = user.clone();
+    let membership = after
+        .membership_mut(Some(&organization.id))
+        .filter(|_| user.status != Status::Deleted)
+        .ok_or(Refusal::Unknown)?;
+    if !policy.grants(acting.membership.role, membership.role) {
+        return Err(Refusal::NotAllowed);
+    }
+    if membership.gate != Gate::Approval {
+        return Err(Refusal::NotAwaited);
+    }
+    check_offered(&given.services, &given.group_codes, organization, policy)?;
+    if let Some(ends_on) = given.ends_on {
+        membership.ends_on = ends_on;
+    }
+    check_end(membership.ends_on, membership.role, policy, origin)?;
+    membership.gate = Gate::Open;
+    membership.services = given.services;
+    membership.group_codes = given.group_codes;
+    let titles = titles(membership, policy);
+    let ends_on = membership.ends_on;
+    let notice = mail(
+        user,
+        origin.at,
+        MailText::Approved {
+            organization: organization.name.clone(),
+            services: titles,
+            ends_on,
+        },
+        rng,
+    );
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::ApproveUser, rng)
+            .on(user.id.as_str()),
+    )
+    .update(user, after.clone())
+    .send([notice]);
+    Ok((after, decision))
+}
+
+fn check_offered(
+    services: &BTreeSet<String>,
+    group_codes: &BTreeSet<String>,
+    organization: &Organization,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    if let Some(s) = services
+        .iter()
+        .find(|s| !policy.services.iter().any(|o| o.id.as_str() == **s))
+    {
+        return Err(Refusal::NoSuchService(s.clone()));
+    }
+    if let Some(c) = group_codes
+        .iter()
+        .find(|c| !organization.group_codes.contains(*c))
+    {
+        return Err(Refusal::NoSuchGroupCode(c.clone()));
+    }
+    Ok(())
+}
+
+/// That an access which ends at all ends today or later, and is no principal's (UX-07).
+pub(crate) fn check_end(
+    ends_on: Option<Date>,
+    role: Role,
+    policy: &Policy,
+    origin: &Origin,
+) -> Result<(), Refusal> {
+    match ends_on {
+        Some(day) if day < policy.today(origin.at) => Err(Refusal::EndsInPast),
+        Some(_) if role == Role::Principal => Err(Refusal::PrincipalsStay),
+        _ => Ok(()),
+    }
+}
+
+fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
+    policy
+        .services
+        .iter()
+        .filter(|s| membership.services.contains(s.id.as_str()))
+        .map(|s| s.title.to_string())
+        .collect()
+}
+
+/// A user that an administrator adds.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The person; without a password where a registration code is sent.
+    pub applicant: Applicant,
+    /// What they will be.
+    pub role: Role,
+    /// The services assigned.
+    pub services: BTreeSet<String>,
+    /// The group codes assigned.
+    pub group_codes: BTreeSet<String>,
+    /// The last day of their access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
+    /// A fresh registration code, where the portal sends one.
+    pub code: Option<FreshCode>,
+}
+
+/// Adds a user to the organization (BL-07, BL-08, EX-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn add_user(
+    acting: Acting<'_>,
+    organization: &Organization,
+    new: NewUser,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Registered, Refusal> {
+    let NewUser {
+        applicant,
+        role,
+        services,
+        group_codes,
+        ends_on,
+        code,
+    } = new;
+    let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
+    let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organization.id);
+    if !allowed || !policy.grants(acting.membership.role, role) {
+        return Err(Refusal::NotAllowed);
+    }
+    check_offered(&services, &group_codes, organization, policy)?;
+    check_end(ends_on, role, policy, origin)?;
+    let now = origin.at;
+    let name = organization.name.clone();
+    let username = applicant.username.to_string();
+    let message_id = MessageId::random(rng);
+    let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
+        (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
+            let carried_by = message_id.clone();
+            activate::issue_code(fresh, (name, username), carried_by, ends_on, p, policy, now)
+        }
+        (JoinBy::InitialPassword, None, _) => {
+            let gate = if staff.approval {
+                Gate::Approval
+            } else {
+                Gate::Open
+            };
+            (
+                gate,
+                MailText::AccountMade {
+                    organization: name,
+                    username,
+                },
+            )
+        }
+        _ => return Err(Refusal::NotThisPortal),
+    };
+    let membership = Membership {
+        services,
+        group_codes,
+        ends_on,
+        ..Membership::joined(organization.id.clone(), role, gate, now)
+    };
+    let account = applicant.into_account(membership, policy, now);
+    let notice = mail_as(message_id, &account, now, says);
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::AddUser, rng)
+            .on(account.id.as_str()),
+    )
+    .change(Change::CreateAccount(Box::new(account.clone())))
+    .send([notice]);
+    Ok(Registered { account, decision })
+}
+
+/// Sends a lost registration code again: a new one, with a new term; the older is dead (BL-09).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn reissue_code(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    fresh: Option<FreshCode>,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    let audit = acting
+        .audit(origin, Action::ReissueRegistrationCode, rng)
+        .on(user.id.as_str());
+    activate::reissue_code(
+        user,
+        (&organization.id, &organization.name),
+        Reissuer::Administrator,
+        fresh.ok_or(Refusal::NoCodeAwaited)?,
+        policy,
+        audit,
+        rng,
+    )
+    .map_err(|refusal| match refusal {
+        activate::Refusal::NotYours => Refusal::AskHelpDesk,
+        activate::Refusal::Expired => Refusal::EndsInPast,
+        activate::Refusal::NotAwaited | activate::Refusal::Wrong | activate::Refusal::NoAddress => {
+            Refusal::NoCodeAwaited
+        }
+    })
+}
+
+/// Has a forgotten password reset: the link goes to the user's own address, and nowhere else (BL-14).
+/// Whatever else the portal asks for is still asked.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn send_reset_link(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Result<Decision, Refusal> {
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    if !policy
+        .recovery
+        .forgot_password
+        .contains(&RecoveryMeans::Email)
+    {
+        return Err(Refusal::AskHelpDesk);
+    }
+    let asked = ResetAsked::ByAdministrator(organization.name.clone());
+    let (after, link) =
+        recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let audit = acting
+        .audit(origin, Action::AskPasswordReset, rng)
+        .on(user.id.as_str());
+    Ok(Decision::recording(audit).update(user, after).send([link]))
+}
+
+/// Sends a forgotten username to the user's own address (BL-15).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn send_username(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    let reminder = recover::reminder(user, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let audit = acting
+        .audit(origin, Action::RecoverUsername, rng)
+        .on(user.id.as_str());
+    Ok(Decision::recording(audit).send([reminder]))
+}
+
+/// What a user is and has in an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The role.
+    pub role: Role,
+    /// The services.
+    pub services: BTreeSet<String>,
+    /// The group codes.
+    pub group_codes: BTreeSet<String>,
+    /// The last day of the access, if it ends (UX-07).
+    pub ends_on: Option<Date>,
+}
+
+/// The organization with another set of principals, if that changes it.
+pub(crate) fn with_principals(
+    organization: &Organization,
+    user: &Account,
+    role: Option<Role>,
+) -> Result<Option<Change>, Refusal> {
+    let mut after = organization.clone();
+    if role == Some(Role::Principal) {
+        after.principals.insert(user.id.clone());
+    } else if after.principals.remove(&user.id) && after.principals.is_empty() {
+        return Err(Refusal::LastPrincipal);
+    }
+    Ok(
+        (after != *organization).then(|| Change::UpdateOrganization {
+            before: Box::new(organization.clone()),
+            after: Box::new(after),
+        }),
+    )
+}
+
+pub(crate) fn changed(decision: Decision, change: Option<Change>) -> Decision {
+    change.into_iter().fold(decision, Decision::change)
+}
+
+fn notice(
+    user: &Account,
+    organization: &Organization,
+    change: AccessChange,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Message {
+    mail(
+        user,
+        origin.at,
+        MailText::AccessChanged {
+            organization: organization.name.clone(),
+            change,
+        },
+        rng,
+    )
+}
+
+/// Gives a user another role, services, group codes and end; it counts from the next request on (UX-04,
+/// BL-07).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn assign(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    to: Assignment,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<(Account, Decision), Refusal> {
+    let current = reach(acting, Permission::EditUsers, organization, user, policy)?;
+    if current.gate == Gate::Approval {
+        // What a user who waits for approval gets is said by the approval.
+        return Err(Refusal::NotAwaited);
+    }
+    let giver = acting.membership.role;
+    let regrades = to.role != current.role;
+    let may_regrade = policy.allows(giver, Permission::GrantRoles)
+        && policy.grants(giver, to.role)
+        && policy.grants(giver, current.role);
+    if regrades && !may_regrade {
+        return Err(Refusal::NotAllowed);
+    }
+    if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
+        // Who stands above takes back what they granted (EX-10). Among equals an administrator could
+        // else make another a user first, and then remove them (EX-12).
+        may_take_away(acting, current, policy)?;
+    }
+    check_offered(&to.services, &to.group_codes, organization, policy)?;
+    check_end(to.ends_on, to.role, policy, origin)?;
+    let ends_on = to.ends_on;
+    let principals = if regrades {
+        with_principals(organization, user, Some(to.role))?
+    } else {
+        None
+    };
+    let mut after = user.clone();
+    if let Some(membership) = after.membership_mut(Some(&organization.id)) {
+        membership.role = to.role;
+        membership.services = to.services;
+        membership.group_codes = to.group_codes;
+        membership.ends_on = ends_on;
+    }
+    let audit = acting
+        .audit(origin, Action::AssignAccess, rng)
+        .on(user.id.as_str());
+    let decision = changed(Decision::recording(audit), principals)
+        .update(user, after.clone())
+        .send([notice(
+            user,
+            organization,
+            AccessChange::Assigned { ends_on },
+            origin,
+            rng,
+        )]);
+    Ok((after, decision))
+}
+
+/// Disables a user or reinstates one; open sessions end at their next request (UX-04, BA-06). None
+/// where the user is so already.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn set_disabled(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    disabled: bool,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Option<(Account, Decision)>, Refusal> {
+    let membership = reach(acting, Permission::DisableUsers, organization, user, policy)?;
+    may_take_away(acting, membership, policy)?;
+    if user.memberships.len() > 1 {
+        return Err(Refusal::SeveralOrganizations);
+    }
+    let (status, action, change) = if disabled {
+        (
+            Status::Disabled,
+            Action::DisableUser,
+            AccessChange::Disabled,
+        )
+    } else {
+        (
+            Status::Active,
+            Action::ReinstateUser,
+            AccessChange::Reinstated,
+        )
+    };
+    if user.status == status {
+        return Ok(None);
+    }
+    let mut after = user.clone();
+    if disabled {
+        after.disable(origin.at);
+    } else {
+        after.reinstate(origin.at);
+    }
+    let decision = Decision::recording(acting.audit(origin, action, rng).on(user.id.as_str()))
+        .update(user, after.clone())
+        .send([notice(user, organization, change, origin, rng)]);
+    Ok(Some((after, decision)))
+}
+
+/// Removes a user from the organization at once; who belongs to no other is deleted for good (AG-09,
+/// AG-10, BL-07, EX-12).
+///
+/// # Errors
+/// [`Refusal`].
+pub fn remove(
+    acting: Acting<'_>,
+    organization: &Organization,
+    user: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Result<Decision, Refusal> {
+    let membership = reach(acting, Permission::DeleteUsers, organization, user, policy)?;
+    may_take_away(acting, membership, policy)?;
+    let audit = acting
+        .audit(origin, Action::RemoveUser, rng)
+        .on(user.id.as_str());
+    let left = leave(organization, user, &audit.actor, origin)?;
+    let mut after = user.clone();
+    after.keep_memberships(|m| m.organization.as_ref() != Some(&organization.id));
+    let told = notice(user, organization, AccessChange::Removed, origin, rng);
+    Ok(left
+        .into_iter()
+        .fold(Decision::recording(audit), Decision::change)
+        .update(user, after)
+        .send([told]))
+}
+
+/// What an organization keeps of somebody who is removed from it, whoever removes them: who its
+/// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
+pub(crate) fn leave(
+    organization: &Organization,
+    user: &Account,
+    by: &Actor,
+    origin: &Origin,
+) -> Result<Vec<Change>, Refusal> {
+    let principals = with_principals(organization, user, None)?;
+    let former = Change::NoteFormerUser {
+        portal: organization.portal.clone(),
+        organization: organization.id.clone(),
+        email: user.email.clone(),
+    };
+    let answered = access_review::trace(organization, user, by, origin.at);
+    Ok(principals
+        .into_iter()
+        .chain([former])
+        .chain(answered)
+        .collect())
+}

@@ -1,0 +1,97 @@
+//! What a session has to do before anything else.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Policy;
+use crate::rules::campaign;
+use crate::state::account::Account;
+use crate::state::membership::{Gate, Membership};
+
+/// What has to be done in a session before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextStep {
+    /// Choose a new password (AG-02, EX-09).
+    ChangePassword,
+    /// Choose the username again, which a campaign has released (ME-10).
+    ChooseUsername,
+    /// Say for which organization one works now (BL-01).
+    ChooseOrganization,
+    /// Register again, as a campaign asks and the transition is over (AG-13).
+    RegisterAgain,
+    /// Ask the help desk: it wasn't done before the campaign's cutoff (AG-13).
+    CampaignOver,
+    /// Enter the PIN of the letter (BL-04).
+    EnterPin,
+    /// Enter the code of the email (BL-08).
+    EnterRegistrationCode,
+    /// Wait for an administrator (AG-08).
+    AwaitApproval,
+    /// Sign, or have recorded, an agreement (AG-11).
+    SignAgreement,
+    /// Nothing that the person could do here: the plan record has ended.
+    RecordEnded,
+}
+
+impl NextStep {
+    /// As it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "change_password",
+            Self::ChooseUsername => "choose_username",
+            Self::ChooseOrganization => "choose_organization",
+            Self::RegisterAgain => "register_again",
+            Self::EnterPin => "enter_pin",
+            Self::EnterRegistrationCode => "enter_registration_code",
+            Self::AwaitApproval => "await_approval",
+            Self::SignAgreement => "sign_agreement",
+            Self::CampaignOver | Self::RecordEnded => "call_help_desk",
+        }
+    }
+}
+
+/// Returns what a session that works for `membership` has to do first; `None`: everything is open.
+pub fn next_step(
+    account: &Account,
+    membership: Option<&Membership>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<NextStep> {
+    let password_over = account.password.as_ref().is_some_and(|p| {
+        p.must_change
+            || policy
+                .password_expires_at(p.changed_at)
+                .is_some_and(|end| now >= end)
+    });
+    if password_over {
+        return Some(NextStep::ChangePassword);
+    }
+    let today = policy.today(now);
+    if campaign::must_choose_username(account, policy, today) {
+        return Some(NextStep::ChooseUsername);
+    }
+    let Some(membership) = membership else {
+        return Some(NextStep::ChooseOrganization);
+    };
+    // Nobody can register again with a record that has ended.
+    if matches!(membership.gate, Gate::RecordEnded { .. }) {
+        return Some(NextStep::RecordEnded);
+    }
+    match campaign::call(membership, policy, today) {
+        Some(call) if call.is_over(today) => return Some(NextStep::CampaignOver),
+        Some(call) if !call.leaves_access(today) => return Some(NextStep::RegisterAgain),
+        _ => {}
+    }
+    match membership.gate {
+        Gate::Approval => Some(NextStep::AwaitApproval),
+        Gate::Pin { .. } => Some(NextStep::EnterPin),
+        Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
+        Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
+        Gate::RecordEnded { .. } => Some(NextStep::RecordEnded),
+        Gate::Open if membership.missing_agreement(policy).is_some() => {
+            Some(NextStep::SignAgreement)
+        }
+        Gate::Open => None,
+    }
+}

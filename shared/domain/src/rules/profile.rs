@@ -1,0 +1,222 @@
+//! What users change about themselves (BL-11 to BL-13), and what they say of the site (AG-17).
+
+use std::collections::BTreeSet;
+
+use rand::{CryptoRng, Rng};
+
+use crate::decision::Decision;
+use crate::outbox::mail::{Mail, MailText, Message, mail};
+use crate::policy::Policy;
+use crate::state::account::{
+    Account, Bookmark, PendingEmail, QuestionAnswer, Status, Undeliverable, UndeliverableKind,
+};
+use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::session::{Token, TokenKind};
+use crate::values::ids::{MessageId, OrganizationId};
+use crate::values::text::{Email, PersonName};
+
+/// For how many days a new address can be confirmed.
+const CONFIRMABLE_DAYS: u32 = 3;
+
+/// What shall be different; what is none stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The name.
+    pub name: Option<PersonName>,
+    /// The hint question and the code of its answer.
+    pub hint: Option<QuestionAnswer>,
+    /// The security questions and the codes of their answers.
+    pub security_answers: Option<Vec<QuestionAnswer>>,
+    /// The links.
+    pub bookmarks: Option<Vec<Bookmark>>,
+    /// The e-news.
+    pub subscriptions: Option<BTreeSet<String>>,
+}
+
+/// Changes the profile. None where nothing is different. The owner is told when questions with which
+/// they get back in have changed (UX-06).
+pub fn edit(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    changes: Changes,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<(Account, Decision)> {
+    let mut after = account.clone();
+    if let Some(name) = changes.name {
+        after.name = name;
+    }
+    if let Some(hint) = changes.hint {
+        after.hint = Some(hint);
+    }
+    if let Some(answers) = changes.security_answers {
+        after.security_answers = answers;
+    }
+    if let Some(bookmarks) = changes.bookmarks {
+        after.bookmarks = bookmarks;
+    }
+    if let Some(subscriptions) = changes.subscriptions {
+        after.subscriptions = subscriptions;
+    }
+    if after == *account {
+        return None;
+    }
+    let audit = own(account, organization, Action::EditProfile, origin, rng);
+    let recovery_changed =
+        after.hint != account.hint || after.security_answers != account.security_answers;
+    let told = recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
+    Some((
+        after.clone(),
+        Decision::recording(audit).update(account, after).send(told),
+    ))
+}
+
+/// Notes a new address and asks its owner to confirm it; the old address is told. A newer request
+/// takes the place of an older one. The address that the account has can be confirmed again, which
+/// is how mails come to be sent to it again where they did not arrive.
+pub fn ask_email_change(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    email: Email,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl CryptoRng,
+) -> Decision {
+    let token = Token::random(TokenKind::Email, account.id.to_string(), rng);
+    let (usable_until, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
+    let mut after = account.clone();
+    after.pending_email = Some(PendingEmail {
+        email: email.clone(),
+        token: token.digest(),
+        expires_at,
+    });
+    let confirm = Message::Mail(Mail {
+        id: MessageId::random(rng),
+        portal: account.portal.clone(),
+        to: email,
+        greeting: account.name.full(),
+        at: origin.at,
+        says: MailText::ConfirmEmail {
+            token: token.expose(),
+            usable_until,
+        },
+    });
+    let told = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
+        .then(|| {
+            mail(
+                account,
+                origin.at,
+                MailText::EmailChange { confirmed: false },
+                rng,
+            )
+        });
+    Decision::recording(own(
+        account,
+        organization,
+        Action::AskEmailChange,
+        origin,
+        rng,
+    ))
+    .update(account, after)
+    .send([Some(confirm), told].into_iter().flatten())
+}
+
+/// Makes the confirmed address the account's; the old one is told. None where the token isn't that of
+/// the latest request, or too old.
+pub fn confirm_email(
+    account: &Account,
+    token: &Token,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let pending = account.pending_email.as_ref()?;
+    if account.status != Status::Active
+        || pending.token != token.digest()
+        || origin.at >= pending.expires_at
+    {
+        return None;
+    }
+    let mut after = account.clone();
+    after.email = pending.email.clone();
+    after.email_undeliverable = None;
+    after.pending_email = None;
+    // A reset link that went to the old address must not outlive it.
+    after.reset = None;
+    let audit = own(account, None, Action::ChangeEmail, origin, rng);
+    let told = (after.email.key() != account.email.key()).then(|| {
+        mail(
+            account,
+            origin.at,
+            MailText::EmailChange { confirmed: true },
+            rng,
+        )
+    });
+    Some(Decision::recording(audit).update(account, after).send(told))
+}
+
+/// Notes that mails don't reach the account's address. None where that, or worse, is known already.
+pub fn mark_undeliverable(
+    account: &Account,
+    kind: UndeliverableKind,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
+    if known || account.status == Status::Deleted {
+        return None;
+    }
+    let mut after = account.clone();
+    after.email_undeliverable = Some(Undeliverable {
+        since: origin.at,
+        kind,
+    });
+    let audit = AuditEvent::done(origin, Actor::System, Action::MarkUndeliverable, rng)
+        .on(account.id.as_str());
+    Some(Decision::recording(audit).update(account, after))
+}
+
+/// Sends feedback to the help desk. None where the portal has no address for it.
+pub fn send_feedback(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    text: String,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Decision> {
+    let desk = policy.help_desk.email.as_ref()?;
+    let feedback = Message::Mail(Mail {
+        id: MessageId::random(rng),
+        portal: account.portal.clone(),
+        to: desk.0.clone(),
+        greeting: policy.help_desk.name.to_string(),
+        at: origin.at,
+        says: MailText::Feedback {
+            username: account.username.to_string(),
+            reply_to: account.email.to_string(),
+            text,
+        },
+    });
+    Some(
+        Decision::recording(own(
+            account,
+            organization,
+            Action::SendFeedback,
+            origin,
+            rng,
+        ))
+        .send([feedback]),
+    )
+}
+
+fn own(
+    account: &Account,
+    organization: Option<&OrganizationId>,
+    action: Action,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> AuditEvent {
+    AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
+        .on(account.id.as_str())
+        .for_organization(organization)
+}

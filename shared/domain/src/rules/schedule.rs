@@ -1,0 +1,532 @@
+//! What time alone brings about: warnings, disabling and deletion of idle accounts (BA-01 to BA-03,
+//! UX-02), notices of passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), reminders of a
+//! missing backup (AG-04) and of reviews of access (EX-11, in [`crate::rules::access_review`]).
+//!
+//! [`next_due`] tells the day on which something is next due for an account, from the account and its
+//! policy alone. The store derives it at every write, so that an index finds what is due; [`act`]
+//! decides on one thing that is due, and moves that day forward. Whoever adds something that time
+//! brings about adds it to [`What`] and to the list in `all_due`, and nothing else.
+//!
+//! Days are civil days in the portal's time zone. "After more than 180 days" is: on the 181st day
+//! after that of the last sign-in.
+
+use jiff::civil::Date;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Change, Decision};
+use crate::outbox::mail::{IdleStep, Mail, MailText, Message, Told, mail};
+use crate::policy::calendar::{days_earlier, days_later};
+use crate::policy::{Days, InactivityPolicy, Policy, Role};
+use crate::rules::campaign;
+use crate::state::account::{Account, Status};
+use crate::state::alarm::Fate;
+use crate::state::alarm::{Alarm, Manager, Tidings};
+use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::membership::{Gate, LetterStatus, Membership};
+use crate::state::organization::Organization;
+use crate::values::ids::MessageId;
+
+/// How many days lie between two reminders that an organization has no backup (AG-04).
+pub const BACKUP_REMINDER_DAYS: u32 = 7;
+
+/// How many of an organization's administrators are told of what became of its users, and of how
+/// many users in one mail: DynamoDB writes at most a hundred items at once.
+pub const MOST_TOLD: usize = 40;
+
+/// What can be due for an account. Of several on one day the first of these comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Taking an access away whose last day is over (UX-07).
+    EndAccess,
+    /// Deleting it: disabled, and not signed in for too long (BA-02).
+    Delete,
+    /// Disabling it: not signed in for too long (BA-01).
+    Disable,
+    /// Warning its owner that it will be deleted (UX-02).
+    WarnOfDeletion,
+    /// Warning its owner that it will be disabled (UX-02).
+    WarnOfDisabling,
+    /// Telling its owner that the password expires (UX-02).
+    PasswordNotice,
+    /// Telling its owner that a letter should have arrived (ME-08).
+    LetterNotice,
+    /// Telling its owner to register again (AG-13).
+    CampaignNotice,
+    /// Telling its owner that the username is released (ME-10).
+    UsernameNotice,
+}
+
+impl What {
+    /// As it stands in previews and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndAccess => "end_access",
+            Self::Delete => "delete",
+            Self::Disable => "disable",
+            Self::WarnOfDeletion => "warn_of_deletion",
+            Self::WarnOfDisabling => "warn_of_disabling",
+            Self::PasswordNotice => "password_notice",
+            Self::LetterNotice => "letter_notice",
+            Self::CampaignNotice => "campaign_notice",
+            Self::UsernameNotice => "username_notice",
+        }
+    }
+}
+
+/// Something that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// From which day on.
+    pub on: Date,
+    /// What.
+    pub what: What,
+    /// The day that it is about: of a warning, the day on which what it warns of happens.
+    pub about: Date,
+}
+
+/// What is next due for an account, and when. None: nothing, unless the account changes.
+pub fn next_due(account: &Account, policy: &Policy) -> Option<Due> {
+    all_due(account, policy).min_by_key(|due| (due.on, due.what))
+}
+
+/// The thing to do first among all that is due by a day: what is final before what announces it, so
+/// that a run that comes late sends no warning of what it does at once.
+pub fn due_by(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
+    all_due(account, policy)
+        .filter(|due| due.on <= day)
+        .min_by_key(|due| due.what)
+}
+
+fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
+    let idle = policy.inactivity.as_ref();
+    [
+        end_of_access(account),
+        idle.and_then(|i| disabling(account, i, policy)),
+        idle.and_then(|i| warning_of_disabling(account, i, policy)),
+        idle.and_then(|i| deletion(account, i, policy)),
+        idle.and_then(|i| warning_of_deletion(account, i, policy)),
+        password_notice(account, policy),
+        letter_notice(account, policy),
+        campaign_notice(account, policy),
+        username_notice(account, policy),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The day from which idleness counts: of the last sign-in, or of the account's making (UX-02).
+pub fn idle_since(account: &Account, policy: &Policy) -> Date {
+    policy.date_of(account.last_sign_in_at.unwrap_or(account.created_at))
+}
+
+/// The day since which the account is disabled, or since which it is reinstated.
+fn status_since(account: &Account, policy: &Policy) -> Option<Date> {
+    account.status_since.map(|at| policy.date_of(at))
+}
+
+/// Whether one of its roles, in whichever organization, keeps it from growing old (BA-03).
+fn is_exempt(account: &Account, inactivity: &InactivityPolicy) -> bool {
+    let exempt = |role| inactivity.exempt_roles.contains(&role);
+    account.memberships.iter().any(|m| exempt(m.role))
+}
+
+fn disabled_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
+    if account.status != Status::Active || is_exempt(account, inactivity) {
+        return None;
+    }
+    let idle = days_later(
+        idle_since(account, policy),
+        inactivity.disable_after_days.get() + 1,
+    );
+    let grace =
+        status_since(account, policy).map(|day| days_later(day, inactivity.grace_days.get() + 1));
+    grace.max(Some(idle))
+}
+
+/// A principal is never deleted by the clockwork: the organization would have nobody to sign for it.
+fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
+    let principal = |role| role == Role::Principal;
+    if account.status != Status::Disabled
+        || is_exempt(account, inactivity)
+        || account.memberships.iter().any(|m| principal(m.role))
+    {
+        return None;
+    }
+    let idle = days_later(
+        idle_since(account, policy),
+        inactivity.delete_after_days.get() + 1,
+    );
+    // Not on the day on which it was disabled, so that the mail about that comes before.
+    let told = status_since(account, policy).map(|day| days_later(day, 1));
+    told.max(Some(idle))
+}
+
+fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+    let on = disabled_on(account, inactivity, policy)?;
+    Some(Due {
+        on,
+        what: What::Disable,
+        about: on,
+    })
+}
+
+fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+    let on = deleted_on(account, inactivity, policy)?;
+    Some(Due {
+        on,
+        what: What::Delete,
+        about: on,
+    })
+}
+
+/// The next of the days before `end` on which a warning is due, of those after `since`.
+fn warning(end: Date, warn_days: &[Days], since: Option<Date>) -> Option<Date> {
+    let days = warn_days.iter().map(|d| days_earlier(end, d.get()));
+    days.filter(|day| Some(*day) > since).min()
+}
+
+fn warning_of_disabling(
+    account: &Account,
+    inactivity: &InactivityPolicy,
+    policy: &Policy,
+) -> Option<Due> {
+    let end = disabled_on(account, inactivity, policy)?;
+    let since = account.notices.idle.max(status_since(account, policy));
+    let on = warning(end, &inactivity.warn_days, since)?;
+    Some(Due {
+        on,
+        what: What::WarnOfDisabling,
+        about: end,
+    })
+}
+
+fn warning_of_deletion(
+    account: &Account,
+    inactivity: &InactivityPolicy,
+    policy: &Policy,
+) -> Option<Due> {
+    let end = deleted_on(account, inactivity, policy)?;
+    let since = account.notices.idle.max(status_since(account, policy));
+    let on = warning(end, &inactivity.warn_days, since)?;
+    Some(Due {
+        on,
+        what: What::WarnOfDeletion,
+        about: end,
+    })
+}
+
+/// On the day after the last of the first access that ends.
+fn end_of_access(account: &Account) -> Option<Due> {
+    let last = account.memberships.iter().filter_map(|m| m.ends_on).min()?;
+    Some(Due {
+        on: days_later(last, 1),
+        what: What::EndAccess,
+        about: last,
+    })
+}
+
+/// A password that must be changed at the next sign-in anyway is nothing to warn of.
+fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    let password = account.password.as_ref().filter(|p| !p.must_change)?;
+    if account.status != Status::Active {
+        return None;
+    }
+    let end = policy.date_of(policy.password_expires_at(password.changed_at)?);
+    let since = Some(policy.date_of(password.changed_at)).max(account.notices.password);
+    let on = warning(end, &policy.password.warn_days, since)?;
+    Some(Due {
+        on,
+        what: What::PasswordNotice,
+        about: end,
+    })
+}
+
+/// On the day after the last on which the letter should have arrived.
+fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    if account.status != Status::Active {
+        return None;
+    }
+    let arrivals = account.memberships.iter().filter_map(|m| match &m.gate {
+        Gate::Pin { issue } => {
+            LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
+        }
+        _ => None,
+    });
+    arrivals
+        .map(|arrives_by| Due {
+            on: days_later(arrives_by, 1),
+            what: What::LetterNotice,
+            about: arrives_by,
+        })
+        .filter(|due| Some(due.on) > account.notices.letter)
+        .min_by_key(|due| due.on)
+}
+
+fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    if account.status != Status::Active {
+        return None;
+    }
+    let (on, call) = campaign::call_notice(account, policy)?;
+    Some(Due {
+        on,
+        what: What::CampaignNotice,
+        about: call.cutoff,
+    })
+}
+
+fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
+    if account.status != Status::Active {
+        return None;
+    }
+    let on = campaign::release_notice(account, policy)?;
+    Some(Due {
+        on,
+        what: What::UsernameNotice,
+        about: on,
+    })
+}
+
+/// What was decided on for an account.
+#[derive(Debug)]
+pub struct Act {
+    /// What was due.
+    pub due: Due,
+    /// The account as it is afterward, its version too.
+    pub after: Account,
+    /// What is to be committed.
+    pub decision: Decision,
+}
+
+/// Does the first thing that is due for an account on the day of `origin`, if anything is.
+///
+/// Whoever commits it can act on what it leaves until nothing is due any more: each act moves the day
+/// of what it did beyond today.
+pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl Rng) -> Option<Act> {
+    let today = policy.today(origin.at);
+    let due = due_by(account, policy, today)?;
+    let mut after = account.clone();
+    let (over, stays): (Vec<_>, Vec<_>) = account
+        .memberships
+        .iter()
+        .cloned()
+        .partition(|m| due.what == What::EndAccess && m.is_over(today));
+    let losing = if due.what == What::EndAccess {
+        &over
+    } else {
+        &stays
+    };
+    let idle = |then, on| MailText::Idle {
+        since: idle_since(account, policy),
+        signed_in: account.last_sign_in_at.is_some(),
+        then,
+        on,
+    };
+    let (action, says, fate) = match due.what {
+        What::EndAccess => {
+            let whole = stays.is_empty();
+            if whole {
+                after.delete();
+            } else {
+                // A session that works for what has ended has to choose another organization.
+                after.memberships = stays.clone();
+            }
+            let says = MailText::AccessEnded {
+                last: due.about,
+                whole,
+            };
+            (Action::EndAccess, says, Some(Fate::Ended))
+        }
+        What::Delete => {
+            after.delete();
+            let says = idle(IdleStep::Deleted, Some(today));
+            (Action::DeleteIdle, says, Some(Fate::Deleted))
+        }
+        What::Disable => {
+            after.disable(origin.at);
+            let next = policy
+                .inactivity
+                .as_ref()
+                .and_then(|i| deleted_on(&after, i, policy));
+            let says = idle(IdleStep::Disabled, next);
+            (Action::DisableIdle, says, Some(Fate::Disabled))
+        }
+        What::WarnOfDeletion => {
+            after.notices.idle = Some(today);
+            let says = idle(IdleStep::WillBeDeleted, Some(due.about));
+            (Action::WarnIdle, says, None)
+        }
+        What::WarnOfDisabling => {
+            after.notices.idle = Some(today);
+            let says = idle(IdleStep::WillBeDisabled, Some(due.about));
+            (Action::WarnIdle, says, None)
+        }
+        What::PasswordNotice => {
+            after.notices.password = Some(today);
+            let says = MailText::PasswordExpires {
+                on: due.about,
+                over: due.about <= today,
+            };
+            (Action::Remind, says, None)
+        }
+        What::LetterNotice => {
+            after.notices.letter = Some(today);
+            let says = MailText::LetterOverdue {
+                arrives_by: due.about,
+            };
+            (Action::Remind, says, None)
+        }
+        What::CampaignNotice => {
+            after.notices.campaign = Some(today);
+            let call = campaign::first_call(account, policy, today)?;
+            (Action::Remind, MailText::RegisterAgain { call }, None)
+        }
+        What::UsernameNotice => {
+            after.notices.username = Some(today);
+            let says = MailText::UsernameReleased {
+                username: account.username.to_string(),
+            };
+            (Action::Remind, says, None)
+        }
+    };
+    // Who works for one organization is found on its trail; the owner's own finds the others too.
+    let organization = match account.memberships.as_slice() {
+        [only] => only.organization.as_ref(),
+        _ => None,
+    };
+    let audit = AuditEvent::done(origin, Actor::System, action, rng)
+        .on(account.id.as_str())
+        .for_organization(organization);
+    let mut decision = Decision::recording(audit)
+        .update(account, after.clone())
+        .send([mail(account, origin.at, says, rng)]);
+    if let Some(fate) = fate {
+        decision = tell_organizations(decision, (account, losing), fate, today);
+    }
+    after.version += 1;
+    Some(Act {
+        due,
+        after,
+        decision,
+    })
+}
+
+fn tell_organizations(
+    decision: Decision,
+    (account, losing): (&Account, &[Membership]),
+    fate: Fate,
+    on: Date,
+) -> Decision {
+    let organizations = losing.iter().filter_map(|m| m.organization.clone());
+    organizations.fold(decision, |decision, organization| {
+        let decision = match fate {
+            Fate::Disabled => decision,
+            // So that the invitation they once used doesn't bar another (AG-10, BA-06).
+            Fate::Deleted | Fate::Ended => decision.change(Change::NoteFormerUser {
+                portal: account.portal.clone(),
+                organization: organization.clone(),
+                email: account.email.clone(),
+            }),
+        };
+        decision.change(Change::TellAdministrators(Tidings {
+            portal: account.portal.clone(),
+            organization,
+            account: account.id.clone(),
+            person: account.name.full(),
+            username: account.username.to_string(),
+            fate,
+            on,
+        }))
+    })
+}
+
+pub(crate) fn to_manager(
+    manager: &Manager,
+    origin: &Origin,
+    says: MailText,
+    rng: &mut impl Rng,
+) -> Message {
+    Message::Mail(Mail {
+        id: MessageId::random(rng),
+        portal: origin.portal.clone(),
+        to: manager.email.clone(),
+        greeting: manager.name.clone(),
+        at: origin.at,
+        says,
+    })
+}
+
+pub(crate) fn answering(
+    alarm: &Alarm,
+    origin: &Origin,
+    again: Option<Date>,
+    rng: &mut impl Rng,
+) -> Decision {
+    let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
+        .on(alarm.organization.as_str())
+        .for_organization(Some(&alarm.organization));
+    Decision::recording(audit).change(Change::AnswerAlarm {
+        alarm: alarm.clone(),
+        again,
+    })
+}
+
+/// Asks a principal again for a backup, unless there is one by now (AG-04). Where no principal can
+/// act, the only administrator is asked.
+pub fn remind_of_backup(
+    alarm: &Alarm,
+    organization: &Organization,
+    managers: &[Manager],
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Decision {
+    let wanted = policy.staff.as_ref().is_some_and(|s| s.asks_for_backup);
+    let asked = match managers {
+        [only] if wanted => only,
+        // There is a backup; or nobody can act, and whoever can again sets the alarm anew.
+        _ => return answering(alarm, origin, None, rng),
+    };
+    let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
+    let says = MailText::BackupWanted {
+        organization: organization.name.clone(),
+    };
+    answering(alarm, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
+}
+
+/// Tells the administrators of an organization, in one mail, what became of its users; of more than
+/// [`MOST_TOLD`] users, the rest in the next.
+pub fn tell_administrators(
+    alarm: &Alarm,
+    organization: &Organization,
+    managers: &[Manager],
+    tidings: &[Tidings],
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Decision {
+    let told = &tidings[..tidings.len().min(MOST_TOLD)];
+    let again = (told.len() < tidings.len()).then(|| policy.today(origin.at));
+    let users: Vec<_> = told
+        .iter()
+        .map(|t| Told {
+            person: t.person.clone(),
+            username: t.username.clone(),
+            fate: t.fate,
+            on: t.on,
+        })
+        .collect();
+    let mut decision =
+        answering(alarm, origin, again, rng).change(Change::ForgetTidings(told.to_vec()));
+    if !users.is_empty() {
+        for manager in managers.iter().take(MOST_TOLD) {
+            let says = MailText::UsersChanged {
+                organization: organization.name.clone(),
+                users: users.clone(),
+            };
+            decision = decision.send([to_manager(manager, origin, says, rng)]);
+        }
+    }
+    decision
+}

@@ -1,0 +1,10 @@
+//! What the store holds: accounts, organizations, invitations, sessions, plan records, audit events.
+
+pub mod account;
+pub mod alarm;
+pub mod audit;
+pub mod invitation;
+pub mod membership;
+pub mod organization;
+pub mod record;
+pub mod session;

@@ -1,0 +1,6 @@
+//! Values: text, identifiers, countries, and the kinds of plan record.
+
+pub(crate) mod countries;
+pub mod ids;
+pub mod record_kind;
+pub mod text;

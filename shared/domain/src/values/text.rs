@@ -1,0 +1,532 @@
+//! What people type, parsed: bounded, normalized, and impossible to hold in a wrong form.
+
+use std::fmt;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+/// What is wrong with a field, as a sentence that follows the field's name: "must be …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that must not be shown: it is wiped when dropped and prints as `***`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Sensitive(Zeroizing<String>);
+
+impl Sensitive {
+    /// Takes a text into custody.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself. Never log, format or store what this returns.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Sensitive {
+    /// Serialized only inside a sealed payload; the store is the one place that does it.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sensitive {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// Trims, refuses control and invisible characters, and bounds the length in characters.
+fn line(text: &str, longest: usize) -> Result<String, Invalid> {
+    if text.len() > longest * 4 {
+        return Err(Invalid::new(format!(
+            "must be at most {longest} characters long"
+        )));
+    }
+    let text: String = text.trim().nfc().collect();
+    if text.is_empty() {
+        return Err(Invalid::new("must not be empty"));
+    }
+    if text.chars().any(is_unprintable) {
+        return Err(Invalid::new(
+            "must not contain control or invisible characters",
+        ));
+    }
+    if text.chars().count() > longest {
+        return Err(Invalid::new(format!(
+            "must be at most {longest} characters long"
+        )));
+    }
+    Ok(text)
+}
+
+/// Control characters, and the format characters that hide text or turn its direction.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $longest:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads it from what somebody typed.
+            ///
+            /// # Errors
+            /// [`Invalid`] when empty, too long, or holding control or invisible characters.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                line(text, $longest).map(Self)
+            }
+
+            /// As text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(***)"))
+            }
+        }
+    };
+}
+
+text_type!(
+    /// One part of a person's name, at most 60 characters.
+    NamePart, 60
+);
+text_type!(
+    /// The name of an organization, at most 120 characters.
+    OrganizationName, 120
+);
+text_type!(
+    /// The answer to a security or hint question, at most 100 characters.
+    Answer, 100
+);
+
+/// Why somebody of the help desk acts, in their own words: one line of 5 to 300 characters (UX-12).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Reason(String);
+
+impl Reason {
+    /// Reads it from what somebody typed.
+    ///
+    /// # Errors
+    /// [`Invalid`] when too short, too long, or holding control or invisible characters.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = line(text, 300)?;
+        if text.chars().count() < 5 {
+            return Err(Invalid::new("must be at least 5 characters long"));
+        }
+        Ok(Self(text))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reason(***)")
+    }
+}
+
+impl Answer {
+    /// The form in which answers are compared: case, accents, spaces and punctuation don't count.
+    pub fn comparable(&self) -> Sensitive {
+        Sensitive::new(comparable(&self.0))
+    }
+}
+
+/// Folds case, accents, spaces and punctuation away, so that `O'Brien`, `OBRIEN` and `o brien`
+/// are one name (AG-06, ME-01: what is entered *matches* the plan records).
+pub fn comparable(text: &str) -> String {
+    text.nfkd()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// A person's first and last name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonName {
+    /// Given name.
+    pub first: NamePart,
+    /// Family name.
+    pub last: NamePart,
+}
+
+impl PersonName {
+    /// Both, for a greeting or an address.
+    pub fn full(&self) -> String {
+        format!("{} {}", self.first, self.last)
+    }
+
+    /// What stands in place of a name that was removed.
+    pub fn removed() -> Self {
+        Self {
+            first: NamePart("Removed".into()),
+            last: NamePart("User".into()),
+        }
+    }
+}
+
+/// A username: ASCII letters, digits, `.`, `_`, `-` and `@`, so that no two look alike.
+///
+/// It is shown as typed and compared without regard to case (ME-02).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Username(String);
+
+impl Username {
+    /// The longest username, in characters.
+    pub const LONGEST: usize = 40;
+
+    /// Reads a username of at least `shortest` characters.
+    ///
+    /// # Errors
+    /// [`Invalid`] with the rule that was broken.
+    pub fn parse(text: &str, shortest: usize) -> Result<Self, Invalid> {
+        if !(shortest..=Self::LONGEST).contains(&text.chars().count()) {
+            return Err(Invalid::new(format!(
+                "must be {shortest} to {} characters long",
+                Self::LONGEST
+            )));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+        if !text.bytes().all(plain) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(Invalid::new(
+                "must start with a letter or digit and consist of the letters a to z, digits, and . _ - @",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// As it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form that is unique on a portal.
+    pub fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Username(***)")
+    }
+}
+
+/// An email address: ASCII, as SES delivers it (an internationalized domain in its `xn--` form).
+///
+/// The `+tag` counts: `name+tag@example.com` is another address than `name@example.com` (EX-08).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    /// Reads an address of the form `local@domain` (RFC 5321's dot-string and domain, no quoting).
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is no such address.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let wrong = || {
+            Invalid::new(
+                "must be an email address such as name@example.com, in plain ASCII letters",
+            )
+        };
+        if text.len() > 254 {
+            return Err(Invalid::new("must be at most 254 characters long"));
+        }
+        let (local, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let local_fits = (1..=64).contains(&local.len())
+            && local.split('.').all(|atom| {
+                !atom.is_empty()
+                    && atom
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b))
+            });
+        let label_fits = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        let labels: Vec<_> = domain.split('.').collect();
+        let domain_fits = labels.len() >= 2
+            && labels.iter().all(|l| label_fits(l))
+            && labels
+                .last()
+                .is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic()));
+        if local_fits && domain_fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// What stands in place of an address that was removed; nothing can be sent there (RFC 2606).
+    pub fn removed() -> Self {
+        Self("removed@deleted.invalid".into())
+    }
+
+    /// As it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which addresses are compared: lower case, tag kept.
+    pub fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(***)")
+    }
+}
+
+/// Digits and nothing else, of a length between two bounds.
+///
+/// # Errors
+/// [`Invalid`] naming the length.
+pub fn digits(text: &str, shortest: usize, longest: usize) -> Result<Sensitive, Invalid> {
+    let text = text.trim();
+    if (shortest..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Sensitive::new(text));
+    }
+    Err(Invalid::new(if shortest == longest {
+        format!("must be {shortest} digits")
+    } else {
+        format!("must be {shortest} to {longest} digits")
+    }))
+}
+
+/// An identifier the plan gives out: letters, digits and `-`, compared in upper case.
+///
+/// # Errors
+/// [`Invalid`] when empty, over 20 characters, or holding anything else.
+pub fn plan_number(text: &str) -> Result<String, Invalid> {
+    let text = text.trim();
+    let fits = (1..=20).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits {
+        Ok(text.to_ascii_uppercase())
+    } else {
+        Err(Invalid::new("must be 1 to 20 letters, digits and -"))
+    }
+}
+
+/// Where a letter goes. Lines are as they are printed; the country is ISO 3166-1 alpha-2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostalAddress {
+    /// Who it is for, the first line of the address.
+    pub addressee: AddressLine,
+    /// Street and number, post box, or what stands in their place: one to three lines.
+    pub lines: Vec<AddressLine>,
+    /// City or town.
+    pub city: AddressLine,
+    /// State, province or region, where the country has one in addresses.
+    pub region: Option<AddressLine>,
+    /// ZIP or postal code, where the country has one.
+    pub postal_code: Option<AddressLine>,
+    /// ISO 3166-1 alpha-2 code of the country.
+    pub country: Country,
+}
+
+text_type!(
+    /// One line of a postal address, at most 60 characters.
+    AddressLine, 60
+);
+
+/// A country's two-letter code (ISO 3166-1 alpha-2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Country(String);
+
+impl Country {
+    /// Reads a code; case doesn't matter.
+    ///
+    /// # Errors
+    /// [`Invalid`] unless there is such a country.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let code = text.trim().to_ascii_uppercase();
+        if code.len() == 2 && crate::values::countries::name(&code).is_some() {
+            Ok(Self(code))
+        } else {
+            Err(Invalid::new("must be a two-letter country code such as US"))
+        }
+    }
+
+    /// What it is called in English.
+    pub fn name(&self) -> &str {
+        crate::values::countries::name(&self.0).unwrap_or(&self.0)
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+/// Random letters and digits, none of which is misread.
+pub(crate) fn eight_characters(rng: &mut impl Rng) -> String {
+    const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    (0..8)
+        .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_compare_without_case_accents_and_punctuation() {
+        for (a, b) in [
+            ("O'Brien", "obrien"),
+            ("Müller", "MULLER"),
+            ("de la Cruz", "Delacruz"),
+            ("Núñez-Díaz", "nunez diaz"),
+        ] {
+            assert_eq!(comparable(a), comparable(b), "{a} {b}");
+        }
+        assert_ne!(comparable("Meyer"), comparable("Meier"));
+    }
+
+    #[test]
+    fn usernames_that_look_alike_cannot_both_exist() {
+        let taken = Username::parse("paul.meyer", 7).unwrap();
+        assert_eq!(Username::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
+        for alike in [
+            "pаul.meyer",
+            "paul.meyer\u{200b}",
+            "ｐaul.meyer",
+            "paul meyer",
+            "paul\nmeyer",
+            ".paul.meyer",
+        ] {
+            assert!(Username::parse(alike, 7).is_err(), "{alike:?}");
+        }
+        assert!(Username::parse("sixsix", 7).is_err());
+        assert!(Username::parse("sevense", 7).is_ok());
+    }
+
+    #[test]
+    fn addresses() {
+        for good in [
+            "name@example.com",
+            "name+tag@example.com",
+            "o'neil@mail.example.co",
+            "a@b.xn--p1ai",
+        ] {
+            assert!(Email::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "name",
+            "@example.com",
+            "name@",
+            "name@localhost",
+            "a b@example.com",
+            "näme@example.com",
+            "name@exämple.com",
+            "a@b@c.com\r\nBcc: x@y.com",
+            "a..b@example.com",
+            "name@-example.com",
+            "name@example.123",
+        ] {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+        assert_ne!(
+            Email::parse("n+t@e.com").unwrap().key(),
+            Email::parse("n@e.com").unwrap().key()
+        );
+        assert_eq!(
+            Email::parse("N@E.com").unwrap().key(),
+            Email::parse("n@e.COM").unwrap().key()
+        );
+    }
+
+    #[test]
+    fn what_must_not_be_seen_is_not_printed() {
+        assert_eq!(format!("{:?}", Sensitive::new("1234")), "***");
+        assert_eq!(
+            format!("{:?}", Email::parse("name@example.com").unwrap()),
+            "Email(***)"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_bounds_what_it_accepts(text in "\\PC{0,200}|.{0,200}") {
+            if let Ok(name) = NamePart::parse(&text) {
+                prop_assert!(name.as_str().chars().count() <= 60 && !name.as_str().chars().any(char::is_control));
+            }
+            if let Ok(email) = Email::parse(&text) { prop_assert!(email.as_str().is_ascii()); }
+            if let Ok(name) = Username::parse(&text, 1) { prop_assert!(name.as_str().is_ascii()); }
+        }
+    }
+}
