@@ -149,7 +149,7 @@ async fn ag_05_every_administrator_invites_other_staff_and_nobody_else_does() {
             let mail = world.last_mail_to(&email).await;
             assert!(
                 mail.text.contains(&format!(
-                    "{name} invites you to join Blue Heron Manufacturing"
+                    "{name} invited you to join Blue Heron Manufacturing"
                 )),
                 "{}",
                 mail.text

@@ -1067,7 +1067,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
     assert_eq!(told.len(), 1);
     let told = told[0].split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "Monday, 23 November 2026, 09:00 CST",
+        "Monday, November 23, 2026, 9:00 AM CST",
         "203.0.113.5",
         "Firefox on Linux",
         "(312) 555-0150",

@@ -397,7 +397,7 @@ async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campai
             "2027-05-30"
         ]
     );
-    let mails = about(&world, DANA, "Please register again").await;
+    let mails = about(&world, DANA, "Register again").await;
     assert_eq!(mails.len(), 5);
     insta::assert_snapshot!("ag_13_asked_at_the_start", mails[0]);
     insta::assert_snapshot!("ag_13_asked_before_the_cutoff", mails[4]);
@@ -410,9 +410,9 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     // The start and the first reminder have gone by.
     world.wait_until("2027-02-20T15:00:00Z");
     assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 1);
-    let mails = about(&world, DANA, "Please register again").await;
+    let mails = about(&world, DANA, "Register again").await;
     let words: Vec<_> = mails[0].split_whitespace().collect();
-    let until = "Until Monday, 1 March 2027 everything stays open";
+    let until = "You have full access through Monday, March 1, 2027.";
     assert!(words.join(" ").contains(until), "{}", mails[0]);
     assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 0);
     // Two runs at once.
@@ -427,7 +427,7 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     let over = about(&world, DANA, "You have not registered again").await;
     assert_eq!(over.len(), 1);
     insta::assert_snapshot!("ag_13_told_after_the_cutoff", over[0]);
-    assert_eq!(about(&world, DANA, "Please register again").await.len(), 2);
+    assert_eq!(about(&world, DANA, "Register again").await.len(), 2);
     // Who has registered again is left alone.
     invariants(&world).await;
     let world = dana_again().await;
@@ -527,7 +527,7 @@ async fn chooses(client: &Client, username: &str) -> Answer {
 
 /// The username that stands in for the one Maria had, from the mail about it.
 async fn stand_in(world: &World) -> String {
-    let mails = about(world, MARIA, "somebody else’s now").await;
+    let mails = about(world, MARIA, "now belongs to someone else").await;
     assert_eq!(mails.len(), 1, "told once");
     let name = mails[0].split_whitespace().find(|w| w.starts_with("user-"));
     name.expect("the mail has no username").to_owned()
@@ -786,7 +786,7 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
     let done = one.summary.count(What::UsernameNotice) + two.summary.count(What::UsernameNotice);
     assert_eq!(done, 1);
-    let told = about(&world, MARIA, "Please choose your username").await;
+    let told = about(&world, MARIA, "Choose your username").await;
     assert_eq!(told.len(), 1);
     insta::assert_snapshot!("me_10_username_released", told[0]);
     world.pass_days(30);
@@ -843,7 +843,12 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
         {
             assert_eq!(lost.status, 409, "{}", lost.text);
         }
-        assert!(about(&world, MARIA, "somebody else’s now").await.len() <= 1);
+        assert!(
+            about(&world, MARIA, "now belongs to someone else")
+                .await
+                .len()
+                <= 1
+        );
         invariants(&world).await;
     }
 }

@@ -276,7 +276,7 @@ async fn ba_02_a_sweep_that_comes_late_disables_first_and_deletes_a_day_later() 
     // The mail about it says what is next, and there is a day to answer it.
     let told = world.last_mail_to(SAM).await.text;
     let words: Vec<_> = told.split_whitespace().collect();
-    let next = "it will be deleted on Friday, 7 April 2028";
+    let next = "it will be deleted on Friday, April 7, 2028";
     assert!(words.join(" ").contains(next), "{told}");
     world.pass_days(1);
     tick(&world).await;
@@ -557,7 +557,7 @@ async fn ux_02_a_week_without_a_run_is_caught_up_with_one_warning() {
     assert_eq!(swept.summary.done, [(What::WarnOfDisabling, 1)].into());
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 1);
     let told = world.last_mail_to(SAM).await.text;
-    assert!(told.contains("Sunday, 23 May 2027"), "{told}");
+    assert!(told.contains("Sunday, May 23, 2027"), "{told}");
     tick_days(&world, 1).await;
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 2);
 }
@@ -790,7 +790,7 @@ async fn ux_03_two_sweeps_at_once_do_everything_once() {
     }
     for name in ["sam", "tess", "umar", "vera"] {
         let address = format!("{name}@whitfield.example");
-        assert_eq!(mails_about(&world, &address, "is disabled").await, 1);
+        assert_eq!(mails_about(&world, &address, "has been disabled").await, 1);
     }
     let mails = world.mails_to(DANA).await;
     let told: String = mails

@@ -51,7 +51,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     let told = world.last_mail_to("sam@blueheron.example").await;
     assert!(
         told.text
-            .contains("Your access ends after Wednesday, 25 November 2026."),
+            .contains("Your access ends after Wednesday, November 25, 2026."),
         "{}",
         told.text
     );
@@ -207,7 +207,7 @@ async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
         invited.text
     );
     let mail = world.last_mail_to("sam@blueheron.example").await;
-    assert!(mail.text.contains("24 November 2026"), "{}", mail.text);
+    assert!(mail.text.contains("November 24, 2026"), "{}", mail.text);
     let body = World::acceptance(&token_in(&mail), "Sam", "sam@blueheron.example", "sam.lind");
     world.wait_until("2026-11-25T06:00:00Z");
     let late = world.on("group").post("/invitations/accept", body).await;
@@ -245,7 +245,7 @@ async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password()
         added.text
     );
     let mail = world.last_mail_to("kim@lakeside.example").await;
-    assert!(mail.text.contains("23 November 2026"), "{}", mail.text);
+    assert!(mail.text.contains("November 23, 2026"), "{}", mail.text);
     let redemption = json!({ "username": added.text_at("/username"), "registration_code": code_in(&mail), "password": PASSWORD, "hint": hint() });
     world.wait_until("2026-11-24T06:00:00Z");
     let late = world

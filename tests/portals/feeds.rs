@@ -270,7 +270,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     );
     let mail = world.last_mail_to("sam@blueheron.example").await;
     assert!(
-        mail.subject.starts_with("Your access is back"),
+        mail.subject == "Your access to Harborlight for Groups has been restored",
         "{}",
         mail.subject
     );

@@ -126,7 +126,7 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
     let mails = world.mails_to("ruth@blueheron.example").await;
     let subjects: Vec<_> = mails.iter().map(|m| m.subject.as_str()).collect();
     assert!(
-        subjects.contains(&"Please invite a backup for Blue Heron Manufacturing"),
+        subjects.contains(&"Invite a backup administrator for Blue Heron Manufacturing"),
         "{subjects:?}"
     );
     let asked = mails.iter().find(|m| m.subject.contains("backup")).unwrap();
@@ -241,7 +241,7 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
     let told = world.last_mail_to("ada@blueheron.example").await;
     assert_eq!(
         told.subject,
-        "Please approve a new user of Blue Heron Manufacturing"
+        "A new user of Blue Heron Manufacturing needs your approval"
     );
     assert!(
         told.text.contains("Sam Lind") && told.text.contains("sam.lind"),

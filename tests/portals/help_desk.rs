@@ -122,7 +122,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
         "nobody reads the PIN but its owner"
     );
     let told = world.last_mail_to("helen@lakeside.example").await;
-    assert_eq!(told.subject, "A letter with your new PIN is on its way");
+    assert_eq!(told.subject, "Your new PIN is on its way");
     assert!(!told.text.contains(WHY) && !told.text.contains(&fresh));
     let enter = async |pin: &str| {
         helen
@@ -186,7 +186,7 @@ async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
     let until = done.text_at("/memberships/0/registration_code_until");
     assert_eq!(until, "2026-11-24", "not the code's own thirty days");
     let told = world.last_mail_to("kim@lakeside.example").await;
-    assert!(told.text.contains("24 November 2026"), "{}", told.text);
+    assert!(told.text.contains("November 24, 2026"), "{}", told.text);
 
     world.wait_until("2026-11-25T06:00:00Z");
     let agent = world.sign_in("help-desk", "ada.lind").await;
@@ -221,7 +221,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "Your e-news have changed on Harborlight for Providers"
+        "Your e-news subscriptions on Harborlight for Providers have changed"
     );
     assert!(told.text.contains("Provider News") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "edit_subscriptions", "provider", id).await;
@@ -249,7 +249,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     assert_eq!(mails.len(), before + 1);
     let told = &mails[before];
     assert!(
-        told.text.contains("Provider Services has started"),
+        told.text.contains("Provider Services started"),
         "{}",
         told.text
     );
@@ -339,7 +339,7 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
     let told = world.last_mail_to("sam@blueheron.example").await;
     assert_eq!(
         told.subject,
-        "Your access is back on Harborlight for Groups"
+        "Your access to Harborlight for Groups has been restored"
     );
     assert!(!told.text.contains(WHY));
     world.sign_in("group", "sam.lind").await;
@@ -402,7 +402,7 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
         told.subject,
-        "Your username has changed on Harborlight for Members"
+        "Your username on Harborlight for Members has changed"
     );
     assert!(told.text.contains("Maria.Ruiz") && !told.text.contains(WHY));
     world.sign_in("member", "maria.ruiz").await;
@@ -455,7 +455,7 @@ async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can()
     let told = world.last_mail_to("max@riverbend.example").await;
     assert_eq!(
         told.subject,
-        "Your access has ended on Harborlight Practice Desk"
+        "Your access to Harborlight Practice Desk has ended"
     );
     assert!(told.text.contains("Riverbend Dental") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "remove_user", "practice", &id).await;
@@ -652,7 +652,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
         told.subject,
-        "You can try to sign in again on Harborlight for Members"
+        "Your account on Harborlight for Members was unlocked"
     );
     is_on_the_trail(&world, &desk, "unlock_user", "member", &id).await;
 }
@@ -1076,7 +1076,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "Your agreement is on file on Harborlight for Providers"
+        "Your signed agreement for Harborlight for Providers is on file"
     );
     assert!(told.text.contains("Signatory Agreement") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "record_agreement", "provider", &id).await;
@@ -1116,7 +1116,7 @@ async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_agai
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
         told.subject,
-        "Your registration was undone on Harborlight for Members"
+        "Your registration on Harborlight for Members was canceled"
     );
     assert!(told.text.contains("(312) 555-01") && !told.text.contains(WHY));
     assert_eq!(

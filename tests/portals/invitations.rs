@@ -201,7 +201,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         .await;
     let mail = world.last_mail_to("sam@blueheron.example").await;
     assert!(
-        mail.text.contains("Monday, 7 December 2026"),
+        mail.text.contains("Monday, December 7, 2026"),
         "the mail names the last day: {}",
         mail.text
     );

@@ -216,7 +216,7 @@ async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_no
         "{problems}"
     );
     assert!(
-        lines[1].ends_with(",pin,the font has no U+738B U+82B3"),
+        lines[1].ends_with(",pin,the font has no glyph for U+738B U+82B3"),
         "{problems}"
     );
     let all = invariants(&world).await;

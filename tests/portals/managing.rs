@@ -66,7 +66,7 @@ async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_onc
     let told = world.last_mail_to("sam@blueheron.example").await;
     assert_eq!(
         told.subject,
-        "Your access has ended on Harborlight for Groups"
+        "Your access to Harborlight for Groups has ended"
     );
 }
 
@@ -290,11 +290,11 @@ async fn ba_06_a_disabled_user_reads_why_and_is_reinstated_by_an_administrator()
         .map(|m| m.subject)
         .collect();
     assert!(
-        subjects.contains(&"Your access is disabled on Harborlight for Groups".to_owned()),
+        subjects.contains(&"Your access to Harborlight for Groups has been disabled".to_owned()),
         "{subjects:?}"
     );
     assert!(
-        subjects.contains(&"Your access is back on Harborlight for Groups".to_owned()),
+        subjects.contains(&"Your access to Harborlight for Groups has been restored".to_owned()),
         "{subjects:?}"
     );
 }

@@ -637,7 +637,7 @@ async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         world.register("member", member()).await;
         let letter = world.last_letter().await;
         assert!(
-            letter.contains("The last day on which you can enter it is Friday, 22 January 2027."),
+            letter.contains("Enter the PIN by Friday, January 22, 2027."),
             "{letter}"
         );
         world.wait_until(moment);
@@ -788,7 +788,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
     assert!(
         welcome
             .text
-            .contains("It should arrive by Tuesday, 15 December 2026."),
+            .contains("The letter should arrive by Tuesday, December 15, 2026."),
         "{}",
         welcome.text
     );

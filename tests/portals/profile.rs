@@ -157,7 +157,11 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
         told.subject,
         "Your security questions on Harborlight for Members were changed"
     );
-    assert!(told.text.contains("If it was not you"), "{}", told.text);
+    assert!(
+        told.text.contains("If you did not make this change"),
+        "{}",
+        told.text
+    );
 
     let redeem = |answers: Value| json!({ "username": "maria.alvarez", "security_answers": answers, "new_password": "Calm-Harbor-71!" });
     let anyone = world.on("member");
@@ -192,7 +196,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "A new email address was asked for on Harborlight for Providers"
+        "Request to change your email address on Harborlight for Providers"
     );
     let token = token_in(&world.last_mail_to("helen@new.example").await);
     let me = helen.get("/me").await.unwrap();
@@ -219,7 +223,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
         told.subject,
-        "Your email address was changed on Harborlight for Providers"
+        "Your email address on Harborlight for Providers was changed"
     );
     let again = confirm(token).await;
     assert_eq!(

@@ -687,7 +687,7 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
         let mail = world.last_mail_to("sam@lakeside.example").await;
         assert!(
             mail.text
-                .contains("Last day to use it:  Wednesday, 23 December 2026"),
+                .contains("Use the code by:  Wednesday, December 23, 2026"),
             "{}",
             mail.text
         );

@@ -104,7 +104,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
     let mail = world.last_mail_to("kim@lakeside.example").await;
     assert!(
         mail.text
-            .contains("An administrator of Lakeside Family Medicine asked"),
+            .contains("An administrator of Lakeside Family Medicine requested"),
         "{}",
         mail.text
     );

@@ -1,4 +1,4 @@
-//! How fast letters are printed, and in how much memory: 10,000 PIN letters in PDFs of 5,000 pages.
+//! Measures the time and memory to render 10,000 PIN letters in PDFs of 5,000 pages each.
 //!
 //! `cargo run --release -p vestibule-mail --example print-letters`
 

@@ -1,50 +1,41 @@
-//! What a mail or letter says, before it is laid out.
+//! The content of an email or letter before layout.
 
 use vestibule_domain::text::Sensitive;
 
 use crate::words::{one_line, wrapped};
 
-/// One part of what is said.
 pub(crate) enum Block {
     /// A paragraph.
     Text(String),
-    /// The items of a list.
     List(Vec<String>),
-    /// Things with their names.
+    /// Labels with their values.
     Facts(Vec<(&'static str, String)>),
-    /// A PIN or code to be typed in, set apart.
+    /// A PIN or code to be entered, set apart from the text.
     Code {
-        /// What it is.
         label: &'static str,
-        /// The code.
         code: String,
     },
     /// A page to open.
     Link {
-        /// What it is for.
         label: String,
-        /// Its address.
+        /// The URL.
         address: String,
     },
 }
 
 impl Block {
-    /// A paragraph.
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
         Self::Text(one_line(text.as_ref()))
     }
 
-    /// The items of a list.
     pub(crate) fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> Self {
         Self::List(items.into_iter().map(|i| one_line(i)).collect())
     }
 
-    /// Things with their names.
     pub(crate) fn facts<const N: usize>(facts: [(&'static str, &str); N]) -> Self {
         Self::Facts(facts.map(|(name, value)| (name, one_line(value))).into())
     }
 
-    /// A PIN or code to be typed in.
     pub(crate) fn code(label: &'static str, code: &Sensitive) -> Self {
         Self::Code {
             label,
@@ -52,7 +43,6 @@ impl Block {
         }
     }
 
-    /// A page to open.
     pub(crate) fn link(label: &str, address: &str) -> Self {
         let address = address.chars().filter(char::is_ascii_graphic).collect();
         Self::Link {
@@ -61,7 +51,7 @@ impl Block {
         }
     }
 
-    /// As it stands in a text part.
+    /// Renders the block for a text part.
     pub(crate) fn as_text(&self) -> String {
         match self {
             Self::Text(text) => wrapped("", text),
@@ -82,18 +72,15 @@ impl Block {
     }
 }
 
-/// What a mail or letter says.
 pub(crate) struct Content {
-    /// What it is about, in one line, without a secret.
+    /// One line, without a secret.
     pub subject: String,
-    /// The parts of it, in order.
     pub blocks: Vec<Block>,
-    /// Why the reader gets it: what follows "because".
+    /// Why the reader receives it: the rest of a sentence that ends in "because".
     pub because: String,
 }
 
 impl Content {
-    /// What is said on a subject.
     pub(crate) fn new(
         subject: impl AsRef<str>,
         blocks: Vec<Block>,

@@ -1,9 +1,8 @@
-//! What Vestibule writes to people: emails, which go out through SES, and letters, which are
-//! printed and posted.
+//! The content of emails and letters, and how they leave: emails through SES, letters as PDFs for
+//! the print shop.
 //!
-//! What a mail says is one file of `src/mails/`, what a letter says is one of `src/letters/`. Each
-//! says it once, as blocks of content; the templates lay that out as text and as HTML, so that
-//! the two parts of a mail can't come to differ.
+//! Each email is one file of `src/mails/`, each letter one of `src/letters/`. Its content is
+//! written once, as blocks, and rendered as text and as HTML, so that the two parts cannot differ.
 
 mod content;
 pub mod letters;

@@ -1,4 +1,4 @@
-//! Handing a mail to SES.
+//! Sends an email through SES.
 
 use aws_sdk_ses::Client;
 use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
@@ -12,44 +12,47 @@ use vestibule_domain::text::Email;
 
 use crate::mails::RenderedMail;
 
-/// Why SES has not taken a mail. It tells the kind of failure and SES's own name for it, and
-/// neither an address nor the message of the answer, which may quote one.
+/// The reason why SES did not accept an email.
+///
+/// It contains only the kind of failure and its SES error code. It omits the error message, which may
+/// quote an email address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It may well take it later: too many at once, a fault of its own, the network, or a setting
-    /// that an operator can put right.
-    #[error("SES can't take the mail now: {0}")]
+    /// A retry may succeed: throttling, an SES or network error, or a setting that an operator can
+    /// correct.
+    #[error("SES cannot accept the email now: {0}")]
     Temporary(Failure),
-    /// It never will: the address or the message is at fault.
-    #[error("SES refuses the mail: {0}")]
+    /// A retry cannot succeed: the address or the message is invalid.
+    #[error("SES rejected the email: {0}")]
     Permanent(Failure),
 }
 
-/// What SES calls a failure.
+/// An SES error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} (request {})", request_id.as_deref().unwrap_or("unknown"))]
 pub struct Failure {
-    /// The error's code, such as `Throttling`.
+    /// The error code, such as `Throttling`.
     pub code: String,
-    /// The request, where there was an answer.
+    /// The request ID, if SES responded.
     pub request_id: Option<String>,
 }
 
 impl SendError {
-    /// Whether it is worth trying again.
+    /// Returns whether a retry may succeed.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary(_))
     }
 }
 
-/// The tag by which SES tells, when it reports on a mail, which message of the outbox it was.
+/// The tag with the outbox message ID, which SES includes in its reports on an email.
 pub const TAG: &str = "outbox";
 
-/// Sends a mail in the name of a portal and returns SES's identifier of it. All that SES is told of
-/// it, beside what it has to know to send it, is its identifier in the outbox.
+/// Sends an email for a portal and returns its SES message ID.
+///
+/// Besides the email itself, SES receives only the message ID of the outbox.
 ///
 /// # Errors
-/// [`SendError`], saying whether to try again.
+/// [`SendError`], which says whether a retry may succeed.
 pub async fn send(
     client: &Client,
     policy: &Policy,
@@ -115,11 +118,11 @@ fn failed(error: &SdkError<SendEmailError>) -> SendError {
                 SendError::Temporary(failure)
             }
         }
-        _ => SendError::Temporary(unanswered("unreadable answer")),
+        _ => SendError::Temporary(unanswered("unreadable response")),
     }
 }
 
-/// Whether it is the mail itself, not the account, its settings or its quota, that SES refuses.
+/// Returns whether SES rejected the email itself, as opposed to the account, its settings or its quota.
 fn blames_the_mail(code: &str) -> bool {
     matches!(
         code,
@@ -131,10 +134,10 @@ fn blames_the_mail(code: &str) -> bool {
     )
 }
 
-/// The longest sender that every mail system takes: local part, `@` and domain of RFC 5321.
+/// The maximum length of a sender that every mail system accepts: local part, `@` and domain (RFC 5321).
 const LONGEST_SOURCE: usize = 320;
 
-/// The sender with the portal's title as display name, which is cut where it is too long.
+/// Returns the sender with the portal's title as its display name, truncated if too long.
 fn source(title: &str, from: &str) -> String {
     let ends = title.char_indices().map(|(i, c)| i + c.len_utf8()).rev();
     ends.map(|end| format!("{} <{from}>", display_name(&title[..end])))
@@ -142,13 +145,13 @@ fn source(title: &str, from: &str) -> String {
         .unwrap_or_else(|| from.to_owned())
 }
 
-/// A display name as a quoted string (RFC 5322), or in encoded words where it isn't printable
-/// ASCII (RFC 2047).
+/// Encodes a display name as a quoted string (RFC 5322), or as encoded words (RFC 2047) if it is not
+/// printable ASCII.
 fn display_name(name: &str) -> String {
     if name.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
         return format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
     }
-    // An encoded word has at most 75 characters: 45 bytes in base 64, and the frame around them.
+    // An encoded word has at most 75 characters: 45 bytes in Base64 plus the delimiters.
     let mut words = vec![String::new()];
     for c in name.chars() {
         match words.last_mut() {

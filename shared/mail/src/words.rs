@@ -1,20 +1,20 @@
-//! Words as they stand in mails and letters: dates, names, lines of text.
+//! Formats dates, names, links and lines of text for emails and letters.
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{HelpDesk, Policy};
 
-/// The longest line of a text part.
+/// The maximum line length of a text part, in characters.
 pub(crate) const WIDTH: usize = 72;
 
-/// A space at which no line is broken; in a text part it becomes an ordinary one.
+/// A no-break space. A text part shows it as an ordinary space.
 const UNBROKEN: &str = "\u{a0}";
 
-/// A day as people write it: "Tuesday, 6 January 2026".
+/// Formats a date as "Tuesday, January 6, 2026".
 pub(crate) fn day(date: Date) -> String {
-    date.strftime("%A, %-d %B %Y").to_string()
+    date.strftime("%A, %B %-d, %Y").to_string()
 }
 
-/// The help desk and its number, within a sentence (AG-18).
+/// Formats the help desk for use in a sentence (AG-18), as "Member Services at (312) 555-0130".
 pub(crate) fn help(desk: &HelpDesk) -> String {
     format!(
         "{} at {}",
@@ -23,13 +23,14 @@ pub(crate) fn help(desk: &HelpDesk) -> String {
     )
 }
 
-/// The portal and who runs it, within a sentence.
+/// Formats the portal and its plan for the end of a sentence.
 pub(crate) fn portal(policy: &Policy) -> String {
-    format!("{}, the web portal of {}", policy.title, policy.plan.name)
+    format!("{}, the {} web portal", policy.title, policy.plan.name)
 }
 
-/// A text without anything that could break out of its line, hide, or turn the direction of
-/// reading: names come from people, and must not write headers or paragraphs of their own.
+/// Removes everything from a text that could start a new line, hide text or change its direction.
+///
+/// Names come from users, who must not be able to add headers or paragraphs.
 pub(crate) fn one_line(text: &str) -> String {
     let visible: String = text
         .chars()
@@ -48,8 +49,8 @@ fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Breaks a text into lines of at most [`WIDTH`] characters; a longer word, such as an address of
-/// a page, stays whole. The first line follows `first`, the others are moved in as far as it.
+/// Wraps a text at [`WIDTH`] characters. A longer word, such as a URL, stays whole. The first line
+/// follows `first`; the other lines are indented by the length of `first`.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {
     let indent = first.chars().count();
     let mut out = String::from(first);
@@ -72,12 +73,13 @@ pub(crate) fn wrapped(first: &str, text: &str) -> String {
     out
 }
 
-/// The address of a page of the portal.
+/// Returns the URL of a page of the portal.
 pub(crate) fn page(policy: &Policy, path: &str) -> String {
     format!("{}{path}", policy.site)
 }
 
-/// The same with a token in the fragment, the one part of an address that browsers send to nobody.
+/// Returns the URL of a page with a token in the fragment, the one part of a URL that browsers do not
+/// send to any server.
 pub(crate) fn page_with_token(policy: &Policy, path: &str, token: &str) -> String {
     let mut address = page(policy, path);
     address.push_str("#token=");
@@ -96,11 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_read_as_people_write_them() {
-        assert_eq!(day(Date::constant(2026, 1, 6)), "Tuesday, 6 January 2026");
+    fn dates_are_in_us_format() {
+        assert_eq!(day(Date::constant(2026, 1, 6)), "Tuesday, January 6, 2026");
         assert_eq!(
             day(Date::constant(2028, 2, 29)),
-            "Tuesday, 29 February 2028"
+            "Tuesday, February 29, 2028"
         );
     }
 

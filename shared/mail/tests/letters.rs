@@ -1,4 +1,4 @@
-//! Letters as they are printed, at home and abroad.
+//! Printed letters, domestic and international.
 
 #![allow(clippy::unwrap_used)]
 
@@ -45,12 +45,12 @@ fn letter(
     }
 }
 
-/// The text of a PDF, page by page.
+/// Returns the text of each page of a PDF.
 fn texts(pdf: &[u8]) -> Vec<String> {
     pdf_extract::extract_text_from_mem_by_pages(pdf).unwrap()
 }
 
-/// The text of a letter that is printed alone.
+/// Prints one letter and returns its text.
 fn printed(letter: &Letter, policy: &Policy) -> String {
     let mut pages = texts(&pdf(&[lay_out(letter, policy).unwrap()]).unwrap());
     assert_eq!(pages.len(), 1, "one letter is one page");
@@ -143,6 +143,28 @@ fn bl_03_an_organization() {
 }
 
 #[test]
+fn letters_of_every_portal_are_us_letter_size() {
+    for portal in [
+        "agent", "group", "member", "provider", "practice", "producer", "employer",
+    ] {
+        let policy = policy(portal);
+        let to = address(
+            &["Grace Hopper", "1 Elm Street"],
+            "Berlin",
+            "",
+            "10178",
+            "DE",
+        );
+        let page = lay_out(&letter(&policy, to, "Grace Hopper", None), &policy).unwrap();
+        let document = pdf_extract::Document::load_mem(&pdf(&[page]).unwrap()).unwrap();
+        let page = document.get_dictionary(document.page_iter().next().unwrap());
+        let corners = page.unwrap().get(b"MediaBox").unwrap().as_array().unwrap();
+        let corners: Vec<_> = corners.iter().map(|c| c.as_float().unwrap()).collect();
+        assert_eq!(corners, [0.0, 0.0, 612.0, 792.0], "{portal}");
+    }
+}
+
+#[test]
 fn a_plan_abroad_prints_on_its_own_paper() {
     let text = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -212,7 +234,10 @@ fn names_with_accents_in_greek_and_in_cyrillic_are_printed_and_others_are_named_
     }
     for (name, missing) in [("王芳", "U+738B U+82B3"), ("علي", "U+0639 U+0644 U+064A")] {
         let error = lay_out(&letter(&policy, to(name), name, None), &policy).unwrap_err();
-        assert_eq!(error.to_string(), format!("the font has no {missing}"));
+        assert_eq!(
+            error.to_string(),
+            format!("the font has no glyph for {missing}")
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every mail as two portals send it, and what no name in it can do.
+//! Every email of several portals, and hostile names in them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -31,7 +31,7 @@ fn mail(policy: &Policy, greeting: &str, says: MailText) -> Mail {
     }
 }
 
-/// Every kind of mail, with this name wherever people or plan records give one.
+/// Returns every kind of email, with the given names wherever a user or a plan record supplies one.
 fn every_kind(
     policy: &Policy,
     organization: &str,
@@ -52,7 +52,7 @@ fn every_kind(
         then,
         on,
     };
-    // Days after that on which mails are written here.
+    // Both arguments are days after the day on which these emails are written.
     let again = |access: i64, cutoff: i64| {
         let today = Date::constant(2025, 12, 23);
         MailText::RegisterAgain {
@@ -504,7 +504,7 @@ fn ag_18_every_mail_names_portal_plan_and_help_desk() {
                     );
                 }
                 assert!(
-                    part.contains("You get this email because "),
+                    part.contains("You are receiving this email because "),
                     "{portal} {kind}"
                 );
             }

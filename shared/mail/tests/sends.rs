@@ -1,4 +1,4 @@
-//! Sending, against a server that answers as SES does.
+//! Sending, against a server that responds like SES.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ fn refusal(code: &str) -> String {
     )
 }
 
-/// Answers one request and returns it.
+/// Responds to one request and returns it.
 fn answer(status: u16, body: String) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -141,6 +141,6 @@ async fn a_network_that_fails_is_temporary() {
     assert!(error.is_temporary());
     assert_eq!(
         error.to_string(),
-        "SES can't take the mail now: no connection (request unknown)"
+        "SES cannot accept the email now: no connection (request unknown)"
     );
 }

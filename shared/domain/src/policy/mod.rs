@@ -1476,7 +1476,7 @@ impl Policy {
     /// A moment on the portal's clock, as people write it.
     pub fn clock_time(&self, moment: Timestamp) -> String {
         let moment = moment.to_zoned(self.time_zone.0.clone());
-        moment.strftime("%A, %-d %B %Y, %H:%M %Z").to_string()
+        moment.strftime("%A, %B %-d, %Y, %-I:%M %p %Z").to_string()
     }
 
     /// When a day begins on this portal; none at the end of time.

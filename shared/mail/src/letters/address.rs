@@ -1,16 +1,16 @@
-//! An address as the post of its country reads it.
+//! Formats a postal address in the style of its country.
 
 use vestibule_domain::text::{Country, PostalAddress};
 
 use crate::words::one_line;
 
-/// In which order town, region and postal code stand.
+/// The order of city, region and postal code.
 enum Order {
     /// `Springfield, IL 62701`
     CommaRegionCode,
     /// `Ottawa ON K1A 0B1`, `Wellington 6011`
     TownRegionCode,
-    /// `London`, and below it `SW1A 1AA`
+    /// `London`, then `SW1A 1AA` on the next line
     CodeBelow,
     /// `10115 Berlin`
     CodeFirst,
@@ -29,8 +29,10 @@ fn order(country: &Country) -> Order {
     }
 }
 
-/// The lines of an address, for a letter posted in `home`. A letter abroad ends with the name of
-/// the country, in capitals and in English, which is how the post at home reads it.
+/// Returns the lines of an address for a letter mailed from `home`.
+///
+/// An international address ends with the country in English capitals, as the postal service of
+/// the sending country requires.
 pub(super) fn lines(address: &PostalAddress, home: &Country) -> Vec<String> {
     let clean = |line: &str| Some(one_line(line)).filter(|l| !l.is_empty());
     let town = clean(address.city.as_str());
@@ -44,7 +46,7 @@ pub(super) fn lines(address: &PostalAddress, home: &Country) -> Vec<String> {
     lines.extend(address.lines.iter().map(|l| clean(l.as_str())));
     match order(&address.country) {
         Order::CommaRegionCode => {
-            // A territory of the United States is a state to its post.
+            // USPS addresses the territories of the United States like states.
             let territory = Some(address.country.as_str().to_owned()).filter(|c| c != "US");
             lines.push(join(
                 [&town, &join([&region.or(territory), &code], " ")],
@@ -61,7 +63,7 @@ pub(super) fn lines(address: &PostalAddress, home: &Country) -> Vec<String> {
     lines.into_iter().flatten().collect()
 }
 
-/// Whether the post at home carries the letter as one of its own.
+/// Returns whether the postal service of `home` treats the letter as domestic mail.
 fn is_domestic(country: &Country, home: &Country) -> bool {
     let united_states = |c: &Country| matches!(order(c), Order::CommaRegionCode);
     home == country || (united_states(home) && united_states(country))

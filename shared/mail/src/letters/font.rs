@@ -1,6 +1,5 @@
-//! The type that letters are set in: Noto Sans, for it has Latin with all its accents, Greek and
-//! Cyrillic, and may be embedded (SIL Open Font License, `fonts/OFL.txt`). Only the glyphs that a
-//! PDF uses are put into it.
+//! The font of letters: Noto Sans, which covers Latin with all accents, Greek and Cyrillic, and may be
+//! embedded (SIL Open Font License, `fonts/OFL.txt`). A PDF contains only the glyphs it uses.
 
 use std::io::Read;
 use std::sync::LazyLock;
@@ -15,27 +14,26 @@ use skrifa::{FontRef, MetadataProvider};
 static REGULAR: &[u8] = include_bytes!("../../fonts/NotoSans-Regular.ttf.gz");
 static BOLD: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf.gz");
 
-/// A weight of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
     Regular,
     Bold,
 }
 
-/// A font, read once in the life of the process.
+/// A font, read once per process.
 struct Face {
     font: Font,
     glyphs: Charmap<'static>,
-    /// In parts of the size of the type.
+    /// As a fraction of the font size.
     metrics: GlyphMetrics<'static>,
 }
 
 impl Face {
-    /// None if the committed file is no font, which a test rules out.
+    /// Returns `None` if the committed file is not a font, which a test rules out.
     fn read(file: &[u8]) -> Option<Self> {
         let mut unpacked = Vec::new();
         GzDecoder::new(file).read_to_end(&mut unpacked).ok()?;
-        // Once in the life of the process, for as long as it lives.
+        // Leaked on purpose: it is read once and used until the process ends.
         let file: &'static [u8] = unpacked.leak();
         let read = FontRef::new(file).ok()?;
         Some(Self {
@@ -58,17 +56,16 @@ impl Weight {
         })
     }
 
-    /// The font, to draw with.
     pub(super) fn font(self) -> Option<Font> {
         Some(self.face()?.font.clone())
     }
 
-    /// Whether there is a glyph for a character.
+    /// Returns whether the font has a glyph for a character.
     pub(super) fn has(self, c: char) -> bool {
         self.face().is_some_and(|f| f.glyphs.map(c).is_some())
     }
 
-    /// The width of a text, in parts of the size of the type, with `spacing` after each character.
+    /// Returns the width of a text with `spacing` after each character, as a fraction of the font size.
     pub(super) fn width(self, text: &str, spacing: f32) -> f32 {
         text.chars().map(|c| self.advance(c) + spacing).sum()
     }
@@ -79,7 +76,7 @@ impl Weight {
             .unwrap_or_default()
     }
 
-    /// The glyphs of a text, with `spacing` after each.
+    /// Returns the glyphs of a text, with `spacing` after each.
     pub(super) fn glyphs(self, text: &str, spacing: f32) -> Vec<KrillaGlyph> {
         let glyph = |(at, c): (usize, char)| {
             let id = self.face()?.glyphs.map(c)?.to_u32();
@@ -104,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_has_latin_greek_and_cyrillic_and_what_it_has_not_it_says() {
+    fn the_font_has_latin_greek_and_cyrillic_and_reports_missing_glyphs() {
         let spoken = "Zoë Łukasz Đorđe Nguyễn Gīsli Þór İpek Ștefan Ağaoğlu Ελένη Παπαδοπούλου Ольга Щербакова Ђорђе Їжакевич — “’” · №";
         for weight in [Weight::Regular, Weight::Bold] {
             assert!(spoken.chars().all(|c| weight.has(c)), "{weight:?}");

@@ -1,7 +1,7 @@
-//! Letters as they are printed: what one says is laid out on one page, and pages become one PDF.
+//! Letters for print: each is laid out on one page, and the pages become one PDF.
 //!
-//! A page is laid out before anything is printed, so that a letter that can't be printed is found
-//! then, and never leaves as boxes or cut off.
+//! Layout happens before printing. A letter that cannot be printed is reported then, and never
+//! leaves with missing glyphs or cut-off text.
 
 mod address;
 mod font;
@@ -16,7 +16,7 @@ pub use page::{Page, PdfError, Unprintable, pdf};
 
 use crate::words::{day, one_line};
 
-/// What a letter is, in the lists that go with printed letters.
+/// Returns the kind of a letter for the lists that accompany printed letters.
 pub const fn kind(letter: &Letter) -> &'static str {
     match letter.says {
         LetterText::Pin { .. } => "pin",
@@ -24,11 +24,11 @@ pub const fn kind(letter: &Letter) -> &'static str {
     }
 }
 
-/// Lays a letter out in the name of its portal, on one page of US Letter or A4, as is usual where
-/// it is posted.
+/// Lays out a letter for its portal on one page: US Letter for a plan in the United States, A4 where
+/// that is the usual size.
 ///
 /// # Errors
-/// [`Unprintable`] when a reader would not get what it says.
+/// [`Unprintable`] if the page would not show the whole letter.
 pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
     let (greeting, content) = match &letter.says {
         LetterText::Pin {
@@ -75,15 +75,11 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
         dated: day(letter.dated),
         to: address::lines(&letter.to, home),
         greeting,
-        closing: [
-            "Kind regards,",
-            desk.name.as_str(),
-            policy.plan.name.as_str(),
-        ],
+        closing: ["Sincerely,", desk.name.as_str(), policy.plan.name.as_str()],
         footer: [
-            "Questions? We are glad to help.".to_owned(),
+            "Questions? We are here to help.".to_owned(),
             questions,
-            format!("You get this letter because {}.", content.because),
+            format!("You are receiving this letter because {}.", content.because),
         ],
         content: &content,
     }

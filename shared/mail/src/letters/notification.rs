@@ -1,8 +1,8 @@
-//! To a provider outside the network whose first claim has come in: with what to register (EX-05,
-//! EX-06).
+//! Sends an out-of-network provider its provider ID after its first claim, so that it can register
+//! (EX-05, EX-06).
 //!
-//! The letter holds one of the two numbers that registering takes. The other one, the tax id, its
-//! owner knows; so a letter in the wrong hands registers nobody.
+//! Registration takes two numbers, and the letter contains only one. The provider knows the other,
+//! its tax ID, so nobody can register with the letter alone.
 
 use vestibule_domain::policy::Policy;
 
@@ -20,19 +20,19 @@ pub(super) fn content(
         format!("Your provider ID with {plan}"),
         vec![
             Block::text(format!(
-                "{plan} has received a first claim for services of {organization}, and has given it a provider ID. With it you can register on {}.",
+                "{plan} received a first claim for services of {organization} and assigned it a provider ID. You can use this ID to register on {}.",
                 portal(policy)
             )),
             Block::facts([("Provider ID", provider_id), ("Register as", way)]),
             Block::link("Register here", &page(policy, "/register")),
             Block::text(
-                "You will be asked for the provider ID above and for the nine-digit tax ID under which the claim was filed. The tax ID is not printed here, so that this letter alone registers nobody. Please keep the letter until you have registered.",
+                "To register, you need the provider ID above and the nine-digit tax ID under which the claim was filed. The tax ID is not printed here, so that no one can register with this letter alone. Keep this letter until you have registered.",
             ),
             Block::text(format!(
-                "You need not register to be paid. If you do not know the tax ID, or if this letter is not for you, please call {}.",
+                "You do not need to register to be paid. If you do not know the tax ID, or if this letter is not for you, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("{plan} has received a first claim of {organization}"),
+        format!("{plan} received a first claim from {organization}"),
     )
 }

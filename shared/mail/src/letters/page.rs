@@ -1,20 +1,20 @@
-//! Where things stand on a page, in points (1/72 inch) from its upper left corner.
+//! Page layout, in points (1/72 inch) from the upper left corner.
 //!
 //! # The envelope
 //!
-//! On US Letter, folded in three, the address shows in the window of a No. 10 envelope: the window
-//! that the industry calls standard and USPS recommends is 1 1/8 by 4 1/2 inches, 7/8 inch from
-//! the left and 1/2 inch from the bottom of an envelope of 4 1/8 by 9 1/2 inches. The upper third
-//! of the page is 3 2/3 inches high, so that the window shows what stands 2.04 to 3.17 inches from
-//! the top of a page that sits at the envelope's bottom. 1/8 inch must stay clear around the address
-//! however the page moves (USPS Domestic Mail Manual 202.5, the "tap test"): sideways it has an inch of play,
-//! which leaves 1 to 4 1/4 inches from the left; upwards less than half an inch, so the address ends
-//! at 3 inches and grows upwards, and its last lines, which the post reads first, never leave the
-//! window. The sender stands where a double-window envelope shows it: from 1/2 inch below the
-//! top. All else is below the first fold.
+//! On US Letter, folded in thirds, the address shows in the window of a No. 10 envelope
+//! (4 1/8 by 9 1/2 inches). The standard window, which USPS recommends, is 1 1/8 by 4 1/2 inches, 7/8
+//! inch from the left and 1/2 inch from the bottom. The upper third of the page is 3 2/3 inches high,
+//! so with the page at the bottom of the envelope, the window shows the area 2.04 to 3.17 inches
+//! from the top of the page. However the page shifts, 1/8 inch must stay clear around the address
+//! (USPS Domestic Mail Manual 202.5, the "tap test"). Sideways the page can shift by an inch, which
+//! leaves 1 to 4 1/4 inches from the left. Upward it can shift by less than half an inch, so the
+//! address ends at 3 inches and grows upward: its last lines, which USPS reads first, never leave
+//! the window. The sender starts 1/2 inch from the top, where a double-window envelope shows it.
+//! Everything else is below the first fold.
 //!
-//! On A4 the window is that of DIN 5008, form B, for DL and C6/5 envelopes, with the sender in
-//! small type above the address.
+//! On A4 the window follows DIN 5008, form B, for DL and C6/5 envelopes, with the sender in small
+//! type above the address.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,19 +29,19 @@ use super::font::Weight;
 use crate::content::{Block, Content};
 use crate::words::one_line;
 
-/// A paper and where things stand on it.
+/// A paper size with its layout.
 pub(super) struct Paper {
     width: f32,
     height: f32,
-    /// From the left to everything, and to the right margin from the right.
+    /// The left margin, which is also the right margin.
     left: f32,
-    /// Where the last line of the address ends.
+    /// The bottom of the last line of the address.
     address_bottom: f32,
-    /// How high the address may be.
+    /// The maximum height of the address.
     address_height: f32,
-    /// How wide it may be.
+    /// The maximum width of the address.
     address_width: f32,
-    /// Where the subject begins, below the window and the first fold.
+    /// The top of the subject, below the window and the first fold.
     body_top: f32,
     /// Whether the window shows the sender, in small type above the address.
     sender_in_window: bool,
@@ -70,7 +70,7 @@ static A4: Paper = Paper {
 };
 
 impl Paper {
-    /// The paper that is usual in a country; A4 where none is known.
+    /// Returns the usual paper size of a country; A4 if unknown.
     pub(super) fn usual_in(country: &Country) -> &'static Self {
         match country.as_str() {
             "US" | "CA" | "MX" | "PR" | "GU" | "VI" | "AS" | "MP" | "PH" | "CO" | "CL" | "CR"
@@ -80,14 +80,13 @@ impl Paper {
     }
 }
 
-/// Why a letter can't be printed. It names no content but the code points that have no glyph.
+/// The reason why a letter cannot be printed. It shows no content except code points without a glyph.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unprintable {
-    /// The type has no glyphs for these.
-    #[error("the font has no {}", code_points(.0))]
+    /// The font has no glyphs for these characters.
+    #[error("the font has no glyph for {}", code_points(.0))]
     NoGlyph(BTreeSet<char>),
-    /// It doesn't fit on a page.
-    #[error("it is too long for one page")]
+    #[error("the letter does not fit on one page")]
     TooLong,
 }
 
@@ -100,13 +99,13 @@ fn code_points(missing: &BTreeSet<char>) -> String {
     named.join(" ")
 }
 
-/// A letter on its page, ready to be printed. It holds what nobody but its reader may see.
+/// A letter on its page, ready to be printed. Only its recipient may see its content.
 #[derive(Clone, PartialEq)]
 pub struct Page {
     width: f32,
     height: f32,
     runs: Vec<Run>,
-    /// Corners of frames; one without height is a rule.
+    /// Left, top, right and bottom of frames; a frame without height is a rule.
     frames: Vec<[f32; 4]>,
 }
 
@@ -116,20 +115,20 @@ impl fmt::Debug for Page {
     }
 }
 
-/// A text that stands in one place.
+/// A text at one position.
 #[derive(Clone, PartialEq)]
 struct Run {
     x: f32,
-    /// Of the base line.
+    /// The baseline.
     y: f32,
     size: f32,
     weight: Weight,
-    /// After each character, in parts of the size.
+    /// The space after each character, as a fraction of the font size.
     spacing: f32,
     text: String,
 }
 
-/// What stands on a page.
+/// The content of a page and its paper.
 pub(super) struct Layout<'a> {
     pub(super) paper: &'static Paper,
     pub(super) from: Vec<&'a str>,
@@ -141,13 +140,13 @@ pub(super) struct Layout<'a> {
     pub(super) footer: [String; 3],
 }
 
-/// The sizes of type in which a letter is tried, largest first.
+/// The font sizes that are tried until a letter fits, largest first.
 const SIZES: [f32; 4] = [10.5, 9.5, 8.75, 8.0];
 
-/// The height of a line, in parts of the size of its type.
+/// The height of a line, as a fraction of its font size.
 const LEADING: f32 = 1.36;
 
-/// From the top of a line to its base, in parts of the size.
+/// From the top of a line to its baseline, as a fraction of its font size.
 const ASCENT: f32 = 1.05;
 
 impl Layout<'_> {
@@ -176,7 +175,7 @@ impl Layout<'_> {
         }
     }
 
-    /// The sender, the day, and the address.
+    /// Places the sender, the date and the address.
     fn head(&self, pen: &mut Pen) -> Result<(), Unprintable> {
         let paper = self.paper;
         let mut y = 36.0;
@@ -228,7 +227,7 @@ impl Layout<'_> {
         Ok(())
     }
 
-    /// From the subject to the closing; returns where it ends.
+    /// Places everything from the subject to the closing; returns where it ends.
     fn body(&self, pen: &mut Pen, size: f32) -> f32 {
         let gap = size * 0.75;
         let left = self.paper.left;
@@ -271,7 +270,7 @@ impl Layout<'_> {
         y
     }
 
-    /// At the bottom; returns where it begins.
+    /// Places the footer at the bottom; returns where it begins.
     fn footer(&self, pen: &mut Pen) -> f32 {
         const SIZE: f32 = 8.5;
         let paper = self.paper;
@@ -304,13 +303,13 @@ impl Layout<'_> {
     }
 }
 
-/// The height of a line of the address, in parts of the size of its type.
+/// The height of an address line, as a fraction of its font size.
 const ADDRESS_LEADING: f32 = 1.2;
 
-/// Below this, an address can't be read through a window.
+/// The smallest font size that can be read through a window.
 const SMALLEST_ADDRESS: f32 = 6.5;
 
-/// Puts texts on a page.
+/// Places texts on a page.
 struct Pen {
     page: Page,
     right: f32,
@@ -329,7 +328,7 @@ impl Pen {
         }
     }
 
-    /// A text whose line begins at `top`.
+    /// Places one line of text with its top at `top`.
     fn run(&mut self, x: f32, top: f32, weight: Weight, size: f32, text: String) {
         self.page.runs.push(Run {
             x,
@@ -341,7 +340,7 @@ impl Pen {
         });
     }
 
-    /// A text from `x` to the right margin, in as many lines as it needs; returns where it ends.
+    /// Places a text from `x` to the right margin on as many lines as it needs; returns where it ends.
     fn paragraph(&mut self, x: f32, top: f32, weight: Weight, size: f32, text: &str) -> f32 {
         let mut y = top;
         for line in self.lines(x, weight, size, text) {
@@ -351,7 +350,7 @@ impl Pen {
         y
     }
 
-    /// Breaks a text into lines, between words where it can.
+    /// Breaks a text into lines, between words where possible.
     fn lines(&self, x: f32, weight: Weight, size: f32, text: &str) -> Vec<String> {
         let room = (self.right - x) / size;
         let mut lines = vec![String::new()];
@@ -383,7 +382,7 @@ impl Pen {
         lines
     }
 
-    /// A PIN or code in a frame, large and spaced, so that no digit is misread.
+    /// Places a PIN or code in a frame, in large spaced type that is hard to misread.
     fn code(&mut self, x: f32, top: f32, label: &str, code: &str) -> f32 {
         const SIZE: f32 = 22.0;
         const SPACING: f32 = 0.22;
@@ -420,8 +419,8 @@ fn push(lines: &mut [String], c: char) {
 }
 
 impl Page {
-    /// What stands on it, line by line, for who looks at a letter without printing it. A code is
-    /// moved in.
+    /// Returns the text of the page, line by line, for viewing a letter without printing it. A code is
+    /// indented.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut last: Option<&Run> = None;
@@ -441,10 +440,10 @@ impl Page {
     }
 }
 
-/// Prints pages, one a letter, in their order. The same pages give the same bytes.
+/// Renders pages as one PDF, in order. The same pages give the same bytes.
 ///
 /// # Errors
-/// When the PDF can't be written, which is a fault of the program.
+/// [`PdfError`], which means a bug in this crate.
 pub fn pdf(pages: &[Page]) -> Result<Vec<u8>, PdfError> {
     let mut document = Document::new();
     for page in pages {
@@ -478,9 +477,8 @@ pub fn pdf(pages: &[Page]) -> Result<Vec<u8>, PdfError> {
     document.finish().map_err(|_| PdfError)
 }
 
-/// A PDF can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the PDF can't be written")]
+#[error("the PDF cannot be written")]
 pub struct PdfError;
 
 fn outline([left, top, right, bottom]: [f32; 4]) -> Option<Path> {

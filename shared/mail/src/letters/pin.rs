@@ -1,4 +1,4 @@
-//! The PIN that opens an account (ME-06, BL-03, BL-04).
+//! The letter with the PIN that activates an account (ME-06, BL-03, BL-04).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{Policy, Reissuer};
@@ -19,11 +19,11 @@ pub(super) fn content(
     };
     let opens = match organization {
         Some(organization) => format!(
-            "You registered {organization} on {}. This is the PIN that opens your account for {organization}.",
+            "You registered {organization} on {}. This PIN activates your account for {organization}.",
             portal(policy)
         ),
         None => format!(
-            "You registered on {}. This is the PIN that opens your account.",
+            "You registered on {}. This PIN activates your account.",
             portal(policy)
         ),
     };
@@ -33,7 +33,7 @@ pub(super) fn content(
         .as_ref()
         .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     let ask = if by_user {
-        format!("sign in and ask for a new one, or call {help}.")
+        format!("sign in and request a new one, or call {help}.")
     } else {
         format!("call {help} for a new one.")
     };
@@ -47,14 +47,14 @@ pub(super) fn content(
                 &page(policy, "/pin"),
             ),
             Block::text(format!(
-                "The last day on which you can enter it is {}. You enter it only once.",
+                "Enter the PIN by {}. You need to enter it only once.",
                 day(usable_until)
             )),
             Block::text(
-                "Keep the PIN to yourself. Nobody from us will ask you for it: not by telephone, not by email, and not in person.",
+                "Do not share your PIN. We will never ask you for it by telephone, by email, or in person.",
             ),
             Block::text(format!(
-                "If the PIN is too old or does not work, {ask} If you did not register, please call us too: somebody may have used your name."
+                "If the PIN has expired or does not work, {ask} If you did not register, call us right away, because someone may have used your name."
             )),
         ],
         registered,

@@ -1,41 +1,40 @@
-//! To whose access an administrator has changed (AG-09, BA-06).
+//! Tells users that an administrator changed their access (AG-09, BA-06).
 
 use vestibule_domain::message::AccessChange;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
 use crate::mails::last_day;
-use crate::words::{help, page, portal};
+use crate::words::{help, page};
 
 pub(super) fn content(organization: &str, change: AccessChange, policy: &Policy) -> Content {
-    let portal = portal(policy);
+    let portal = &policy.title;
     let mut end = None;
     let (subject, what, link) = match change {
         AccessChange::Assigned { ends_on } => {
             end = ends_on.map(last_day);
-            let what = format!(
-                "An administrator of {organization} has changed what you can do on {portal}."
-            );
-            ("Your access has changed", what, true)
+            let what =
+                format!("An administrator of {organization} changed what you can do on {portal}.");
+            ("has changed", what, true)
         }
         AccessChange::Disabled => (
-            "Your access is disabled",
+            "has been disabled",
             format!(
-                "An administrator of {organization} has disabled your access to {portal}. You can no longer sign in."
+                "An administrator of {organization} disabled your access to {portal}. You can no longer sign in."
             ),
             false,
         ),
         AccessChange::Reinstated => (
-            "Your access is back",
+            "has been restored",
             format!(
-                "An administrator of {organization} has reinstated your access to {portal}. Sign in with your username and password."
+                "An administrator of {organization} restored your access to {portal}. Sign in with your username and password."
             ),
             true,
         ),
         AccessChange::Removed => (
-            "Your access has ended",
+            "has ended",
             format!(
-                "An administrator of {organization} has removed you from its users on {portal}. You can no longer sign in for {organization}."
+                "An administrator of {organization} removed you from its users on {portal}. You can no longer use the portal for {organization}."
             ),
             false,
         ),
@@ -46,15 +45,12 @@ pub(super) fn content(organization: &str, change: AccessChange, policy: &Policy)
         blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
     }
     blocks.push(Block::text(format!(
-        "If you did not expect this, please ask an administrator of {organization}, or call {}.",
+        "If you did not expect this, contact an administrator of {organization} or call {}.",
         help(&policy.help_desk)
     )));
     Content::new(
-        format!("{subject} on {}", policy.title),
+        format!("Your access to {portal} {subject}"),
         blocks,
-        format!(
-            "your access to {} for {organization} was changed",
-            policy.title
-        ),
+        format!("your access to {portal} for {organization} changed"),
     )
 }

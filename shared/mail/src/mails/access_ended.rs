@@ -1,36 +1,37 @@
-//! To whose access had an end date, which is over (UX-07).
+//! Tells users that the end date of their access has passed (UX-07).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, help, portal};
+use crate::words::{day, help};
 
 pub(super) fn content(last: Date, whole: bool, policy: &Policy) -> Content {
+    let portal = &policy.title;
+    let last = day(last);
     let (what, then) = if whole {
         (
-            format!("Your access to {}, has ended.", portal(policy)),
-            "You can no longer sign in, and your account was deleted.",
+            format!("Your access to {portal} has ended. Your last day of access was {last}."),
+            "Your account has been deleted, and you can no longer sign in.",
         )
     } else {
         (
             format!(
-                "Your access to {}, has ended for one of the organizations that you work for.",
-                portal(policy)
+                "Your access to {portal} has ended for one of the organizations you work for. Your last day of access was {last}."
             ),
-            "Your username and password work as before for the others.",
+            "You can still sign in with your username and password for your other organizations.",
         )
     };
     Content::new(
-        format!("Your access to {} has ended", policy.title),
+        format!("Your access to {portal} has ended"),
         vec![
             Block::text(what),
-            Block::text(format!("{} was its last day. {then}", day(last))),
+            Block::text(then),
             Block::text(format!(
-                "If you need it again, please ask an administrator of the organization, or call {}.",
+                "If you need access again, contact an administrator of the organization or call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("you had access to {} until {}", policy.title, day(last)),
+        format!("you had access to {portal} until {last}"),
     )
 }

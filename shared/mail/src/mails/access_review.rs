@@ -1,28 +1,25 @@
-//! To managers who are asked to review who has access (EX-11).
+//! Asks managers to review who has access (EX-11).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, page, portal};
+use crate::words::{day, page};
 
 pub(super) fn content(organization: &str, answer_by: Date, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Please review who has access to {}", policy.title),
+        format!("Review who has access to {portal}"),
         vec![
             Block::text(format!(
-                "From time to time you are asked to review who has access to {} for {organization}.",
-                portal(policy)
+                "It is time for the regular review of who has access to {portal} for {organization}."
             )),
             Block::text(
-                "Please look at each account: confirm it if the person still needs it, remove it if not.",
+                "Review each account. Confirm the access if the person still needs it, or remove it if not.",
             ),
-            Block::facts([("Please answer by", &day(answer_by))]),
+            Block::facts([("Complete by", &day(answer_by))]),
             Block::link("Review access", &page(policy, "/access-review")),
         ],
-        format!(
-            "you manage who has access to {} for {organization}",
-            policy.title
-        ),
+        format!("you manage access to {portal} for {organization}"),
     )
 }

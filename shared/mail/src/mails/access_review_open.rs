@@ -1,10 +1,10 @@
-//! To managers who leave a review of access unanswered (EX-11).
+//! Reminds managers of an access review that is not complete (EX-11).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, page, portal};
+use crate::words::{day, page};
 
 pub(super) fn content(
     organization: &str,
@@ -13,22 +13,20 @@ pub(super) fn content(
     (unanswered, others): (&[String], usize),
     policy: &Policy,
 ) -> Content {
-    let portal = portal(policy);
+    let portal = &policy.title;
     let (subject, said, label) = if overdue {
         (
-            format!("Overdue: who has access to {}?", policy.title),
+            format!("Overdue: Review who has access to {portal}"),
             format!(
-                "You were asked to review who has access to {portal}. The last day for it is over, and not all is answered."
+                "The deadline to review who has access to {portal} has passed, and some accounts have not been reviewed."
             ),
-            "Answers were due by",
+            "Was due by",
         )
     } else {
         (
-            format!("Still to be answered: who has access to {}?", policy.title),
-            format!(
-                "You were asked to review who has access to {portal}. Not all is answered yet."
-            ),
-            "Please answer by",
+            format!("Reminder: Review who has access to {portal}"),
+            format!("Your review of who has access to {portal} is not complete."),
+            "Complete by",
         )
     };
     let mut names = unanswered.to_vec();
@@ -39,17 +37,14 @@ pub(super) fn content(
         subject,
         vec![
             Block::text(said),
-            Block::facts([("For", organization), (label, &day(answer_by))]),
-            Block::text("Nobody has confirmed or removed the access of:"),
+            Block::facts([("Organization", organization), (label, &day(answer_by))]),
+            Block::text("No one has confirmed or removed the access of:"),
             Block::list(&names),
             Block::text(
-                "Please look at each: confirm it if the person still needs it, remove it if not.",
+                "Review each account. Confirm the access if the person still needs it, or remove it if not.",
             ),
             Block::link("Review access", &page(policy, "/access-review")),
         ],
-        format!(
-            "you manage who has access to {} for {organization}",
-            policy.title
-        ),
+        format!("you manage access to {portal} for {organization}"),
     )
 }

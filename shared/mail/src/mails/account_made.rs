@@ -1,4 +1,4 @@
-//! To a user whom an administrator added with an initial password (EX-09).
+//! Tells a user that an administrator created their account with an initial password (EX-09).
 
 use vestibule_domain::policy::Policy;
 
@@ -10,21 +10,21 @@ pub(super) fn content(organization: &str, username: &str, policy: &Policy) -> Co
         format!("Your account on {}", policy.title),
         vec![
             Block::text(format!(
-                "{organization} has made an account for you on {}.",
+                "{organization} created an account for you on {}.",
                 portal(policy)
             )),
             Block::facts([("Username", username)]),
             Block::text(
-                "The person who made it gives you your first password. When you sign in for the first time, you choose a password of your own, which nobody else knows.",
+                "The person who created your account will give you an initial password. The first time you sign in, you choose a new password that only you know.",
             ),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
-                "If you do not work for {organization}, please call {}.",
+                "If you do not work for {organization}, call {}.",
                 help(&policy.help_desk)
             )),
         ],
         format!(
-            "{organization} made an account with your email address on {}",
+            "{organization} created an account with your email address on {}",
             policy.title
         ),
     )

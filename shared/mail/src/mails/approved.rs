@@ -1,11 +1,11 @@
-//! To who has been approved (AG-08).
+//! Tells an invited user that their registration was approved (AG-08).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
 use crate::mails::last_day;
-use crate::words::{page, portal};
+use crate::words::page;
 
 pub(super) fn content(
     organization: &str,
@@ -13,9 +13,9 @@ pub(super) fn content(
     ends_on: Option<Date>,
     policy: &Policy,
 ) -> Content {
+    let portal = &policy.title;
     let mut blocks = vec![Block::text(format!(
-        "{organization} has approved you. You now have access to {}.",
-        portal(policy)
+        "{organization} approved your registration. You now have access to {portal}."
     ))];
     if !services.is_empty() {
         blocks.extend([
@@ -27,12 +27,12 @@ pub(super) fn content(
     blocks.extend([
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(
-            "If you miss a service, ask an administrator of {organization}. Your profile lists them."
+            "If you need another service, contact an administrator of {organization}. Your profile lists the administrators."
         )),
     ]);
     Content::new(
-        format!("You now have access to {}", policy.title),
+        format!("You now have access to {portal}"),
         blocks,
-        format!("you registered on {} for {organization}", policy.title),
+        format!("you registered on {portal} for {organization}"),
     )
 }

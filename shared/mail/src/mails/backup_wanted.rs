@@ -1,32 +1,32 @@
-//! To a principal without a backup (AG-04).
+//! Asks a principal without a backup administrator to add one (AG-04).
 
 use vestibule_domain::policy::{JoinBy, Policy, Role};
 
 use crate::content::{Block, Content};
-use crate::words::{page, portal};
+use crate::words::page;
 
 pub(super) fn content(organization: &str, policy: &Policy) -> Content {
-    let invite = match policy.staff.as_ref().map(|s| s.join_by) {
-        Some(JoinBy::RegistrationCode | JoinBy::InitialPassword) => "add",
-        Some(JoinBy::Invitation) | None => "invite",
+    let (invite, capitalized) = match policy.staff.as_ref().map(|s| s.join_by) {
+        Some(JoinBy::RegistrationCode | JoinBy::InitialPassword) => ("add", "Add"),
+        Some(JoinBy::Invitation) | None => ("invite", "Invite"),
     };
+    let portal = &policy.title;
     Content::new(
-        format!("Please {invite} a backup for {organization}"),
+        format!("{capitalized} a backup administrator for {organization}"),
         vec![
             Block::text(format!(
-                "{organization} is registered on {}. You are the only one who manages its users.",
-                portal(policy)
+                "{organization} is registered on {portal}, and you are the only person who manages its users."
             )),
             Block::text(format!(
-                "Please {invite} a backup: a second person with the same administrator rights as you. When you are away, the backup can let people in and remove those who leave."
+                "{capitalized} a backup: a second person with the same administrator rights as you. When you are away, your backup can give people access and remove those who leave."
             )),
             Block::text(format!(
-                "Sign in, {invite} this person, and choose the role {}.",
+                "Sign in, {invite} this person, and select the role {}.",
                 policy.role_title(Role::Administrator)
             )),
             Block::link("Sign in", &page(policy, "/sign-in")),
-            Block::text("We will remind you until there is a backup."),
+            Block::text("We will remind you until you have a backup."),
         ],
-        format!("you registered {organization} on {}", policy.title),
+        format!("you registered {organization} on {portal}"),
     )
 }

@@ -1,4 +1,4 @@
-//! To a new address, which its owner has to confirm (BL-12).
+//! Asks the owner of a new email address to confirm it (BL-12).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
@@ -12,25 +12,28 @@ pub(super) fn content(token: &Sensitive, usable_until: Date, policy: &Policy) ->
         format!("Confirm your email address for {}", policy.title),
         vec![
             Block::text(format!(
-                "This address was given for an account on {}.",
+                "This email address was entered for an account on {}.",
                 portal(policy)
             )),
             Block::link(
-                "Confirm the address",
+                "Confirm this email address",
                 &page(
                     policy,
                     &format!("/email-confirmation#token={}", token.expose()),
                 ),
             ),
             Block::text(format!(
-                "The last day on which you can confirm it is {}. Until you do, mails go to the old address.",
+                "Confirm this address by {}. Until you do, we will send email to your old address.",
                 day(usable_until)
             )),
             Block::text(format!(
-                "If you do not know of this, there is nothing to do. If it happens often, please call {}.",
+                "If you did not request this, you can ignore this email. If you keep receiving emails like this, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("this address was given for an account on {}", policy.title),
+        format!(
+            "this email address was entered for an account on {}",
+            policy.title
+        ),
     )
 }

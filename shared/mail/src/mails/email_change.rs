@@ -1,35 +1,42 @@
-//! To the old address, when a new one is asked for and when it is confirmed (BL-12, UX-06).
+//! Notifies the old email address when a change is requested and when it is confirmed (BL-12,
+//! UX-06).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, portal};
+use crate::words::help;
 
 pub(super) fn content(confirmed: bool, policy: &Policy) -> Content {
-    let (subject, what) = if confirmed {
+    let portal = &policy.title;
+    let (subject, texts, is) = if confirmed {
         (
-            "Your email address was changed",
-            "Mails go to another address from now on. This is the last one to this address.",
+            format!("Your email address on {portal} was changed"),
+            [
+                format!("The email address of your account on {portal} was changed."),
+                "From now on, we will send email to the new address. This is the last email to this address.".to_owned(),
+            ],
+            "was",
         )
     } else {
         (
-            "A new email address was asked for",
-            "Somebody who is signed in to your account gave another email address. It takes the place of this one as soon as it is confirmed.",
+            format!("Request to change your email address on {portal}"),
+            [
+                format!(
+                    "Someone who was signed in to your account on {portal} entered a new email address."
+                ),
+                "The new address will replace this one when it is confirmed.".to_owned(),
+            ],
+            "is",
         )
     };
+    let mut blocks: Vec<_> = texts.iter().map(Block::text).collect();
+    blocks.push(Block::text(format!(
+        "If you did not make this change, someone else may have access to your account. Call {} right away.",
+        help(&policy.help_desk)
+    )));
     Content::new(
-        format!("{subject} on {}", policy.title),
-        vec![
-            Block::text(format!("This is about your account on {}.", portal(policy))),
-            Block::text(what),
-            Block::text(format!(
-                "If it was not you, somebody else may have access to your account. Please call {} at once.",
-                help(&policy.help_desk)
-            )),
-        ],
-        format!(
-            "this was the email address of your account on {}",
-            policy.title
-        ),
+        subject,
+        blocks,
+        format!("this {is} the email address of your account on {portal}"),
     )
 }

@@ -1,13 +1,13 @@
-//! To the help desk: what a user thinks of the site (AG-17).
+//! Forwards a user's feedback about the site to the help desk (AG-17).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::portal;
 
 pub(super) fn content(username: &str, reply_to: &str, text: &str, policy: &Policy) -> Content {
+    let portal = &policy.title;
     let mut blocks = vec![
-        Block::text(format!("A user of {} has sent feedback.", portal(policy))),
+        Block::text(format!("A user of {portal} sent feedback.")),
         Block::facts([("Username", username), ("Reply to", reply_to)]),
     ];
     blocks.extend(
@@ -16,8 +16,8 @@ pub(super) fn content(username: &str, reply_to: &str, text: &str, policy: &Polic
             .map(Block::text),
     );
     Content::new(
-        format!("Feedback about {}", policy.title),
+        format!("Feedback about {portal}"),
         blocks,
-        format!("feedback about {} goes to the help desk", policy.title),
+        format!("feedback about {portal} is sent to the help desk"),
     )
 }

@@ -1,4 +1,4 @@
-//! To who has an account and now a place in a further organization (BL-01).
+//! Tells a user that an additional organization was added to their account (BL-01).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
@@ -16,14 +16,14 @@ pub(super) fn content(
 ) -> Content {
     let mut blocks = vec![
         Block::text(format!(
-            "Your account has a further organization on {}. Sign in with the username and password you have.",
+            "An organization was added to your account on {}. Sign in with the same username and password as before.",
             portal(policy)
         )),
         Block::facts([("Organization", organization)]),
     ];
     if awaits_approval {
         blocks.push(Block::text(
-            "An administrator of the organization has to approve you first. You get an email when they have.",
+            "An administrator of the organization must approve you first. We will email you when you are approved.",
         ));
     }
     if let Some((title, form)) = agreement {
@@ -33,18 +33,21 @@ pub(super) fn content(
         blocks.extend(letter(by, policy));
     }
     blocks.extend([
-        Block::text("When you sign in, choose for which organization you work."),
+        Block::text("When you sign in, choose the organization you are working for."),
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(
-            "If you did not ask for this, please call {}.",
+            "If you did not request this, call {}.",
             help(&policy.help_desk)
         )),
     ]);
     Content::new(
-        format!("A further organization on {}", policy.title),
+        format!(
+            "An organization was added to your account on {}",
+            policy.title
+        ),
         blocks,
         format!(
-            "your account on {} has a further organization",
+            "an organization was added to your account on {}",
             policy.title
         ),
     )

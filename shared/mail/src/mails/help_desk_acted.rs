@@ -1,46 +1,46 @@
-//! To whose account the help desk has changed (UX-12): what it did, not what it noted of why.
+//! Tells users what the help desk changed on their account, without its internal reason (UX-12).
 
 use vestibule_domain::message::HelpDeskAct;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, help, page, portal};
+use crate::words::{day, help, page};
 
 pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
-    let portal = portal(policy);
+    let portal = &policy.title;
     let desk = &policy.help_desk.name;
     let (subject, what, facts, link) = match act {
         HelpDeskAct::Unlocked => (
-            "You can try to sign in again",
+            format!("Your account on {portal} was unlocked"),
             format!(
-                "{desk} has cleared the count of wrong passwords and answers for your account on {portal}. You can try again at once."
+                "{desk} cleared the count of incorrect passwords and answers for your account on {portal}. You can try again now."
             ),
             None,
             true,
         ),
         HelpDeskAct::Reinstated => (
-            "Your access is back",
+            format!("Your access to {portal} has been restored"),
             format!(
-                "{desk} has reinstated your access to {portal}. Sign in with your username and password."
+                "{desk} restored your access to {portal}. Sign in with your username and password."
             ),
             None,
             true,
         ),
         HelpDeskAct::Renamed { username } => (
-            "Your username has changed",
+            format!("Your username on {portal} has changed"),
             format!(
-                "{desk} has changed your username on {portal}. The one you had before no longer works; your password is still the same."
+                "{desk} changed your username on {portal}. Your old username no longer works, but your password is the same."
             ),
             Some(("New username", username.clone())),
             true,
         ),
         HelpDeskAct::SubscriptionsChanged { titles } => (
-            "Your e-news have changed",
-            format!("{desk} has changed your e-news subscriptions on {portal}."),
+            format!("Your e-news subscriptions on {portal} have changed"),
+            format!("{desk} changed your e-news subscriptions on {portal}."),
             Some((
-                "Subscribed to",
+                "Subscriptions",
                 if titles.is_empty() {
-                    "nothing".to_owned()
+                    "None".to_owned()
                 } else {
                     titles.join(", ")
                 },
@@ -48,8 +48,8 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
             false,
         ),
         HelpDeskAct::AgreementRecorded { title, letter_by } => (
-            "Your agreement is on file",
-            format!("{desk} has recorded your signed {title} for {portal}."),
+            format!("Your signed agreement for {portal} is on file"),
+            format!("{desk} recorded your signed {title} for {portal}."),
             letter_by.map(|by| ("Your PIN letter should arrive by", day(by))),
             true,
         ),
@@ -61,14 +61,14 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
                 .as_ref()
                 .map_or_else(String::new, |o| format!(" for {o}"));
             let now = if *deleted {
-                "Your account is deleted, and you can no longer sign in there."
+                "Your account has been deleted, and you can no longer sign in."
             } else {
-                "What it opened to you is closed."
+                "You no longer have the access that it gave you."
             };
             (
-                "Your registration was undone",
+                format!("Your registration on {portal} was canceled"),
                 format!(
-                    "{desk} has undone your registration{of} on {portal}, because it was matched with a record that is not yours. {now} You can register with your own data."
+                    "{desk} canceled your registration{of} on {portal} because it was matched to a record that is not yours. {now} You can register again with your own information."
                 ),
                 None,
                 false,
@@ -80,18 +80,18 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
         } => {
             let from = match organization {
                 Some(organization) => {
-                    format!("{desk} has removed you from the users of {organization} on {portal}.")
+                    format!("{desk} removed you from the users of {organization} on {portal}.")
                 }
-                None => format!("{desk} has deleted your account on {portal}."),
+                None => format!("{desk} deleted your account on {portal}."),
             };
             let now = match (organization, deleted) {
                 (Some(organization), false) => {
-                    format!("You can no longer work for {organization} there.")
+                    format!("You can no longer use the portal for {organization}.")
                 }
-                _ => "You can no longer sign in there.".to_owned(),
+                _ => "You can no longer sign in.".to_owned(),
             };
             (
-                "Your access has ended",
+                format!("Your access to {portal} has ended"),
                 format!("{from} {now}"),
                 None,
                 false,
@@ -106,12 +106,12 @@ pub(super) fn content(act: &HelpDeskAct, policy: &Policy) -> Content {
         blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
     }
     blocks.push(Block::text(format!(
-        "If you did not expect this, please call {}.",
+        "If you did not expect this, call {}.",
         help(&policy.help_desk)
     )));
     Content::new(
-        format!("{subject} on {}", policy.title),
+        subject,
         blocks,
-        format!("{desk} changed your account on {}", policy.title),
+        format!("{desk} changed your account on {portal}"),
     )
 }

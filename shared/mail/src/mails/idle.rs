@@ -1,11 +1,12 @@
-//! To who hasn't signed in for long (BA-01, BA-02, UX-02).
+//! Warns users who have not signed in for a long time, and tells them when their account is
+//! disabled or deleted (BA-01, BA-02, UX-02).
 
 use jiff::civil::Date;
 use vestibule_domain::message::IdleStep;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, help, page, portal};
+use crate::words::{day, help, page};
 
 pub(super) fn content(
     (since, signed_in): (Date, bool),
@@ -13,28 +14,28 @@ pub(super) fn content(
     on: Option<Date>,
     policy: &Policy,
 ) -> Content {
+    let portal = &policy.title;
     let since = day(since);
     let idle = if signed_in {
-        format!("You last signed in to {}, on {since}.", portal(policy))
+        format!("You last signed in to {portal} on {since}.")
     } else {
-        format!(
-            "Your account on {}, was made on {since}, and you have not signed in since.",
-            portal(policy)
-        )
+        format!("Your account on {portal} was created on {since}, and you have never signed in.")
     };
     let when = on.map(day).unwrap_or_default();
     let desk = help(&policy.help_desk);
-    // Members of the plan have no administrator.
+    // Members have no administrator, only the help desk.
     let (reinstate, renew) = match policy.staff {
         Some(_) => (
-            format!("Only an administrator of your organization can reinstate it, or {desk}."),
             format!(
-                "If you need access again, please ask an administrator of your organization for a new account, or call {desk}."
+                "To have it restored, contact an administrator of your organization or call {desk}."
+            ),
+            format!(
+                "If you need access again, ask an administrator of your organization for a new account or call {desk}."
             ),
         ),
         None => (
-            format!("To have it reinstated, please call {desk}."),
-            format!("If you need access again, please register anew, or call {desk}."),
+            format!("To have it restored, call {desk}."),
+            format!("If you need access again, register again or call {desk}."),
         ),
     };
     let (subject, texts, sign_in) = match then {
@@ -42,26 +43,26 @@ pub(super) fn content(
             "will be disabled soon",
             vec![
                 format!("If you do not sign in before {when}, your account will be disabled on that day."),
-                "To keep it, sign in once.".to_owned(),
+                "To keep your account, sign in once.".to_owned(),
             ],
             true,
         ),
         IdleStep::Disabled => {
-            let mut texts = vec!["Because of this, your account was disabled today. You can no longer sign in.".to_owned(), reinstate];
+            let mut texts = vec!["Because you have not signed in since then, your account was disabled today. You can no longer sign in.".to_owned(), reinstate];
             if on.is_some() {
-                texts.push(format!("If it is not reinstated, it will be deleted on {when}."));
+                texts.push(format!("If your account is not restored, it will be deleted on {when}."));
             }
-            ("is disabled", texts, false)
+            ("has been disabled", texts, false)
         }
         IdleStep::WillBeDeleted => (
             "will be deleted soon",
-            vec![format!("Your account is disabled, and will be deleted on {when}. What is deleted cannot be brought back."), reinstate],
+            vec![format!("Your account is disabled and will be deleted on {when}. A deleted account cannot be restored."), reinstate],
             false,
         ),
         IdleStep::Deleted => (
-            "is deleted",
+            "has been deleted",
             vec![
-                "Because of this, your account was deleted today, and what we knew of you for it was removed.".to_owned(),
+                "Because you have not signed in since then, your account was deleted today, and the personal information stored with it was removed.".to_owned(),
                 renew,
             ],
             false,
@@ -73,11 +74,8 @@ pub(super) fn content(
         blocks.push(Block::link("Sign in", &page(policy, "/sign-in")));
     }
     Content::new(
-        format!("Your account on {} {subject}", policy.title),
+        format!("Your account on {portal} {subject}"),
         blocks,
-        format!(
-            "you have an account on {} and have not used it for long",
-            policy.title
-        ),
+        format!("you have not used your account on {portal} for a long time"),
     )
 }

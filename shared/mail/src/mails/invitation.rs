@@ -1,4 +1,4 @@
-//! To who is invited (AG-08): how to register, by when, and that nobody else can (UX-01).
+//! Invites a person to register: how, by when, and that only they can use the link (AG-08, UX-01).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{NamedBy, Policy};
@@ -7,7 +7,6 @@ use vestibule_domain::text::{Email, Sensitive};
 use crate::content::{Block, Content};
 use crate::words::{day, page_with_token, portal};
 
-/// Who is invited, by whom, to what.
 pub(super) struct Invited<'a> {
     pub organization: &'a str,
     pub inviter: &'a str,
@@ -34,17 +33,17 @@ pub(super) fn content(
     };
     let mut blocks = vec![
         Block::text(format!(
-            "{inviter} invites you to join {organization} on {}.",
+            "{inviter} invited you to join {organization} on {}.",
             portal(policy)
         )),
         Block::facts([
             ("Organization", *organization),
             ("Your role", *role),
             ("Invited by", *inviter),
-            ("Last day to accept", &last_day),
+            ("Accept by", &last_day),
         ]),
         Block::text(format!(
-            "Open the link below, tell us who you are, and choose {choose}. It takes a few minutes."
+            "Open the link below, enter your information, and choose {choose}. It takes a few minutes."
         )),
         Block::link(
             "Accept the invitation",
@@ -53,15 +52,15 @@ pub(super) fn content(
     ];
     if policy.staff.as_ref().is_some_and(|s| s.approval) {
         blocks.push(Block::text(format!(
-            "After that, an administrator of {organization} approves you, and we write to you again. Until then you have no access."
+            "After you register, an administrator of {organization} must approve you. You have no access until then, and we will email you when you are approved."
         )));
     }
     blocks.extend([
         Block::text(format!(
-            "The link works once, and only for you at {to}. Please do not pass it on."
+            "The link works once, and only for you at {to}. Do not share it."
         )),
         Block::text(format!(
-            "If the link is too old, ask {inviter} for a new one. If you did not expect this email, there is nothing to do: you have no account until you register."
+            "If the link has expired, ask {inviter} for a new one. If you did not expect this email, you can ignore it: you have no account unless you register."
         )),
     ]);
     Content::new(

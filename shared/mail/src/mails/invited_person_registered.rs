@@ -1,9 +1,9 @@
-//! To the administrator who invited somebody that has now registered (AG-08).
+//! Tells the administrator who sent an invitation that the person has registered (AG-08).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, page, portal};
+use crate::words::{help, page};
 
 pub(super) fn content(
     organization: &str,
@@ -12,49 +12,43 @@ pub(super) fn content(
     awaits_approval: bool,
     policy: &Policy,
 ) -> Content {
+    let portal = &policy.title;
     let group_codes = policy.group_codes.from_records || !policy.group_codes.offered.is_empty();
     let assigned = match (policy.services.is_empty(), group_codes) {
         (false, true) => "assign services and group codes",
         (false, false) => "assign services",
         (true, true) => "assign group codes",
-        (true, false) => "open the portal to them",
+        (true, false) => "give them access to the portal",
     };
-    let (subject, now) = if awaits_approval {
+    let (subject, now, not_invited) = if awaits_approval {
         (
-            format!("Please approve a new user of {organization}"),
+            format!("A new user of {organization} needs your approval"),
             format!(
-                "Please sign in, approve them, and {assigned}. Until then they have no access."
+                "Sign in to approve this user and {assigned}. Until then, they have no access."
             ),
+            "do not approve the account; delete it instead",
         )
     } else {
         (
-            format!("A new user of {organization}"),
-            "They have access now. Sign in to see or change what they may do.".to_owned(),
+            format!("A new user of {organization} has registered"),
+            "This user now has access. Sign in to see or change what they can do.".to_owned(),
+            "delete the account right away",
         )
     };
     Content::new(
         subject,
         vec![
             Block::text(format!(
-                "{person}, whom you invited to join {organization}, has registered on {}.",
-                portal(policy)
+                "{person}, whom you invited to join {organization}, registered on {portal}."
             )),
             Block::facts([("Name", person), ("Username", username)]),
             Block::text(now),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
-                "If this is not the person you invited, {}. If you need help, call {}.",
-                if awaits_approval {
-                    "do not approve but delete them"
-                } else {
-                    "delete them at once"
-                },
+                "If this is not the person you invited, {not_invited}. If you need help, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!(
-            "you invited this person to join {organization} on {}",
-            policy.title
-        ),
+        format!("you invited this person to join {organization} on {portal}"),
     )
 }

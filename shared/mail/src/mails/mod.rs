@@ -1,4 +1,4 @@
-//! What each mail says, one file a mail, and how it is laid out.
+//! The content of each email, one per file, and its layout as text and HTML.
 
 mod access_changed;
 mod access_ended;
@@ -41,15 +41,14 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::{day, one_line, wrapped};
 
-/// A mail as it is sent. Its parts may hold a code or a link that lets somebody in: they are to be
-/// sent, and neither logged nor stored.
+/// An email, ready to be sent.
+///
+/// Its parts may contain a code or a link that gives access, so they must not be logged or stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RenderedMail {
-    /// Its subject: one line, without a secret.
+    /// One line, without a secret.
     pub subject: String,
-    /// The part for who reads text.
     pub text: String,
-    /// The part for who reads HTML.
     pub html: String,
 }
 
@@ -59,10 +58,10 @@ impl fmt::Debug for RenderedMail {
     }
 }
 
-/// Writes a mail in the name of its portal.
+/// Renders an email for its portal.
 ///
-/// Text and HTML say the same. Both name the portal and the plan, and end with the help desk
-/// (AG-18) and with why the reader gets the mail.
+/// Text and HTML have the same content. Both name the portal and the plan, and end with the help
+/// desk (AG-18) and the reason why the reader receives the email.
 pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
     let content = content(mail, policy);
     let greeting = match one_line(&mail.greeting) {
@@ -80,7 +79,7 @@ pub fn render(mail: &Mail, policy: &Policy) -> RenderedMail {
         blocks: content.blocks.iter().map(Block::as_text).collect(),
         because: wrapped(
             "",
-            &format!("You get this email because {}.", content.because),
+            &format!("You are receiving this email because {}.", content.because),
         ),
         policy,
     }
@@ -228,7 +227,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
     }
 }
 
-/// Until when somebody has access (UX-07).
+/// Says when a user's access ends (UX-07).
 fn last_day(ends_on: Date) -> Block {
     Block::text(format!("Your access ends after {}.", day(ends_on)))
 }

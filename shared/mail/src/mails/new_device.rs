@@ -1,10 +1,10 @@
-//! To who signed in from a new device (UX-06).
+//! Notifies a user of a sign-in from a new device (UX-06).
 
 use jiff::Timestamp;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, portal};
+use crate::words::help;
 
 pub(super) fn content(
     at: Timestamp,
@@ -12,27 +12,24 @@ pub(super) fn content(
     program: &str,
     policy: &Policy,
 ) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("New sign-in on {}", policy.title),
+        format!("New sign-in to {portal}"),
         vec![
             Block::text(format!(
-                "Somebody signed in to your account on {}, from a device that was not used for it before.",
-                portal(policy)
+                "Someone signed in to your account on {portal} from a device that has not been used with it before."
             )),
+            Block::facts([
+                ("When", &policy.clock_time(at)),
+                ("IP address", source.unwrap_or("unknown")),
+                ("Device", program),
+            ]),
+            Block::text("If this was you, you do not need to do anything."),
             Block::text(format!(
-                "When: {}. From the address {}. With {program}.",
-                policy.clock_time(at),
-                source.unwrap_or("unknown"),
-            )),
-            Block::text("If it was you, there is nothing to do."),
-            Block::text(format!(
-                "If it was not you, change your password now, and call {}.",
+                "If this was not you, change your password now and call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!(
-            "somebody signed in to your account on {} from a new device",
-            policy.title
-        ),
+        format!("someone signed in to your account on {portal} from a new device"),
     )
 }

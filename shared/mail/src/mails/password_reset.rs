@@ -1,11 +1,11 @@
-//! To who asked for a new password, having forgotten theirs (BL-14, EX-07).
+//! Sends a link to choose a new password (BL-14, EX-07).
 
 use vestibule_domain::message::ResetAsked;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Sensitive;
 
 use crate::content::{Block, Content};
-use crate::words::{help, page, portal};
+use crate::words::{help, page};
 
 pub(super) fn content(
     token: &Sensitive,
@@ -13,25 +13,25 @@ pub(super) fn content(
     asked: &ResetAsked,
     policy: &Policy,
 ) -> Content {
-    let portal = portal(policy);
+    let portal = &policy.title;
     let who = match asked {
         ResetAsked::ByAdministrator(organization) => format!(
-            "An administrator of {organization} asked for a new password for your account on {portal}. They do not get to see this link."
+            "An administrator of {organization} requested a new password for your account on {portal}. The administrator cannot see this link."
         ),
         ResetAsked::ByHelpDesk => format!(
-            "{} has started the way to a new password for your account on {portal}.",
+            "{} started a password reset for your account on {portal}.",
             policy.help_desk.name
         ),
-        ResetAsked::ByOwner => format!(
-            "Somebody, we hope it was you, asked for a new password for your account on {portal}."
-        ),
+        ResetAsked::ByOwner => {
+            format!("We received a request to reset the password for your account on {portal}.")
+        }
     };
     let unwanted = match asked {
-        ResetAsked::ByAdministrator(_) => "you did not want one",
-        ResetAsked::ByHelpDesk | ResetAsked::ByOwner => "it was not you",
+        ResetAsked::ByAdministrator(_) => "you do not need a new password",
+        ResetAsked::ByHelpDesk | ResetAsked::ByOwner => "you did not request this",
     };
     Content::new(
-        format!("Choose a new password on {}", policy.title),
+        format!("Choose a new password on {portal}"),
         vec![
             Block::text(who),
             Block::link(
@@ -39,13 +39,13 @@ pub(super) fn content(
                 &page(policy, &format!("/password-reset#token={}", token.expose())),
             ),
             Block::text(format!(
-                "The link can be used once, within {minutes} minutes. If you asked more than once, only the latest one works."
+                "The link works once and expires after {minutes} minutes. If you requested more than one link, only the latest one works."
             )),
             Block::text(format!(
-                "If {unwanted}, your password is still the same and there is nothing to do. If this happens often, please call {}.",
+                "If {unwanted}, you can ignore this email, and your password will not change. If you keep receiving emails like this, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("a new password was asked for on {}", policy.title),
+        format!("a new password was requested for your account on {portal}"),
     )
 }

@@ -1,29 +1,26 @@
-//! To whose security or hint questions have changed (UX-06).
+//! Notifies a user that their security or hint questions were changed (UX-06).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, help, portal};
+use crate::words::{day, help};
 
 pub(super) fn content(on: Date, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Your security questions on {} were changed", policy.title),
+        format!("Your security questions on {portal} were changed"),
         vec![
             Block::text(format!(
-                "The questions with which you get back into your account on {}, or their answers, were changed on {}.",
-                portal(policy),
+                "The security questions that help you recover your account on {portal}, or their answers, were changed on {}.",
                 day(on)
             )),
-            Block::text("If it was you, there is nothing to do."),
+            Block::text("If you made this change, you do not need to do anything."),
             Block::text(format!(
-                "If it was not you, somebody else may have access to your account. Please call {} at once.",
+                "If you did not make this change, someone else may have access to your account. Call {} right away.",
                 help(&policy.help_desk)
             )),
         ],
-        format!(
-            "the security questions of your account on {} were changed",
-            policy.title
-        ),
+        format!("the security questions for your account on {portal} were changed"),
     )
 }

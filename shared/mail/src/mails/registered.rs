@@ -1,4 +1,4 @@
-//! To who has registered: their username, and what is left to do.
+//! Welcomes a user who has registered: their username and the steps that remain.
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{Agreement, LetterAddress, Policy, RecordedBy, Reissuer, Withholds};
@@ -14,7 +14,7 @@ pub(super) fn content(
 ) -> Content {
     let mut blocks = vec![
         Block::text(format!(
-            "Welcome! You are registered on {}.",
+            "Welcome! You are now registered on {}.",
             portal(policy)
         )),
         Block::facts([("Username", username)]),
@@ -27,11 +27,11 @@ pub(super) fn content(
     }
     blocks.extend([
         Block::text(
-            "You can sign in at any time. If anything is left to do, the portal shows you.",
+            "You can sign in at any time. If any steps remain, the portal shows them to you.",
         ),
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(
-            "If you did not register, please call {}.",
+            "If you did not register, call {}.",
             help(&policy.help_desk)
         )),
     ]);
@@ -39,56 +39,60 @@ pub(super) fn content(
         format!("Welcome to {}", policy.title),
         blocks,
         format!(
-            "somebody registered on {} with your email address",
+            "someone registered on {} with your email address",
             policy.title
         ),
     )
 }
 
-/// The agreement that has to be signed first (AG-11, BL-10, UX-13).
+/// Adds the agreement that must be signed or accepted first (AG-11, BL-10, UX-13).
 pub(super) fn sign(title: &str, form: &str, blocks: &mut Vec<Block>, policy: &Policy) {
     let agreement = policy.agreements.iter().find(|a| a.title.as_str() == title);
     blocks.push(Block::text(match agreement {
         Some(Agreement { recorded_by: RecordedBy::User, .. }) => format!(
-            "One thing is left to do: read the {title}. You are asked to accept it when you sign in."
+            "One step remains: Read the {title}. You will be asked to accept it when you sign in."
         ),
         _ => format!(
-            "One thing is left to do: sign the {title}. Download the form, sign it, and send it to us as the form says."
+            "One step remains: Sign the {title}. Download the form, sign it, and return it to us as the form directs."
         ),
     }));
     blocks.push(Block::link(title, form));
     blocks.push(Block::text(match agreement {
         Some(Agreement { recorded_by: RecordedBy::User, .. }) => {
-            "Until you have accepted it, you see no protected information."
+            "You cannot see protected information until you accept it."
         }
         Some(Agreement { withholds: Withholds::PinLetter, .. }) => {
-            "As soon as we have recorded the signed form, we post you a letter with your PIN. Until you have entered it, you see no protected information."
+            "After we record your signed form, we will mail you a letter with your PIN. You cannot see protected information until you enter the PIN."
         }
-        _ => "Until we have recorded the signed form, you see no protected information.",
+        _ => "You cannot see protected information until we record your signed form.",
     }));
 }
 
-/// The letter with the PIN (ME-06, ME-08, BL-03).
-pub(super) fn letter(by: Date, policy: &Policy) -> [Block; 2] {
+/// Announces the letter with the PIN (ME-06, ME-08, BL-03).
+pub(super) fn letter(by: Date, policy: &Policy) -> [Block; 3] {
     let to = match policy.pin.as_ref().map(|p| p.address) {
-        Some(LetterAddress::Designated) => "the postal address you gave us",
-        _ => "the postal address in our records",
+        Some(LetterAddress::Designated) => "the mailing address you gave us",
+        _ => "the mailing address in our records",
     };
     [
         Block::text(format!(
-            "To protect your information, we post a letter with a PIN to {to}. It should arrive by {}. When you have it, sign in and enter the PIN. Until then you see no protected information.",
+            "To protect your information, we are mailing a letter with a PIN to {to}."
+        )),
+        Block::text(format!(
+            "The letter should arrive by {}. When you receive it, sign in and enter the PIN; until then, you cannot see protected information.",
             day(by)
         )),
         Block::text(format!(
-            "If the letter has not come by then, {}",
+            "If the letter has not arrived by then, {}",
             lost_letter(policy)
         )),
     ]
 }
 
-/// What to do when a PIN letter doesn't come (ME-07, ME-08, BL-06), after "If …,".
+/// Says what to do when a PIN letter does not arrive, as the end of a sentence that starts with
+/// "If …," (ME-07, ME-08, BL-06).
 ///
-/// The address itself is not shown before the PIN has proved that the letter reached its owner.
+/// It never shows the address: only an entered PIN proves that the letter reached the right person.
 pub(super) fn lost_letter(policy: &Policy) -> String {
     let help = help(&policy.help_desk);
     let by_user = policy
@@ -97,9 +101,9 @@ pub(super) fn lost_letter(policy: &Policy) -> String {
         .is_some_and(|p| p.reissued_by.contains(&Reissuer::User));
     if by_user {
         format!(
-            "call {help} to check the postal address that we have for you. Then sign in and ask for a new PIN."
+            "call {help} to check the mailing address we have for you. Then sign in and request a new PIN."
         )
     } else {
-        format!("call {help}. We check your postal address and issue a new PIN.")
+        format!("call {help}. We will check your mailing address and issue a new PIN.")
     }
 }

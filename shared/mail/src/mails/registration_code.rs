@@ -1,4 +1,4 @@
-//! To a user whom an administrator added: the code that completes the registration (BL-08).
+//! Sends the code that completes the registration of a user whom an administrator added (BL-08).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{Policy, Reissuer};
@@ -18,7 +18,7 @@ pub(super) fn content(
     let by_administrator = reissuers.is_some_and(|r| r.contains(&Reissuer::Administrator));
     let help = help(&policy.help_desk);
     let ask = if by_administrator {
-        format!("ask an administrator of {organization} for a new one, or call {help}.")
+        format!("ask an administrator of {organization} for a new one or call {help}.")
     } else {
         format!("call {help} for a new one.")
     };
@@ -26,20 +26,20 @@ pub(super) fn content(
         format!("Complete your registration on {}", policy.title),
         vec![
             Block::text(format!(
-                "{organization} has added you as a user of {}. One step completes your registration: enter your registration code.",
+                "{organization} added you as a user of {}. To complete your registration, enter your registration code.",
                 portal(policy)
             )),
             Block::facts([
                 ("Username", username),
-                ("Last day to use it", &day(usable_until)),
+                ("Use the code by", &day(usable_until)),
             ]),
             Block::code("Registration code", code),
             Block::text("Open this page, enter your username and the code, and choose a password."),
             Block::link("Enter the code", &page(policy, "/registration-code")),
             Block::text(
-                "The code works once, and only with your username. Please do not pass it on. Nobody from us will ask you for it.",
+                "The code works once, and only with your username. Do not share it; we will never ask you for it.",
             ),
-            Block::text(format!("If the code is lost or too old, {ask}")),
+            Block::text(format!("If you lose the code or it expires, {ask}")),
         ],
         format!(
             "an administrator of {organization} added you to {}",

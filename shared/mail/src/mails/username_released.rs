@@ -1,25 +1,25 @@
-//! To whose username a campaign has released, and what became of it (ME-10).
+//! Tells users that a campaign released their username, and what happened to it (ME-10).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, page, portal};
+use crate::words::{help, page};
 
 fn because(policy: &Policy) -> String {
     format!("you have an account on {}", policy.title)
 }
 
 pub(super) fn released(username: &str, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Please choose your username on {} again", policy.title),
+        format!("Choose your username on {portal} again"),
         vec![
             Block::text(format!(
-                "Usernames on {}, that were chosen long ago are free again for everybody. Yours is one of them.",
-                portal(policy)
+                "We released the older usernames on {portal}, so anyone can now choose them. Yours is one of them."
             )),
             Block::facts([("Your username", username)]),
             Block::text(
-                "Sign in with it soon. You can keep it, as long as nobody else has chosen it, or choose another. Your password and your account stay as they are.",
+                "Sign in with it soon to keep it, if no one else has chosen it, or to choose another. Your password and your account stay the same.",
             ),
             Block::link("Sign in", &page(policy, "/sign-in")),
         ],
@@ -28,17 +28,17 @@ pub(super) fn released(username: &str, policy: &Policy) -> Content {
 }
 
 pub(super) fn gone(username: &str, instead: &str, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Your username on {} is somebody else’s now", policy.title),
+        format!("Your username on {portal} now belongs to someone else"),
         vec![
             Block::text(format!(
-                "Usernames on {}, that were chosen long ago are free again for everybody. Somebody else has now chosen the one that was yours, {username}.",
-                portal(policy)
+                "We released the older usernames on {portal}, so anyone can now choose them. Someone else has chosen your former username, {username}."
             )),
             Block::text(
-                "Your account is still there, with your password. Until you choose another username, sign in with this one:",
+                "You still have your account and your password. Until you choose another username, sign in with this one:",
             ),
-            Block::facts([("Username for now", instead)]),
+            Block::facts([("Temporary username", instead)]),
             Block::link("Sign in", &page(policy, "/sign-in")),
         ],
         because(policy),
@@ -46,16 +46,16 @@ pub(super) fn gone(username: &str, instead: &str, policy: &Policy) -> Content {
 }
 
 pub(super) fn chosen(username: &str, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Your username on {} has changed", policy.title),
+        format!("Your username on {portal} has changed"),
         vec![
             Block::text(format!(
-                "You have chosen another username on {}. The one you had before no longer works; your password is still the same.",
-                portal(policy)
+                "You chose a new username on {portal}. Your old username no longer works, but your password is the same."
             )),
             Block::facts([("New username", username)]),
             Block::text(format!(
-                "If that was not you, please call {} at once.",
+                "If this was not you, call {} right away.",
                 help(&policy.help_desk)
             )),
             Block::link("Sign in", &page(policy, "/sign-in")),

@@ -1,25 +1,25 @@
-//! To who asked for their username, having forgotten it (BL-15).
+//! Sends a forgotten username to its owner (BL-15).
 
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{help, page, portal};
+use crate::words::{help, page};
 
 pub(super) fn content(username: &str, policy: &Policy) -> Content {
+    let portal = &policy.title;
     Content::new(
-        format!("Your username on {}", policy.title),
+        format!("Your username on {portal}"),
         vec![
             Block::text(format!(
-                "You asked for your username on {}.",
-                portal(policy)
+                "We received a request for your username on {portal}."
             )),
             Block::facts([("Username", username)]),
             Block::link("Sign in", &page(policy, "/sign-in")),
             Block::text(format!(
-                "If it was not you, there is nothing to do. If this happens often, please call {}.",
+                "If you did not request this, you can ignore this email. If you keep receiving emails like this, call {}.",
                 help(&policy.help_desk)
             )),
         ],
-        format!("your username on {} was asked for", policy.title),
+        format!("your username on {portal} was requested"),
     )
 }

@@ -1,28 +1,29 @@
-//! To administrators: what the clockwork did to users of their organization (BA-01, BA-02).
+//! Tells administrators which of their users the scheduler disabled, removed or deleted (BA-01,
+//! BA-02).
 
 use vestibule_domain::message::{Fate, Told};
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
-use crate::words::{day, page, portal};
+use crate::words::{day, page};
 
 pub(super) fn content(organization: &str, users: &[Told], policy: &Policy) -> Content {
+    let portal = &policy.title;
     let mut blocks = vec![Block::text(format!(
-        "Users of {organization} have lost their access to {}, as the rules of the portal say.",
-        portal(policy)
+        "Under the rules of {portal}, the following users of {organization} have lost their access."
     ))];
     for (fate, what) in [
         (
             Fate::Disabled,
-            "Disabled, because they had not signed in for long. You can reinstate them:",
+            "Disabled because they had not signed in for a long time. You can reinstate these users:",
         ),
         (
             Fate::Ended,
-            "Removed, because the last day of their access was over:",
+            "Removed because the last day of their access has passed:",
         ),
         (
             Fate::Deleted,
-            "Deleted, because they were disabled and had not signed in for long. They cannot be brought back; whoever needs access gets a new account:",
+            "Deleted because they were disabled and had not signed in for a long time. Deleted accounts cannot be restored; anyone who needs access again must get a new account:",
         ),
     ] {
         let those: Vec<String> = users
@@ -39,6 +40,6 @@ pub(super) fn content(organization: &str, users: &[Told], policy: &Policy) -> Co
     Content::new(
         format!("Users of {organization} have lost their access"),
         blocks,
-        format!("you manage the users of {organization} on {}", policy.title),
+        format!("you manage the users of {organization} on {portal}"),
     )
 }

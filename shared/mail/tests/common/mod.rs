@@ -1,9 +1,9 @@
-//! The portals' own policies.
+//! Loads the policies of the portals.
 
 use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::Policy;
 
-/// The policy of a portal of `infra/portals`.
+/// Parses the policy of a portal in `infra/portals`.
 pub fn policy(portal: &str) -> Policy {
     let file = format!(
         "{}/../../infra/portals/{portal}.toml",
