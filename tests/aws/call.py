@@ -1,5 +1,5 @@
-"""Goes through the main journeys on a stack that was deployed to an emulator of AWS: by its REST gateway, its buckets and its
-functions; mails are read from the emulator's SES."""
+"""Tests the main journeys on a stack that is deployed to an emulator of AWS, through its REST API, buckets and functions. Emails are
+read from the emulator's SES."""
 
 import json
 import os
@@ -48,24 +48,24 @@ def expect(what, got, wanted):
 
 
 def eventually(what, found):
-    """Waits for what comes by the stream, a rule or a queue."""
+    """Waits for the result of an asynchronous event."""
     for _ in range(120):
         value = found()
         if value:
             expect(what, True, True)
             return value
         time.sleep(0.5)
-    expect(what, None, "there in a minute")
+    expect(what, None, "a result within a minute")
 
 
 def invoke(function, event):
-    """Calls a function as its schedule does; what it answers, or why it failed."""
+    """Calls a function as its schedule does. Returns its response and its error."""
     answer = boto3.client("lambda").invoke(FunctionName=resources[function], Payload=json.dumps(event).encode())
     return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError")
 
 
 def mail_to(address, holding):
-    """The text of a mail."""
+    """Returns the text of an email that contains `holding`."""
     with urllib.request.urlopen(f"{ENDPOINT}/_ministack/ses/messages", timeout=10) as answer:
         told = answer.read().decode()
     def texts(value):
@@ -88,33 +88,33 @@ def mail_to(address, holding):
 
 
 status, portal, headers = call("GET", "/group")
-expect("a portal is described (register)", (status, portal.get("portal")), (200, "group"))
-expect("nothing is stored on the way", headers.get("cache-control"), "no-store")
+expect("GET /{portal} describes the portal (register)", (status, portal.get("portal")), (200, "group"))
+expect("responses are not cached", headers.get("cache-control"), "no-store")
 
 status, refused, _ = call("POST", "/group/sessions", {"username": "nobody.at.all", "password": "Quiet-Harbor-77"})
-expect("an unknown name can't sign in (sign-in)", (status, refused.get("type")), (401, "urn:vestibule:problem:sign-in-failed"))
+expect("an unknown username can't sign in (sign-in)", (status, refused.get("type")), (401, "urn:vestibule:problem:sign-in-failed"))
 
 status, refused, _ = call("POST", "/group/registrations", {
     "way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
     "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
     "password": "Quiet-Harbor-77", "may_sign": True})
-expect("who is in no record can't register (register)", (status, refused.get("type")), (403, "urn:vestibule:problem:registration-refused"))
+expect("a person without a plan record can't register (register)", (status, refused.get("type")), (403, "urn:vestibule:problem:registration-refused"))
 
 status, asked, _ = call("POST", "/group/username-reminders", {"email": "ruth@blueheron.example"})
-expect("a reminder is taken, whoever asks (reset-password)", status, 202)
+expect("anyone can request a username reminder (reset-password)", status, 202)
 
 for path, function in [("invitations", "invite"), ("users", "manage-users"), ("me", "my-profile"), ("pin/letter", "activate-pin"), ("audit-events", "audit-trail")]:
     status, refused, _ = call("GET", f"/group/{path}")
-    expect(f"without a session nobody sees {path} ({function})", (status, refused.get("type")), (401, "urn:vestibule:problem:not-signed-in"))
+    expect(f"{path} requires a session ({function})", (status, refused.get("type")), (401, "urn:vestibule:problem:not-signed-in"))
 
 status, _, headers = call("OPTIONS", "/group/sessions", headers={
     "origin": "http://localhost:8600", "access-control-request-method": "POST"})
-expect("a portal's page may ask", (status, headers.get("access-control-allow-origin")), (200, "http://localhost:8600"))
+expect("a preflight request from a portal's page succeeds", (status, headers.get("access-control-allow-origin")), (200, "http://localhost:8600"))
 
 status, _, _ = call("GET", "/group/no-such-thing")
-expect("what isn't a route isn't there", status in (403, 404), True)
+expect("an unknown route is not found", status in (403, 404), True)
 
-# The plan's records: a feed in the bucket, an event, and the status beside it.
+# A feed of plan records in the bucket is imported, and its status is written next to it.
 s3 = boto3.client("s3", endpoint_url=ENDPOINT)
 feed = "feeds/harbor/group/2026-11-01.full.csv"
 s3.upload_file(str(pathlib.Path(__file__).parents[2] / "infra/sample-records/groups.csv"), outputs["FeedsBucket"], feed)
@@ -127,67 +127,67 @@ def feed_status():
         return None
 
 
-told = eventually("a feed in the bucket is imported (import-records)", feed_status)
-expect("whole", (told or {}).get("state"), "imported")
+told = eventually("a feed in the bucket starts an import (import-records)", feed_status)
+expect("the feed is imported completely", (told or {}).get("state"), "imported")
 
-# A principal registers, is written to, signs in and invites.
+# A principal registers, receives an email, signs in and invites a user.
 ruth = {"way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
         "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
         "password": "Quiet-Harbor-77", "may_sign": True}
 status, registered, _ = call("POST", "/group/registrations", ruth)
-expect("who is in the records registers", status, 201)
-eventually("and gets a mail, by the stream (deliver-mail)", lambda: mail_to("ruth@blueheron.example", "Ruth"))
+expect("a person with a plan record registers", status, 201)
+eventually("the principal receives an email through the stream (deliver-mail)", lambda: mail_to("ruth@blueheron.example", "Ruth"))
 status, session, _ = call("POST", "/group/sessions", {"username": "ruth.okafor", "password": "Quiet-Harbor-77", "token_in": "body"})
 expect("the principal signs in", status, 201)
 bearer = {"authorization": f"Bearer {session.get('token')}"}
 for path in ("me", "users", "invitations", "audit-events", "sessions"):
     status, shown, _ = call("GET", f"/group/{path}", headers=bearer)
-    expect(f"and sees {path}", status, 200)
+    expect(f"the principal can read {path}", status, 200)
 sam = {"first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user"}
 status, invited, _ = call("POST", "/group/invitations", sam, bearer)
-expect("and invites", status, 201)
-mail = eventually("the invited get a link", lambda: mail_to("sam@blueheron.example", "token="))
+expect("the principal sends an invitation", status, 201)
+mail = eventually("the invited user receives a link", lambda: mail_to("sam@blueheron.example", "token="))
 token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
 status, accepted, _ = call("POST", "/group/invitations/accept", {
     "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
     "username": "sam.lind", "password": "Quiet-Harbor-77"})
-expect("and register with it", status, 201)
+expect("the invited user registers", status, 201)
 status, approved, _ = call("POST", f"/group/users/{accepted.get('user_id')}/approval",
                            {"services": ["enrollment"], "group_codes": ["BH01"]}, bearer)
-expect("and are approved", status, 200)
+expect("the principal approves the user", status, 200)
 
-# The first of the help desk's staff, made with an operator's own credentials, looks after her.
+# An operator creates the first help desk account, whose user invites an agent.
 made = subprocess.run(
     ["cargo", "portal", "first-staff", "--name", "Olive Grant", "--email", "olive@harborlight.example", "--username", "olive.grant", "--on-aws"],
     cwd=pathlib.Path(__file__).resolve().parents[2], capture_output=True, text=True,
     env=os.environ | {"TABLE": outputs["Table"], "AUDIT_TABLE": outputs["AuditTable"], "KMS_KEY_ID": outputs["Key"]})
 one_time = re.search(r"one-time password +(\S+)", made.stdout)
-expect(f"the first staff account is made by one command {made.stderr[-500:]}", bool(one_time), True)
+expect(f"one command creates the first help desk account {made.stderr[-500:]}", bool(one_time), True)
 once = one_time.group(1) if one_time else "none"
 status, desk, _ = call("POST", "/help-desk/sessions", {"username": "olive.grant", "password": once, "token_in": "body"})
-expect("who signs in and has to choose a password", (status, desk.get("next_step")), (201, "change_password"))
+expect("the supervisor signs in and must change the password", (status, desk.get("next_step")), (201, "change_password"))
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, _, _ = call("PUT", "/help-desk/sessions/current/password",
                     {"current_password": once, "new_password": "Slate-Meadow-Tram-58"}, staff)
-expect("and does", status, 200)
+expect("the supervisor changes the password", status, 200)
 ada = {"first_name": "Ada", "last_name": "Lind", "email": "ada@harborlight.example"}
 status, _, _ = call("POST", "/help-desk/invitations", ada | {"role": "help_desk_agent"}, staff)
-expect("and invites an agent", status, 201)
-mail = eventually("who gets a link", lambda: mail_to(ada["email"], "token="))
+expect("the supervisor invites an agent", status, 201)
+mail = eventually("the agent receives a link", lambda: mail_to(ada["email"], "token="))
 token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
 login = {"username": "ada.lind", "password": "Slate-Meadow-Tram-58"}
 status, _, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
-expect("and registers with it", status, 201)
+expect("the agent registers", status, 201)
 status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_in": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)
-expect("an account is found (help-desk)", (status, len(found.get("items", []))), (200, 1))
+expect("the agent finds an account (help-desk)", (status, len(found.get("items", []))), (200, 1))
 ruths = (found.get("items") or [{}])[0].get("id")
 for path in (f"accounts/group/{ruths}", f"accounts/group/{ruths}/invitations", f"accounts/group/audit-events?user_id={ruths}"):
     status, _, _ = call("GET", f"/help-desk/{path}", headers=staff)
-    expect(f"and {path.replace(str(ruths), 'ID')} shown", status, 200)
+    expect(f"the agent can read {path.replace(str(ruths), 'ID')}", status, 200)
 
-# What runs by itself.
+# Scheduled functions and event sources.
 swept, failed = invoke("InactivitySweepFunction", {"dry_run": True})
 expect("the sweep runs (inactivity-sweep)", (failed, (swept or {}).get("failed")), (None, 0))
 scheduled = {"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}}
@@ -196,14 +196,14 @@ for function in ("SealAuditTrailFunction", "PrintLettersFunction", "DeliverMailF
     expect(f"{function} runs", failed, None)
 for function in ("InactivitySweepFunction", "SealAuditTrailFunction", "PrintLettersFunction", "DeliverMailFunction", "ImportRecordsFunction"):
     wrong, failed = invoke(function, ["nonsense"])
-    expect(f"{function} rejects nonsense in words", (failed is not None, bool((wrong or {}).get("errorMessage"))), (True, True))
+    expect(f"{function} rejects an invalid event with a message", (failed is not None, bool((wrong or {}).get("errorMessage"))), (True, True))
 
 schedules = sorted(s["Name"] for s in boto3.client("scheduler").list_schedules()["Schedules"])
-expect(f"four schedules are there: {schedules}", len(schedules), 4)
+expect(f"four schedules exist: {schedules}", len(schedules), 4)
 rules = boto3.client("events").list_rules()["Rules"]
 sources = sorted(json.loads(r["EventPattern"])["source"][0] for r in rules if r.get("EventPattern"))
-expect("feeds and SES's reports have rules", sources, ["aws.s3", "aws.ses"])
+expect("feeds and SES reports have rules", sources, ["aws.s3", "aws.ses"])
 mappings = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-expect("the stream is read", [m["FunctionResponseTypes"] for m in mappings], [["ReportBatchItemFailures"]])
+expect("the stream has a consumer", [m["FunctionResponseTypes"] for m in mappings], [["ReportBatchItemFailures"]])
 
 raise SystemExit(f"{len(failures)} failed" if failures else 0)

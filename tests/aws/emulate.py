@@ -1,5 +1,5 @@
-"""Runs every function's bootstrap under AWS's Runtime Interface Emulator, beside `cargo portal`: each sample event of
-`events/`, and events that are wrong in every way.
+"""Runs every function's bootstrap under AWS's Runtime Interface Emulator, next to `cargo portal`, with each sample event of
+`events/` and with invalid events.
 
     python tests/aws/emulate.py FOLDER EMULATOR
 
@@ -23,7 +23,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 AWS_PORT, EMULATOR_PORT, RUNTIME_PORT = 28700, 28710, 28711
-# What no function may ever print.
+# Text that no function may print.
 NEVER = ["panicked", "stack backtrace", "deprecat", "RUST_BACKTRACE", "thread '"]
 
 folder, emulator = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
@@ -80,7 +80,7 @@ class Function:
                 return json.loads(text or "null")
             except ValueError:
                 return text
-        raise SystemExit("the emulator doesn't answer")
+        raise SystemExit("the emulator does not respond")
 
     def end(self):
         self.process.terminate()
@@ -90,19 +90,19 @@ class Function:
 
 
 def wrong(name, kinds):
-    """Events that a function must not take."""
-    always = [("null", None), ("a number", 7), ("a text", "x"), ("a list", [])]
+    """Returns invalid events for a function."""
+    always = [("null", None), ("a number", 7), ("a string", "x"), ("a list", [])]
     if "schedule" not in kinds or name in ("deliver-mail", "print-letters"):
-        always += [("nothing", {}), ("another service's", {"source": "aws.ec2", "detail-type": "State Change", "detail": {}})]
+        always += [("an empty object", {}), ("another service's event", {"source": "aws.ec2", "detail-type": "State Change", "detail": {}})]
     if name == "inactivity-sweep":
-        always += [("a misspelled dry run", {"dryrun": True}), ("another day for real", {"as_of": "2027-05-22"})]
+        always += [("a misspelled dry run", {"dryrun": True}), ("another day without a dry run", {"as_of": "2027-05-22"})]
     if name == "deliver-mail":
         always += [("a broken stream", {"Records": [{"eventName": "INSERT", "dynamodb": {}}]}),
                    ("a broken report", {"source": "aws.ses", "detail-type": "Email Bounced", "detail": {"mail": 7}})]
     if name == "import-records":
         always += [("a broken S3 event", {"Records": [{"s3": {"bucket": {}}}]}),
-                   ("another bucket's", {"Records": [{"s3": {"bucket": {"name": "other"}, "object": {"key": "feeds/harbor/member/2026-11-23.full.csv"}}}]}),
-                   ("no feed's name", {"Records": [{"s3": {"bucket": {"name": "feeds"}, "object": {"key": "notes.txt"}}}]})]
+                   ("another bucket", {"Records": [{"s3": {"bucket": {"name": "other"}, "object": {"key": "feeds/harbor/member/2026-11-23.full.csv"}}}]}),
+                   ("an object that is not a feed", {"Records": [{"s3": {"bucket": {"name": "feeds"}, "object": {"key": "notes.txt"}}}]})]
     if not kinds & {"schedule", "s3"}:
         sample = json.loads(next((ROOT / "events").glob(f"{name}.*.json")).read_text())
         always += [("without a method", {k: v for k, v in sample.items() if k != "httpMethod"}),
@@ -112,14 +112,14 @@ def wrong(name, kinds):
 
 
 def rejected(answer):
-    """By an error of the function, or by a refusal as HTTP knows it."""
+    """Whether the function failed or returned a 4xx status."""
     if isinstance(answer, dict) and answer.get("errorMessage"):
         return True
     return isinstance(answer, dict) and 400 <= answer.get("statusCode", 0) < 500
 
 
 def starts(name, event):
-    """How a function begins: with what is wrong told, and again with the next event where something didn't answer."""
+    """Checks how a function starts: it reports wrong settings, and recovers when a service is available again."""
     function = Function(name, TABLE="")
     function.call(event)
     log = function.end()
@@ -137,7 +137,7 @@ def starts(name, event):
         log = function.end()
         told = re.search(rf"{portal}\.toml:\d+: time_zone: must be", log)
         expect(f"{name} names the file, line and field of a wrong policy", told and status == 503, f"{status} {log[-2000:]}")
-        expect(f"{name} goes on with the other portals", other == 200, other)
+        expect(f"{name} still serves the other portals", other == 200, other)
 
     later = AWS_PORT + 20
     function = Function(name, AWS_ENDPOINT_URL_DYNAMODB=f"http://127.0.0.1:{later}")
@@ -145,11 +145,11 @@ def starts(name, event):
     forward(later, AWS_PORT)
     after = function.call(event).get("statusCode")
     function.end()
-    expect(f"{name} answers 503 without DynamoDB and goes on with it", before == 503 and after < 500, f"{before} {after}")
+    expect(f"{name} returns 503 without DynamoDB and recovers", before == 503 and after < 500, f"{before} {after}")
 
 
 def trusts(name, event):
-    """A server of anybody's is not AWS, unless its root is named."""
+    """Checks that a function trusts only Amazon's root certificates and those in SSL_CERT_FILE."""
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = f"{folder}/key.pem", f"{folder}/certificate.pem"
         wanted = pathlib.Path(folder, "wanted")
@@ -165,11 +165,11 @@ def trusts(name, event):
             function = Function(name, AWS_ENDPOINT_URL_DYNAMODB=f"https://localhost:{AWS_PORT + 21}", **changes)
             seen.append(function.call(event).get("statusCode"))
             function.end()
-    expect(f"{name} trusts Amazon's roots, or those that are named, and no others", seen == [503, 200], seen)
+    expect(f"{name} trusts only Amazon's roots and those in SSL_CERT_FILE", seen == [503, 200], seen)
 
 
 def forward(at, to, tls=None):
-    """What comes to one port, by TLS perhaps, goes to another."""
+    """Forwards one port to another, optionally with TLS."""
     listener = socket.create_server(("127.0.0.1", at))
 
     def copy(a, b):
@@ -214,20 +214,20 @@ try:
             answer = function.call(json.loads(path.read_text()))
             served = not (isinstance(answer, dict) and answer.get("errorMessage")) and answer is not None or answer is None
             status = answer.get("statusCode", 200) if isinstance(answer, dict) else 200
-            # The sample feed isn't in the bucket.
+            # The sample event's feed isn't in the bucket.
             right = rejected(answer) if kind == "s3" else served and status < 500
             expect(f"{path.name} {status}", right, answer)
         for what, event in wrong(name, {kind for kind, _ in events}):
             answer = function.call(event)
             expect(f"{name} rejects {what}", rejected(answer), answer)
-        # It still works.
+        # It still works after the invalid events.
         kind, path = events[0]
         answer = function.call(json.loads(path.read_text()))
         again = rejected(answer) if kind == "s3" else not (isinstance(answer, dict) and answer.get("errorMessage"))
-        expect(f"{name} goes on", again, answer)
+        expect(f"{name} still works", again, answer)
         log = function.end()
         seen = [word for word in NEVER if word in log]
-        expect(f"{name} logs nothing that looks like a fault of its own", not seen, log[-2000:])
+        expect(f"{name} logs no panic or warning", not seen, log[-2000:])
     describe = json.loads((ROOT / "events/register.get.json").read_text())
     starts("register", describe)
     trusts("register", describe)

@@ -280,7 +280,7 @@ fn kinds_in(source: &str) -> BTreeSet<String> {
 }
 
 /// All sources below a folder.
-fn sources(folder: &Path, found: &mut Vec<String>) {
+pub fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

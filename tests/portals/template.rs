@@ -14,13 +14,13 @@ use vestibule_http::schedule::Scheduled;
 use vestibule_import_records::S3Event;
 use vestibule_inactivity_sweep::Run;
 use vestibule_local::instance::{FUNCTIONS, Function, START, at_work};
-use vestibule_local::{Instance, Options};
+use vestibule_local::{Instance, Options, routes};
 use vestibule_store::outbox::message_of_key;
 use vestibule_store::tables;
 use vestibule_tests::people::{agent, group_principal, member, provider, with};
 use vestibule_tests::permissions::{Permissions, Wish, role};
 use vestibule_tests::template::{
-    ROLES, Statement, TEMPLATE, functions, holds, read, resources, root,
+    ROLES, ROLES_STACK, Statement, TEMPLATE, functions, holds, kebab, read, resources, root,
 };
 use vestibule_tests::{World, options};
 
@@ -29,7 +29,7 @@ use crate::campaigns::go_through_a_release;
 use crate::clockwork::go_through_the_clockwork;
 use crate::cost::go_through_every_flow;
 use crate::feeds::go_through_feeds;
-use crate::openapi::operations;
+use crate::openapi::{operations, sources as read_sources};
 
 /// The events of a type that start a function.
 fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
@@ -64,13 +64,41 @@ fn every_binary_is_deployed_and_nothing_else() {
     assert_eq!(deployed, binaries().into_keys().collect());
     let with_roles: BTreeSet<_> = ROLES.keys().cloned().collect();
     assert_eq!(with_roles, deployed, "each has a role of its own");
+    let outputs = &ROLES_STACK["Outputs"];
     for (id, function) in resources(&TEMPLATE, "AWS::Serverless::Function") {
         assert_eq!(function["Metadata"]["BuildMethod"], "makefile", "{id}");
         let name = id.strip_suffix("Function").unwrap();
-        let own = |part: &str| json!({ "Fn::GetAtt": format!("{name}{part}.Arn") });
+        let own = |part: &str| json!({ "Fn::GetAtt": format!("Roles.Outputs.{name}{part}") });
         assert_eq!(function["Properties"]["Role"], own("Role"));
-        let log = json!({ "LogGroup": { "Ref": format!("{name}Log") } });
+        let log = json!({ "LogGroup": own("Log") });
         assert_eq!(function["Properties"]["LoggingConfig"], log);
+        let role = json!({ "Value": { "Fn::GetAtt": format!("{name}Role.Arn") } });
+        assert_eq!(outputs[format!("{name}Role")], role);
+        let log = json!({ "Value": { "Ref": format!("{name}Log") } });
+        assert_eq!(outputs[format!("{name}Log")], log);
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn generated_routes_are_what_the_code_says() {
+    if std::env::var("UPDATE_ROUTES").is_ok() {
+        routes::write(root()).unwrap();
+    }
+    let read = |path| std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    let template = read(routes::TEMPLATE);
+    for (path, committed, made) in [
+        (routes::TEMPLATE, &template, routes::template(&template)),
+        (routes::TABLE, &read(routes::TABLE), routes::table(root())),
+    ] {
+        let made = made.unwrap();
+        let mut lines = committed.lines().zip(made.lines());
+        let differs = lines.position(|(c, m)| c != m);
+        assert!(
+            *committed == made,
+            "{path} is not what the code says (first at line {:?}); write it with cargo portal routes --write",
+            differs.map(|line| line + 1)
+        );
     }
 }
 
@@ -356,6 +384,17 @@ const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "En
 
 #[test]
 fn roles_are_plain() {
+    for kind in [
+        "AWS::IAM::Role",
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
+    ] {
+        assert_eq!(
+            resources(&TEMPLATE, kind).len(),
+            0,
+            "roles are in one stack"
+        );
+    }
     for (name, statements) in ROLES.iter() {
         let mut sids: Vec<_> = statements.iter().map(|s| s.sid.as_str()).collect();
         sids.sort_unstable();
@@ -384,7 +423,10 @@ fn roles_are_plain() {
         }
         let log = statements.iter().find(|s| s.sid == "Log").unwrap();
         assert_eq!(log.actions, ["logs:CreateLogStream", "logs:PutLogEvents"]);
-        assert!(log.resources[0].ends_with("Log"), "{name}");
+        let [log] = &log.resources[..] else {
+            panic!("{name} writes to one log group");
+        };
+        assert_eq!(kebab(log.strip_suffix("Log").unwrap()), *name);
 
         // The queue where there is something to put into it, the stream where there is one.
         let function = &functions()[name];
@@ -568,7 +610,7 @@ async fn roles_have_nothing_to_spare() {
     }
     assert!(
         spare.is_empty(),
-        "rights that nothing uses; take them out of template.yaml, or use them in tests/portals/cost.rs:\n{}",
+        "rights that nothing uses; take them out of infra/stacks/roles.yaml, or use them in tests/portals/cost.rs:\n{}",
         spare.join("\n")
     );
 }
@@ -690,10 +732,47 @@ fn what_carries_secrets_is_not_logged() {
 
 #[test]
 fn logs_are_encrypted_and_end() {
-    for (id, log) in resources(&TEMPLATE, "AWS::Logs::LogGroup") {
+    // All of them, with those of the functions and of the gateway, are in one stack.
+    assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
+    let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
+    assert_eq!(logs.len(), functions().len() + 1);
+    for (id, log) in logs {
         let log = &log["Properties"];
         assert_eq!(log["RetentionInDays"]["Ref"], "LogRetentionDays", "{id}");
         assert_eq!(log["KmsKeyId"]["Fn::GetAtt"], "Data.Outputs.KeyArn", "{id}");
+    }
+}
+
+/// The log messages that a template filters by, as `fields.message = "swept"` or `'swept'`.
+fn filtered_messages(path: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    text.split("fields.message = ")
+        .skip(1)
+        .map(|rest| {
+            let quote = rest
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .unwrap();
+            rest[1..].split(quote).next().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn alarms_and_dashboard_wait_for_messages_that_are_logged() {
+    let mut sources = Vec::new();
+    for folder in ["functions", "shared/http/src"] {
+        read_sources(&root().join(folder), &mut sources);
+    }
+    for path in ["infra/stacks/alarms.yaml", "infra/stacks/dashboard.yaml"] {
+        let messages = filtered_messages(path);
+        assert!(!messages.is_empty(), "{path} filters by messages");
+        for message in messages {
+            let literal = format!("\"{message}\"");
+            let is_logged = sources.iter().any(|source| source.contains(&literal));
+            assert!(is_logged, "{path}: no function logs {literal}");
+        }
     }
 }
 

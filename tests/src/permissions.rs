@@ -93,7 +93,7 @@ impl Intercept for Permissions {
         for wish in wishes(metadata, request.uri(), body)? {
             if !statements.iter().any(|s| wish.is_allowed_by(s)) {
                 let message = format!(
-                    "template.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
+                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
                     wish.action, wish.resource, wish.partition
                 );
                 eprintln!("{message}");

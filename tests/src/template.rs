@@ -1,6 +1,6 @@
-//! What `template.yaml`, and the stacks that it nests, say, for tests that compare it with the code.
+//! Reads `template.yaml` and the stacks that it nests, for tests that compare them with the code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -15,6 +15,52 @@ pub fn root() -> &'static Path {
 
 /// The template, with short forms written out: `!Ref X` is `{"Ref": "X"}`.
 pub static TEMPLATE: LazyLock<Value> = LazyLock::new(|| read("template.yaml"));
+
+/// The stack of the roles and log groups.
+pub static ROLES_STACK: LazyLock<Value> = LazyLock::new(|| nested("Roles"));
+
+/// Returns the stack that a resource of the template nests. Every reference to a parameter is replaced by
+/// the value that the template passes, so that `!Ref TableArn` is `!GetAtt Data.Outputs.TableArn`.
+fn nested(id: &str) -> Value {
+    let properties = &TEMPLATE["Resources"][id]["Properties"];
+    let mut stack = read(properties["Location"].as_str().unwrap());
+    let passed = properties["Parameters"].as_object().unwrap();
+    let declared = stack["Parameters"].as_object().unwrap();
+    let names = |parameters: &Map<String, Value>| -> BTreeSet<String> {
+        parameters.keys().cloned().collect()
+    };
+    assert_eq!(names(passed), names(declared), "the parameters of {id}");
+    replace_parameters(&mut stack, passed);
+    stack
+}
+
+fn replace_parameters(value: &mut Value, passed: &Map<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            let name = fields.get("Ref").and_then(Value::as_str);
+            if let Some(passed) = name.and_then(|name| passed.get(name)) {
+                *value = passed.clone();
+                return;
+            }
+            if let Some(Value::String(text)) = fields.get_mut("Fn::Sub") {
+                for (name, passed) in passed {
+                    let source = passed["Fn::GetAtt"].as_str().or(passed["Ref"].as_str());
+                    let source = source.expect("a parameter is passed by a reference");
+                    *text = text.replace(&format!("${{{name}}}"), &format!("${{{source}}}"));
+                }
+            }
+            for field in fields.values_mut() {
+                replace_parameters(field, passed);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                replace_parameters(item, passed);
+            }
+        }
+        _ => {}
+    }
+}
 
 /// A template of the source tree.
 pub fn read(path: &str) -> Value {
@@ -72,7 +118,7 @@ pub fn functions() -> BTreeMap<String, &'static Value> {
 }
 
 /// `sign-in` of `SignIn`.
-fn kebab(name: &str) -> String {
+pub fn kebab(name: &str) -> String {
     let mut kebab = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() && !kebab.is_empty() {
@@ -100,11 +146,11 @@ pub struct Statement {
 
 /// The statements of what every function does when it starts.
 pub static START: LazyLock<Vec<Statement>> =
-    LazyLock::new(|| statements(&TEMPLATE["Resources"]["StartPolicy"]["Properties"]));
+    LazyLock::new(|| statements(&ROLES_STACK["Resources"]["StartPolicy"]["Properties"]));
 
 /// The statements of each function's role, without those of its start.
 pub static ROLES: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
-    resources(&TEMPLATE, "AWS::IAM::Role")
+    resources(&ROLES_STACK, "AWS::IAM::Role")
         .into_iter()
         .filter_map(|(id, role)| {
             let name = kebab(id.strip_suffix("Role")?);

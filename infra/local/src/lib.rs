@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod pages;
 pub mod people;
 pub mod post;
+pub mod routes;
 pub mod sample_records;
 pub mod serve;
 pub mod standins;

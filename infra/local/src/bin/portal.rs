@@ -18,7 +18,9 @@ use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
-use vestibule_local::{Instance, Options, StartError, folder, import, openapi, time_travel};
+use vestibule_local::{
+    Instance, Options, StartError, folder, import, openapi, routes, time_travel,
+};
 
 /// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
@@ -167,6 +169,16 @@ Examples:
   cargo portal openapi
   cargo portal openapi > docs/openapi.json")]
     Openapi,
+    /// Print the routes of the API (Markdown): method, path, operation and source file
+    #[command(after_help = "\
+Examples:
+  cargo portal routes
+  cargo portal routes --write     after a change of routes: update docs/routes.md and template.yaml")]
+    Routes {
+        /// Write docs/routes.md and the route events in template.yaml instead
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -440,6 +452,10 @@ async fn run(command: Command) -> Result<(), StartError> {
             import::run(&file, kind, extent, on.started_before()?, &mut out).await
         }
         Command::Openapi => Ok(writeln!(out, "{}", openapi::openapi().trim_end())?),
+        Command::Routes { write: true } => routes::write(&in_source_tree("")),
+        Command::Routes { write: false } => {
+            Ok(write!(out, "{}", routes::table(&in_source_tree(""))?)?)
+        }
     }
 }
 
