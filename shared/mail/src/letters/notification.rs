@@ -2,7 +2,7 @@
 //! (EX-05, EX-06).
 //!
 //! Registration takes two numbers, and the letter contains only one. The provider knows the other,
-//! its tax ID, so nobody can register with the letter alone.
+//! its tax ID, so no one can register with the letter alone.
 
 use vestibule_domain::policy::Policy;
 

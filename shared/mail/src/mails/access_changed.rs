@@ -1,4 +1,4 @@
-//! Tells users that an administrator changed their access (AG-09, BA-06).
+//! Notifies users that an administrator changed their access (AG-09, BA-06).
 
 use vestibule_domain::message::AccessChange;
 use vestibule_domain::policy::Policy;

@@ -1,4 +1,4 @@
-//! Tells users that the end date of their access has passed (UX-07).
+//! Notifies users that the end date of their access has passed (UX-07).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;

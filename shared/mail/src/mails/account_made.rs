@@ -1,4 +1,4 @@
-//! Tells a user that an administrator created their account with an initial password (EX-09).
+//! Notifies a user that an administrator created their account with an initial password (EX-09).
 
 use vestibule_domain::policy::Policy;
 

@@ -1,4 +1,4 @@
-//! Tells an invited user that their registration was approved (AG-08).
+//! Notifies an invited user that their registration was approved (AG-08).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;

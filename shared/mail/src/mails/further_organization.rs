@@ -1,4 +1,4 @@
-//! Tells a user that an additional organization was added to their account (BL-01).
+//! Notifies a user that an additional organization was added to their account (BL-01).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;

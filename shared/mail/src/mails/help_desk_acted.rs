@@ -1,4 +1,4 @@
-//! Tells users what the help desk changed on their account, without its internal reason (UX-12).
+//! Notifies users of what the help desk changed on their account, without its internal reason (UX-12).
 
 use vestibule_domain::message::HelpDeskAct;
 use vestibule_domain::policy::Policy;

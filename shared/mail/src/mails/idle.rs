@@ -1,4 +1,4 @@
-//! Warns users who have not signed in for a long time, and tells them when their account is
+//! Warns users who have not signed in for a long time, and notifies them when their account is
 //! disabled or deleted (BA-01, BA-02, UX-02).
 
 use jiff::civil::Date;

@@ -1,4 +1,4 @@
-//! Tells the administrator who sent an invitation that the person has registered (AG-08).
+//! Notifies the administrator who sent an invitation that the person has registered (AG-08).
 
 use vestibule_domain::policy::Policy;
 

@@ -1,4 +1,4 @@
-//! Tells a user that their PIN letter should have arrived (ME-08).
+//! Notifies a user that their PIN letter should have arrived (ME-08).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;

@@ -1,4 +1,4 @@
-//! Tells a user that a new PIN was issued and when its letter should arrive (ME-07, ME-08, BL-06).
+//! Notifies a user that a new PIN was issued and when its letter should arrive (ME-07, ME-08, BL-06).
 
 use jiff::civil::Date;
 use vestibule_domain::policy::Policy;

@@ -1,4 +1,4 @@
-//! Tells users that their access ended because the plan's records no longer list them, or that it
+//! Notifies users that their access ended because the plan's records no longer list them, or that it
 //! was restored because the record returned (AG-16).
 
 use vestibule_domain::policy::Policy;

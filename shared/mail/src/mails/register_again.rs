@@ -1,4 +1,4 @@
-//! Tells users that a campaign requires them to register again, and confirms when they have
+//! Notifies users that a campaign requires them to register again, and confirms when they have
 //! (AG-13).
 
 use jiff::civil::Date;

@@ -1,4 +1,4 @@
-//! Tells users that a campaign released their username, and what happened to it (ME-10).
+//! Notifies users that a campaign released their username, and what happened to it (ME-10).
 
 use vestibule_domain::policy::Policy;
 

@@ -1,4 +1,4 @@
-//! Tells administrators which of their users the scheduler disabled, removed or deleted (BA-01,
+//! Notifies administrators of the users that the scheduler disabled, removed or deleted (BA-01,
 //! BA-02).
 
 use vestibule_domain::message::{Fate, Told};
