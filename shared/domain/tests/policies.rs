@@ -1748,7 +1748,7 @@ fn the_document_tells_where_the_seven_differ() {
     };
     type Cell<'a> = &'a dyn Fn(&Policy) -> String;
     let told: &[(&str, Cell)] = &[
-        ("Ways to register", &|p| {
+        ("Registration types", &|p| {
             let ids = p.ways.iter().map(|w| format!("`{}`", w.id));
             ids.collect::<Vec<_>>().join(", ")
         }),
@@ -1765,7 +1765,7 @@ fn the_document_tells_where_the_seven_differ() {
             let days = days.map(|i| (i.disable_after_days.get(), i.delete_after_days.get()));
             days.map_or_else(String::new, |(a, b)| format!("{a} / {b} days"))
         }),
-        ("Exempt from that", &|p| {
+        ("Exempt roles", &|p| {
             let exempt = p.inactivity.iter().flat_map(|i| &i.exempt_roles);
             roles(&mut exempt.copied())
         }),
