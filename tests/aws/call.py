@@ -95,9 +95,9 @@ status, refused, _ = call("POST", "/group/sessions", {"username": "nobody.at.all
 expect("an unknown username can't sign in (sign-in)", (status, refused.get("type")), (401, "urn:vestibule:problem:sign-in-failed"))
 
 status, refused, _ = call("POST", "/group/registrations", {
-    "way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
+    "registration_type": "group", "verification": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
     "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
-    "password": "Quiet-Harbor-77", "may_sign": True})
+    "password": "Quiet-Harbor-77", "attests_signing_authority": True})
 expect("a person without a plan record can't register (register)", (status, refused.get("type")), (403, "urn:vestibule:problem:registration-refused"))
 
 status, asked, _ = call("POST", "/group/username-reminders", {"email": "ruth@blueheron.example"})
@@ -131,13 +131,13 @@ told = eventually("a feed in the bucket starts an import (import-records)", feed
 expect("the feed is imported completely", (told or {}).get("state"), "imported")
 
 # A principal registers, receives an email, signs in and invites a user.
-ruth = {"way": "group", "proof": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
+ruth = {"registration_type": "group", "verification": {"group_number": "GR20001", "tax_id_last4": "4567"}, "first_name": "Ruth",
         "last_name": "Okafor", "email": "ruth@blueheron.example", "username": "ruth.okafor",
-        "password": "Quiet-Harbor-77", "may_sign": True}
+        "password": "Quiet-Harbor-77", "attests_signing_authority": True}
 status, registered, _ = call("POST", "/group/registrations", ruth)
 expect("a person with a plan record registers", status, 201)
 eventually("the principal receives an email through the stream (deliver-mail)", lambda: mail_to("ruth@blueheron.example", "Ruth"))
-status, session, _ = call("POST", "/group/sessions", {"username": "ruth.okafor", "password": "Quiet-Harbor-77", "token_in": "body"})
+status, session, _ = call("POST", "/group/sessions", {"username": "ruth.okafor", "password": "Quiet-Harbor-77", "token_delivery": "body"})
 expect("the principal signs in", status, 201)
 bearer = {"authorization": f"Bearer {session.get('token')}"}
 for path in ("me", "users", "invitations", "audit-events", "sessions"):
@@ -164,7 +164,7 @@ made = subprocess.run(
 one_time = re.search(r"one-time password +(\S+)", made.stdout)
 expect(f"one command creates the first help desk account {made.stderr[-500:]}", bool(one_time), True)
 once = one_time.group(1) if one_time else "none"
-status, desk, _ = call("POST", "/help-desk/sessions", {"username": "olive.grant", "password": once, "token_in": "body"})
+status, desk, _ = call("POST", "/help-desk/sessions", {"username": "olive.grant", "password": once, "token_delivery": "body"})
 expect("the supervisor signs in and must change the password", (status, desk.get("next_step")), (201, "change_password"))
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, _, _ = call("PUT", "/help-desk/sessions/current/password",
@@ -178,7 +178,7 @@ token = re.search(r"token=([A-Za-z0-9._-]+)", mail or "token=none").group(1)
 login = {"username": "ada.lind", "password": "Slate-Meadow-Tram-58"}
 status, _, _ = call("POST", "/help-desk/invitations/accept", ada | login | {"token": token})
 expect("the agent registers", status, 201)
-status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_in": "body"})
+status, desk, _ = call("POST", "/help-desk/sessions", login | {"token_delivery": "body"})
 staff = {"authorization": f"Bearer {desk.get('token')}"}
 status, found, _ = call("POST", "/help-desk/accounts/search", {"portal": "group", "username": "ruth.okafor"}, staff)
 expect("the agent finds an account (help-desk)", (status, len(found.get("items", []))), (200, 1))

@@ -271,7 +271,8 @@ impl System {
         let desk = world.help_desk().await;
         drop(desk);
         let token = async |portal: &str, username: &str| {
-            let body = json!({ "username": username, "password": PASSWORD, "token_in": "body" });
+            let body =
+                json!({ "username": username, "password": PASSWORD, "token_delivery": "body" });
             let signed_in = world.on(portal).post("/sessions", body).await.unwrap();
             signed_in.text_at("/token").to_owned()
         };
@@ -290,7 +291,7 @@ impl System {
 
         let scheduled = json!({ "version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {} });
         let sign_in =
-            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_delivery": "body" });
         let read = gateway("GET", "/{portal}/me", "group", Some(&ruth), Value::Null);
         BTreeMap::from([
             ("examples/hello_aws", read.clone()),
@@ -301,7 +302,7 @@ impl System {
                     "/{portal}/registrations",
                     "member",
                     None,
-                    with(member(), "/proof/enrollee_id", NTH),
+                    with(member(), "/verification/enrollee_id", NTH),
                 ),
             ),
             (

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::StreamExt;
 use vestibule_domain::account::Account;
 use vestibule_domain::ids::PortalId;
-use vestibule_http::parts::LARGEST;
+use vestibule_http::parts::MAX_BYTES;
 use vestibule_local::Options;
 use vestibule_tests::measure::{held_mib, peak_mib, reset_peak, sizes, without_stream};
 use vestibule_tests::meter::Meter;
@@ -39,7 +39,7 @@ async fn measure(count: usize, endpoint: String) {
         ..options()
     })
     .await;
-    let employer = with(group_principal(), "/way", "employer");
+    let employer = with(group_principal(), "/registration_type", "employer");
     world.register("employer", employer).await;
     let all = world.items(&world.instance.tables.main).await;
     let is_row = |i: &Item| i["sk"].as_s().unwrap().starts_with("M#");
@@ -60,7 +60,7 @@ async fn measure(count: usize, endpoint: String) {
         let part = dana.get(&format!("/users.csv{query}")).await.unwrap();
         slowest = slowest.max(begun.elapsed());
         assert_eq!(part.status, 200, "{}", part.text);
-        assert!(part.text.len() <= LARGEST);
+        assert!(part.text.len() <= MAX_BYTES);
         parts += 1;
         bytes += part.text.len();
         largest = largest.max(part.text.len());

@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::StreamExt;
 use jiff::SignedDuration;
 use vestibule_domain::account::Account;
-use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::PortalId;
+use vestibule_domain::schedule::{self, ScheduledAction};
 use vestibule_inactivity_sweep::Run;
 use vestibule_local::Options;
 use vestibule_store::due::SHARDS;
@@ -45,7 +45,7 @@ async fn measure(count: usize, endpoint: String) {
     })
     .await;
     world
-        .register("producer", with(agent(), "/way", "producer"))
+        .register("producer", with(agent(), "/registration_type", "producer"))
         .await;
     let all = world.items(&world.instance.tables.main).await;
     let model = all
@@ -62,7 +62,10 @@ async fn measure(count: usize, endpoint: String) {
     let swept = world.instance.sweep(&Run::now(world.now())).await.summary;
     let (took, cpu, peak) = (began.elapsed(), cpu_ms() - cpu, peak_mib());
     let cost = meter.read();
-    assert_eq!((swept.count(What::Disable), swept.failed), (DUE as u64, 0));
+    assert_eq!(
+        (swept.count(ScheduledAction::Disable), swept.failed),
+        (DUE as u64, 0)
+    );
 
     // The embedded engine takes the square of the pages' number for a scan: half an hour for a million.
     let began = Instant::now();
@@ -72,8 +75,8 @@ async fn measure(count: usize, endpoint: String) {
     };
     println!(
         "| {count} | {} | {:.2} | {DUE} | {} | {} | {:.1} s | {:.1} s | {:.0} MiB | {read} | {units} | {:.1} s |",
-        swept.count(What::Disable),
-        swept.accounts_read as f64 / swept.count(What::Disable) as f64,
+        swept.count(ScheduledAction::Disable),
+        swept.accounts_read as f64 / swept.count(ScheduledAction::Disable) as f64,
         cost.calls.get("Query").copied().unwrap_or(0),
         cost.reads,
         took.as_secs_f64(),
@@ -100,7 +103,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
         for membership in &mut account.memberships {
             membership.role = vestibule_domain::policy::Role::User;
         }
-        let due = clockwork::next_due(&account, policy).unwrap();
+        let due = schedule::next_due(&account, policy).unwrap();
         // As the store derives it. The thousand have been warned: what is due for them is the disabling.
         let due_on = if i < DUE { due.about } else { due.on };
         let shard = id.as_str().as_bytes()[id.as_str().len() - 1] % SHARDS;

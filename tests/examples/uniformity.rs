@@ -43,8 +43,8 @@ fn flows(pending: &str) -> Vec<Flow> {
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
     let redeem = |name: &str| json!({ "username": name, "security_answers": answers.clone(), "new_password": "Calm-Harbor-71!" });
-    let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
-    let nobody = with(who.clone(), "/proof/enrollee_id", "100999999");
+    let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
+    let nobody = with(who.clone(), "/verification/enrollee_id", "100999999");
     let answering = |who: &Value| with(who.clone(), "/security_answers", answers.clone());
     let stranger = with(group_principal(), "/username", "some.stranger");
     let code = |name: &str| json!({ "username": name, "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": { "question": "What was my first car?", "answer": "A green Beetle" } });
@@ -103,7 +103,7 @@ fn flows(pending: &str) -> Vec<Flow> {
             portal: "group",
             path: "/registrations",
             known: stranger.clone(),
-            unknown: with(stranger, "/proof/group_number", "ZZ99999"),
+            unknown: with(stranger, "/verification/group_number", "ZZ99999"),
         },
         Flow {
             name: "registration code, wrong",

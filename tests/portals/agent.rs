@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::World;
-use vestibule_tests::inside::shown;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
+use vestibule_tests::white_box::shown;
 
 /// The first person of an agency and of a group, with what proves them and their first field.
 fn principals() -> [(&'static str, Value, [&'static str; 2]); 2] {
@@ -40,13 +40,13 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
     for (portal, body, _) in principals() {
         // Who doesn't say that they may sign can't register an organization.
         for unstated in [
-            without(body.clone(), "/may_sign"),
-            with(body.clone(), "/may_sign", false),
+            without(body.clone(), "/attests_signing_authority"),
+            with(body.clone(), "/attests_signing_authority", false),
         ] {
             let refused = register(&world, portal, unstated).await;
             assert_eq!(
                 (refused.status, refused.fields()),
-                (422, vec!["may_sign"]),
+                (422, vec!["attests_signing_authority"]),
                 "{}",
                 refused.text
             );
@@ -262,7 +262,10 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
             with(
                 body.clone(),
                 &format!("/proof/{number}"),
-                body["proof"][number].as_str().unwrap().to_lowercase(),
+                body["verification"][number]
+                    .as_str()
+                    .unwrap()
+                    .to_lowercase(),
             ),
         )
         .await;
@@ -275,11 +278,23 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
     let world = World::new().await;
     for (portal, body, fields) in principals() {
         let described = world.on(portal).get("").await.unwrap();
-        assert_eq!(described.body["ways"].as_array().unwrap().len(), 1);
-        assert_eq!(described.body["ways"][0]["proof_fields"], json!(fields));
-        assert_eq!(described.body["ways"][0]["states_signing_power"], true);
+        assert_eq!(
+            described.body["registration_types"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            described.body["registration_types"][0]["verification_fields"],
+            json!(fields)
+        );
+        assert_eq!(
+            described.body["registration_types"][0]["requires_signing_authority"],
+            true
+        );
 
-        let [number, fact] = fields.map(|f| format!("proof.{f}"));
+        let [number, fact] = fields.map(|f| format!("verification.{f}"));
         let pointer = |field: &str| format!("/{}", field.replace('.', "/"));
         let wrong = [
             (without(body.clone(), &pointer(&number)), &number),
@@ -289,8 +304,8 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
             (with(body.clone(), &pointer(&fact), "482x"), &fact),
             (with(body.clone(), &pointer(&number), ""), &number),
             (
-                with(body.clone(), "/proof/date_of_birth", "1980-01-31"),
-                &"proof.date_of_birth".to_owned(),
+                with(body.clone(), "/verification/date_of_birth", "1980-01-31"),
+                &"verification.date_of_birth".to_owned(),
             ),
         ]
         .map(|(body, field)| (body, field.clone()));
@@ -304,9 +319,10 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
             );
         }
         // The other portal's proof proves nothing here.
-        let [_, other] = principals().map(|(_, b, _)| b["proof"].clone());
+        let [_, other] = principals().map(|(_, b, _)| b["verification"].clone());
         if portal == "agent" {
-            let refused = register(&world, portal, with(body.clone(), "/proof", other)).await;
+            let refused =
+                register(&world, portal, with(body.clone(), "/verification", other)).await;
             assert_eq!(refused.status, 422, "{}", refused.text);
         }
         world.register(portal, body).await;
@@ -316,17 +332,17 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
 /// An agent of the sample records.
 fn luis() -> Value {
     json!({
-        "way": "agent", "proof": { "agent_id": "AG10002", "ssn_last4": "7310" },
+        "registration_type": "agent", "verification": { "agent_id": "AG10002", "ssn_last4": "7310" },
         "first_name": "Luis", "last_name": "Ortega", "email": "luis@ortega.example",
-        "username": "luis.ortega", "password": PASSWORD, "may_sign": true,
+        "username": "luis.ortega", "password": PASSWORD, "attests_signing_authority": true,
     })
 }
 
 fn priya() -> Value {
     json!({
-        "way": "agent", "proof": { "agent_id": "AG10003", "ssn_last4": "2954" },
+        "registration_type": "agent", "verification": { "agent_id": "AG10003", "ssn_last4": "2954" },
         "first_name": "Priya", "last_name": "Nair", "email": "priya@nair.example",
-        "username": "priya.nair", "password": PASSWORD, "may_sign": true,
+        "username": "priya.nair", "password": PASSWORD, "attests_signing_authority": true,
     })
 }
 
@@ -336,8 +352,8 @@ async fn agreements_on_file(world: &World, who: &Value, agreements: &str) {
     let (first, last) = (text("/first_name"), text("/last_name"));
     let row = format!(
         "agent_id,name,first_name,last_name,ssn_last4,manager,agreements,group_codes,category\n{},{first} {last},{first},{last},{},AG10001,{agreements},BH01;BH02,agent\n",
-        text("/proof/agent_id"),
-        text("/proof/ssn_last4"),
+        text("/verification/agent_id"),
+        text("/verification/ssn_last4"),
     );
     world.import(RecordKind::Agent, &row).await;
 }

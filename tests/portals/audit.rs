@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use vestibule_domain::ids::PortalId;
 use vestibule_local::client::{Answer, Client};
 use vestibule_store::seals::{Fault as Wrong, Verification};
-use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, with};
 use vestibule_tests::{Item, World};
 
@@ -54,7 +54,7 @@ async fn another_principal(world: &World) -> Client {
             "/username",
             "otto.maple",
         ),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": second_tax_id() }),
     );
     world.register("group", body).await;
@@ -153,7 +153,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
             (&sams, "sam.lind", "198.51.100.7")
         };
         let mut expected = json!({
-            "at": at, "action": action, "outcome": outcome, "actor": "account", "actor_id": who,
+            "occurred_at": at, "action": action, "outcome": outcome, "actor": "account", "actor_id": who,
             "actor_username": name, "organization_id": organization, "source": from, "verified": true,
         });
         if !object.is_empty() {
@@ -168,7 +168,8 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         let mut found = trail(&ruth, &format!("action={action}")).await;
         // The search that finds it is itself on the trail.
         found.retain(|e| {
-            e["at"] == at.as_str() && (action != "search_audit" || e["object"] == sams.as_str())
+            e["occurred_at"] == at.as_str()
+                && (action != "search_audit" || e["object"] == sams.as_str())
         });
         assert_eq!(found.len(), 1, "{path}: {found:?}");
         found[0].as_object_mut().unwrap().remove("id");
@@ -184,7 +185,10 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
     let since = world.now().to_string();
     let entries = trail(&ruth, "").await;
     assert_eq!(
-        entries.iter().filter(|e| e["at"] == since.as_str()).count(),
+        entries
+            .iter()
+            .filter(|e| e["occurred_at"] == since.as_str())
+            .count(),
         1,
         "only this very search: {entries:?}"
     );
@@ -233,9 +237,9 @@ async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organizations_trail() {
 #[tokio::test]
 async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
     for fault in [Fault::Unsent, Fault::AnswerLost] {
-        let meddler = Meddler::default();
+        let faults = FaultInjector::default();
         let world = World::with(vestibule_local::Options {
-            interceptors: vec![meddler.interceptor()],
+            interceptors: vec![faults.interceptor()],
             ..vestibule_tests::options()
         })
         .await;
@@ -261,9 +265,9 @@ async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
             };
             let mut recording_failed = false;
             for n in 0.. {
-                meddler.arm(n, fault);
+                faults.arm(n, fault);
                 let answer = by.get(path).await.unwrap();
-                let (_, suffered) = meddler.disarm();
+                let (_, suffered) = faults.disarm();
                 let Some(operation) = suffered else { break };
                 recording_failed |= operation == "PutItem";
                 assert_eq!(
@@ -351,7 +355,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
         let query = format!("action=look_at_user&{query}");
         let ruth = ruth.clone();
         async move {
-            each(&trail(&ruth, &query).await, "at")
+            each(&trail(&ruth, &query).await, "occurred_at")
                 .iter()
                 .map(|s| (*s).to_owned())
                 .collect::<Vec<_>>()
@@ -448,7 +452,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
                 .collect();
             ids.extend(each(&items, "id").iter().map(|s| (*s).to_owned()));
             times.extend(items.iter().map(|e| {
-                e["at"]
+                e["occurred_at"]
                     .as_str()
                     .unwrap()
                     .parse::<jiff::Timestamp>()
@@ -607,7 +611,13 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         .iter()
         .map(|e| {
             let text = |name: &str| e[name].as_str().unwrap_or_default().to_owned();
-            [text("action"), text("outcome"), text("by"), text("source")].join(" ")
+            [
+                text("action"),
+                text("outcome"),
+                text("actor"),
+                text("source"),
+            ]
+            .join(" ")
         })
         .collect();
     assert_eq!(told[0], "open_service done you 198.51.100.7");
@@ -647,7 +657,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
     assert_eq!(
         get(&maria, "/me/activity", 200)
             .await
-            .text_at("/items/0/by"),
+            .text_at("/items/0/actor"),
         "you"
     );
 }
@@ -725,27 +735,30 @@ async fn three_sealed_hours() -> World {
 async fn ux_11_an_untouched_trail_is_proved_whole_by_its_seals() {
     let world = three_sealed_hours().await;
     let entries = lying(&world, "entries").await.len() as u64;
-    let proof = verified(&world).await;
-    assert_eq!(proof.faults, []);
-    let day = &proof.days[0];
+    let verification = verified(&world).await;
+    assert_eq!(verification.faults, []);
+    let day = &verification.days[0];
     assert_eq!(
         (day.entries, day.sealed, day.unsealed),
         (entries, entries, 0),
         "{day:?}"
     );
-    let last = proof.last.unwrap();
+    let last = verification.last.unwrap();
     assert_eq!(
         (last.number, last.until.to_string().as_str()),
         (3, "2026-11-23T18:00:00Z")
     );
     // What comes now is written with its code, and sealed when the hour is over.
     world.sign_in("group", "ruth.okafor").await;
-    let proof = verified(&world).await;
-    assert_eq!((proof.faults.len(), proof.days[0].unsealed), (0, 1));
+    let verification = verified(&world).await;
+    assert_eq!(
+        (verification.faults.len(), verification.days[0].unsealed),
+        (0, 1)
+    );
     // Every entry says until when it is kept: six years.
     for item in lying(&world, "entries").await {
         let until: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
-        let at: jiff::Timestamp = item["at"].as_s().unwrap().parse().unwrap();
+        let at: jiff::Timestamp = item["occurred_at"].as_s().unwrap().parse().unwrap();
         assert_eq!((until - at.as_second()) / 86_400, 6 * 365 + 2);
     }
 }
@@ -762,7 +775,7 @@ async fn ux_11_an_altered_entry_shows_before_and_after_sealing() {
             ("source", "192.0.2.99"),
             ("object", "somebody"),
             ("reason", "because"),
-            ("at", "2026-11-23T15:00:00.001Z"),
+            ("occurred_at", "2026-11-23T15:00:00.001Z"),
             ("of_organization", "group#hidden"),
             ("remark", "added"),
             ("mac", "1.AAAA"),
@@ -965,9 +978,9 @@ async fn ux_11_sealing_late_twice_and_at_once_makes_one_chain() {
 #[tokio::test]
 async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
     for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
-        let meddler = Meddler::default();
+        let faults = FaultInjector::default();
         let world = World::with(vestibule_local::Options {
-            interceptors: vec![meddler.interceptor()],
+            interceptors: vec![faults.interceptor()],
             ..vestibule_tests::options()
         })
         .await;
@@ -976,9 +989,9 @@ async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
         let store = &world.instance.app.store;
         // Each run fails a call later than the one before, until one has no call left to fail.
         for n in 0.. {
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let run = store.seal_audit(&group(), world.now()).await;
-            let (_, suffered) = meddler.disarm();
+            let (_, suffered) = faults.disarm();
             let failed = suffered.is_some() && fault != Fault::Repeated;
             assert_eq!(run.is_err(), failed, "{fault:?} {n} {suffered:?}");
             assert_eq!(
@@ -990,11 +1003,11 @@ async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
                 break;
             }
         }
-        let proof = verified(&world).await;
-        assert_eq!(proof.last.unwrap().number, 2);
+        let verification = verified(&world).await;
+        assert_eq!(verification.last.unwrap().number, 2);
         assert_eq!(
-            (proof.days[0].sealed, proof.days[0].unsealed),
-            (proof.days[0].entries, 0)
+            (verification.days[0].sealed, verification.days[0].unsealed),
+            (verification.days[0].entries, 0)
         );
     }
 }
@@ -1006,9 +1019,9 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
     delete(&world, &entries[0]).await;
     assert_eq!(verified(&world).await.faults.len(), 1);
     world.pass_days(6 * 365 + 3);
-    let proof = verified(&world).await;
-    assert_eq!(proof.faults, []);
-    assert!(proof.days[0].expired);
+    let verification = verified(&world).await;
+    assert_eq!(verification.faults, []);
+    assert!(verification.days[0].expired);
     // Seals go with what they seal.
     for seal in lying(&world, "seals").await {
         delete(&world, &seal).await;
@@ -1018,7 +1031,8 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
 
 /// Signs in from an address, as a browser of its own or as one that was there before.
 async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
-    let mut body = json!({ "username": "omar.haddad", "password": PASSWORD, "token_in": "body" });
+    let mut body =
+        json!({ "username": "omar.haddad", "password": PASSWORD, "token_delivery": "body" });
     if let Some(device) = device {
         body["device"] = device.into();
     }
@@ -1174,7 +1188,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     let entries = noticed().await;
     assert_eq!(entries.len(), 1, "{entries:?}");
     assert_eq!(
-        (&entries[0]["object"], &entries[0]["at"]),
+        (&entries[0]["object"], &entries[0]["occurred_at"]),
         (&json!(me), &json!(at))
     );
     let told = mails(&world, subject).await;
@@ -1185,9 +1199,9 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         told[0]
     );
     let user = get(&first, &format!("/users/{me}"), 200).await;
-    assert_eq!(user.text_at("/used_from_several_places_at"), at);
+    assert_eq!(user.text_at("/concurrent_use_detected_at"), at);
     let users = get(&first, "/users", 200).await;
-    assert_eq!(users.text_at("/items/0/used_from_several_places_at"), at);
+    assert_eq!(users.text_at("/items/0/concurrent_use_detected_at"), at);
     vestibule_tests::invariants::invariants(&world).await;
 
     // Not again on the same day; again on the next.
@@ -1305,7 +1319,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     }
     let activity = get(&sam, "/me/activity", 200).await;
     assert_eq!(activity.text_at("/items/0/action"), "search_audit");
-    assert_eq!(activity.text_at("/items/0/by"), "help_desk");
+    assert_eq!(activity.text_at("/items/0/actor"), "help_desk");
     let searches = served(&looking, "group", &format!("{day}&action=search_audit")).await;
     assert_eq!(searches.len(), 7, "{searches:?}");
 
@@ -1364,7 +1378,7 @@ async fn ux_11_pages_of_many_days_of_a_portal_show_each_entry_once_in_order() {
             assert!(items.len() <= limit);
             pages.push(items.len());
             let others = items.iter().filter(|e| e["action"] != "search_audit");
-            ids.extend(others.map(|e| (e["at"].to_string(), e["id"].to_string())));
+            ids.extend(others.map(|e| (e["occurred_at"].to_string(), e["id"].to_string())));
             match next {
                 Some(next) => query = format!("&cursor={next}"),
                 None => return (ids, pages),

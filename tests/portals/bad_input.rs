@@ -27,7 +27,7 @@ use crate::openapi::{operations, resolve};
 const SMALL: usize = 6_000;
 
 /// The most bytes of a body.
-const LARGEST_BODY: usize = vestibule_http::request::LARGEST_BODY;
+const MAX_BODY_BYTES: usize = vestibule_http::request::MAX_BODY_BYTES;
 
 thread_local! {
     static SENT: Cell<u32> = const { Cell::new(0) };
@@ -100,7 +100,7 @@ created_before = 2026-11-24
 
 /// All endpoints with a body, each with a body that is right at this moment.
 async fn endpoints(world: &World) -> Vec<Endpoint> {
-    let producer = with(agent(), "/way", "producer");
+    let producer = with(agent(), "/registration_type", "producer");
     world.register("producer", producer.clone()).await;
     world.pass(SignedDuration::from_hours(1));
     let dana = world.sign_in("producer", "dana.whitfield").await;
@@ -144,20 +144,27 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
     // An office manager, and somebody with an account whom another organization has invited.
     let mona = {
-        let body = with(dental(), "/way", "office_manager");
-        let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
-        let body = with(with(body, "/proof", proof), "/username", "mona.office");
+        let body = with(dental(), "/registration_type", "office_manager");
+        let verification = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
+        let body = with(
+            with(body, "/verification", verification),
+            "/username",
+            "mona.office",
+        );
         world
             .register("practice", with(body, "/email", "mona@lakeside.example"))
             .await;
         world.sign_in("practice", "mona.office").await
     };
-    let employer = without(with(group_principal(), "/way", "employer"), "/may_sign");
+    let employer = without(
+        with(group_principal(), "/registration_type", "employer"),
+        "/attests_signing_authority",
+    );
     world.register("employer", employer.clone()).await;
     let ruth_at_work = world.sign_in("employer", "ruth.okafor").await;
     let small = with(
         employer,
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let small = with(
@@ -171,8 +178,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .invite(&pat, "Ruth", "ruth@blueheron.example", "user")
         .await;
     let further = json!({
-        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" }, "may_sign": true,
-        "postal_address": provider()["postal_address"], "accepts": {},
+        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
+        "postal_address": provider()["postal_address"], "accepted_agreements": {},
     });
     let blue_heron = ruth
         .get("/me")
@@ -205,8 +212,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         found.text_at("/items/0/id").to_owned()
     };
     let billing = with(
-        with(provider(), "/way", "billing_agency"),
-        "/proof",
+        with(provider(), "/registration_type", "billing_agency"),
+        "/verification",
         json!({ "provider_id": "PV30005", "tax_id": "007890123" }),
     );
     let billing = with(billing, "/email", "billing@agency.example");
@@ -216,14 +223,14 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .invite(&ruth, "Pia", "pia@blueheron.example", "user")
         .await;
     let (put_, post_) = (Method::PUT, Method::POST);
-    let forgetful = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
+    let forgetful = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
 
     let on = |portal: &str| world.on(portal);
     let small_group = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     let dependent = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let facility = with(
         provider(),
-        "/proof",
+        "/verification",
         json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
     );
     let new_user = json!({
@@ -269,11 +276,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             "/registrations",
             with(
                 with(
-                    with(group_principal(), "/proof", small_group),
+                    with(group_principal(), "/verification", small_group),
                     "/username",
                     "pat.cedar",
                 ),
-                "/accepts",
+                "/accepted_agreements",
                 json!({}),
             ),
         ),
@@ -281,7 +288,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             &on("member"),
             "/registrations",
             with(
-                with(member(), "/proof", dependent),
+                with(member(), "/verification", dependent),
                 "/username",
                 "diego.alvarez",
             ),
@@ -317,7 +324,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::POST,
             &on("group"),
             "/sessions",
-            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body", "device": "A".repeat(43) }),
+            json!({ "username": "ruth.okafor", "password": PASSWORD, "token_delivery": "body", "device": "A".repeat(43) }),
             &["username"],
         ),
         post(&helen, "/me/organizations", further),
@@ -341,7 +348,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &ruth,
             "/users/{id}/approval",
-            json!({ "services": ["enrollment"], "group_codes": ["BH01"], "ends_on": "2027-01-31" }),
+            json!({ "services": ["enrollment"], "group_codes": ["BH01"], "end_date": "2027-01-31" }),
         ),
         one(
             Method::PUT,
@@ -359,7 +366,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         of_tess(
             "/users/{id}/access",
-            json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"], "ends_on": "2027-01-31" }),
+            json!({ "role": "user", "services": ["enrollment"], "group_codes": ["BH01"], "end_date": "2027-01-31" }),
         ),
         of_tess("/users/{id}/status", json!({ "status": "active" })),
         Endpoint {
@@ -368,7 +375,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
                 Method::PUT,
                 &omar,
                 "/access-reviews/current/users/{id}",
-                json!({ "answer": "confirmed" }),
+                json!({ "decision": "confirmed" }),
                 &[],
             )
         },
@@ -400,7 +407,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::PUT,
             &dana,
             "/me/registration",
-            json!({ "proof": producer["proof"], "may_sign": true }),
+            json!({ "verification": producer["verification"], "attests_signing_authority": true }),
             &[],
         ),
         one(
@@ -413,7 +420,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         post(
             &ruth,
             "/feedback",
-            json!({ "text": "The list of users is slow." }),
+            json!({ "message": "The list of users is slow." }),
         ),
         post(
             &on("group"),
@@ -924,7 +931,7 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
             }
             for (how, text) in texts {
                 let what = format!("{route}: {} {how}", field.name);
-                let large = text.len() > LARGEST_BODY;
+                let large = text.len() > MAX_BODY_BYTES;
                 let told = endpoint
                     .send(&put(&endpoint.body, &field.pointer, json!(text)).unwrap())
                     .await;
@@ -1105,7 +1112,7 @@ async fn a_content_type_is_read_as_it_may_be_written() {
 #[tokio::test]
 async fn a_great_many_faults_are_told_shortly() {
     let world = world_in_campaigns().await;
-    for field in ["proof", "accepts"] {
+    for field in ["verification", "accepted_agreements"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
         let told = world
             .on("group")
@@ -1438,7 +1445,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
     world.register("group", group_principal()).await;
     let small = with(
         group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let mut tries = 0;
@@ -1478,7 +1485,10 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
     world
         .register(
             "employer",
-            without(with(group_principal(), "/way", "employer"), "/may_sign"),
+            without(
+                with(group_principal(), "/registration_type", "employer"),
+                "/attests_signing_authority",
+            ),
         )
         .await;
 
@@ -1487,7 +1497,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
     let other = with(
         with(
             dental(),
-            "/proof",
+            "/verification",
             json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
         ),
         "/username",

@@ -40,7 +40,7 @@ fn rows(answer: &Value) -> Vec<(u64, &str, &str)> {
 }
 
 fn counts(answer: &Value) -> [u64; 4] {
-    ["done", "already", "refused", "try_again"].map(|c| answer[c].as_u64().unwrap())
+    ["created", "already_exists", "rejected", "retry"].map(|c| answer[c].as_u64().unwrap())
 }
 
 const PENDING: &str = "This email address already has a pending invitation. Resend that invitation, or revoke it first.";
@@ -53,7 +53,7 @@ async fn ux_08_each_row_of_a_file_is_invited_or_told_why_not() {
         .invite(&ruth, "Old", "old@blueheron.example", "user")
         .await;
     // As a spreadsheet writes it: byte order mark, CRLF, quotes, an empty line.
-    let file = "\u{feff}email,first_name,role,ends_on,last_name\r\n\
+    let file = "\u{feff}email,first_name,role,end_date,last_name\r\n\
 sam@blueheron.example,Sam,,2026-12-31,\"Lind, Jr.\"\r\n\r\n\
 tess@blueheron.example,Tess,administrator,,Lind\r\n\
 nobody,Una,,,Lind\r\n\
@@ -67,27 +67,27 @@ yul@blueheron.example,,,,Lind\r\n";
     assert_eq!(
         rows(&answer),
         [
-            (2, "done", ""),
-            (4, "done", ""),
+            (2, "created", ""),
+            (4, "created", ""),
             (
                 5,
-                "refused",
+                "rejected",
                 "must be an email address such as name@example.com, in plain ASCII letters"
             ),
-            (6, "already", PENDING),
-            (7, "refused", "is also the email address in row 2"),
+            (6, "already_exists", PENDING),
+            (7, "rejected", "is also the email address in row 2"),
             (
                 8,
-                "refused",
+                "rejected",
                 "must be a role, such as user or administrator"
             ),
-            (9, "refused", "must be today or later"),
+            (9, "rejected", "must be today or later"),
             (
                 10,
-                "refused",
+                "rejected",
                 "must have 5 cells like the header, but has 2"
             ),
-            (11, "refused", "must not be empty"),
+            (11, "rejected", "must not be empty"),
         ],
         "{answer}"
     );
@@ -102,7 +102,7 @@ yul@blueheron.example,,,,Lind\r\n";
     let invited = list.body["items"].as_array().unwrap();
     let sam = invited.iter().find(|i| i["first_name"] == "Sam").unwrap();
     assert_eq!(
-        (&sam["last_name"], &sam["ends_on"]),
+        (&sam["last_name"], &sam["end_date"]),
         (&json!("Lind, Jr."), &json!("2026-12-31"))
     );
     assert_eq!(invited.len(), 3);
@@ -227,7 +227,7 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
 async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let file = "email,first_name,last_name,services,ends_on\n\
+    let file = "email,first_name,last_name,services,end_date\n\
         kim@lakeside.example,Kim,Lind,claims eligibility,2027-01-31\n\
         lou@lakeside.example,Lou,Lind,flying,\n\
         mae@lakeside.example,Mae,Lind,,\n";
@@ -236,15 +236,15 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
     assert_eq!(
         rows(&answer),
         [
-            (2, "done", ""),
-            (3, "refused", "\"flying\" is not available on this portal"),
-            (4, "done", "")
+            (2, "created", ""),
+            (3, "rejected", "\"flying\" is not available on this portal"),
+            (4, "created", "")
         ]
     );
     let id = answer["rows"][0]["id"].as_str().unwrap();
     let kim = helen.get(&format!("/users/{id}")).await.unwrap();
     assert_eq!(
-        (kim.text_at("/ends_on"), &kim.body["services"]),
+        (kim.text_at("/end_date"), &kim.body["services"]),
         ("2027-01-31", &json!(["claims", "eligibility"]))
     );
     let code = code_in(&world.last_mail_to("kim@lakeside.example").await);

@@ -6,17 +6,17 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule_domain::clockwork::What;
+use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::inside;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{invariants, text};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, agent, member, with};
+use vestibule_tests::white_box;
 use vestibule_tests::{World, masked, options, pin_in, portals_with};
 
-use crate::restart::{Life, kept_in};
+use crate::persistence::{Life, kept_in};
 
 const DANA: &str = "dana@whitfield.example";
 const MARIA: &str = "maria@example.com";
@@ -68,12 +68,12 @@ async fn put(client: &Client, path: &str, body: Value) -> Answer {
     client.send(Method::PUT, path, Some(&body)).await.unwrap()
 }
 
-fn proof() -> Value {
-    json!({ "proof": agent()["proof"], "may_sign": true })
+fn verification() -> Value {
+    json!({ "verification": agent()["verification"], "attests_signing_authority": true })
 }
 
 async fn registers_again(client: &Client) -> Answer {
-    put(client, "/me/registration", proof()).await
+    put(client, "/me/registration", verification()).await
 }
 
 async fn begins(world: &World, portal: &str, username: &str) -> (Client, Answer) {
@@ -95,7 +95,7 @@ fn is(found: &(u16, String), expected: (u16, &str)) {
 }
 
 async fn tick(world: &World) -> Swept {
-    let swept = world.instance.clockwork().await.unwrap();
+    let swept = world.instance.schedule().await.unwrap();
     assert_eq!(swept.summary.failed, 0, "{swept:?}");
     swept
 }
@@ -106,7 +106,7 @@ async fn about(world: &World, address: &str, subject: &str) -> Vec<String> {
     mails
         .iter()
         .filter(|m| m.subject.contains(subject))
-        .map(inside::shown)
+        .map(white_box::shown)
         .collect()
 }
 
@@ -121,7 +121,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
 
     // From the first day on it is asked, in the open session too, and everything stays open.
     world.pass(SignedDuration::from_secs(1));
-    let window = json!({ "access_until": "2027-03-01", "cutoff": "2027-05-31" });
+    let window = json!({ "access_expires_at": "2027-03-01", "cutoff": "2027-05-31" });
     let me = dana.get("/me").await.unwrap();
     assert_eq!(me.body["register_again"], window);
     assert!(
@@ -148,7 +148,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     assert!(refused.text.contains("register again"), "{}", refused.text);
 
     // It takes the proof of the first registration, and doesn't say which part is wrong.
-    let wrong = with(proof(), "/proof/ssn_last4", "4822");
+    let wrong = with(verification(), "/verification/ssn_last4", "4822");
     let refused = put(&dana, "/me/registration", wrong).await;
     assert_eq!(
         (refused.status, refused.problem()),
@@ -156,8 +156,8 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     );
     assert!(refused.text.contains("(312) 555-0110"), "{}", refused.text);
     let others = with(
-        proof(),
-        "/proof",
+        verification(),
+        "/verification",
         json!({ "agent_id": "AG10002", "ssn_last4": "7310" }),
     );
     let refused = put(&dana, "/me/registration", others).await;
@@ -165,10 +165,15 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
         (refused.status, refused.problem()),
         (403, "registration-refused")
     );
-    let unsigned = put(&dana, "/me/registration", with(proof(), "/may_sign", false)).await;
+    let unsigned = put(
+        &dana,
+        "/me/registration",
+        with(verification(), "/attests_signing_authority", false),
+    )
+    .await;
     assert_eq!(
         (unsigned.status, unsigned.fields()),
-        (422, vec!["may_sign"])
+        (422, vec!["attests_signing_authority"])
     );
     is(&protected(&dana).await, (403, "register_again"));
 
@@ -293,7 +298,7 @@ async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
     let other = |name: &str, id: &str, ssn: &str| {
         let body = with(
             agent(),
-            "/proof",
+            "/verification",
             json!({ "agent_id": id, "ssn_last4": ssn }),
         );
         let body = with(body, "/username", format!("{name}.agent"));
@@ -348,14 +353,14 @@ async fn ag_13_staff_register_again_after_their_organization() {
     let refused = put(&sam, "/me/registration", json!({})).await;
     assert_eq!(
         (refused.status, refused.problem()),
-        (409, "organization-first")
+        (409, "organization-must-register-first")
     );
     is(&protected(&sam).await, (403, "register_again"));
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     assert_eq!(registers_again(&dana).await.status, 200);
     // Nothing is to be proved by who was let in.
     let wrong = registers_again(&sam).await;
-    assert_eq!((wrong.status, wrong.fields()), (422, vec!["proof"]));
+    assert_eq!((wrong.status, wrong.fields()), (422, vec!["verification"]));
     let again = put(&sam, "/me/registration", json!({})).await;
     assert_eq!(again.status, 200, "{}", again.text);
     is(&protected(&sam).await, OPEN);
@@ -380,8 +385,8 @@ async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campai
     let mut told = Vec::new();
     let passed = world.instance.pass_days(200, |day| {
         assert_eq!(day.summary.failed, 0);
-        if day.summary.count(What::CampaignNotice) > 0 {
-            assert_eq!(day.summary.count(What::CampaignNotice), 1);
+        if day.summary.count(ScheduledAction::CampaignNotice) > 0 {
+            assert_eq!(day.summary.count(ScheduledAction::CampaignNotice), 1);
             told.push(day.date.to_string());
         }
         Ok(())
@@ -409,21 +414,40 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     let world = dana().await;
     // The start and the first reminder have gone by.
     world.wait_until("2027-02-20T15:00:00Z");
-    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 1);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::CampaignNotice),
+        1
+    );
     let mails = about(&world, DANA, "Register again").await;
     let words: Vec<_> = mails[0].split_whitespace().collect();
     let until = "You have full access through Monday, March 1, 2027.";
     assert!(words.join(" ").contains(until), "{}", mails[0]);
-    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::CampaignNotice),
+        0
+    );
     // Two runs at once.
     world.wait_until("2027-02-28T15:00:00Z");
     let run = Run::now(world.now());
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
-    let done = one.summary.count(What::CampaignNotice) + two.summary.count(What::CampaignNotice);
+    let done = one.summary.count(ScheduledAction::CampaignNotice)
+        + two.summary.count(ScheduledAction::CampaignNotice);
     assert_eq!(done, 1);
     // All of it has.
     world.wait_until("2027-06-02T15:00:00Z");
-    assert_eq!(tick(&world).await.summary.count(What::CampaignNotice), 1);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::CampaignNotice),
+        1
+    );
     let over = about(&world, DANA, "You have not registered again").await;
     assert_eq!(over.len(), 1);
     insta::assert_snapshot!("ag_13_told_after_the_cutoff", over[0]);
@@ -468,9 +492,9 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
     let portals = agents("2027-05-31");
     for fault in Fault::ALL {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::with(Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 portals: portals.path().to_owned(),
                 ..options()
             })
@@ -478,9 +502,9 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
             world.register("agent", agent()).await;
             world.wait_until("2027-03-02T06:00:00Z");
             let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let first = registers_again(&dana).await;
-            let (_, suffered) = meddler.disarm();
+            let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([200, 503].contains(&first.status), "{what}");
             invariants(&world).await;
@@ -499,16 +523,24 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
 
 /// The registration of another member.
 fn other(username: &str) -> Value {
-    let proof = json!({ "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" });
-    let body = with(with(member(), "/proof", proof), "/username", username);
+    let verification = json!({ "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" });
+    let body = with(
+        with(member(), "/verification", verification),
+        "/username",
+        username,
+    );
     let body = with(with(body, "/first_name", "Grace"), "/last_name", "Kim");
     with(body, "/email", "grace@kim.example")
 }
 
 /// And of a third.
 fn third(username: &str) -> Value {
-    let proof = json!({ "enrollee_id": "100200310", "subscriber_last_name": "Barnes", "date_of_birth": "1945-09-09" });
-    let body = with(with(member(), "/proof", proof), "/username", username);
+    let verification = json!({ "enrollee_id": "100200310", "subscriber_last_name": "Barnes", "date_of_birth": "1945-09-09" });
+    let body = with(
+        with(member(), "/verification", verification),
+        "/username",
+        username,
+    );
     let body = with(with(body, "/first_name", "Linda"), "/last_name", "Barnes");
     with(body, "/email", "linda@barnes.example")
 }
@@ -641,11 +673,11 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     let gone = mails.iter().find(|m| m.text.contains(&instead)).unwrap();
     insta::assert_snapshot!(
         "me_10_username_gone",
-        masked(&inside::shown(gone), &[(&instead, "[USERNAME]")])
+        masked(&white_box::shown(gone), &[(&instead, "[USERNAME]")])
     );
     // Who has lost the mail remembers it as a username is remembered here (ME-05).
     let asked = json!({
-        "way": "member", "proof": member()["proof"], "first_name": "Maria",
+        "registration_type": "member", "verification": member()["verification"], "first_name": "Maria",
         "security_answers": member()["security_answers"],
     });
     let told = world
@@ -780,23 +812,42 @@ async fn me_10_the_help_desk_gives_a_released_name_too() {
 async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
     let world = maria().await;
     world.wait_until("2026-12-15T05:59:59Z");
-    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::UsernameNotice),
+        0
+    );
     world.pass(SignedDuration::from_secs(1));
     let run = Run::now(world.now());
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
-    let done = one.summary.count(What::UsernameNotice) + two.summary.count(What::UsernameNotice);
+    let done = one.summary.count(ScheduledAction::UsernameNotice)
+        + two.summary.count(ScheduledAction::UsernameNotice);
     assert_eq!(done, 1);
     let told = about(&world, MARIA, "Choose your username").await;
     assert_eq!(told.len(), 1);
     insta::assert_snapshot!("me_10_username_released", told[0]);
     world.pass_days(30);
-    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::UsernameNotice),
+        0
+    );
     // Who registers from then on isn't told, nor whose name was released and is chosen again.
     world.register("member", other("grace.kim")).await;
     let (maria, _) = begins(&world, "member", "maria.alvarez").await;
     assert_eq!(chooses(&maria, "maria.alvarez").await.status, 200);
     world.pass_days(30);
-    assert_eq!(tick(&world).await.summary.count(What::UsernameNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::UsernameNotice),
+        0
+    );
     invariants(&world).await;
 }
 
@@ -861,7 +912,7 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
         let sign_in = async {
             tokio::time::sleep(std::time::Duration::from_millis(round * 6)).await;
             let mut body = json!({ "username": "maria.alvarez", "password": PASSWORD });
-            body["token_in"] = "body".into();
+            body["token_delivery"] = "body".into();
             world.on("member").post("/sessions", body).await.unwrap()
         };
         let mut grace = other("maria.alvarez");
@@ -889,18 +940,18 @@ async fn me_10_a_released_name_is_taken_once_whatever_fails() {
     let portals = members();
     for fault in Fault::ALL {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::with(Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 portals: portals.path().to_owned(),
                 ..options()
             })
             .await;
             world.register("member", member()).await;
             world.wait_until("2026-12-15T06:00:00Z");
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let first = register(&world, other("maria.alvarez")).await;
-            let (_, suffered) = meddler.disarm();
+            let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([201, 503].contains(&first.status), "{what}");
             invariants(&world).await;

@@ -91,7 +91,7 @@ impl Bill {
             .await
             .unwrap();
         let cost = self.meter.read();
-        let rows = ["done", "already"].map(|c| answer.body[c].as_u64().unwrap_or(0));
+        let rows = ["created", "already_exists"].map(|c| answer.body[c].as_u64().unwrap_or(0));
         assert_eq!(rows[0] + rows[1], people as u64, "{flow}: {}", answer.text);
         self.lines.push((flow.to_owned(), cost));
     }
@@ -266,7 +266,7 @@ async fn registrations(bill: &mut Bill) {
         422,
     )
     .await;
-    let wrong = with(group_principal(), "/proof/tax_id_last4", "0000");
+    let wrong = with(group_principal(), "/verification/tax_id_last4", "0000");
     bill.post(
         "register: refused, no match",
         &group,
@@ -439,12 +439,12 @@ async fn pins(bill: &mut Bill) {
 /// A further organization for a login, agreements, and looking up agents.
 async fn organizations(bill: &mut Bill) {
     let practice = bill.world.on("practice");
-    let mona = |provider_id: &str, tax_id: &str| json!({ "way": "dental_office_manager", "proof": { "provider_id": provider_id, "tax_id": tax_id } });
+    let mona = |provider_id: &str, tax_id: &str| json!({ "registration_type": "dental_office_manager", "verification": { "provider_id": provider_id, "tax_id": tax_id } });
     let first = mona("PV30003", "005678901");
     let body = with(
-        with(dental(), "/way", "dental_office_manager"),
-        "/proof",
-        first["proof"].clone(),
+        with(dental(), "/registration_type", "dental_office_manager"),
+        "/verification",
+        first["verification"].clone(),
     );
     let body = with(
         with(body, "/email", "mona@oakview.example"),
@@ -500,7 +500,7 @@ async fn codes_and_users(bill: &mut Bill) {
         .unwrap();
     let (providers, body) = (
         bill.world.on("provider"),
-        json!({ "password": PASSWORD, "token_in": "body" }),
+        json!({ "password": PASSWORD, "token_delivery": "body" }),
     );
     let again = providers.post("/registrations", provider()).await.unwrap();
     let username = again.text_at("/username").to_owned();
@@ -567,7 +567,7 @@ async fn codes_and_users(bill: &mut Bill) {
 
 async fn sessions(bill: &mut Bill) {
     let group = bill.world.on("group");
-    let body = |username: &str, password: &str| json!({ "username": username, "password": password, "token_in": "body" });
+    let body = |username: &str, password: &str| json!({ "username": username, "password": password, "token_delivery": "body" });
     let from_device = with(body("ruth.okafor", PASSWORD), "/device", "A".repeat(43));
     bill.post(
         "sign in: from a new device",
@@ -1052,7 +1052,7 @@ async fn ones_own_profile(bill: &mut Bill) {
         "send feedback",
         &ruth,
         "/feedback",
-        json!({ "text": "It is fine." }),
+        json!({ "message": "It is fine." }),
         202,
     )
     .await;

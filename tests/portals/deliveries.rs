@@ -9,9 +9,9 @@ use vestibule_deliver_mail::Event;
 use vestibule_domain::record::RecordKind;
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_local::standins::ses::Fate;
+use vestibule_local::standins::ses::DeliveryOutcome;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, group_principal, member};
 use vestibule_tests::{World, options, token_in};
 
@@ -30,7 +30,10 @@ async fn in_state(world: &World, state: &str) -> usize {
 #[tokio::test]
 async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_time() {
     let world = World::new().await;
-    world.instance.inbox.set_fate(MARIA, Some(Fate::Throttled));
+    world
+        .instance
+        .inbox
+        .set_fate(MARIA, Some(DeliveryOutcome::Throttled));
     world.register("member", member()).await;
     world.register("group", group_principal()).await;
     world.instance.settle().await.unwrap();
@@ -114,7 +117,10 @@ async fn change(user: &Client, body: &Value) -> Answer {
 /// A group's principal whose mails come back.
 async fn bounced() -> World {
     let world = World::new().await;
-    world.instance.inbox.set_fate(RUTH, Some(Fate::Bounces));
+    world
+        .instance
+        .inbox
+        .set_fate(RUTH, Some(DeliveryOutcome::Bounces));
     world.register("group", group_principal()).await;
     world.instance.settle().await.unwrap();
     world
@@ -138,7 +144,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
         let said = answer.body.pointer(&format!("{at}/email_undeliverable"));
         assert_eq!(
             said,
-            Some(&json!({ "kind": "bounced", "since": "2026-11-23T15:00:00Z" })),
+            Some(&json!({ "kind": "bounced", "joined_at": "2026-11-23T15:00:00Z" })),
             "{}",
             answer.text
         );
@@ -217,29 +223,33 @@ async fn bl_12_another_address_takes_the_mark_away() {
 
 #[tokio::test]
 async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
-    for (fate, kind, arrived) in [
-        (Fate::Complained, Some("complained"), 1),
-        (Fate::Rejected, Some("refused"), 0),
-        (Fate::BouncesForNow, None, 0),
+    for (outcome, kind, arrived) in [
+        (DeliveryOutcome::Complained, Some("complained"), 1),
+        (DeliveryOutcome::Rejected, Some("refused"), 0),
+        (DeliveryOutcome::BouncesForNow, None, 0),
     ] {
         let world = World::new().await;
-        world.instance.inbox.set_fate(MARIA, Some(fate));
+        world.instance.inbox.set_fate(MARIA, Some(outcome));
         world.register("member", member()).await;
-        assert_eq!(world.mails_to(MARIA).await.len(), arrived, "{fate:?}");
+        assert_eq!(world.mails_to(MARIA).await.len(), arrived, "{outcome:?}");
         let maria = world.sign_in("member", "maria.alvarez").await;
         let me = maria.get("/me").await.unwrap();
         let said = me
             .body
             .pointer("/email_undeliverable/kind")
             .and_then(Value::as_str);
-        assert_eq!(said, kind, "{fate:?}");
+        assert_eq!(said, kind, "{outcome:?}");
         // Only what bounced for good keeps mails back.
         world.instance.inbox.set_fate(MARIA, None);
         assert_eq!(
             maria.post("/pin/letter", json!({})).await.unwrap().status,
             201
         );
-        assert_eq!(world.mails_to(MARIA).await.len(), arrived + 1, "{fate:?}");
+        assert_eq!(
+            world.mails_to(MARIA).await.len(),
+            arrived + 1,
+            "{outcome:?}"
+        );
         invariants(&world).await;
     }
 }
@@ -248,14 +258,17 @@ const GROUP: &str =
     "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
 
 /// A principal whose mails have come back, and the report of it, which nobody has brought yet.
-async fn reported(meddler: &Meddler) -> (World, Value) {
+async fn reported(faults: &FaultInjector) -> (World, Value) {
     let world = World::empty(Options {
-        interceptors: vec![meddler.interceptor()],
+        interceptors: vec![faults.interceptor()],
         ..options()
     })
     .await;
     world.import(RecordKind::Group, GROUP).await;
-    world.instance.inbox.set_fate(RUTH, Some(Fate::Bounces));
+    world
+        .instance
+        .inbox
+        .set_fate(RUTH, Some(DeliveryOutcome::Bounces));
     world.register("group", group_principal()).await;
     world.instance.deliver_pending().await.unwrap();
     let report = world.instance.inbox.take_reports().remove(0);
@@ -264,7 +277,7 @@ async fn reported(meddler: &Meddler) -> (World, Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_comes_twice_or_at_once_marks_once() {
-    let (world, report) = reported(&Meddler::default()).await;
+    let (world, report) = reported(&FaultInjector::default()).await;
     let take = || {
         world
             .instance
@@ -282,15 +295,15 @@ async fn a_report_that_comes_twice_or_at_once_marks_once() {
 async fn a_report_is_noted_once_whatever_fails() {
     for fault in Fault::ALL {
         for n in 0.. {
-            let meddler = Meddler::default();
-            let (world, report) = reported(&meddler).await;
-            meddler.arm(n, fault);
+            let faults = FaultInjector::default();
+            let (world, report) = reported(&faults).await;
+            faults.arm(n, fault);
             let taken = world
                 .instance
                 .courier
                 .take(Event::parse(report.clone()).unwrap())
                 .await;
-            let (calls, suffered) = meddler.disarm();
+            let (calls, suffered) = faults.disarm();
             invariants(&world).await;
             if taken.is_err() {
                 // Lambda brings it again.
@@ -318,7 +331,7 @@ async fn a_report_is_noted_once_whatever_fails() {
 
 #[tokio::test]
 async fn a_report_on_a_mail_from_elsewhere_marks_nobody() {
-    let (world, report) = reported(&Meddler::default()).await;
+    let (world, report) = reported(&FaultInjector::default()).await;
     for tags in [
         json!({}),
         json!({ "outbox": [] }),

@@ -47,71 +47,71 @@ from = "island@harborlight.example"
 
 [password]
 min_length = 10
-must_hold = ["uppercase", "lowercase", "digit", "symbol"]
-refuse_obscene = true
+required_characters = ["uppercase", "lowercase", "digit", "symbol"]
+reject_obscene_words = true
 max_age_days = 30
 
 [security_questions]
-asked = 2
+required = 2
 questions = ["Which boat did you learn to row on?", "Where do you moor?", "Who taught you knots?"]
 
 [session]
-hours = 2
+max_hours = 2
 idle_minutes = 5
 
-[sign_in]
-tries = 3
-tries_per_source = 1000
+[rate_limits.sign_in]
+max_attempts = 3
+max_attempts_per_source = 1000
 window_minutes = 10
 
-[registration]
-tries = 3
-tries_per_source = 1000
+[rate_limits.registration]
+max_attempts = 3
+max_attempts_per_source = 1000
 window_minutes = 10
 
-[[way]]
+[[registration_type]]
 id = "pilot"
 title = "Harbor pilot"
-records = "agent"
-prove = ["ssn_last4", "last_name"]
+record_type = "agent"
+verify = ["ssn_last4", "last_name"]
 role = "principal"
 organization = "pilot station"
-states_signing_power = true
+requires_signing_authority = true
 pin = true
 services = ["charts"]
 
-[[way]]
+[[registration_type]]
 id = "station"
 title = "Station of an employer"
-records = "group"
-prove = ["tax_id"]
+record_type = "group"
+verify = ["tax_id"]
 role = "administrator"
 organization = "station"
-only_for.categories = ["small_group"]
-otherwise = "Large stations call Island Help at (907) 555-0188."
+eligible.categories = ["small_group"]
+ineligible_message = "Large stations call Island Help at (907) 555-0188."
 
 [[agreement]]
 id = "tide_rules"
 title = "Tide Rules"
 revision = "2026-06"
-form = "https://island.harborlight.example/tide-rules.pdf"
+form_url = "https://island.harborlight.example/tide-rules.pdf"
 recorded_by = "user"
-withholds = "protected_information"
-ways = ["pilot"]
+blocks = "protected_information"
+registration_types = ["pilot"]
 
 [pin]
 digits = 8
-tries = 2
+max_attempts = 2
 valid_days = 20
 address = "designated"
 reissued_by = ["user"]
-arrives_in = [1, 2]
-arrives_abroad_in = [4, 9]
+delivery_days = [1, 2]
+international_delivery_days = [4, 9]
 
 [staff]
-join_by = "initial_password"
+onboarding = "initial_password"
 approval = true
-asks_for_backup = true
+requires_backup_administrator = true
 
 [recovery]
 forgot_password = ["security_answers", "hint_question", "email"]
@@ -136,13 +136,13 @@ title = "Tides"
 
 [roles.principal]
 title = "Pilot"
-may = ["add_users", "approve_users", "list_users"]
-grants = ["administrator", "user"]
+permissions = ["add_users", "approve_users", "list_users"]
+can_grant = ["administrator", "user"]
 
 [roles.administrator]
 title = "Harbor master"
-may = ["add_users", "list_users", "see_last_sign_in"]
-grants = ["user"]
+permissions = ["add_users", "list_users", "see_last_sign_in"]
+can_grant = ["user"]
 
 [roles.user]
 title = "Hand"
@@ -175,9 +175,9 @@ async fn islands() -> (TempDir, World) {
 
 fn pilot() -> Value {
     json!({
-        "way": "pilot", "proof": { "agent_id": "AG10001", "ssn_last4": "4821", "last_name": "Whitfield" },
+        "registration_type": "pilot", "verification": { "agent_id": "AG10001", "ssn_last4": "4821", "last_name": "Whitfield" },
         "first_name": "Dana", "last_name": "Whitfield", "email": "dana@isle.example", "password": CHOSEN,
-        "may_sign": true, "accepts": { "tide_rules": "2026-06" },
+        "attests_signing_authority": true, "accepted_agreements": { "tide_rules": "2026-06" },
         "security_answers": [
             { "question": "Which boat did you learn to row on?", "answer": "The Grebe" },
             { "question": "Where do you moor?", "answer": "Pier 4" },
@@ -225,15 +225,18 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     for (body, field) in [
         (with(pilot(), "/username", "dana.whitfield"), "username"),
         (with(pilot(), "/password", "tide-table-77"), "password"),
-        (with(pilot(), "/may_sign", false), "may_sign"),
         (
-            with(pilot(), "/accepts/tide_rules", "2025-06"),
+            with(pilot(), "/attests_signing_authority", false),
+            "attests_signing_authority",
+        ),
+        (
+            with(pilot(), "/accepted_agreements/tide_rules", "2025-06"),
             "accepts.tide_rules",
         ),
         (
             with(
                 pilot(),
-                "/accepts",
+                "/accepted_agreements",
                 json!({ "producer_agreement": "2026-01" }),
             ),
             "accepts.producer_agreement",
@@ -250,12 +253,15 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
         (
             with(
                 pilot(),
-                "/proof",
+                "/verification",
                 json!({ "agent_id": "AG10001", "ssn_last4": "4821" }),
             ),
-            "proof.last_name",
+            "verification.last_name",
         ),
-        (with(pilot(), "/way", "agent"), "way"),
+        (
+            with(pilot(), "/registration_type", "agent"),
+            "registration_type",
+        ),
     ] {
         let refused = refuse(body).await;
         assert_eq!(
@@ -265,7 +271,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
             refused.text
         );
     }
-    let refused = refuse(with(pilot(), "/proof/last_name", "Whitfeld")).await;
+    let refused = refuse(with(pilot(), "/verification/last_name", "Whitfeld")).await;
     assert_eq!(
         (refused.status, refused.problem()),
         (403, "registration-refused")
@@ -406,7 +412,10 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
 async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
     let (_folder, world) = islands().await;
     let registered = world
-        .register("island-desk", with(pilot(), "/accepts", json!({})))
+        .register(
+            "island-desk",
+            with(pilot(), "/accepted_agreements", json!({})),
+        )
         .await;
     let (dana, _) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     let pin = pin_in(&world.last_letter().await, 8);
@@ -431,7 +440,10 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
     let name = registered.text_at("/username");
     let (_, session) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
     assert_eq!(
-        (session.text_at("/began_at"), session.text_at("/ends_at")),
+        (
+            session.text_at("/started_at"),
+            session.text_at("/expires_at")
+        ),
         ("2026-11-23T15:00:00Z", "2026-11-23T17:00:00Z")
     );
     let dana = world
@@ -467,7 +479,7 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
 
     // A way that isn't open to a record says so in its own words.
     let station = json!({
-        "way": "station", "proof": { "group_number": "GR20001", "tax_id": "00-1234567" },
+        "registration_type": "station", "verification": { "group_number": "GR20001", "tax_id": "00-1234567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@isle.example", "password": CHOSEN,
         "security_answers": pilot()["security_answers"], "hint": pilot()["hint"],
     });
@@ -484,7 +496,7 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
     );
     let small = with(
         station,
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id": "002345678" }),
     );
     let registered = world.register("island-desk", small).await;
@@ -529,22 +541,22 @@ async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
     let line = |text: &str| ISLAND.lines().position(|l| l == text).unwrap() + 1;
     for (from, to, at, told) in [
         (
-            "hours = 2\n",
-            "hours = 25\n",
-            line("hours = 2"),
+            "max_hours = 2\n",
+            "max_hours = 25\n",
+            line("max_hours = 2"),
             "session.hours: must be a whole number from 1 to 24, not 25",
         ),
         (
-            "prove = [\"ssn_last4\", \"last_name\"]",
-            "prove = [\"tax_id\"]",
-            line("prove = [\"ssn_last4\", \"last_name\"]"),
-            "way[0].prove: records of this kind hold no tax_id",
+            "verify = [\"ssn_last4\", \"last_name\"]",
+            "verify = [\"tax_id\"]",
+            line("verify = [\"ssn_last4\", \"last_name\"]"),
+            "registration_type[0].prove: records of this kind hold no tax_id",
         ),
         (
-            "ways = [\"pilot\"]",
-            "ways = [\"captain\"]",
-            line("ways = [\"pilot\"]"),
-            "agreement[0].ways: captain is no [[way]]",
+            "registration_types = [\"pilot\"]",
+            "registration_types = [\"captain\"]",
+            line("registration_types = [\"pilot\"]"),
+            "agreement[0].ways: captain is no [[registration_type]]",
         ),
         (
             "hint_question = true",
@@ -612,7 +624,7 @@ async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
         assert!(!answer.text.contains("time_zone"), "that is for the log");
         assert_eq!(sign_in("group", "ruth.okafor").await.status, 201);
     }
-    let swept = world.instance.clockwork().await;
+    let swept = world.instance.schedule().await;
     let told = swept.unwrap_err().to_string();
     assert!(
         told.contains("member.toml:"),
@@ -627,7 +639,7 @@ async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
     world.instance.courier.portals = Arc::clone(&right);
     world.instance.printer.portals = right;
     world.pass_days(1);
-    assert_eq!(world.instance.clockwork().await.unwrap().summary.failed, 0);
+    assert_eq!(world.instance.schedule().await.unwrap().summary.failed, 0);
     assert_eq!(world.instance.inbox.to("maria@example.com").len(), 1);
     assert!(world.last_letter().await.contains("Maria"));
     invariants(&world).await;

@@ -11,8 +11,8 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::record::RecordKind;
 use vestibule_local::client::{Answer, Client};
 use vestibule_store::outbox::{Ending, MailClaim};
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
 use vestibule_tests::{World, code_in, options, pin_in, token_in};
 
@@ -34,9 +34,9 @@ async fn whatever_fails(
 ) {
     let runs = Fault::ALL.map(|fault| async move {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::empty(vestibule_local::Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 ..options()
             })
             .await;
@@ -50,9 +50,9 @@ async fn whatever_fails(
                     .unwrap()
             };
 
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let answer = run().await;
-            let (calls, suffered) = meddler.disarm();
+            let (calls, suffered) = faults.disarm();
             let what = format!(
                 "{fault:?} of call {n}, {suffered:?}: {} {}",
                 answer.status, answer.text
@@ -243,8 +243,9 @@ async fn a_further_organization_is_registered_whatever_fails() {
             Box::pin(async {
                 let registered = world.register("provider", provider()).await;
                 let username = registered.text_at("/username");
-                let mut body = json!({ "way": "practice", "may_sign": true });
-                body["proof"] = json!({ "provider_id": "PV30002", "tax_id": "004567890" });
+                let mut body =
+                    json!({ "registration_type": "practice", "attests_signing_authority": true });
+                body["verification"] = json!({ "provider_id": "PV30002", "tax_id": "004567890" });
                 body["postal_address"] = provider()["postal_address"].clone();
                 Journey {
                     by: signs_in(world, "provider", username).await,
@@ -417,7 +418,7 @@ async fn somebody_signs_in_whatever_fails() {
             Box::pin(async {
                 world.register("group", group_principal()).await;
                 let body =
-                    json!({ "username": "ruth.okafor", "password": PASSWORD, "token_in": "body" });
+                    json!({ "username": "ruth.okafor", "password": PASSWORD, "token_delivery": "body" });
                 Journey {
                     by: world.on("group"),
                     path: "/sessions".into(),
@@ -446,18 +447,18 @@ async fn somebody_is_invited_whatever_fails() {
         Fault::AnswerLost,
     ] {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::empty(vestibule_local::Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 ..options()
             })
             .await;
             world.import(RecordKind::Group, GROUP).await;
             let ruth = world.group_principal().await;
             let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let first = ruth.post("/invitations", body.clone()).await.unwrap();
-            let (calls, _) = meddler.disarm();
+            let (calls, _) = faults.disarm();
             if first.status != 201 {
                 assert_eq!(first.status, 503, "{}", first.text);
                 let again = ruth.post("/invitations", body).await.unwrap();
@@ -716,9 +717,9 @@ async fn a_file_whatever_fails(
     let file = "email,first_name,last_name\na@company.example,Ann,Lind\nb@company.example,Bo,Lind\nc@company.example,Cy,Lind\n";
     let runs = Fault::ALL.map(|fault| async move {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::empty(vestibule_local::Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 ..options()
             })
             .await;
@@ -730,17 +731,17 @@ async fn a_file_whatever_fails(
                 vestibule_local::client::answer(request).await.unwrap()
             };
             let counts = |answer: &Answer| {
-                ["done", "already", "refused", "try_again"].map(|c| answer.body[c].as_u64())
+                ["created", "already_exists", "rejected", "retry"].map(|c| answer.body[c].as_u64())
             };
 
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let first = send().await;
-            let (_, suffered) = meddler.disarm();
+            let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             let failed = match first.status {
                 // The session couldn't be read, or what all rows need: none was begun.
                 503 => 3,
-                200 => first.body["try_again"].as_u64().unwrap(),
+                200 => first.body["retry"].as_u64().unwrap(),
                 _ => panic!("{what}"),
             };
             match (fault, suffered) {
@@ -805,9 +806,9 @@ async fn ux_08_a_file_of_users_is_done_once_a_row_whatever_fails() {
 }
 
 /// One registered member, whose welcome and letter still wait.
-async fn with_waiting_mail(meddler: &Meddler) -> World {
+async fn with_waiting_mail(faults: &FaultInjector) -> World {
     let world = World::empty(vestibule_local::Options {
-        interceptors: vec![meddler.interceptor()],
+        interceptors: vec![faults.interceptor()],
         ..options()
     })
     .await;
@@ -820,12 +821,12 @@ async fn with_waiting_mail(meddler: &Meddler) -> World {
 async fn a_mail_leaves_once_whatever_fails_on_its_way() {
     for fault in Fault::ALL {
         for n in 0.. {
-            let meddler = Meddler::default();
-            let world = with_waiting_mail(&meddler).await;
+            let faults = FaultInjector::default();
+            let world = with_waiting_mail(&faults).await;
             let event = event_of(&world, "mail").await;
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             world.instance.courier.handle(event).await;
-            let (calls, suffered) = meddler.disarm();
+            let (calls, suffered) = faults.disarm();
             invariants(&world).await;
             // A minute later, the clockwork finds what is stuck.
             world.pass(SignedDuration::from_secs(60));
@@ -886,9 +887,9 @@ async fn waiting(world: &World, channel: &str) -> Vec<MessageId> {
 async fn with_ses_down_registration_goes_on_and_every_mail_leaves_once_afterwards() {
     let world = World::new().await;
     world.instance.inbox.set_down(true);
-    let (body, proof) = (group_principal(), member());
+    let (body, verification) = (group_principal(), member());
     world.register("group", body).await;
-    world.register("member", proof).await;
+    world.register("member", verification).await;
     world.instance.settle().await.unwrap();
     world.instance.deliver_pending().await.unwrap();
     assert!(world.instance.inbox.is_empty());
@@ -947,7 +948,7 @@ async fn an_event_that_comes_twice_or_at_once_sends_once() {
 
 #[tokio::test]
 async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
-    let world = with_waiting_mail(&Meddler::default()).await;
+    let world = with_waiting_mail(&FaultInjector::default()).await;
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
     assert!(matches!(
@@ -976,7 +977,7 @@ async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
 
 #[tokio::test]
 async fn a_courier_that_comes_back_too_late_does_not_give_away_the_claim_of_another() {
-    let world = with_waiting_mail(&Meddler::default()).await;
+    let world = with_waiting_mail(&FaultInjector::default()).await;
     let store = &world.instance.app.store;
     let id = waiting(&world, "mail").await.remove(0);
     let slow = world.now();
@@ -1000,7 +1001,7 @@ async fn a_courier_that_comes_back_too_late_does_not_give_away_the_claim_of_anot
 
 #[tokio::test]
 async fn a_mail_that_was_refused_for_good_is_not_tried_again() {
-    let world = with_waiting_mail(&Meddler::default()).await;
+    let world = with_waiting_mail(&FaultInjector::default()).await;
     let id = waiting(&world, "mail").await.remove(0);
     world
         .instance

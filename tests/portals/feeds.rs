@@ -8,10 +8,10 @@ use vestibule_domain::record::RecordKind;
 use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
 use vestibule_local::instance::{FEEDS, LETTERS, at_work};
 use vestibule_local::{Options, sample_records};
-use vestibule_tests::inside::Calls;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{agent, dental, member, with};
+use vestibule_tests::white_box::Calls;
 use vestibule_tests::{World, options};
 
 /// The header and the first rows of a kind's sample records, those that a test's system holds.
@@ -164,7 +164,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     let text = format!("{text}\nGR29999,New Mill,001112223,NM01,small_group,,,,,,,\n");
     let refused = with(
         vestibule_tests::people::group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR29999", "tax_id_last4": "2223" }),
     );
     let newcomer = with(
@@ -208,7 +208,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     world
         .register(
             "member",
-            with(member(), "/proof/date_of_birth", "1979-04-21"),
+            with(member(), "/verification/date_of_birth", "1979-04-21"),
         )
         .await;
     invariants(&world).await;
@@ -237,12 +237,12 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
         assert!(!refused.text_at("/help_desk/phone").is_empty());
     }
     let mail = world.last_mail_to("ruth@blueheron.example").await;
-    insta::assert_snapshot!(vestibule_tests::inside::shown(&mail));
+    insta::assert_snapshot!(vestibule_tests::white_box::shown(&mail));
     let told = world.mails_to("sam@blueheron.example").await.len();
     // Nobody registers with it.
     let employer = with(
         vestibule_tests::people::group_principal(),
-        "/way",
+        "/registration_type",
         "employer",
     );
     let refused = world
@@ -319,7 +319,7 @@ async fn ag_16_a_row_can_say_that_a_record_has_ended_and_a_portal_can_let_people
             let path = entry.unwrap().path();
             let mut text = std::fs::read_to_string(&path).unwrap();
             if path.ends_with("agent.toml") {
-                text = format!("records.when_ended = \"{policy}\"\n{text}");
+                text = format!("records.on_termination = \"{policy}\"\n{text}");
             }
             std::fs::write(folder.path().join(path.file_name().unwrap()), text).unwrap();
         }
@@ -487,7 +487,7 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
     // Before the claim there is no provider id, and so no way to register.
     let claimant = with(
         dental(),
-        "/proof",
+        "/verification",
         json!({ "provider_id": "PV39999", "tax_id": "009998887" }),
     );
     let refused = world
@@ -604,15 +604,15 @@ async fn ag_16_a_feed_that_is_killed_at_any_call_ends_the_same_when_it_comes_aga
     let right = &right;
     let runs = [Fault::Unsent, Fault::AnswerLost].map(|fault| async move {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let options = Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 ..options()
             };
             let (world, key) = before_the_feed(options).await;
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             let first = importer(&world).handle(&event(&key), None).await;
-            let (_, fired) = meddler.disarm();
+            let (_, fired) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {fired:?}");
             assert_eq!(first.is_err(), fired.is_some(), "{what}: {first:?}");
             importer(&world).handle(&event(&key), None).await.unwrap();

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use vestibule_domain::account::{Account, Status};
 use vestibule_local::client::Client;
-use vestibule_tests::inside::shown;
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
+use vestibule_tests::white_box::shown;
 use vestibule_tests::{World, token_in};
 
 #[tokio::test]
@@ -29,15 +29,18 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         .unwrap();
     assert_eq!(
         (refused.status, refused.problem()),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
-    let body = with(group_principal(), "/way", "staff");
+    let body = with(group_principal(), "/registration_type", "staff");
     let refused = world
         .on("group")
         .post("/registrations", body)
         .await
         .unwrap();
-    assert_eq!((refused.status, refused.fields()), (422, vec!["way"]));
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["registration_type"])
+    );
 
     // Sent again, the older link is dead and the newer one works.
     let list = ruth.get("/invitations").await.unwrap();
@@ -60,7 +63,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         .unwrap();
     assert_eq!(
         (refused.status, refused.problem()),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
     assert!(
         refused
@@ -262,7 +265,10 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
         (200, "registered")
     );
     let again = ada.post(&path, nothing).await.unwrap();
-    assert_eq!((again.status, again.problem()), (409, "not-awaited"));
+    assert_eq!(
+        (again.status, again.problem()),
+        (409, "approval-not-pending")
+    );
     let sam = world.sign_in("group", "sam.lind").await;
     let entitlements = sam.get("/entitlements").await.unwrap();
     assert_eq!(entitlements.status, 200, "{}", entitlements.text);
@@ -385,7 +391,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
     // Another organization of the portal, whose administrators are nobody's business here.
     let cedar = with(
         group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(

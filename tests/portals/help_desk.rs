@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::first_staff::{self, FirstStaff};
-use vestibule_local::standins::ses::Fate;
+use vestibule_local::standins::ses::DeliveryOutcome;
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{
     HelpDesk, PASSWORD, dental, group_principal, hint, member, provider, with,
@@ -62,7 +62,7 @@ async fn trail(world: &World, action: &str) -> Vec<[String; 6]> {
         .into_iter()
         .filter(|e| text(e, "action") == Some(action))
         .collect();
-    entries.sort_by_key(|e| text(e, "at").unwrap().to_owned());
+    entries.sort_by_key(|e| text(e, "occurred_at").unwrap().to_owned());
     let of = |e: &Item, name: &str| text(e, name).unwrap_or_default().to_owned();
     entries
         .iter()
@@ -138,7 +138,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
 
     // Once it is entered there is nothing to reissue.
     let late = desk.agent.post(&path, because()).await.unwrap();
-    assert_eq!((late.status, late.problem()), (409, "not-awaited"));
+    assert_eq!((late.status, late.problem()), (409, "approval-not-pending"));
     invariants(&world).await;
 }
 
@@ -152,7 +152,7 @@ async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_until");
+    let until = done.text_at("/memberships/0/registration_code_expires_at");
     assert_eq!(until, "2026-12-23");
     let fresh = code_in(&world.last_mail_to("ivy@lakeside.example").await);
     assert!(!done.text.contains(&fresh));
@@ -177,13 +177,13 @@ async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let (helen, _) = world.provider().await;
-    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "ends_on": "2026-11-24" });
+    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "end_date": "2026-11-24" });
     assert_eq!(helen.post("/users", body).await.unwrap().status, 201);
     let id = find(&desk.agent, "provider", "email", "kim@lakeside.example").await;
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_until");
+    let until = done.text_at("/memberships/0/registration_code_expires_at");
     assert_eq!(until, "2026-11-24", "not the code's own thirty days");
     let told = world.last_mail_to("kim@lakeside.example").await;
     assert!(told.text.contains("November 24, 2026"), "{}", told.text);
@@ -193,7 +193,7 @@ async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
     let late = agent.post(&path, because()).await.unwrap();
     assert_eq!(
         (late.status, late.problem()),
-        (409, "access-over"),
+        (409, "access-expired"),
         "{}",
         late.text
     );
@@ -209,11 +209,16 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     let helen = world.sign_in("provider", username).await;
     let id = registered.text_at("/user_id");
     let path = format!("/accounts/provider/{id}/subscriptions");
-    let wish = |list: Value| json!({ "reason": WHY, "subscriptions": list });
+    let required_action = |list: Value| json!({ "reason": WHY, "subscriptions": list });
 
-    let wrong = put(&desk.agent, &path, wish(json!(["gossip"]))).await;
+    let wrong = put(&desk.agent, &path, required_action(json!(["gossip"]))).await;
     assert_eq!((wrong.status, wrong.fields()), (422, vec!["subscriptions"]));
-    let done = put(&desk.agent, &path, wish(json!(["provider_news"]))).await;
+    let done = put(
+        &desk.agent,
+        &path,
+        required_action(json!(["provider_news"])),
+    )
+    .await;
     assert_eq!(done.status, 200, "{}", done.text);
     assert_eq!(done.body["subscriptions"], json!(["provider_news"]));
     let mine = helen.get("/me").await.unwrap();
@@ -230,7 +235,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     let pin = pin_in(&world.last_letter().await, 4);
     let entered = helen.post("/pin/activation", json!({ "pin": pin })).await;
     assert_eq!(entered.unwrap().status, 200);
-    let late = put(&desk.agent, &path, wish(json!([]))).await;
+    let late = put(&desk.agent, &path, required_action(json!([]))).await;
     assert_eq!((late.status, late.problem()), (409, "already-activated"));
     invariants(&world).await;
 }
@@ -263,7 +268,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
         .post("/password-resets/look-up", json!({ "token": token }))
         .await
         .unwrap();
-    assert_eq!(asked.body, json!({ "prove_with": ["email"] }));
+    assert_eq!(asked.body, json!({ "verification_methods": ["email"] }));
     let redeem = async || {
         let body = json!({ "token": token, "new_password": "Other-Brook-63!" });
         on.post("/password-resets/redemption", body).await.unwrap()
@@ -374,7 +379,7 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     let maria = world.member().await;
     let id = id_of(&maria).await;
     let path = format!("/accounts/member/{id}/username");
-    let wish = |name: &str| json!({ "reason": WHY, "username": name });
+    let required_action = |name: &str| json!({ "reason": WHY, "username": name });
     let own = json!({ "username": "maria.ruiz" });
     let refused = maria.send(Method::PATCH, "/me", Some(&own)).await.unwrap();
     assert_eq!(
@@ -382,19 +387,19 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
         (422, "username", "is not a field of this request")
     );
 
-    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let verification = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let diego = with(
-        with(member(), "/proof", proof),
+        with(member(), "/verification", verification),
         "/username",
         "diego.alvarez",
     );
     world.register("member", diego).await;
-    let short = put(&desk.agent, &path, wish("maria")).await;
+    let short = put(&desk.agent, &path, required_action("maria")).await;
     assert_eq!((short.status, short.fields()), (422, vec!["username"]));
-    let taken = put(&desk.agent, &path, wish("Diego.Alvarez")).await;
+    let taken = put(&desk.agent, &path, required_action("Diego.Alvarez")).await;
     assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
 
-    let done = put(&desk.agent, &path, wish("Maria.Ruiz")).await;
+    let done = put(&desk.agent, &path, required_action("Maria.Ruiz")).await;
     assert_eq!(
         (done.status, done.text_at("/username")),
         (200, "Maria.Ruiz")
@@ -421,8 +426,8 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     // BL-16: what the system made stays.
     let (helen, _) = world.provider().await;
     let path = format!("/accounts/provider/{}/username", id_of(&helen).await);
-    let fixed = put(&desk.agent, &path, wish("helen.brandt")).await;
-    assert_eq!((fixed.status, fixed.problem()), (409, "name-fixed"));
+    let fixed = put(&desk.agent, &path, required_action("helen.brandt")).await;
+    assert_eq!((fixed.status, fixed.problem()), (409, "username-immutable"));
     invariants(&world).await;
 }
 
@@ -555,7 +560,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     let items = answer.body["items"].as_array().unwrap();
     let mut waiting: Vec<_> = items
         .iter()
-        .map(|i| ["first_name", "email", "role", "standing"].map(|n| i[n].as_str().unwrap()))
+        .map(|i| ["first_name", "email", "role", "status"].map(|n| i[n].as_str().unwrap()))
         .collect();
     waiting.sort_unstable();
     assert_eq!(
@@ -599,7 +604,7 @@ async fn ux_12_the_help_desk_sees_that_mails_do_not_reach_an_address() {
     let shown = desk.reader.get(&path).await.unwrap();
     assert_eq!(shown.body.get("email_undeliverable"), None);
     let inbox = &world.instance.inbox;
-    inbox.set_fate("maria@example.com", Some(Fate::Bounces));
+    inbox.set_fate("maria@example.com", Some(DeliveryOutcome::Bounces));
     world.instance.settle().await.unwrap();
     let shown = desk.reader.get(&path).await.unwrap();
     assert_eq!(
@@ -609,7 +614,7 @@ async fn ux_12_the_help_desk_sees_that_mails_do_not_reach_an_address() {
         shown.text
     );
     assert_eq!(
-        shown.text_at("/email_undeliverable/since"),
+        shown.text_at("/email_undeliverable/detected_at"),
         world.now().to_string()
     );
     assert_eq!(
@@ -810,7 +815,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
         .await;
         assert_eq!(
             (refused.status, refused.problem()),
-            (409, "yourself"),
+            (409, "self-action-forbidden"),
             "{role}"
         );
     }
@@ -898,7 +903,7 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
         .unwrap();
     assert_eq!((wrong.status, &wrong.text), (404, &never.text));
     // There is no registering.
-    let body = with(group_principal(), "/way", "group");
+    let body = with(group_principal(), "/registration_type", "group");
     let refused = world
         .on("help-desk")
         .post("/registrations", body)
@@ -1020,19 +1025,19 @@ async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = id_of(&world.member().await).await;
-    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let verification = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     let diego = with(
-        with(member(), "/proof", proof),
+        with(member(), "/verification", verification),
         "/username",
         "diego.alvarez",
     );
     let diego = world.register("member", diego).await;
-    let wish = json!({ "reason": WHY, "username": "the.alvarez" });
+    let required_action = json!({ "reason": WHY, "username": "the.alvarez" });
     let paths = [maria.as_str(), diego.text_at("/user_id")]
         .map(|id| format!("/accounts/member/{id}/username"));
     let (one, two) = join(
-        put(&desk.agent, &paths[0], wish.clone()),
-        put(&desk.agent, &paths[1], wish),
+        put(&desk.agent, &paths[0], required_action.clone()),
+        put(&desk.agent, &paths[1], required_action),
     )
     .await;
     let mut statuses = [one.status, two.status];
@@ -1043,8 +1048,12 @@ async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
 
 /// The billing agency, whose PIN letter waits for its agreement: its client and id.
 async fn billing_agency(world: &World) -> (Client, String) {
-    let proof = json!({ "provider_id": "PV30005", "tax_id": "007890123" });
-    let body = with(with(provider(), "/way", "billing_agency"), "/proof", proof);
+    let verification = json!({ "provider_id": "PV30005", "tax_id": "007890123" });
+    let body = with(
+        with(provider(), "/registration_type", "billing_agency"),
+        "/verification",
+        verification,
+    );
     let registered = world.register("provider", body).await;
     let client = world
         .sign_in("provider", registered.text_at("/username"))
@@ -1081,7 +1090,10 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
     assert!(told.text.contains("Signatory Agreement") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "record_agreement", "provider", &id).await;
     let again = record("signatory_agreement", "2026-01").await;
-    assert_eq!((again.status, again.problem()), (409, "not-awaited"));
+    assert_eq!(
+        (again.status, again.problem()),
+        (409, "approval-not-pending")
+    );
 
     let pin = pin_in(&world.last_letter().await, 4);
     let entered = billing.post("/pin/activation", json!({ "pin": pin })).await;
@@ -1133,7 +1145,10 @@ async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_agai
     let sam = world.staff(&ruth, "Sam", "user").await;
     let detach = format!("/accounts/group/{}/record-detachment", id_of(&ruth).await);
     let refused = desk.agent.post(&detach, because()).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (409, "others-there"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "organization-not-empty")
+    );
     let none = format!("/accounts/group/{}/record-detachment", id_of(&sam).await);
     let none = desk.agent.post(&none, because()).await.unwrap();
     assert_eq!((none.status, none.problem()), (409, "no-record"));
@@ -1156,7 +1171,7 @@ async fn ex_12_a_way_of_registering_is_free_again_once_its_manager_is_deleted() 
     let world = World::new().await;
     let desk = world.help_desk().await;
     let manager = json!({
-        "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "registration_type": "office_manager", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
         "username": "pat.novak", "password": PASSWORD,
     });

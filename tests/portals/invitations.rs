@@ -40,7 +40,7 @@ async fn listed(administrator: &Client) -> Value {
     items.sort_by_key(|i| i["email"].as_str().map(str::to_owned));
     items
         .iter()
-        .map(|i| json!([i["email"], i["standing"], i["sent"]]))
+        .map(|i| json!([i["email"], i["status"], i["sent"]]))
         .collect()
 }
 
@@ -90,7 +90,7 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
     );
     let expected = json!({
         "id": id, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user",
-        "standing": "pending", "sent_at": "2026-11-23T15:00:00Z", "sent": 1, "expires_at": OVER,
+        "status": "pending", "sent_at": "2026-11-23T15:00:00Z", "sent": 1, "expires_at": OVER,
     });
     assert_eq!(invited.body, expected);
     let list = ruth.get("/invitations").await.unwrap();
@@ -178,7 +178,7 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
     let new = token_in(&mails[1]);
     assert_eq!(
         dead(&look_up(&world, &old).await),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
     assert_eq!(look_up(&world, &new).await.status, 200);
     let items = list.body["items"].as_array().unwrap().len();
@@ -241,17 +241,14 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         )
         .await
         .unwrap();
-    assert_eq!(
-        (resent.status, resent.text_at("/standing")),
-        (200, "pending")
-    );
+    assert_eq!((resent.status, resent.text_at("/status")), (200, "pending"));
     assert_eq!(
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 2]])
     );
     assert_eq!(
         dead(&look_up(&world, &token).await),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
     let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
 
@@ -347,7 +344,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
         .await;
     assert_eq!(
         dead(&look_up(&world, &token).await),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
     assert_eq!(
         accept(&world, &anew, "sam@blueheron.example", "sam.lind")
@@ -394,7 +391,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
             .post("/invitations/look-up", json!({ "token": token }))
             .await
             .unwrap();
-        assert_eq!(dead(&elsewhere), (404, "invitation-unknown"), "{portal}");
+        assert_eq!(dead(&elsewhere), (404, "invitation-not-found"), "{portal}");
     }
     // Nothing of that used it up, and case is no other address.
     assert_eq!(
@@ -428,7 +425,7 @@ async fn ux_01_an_invitation_is_usable_once() {
         assert!(
             matches!(
                 dead(refused),
-                (404, "invitation-unknown") | (410, "invitation-used")
+                (404, "invitation-not-found") | (410, "invitation-used")
             ),
             "{}",
             refused.text
@@ -538,7 +535,7 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
         .unwrap();
     let cedar = with(
         group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(

@@ -10,8 +10,8 @@ use vestibule_local::Options;
 use vestibule_local::instance::LETTERS;
 use vestibule_print_letters::Summary;
 use vestibule_store::batches::Printing;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{member, provider, with};
 use vestibule_tests::{World, options, pin_in};
 
@@ -23,9 +23,9 @@ const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_n
 /// The three members of the feed.
 fn members() -> [Value; 3] {
     let other = |number: &str, name: &str, born: &str, user: &str| {
-        let mut body = with(member(), "/proof/enrollee_id", number);
-        body = with(body, "/proof/subscriber_last_name", name);
-        body = with(body, "/proof/date_of_birth", born);
+        let mut body = with(member(), "/verification/enrollee_id", number);
+        body = with(body, "/verification/subscriber_last_name", name);
+        body = with(body, "/verification/date_of_birth", born);
         body = with(body, "/last_name", name);
         body = with(body, "/email", format!("{user}@example.com"));
         with(body, "/username", user)
@@ -38,10 +38,10 @@ fn members() -> [Value; 3] {
 }
 
 /// A system with the three members, of whom the first `n` wait for their letters.
-async fn with_waiting(n: usize, meddler: &Meddler) -> World {
+async fn with_waiting(n: usize, faults: &FaultInjector) -> World {
     let world = World::empty(Options {
-        interceptors: vec![meddler.interceptor()],
-        s3_interceptors: vec![meddler.interceptor()],
+        interceptors: vec![faults.interceptor()],
+        s3_interceptors: vec![faults.interceptor()],
         ..options()
     })
     .await;
@@ -109,7 +109,7 @@ fn pin_on(page: &str) -> String {
 
 #[tokio::test]
 async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_are_gone() {
-    let world = with_waiting(2, &Meddler::default()).await;
+    let world = with_waiting(2, &FaultInjector::default()).await;
     let done = world.instance.print_letters().await.unwrap();
     assert_eq!(
         done,
@@ -195,7 +195,7 @@ async fn bl_03_an_organizations_letter_goes_to_the_address_it_designated() {
 
 #[tokio::test]
 async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_nothing_up() {
-    let world = with_waiting(3, &Meddler::default()).await;
+    let world = with_waiting(3, &FaultInjector::default()).await;
     let done = world.instance.print_letters().await.unwrap();
     assert_eq!(
         done,
@@ -232,7 +232,7 @@ async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_no
 
 #[tokio::test]
 async fn more_letters_than_a_pdf_holds_are_several_batches() {
-    let world = with_waiting(3, &Meddler::default()).await;
+    let world = with_waiting(3, &FaultInjector::default()).await;
     let mut printer = world.instance.printer.clone();
     printer.most = 1;
     let done = printer.run().await.unwrap();
@@ -244,7 +244,7 @@ async fn more_letters_than_a_pdf_holds_are_several_batches() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_at_once_print_each_letter_on_one_page() {
-    let world = with_waiting(2, &Meddler::default()).await;
+    let world = with_waiting(2, &FaultInjector::default()).await;
     let runs = (0..5).map(|_| world.instance.printer.run());
     for done in join_all(runs).await {
         done.unwrap();
@@ -265,11 +265,11 @@ async fn two_runs_at_once_print_each_letter_on_one_page() {
 async fn a_batch_is_printed_once_and_whole_whatever_fails_on_its_way() {
     for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
         for n in 0.. {
-            let meddler = Meddler::default();
-            let world = with_waiting(3, &meddler).await;
-            meddler.arm(n, fault);
+            let faults = FaultInjector::default();
+            let world = with_waiting(3, &faults).await;
+            faults.arm(n, fault);
             let died = world.instance.printer.run().await;
-            let (calls, suffered) = meddler.disarm();
+            let (calls, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {died:?}");
             assert!(
                 died.is_err() || suffered.is_none() || fault == Fault::Repeated,
@@ -308,8 +308,8 @@ async fn a_batch_is_printed_once_and_whole_whatever_fails_on_its_way() {
 
 #[tokio::test]
 async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed_goes_out() {
-    let meddler = Meddler::default();
-    let world = with_waiting(1, &meddler).await;
+    let faults = FaultInjector::default();
+    let world = with_waiting(1, &faults).await;
     let maria = world.sign_in("member", "maria.alvarez").await;
     assert_eq!(
         maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -317,9 +317,9 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
     );
 
     // The run dies before its PDF is put: it has looked, opened the batch and claimed the letter.
-    meddler.arm(7, Fault::Unsent);
+    faults.arm(7, Fault::Unsent);
     assert!(world.instance.printer.run().await.is_err());
-    assert_eq!(meddler.disarm(), (8, Some("PutObject")));
+    assert_eq!(faults.disarm(), (8, Some("PutObject")));
     assert!(matches!(
         world.instance.app.store.printing().await.unwrap(),
         Printing::Open(_)
@@ -352,7 +352,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
 
 #[tokio::test]
 async fn the_pages_that_one_looks_at_here_are_those_of_the_pdf() {
-    let world = with_waiting(2, &Meddler::default()).await;
+    let world = with_waiting(2, &FaultInjector::default()).await;
     world.letters().await;
     let files = bucket(&world).await;
     let seen = world.instance.letters();

@@ -2,16 +2,15 @@
 //! after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod access_end_dates;
 mod agent;
 mod audit;
 mod bad_input;
 mod bulk;
 mod campaigns;
-mod clockwork;
 mod cost;
 mod deliveries;
 mod eighth_portal;
-mod ends;
 mod faults;
 mod feeds;
 mod group;
@@ -23,15 +22,16 @@ mod member;
 mod openapi;
 mod organizations;
 mod permissions;
+mod persistence;
 mod practice;
 mod profile;
 mod provider;
 mod races;
 mod recovery;
 mod refusals;
-mod reissue;
-mod restart;
+mod resend;
 mod reviews;
+mod schedule;
 mod secrecy;
 mod sessions;
 mod template;

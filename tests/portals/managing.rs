@@ -95,7 +95,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     let refused = tess.post("/invitations", body.clone()).await.unwrap();
     assert_eq!(
         (refused.status, refused.problem()),
-        (409, "was-deleted"),
+        (409, "previously-removed"),
         "{}",
         refused.text
     );
@@ -224,7 +224,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     ] {
         assert_eq!(
             (refused.status, refused.problem()),
-            (409, "yourself"),
+            (409, "self-action-forbidden"),
             "{}",
             refused.text
         );
@@ -303,12 +303,12 @@ async fn ba_06_a_disabled_user_reads_why_and_is_reinstated_by_an_administrator()
 async fn first_and_invited(
     world: &World,
     portal: &str,
-    proof: Value,
+    verification: Value,
     (first, last): (&str, &str),
 ) -> Client {
     let body = json!({
-        "way": portal, "proof": proof, "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "username": "dana.whitfield", "password": PASSWORD, "may_sign": true,
+        "registration_type": portal, "verification": verification, "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
+        "username": "dana.whitfield", "password": PASSWORD, "attests_signing_authority": true,
     });
     world.register(portal, body).await;
     let dana = world.sign_in(portal, "dana.whitfield").await;
@@ -334,8 +334,8 @@ async fn first_and_invited(
 #[tokio::test]
 async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     let world = World::new().await;
-    let proof = json!({ "agent_id": "AG10001", "ssn_last4": "4821" });
-    let dana = first_and_invited(&world, "producer", proof, ("Sam", "Lind")).await;
+    let verification = json!({ "agent_id": "AG10001", "ssn_last4": "4821" });
+    let dana = first_and_invited(&world, "producer", verification, ("Sam", "Lind")).await;
     let before = dana.get("/users?query=sam").await.unwrap();
     assert_eq!(
         before.body["items"][0].get("last_sign_in_at"),
@@ -370,8 +370,8 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
 #[tokio::test]
 async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_open() {
     let world = World::new().await;
-    let proof = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
-    let dana = first_and_invited(&world, "employer", proof, ("=Sam", "Li, nd")).await;
+    let verification = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
+    let dana = first_and_invited(&world, "employer", verification, ("=Sam", "Li, nd")).await;
     world.pass(jiff::SignedDuration::from_mins(5));
     let signed_in_at = world.now().to_string();
     let sam = world.sign_in("employer", "sam.lind").await;
@@ -387,7 +387,7 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
     assert_eq!(lines.len(), 4, "{}", csv.text);
     assert_eq!(
         lines[0],
-        "username,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at"
+        "username,first_name,last_name,email,role,registration,status,services,group_codes,since,end_date,last_sign_in_at"
     );
     let sam = lines.iter().find(|l| l.starts_with("sam.lind")).unwrap();
     assert!(
@@ -421,8 +421,8 @@ async fn parts(by: &Client, path: &str) -> (Vec<Answer>, Vec<String>) {
 #[tokio::test]
 async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_it_up() {
     let world = World::new().await;
-    let proof = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
-    let dana = first_and_invited(&world, "employer", proof, ("Sam", "Lind")).await;
+    let verification = json!({ "group_number": "GR20001", "tax_id_last4": "4567" });
+    let dana = first_and_invited(&world, "employer", verification, ("Sam", "Lind")).await;
     for i in 0..40 {
         let email = format!("p{i}@whitfield.example");
         let token = world.invite(&dana, "Pat", &email, "user").await;
@@ -472,9 +472,9 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
 
     // BL-17: the cursor says where, not whose: with another's one reads on in one's own list.
     let other = json!({
-        "way": "employer", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
+        "registration_type": "employer", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Otto", "last_name": "Maple", "email": "otto@cedar.example",
-        "username": "otto.maple", "password": PASSWORD, "may_sign": true,
+        "username": "otto.maple", "password": PASSWORD, "attests_signing_authority": true,
     });
     world.register("employer", other).await;
     let otto = world.sign_in("employer", "otto.maple").await;
@@ -555,7 +555,10 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
         access("principal", &[]),
     )
     .await;
-    assert_eq!((refused.status, refused.problem()), (409, "yourself"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (409, "self-action-forbidden")
+    );
     let made = put(
         &ruth,
         &format!("/users/{tess_id}/access"),

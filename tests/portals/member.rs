@@ -9,9 +9,9 @@ use vestibule_tests::people::{PASSWORD, QUESTIONS, member, security_answers, wit
 use vestibule_tests::{World, another, fault, masked, pin_in, shown};
 
 /// A registration of somebody else of the sample records.
-fn other(first: &str, last: &str, proof: Value) -> Value {
+fn other(first: &str, last: &str, verification: Value) -> Value {
     let name = first.to_lowercase().replace('í', "i");
-    let body = with(member(), "/proof", proof);
+    let body = with(member(), "/verification", verification);
     let body = with(with(body, "/first_name", first), "/last_name", last);
     with(
         with(body, "/email", format!("{name}@example.com")),
@@ -20,7 +20,7 @@ fn other(first: &str, last: &str, proof: Value) -> Value {
     )
 }
 
-fn proof(enrollee_id: &str, subscriber_last_name: &str, date_of_birth: &str) -> Value {
+fn verification(enrollee_id: &str, subscriber_last_name: &str, date_of_birth: &str) -> Value {
     json!({ "enrollee_id": enrollee_id, "subscriber_last_name": subscriber_last_name, "date_of_birth": date_of_birth })
 }
 
@@ -28,7 +28,7 @@ fn thomas() -> Value {
     other(
         "Thomas",
         "O'Brien",
-        proof("100200302", "O'Brien", "1965-11-03"),
+        verification("100200302", "O'Brien", "1965-11-03"),
     )
 }
 
@@ -36,7 +36,7 @@ fn annika() -> Value {
     other(
         "Annika",
         "Müller",
-        proof("100200303", "Müller", "1990-07-21"),
+        verification("100200303", "Müller", "1990-07-21"),
     )
 }
 
@@ -44,7 +44,7 @@ fn diego() -> Value {
     other(
         "Diego",
         "Alvarez",
-        proof("100200301", "Alvarez", "2006-09-30"),
+        verification("100200301", "Alvarez", "2006-09-30"),
     )
 }
 
@@ -52,13 +52,13 @@ fn lucia() -> Value {
     other(
         "Lucía",
         "Moreno",
-        proof("100200301", "Alvarez", "1981-02-17"),
+        verification("100200301", "Alvarez", "1981-02-17"),
     )
 }
 
 /// The twins have everything in common but the first name.
 fn twin(first: &str) -> Value {
-    other(first, "Kim", proof("100200304", "Kim", "2007-05-05"))
+    other(first, "Kim", verification("100200304", "Kim", "2007-05-05"))
 }
 
 async fn register(world: &World, body: Value) -> Answer {
@@ -117,7 +117,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         let answer = register(&world, with(member(), &format!("/proof/{field}"), entered)).await;
         assert_eq!(
             fault(&answer),
-            (422, format!("proof.{field}").as_str(), why),
+            (422, format!("verification.{field}").as_str(), why),
             "{entered:?}"
         );
     }
@@ -125,38 +125,42 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         let answer = register(&world, without(member(), &format!("/proof/{field}"))).await;
         assert_eq!(
             fault(&answer),
-            (422, format!("proof.{field}").as_str(), "is required")
+            (422, format!("verification.{field}").as_str(), "is required")
         );
     }
-    let answer = register(&world, with(member(), "/proof/ssn_last4", "4821")).await;
+    let answer = register(&world, with(member(), "/verification/ssn_last4", "4821")).await;
     assert_eq!(
         fault(&answer),
         (
             422,
-            "proof.ssn_last4",
+            "verification.ssn_last4",
             "is not used for this type of registration"
         )
     );
 
     // What is wrong is refused alike, whatever was wrong with it.
     let wrong = [
-        proof("100200302", "Alvarez", "1979-04-12"),
-        proof("999999999", "Alvarez", "1979-04-12"),
-        proof("100200301", "Alvarado", "1979-04-12"),
-        proof("100200301", "Maria Alvarez", "1979-04-12"),
-        proof("100200301", "Alvarez", "1979-04-13"),
-        proof("100200301", "Alvarez", "1979-12-04"),
-        proof("100200302", "O'Brien", "1979-04-12"),
+        verification("100200302", "Alvarez", "1979-04-12"),
+        verification("999999999", "Alvarez", "1979-04-12"),
+        verification("100200301", "Alvarado", "1979-04-12"),
+        verification("100200301", "Maria Alvarez", "1979-04-12"),
+        verification("100200301", "Alvarez", "1979-04-13"),
+        verification("100200301", "Alvarez", "1979-12-04"),
+        verification("100200302", "O'Brien", "1979-04-12"),
         // Lucía's date of birth goes with the subscriber's name and not with her own.
-        proof("100200301", "Moreno", "1981-02-17"),
+        verification("100200301", "Moreno", "1981-02-17"),
     ];
     let mut refusals = Vec::new();
-    for proof in wrong {
-        let answer = register(&world, with(member(), "/proof", proof.clone())).await;
+    for verification in wrong {
+        let answer = register(
+            &world,
+            with(member(), "/verification", verification.clone()),
+        )
+        .await;
         assert_eq!(
             (answer.status, answer.problem()),
             (403, "registration-refused"),
-            "{proof}"
+            "{verification}"
         );
         refusals.push(answer.text);
         world.pass(HOUR);
@@ -177,7 +181,11 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         (thomas(), "OBRIEN"),
         (annika(), " Muller "),
     ] {
-        let answer = register(&world, with(body, "/proof/subscriber_last_name", spelled)).await;
+        let answer = register(
+            &world,
+            with(body, "/verification/subscriber_last_name", spelled),
+        )
+        .await;
         assert_eq!(
             (answer.status, answer.text_at("/next_step")),
             (201, "enter_pin"),
@@ -331,7 +339,7 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
 async fn me_04_at_registration_a_member_answers_three_different_questions_of_those_offered() {
     let world = World::new().await;
     let portal = world.on("member").get("").await.unwrap();
-    assert_eq!(portal.body["security_questions_asked"], 3);
+    assert_eq!(portal.body["security_questions_required"], 3);
     let offered = portal.body["security_questions"].as_array().unwrap();
     assert!(
         offered.len() >= 3 && QUESTIONS.iter().all(|q| offered.contains(&json!(q))),
@@ -550,7 +558,7 @@ async fn me_06_without_an_address_in_the_plan_records_the_help_desk_has_to_help(
     let nora = other(
         "Nora",
         "Nowhere",
-        proof("100200399", "Nowhere", "1970-01-01"),
+        verification("100200399", "Nowhere", "1970-01-01"),
     );
     let answer = register(&world, nora).await;
     assert_eq!(
@@ -600,7 +608,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
             .unwrap();
         for entered in [&pin, &another(&pin)] {
             let answer = enter(&maria, entered).await;
-            assert_eq!((answer.status, answer.problem()), (410, "pin-dead"));
+            assert_eq!((answer.status, answer.problem()), (410, "pin-locked"));
             let said = "This PIN was entered incorrectly too many times and can no longer be used. Request a new PIN; we will mail it to you.";
             assert_eq!(answer.text_at("/detail"), said);
         }
@@ -647,7 +655,7 @@ async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
                 .get("/pin/letter")
                 .await
                 .unwrap()
-                .text_at("/usable_until"),
+                .text_at("/expires_on"),
             "2027-01-22"
         );
         let answer = enter(&maria, &pin_in(&letter, 6)).await;
@@ -779,7 +787,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
         let member = world.sign_in("member", username).await;
         let status = member.get("/pin/letter").await.unwrap();
         let expected = json!({
-            "status": "posted", "issued_on": "2026-11-23", "arrives_from": from, "arrives_by": by, "usable_until": "2027-01-22",
+            "status": "posted", "issued_on": "2026-11-23", "arrives_from": from, "arrives_by": by, "expires_on": "2027-01-22",
             "advice": format!("Your letter should arrive between {from} and {by}."),
         });
         assert_eq!((status.status, status.body), (200, expected));
@@ -955,8 +963,8 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
     // Each person once: who comes second is refused like who can't prove who they are.
     let stranger = with(
         member(),
-        "/proof",
-        proof("100200301", "Alvarez", "1999-09-09"),
+        "/verification",
+        verification("100200301", "Alvarez", "1999-09-09"),
     );
     let refusal = register(&world, stranger).await;
     assert_eq!(
@@ -977,7 +985,7 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
     // Who is neither of the twins is nobody, and who has Diego's day but the own last name neither.
     for nobody in [
         twin("Emma"),
-        with(lucia(), "/proof/subscriber_last_name", "Moreno"),
+        with(lucia(), "/verification/subscriber_last_name", "Moreno"),
     ] {
         let answer = register(&world, nobody).await;
         assert_eq!((answer.status, &answer.text), (403, &refusal.text));

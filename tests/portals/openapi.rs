@@ -298,7 +298,12 @@ fn every_kind_of_problem_is_in_the_guide() {
     sources(&root.join("functions"), &mut texts);
     sources(&root.join("shared/http/src"), &mut texts);
     let made: BTreeSet<_> = texts.iter().flat_map(|text| kinds_in(text)).collect();
-    for known in ["pin-wrong", "not-found", "was-deleted", "unavailable"] {
+    for known in [
+        "pin-wrong",
+        "not-found",
+        "previously-removed",
+        "unavailable",
+    ] {
         assert!(made.contains(known), "{known} is found in {made:?}");
     }
 

@@ -15,16 +15,24 @@ use vestibule_tests::people::{
 use vestibule_tests::{World, options, pin_in, shown};
 
 /// Somebody who registers on the practice portal with the ids of a provider.
-fn person(way: &str, provider_id: &str, tax_id: &str, name: &str) -> Value {
-    let proof = json!({ "provider_id": provider_id, "tax_id": tax_id });
-    let body = with(with(dental(), "/proof", proof), "/way", way);
-    let body = with(with(body, "/username", name), "/accepts", accepts(way));
+fn person(registration_type: &str, provider_id: &str, tax_id: &str, name: &str) -> Value {
+    let verification = json!({ "provider_id": provider_id, "tax_id": tax_id });
+    let body = with(
+        with(dental(), "/verification", verification),
+        "/registration_type",
+        registration_type,
+    );
+    let body = with(
+        with(body, "/username", name),
+        "/accepted_agreements",
+        accepted_agreements(registration_type),
+    );
     with(body, "/email", format!("{name}@practice.example"))
 }
 
 /// What this way of registering lets a person accept.
-fn accepts(way: &str) -> Value {
-    if way.ends_with("office_manager") {
+fn accepted_agreements(registration_type: &str) -> Value {
+    if registration_type.ends_with("office_manager") {
         office_manager_terms()
     } else {
         json!({})
@@ -32,10 +40,10 @@ fn accepts(way: &str) -> Value {
 }
 
 /// What somebody with an account registers a further provider with.
-fn further(way: &str, provider_id: &str, tax_id: &str) -> Value {
+fn further(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     json!({
-        "way": way, "proof": { "provider_id": provider_id, "tax_id": tax_id },
-        "may_sign": true, "accepts": accepts(way),
+        "registration_type": registration_type, "verification": { "provider_id": provider_id, "tax_id": tax_id },
+        "attests_signing_authority": true, "accepted_agreements": accepted_agreements(registration_type),
     })
 }
 
@@ -112,8 +120,8 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
         // number that nobody has.
         let unknown = person("medical", "PV39999", "003456789", "some.body");
         let unknown = register(&world, &unknown).await;
-        for way in ["medical", "office_manager"] {
-            let refused = person(way, "PV30001", "003456789", "some.body");
+        for registration_type in ["medical", "office_manager"] {
+            let refused = person(registration_type, "PV30001", "003456789", "some.body");
             let refused = register(&world, &refused).await;
             assert_eq!(
                 (refused.status, refused.problem(), &refused.body),
@@ -180,7 +188,7 @@ async fn belongs_to(client: &Client) -> Vec<String> {
     let me = client.get("/me").await.unwrap();
     let list = me.body["organizations"].as_array().unwrap();
     list.iter()
-        .map(|o| match (text(o, "/name"), o["current"].as_bool()) {
+        .map(|o| match (text(o, "/name"), o["is_current"].as_bool()) {
             (name, Some(true)) => name.to_uppercase(),
             (name, _) => name.to_owned(),
         })
@@ -219,7 +227,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
     let world = World::new().await;
     let (helen, username) = world.provider().await;
     let riverbend = json!({
-        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" }, "may_sign": true,
+        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": { "lines": ["9 Ferry Road"], "city": "Joliet", "region": "IL", "postal_code": "60432", "country": "US" },
     });
     // What the way asks for is asked for again: where the letter shall go.
@@ -228,7 +236,10 @@ async fn bl_01_one_login_works_for_several_organizations() {
             "postal_address",
             with(riverbend.clone(), "/postal_address", Value::Null),
         ),
-        ("way", with(riverbend.clone(), "/way", "member")),
+        (
+            "registration_type",
+            with(riverbend.clone(), "/registration_type", "member"),
+        ),
     ] {
         let refused = attach(&helen, &body).await;
         assert_eq!((refused.status, refused.fields()), (422, vec![field]));
@@ -332,11 +343,13 @@ async fn bl_01_one_login_works_for_several_organizations() {
 async fn bl_01_signing_power_is_stated_for_each_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let body =
-        json!({ "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" } });
+    let body = json!({ "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" } });
     let refused = attach(&ruth, &body).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["may_sign"]));
-    let answer = attach(&ruth, &with(body, "/may_sign", true)).await;
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["attests_signing_authority"])
+    );
+    let answer = attach(&ruth, &with(body, "/attests_signing_authority", true)).await;
     assert_eq!(
         (answer.status, &answer.body["notices"]),
         (201, &json!(["invite_backup"])),
@@ -354,13 +367,13 @@ async fn bl_01_the_address_of_one_organizations_letter_is_not_anothers() {
             "provider_id,name,tax_id,category,participating,agreements\nPV30005,Clearwater Billing Services,007890123,billing_agency,,{agreements}"
         )
     };
-    let agency = |lines: &str, id: &str, tax_id: &str, way: &str| {
+    let agency = |lines: &str, id: &str, tax_id: &str, registration_type: &str| {
         let address = with(
             provider()["postal_address"].clone(),
             "/lines",
             json!([lines]),
         );
-        json!({ "way": way, "proof": { "provider_id": id, "tax_id": tax_id }, "may_sign": true, "postal_address": address })
+        json!({ "registration_type": registration_type, "verification": { "provider_id": id, "tax_id": tax_id }, "attests_signing_authority": true, "postal_address": address })
     };
     let clearwater = agency("1 Ledger Way", "PV30005", "007890123", "billing_agency");
     let withheld = attach(&helen, &clearwater).await;
@@ -389,18 +402,21 @@ async fn bl_01_the_address_of_one_organizations_letter_is_not_anothers() {
 async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_waits_for_the_plan() {
     let world = World::new().await;
     let portal = world.on("provider").get("").await.unwrap();
-    let ways = portal.body["ways"].as_array().unwrap();
-    let needs = |way: &str| {
-        let way = ways.iter().find(|w| w["id"] == way).unwrap();
-        way["agreements"].clone()
+    let registration_types = portal.body["registration_types"].as_array().unwrap();
+    let needs = |registration_type: &str| {
+        let registration_type = registration_types
+            .iter()
+            .find(|w| w["id"] == registration_type)
+            .unwrap();
+        registration_type["agreements"].clone()
     };
     assert_eq!(needs("billing_agency"), json!(["signatory_agreement"]));
     assert_eq!(needs("practice"), json!([]));
-    let form = portal.text_at("/agreements/0/form").to_owned();
-    let body = with(provider(), "/way", "billing_agency");
+    let form = portal.text_at("/agreements/0/form_url").to_owned();
+    let body = with(provider(), "/registration_type", "billing_agency");
     let body = with(
         body,
-        "/proof",
+        "/verification",
         json!({ "provider_id": "PV30005", "tax_id": "007890123" }),
     );
     let registered = world.register("provider", body).await;
@@ -410,8 +426,8 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
     let asked = async || agency.get("/me/agreements").await.unwrap().body["items"].clone();
     let item = |on_file: Option<&str>, is_current: bool| {
         let mut item = json!({
-            "id": "signatory_agreement", "title": "Signatory Agreement", "revision": "2026-01", "form": form,
-            "recorded_by": "plan", "withholds": "pin_letter", "is_current": is_current,
+            "id": "signatory_agreement", "title": "Signatory Agreement", "revision": "2026-01", "form_url": form,
+            "recorded_by": "plan", "blocks": "pin_letter", "is_current": is_current,
         });
         if let Some(revision) = on_file {
             item["on_file"] = revision.into();
@@ -427,7 +443,7 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
         .unwrap();
     assert_eq!(
         (refused.status, refused.problem()),
-        (409, "signed-on-paper")
+        (409, "paper-signature-required")
     );
     assert!(refused.text.contains(&form), "{}", refused.text);
     assert_eq!(
@@ -453,7 +469,7 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
     let mona = world.sign_in("practice", "mona.office").await;
     let first = person("medical", "PV39999", "003456789", "some.body");
     let first = register(&world, &first).await;
-    for (what, way, number, tax_id) in [
+    for (what, registration_type, number, tax_id) in [
         ("an unknown number", "medical", "PV39999", "003456789"),
         ("a wrong fact", "dental", "PV30003", "003456789"),
         ("somebody's record", "dental", "PV30002", "004567890"),
@@ -464,7 +480,7 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
             "003456789",
         ),
     ] {
-        let refused = attach(&mona, &further(way, number, tax_id)).await;
+        let refused = attach(&mona, &further(registration_type, number, tax_id)).await;
         assert_eq!(
             (refused.status, &refused.body),
             (403, &first.body),
@@ -477,7 +493,11 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
     // Guesses are counted with those of registrations, and the right one comes too late.
     for n in 0..5 {
         let guess = further("dental_office_manager", "PV30003", &format!("00567890{n}"));
-        attach(&mona, &with(guess, "/proof/tax_id", format!("10567890{n}"))).await;
+        attach(
+            &mona,
+            &with(guess, "/verification/tax_id", format!("10567890{n}")),
+        )
+        .await;
     }
     let right = further("dental_office_manager", "PV30003", "005678901");
     let late = attach(&mona, &right).await;
@@ -612,7 +632,7 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
     let ruth = world.group_principal().await;
     let second = with(
         group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let second = with(
@@ -637,7 +657,7 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
     assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
     assert_eq!(
         take_up(&ruth, "vi.unknown.link").await.problem(),
-        "invitation-unknown"
+        "invitation-not-found"
     );
 
     let token = world
@@ -692,7 +712,7 @@ async fn ag_02_an_expired_password_registers_nothing_further() {
         .await
         .unwrap();
     drop(ruth);
-    let body = json!({ "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" }, "may_sign": true });
+    let body = json!({ "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" }, "attests_signing_authority": true });
     for (path, body) in [
         ("/me/organizations", body),
         ("/me/invitations", json!({ "token": "vi.x.y" })),
@@ -749,7 +769,10 @@ async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back(
     // They control the access of staff at once, and not each other's or their own.
     assert_eq!(add(&sam_lind, "Lee").await.status, 201);
     assert_eq!(set(&sam_lind, &kim, "user").await.problem(), "not-allowed");
-    assert_eq!(set(&sam_lind, &sam, "user").await.problem(), "yourself");
+    assert_eq!(
+        set(&sam_lind, &sam, "user").await.problem(),
+        "self-action-forbidden"
+    );
     let me = kim_lind.get("/me").await.unwrap();
     assert_eq!(
         me.body["organization"]["administrators"]
@@ -829,8 +852,8 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
     }
     let policy = std::fs::read_to_string(policies.join("practice.toml")).unwrap();
     let agreement = "[[agreement]]\nid = \"network_agreement\"\ntitle = \"Network Agreement\"\nrevision = \"2026-01\"\n\
-        form = \"https://practice.harborlight.example/forms/network.pdf\"\nrecorded_by = \"plan\"\n\
-        withholds = \"protected_information\"\n\n[staff]";
+        form_url = \"https://practice.harborlight.example/forms/network.pdf\"\nrecorded_by = \"plan\"\n\
+        blocks = \"protected_information\"\n\n[staff]";
     let policy = policy.replacen("[staff]", agreement, 1);
     std::fs::write(folder.path().join("practice.toml"), policy).unwrap();
     let world = World::with(Options {
@@ -862,7 +885,7 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
 #[tokio::test]
 async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_revision() {
     let world = World::new().await;
-    let without_terms = with(manager(), "/accepts", json!({}));
+    let without_terms = with(manager(), "/accepted_agreements", json!({}));
     let registered = register(&world, &without_terms).await;
     assert_eq!(
         registered.text_at("/next_step"),
@@ -878,8 +901,8 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
         listed.body["items"],
         json!([{
             "id": "office_manager_terms", "title": "Office Manager Terms of Use", "revision": "2026-10",
-            "form": "https://practice.harborlight.example/forms/office-manager-terms-2026-10.pdf",
-            "recorded_by": "user", "withholds": "protected_information", "is_current": false,
+            "form_url": "https://practice.harborlight.example/forms/office-manager-terms-2026-10.pdf",
+            "recorded_by": "user", "blocks": "protected_information", "is_current": false,
         }])
     );
     let accept = async |client: &Client, id: &str, revision: &str| {
@@ -923,7 +946,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
     // For another provider it is accepted anew.
     let body = with(
         further("dental_office_manager", "PV30002", "004567890"),
-        "/accepts",
+        "/accepted_agreements",
         json!({}),
     );
     let second = attach(&mona, &body).await;
@@ -1021,7 +1044,7 @@ async fn ag_12_a_managing_agent_looks_up_the_ids_of_the_agents_under_them() {
     // Another managing agent finds their own, and nobody else's.
     let latoya = with(
         agent(),
-        "/proof",
+        "/verification",
         json!({ "agent_id": "AG10012", "ssn_last4": "6948" }),
     );
     let latoya = with(

@@ -568,8 +568,7 @@ impl Site {
             ),
             ("POST", "/username-recoveries" | "/username-recoveries/answers") => {
                 let full = unknown_number(self.portal, n);
-                let mut body =
-                    json!({ "way": full["way"], "proof": full["proof"], "first_name": "No" });
+                let mut body = json!({ "registration_type": full["registration_type"], "verification": full["verification"], "first_name": "No" });
                 if below.ends_with("/answers") {
                     body["security_answers"] = match self.portal {
                         "member" => member()["security_answers"].clone(),
@@ -594,7 +593,7 @@ impl Site {
             ("PUT", "/me/username") => (plain(), Some(json!({ "username": format!("nobody{n}") }))),
             ("PUT", "/me/registration") => {
                 let full = unknown_number(self.portal, n);
-                let body = json!({ "proof": full["proof"], "may_sign": true });
+                let body = json!({ "verification": full["verification"], "attests_signing_authority": true });
                 (plain(), Some(body))
             }
             ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
@@ -630,7 +629,7 @@ impl Site {
             ("POST", "/access-reviews" | "/invitations.csv" | "/users.csv") => (plain(), None),
             ("PUT", "/access-reviews/current/users/{id}") => (
                 with_id(self.target(actor, what).await),
-                Some(json!({ "answer": "confirmed" })),
+                Some(json!({ "decision": "confirmed" })),
             ),
             ("DELETE", "/users/{id}") => (with_id(self.target(actor, what).await), None),
             ("DELETE", "/sessions/{id}") => (with_id(self.session(actor, what).await), None),
@@ -641,8 +640,7 @@ impl Site {
             ),
             ("POST", "/me/organizations") => {
                 let full = unknown_number(self.portal, n);
-                let mut body =
-                    json!({ "way": full["way"], "proof": full["proof"], "may_sign": true });
+                let mut body = json!({ "registration_type": full["registration_type"], "verification": full["verification"], "attests_signing_authority": true });
                 if self.portal == "provider" {
                     body["postal_address"] = full["postal_address"].clone();
                 }
@@ -828,7 +826,7 @@ fn table(lines: &[(String, Vec<String>)]) -> String {
 
 /// A registration with a number that the plan doesn't know.
 fn unknown_number(portal: &str, n: u32) -> Value {
-    let (way, proof) = match portal {
+    let (registration_type, verification) = match portal {
         "group" | "employer" => (
             portal,
             json!({ "group_number": format!("GX{n}"), "tax_id_last4": "0000" }),
@@ -858,11 +856,15 @@ fn unknown_number(portal: &str, n: u32) -> Value {
         "provider" => provider(),
         _ => dental(),
     };
-    body["may_sign"] = true.into();
+    body["attests_signing_authority"] = true.into();
     if portal != "provider" {
         body["username"] = format!("nobody{n}").into();
     }
-    with(with(body, "/way", way), "/proof", proof)
+    with(
+        with(body, "/registration_type", registration_type),
+        "/verification",
+        verification,
+    )
 }
 
 /// What a portal asks of everybody who registers.
@@ -940,7 +942,7 @@ async fn further_session(client: &Client, password: &str, n: u32) -> String {
     assert_eq!(answer.status, 201, "{}", answer.text);
     let list = further.get("/sessions").await.unwrap();
     let items = list.body["items"].as_array().unwrap();
-    let current = items.iter().find(|s| s["current"] == true).unwrap();
+    let current = items.iter().find(|s| s["is_current"] == true).unwrap();
     current["id"].as_str().unwrap().to_owned()
 }
 
@@ -1082,19 +1084,27 @@ async fn without_invitations(
     }
 }
 
-fn second_agent(way: &str) -> Value {
-    let proof = json!({ "agent_id": "AG10012", "ssn_last4": "6948" });
+fn second_agent(registration_type: &str) -> Value {
+    let verification = json!({ "agent_id": "AG10012", "ssn_last4": "6948" });
     with(
-        with(with(agent(), "/proof", proof), "/way", way),
+        with(
+            with(agent(), "/verification", verification),
+            "/registration_type",
+            registration_type,
+        ),
         "/username",
         "latoya.castaneda",
     )
 }
 
-fn second_group(way: &str) -> Value {
-    let proof = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
+fn second_group(registration_type: &str) -> Value {
+    let verification = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     with(
-        with(with(group_principal(), "/proof", proof), "/way", way),
+        with(
+            with(group_principal(), "/verification", verification),
+            "/registration_type",
+            registration_type,
+        ),
         "/username",
         "pat.cedar",
     )
@@ -1104,7 +1114,7 @@ fn second_group(way: &str) -> Value {
 async fn agent_portal() {
     let luis = with(
         agent(),
-        "/proof",
+        "/verification",
         json!({ "agent_id": "AG10002", "ssn_last4": "7310" }),
     );
     let luis = (
@@ -1137,7 +1147,7 @@ async fn group_portal() {
 
 #[tokio::test]
 async fn producer_portal() {
-    let first = with(agent(), "/way", "producer");
+    let first = with(agent(), "/registration_type", "producer");
     let site = by_invitation(
         "producer",
         "principal",
@@ -1151,7 +1161,7 @@ async fn producer_portal() {
 
 #[tokio::test]
 async fn employer_portal() {
-    let first = with(group_principal(), "/way", "employer");
+    let first = with(group_principal(), "/registration_type", "employer");
     let site = by_invitation(
         "employer",
         "administrator",
@@ -1176,12 +1186,12 @@ async fn member_portal() {
             .status,
         200
     );
-    let proof = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
+    let verification = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     world
         .register(
             "member",
             with(
-                with(member(), "/proof", proof),
+                with(member(), "/verification", verification),
                 "/username",
                 "diego.alvarez",
             ),
@@ -1226,13 +1236,17 @@ async fn provider_portal() {
     let code = code_in(&world.last_mail_to("abe@lakeside.example").await);
     let administrator = redeem(added.text_at("/username"), &code).await;
 
-    let register = async |way: &str, number: &str, tax_id: &str| {
-        let proof = json!({ "provider_id": number, "tax_id": tax_id });
+    let register = async |registration_type: &str, number: &str, tax_id: &str| {
+        let verification = json!({ "provider_id": number, "tax_id": tax_id });
         let before = world.letters().await;
         let registered = world
             .register(
                 "provider",
-                with(with(provider(), "/way", way), "/proof", proof),
+                with(
+                    with(provider(), "/registration_type", registration_type),
+                    "/verification",
+                    verification,
+                ),
             )
             .await;
         let letter = world
@@ -1285,13 +1299,13 @@ async fn practice_portal() {
     let omar = world.sign_in("practice", "omar.haddad").await;
     let manager = with(
         dental(),
-        "/proof",
+        "/verification",
         json!({ "provider_id": "PV30003", "tax_id": "005678901" }),
     );
     let manager = with(
         with(
-            with(manager, "/way", "dental_office_manager"),
-            "/accepts",
+            with(manager, "/registration_type", "dental_office_manager"),
+            "/accepted_agreements",
             office_manager_terms(),
         ),
         "/username",
@@ -1302,7 +1316,7 @@ async fn practice_portal() {
             "practice",
             without(
                 with(manager, "/email", "manager@oakview.example"),
-                "/may_sign",
+                "/attests_signing_authority",
             ),
         )
         .await;

@@ -7,20 +7,24 @@ use vestibule_tests::people::{PASSWORD, dental, office_manager_terms, with, with
 use vestibule_tests::{World, fault, shown};
 
 /// A registration with the ids of a provider.
-fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
+fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     let body = with(
         dental(),
-        "/proof",
+        "/verification",
         json!({ "provider_id": provider_id, "tax_id": tax_id }),
     );
-    let accepts = if way.ends_with("office_manager") {
+    let accepted_agreements = if registration_type.ends_with("office_manager") {
         office_manager_terms()
     } else {
         json!({})
     };
-    let body = with(body, "/accepts", accepts);
-    let name = format!("{way}.{}", provider_id.to_lowercase());
-    let body = with(with(body, "/way", way), "/username", name.as_str());
+    let body = with(body, "/accepted_agreements", accepted_agreements);
+    let name = format!("{registration_type}.{}", provider_id.to_lowercase());
+    let body = with(
+        with(body, "/registration_type", registration_type),
+        "/username",
+        name.as_str(),
+    );
     with(body, "/email", format!("{name}@practice.example"))
 }
 
@@ -56,14 +60,14 @@ async fn ex_03_office_managers_register_before_their_staff() {
     let world = World::new().await;
     // No way of registering is the staff's, and before the office manager there is nobody.
     let portal = world.on("practice").get("").await.unwrap();
-    let ways: Vec<_> = portal.body["ways"]
+    let registration_types: Vec<_> = portal.body["registration_types"]
         .as_array()
         .unwrap()
         .iter()
         .map(|w| w["id"].as_str().unwrap())
         .collect();
     assert_eq!(
-        ways,
+        registration_types,
         [
             "medical",
             "dental",
@@ -73,7 +77,10 @@ async fn ex_03_office_managers_register_before_their_staff() {
     );
     let body = registration("staff", "PV30001", "003456789");
     let refused = register(&world, body).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["way"]));
+    assert_eq!(
+        (refused.status, refused.fields()),
+        (422, vec!["registration_type"])
+    );
     let refused = world
         .on("practice")
         .post("/users", staff("Sam"))
@@ -94,7 +101,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
         .unwrap();
     assert_eq!(
         (refused.status, refused.problem()),
-        (404, "invitation-unknown")
+        (404, "invitation-not-found")
     );
     let code =
         json!({ "username": "sam.lind", "registration_code": "RC123456", "password": PASSWORD });
@@ -261,7 +268,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
     // Numbers as people write them.
     let written = with(
         registration("medical", "PV30029", "00-4748929"),
-        "/proof/provider_id",
+        "/verification/provider_id",
         " pv30029 ",
     );
     assert_eq!(register(&world, written).await.status, 201);
@@ -272,23 +279,23 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
     let world = World::new().await;
     let faults = [
         (
-            without(dental(), "/proof/tax_id"),
-            "proof.tax_id",
+            without(dental(), "/verification/tax_id"),
+            "verification.tax_id",
             "is required",
         ),
         (
-            without(dental(), "/proof/provider_id"),
-            "proof.provider_id",
+            without(dental(), "/verification/provider_id"),
+            "verification.provider_id",
             "is required",
         ),
         (
-            with(dental(), "/proof/tax_id", "00456789"),
-            "proof.tax_id",
+            with(dental(), "/verification/tax_id", "00456789"),
+            "verification.tax_id",
             "must be 9 digits",
         ),
         (
-            with(dental(), "/proof/provider_id", "PV 30002"),
-            "proof.provider_id",
+            with(dental(), "/verification/provider_id", "PV 30002"),
+            "verification.provider_id",
             "must be 1 to 20 letters, digits and -",
         ),
     ];

@@ -20,7 +20,7 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
     let sent = ruth
         .post(
             "/feedback",
-            json!({ "text": "The list is slow.\n\nOtherwise: fine & <b>good</b>." }),
+            json!({ "message": "The list is slow.\n\nOtherwise: fine & <b>good</b>." }),
         )
         .await
         .unwrap();
@@ -44,7 +44,7 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
 
     for (text, status) in [("", 422), ("  \n ", 422), ("\u{0}", 422)] {
         let refused = ruth
-            .post("/feedback", json!({ "text": text }))
+            .post("/feedback", json!({ "message": text }))
             .await
             .unwrap();
         assert_eq!((refused.status, refused.fields()), (status, vec!["text"]));
@@ -52,7 +52,7 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
     assert_eq!(
         world
             .on("group")
-            .post("/feedback", json!({ "text": "hello" }))
+            .post("/feedback", json!({ "message": "hello" }))
             .await
             .unwrap()
             .status,
@@ -334,8 +334,8 @@ async fn ux_05_a_user_sees_their_sessions_ends_any_and_a_new_password_ends_the_o
     let of = |place: &str| items.iter().find(|s| s["source"] == place).unwrap();
     assert_eq!(
         (
-            of("203.0.113.7")["current"].as_bool(),
-            of("198.51.100.9")["current"].as_bool()
+            of("203.0.113.7")["is_current"].as_bool(),
+            of("198.51.100.9")["is_current"].as_bool()
         ),
         (Some(true), Some(false))
     );

@@ -11,14 +11,14 @@ use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, w
 use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
 
 /// A registration of another organization of the sample records.
-fn registration(way: &str, provider_id: &str, tax_id: &str) -> Value {
+fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     let body = with(
         provider(),
-        "/proof",
+        "/verification",
         json!({ "provider_id": provider_id, "tax_id": tax_id }),
     );
     with(
-        with(body, "/way", way),
+        with(body, "/registration_type", registration_type),
         "/email",
         format!("primary@{}.example", provider_id.to_lowercase()),
     )
@@ -349,7 +349,7 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
         );
     }
     let dead = enter(&helen, &pin).await;
-    assert_eq!((dead.status, dead.problem()), (410, "pin-dead"));
+    assert_eq!((dead.status, dead.problem()), (410, "pin-locked"));
     assert_eq!(
         dead.text_at("/detail"),
         format!("This PIN was entered incorrectly too many times and can no longer be used. {ask}")
@@ -636,7 +636,7 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
     for _ in 0..2 {
         for (name, code) in [(&sam, &of_sam), (&ada, &of_ada)] {
             let answer = redeem(&world, redemption(name, code)).await;
-            assert_eq!((answer.status, answer.problem()), (410, "code-dead"));
+            assert_eq!((answer.status, answer.problem()), (410, "code-locked"));
         }
         world.pass_days(1);
     }
@@ -667,7 +667,7 @@ async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entere
     let right = redeem(&world, redemption(&sam, &another(&code))).await;
     assert_eq!(
         (right.status, right.problem()),
-        (410, "code-dead"),
+        (410, "code-locked"),
         "the right password is not told from a wrong one"
     );
     // Sam signs in as ever.
@@ -739,7 +739,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     assert_eq!((status.status, status.body), (200, withheld));
     let profile = helen.get("/me").await.unwrap();
     assert_eq!(
-        profile.text_at("/agreement/form"),
+        profile.text_at("/agreement/form_url"),
         "https://providers.harborlight.example/forms/signatory-agreement-2026-01.pdf"
     );
     for path in ["/entitlements", "/users"] {
@@ -898,7 +898,7 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
                     "/{portal}/users/{id}/access" => json!({ "role": "user", "services": [] }),
                     "/{portal}/users/{id}/status" => json!({ "status": "disabled" }),
                     "/{portal}/access-reviews/current/users/{id}" => {
-                        json!({ "answer": "removed" })
+                        json!({ "decision": "removed" })
                     }
                     _ => json!({}),
                 });
@@ -925,7 +925,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     let ben = json!({ "group_number": "GR20002", "tax_id_last4": "5678" });
     let ben = with(
         with(
-            with(group_principal(), "/proof", ben),
+            with(group_principal(), "/verification", ben),
             "/username",
             "ben.cole",
         ),

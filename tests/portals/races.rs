@@ -59,7 +59,7 @@ async fn fifty_groups() -> World {
 fn principal_of(i: usize) -> Value {
     let body = with(
         group_principal(),
-        "/proof/group_number",
+        "/verification/group_number",
         format!("GR500{i:02}"),
     );
     with(
@@ -107,7 +107,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
     // As many as may try to prove one record, and as many again after the one that was right, which
     // clears the counter; the rest aren't looked at.
     let world = fifty_groups().await;
-    let bodies = (0..50).map(|i| with(principal_of(i), "/proof/group_number", "GR50007"));
+    let bodies = (0..50).map(|i| with(principal_of(i), "/verification/group_number", "GR50007"));
     let answers = at_once(&world.on("group"), "/registrations", bodies).await;
     let tally = tally(&answers);
     let of = |answer: &str| tally.get(answer).copied().unwrap_or_default();
@@ -119,7 +119,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
         "{tally:?}"
     );
     // Who comes too late reads exactly what who doesn't match reads.
-    let wrong = with(principal_of(1), "/proof/tax_id_last4", "9999");
+    let wrong = with(principal_of(1), "/verification/tax_id_last4", "9999");
     let wrong = world
         .on("group")
         .post("/registrations", wrong)
@@ -180,7 +180,11 @@ async fn ex_08_of_those_who_give_one_address_at_once_one_gets_it() {
     );
     world.import(RecordKind::Provider, &feed).await;
     let bodies = (0..20).map(|i| {
-        let body = with(dental(), "/proof/provider_id", format!("PV500{i:02}"));
+        let body = with(
+            dental(),
+            "/verification/provider_id",
+            format!("PV500{i:02}"),
+        );
         with(body, "/username", format!("dentist.{i:02}"))
     });
     let answers = at_once(&world.on("practice"), "/registrations", bodies).await;
@@ -207,13 +211,13 @@ async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_
     let answers = at_once(&maria, "/pin/activation", vec![wrong; 200]).await;
     assert_eq!(
         tally(&answers),
-        counts([("pin-wrong", 5), ("pin-dead", 195)])
+        counts([("pin-wrong", 5), ("pin-locked", 195)])
     );
     let right = maria
         .post("/pin/activation", json!({ "pin": pin }))
         .await
         .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "pin-dead"));
+    assert_eq!((right.status, right.problem()), (410, "pin-locked"));
     // The count is the PIN's, not the session's or the day's.
     world.pass_days(1);
     let maria = world.sign_in("member", "maria.alvarez").await;
@@ -221,7 +225,7 @@ async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_
         .post("/pin/activation", json!({ "pin": pin }))
         .await
         .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "pin-dead"));
+    assert_eq!((right.status, right.problem()), (410, "pin-locked"));
     // A new one has tries of its own.
     assert_eq!(
         maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -284,21 +288,21 @@ async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_num
     .await;
     assert_eq!(
         tally(&answers),
-        counts([("code-wrong", 5), ("code-dead", 195)])
+        counts([("code-wrong", 5), ("code-locked", 195)])
     );
     let right = world
         .on("provider")
         .post("/registration-codes/redemption", redemption(&code))
         .await
         .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "code-dead"));
+    assert_eq!((right.status, right.problem()), (410, "code-locked"));
     world.pass_days(1);
     let right = world
         .on("provider")
         .post("/registration-codes/redemption", redemption(&code))
         .await
         .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "code-dead"));
+    assert_eq!((right.status, right.problem()), (410, "code-locked"));
     invariants(&world).await;
 }
 
@@ -333,16 +337,16 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
         .await
         .unwrap();
     assert_eq!(redeemed.status, 200, "{}", redeemed.text);
-    let guesses = (0..200).map(|i| redemption(&format!("Wrong-Guess-{i}")));
+    let rate_limit = (0..200).map(|i| redemption(&format!("Wrong-Guess-{i}")));
     let answers = at_once(
         &world.on("provider"),
         "/registration-codes/redemption",
-        guesses,
+        rate_limit,
     )
     .await;
     assert_eq!(
         tally(&answers),
-        counts([("code-wrong", 5), ("code-dead", 195)])
+        counts([("code-wrong", 5), ("code-locked", 195)])
     );
     let right = world
         .on("provider")
@@ -351,7 +355,7 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
         .unwrap();
     assert_eq!(
         (right.status, right.problem()),
-        (410, "code-dead"),
+        (410, "code-locked"),
         "else the two hundred and first would tell"
     );
 }
@@ -362,8 +366,8 @@ async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_lo
     world.register("group", group_principal()).await;
     for (portal, username, tries) in [("group", "ruth.okafor", 10), ("group", "nobody.there", 10)] {
         let sign_in = |password: &str| json!({ "username": username, "password": password });
-        let guesses = (0..200).map(|i| sign_in(&format!("Wrong-Guess-{i}")));
-        let answers = at_once(&world.on(portal), "/sessions", guesses).await;
+        let rate_limit = (0..200).map(|i| sign_in(&format!("Wrong-Guess-{i}")));
+        let answers = at_once(&world.on(portal), "/sessions", rate_limit).await;
         let expected = counts([
             ("sign-in-failed", tries),
             ("too-many-attempts", 200 - tries),
@@ -393,9 +397,9 @@ async fn guesses_from_one_address_are_counted_together_whatever_the_name() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     let client = world.on("group").from_source("203.0.113.9");
-    let guesses =
+    let rate_limit =
         (0..200).map(|i| json!({ "username": format!("person.{i}"), "password": PASSWORD }));
-    let answers = join_all(guesses.map(|g| client.post("/sessions", g))).await;
+    let answers = join_all(rate_limit.map(|g| client.post("/sessions", g))).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert_eq!(
         tally(&answers),
@@ -548,7 +552,7 @@ async fn of_two_administrators_who_approve_at_once_one_wins_whole() {
         };
         assert_eq!(lost.status, 409, "{}", lost.text);
         assert!(
-            ["changed-meanwhile", "not-awaited"].contains(&lost.problem()),
+            ["conflict", "approval-not-pending"].contains(&lost.problem()),
             "{}",
             lost.text
         );
@@ -654,7 +658,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
         let answers = [by_helen, by_desk].concat();
         let tally = tally(&answers);
         let sent = tally.get("200").unwrap_or(&0) + tally.get("202").unwrap_or(&0);
-        let late = tally.get("changed-meanwhile").unwrap_or(&0);
+        let late = tally.get("conflict").unwrap_or(&0);
         assert!(sent >= 1 && sent + late == 3, "{tally:?}");
         let all = invariants(&world).await;
         assert_eq!(all.done("reissue_registration_code"), sent);
@@ -715,7 +719,7 @@ async fn a_sign_in_during_a_change_of_the_account_sees_it_before_or_after_and_un
         let open = sam.get("/entitlements").await.unwrap().status == 200;
         assert_eq!(open, approved.status == 200, "{}", approved.text);
         assert!(
-            open || approved.problem() == "changed-meanwhile",
+            open || approved.problem() == "conflict",
             "{}",
             approved.text
         );
@@ -748,7 +752,7 @@ async fn a_sign_in_with_the_old_password_during_its_change_opens_nothing_that_st
         } else {
             assert_eq!(
                 (changed.problem(), old.status),
-                ("changed-meanwhile", 201),
+                ("conflict", 201),
                 "{} / {}",
                 changed.text,
                 old.text

@@ -39,7 +39,7 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     assert_eq!(asked.status, 202, "{}", asked.text);
     assert_eq!(
         asked.body,
-        json!({ "prove_with": ["security_answers"], "questions": QUESTIONS })
+        json!({ "verification_methods": ["security_answers"], "questions": QUESTIONS })
     );
 
     // One wrong answer of three, or an answer to the wrong question: not confirmed.
@@ -94,7 +94,7 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     let world = World::new().await;
     world.member().await;
     let anyone = world.on("member");
-    let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
+    let who = json!({ "registration_type": "member", "verification": people::member()["verification"], "first_name": "Maria" });
 
     let asked = anyone
         .post("/username-recoveries", who.clone())
@@ -119,7 +119,7 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
         (refused.status, refused.problem()),
         (403, "recovery-refused")
     );
-    let stranger = with(who.clone(), "/proof/date_of_birth", "1979-04-13");
+    let stranger = with(who.clone(), "/verification/date_of_birth", "1979-04-13");
     let unknown = answer(&stranger, security_answers()).await.unwrap();
     assert_eq!((unknown.status, &unknown.text), (403, &refused.text));
     let told = answer(&who, security_answers()).await.unwrap();
@@ -137,7 +137,10 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     let asked = ask(&anyone, &username).await;
     assert_eq!(
         (asked.status, &asked.body),
-        (202, &json!({ "prove_with": ["email", "hint_question"] })),
+        (
+            202,
+            &json!({ "verification_methods": ["email", "hint_question"] })
+        ),
         "{}",
         asked.text
     );
@@ -153,7 +156,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         .unwrap();
     assert_eq!(
         looked_up.body,
-        json!({ "prove_with": ["email", "hint_question"], "hint_question": "What was my first car?" })
+        json!({ "verification_methods": ["email", "hint_question"], "hint_question": "What was my first car?" })
     );
     let body = json!({ "token": token, "hint_answer": "a GREEN beetle", "new_password": NEW });
 
@@ -326,7 +329,7 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
             .await
             .unwrap()
             .problem(),
-        "invitation-unknown"
+        "invitation-not-found"
     );
     assert_eq!(
         redeem(&anyone, body(&invitation)).await.problem(),
@@ -436,8 +439,8 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     })
     .await;
     world.member().await;
-    let who = json!({ "way": "member", "proof": people::member()["proof"], "first_name": "Maria" });
-    let stranger = with(who.clone(), "/proof/date_of_birth", "1979-04-13");
+    let who = json!({ "registration_type": "member", "verification": people::member()["verification"], "first_name": "Maria" });
+    let stranger = with(who.clone(), "/verification/date_of_birth", "1979-04-13");
     let ask = |name: &str| json!({ "username": name });
     let answering = |who: &Value| with(who.clone(), "/security_answers", security_answers());
     let someone_else = with(by_answers(security_answers()), "/username", "no.such.name");
@@ -496,8 +499,8 @@ async fn guesses_of_security_answers_are_counted_before_they_are_looked_at() {
     let anyone = world.on("member");
     let mut answers = security_answers();
     answers[0]["answer"] = json!("wrong");
-    let guesses = (0..40).map(|_| redeem(&anyone, by_answers(answers.clone())));
-    let statuses: Vec<u16> = futures::future::join_all(guesses)
+    let rate_limit = (0..40).map(|_| redeem(&anyone, by_answers(answers.clone())));
+    let statuses: Vec<u16> = futures::future::join_all(rate_limit)
         .await
         .iter()
         .map(|a| a.status)

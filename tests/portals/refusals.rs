@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use vestibule_domain::account::{Account, Status};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::inside::Calls;
 use vestibule_tests::people::{
     PASSWORD, everyone, group_principal, hint, member, provider, security_answers, with, without,
 };
+use vestibule_tests::white_box::Calls;
 use vestibule_tests::{World, another, options, pin_in, token_in};
 
 /// One portal's refusals, each with what led to it.
@@ -17,7 +17,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
     let mut seen = Vec::new();
 
     // Registering: what matches nothing, too often, and what is another's.
-    let fact = body["proof"]
+    let fact = body["verification"]
         .as_object()
         .unwrap()
         .keys()
@@ -100,7 +100,7 @@ async fn staff(
 ) {
     let person = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@staff.example", "role": "user" });
     let described = world.on(portal).get("").await.unwrap();
-    let user = match described.text_at("/staff_join_by") {
+    let user = match described.text_at("/staff_onboarding") {
         "invitation"
             if principal
                 .post("/invitations", person.clone())
@@ -267,7 +267,7 @@ async fn pins(
         .to_owned();
     world
         .alter(portal, &me, |a| {
-            a.memberships[0].gate = vestibule_domain::account::Gate::Open
+            a.memberships[0].pending_step = vestibule_domain::account::PendingStep::Open
         })
         .await;
     let (username, code) = world.added_by(principal, "Nils").await;
@@ -296,14 +296,14 @@ async fn not_open(
     body: &Value,
     seen: &mut Vec<(&'static str, Answer)>,
 ) {
-    let (number, tax_id, way) = match portal {
+    let (number, tax_id, registration_type) = match portal {
         "practice" => ("PV30004", "006789012", "medical"),
         "provider" => ("PV30006", "008901234", "practice"),
         _ => return,
     };
     let body = with(
-        with(body.clone(), "/way", way),
-        "/proof",
+        with(body.clone(), "/registration_type", registration_type),
+        "/verification",
         json!({ "provider_id": number, "tax_id": tax_id }),
     );
     let body = with(body, "/email", "other@provider.example");
@@ -533,7 +533,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
     let (world, calls) = watched().await;
     for (portal, body) in everyone() {
         let described = world.on(portal).get("").await.unwrap();
-        let proof = body["proof"].as_object().unwrap();
+        let verification = body["verification"].as_object().unwrap();
         let (number, unknown) = match portal {
             "member" => ("enrollee_id", "999999999"),
             "agent" | "producer" => ("agent_id", "ZZ99999"),
@@ -546,7 +546,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
             "group" | "employer" => ("tax_id_last4", "0000"),
             _ => ("tax_id", "999999999"),
         };
-        assert!(proof.contains_key(number) && proof.contains_key(fact));
+        assert!(verification.contains_key(number) && verification.contains_key(fact));
         world.register(portal, body.clone()).await;
 
         let stranger = with(body.clone(), "/email", "stranger@example.com");
@@ -605,7 +605,7 @@ async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_pro
     let facility = |number: &str, tax_id: &str| {
         with(
             provider(),
-            "/proof",
+            "/verification",
             json!({ "provider_id": number, "tax_id": tax_id }),
         )
     };
@@ -632,7 +632,7 @@ async fn ux_09_too_many_registrations_read_the_same_for_records_that_exist_and_r
     let (world, calls) = watched().await;
     world.register("member", member()).await;
     let known = with(member(), "/email", "stranger@example.com");
-    let unknown = with(known.clone(), "/proof/enrollee_id", "999999999");
+    let unknown = with(known.clone(), "/verification/enrollee_id", "999999999");
     let mut courses = Vec::new();
     for body in [unknown, known] {
         let mut course = Vec::new();
@@ -774,7 +774,7 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
     let right = redeem(PASSWORD, "192.0.2.99").await;
     assert_eq!(
         (right.status, right.problem()),
-        (410, "code-dead"),
+        (410, "code-locked"),
         "the right one is not looked at either"
     );
     let (_, signed_in) = world
@@ -900,8 +900,8 @@ async fn ux_09_the_portal_of_members_tells_strangers_nothing_about_dependents_ei
     let (world, calls) = watched().await;
     let person = |id: &str, born: &str, name: &str| {
         json!({
-            "way": "member",
-            "proof": { "enrollee_id": id, "subscriber_last_name": "Alvarez", "date_of_birth": born },
+            "registration_type": "member",
+            "verification": { "enrollee_id": id, "subscriber_last_name": "Alvarez", "date_of_birth": born },
             "first_name": name, "last_name": "Alvarez", "email": "stranger@example.com",
             "username": "some.stranger", "password": PASSWORD, "security_answers": security_answers(),
         })

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use vestibule_inactivity_sweep::{Run, Summary};
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::standins::ses::ReceivedMail;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::people::{PASSWORD, dental};
 use vestibule_tests::{World, options, portals_with, shown};
 
@@ -81,24 +81,24 @@ impl Practice {
     }
 
     /// Username, answer and by whom, of everybody in the review.
-    async fn standing(&self) -> Vec<(String, String, String)> {
+    async fn status(&self) -> Vec<(String, String, String)> {
         let shown = self.omar.get("/access-reviews/current").await.unwrap();
         assert_eq!(shown.status, 200, "{}", shown.text);
         let text =
             |account: &Value, field: &str| account[field].as_str().unwrap_or_default().to_owned();
         let accounts = shown.body["accounts"].as_array().unwrap();
-        let mut standing: Vec<_> = accounts
+        let mut status: Vec<_> = accounts
             .iter()
             .map(|a| {
                 (
                     text(a, "username"),
                     text(a, "answer"),
-                    text(a, "answered_by"),
+                    text(a, "decided_by"),
                 )
             })
             .collect();
-        standing.sort();
-        standing
+        status.sort();
+        status
     }
 }
 
@@ -125,7 +125,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
 
     let begun = begin(mona).await;
     assert_eq!(
-        (begun.status, begun.text_at("/answer_by")),
+        (begun.status, begun.text_at("/due_date")),
         (201, "2026-12-23"),
         "{}",
         begun.text
@@ -146,12 +146,12 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         }
     }
     // Everybody but the provider, who answers for the practice.
-    let names = |standing: Vec<(String, String, String)>, answer: &str| -> Vec<String> {
-        let of = standing.into_iter().filter(|(_, a, _)| a == answer);
+    let names = |status: Vec<(String, String, String)>, answer: &str| -> Vec<String> {
+        let of = status.into_iter().filter(|(_, a, _)| a == answer);
         of.map(|(name, _, _)| name).collect()
     };
     assert_eq!(
-        names(practice.standing().await, "unanswered"),
+        names(practice.status().await, "pending"),
         [
             "mick.lind",
             "mona.lind",
@@ -174,8 +174,8 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         (
             confirmed.status,
             confirmed.text_at("/answer"),
-            confirmed.text_at("/answered_by"),
-            confirmed.text_at("/answered_at")
+            confirmed.text_at("/decided_by"),
+            confirmed.text_at("/decided_at")
         ),
         (
             200,
@@ -216,17 +216,17 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         (format!("{name}.lind"), answer.to_owned(), by.to_owned())
     };
     assert_eq!(
-        practice.standing().await,
+        practice.status().await,
         [
-            entry("mick", "unanswered", ""),
-            entry("mona", "unanswered", ""),
+            entry("mick", "pending", ""),
+            entry("mona", "pending", ""),
             entry("sam", "confirmed", &mona_id),
             entry("tess", "removed", &mick_id),
             entry("uma", "removed", &mona_id),
         ]
     );
-    for (filter, count) in [("confirmed", 1), ("removed", 2), ("unanswered", 2)] {
-        let path = format!("/access-reviews/current?answer={filter}");
+    for (filter, count) in [("confirmed", 1), ("removed", 2), ("pending", 2)] {
+        let path = format!("/access-reviews/current?decision={filter}");
         let some = practice.omar.get(&path).await.unwrap();
         let accounts = some.body["accounts"].as_array().unwrap();
         assert_eq!(accounts.len(), count, "{}", some.text);
@@ -249,10 +249,10 @@ async fn ex_11_a_manager_whom_the_help_desk_removes_counts_as_removed() {
     let why = json!({ "reason": "The provider asked for it by letter." });
     let done = desk.agent.post(&path, why).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let standing = practice.standing().await;
+    let status = practice.status().await;
     let gone = ("mona.lind".to_owned(), "removed".to_owned(), String::new());
-    assert!(standing.contains(&gone), "{standing:?}");
-    assert_eq!(standing.len(), 5);
+    assert!(status.contains(&gone), "{status:?}");
+    assert_eq!(status.len(), 5);
     invariants(&practice.world).await;
 }
 
@@ -264,7 +264,10 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     let (mona_id, omar_id) = (id_of(mona).await, id_of(&practice.omar).await);
     for given in ["confirmed", "removed"] {
         let refused = answer(mona, &mona_id, given).await;
-        assert_eq!((refused.status, refused.problem()), (409, "yourself"));
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (409, "self-action-forbidden")
+        );
         let refused = answer(mona, &omar_id, given).await;
         assert!(
             [(403, "not-allowed"), (409, "not-in-review")]
@@ -313,7 +316,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     assert_eq!(next.status, 201, "{}", next.text);
     let unanswered = next.body["accounts"].as_array().unwrap();
     assert!(
-        unanswered.iter().all(|a| a["answer"] == "unanswered") && unanswered.len() == 5,
+        unanswered.iter().all(|a| a["answer"] == "pending") && unanswered.len() == 5,
         "a confirmation counts in its own review only: {}",
         next.text
     );
@@ -344,7 +347,7 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
         assert_eq!(removed.status, 200, "{}", removed.text);
         assert!([200, 404].contains(&confirmed.status), "{}", confirmed.text);
     }
-    let gone = practice.standing().await;
+    let gone = practice.status().await;
     assert_eq!(
         gone.iter().filter(|(_, a, _)| a == "removed").count(),
         2,
@@ -357,9 +360,9 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
 async fn ex_11_an_answer_is_given_once_whatever_fails() {
     for given in ["confirmed", "removed"] {
         for fault in Fault::ALL {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let world = World::with(vestibule_local::Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 ..options()
             })
             .await;
@@ -368,9 +371,9 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
             assert_eq!(begin(mona).await.status, 201);
             // Reading the session, reading the target, writing, looking at what became of it.
             for (n, id) in practice.staff.iter().enumerate() {
-                meddler.arm(n, fault);
+                faults.arm(n, fault);
                 let first = answer(mona, id, given).await;
-                let (_, suffered) = meddler.disarm();
+                let (_, suffered) = faults.disarm();
                 let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
                 assert!([200, 503].contains(&first.status), "{what}");
                 let again = answer(mona, id, given).await;
@@ -400,7 +403,7 @@ async fn tick(world: &World) -> (u64, u64) {
         reviews_started,
         reviews_chased,
         ..
-    } = world.instance.clockwork().await.unwrap().summary;
+    } = world.instance.schedule().await.unwrap().summary;
     assert_eq!(failed, 0);
     (reviews_started, reviews_chased)
 }
@@ -456,13 +459,13 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
     let omar = world.sign_in("practice", "omar.haddad").await;
     let shown = omar.get("/access-reviews/current").await.unwrap();
     assert_eq!(
-        (shown.text_at("/answer_by"), shown.body.get("started_by")),
+        (shown.text_at("/due_date"), shown.body.get("started_by")),
         ("2027-06-21", None),
         "{}",
         shown.text
     );
     let accounts = shown.body["accounts"].as_array().unwrap();
-    assert!(accounts.len() == 5 && accounts.iter().all(|a| a["answer"] == "unanswered"));
+    assert!(accounts.len() == 5 && accounts.iter().all(|a| a["answer"] == "pending"));
     assert_eq!(begin(&omar).await.problem(), "review-running");
     // A second run on the day does nothing.
     assert_eq!(tick(world).await, (0, 0));
@@ -501,7 +504,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     );
     let omar = world.sign_in("practice", "omar.haddad").await;
     let list = omar
-        .get("/access-reviews/current?answer=unanswered")
+        .get("/access-reviews/current?decision=pending")
         .await
         .unwrap();
     assert_eq!(list.body["overdue"], true);
@@ -548,7 +551,7 @@ async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
     assert_eq!(begun[0].0, "2027-11-18");
     let omar = world.sign_in("practice", "omar.haddad").await;
     let shown = omar.get("/access-reviews/current").await.unwrap();
-    assert_eq!(shown.text_at("/answer_by"), "2027-12-18");
+    assert_eq!(shown.text_at("/due_date"), "2027-12-18");
     assert_eq!(shown.body["accounts"].as_array().unwrap().len(), 5);
 }
 
@@ -576,7 +579,7 @@ async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
     let omar = practice.world.sign_in("practice", "omar.haddad").await;
     let shown = omar.get("/access-reviews/current").await.unwrap();
     assert_eq!(
-        shown.text_at("/answer_by"),
+        shown.text_at("/due_date"),
         "2027-06-28",
         "there is as much time as ever"
     );
@@ -629,16 +632,21 @@ async fn ex_11_a_portal_without_reviews_begins_none() {
     .await;
     let practice = Practice::of(world).await;
     assert_eq!(tick_days(&practice.world, 200).await, []);
-    assert!(invariants(&practice.world).await.alarms.is_empty());
+    assert!(invariants(&practice.world).await.follow_ups.is_empty());
     let mona = practice.world.sign_in("practice", "mona.lind").await;
-    assert_eq!(begin(&mona).await.problem(), "not-this-portal");
+    assert_eq!(begin(&mona).await.problem(), "unsupported-on-portal");
 }
 
 #[tokio::test]
 async fn ex_11_organizations_from_before_the_policy_are_found_by_a_reindex() {
     let practice = Practice::new().await;
     let world = &practice.world;
-    let key = invariants(world).await.alarms.into_keys().next().unwrap();
+    let key = invariants(world)
+        .await
+        .follow_ups
+        .into_keys()
+        .next()
+        .unwrap();
     let (pk, sk) = key.split_once('/').unwrap();
     let s = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     world
@@ -709,9 +717,9 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
     ] {
         for fault in Fault::ALL {
             for n in 0.. {
-                let meddler = Meddler::default();
+                let faults = FaultInjector::default();
                 let world = World::with(vestibule_local::Options {
-                    interceptors: vec![meddler.interceptor()],
+                    interceptors: vec![faults.interceptor()],
                     portals: portals.path().to_owned(),
                     ..options()
                 })
@@ -723,9 +731,9 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
                     tick(world).await;
                 }
                 world.wait_until(day);
-                meddler.arm(n, fault);
+                faults.arm(n, fault);
                 world.instance.sweep(&Run::now(world.now())).await;
-                let (calls, suffered) = meddler.disarm();
+                let (calls, suffered) = faults.disarm();
                 invariants(world).await;
                 tick(world).await;
                 tick(world).await;

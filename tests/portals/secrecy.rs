@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use vestibule_domain::text::comparable;
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::meddle::{Fault, Meddler};
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
 use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
 
@@ -456,9 +456,13 @@ impl<'w> Journeys<'w> {
             self.secret("what was sent", secret);
             for body in [
                 with(member(), "/password", secret.repeat(30)),
-                with(member(), "/proof/date_of_birth", format!("{secret}x")),
-                with(member(), "/proof/subscriber_last_name", secret),
-                with(member(), "/proof/enrollee_id", format!("{secret}x")),
+                with(
+                    member(),
+                    "/verification/date_of_birth",
+                    format!("{secret}x"),
+                ),
+                with(member(), "/verification/subscriber_last_name", secret),
+                with(member(), "/verification/enrollee_id", format!("{secret}x")),
                 with(member(), "/security_answers/0/answer", secret.repeat(30)),
                 with(member(), "/security_answers/0/question", secret),
                 with(member(), "/security_answers", secret),
@@ -468,11 +472,11 @@ impl<'w> Journeys<'w> {
                     json!({ "lines": [secret], "city": secret, "country": secret }),
                 ),
                 with(member(), "/postal_address", secret),
-                with(member(), "/may_sign", secret),
-                with(member(), "/proof", json!([secret])),
-                with(member(), "/proof/ssn_last4", secret),
-                with(member(), "/way", secret),
-                with(member(), "/accepts", json!({ "terms": secret })),
+                with(member(), "/attests_signing_authority", secret),
+                with(member(), "/verification", json!([secret])),
+                with(member(), "/verification/ssn_last4", secret),
+                with(member(), "/registration_type", secret),
+                with(member(), "/accepted_agreements", json!({ "terms": secret })),
                 with(member(), "/password", json!({ "is": secret })),
                 with(
                     member(),
@@ -493,7 +497,7 @@ impl<'w> Journeys<'w> {
                 ),
                 (
                     "/sessions",
-                    json!({ "username": "ruth.okafor", "password": "x", "token_in": secret }),
+                    json!({ "username": "ruth.okafor", "password": "x", "token_delivery": secret }),
                 ),
                 (
                     "/sessions",
@@ -509,7 +513,7 @@ impl<'w> Journeys<'w> {
                 ),
                 (
                     "/registrations",
-                    with(group_principal(), "/proof/tax_id_last4", secret),
+                    with(group_principal(), "/verification/tax_id_last4", secret),
                 ),
                 (
                     "/registrations",
@@ -666,16 +670,16 @@ impl Log {
 async fn no_log_tells_a_secret_or_a_person() {
     let log = Log::default();
     let _taken = log.taken();
-    let meddler = Meddler::default();
+    let faults = FaultInjector::default();
     let world = World::with(Options {
-        interceptors: vec![meddler.interceptor()],
+        interceptors: vec![faults.interceptor()],
         ..options()
     })
     .await;
     let mut journeys = Journeys::new(&world);
     journeys.all().await;
     journeys.refusals().await;
-    unreliable(&mut journeys, &meddler).await;
+    unreliable(&mut journeys, &faults).await;
 
     let lines = log.lines();
     for expected in [
@@ -708,13 +712,13 @@ async fn no_log_tells_a_secret_or_a_person() {
 }
 
 /// SES is down, DynamoDB fails at every call: all of it is logged.
-async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
+async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
     let world = journeys.world;
     let group = world.on("group").from_source("203.0.113.77");
     let number = |i: usize| {
         let body = with(
-            with(group_principal(), "/proof/group_number", "GR20002"),
-            "/proof/tax_id_last4",
+            with(group_principal(), "/verification/group_number", "GR20002"),
+            "/verification/tax_id_last4",
             "5678",
         );
         with(
@@ -728,7 +732,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
     for i in 0..4 {
         journeys.person(&[&format!("baker.number{i}")]);
         for fault in [Fault::Unsent, Fault::AnswerLost] {
-            meddler.arm(i, fault);
+            faults.arm(i, fault);
             let sign_in = json!({ "username": "maria.alvarez", "password": PASSWORDS[3] });
             let answer = world
                 .on("member")
@@ -737,22 +741,26 @@ async fn unreliable(journeys: &mut Journeys<'_>, meddler: &Meddler) {
                 .await
                 .unwrap();
             assert!(
-                answer.status == 503 || meddler.disarm().1.is_none(),
+                answer.status == 503 || faults.disarm().1.is_none(),
                 "{}",
                 answer.text
             );
             journeys.problems.push(answer.text);
         }
-        meddler.arm(i, Fault::Unsent);
+        faults.arm(i, Fault::Unsent);
         let answer = group.post("/registrations", number(i)).await.unwrap();
         assert!([503, 429].contains(&answer.status), "{}", answer.text);
         journeys.problems.push(answer.text);
-        meddler.disarm();
+        faults.disarm();
     }
     world.instance.inbox.set_down(true);
-    let proof = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
+    let verification = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
     let late = with(
-        with(with(dental(), "/proof", proof), "/way", "medical"),
+        with(
+            with(dental(), "/verification", verification),
+            "/registration_type",
+            "medical",
+        ),
         "/username",
         "late.comer",
     );

@@ -55,8 +55,8 @@ async fn ag_14_a_session_ends_after_eight_hours_to_the_second_however_busy_it_is
             .sign_in(registered.text_at("/username"), PASSWORD)
             .await
             .unwrap();
-        let began: jiff::Timestamp = begun.text_at("/began_at").parse().unwrap();
-        let ends: jiff::Timestamp = begun.text_at("/ends_at").parse().unwrap();
+        let began: jiff::Timestamp = begun.text_at("/started_at").parse().unwrap();
+        let ends: jiff::Timestamp = begun.text_at("/expires_at").parse().unwrap();
         assert_eq!(
             (began, ends),
             (world.now(), world.now() + minutes(8 * 60)),
@@ -133,7 +133,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     world.register("group", group_principal()).await;
     let caller = world.on("group");
     let body = json!({ "username": "ruth.okafor", "password": PASSWORD });
-    for body in [body.clone(), with(body, "/token_in", "cookie")] {
+    for body in [body.clone(), with(body, "/token_delivery", "cookie")] {
         let begun = caller.post("/sessions", body).await.unwrap();
         assert_eq!(begun.status, 201, "{}", begun.text);
         assert_eq!(begun.headers["location"], "/group/sessions/current");
@@ -225,7 +225,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     let begun = sign_in(&world, "group", "ruth.okafor", PASSWORD).await;
     assert!(begun.headers.get("set-cookie").is_none());
     assert!(begun.text_at("/token").starts_with("vs."));
-    assert_eq!(begun.text_at("/began_at"), START);
+    assert_eq!(begun.text_at("/started_at"), START);
 }
 
 /// Somebody who has registered: their portal, username and id.
@@ -468,7 +468,7 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
     let id = sam.get("/me").await.unwrap().text_at("/id").to_owned();
     let cedar = with(
         group_principal(),
-        "/proof",
+        "/verification",
         json!({ "group_number": "GR20002", "tax_id_last4": "5678" }),
     );
     let cedar = with(

@@ -18,7 +18,7 @@ use vestibule_local::{Instance, Options, routes};
 use vestibule_store::outbox::message_of_key;
 use vestibule_store::tables;
 use vestibule_tests::people::{agent, group_principal, member, provider, with};
-use vestibule_tests::permissions::{Permissions, Wish, role};
+use vestibule_tests::permissions::{Permissions, RequiredAction, role};
 use vestibule_tests::template::{
     ROLES, ROLES_STACK, Statement, TEMPLATE, functions, holds, kebab, read, resources, root,
 };
@@ -26,10 +26,10 @@ use vestibule_tests::{World, options};
 
 use crate::bulk;
 use crate::campaigns::go_through_a_release;
-use crate::clockwork::go_through_the_clockwork;
 use crate::cost::go_through_every_flow;
 use crate::feeds::go_through_feeds;
 use crate::openapi::{operations, sources as read_sources};
+use crate::schedule::go_through_the_clockwork;
 
 /// The events of a type that start a function.
 fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
@@ -496,7 +496,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
 
     // Questions are asked of whom the records know.
     world.register("member", member()).await;
-    let who = json!({ "way": "member", "proof": member()["proof"], "first_name": "Maria" });
+    let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
     let asked = world.on("member").post("/username-recoveries", who).await;
     assert_eq!(asked.unwrap().status, 200);
 
@@ -552,7 +552,7 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
         .alter("provider", sam, |account| account.email = moved)
         .await;
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
-    assert_eq!(added["done"], 1, "{added}");
+    assert_eq!(added["created"], 1, "{added}");
 
     // SES reports a mail that came back.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
@@ -583,8 +583,10 @@ async fn roles_have_nothing_to_spare() {
             }
             let used: Vec<_> = noted
                 .iter()
-                .filter(|(f, wish)| *f == function && wish.is_allowed_by(statement))
-                .map(|(_, wish)| wish)
+                .filter(|(f, required_action)| {
+                    *f == function && required_action.is_allowed_by(statement)
+                })
+                .map(|(_, required_action)| required_action)
                 .collect();
             let sid = &statement.sid;
             for action in &statement.actions {
@@ -598,7 +600,7 @@ async fn roles_have_nothing_to_spare() {
                 }
             }
             for kind in statement.leading_keys.iter().flatten() {
-                let of_kind = |w: &&&Wish| {
+                let of_kind = |w: &&&RequiredAction| {
                     let partition = w.partition.as_deref();
                     partition.is_some_and(|p| holds(kind, p))
                 };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
 use vestibule_domain::account::Account;
-use vestibule_domain::clockwork;
+use vestibule_domain::schedule;
 
 use crate::World;
 
@@ -38,9 +38,9 @@ pub struct Contents {
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
     /// `O#portal#id/D#kind` → alarm.
-    pub alarms: BTreeMap<String, Value>,
+    pub follow_ups: BTreeMap<String, Value>,
     /// What administrators are still to be told.
-    pub tidings: Vec<Value>,
+    pub notices_due: Vec<Value>,
     /// The audit trail.
     pub audit: Vec<Value>,
 }
@@ -63,8 +63,8 @@ impl Contents {
                 (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
                 (Some("O"), Some("M")) => drop(all.rows.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("I")) => all.invitations.push(item),
-                (Some("O"), Some("D")) => drop(all.alarms.insert(format!("{pk}/{sk}"), item)),
-                (Some("O"), Some("T")) => all.tidings.push(item),
+                (Some("O"), Some("D")) => drop(all.follow_ups.insert(format!("{pk}/{sk}"), item)),
+                (Some("O"), Some("T")) => all.notices_due.push(item),
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
                 // That somebody was removed: it outlives them.
                 (Some("O"), Some("F" | "V")) => {}
@@ -247,7 +247,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             };
             let owner = owner.as_str().unwrap_or_default();
             let pk = text(record, "/pk");
-            let Some((portal, way)) = claim.split_once('#') else {
+            let Some((portal, registration_type)) = claim.split_once('#') else {
                 // What was made of the record: an organization, where it isn't a member's.
                 let organization = all.organizations.get(&format!("O#{claim}#{owner}"));
                 let of_it = organization.is_some_and(|o| o.get("record") == record.get("key"));
@@ -260,7 +260,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             let with_it = |a: &Value| {
                 memberships(a).any(|m| {
                     m.get("record") == record.get("key")
-                        && text(m, "/way") == way
+                        && text(m, "/registration_type") == registration_type
                         && m.get("organization").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
@@ -276,11 +276,11 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
         .iter()
         .filter(|(_, a)| text(a, "/status") != "deleted")
     {
-        for (wanted, way) in memberships(account)
-            .filter_map(|m| Some((m.get("record")?, text(m, "/way"))))
+        for (wanted, registration_type) in memberships(account)
+            .filter_map(|m| Some((m.get("record")?, text(m, "/registration_type"))))
             .filter(|(r, _)| !r.is_null())
         {
-            let claim = format!("claim#{}#{way}", text(account, "/portal"));
+            let claim = format!("claim#{}#{registration_type}", text(account, "/portal"));
             let record = all.records.iter().find(|r| r.get("key") == Some(wanted));
             if record.and_then(|r| r.get(&claim)) != account.get("id") {
                 faults.push(format!("{pk} has no claim on its record {wanted}"));
@@ -324,7 +324,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             let administrator = !below.contains(&text(membership, "/role"));
             let class = if administrator { "M#A#" } else { "M#U#" };
             let (portal, id) = (text(account, "/portal"), text(account, "/id"));
-            let registration = match text(membership, "/gate/gate") {
+            let registration = match text(membership, "/pending_step/pending_step") {
                 "open" => "registered",
                 "approval" => "awaiting_approval",
                 "record_ended" => "record_ended",
@@ -340,7 +340,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "email",
                 "status",
                 "last_sign_in_at",
-                "used_from_several_places_at",
+                "concurrent_use_detected_at",
             ] {
                 row[field] = account.get(field).cloned().unwrap_or(Value::Null);
             }
@@ -358,8 +358,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 "role",
                 "services",
                 "group_codes",
-                "since",
-                "ends_on",
+                "joined_at",
+                "end_date",
                 "confirmed",
             ] {
                 row[field] = membership.get(field).cloned().unwrap_or(Value::Null);
@@ -380,8 +380,8 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         let mut row = row.clone();
         for optional in [
             "last_sign_in_at",
-            "used_from_several_places_at",
-            "ends_on",
+            "concurrent_use_detected_at",
+            "end_date",
             "confirmed",
         ] {
             if row.get(optional).is_none() {
@@ -443,12 +443,14 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
             faults.push(format!("the making of {pk} is not recorded"));
         }
         let signed_in = account.get("last_sign_in_at");
-        let at_that_moment = |e: &Value| text(e, "/object") == id && e.get("at") == signed_in;
+        let at_that_moment =
+            |e: &Value| text(e, "/object") == id && e.get("occurred_at") == signed_in;
         if signed_in.is_some() && !all.recorded(&["sign_in"], at_that_moment) {
             faults.push(format!("the last sign-in of {pk} is not recorded"));
         }
         let opened = memberships(account).any(|m| {
-            text(m, "/gate/gate") == "open" && m.get("record").is_some_and(|r| !r.is_null())
+            text(m, "/pending_step/pending_step") == "open"
+                && m.get("record").is_some_and(|r| !r.is_null())
         });
         // What a letter says is sealed; one that isn't a notification is a PIN's.
         let portal = text(account, "/portal");
@@ -476,7 +478,7 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
             faults.push(format!("a session of {id}, who doesn't exist"));
         }
         if !all.recorded(&["sign_in"], |e| {
-            text(e, "/object") == id && e.get("at") == session.get("began_at")
+            text(e, "/object") == id && e.get("occurred_at") == session.get("started_at")
         }) {
             faults.push(format!(
                 "a session of {id} was begun by no recorded sign-in"
@@ -512,7 +514,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for (pk, account) in &all.accounts {
-        for issue in memberships(account).filter_map(|m| m.pointer("/gate/issue")) {
+        for issue in memberships(account).filter_map(|m| m.pointer("/pending_step/issue")) {
             if !all
                 .messages
                 .contains_key(&format!("X#{}", text(issue, "/carried_by")))
@@ -531,7 +533,7 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
     for (pk, item) in &all.accounts {
         let account: Account = serde_json::from_value(item.clone()).unwrap();
         let policy = world.instance.policy(account.portal.as_str());
-        let due = policy.and_then(|p| clockwork::next_due(&account, p));
+        let due = policy.and_then(|p| schedule::next_due(&account, p));
         let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
         if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
             faults.push(format!(
@@ -541,23 +543,23 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
             ));
         }
     }
-    for tidings in &all.tidings {
-        let alarm = format!("{}/D#tidings", text(tidings, "/pk"));
-        if !all.alarms.contains_key(&alarm) {
-            faults.push(format!("nobody will tell of {tidings}"));
+    for notices_due in &all.notices_due {
+        let follow_up = format!("{}/D#tidings", text(notices_due, "/pk"));
+        if !all.follow_ups.contains_key(&follow_up) {
+            faults.push(format!("nobody will tell of {notices_due}"));
         }
     }
     for (pk, item) in &all.organizations {
         let reviews = world.instance.policy(text(item, "/portal"));
         let reviews = reviews.is_some_and(|p| p.access_review.is_some());
-        let alarm = format!("{pk}/D#review");
-        if reviews && item.get("ended_at").is_none() && !all.alarms.contains_key(&alarm) {
+        let follow_up = format!("{pk}/D#review");
+        if reviews && item.get("ended_at").is_none() && !all.follow_ups.contains_key(&follow_up) {
             faults.push(format!("nobody will begin a review of {pk}"));
         }
     }
-    for (key, alarm) in &all.alarms {
+    for (key, follow_up) in &all.follow_ups {
         let organization = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
-        if !all.organizations.contains_key(organization) || alarm.get("due").is_none() {
+        if !all.organizations.contains_key(organization) || follow_up.get("due").is_none() {
             faults.push(format!("{key} is of no organization, or is never found"));
         }
     }

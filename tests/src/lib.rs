@@ -6,14 +6,14 @@
     reason = "a test may panic"
 )]
 
-pub mod inside;
+pub mod fault_injection;
 pub mod invariants;
 pub mod measure;
-pub mod meddle;
 pub mod meter;
 pub mod people;
 pub mod permissions;
 pub mod template;
+pub mod white_box;
 
 use std::collections::HashMap;
 use std::time::Duration;

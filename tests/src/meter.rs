@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
-use crate::meddle::operation;
+use crate::fault_injection::operation;
 
 /// What a flow has cost.
 #[derive(Debug, Clone, Default, PartialEq)]

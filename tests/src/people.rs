@@ -12,26 +12,26 @@ pub const PASSWORD: &str = "Quiet-River-58!";
 /// The first person of Blue Heron Manufacturing, group GR20001.
 pub fn group_principal() -> Value {
     json!({
-        "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+        "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
     })
 }
 
 /// Agent AG10001, whose agreement is on file.
 pub fn agent() -> Value {
     json!({
-        "way": "agent", "proof": { "agent_id": "AG10001", "ssn_last4": "4821" },
+        "registration_type": "agent", "verification": { "agent_id": "AG10001", "ssn_last4": "4821" },
         "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "username": "dana.whitfield", "password": PASSWORD, "may_sign": true,
+        "username": "dana.whitfield", "password": PASSWORD, "attests_signing_authority": true,
     })
 }
 
 /// Subscriber 100200301.
 pub fn member() -> Value {
     json!({
-        "way": "member",
-        "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
+        "registration_type": "member",
+        "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
         "first_name": "Maria", "last_name": "Alvarez", "email": "maria@example.com",
         "username": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
     })
@@ -56,9 +56,9 @@ pub const QUESTIONS: [&str; 3] = [
 /// The primary user of Lakeside Family Medicine, PV30001.
 pub fn provider() -> Value {
     json!({
-        "way": "practice", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
-        "password": PASSWORD, "may_sign": true, "hint": hint(),
+        "password": PASSWORD, "attests_signing_authority": true, "hint": hint(),
         "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
     })
 }
@@ -71,9 +71,9 @@ pub fn hint() -> Value {
 /// Riverbend Dental, PV30002, on the practice portal.
 pub fn dental() -> Value {
     json!({
-        "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
+        "registration_type": "dental", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
         "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-        "username": "omar.haddad", "password": PASSWORD, "may_sign": true,
+        "username": "omar.haddad", "password": PASSWORD, "attests_signing_authority": true,
     })
 }
 
@@ -90,8 +90,11 @@ pub fn everyone() -> [(&'static str, Value); 7] {
         ("member", member()),
         ("provider", provider()),
         ("practice", dental()),
-        ("producer", with(agent(), "/way", "producer")),
-        ("employer", with(group_principal(), "/way", "employer")),
+        ("producer", with(agent(), "/registration_type", "producer")),
+        (
+            "employer",
+            with(group_principal(), "/registration_type", "employer"),
+        ),
     ]
 }
 

@@ -18,7 +18,7 @@ use crate::template::{ROLES, START, Statement, holds};
 
 /// What a call wants: one action on one resource, in the words of the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wish {
+pub struct RequiredAction {
     /// Such as `dynamodb:Query`.
     pub action: String,
     /// Such as `Table/index/pending`.
@@ -28,7 +28,7 @@ pub struct Wish {
 }
 
 /// A wish and the function that had it.
-pub type Wished = (&'static str, Wish);
+pub type Wished = (&'static str, RequiredAction);
 
 /// Holds every call against its function's role, and notes it.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,7 @@ pub fn role(function: &str) -> Option<&'static [Statement]> {
     }
 }
 
-impl Wish {
+impl RequiredAction {
     /// Whether a statement allows it.
     pub fn is_allowed_by(&self, statement: &Statement) -> bool {
         statement.actions.contains(&self.action)
@@ -90,45 +90,56 @@ impl Intercept for Permissions {
         let metadata = cfg.load::<Metadata>().ok_or("a call has a name")?;
         let request = context.request();
         let body = request.body().bytes().unwrap_or_default();
-        for wish in wishes(metadata, request.uri(), body)? {
-            if !statements.iter().any(|s| wish.is_allowed_by(s)) {
+        for required_action in required_actions(metadata, request.uri(), body)? {
+            if !statements.iter().any(|s| required_action.is_allowed_by(s)) {
                 let message = format!(
                     "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
-                    wish.action, wish.resource, wish.partition
+                    required_action.action, required_action.resource, required_action.partition
                 );
                 eprintln!("{message}");
                 return Err(message.into());
             }
             let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            noted.insert((function, wish));
+            noted.insert((function, required_action));
         }
         Ok(())
     }
 }
 
 /// What a call wants of IAM. DynamoDB has no right to a transaction: each of its writes wants its own.
-fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError> {
-    let wish = |action: &str, resource: String, partition: Option<&Value>| Wish {
-        action: format!("{}:{action}", service(call)),
-        resource,
-        partition: partition.map(|p| p["S"].as_str().unwrap_or_default().to_owned()),
-    };
+fn required_actions(
+    call: &Metadata,
+    uri: &str,
+    body: &[u8],
+) -> Result<Vec<RequiredAction>, BoxError> {
+    let required_action =
+        |action: &str, resource: String, partition: Option<&Value>| RequiredAction {
+            action: format!("{}:{action}", service(call)),
+            resource,
+            partition: partition.map(|p| p["S"].as_str().unwrap_or_default().to_owned()),
+        };
     match call.service() {
         "DynamoDB" => {
             let body: Value = serde_json::from_slice(body)?;
             let table = |of: &Value| table(&of["TableName"]);
             Ok(match call.name() {
                 name @ ("GetItem" | "UpdateItem" | "DeleteItem") => {
-                    vec![wish(name, table(&body), body["Key"].get("pk"))]
+                    vec![required_action(name, table(&body), body["Key"].get("pk"))]
                 }
-                "PutItem" => vec![wish("PutItem", table(&body), body["Item"].get("pk"))],
+                "PutItem" => vec![required_action(
+                    "PutItem",
+                    table(&body),
+                    body["Item"].get("pk"),
+                )],
                 "BatchGetItem" => body["RequestItems"]
                     .as_object()
                     .into_iter()
                     .flatten()
                     .flat_map(|(name, wanted)| {
                         let keys = wanted["Keys"].as_array().into_iter().flatten();
-                        keys.map(|k| wish("BatchGetItem", table_named(name), k.get("pk")))
+                        keys.map(|k| {
+                            required_action("BatchGetItem", table_named(name), k.get("pk"))
+                        })
                     })
                     .collect(),
                 "Query" => {
@@ -140,7 +151,7 @@ fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError
                         Some(index) => format!("{}/index/{index}", table(&body)),
                         None => table(&body),
                     };
-                    vec![wish("Query", resource, values.get(name))]
+                    vec![required_action("Query", resource, values.get(name))]
                 }
                 // Not by partition: whether IAM sees the keys of a transaction of two tables together
                 // or one by one isn't documented.
@@ -154,10 +165,10 @@ fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError
                             "ConditionCheck" => "ConditionCheckItem".to_owned(),
                             kind => format!("{kind}Item"),
                         };
-                        wish(&action, table(write), None)
+                        required_action(&action, table(write), None)
                     })
                     .collect(),
-                name => vec![wish(name, table(&body), None)],
+                name => vec![required_action(name, table(&body), None)],
             })
         }
         // The stand-in names buckets in the path.
@@ -173,17 +184,22 @@ fn wishes(call: &Metadata, uri: &str, body: &[u8]) -> Result<Vec<Wish>, BoxError
                 "HeadObject" => "GetObject",
                 other => other,
             };
-            Ok(vec![wish(action, bucket.to_owned(), None)])
+            Ok(vec![required_action(action, bucket.to_owned(), None)])
         }
-        "KMS" => Ok(vec![wish(call.name(), "Key".to_owned(), None)]),
+        "KMS" => Ok(vec![required_action(call.name(), "Key".to_owned(), None)]),
         "SES" => {
             let form: Vec<(String, String)> = serde_urlencoded::from_bytes(body)?;
             let set = form.iter().any(|(k, _)| k == "ConfigurationSetName");
-            let mut wishes = vec![wish(call.name(), "identity".to_owned(), None)];
+            let mut required_actions =
+                vec![required_action(call.name(), "identity".to_owned(), None)];
             if set {
-                wishes.push(wish(call.name(), "configuration-set".to_owned(), None));
+                required_actions.push(required_action(
+                    call.name(),
+                    "configuration-set".to_owned(),
+                    None,
+                ));
             }
-            Ok(wishes)
+            Ok(required_actions)
         }
         other => Err(format!("tests/src/permissions.rs doesn't know {other} yet").into()),
     }

@@ -5,16 +5,16 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Gate, NextStep};
+use vestibule_domain::account::{NextStep, PendingStep};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{self, Sensitive};
-use vestibule_http::answer::Entitlements;
-use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::answer::EntitlementsResponse;
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer};
 use vestibule_secrets::Purpose;
 use vestibule_store::CommitError;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::{ask_for_new_pin, code_problem};
 
@@ -28,13 +28,13 @@ pub(crate) struct PinRequest {
 
 /// The caller's access after activation.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ActivationAnswer {
+pub(crate) struct ActivationResponse {
     /// The step that the user must still complete; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
     /// The caller's entitlements; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub entitlements: Option<Entitlements>,
+    pub entitlements: Option<EntitlementsResponse>,
 }
 
 /// Activate access with a PIN
@@ -48,9 +48,9 @@ pub(crate) struct ActivationAnswer {
     request_body = PinRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ActivationAnswer, description = "The PIN was right; what is open now"),
+        (status = 200, body = ActivationResponse, description = "The PIN was right; what is open now"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`pin-dead` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
+        (status = 410, body = ProblemBody, description = "`pin-locked` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`pin-wrong`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -59,39 +59,39 @@ pub(crate) async fn enter_pin(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<PinRequest>,
-) -> Result<Json<ActivationAnswer>, Problem> {
+) -> Result<Json<ActivationResponse>, Problem> {
     let policy = &caller.policy;
     let pin_policy = policy
         .pin
         .as_ref()
         .ok_or_else(|| Problem::not_found("PIN"))?;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let digits = pin_policy.digits.get() as usize;
     let pin = fields.take("pin", text::digits(&request.pin, digits, digits));
-    let pin = fields.finish(pin)?;
+    let pin = fields.into_result(pin)?;
 
     // A repeated request after activation succeeds without comparing the PIN.
     if !matches!(caller.next_step, Some(NextStep::EnterPin)) {
         return answer(&caller);
     }
-    let Some(Gate::Pin { issue }) = caller.membership().map(|m| &m.gate) else {
+    let Some(PendingStep::Pin { issue }) = caller.membership().map(|m| &m.pending_step) else {
         return answer(&caller);
     };
-    let tries = pin_policy.tries.get();
+    let tries = pin_policy.max_attempts.get();
     let limit = Limit {
         tries,
         window_minutes: None,
     };
     let attempt = app
         .store
-        .count_attempt(Guess::Pin, issue.id.as_str(), limit, caller.origin.at)
+        .count_attempt(AttemptKind::Pin, issue.id.as_str(), limit, caller.origin.at)
         .await?;
     let Some(used) = attempt.allowed else {
         let detail = format!(
             "This PIN was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_pin(policy)
         );
-        return Err(code_problem("pin-dead", "PIN locked", detail, policy));
+        return Err(code_problem("pin-locked", "PIN locked", detail, policy));
     };
     let mut rng = app.rng();
     let organization = caller.session.organization.as_ref();
@@ -182,17 +182,17 @@ async fn refused(
             format!("This PIN has expired. {}", ask_for_new_pin(policy)),
             policy,
         ),
-        Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
+        Refusal::ApprovalNotPending | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
     })
 }
 
-fn answer(caller: &Caller) -> Result<Json<ActivationAnswer>, Problem> {
-    Ok(Json(ActivationAnswer {
+fn answer(caller: &Caller) -> Result<Json<ActivationResponse>, Problem> {
+    Ok(Json(ActivationResponse {
         next_step: answer::step(caller.next_step),
         entitlements: caller
             .membership()
             .filter(|_| caller.next_step.is_none())
-            .map(Entitlements::of),
+            .map(EntitlementsResponse::of),
     }))
 }
 

@@ -3,13 +3,13 @@
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Gate, LetterStatus};
+use vestibule_domain::account::{LetterStatus, PendingStep};
 use vestibule_domain::policy::Reissuer;
 use vestibule_http::{Caller, Problem, ProblemBody, SignedIn};
 
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LetterAnswer {
+pub(crate) struct LetterResponse {
     /// The status of the letter: `posted`, `overdue`, or `withheld` until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.
@@ -23,7 +23,7 @@ pub(crate) struct LetterAnswer {
     arrives_by: Option<String>,
     /// The last day on which the PIN can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    usable_until: Option<String>,
+    expires_on: Option<String>,
     /// A message for the user about what to expect or do next.
     advice: String,
 }
@@ -38,14 +38,14 @@ pub(crate) struct LetterAnswer {
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = LetterAnswer, description = "Where the letter is"),
+        (status = 200, body = LetterResponse, description = "Where the letter is"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn letter_status(
     SignedIn(caller): SignedIn,
-) -> Result<Json<LetterAnswer>, Problem> {
+) -> Result<Json<LetterResponse>, Problem> {
     of(&caller).map(Json)
 }
 
@@ -53,25 +53,25 @@ pub(crate) async fn letter_status(
 ///
 /// # Errors
 /// A problem when no letter is pending.
-pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
+pub(crate) fn of(caller: &Caller) -> Result<LetterResponse, Problem> {
     let policy = &caller.policy;
     let desk = &policy.help_desk;
-    let gate = caller.membership().map(|m| &m.gate);
-    if gate == Some(&Gate::PinLetterWithheld) {
-        return Ok(LetterAnswer {
+    let pending_step = caller.membership().map(|m| &m.pending_step);
+    if pending_step == Some(&PendingStep::PinLetterWithheld) {
+        return Ok(LetterResponse {
             status: "withheld",
             issued_on: None,
             arrives_from: None,
             arrives_by: None,
-            usable_until: None,
+            expires_on: None,
             advice: format!(
                 "We will mail your letter when your signed agreement is on file. To check whether we received it, call {} at {}.",
                 desk.name, desk.phone
             ),
         });
     }
-    let Some((issue, status)) = (match gate {
-        Some(Gate::Pin { issue }) => {
+    let Some((issue, status)) = (match pending_step {
+        Some(PendingStep::Pin { issue }) => {
             LetterStatus::of(issue, policy, caller.origin.at).map(|s| (issue, s))
         }
         _ => None,
@@ -96,12 +96,12 @@ pub(crate) fn of(caller: &Caller) -> Result<LetterAnswer, Problem> {
             status.arrives_by, desk.name, desk.phone
         ),
     };
-    Ok(LetterAnswer {
+    Ok(LetterResponse {
         status: if status.overdue { "overdue" } else { "posted" },
         issued_on: Some(status.issued_on.to_string()),
         arrives_from: Some(status.arrives_from.to_string()),
         arrives_by: Some(status.arrives_by.to_string()),
-        usable_until: Some(policy.last_day(issue.expires_at).to_string()),
+        expires_on: Some(policy.last_day(issue.expires_at).to_string()),
         advice,
     })
 }

@@ -7,16 +7,16 @@ use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Gate, Issue, Membership};
+use vestibule_domain::account::{Account, Issue, Membership, PendingStep};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source};
 use vestibule_secrets::{Purpose, Verified};
 use vestibule_store::CommitError;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::enter_pin::upper;
 use crate::{ask_for_new_code, code_problem};
@@ -40,7 +40,7 @@ pub(crate) struct RedemptionRequest {
 
 /// A registration that was completed with a code.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RedemptionAnswer {
+pub(crate) struct RedemptionResponse {
     /// The username to sign in with.
     username: String,
     /// The registration status, always `registered` (BL-02).
@@ -57,8 +57,8 @@ pub(crate) struct RedemptionAnswer {
     params(("portal" = String, Path, description = "The portal")),
     request_body = RedemptionRequest,
     responses(
-        (status = 200, body = RedemptionAnswer, description = "The registration is complete"),
-        (status = 410, body = ProblemBody, description = "`code-dead` or `code-expired`: a new one is needed", content_type = "application/problem+json"),
+        (status = 200, body = RedemptionResponse, description = "The registration is complete"),
+        (status = 410, body = ProblemBody, description = "`code-locked` or `code-expired`: a new one is needed", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`code-wrong`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -66,14 +66,14 @@ pub(crate) struct RedemptionAnswer {
 pub(crate) async fn redeem_code(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<RedemptionRequest>,
-) -> Result<Json<RedemptionAnswer>, Problem> {
+) -> Result<Json<RedemptionResponse>, Problem> {
     let code_policy = policy
         .registration_code
         .as_ref()
         .ok_or_else(|| Problem::not_found("registration code"))?;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let length = code_policy.prefix.as_str().len() + code_policy.digits.get() as usize;
     let code = if request.registration_code.trim().len() == length {
@@ -96,7 +96,7 @@ pub(crate) async fn redeem_code(
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
     let parsed = (|| Some((username?, code?, password?, answers?, hint?)))();
-    let (username, code, password, answers, hint) = fields.finish(parsed)?;
+    let (username, code, password, answers, hint) = fields.into_result(parsed)?;
 
     let found = app
         .store
@@ -113,12 +113,12 @@ pub(crate) async fn redeem_code(
             |issue| issue.id.to_string(),
         );
     let source = format!("code/{}/{}", policy.portal, Source::of(&origin));
-    let guesses = &policy.sign_in;
-    let window_minutes = Some(guesses.window_minutes.get());
-    let tries = code_policy.tries.get();
+    let rate_limit = &policy.rate_limits.sign_in;
+    let window_minutes = Some(rate_limit.window_minutes.get());
+    let tries = code_policy.max_attempts.get();
     let (of_code, of_source) = future::try_join(
         app.store.count_attempt(
-            Guess::RegistrationCode,
+            AttemptKind::RegistrationCode,
             &subject,
             Limit {
                 tries,
@@ -127,10 +127,10 @@ pub(crate) async fn redeem_code(
             origin.at,
         ),
         app.store.count_attempt(
-            Guess::Source,
+            AttemptKind::Source,
             &source,
             Limit {
-                tries: guesses.tries_per_source.get(),
+                tries: rate_limit.max_attempts_per_source.get(),
                 window_minutes,
             },
             origin.at,
@@ -149,7 +149,7 @@ pub(crate) async fn redeem_code(
             "This code was entered incorrectly too many times and can no longer be used. {}",
             ask_for_new_code(&policy)
         );
-        return Err(code_problem("code-dead", "Code locked", detail, &policy));
+        return Err(code_problem("code-locked", "Code locked", detail, &policy));
     }
     let mut rng = app.rng();
     if let Some(done) = already_redeemed(&app, account.as_ref(), &password).await {
@@ -158,7 +158,7 @@ pub(crate) async fn redeem_code(
     let hash = credentials::hash(&password, &app, &mut rng).await;
     let decided = account
         .as_ref()
-        .map_or(Err(Refusal::NotAwaited), |account| {
+        .map_or(Err(Refusal::ApprovalNotPending), |account| {
             let organization = account
                 .memberships
                 .iter()
@@ -229,7 +229,10 @@ pub(crate) async fn redeem_code(
                     format!("This code has expired. {}", ask_for_new_code(&policy)),
                     &policy,
                 ),
-                Refusal::Wrong | Refusal::NotAwaited | Refusal::NotYours | Refusal::NoAddress => {
+                Refusal::Wrong
+                | Refusal::ApprovalNotPending
+                | Refusal::NotYours
+                | Refusal::NoAddress => {
                     let detail = format!(
                         "The username and registration code do not match your most recent email. {}",
                         ask_for_new_code(&policy)
@@ -244,8 +247,8 @@ pub(crate) async fn redeem_code(
 
 /// Returns the code that the membership is waiting for.
 fn code_issue(membership: &Membership) -> Option<&Issue> {
-    match &membership.gate {
-        Gate::RegistrationCode { issue } => Some(issue),
+    match &membership.pending_step {
+        PendingStep::RegistrationCode { issue } => Some(issue),
         _ => None,
     }
 }
@@ -257,12 +260,12 @@ async fn already_redeemed(
     app: &App,
     account: Option<&Account>,
     password: &vestibule_domain::text::Sensitive,
-) -> Option<RedemptionAnswer> {
+) -> Option<RedemptionResponse> {
     let hash = account
         .filter(|a| {
             a.memberships
                 .iter()
-                .any(|m| m.gate == Gate::Open && m.way.is_none())
+                .any(|m| m.pending_step == PendingStep::Open && m.registration_type.is_none())
         })
         .and_then(|a| a.password.as_ref())
         .map(|p| &p.hash);
@@ -270,8 +273,8 @@ async fn already_redeemed(
     account.filter(|_| right).map(|a| redeemed(&a.username))
 }
 
-fn redeemed(username: &Username) -> RedemptionAnswer {
-    RedemptionAnswer {
+fn redeemed(username: &Username) -> RedemptionResponse {
+    RedemptionResponse {
         username: username.to_string(),
         registration: "registered",
     }

@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::account::Gate;
+use vestibule_domain::account::PendingStep;
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn};
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit};
 
-use crate::letter_status::{self, LetterAnswer};
+use crate::letter_status::{self, LetterResponse};
 
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
@@ -26,7 +26,7 @@ const LETTERS_A_DAY: Limit = Limit {
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = LetterAnswer, description = "A new letter goes out"),
+        (status = 201, body = LetterResponse, description = "A new letter goes out"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`ask-help-desk`: on this portal only the help desk issues PINs anew (BL-06)", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
@@ -36,7 +36,7 @@ const LETTERS_A_DAY: Limit = Limit {
 pub(crate) async fn reissue_pin(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-) -> Result<(StatusCode, Json<LetterAnswer>), Problem> {
+) -> Result<(StatusCode, Json<LetterResponse>), Problem> {
     let policy = &caller.policy;
     let not_awaited = || Problem::not_found("pending PIN");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
@@ -45,12 +45,12 @@ pub(crate) async fn reissue_pin(
     }
     let membership = caller
         .membership()
-        .filter(|m| matches!(m.gate, Gate::Pin { .. }))
+        .filter(|m| matches!(m.pending_step, PendingStep::Pin { .. }))
         .ok_or_else(not_awaited)?;
     let counted = app
         .store
         .count_attempt(
-            Guess::Reissue,
+            AttemptKind::Reissue,
             caller.account.id.as_str(),
             LETTERS_A_DAY,
             caller.origin.at,
@@ -115,7 +115,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy)
         }
-        Refusal::NotAwaited | Refusal::Wrong | Refusal::Expired => {
+        Refusal::ApprovalNotPending | Refusal::Wrong | Refusal::Expired => {
             Problem::not_found("pending PIN")
         }
     }

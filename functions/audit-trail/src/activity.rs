@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Actor;
 use vestibule_domain::ids::AccountId;
-use vestibule_http::answer::{Listed, moment};
+use vestibule_http::answer::{Page, moment};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
@@ -24,21 +24,21 @@ pub(crate) struct ActivityQuery {
 
 /// An event on the caller's account.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Activity {
-    at: String,
+pub(crate) struct ActivityResponse {
+    occurred_at: String,
     /// The action, such as `sign_in` or `change_password`.
     action: String,
     /// The outcome: `done` or `refused`.
     outcome: String,
     /// Who did it: `you`, `somebody_else` (a person who manages your access), `help_desk`,
     /// `system`, or `unknown` (a person who was not signed in, such as after a wrong password).
-    by: &'static str,
+    actor: &'static str,
     /// The IP address. Shown for your own actions and for attempts without signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
 }
 
-impl Activity {
+impl ActivityResponse {
     fn of(AuditEntry { event, .. }: AuditEntry, me: &AccountId) -> Self {
         let (by, shows_source) = match &event.actor {
             Actor::Account(id) if id == me => ("you", true),
@@ -48,10 +48,10 @@ impl Activity {
             Actor::System => ("system", false),
         };
         Self {
-            at: moment(event.at),
+            occurred_at: moment(event.occurred_at),
             action: event.action.to_string(),
             outcome: event.outcome.to_string(),
-            by,
+            actor: by,
             source: event.source.filter(|_| shows_source),
         }
     }
@@ -71,7 +71,7 @@ const ON_A_PAGE: usize = 25;
     params(("portal" = String, Path, description = "The portal"), ActivityQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<Activity>, description = "A page of what was done"),
+        (status = 200, body = Page<ActivityResponse>, description = "A page of what was done"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
     )
@@ -80,7 +80,7 @@ pub(crate) async fn activity(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Query(query): Query<ActivityQuery>,
-) -> Result<Json<Listed<Activity>>, Problem> {
+) -> Result<Json<Page<ActivityResponse>>, Problem> {
     let after = cursor(query.cursor.as_deref(), AuditCursor::parse)?;
     let me = &caller.account.id;
     let now = caller.origin.at;
@@ -98,11 +98,11 @@ pub(crate) async fn activity(
         .store
         .audit(&caller.policy.portal, &filter, after.as_ref(), ON_A_PAGE)
         .await?;
-    Ok(Json(Listed {
+    Ok(Json(Page {
         items: page
             .items
             .into_iter()
-            .map(|entry| Activity::of(entry, me))
+            .map(|entry| ActivityResponse::of(entry, me))
             .collect(),
         next_cursor: page.next,
     }))

@@ -10,7 +10,7 @@ use vestibule_http::request::Query;
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::AuditCursor;
 
-use crate::EntryAnswer;
+use crate::AuditEventResponse;
 use crate::search::{SearchQuery, readable, subject};
 
 /// Download audit events as CSV
@@ -57,7 +57,7 @@ pub(crate) async fn csv(
     params(("portal" = String, Path, description = "The portal"), SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = EntryAnswer, content_type = "application/jsonl", description = "The entries, each on a line of its own", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
+        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "The entries, each on a line of its own", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
@@ -86,7 +86,7 @@ async fn download(
     caller: Caller,
     search: SearchQuery,
     query: Option<String>,
-    (file, line): (File, fn(&EntryAnswer) -> String),
+    (file, line): (File, fn(&AuditEventResponse) -> String),
 ) -> Result<Response, Problem> {
     let organization = readable(&caller)?;
     let (given, limit) = (search.cursor.as_deref(), search.limit);
@@ -101,19 +101,19 @@ async fn download(
             .store
             .audit(portal, filter, after.as_ref(), rows)
             .await?;
-        let entries = EntryAnswer::all_of(page.items, portal, app).await?;
+        let entries = AuditEventResponse::all_of(page.items, portal, app).await?;
         Ok((entries.iter().map(line).collect(), page.next))
     })
     .await
 }
 
-const HEAD: &str = "id,at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,verified\r\n";
+const HEAD: &str = "id,occurred_at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,verified\r\n";
 
-fn csv_line(entry: &EntryAnswer) -> String {
+fn csv_line(entry: &AuditEventResponse) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     let cells = [
         entry.id.clone(),
-        entry.at.clone(),
+        entry.occurred_at.clone(),
         entry.action.clone(),
         entry.outcome.clone(),
         or_empty(&entry.reason),
@@ -130,6 +130,6 @@ fn csv_line(entry: &EntryAnswer) -> String {
     cells.map(|text| cell(&text)).join(",") + "\r\n"
 }
 
-fn json_line(entry: &EntryAnswer) -> String {
+fn json_line(entry: &AuditEventResponse) -> String {
     serde_json::to_string(entry).map_or_else(|_| String::new(), |line| line + "\n")
 }

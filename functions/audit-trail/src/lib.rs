@@ -58,10 +58,10 @@ pub struct Sealed {
 
 /// An event on the audit trail.
 #[derive(Debug, Serialize, ToSchema)]
-struct EntryAnswer {
+struct AuditEventResponse {
     id: String,
     /// When the event occurred.
-    at: String,
+    occurred_at: String,
     /// The action, such as `sign_in`, `look_at_user` or `open_service`.
     action: String,
     /// The outcome: `done` or `refused`.
@@ -97,11 +97,11 @@ struct EntryAnswer {
     verified: bool,
 }
 
-impl EntryAnswer {
+impl AuditEventResponse {
     fn of(AuditEntry { event, genuine }: AuditEntry, names: &BTreeMap<String, String>) -> Self {
         let AuditEvent {
             id,
-            at,
+            occurred_at,
             portal: _,
             actor,
             organization,
@@ -116,7 +116,7 @@ impl EntryAnswer {
         let name = |id: &str| names.get(id).cloned();
         Self {
             id: id.to_string(),
-            at: answer::moment(at),
+            occurred_at: answer::moment(occurred_at),
             action: action.to_string(),
             outcome: outcome.to_string(),
             reason,

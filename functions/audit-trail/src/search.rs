@@ -11,12 +11,12 @@ use vestibule_domain::audit::{Action, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::Username;
-use vestibule_http::answer::Listed;
+use vestibule_http::answer::Page;
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
 
-use crate::EntryAnswer;
+use crate::AuditEventResponse;
 
 /// Filters and paging for the audit trail.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,7 +58,7 @@ pub(crate) struct SearchQuery {
     params(("portal" = String, Path, description = "The portal"), SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<EntryAnswer>, description = "A page of entries"),
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of entries"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub(crate) async fn search(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<SearchQuery>,
-) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+) -> Result<Json<Page<AuditEventResponse>>, Problem> {
     let organization = readable(&caller)?;
     let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
     let filter = query.filter(organization, &app, &caller.policy).await?;
@@ -103,13 +103,13 @@ impl WantedPage {
         portal: &PortalId,
         filter: &AuditFilter,
         app: &App,
-    ) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+    ) -> Result<Json<Page<AuditEventResponse>>, Problem> {
         let page = app
             .store
             .audit(portal, filter, self.after.as_ref(), self.limit)
             .await?;
-        Ok(Json(Listed {
-            items: EntryAnswer::all_of(page.items, portal, app).await?,
+        Ok(Json(Page {
+            items: AuditEventResponse::all_of(page.items, portal, app).await?,
             next_cursor: page.next,
         }))
     }
@@ -211,12 +211,12 @@ const LATEST: Timestamp = Timestamp::constant(253_370_764_800, 0);
 /// Returns the start of a day in the portal's time zone.
 fn begin(
     day: Option<Date>,
-    otherwise: Timestamp,
+    ineligible_message: Timestamp,
     field: &str,
     policy: &Policy,
 ) -> Result<Timestamp, Problem> {
     let Some(day) = day else {
-        return Ok(otherwise);
+        return Ok(ineligible_message);
     };
     if !(2000..9000).contains(&day.year()) {
         return Err(Problem::invalid_field(

@@ -12,12 +12,12 @@ use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_http::answer::Listed;
+use vestibule_http::answer::Page;
 use vestibule_http::request::{AccountPortal, Query};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::{AuditFilter, AuditOf};
 
-use crate::EntryAnswer;
+use crate::AuditEventResponse;
 use crate::search::{WantedPage, between, subject};
 
 /// Filters and paging for the audit trail of the portal.
@@ -60,7 +60,7 @@ pub(crate) struct ServedQuery {
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The portal that is searched"), ServedQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<EntryAnswer>, description = "A page of entries"),
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of entries"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: this help desk serves no such portal", content_type = "application/problem+json"),
@@ -72,7 +72,7 @@ pub(crate) async fn search(
     Entitled(caller): Entitled,
     AccountPortal(portal): AccountPortal,
     Query(query): Query<ServedQuery>,
-) -> Result<Json<Listed<EntryAnswer>>, Problem> {
+) -> Result<Json<Page<AuditEventResponse>>, Problem> {
     caller
         .acting()?
         .allowed(Permission::SearchAudit, &caller.policy)

@@ -73,7 +73,7 @@ pub struct StreamText {
 
 /// The part of a batch that Lambda must retry.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BatchAnswer {
+pub struct BatchResponse {
     /// Lambda retries the batch from this change on.
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<BatchFailure>,
@@ -195,7 +195,7 @@ impl Courier {
     ///
     /// # Errors
     /// [`Unavailable`]; Lambda then retries the event.
-    pub async fn take(&self, event: Event) -> Result<Option<BatchAnswer>, Unavailable> {
+    pub async fn take(&self, event: Event) -> Result<Option<BatchResponse>, Unavailable> {
         match event {
             Event::Stream(event) => return Ok(Some(self.handle(event).await)),
             Event::Clockwork => {
@@ -213,7 +213,7 @@ impl Courier {
     /// Sends the emails that a batch of changes added to the outbox. An email that SES rejects
     /// doesn't delay the others; if the store is unavailable, Lambda retries the batch from there
     /// on.
-    pub async fn handle(&self, event: StreamEvent) -> BatchAnswer {
+    pub async fn handle(&self, event: StreamEvent) -> BatchResponse {
         for record in event.records {
             let Some(id) = message_of_key(&record.dynamodb.keys.pk.s)
                 .filter(|_| record.event_name == "INSERT")
@@ -222,14 +222,14 @@ impl Courier {
             };
             if let Err(cause) = self.deliver(&id).await {
                 tracing::warn!(message = %id, %cause, "email delayed");
-                return BatchAnswer {
+                return BatchResponse {
                     failures: vec![BatchFailure {
                         sequence_number: record.dynamodb.sequence_number,
                     }],
                 };
             }
         }
-        BatchAnswer::default()
+        BatchResponse::default()
     }
 
     /// Sends what is due, at most `limit` emails from each shard of the outbox. Returns how many
@@ -381,7 +381,7 @@ impl Courier {
             source: None,
         };
         let mut marked = 0;
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let mut rng = vestibule_http::app::rng();
             let mut again = false;
             for account in self.store.accounts_by_email(portal, address).await? {
@@ -430,7 +430,7 @@ impl Courier {
         mut account: Account,
         policy: &Policy,
     ) -> Result<(), Unavailable> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let mut rng = vestibule_http::app::rng();
             // Uses the current time: the request may have waited until the audit trail of its hour
             // was sealed.
@@ -468,7 +468,7 @@ impl Courier {
 const EACH_SHARD: i32 = 250;
 
 /// The maximum number of attempts when other changes to the account conflict.
-const LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,12 @@
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use vestibule_deliver_mail::{Courier, Event};
-use vestibule_http::settings::{self, Opening, StartError};
+use vestibule_http::settings::{self, LazyState, StartError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let courier = Opening::new(|app, aws| Courier {
+    let courier = LazyState::new(|app, aws| Courier {
         store: app.store,
         portals: app.portals,
         ses: aws_sdk_ses::Client::new(aws),

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Gate, Membership};
+use vestibule_domain::account::{Account, Membership, PendingStep};
 use vestibule_domain::audit::Origin;
 use vestibule_domain::help_desk::{Refusal, Staff};
 use vestibule_domain::ids::{AccountId, OrganizationId};
@@ -18,18 +18,18 @@ use vestibule_domain::invite;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::{PostalAddress, Reason};
-use vestibule_http::{App, Caller, Fields, Problem, credentials, guesses, usernames};
+use vestibule_http::{App, Caller, FieldErrors, Problem, credentials, rate_limit, usernames};
 use vestibule_store::{CommitError, UserFilter};
 
-use crate::AccountAnswer;
+use crate::AccountResponse;
 
 /// The maximum number of attempts when other changes to the account conflict.
-const LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// A help desk action on an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Act {
+pub(crate) struct HelpDeskActionRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
     /// can't see it.
     pub reason: String,
@@ -38,7 +38,7 @@ pub(crate) struct Act {
 /// A help desk action on an account in one of its organizations.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ActInOrganization {
+pub(crate) struct OrganizationActionRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
     /// can't see it.
     pub reason: String,
@@ -94,14 +94,14 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
 pub(crate) fn why(
     reason: &str,
     organization: Option<&str>,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<(Reason, Option<OrganizationId>)> {
     let reason = fields.take("reason", Reason::parse(reason));
     let named = match organization.map(OrganizationId::parse) {
         None => Some(None),
         Some(Ok(id)) => Some(Some(id)),
         Some(Err(_)) => {
-            fields.fault("organization_id", "must be the id of an organization");
+            fields.push("organization_id", "must be the id of an organization");
             None
         }
     };
@@ -154,8 +154,8 @@ impl<'a> Case<'a> {
             .await?
             .ok_or_else(not_found)?;
         let origin = caller.origin_on(policy);
-        let counters = guesses::of_account(app, &account, policy, origin.at);
-        let (limit, _) = guesses::limits(&policy.sign_in);
+        let counters = rate_limit::of_account(app, &account, policy, origin.at);
+        let (limit, _) = rate_limit::limits(&policy.rate_limits.sign_in);
         let theirs = account
             .memberships
             .iter()
@@ -180,7 +180,10 @@ impl<'a> Case<'a> {
     /// Loads the additional data that an action needs.
     async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
         for membership in &self.account.memberships {
-            let waits = matches!(membership.gate, Gate::Pin { .. } | Gate::PinLetterWithheld);
+            let waits = matches!(
+                membership.pending_step,
+                PendingStep::Pin { .. } | PendingStep::PinLetterWithheld
+            );
             if wants == Wants::Addresses && waits {
                 let address = self.app.letter_address(membership, self.policy).await?;
                 self.addresses
@@ -214,8 +217,8 @@ impl<'a> Case<'a> {
         self.addresses.get(&membership.organization).cloned()
     }
 
-    pub fn answer(&self) -> AccountAnswer {
-        AccountAnswer::of(
+    pub fn answer(&self) -> AccountResponse {
+        AccountResponse::of(
             &self.account,
             &self.organizations,
             self.locked,
@@ -235,13 +238,13 @@ pub(crate) async fn act(
     reason: &Reason,
     wants: Wants,
     mut decide: impl FnMut(&Case<'_>, Staff<'_>, &mut StdRng) -> Result<(Account, Decision), Refusal>,
-) -> Result<AccountAnswer, Problem> {
+) -> Result<AccountResponse, Problem> {
     let staff = Staff {
         account: &caller.account.id,
         reason: Some(reason),
     };
     let mut rng = app.rng();
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         let case = Case::open(app, caller, Permission::ActOnAccounts, path)
             .await?
             .with(wants)
@@ -293,13 +296,13 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "organization_id",
             "is required because this account belongs to several organizations",
         ),
-        Refusal::NotAwaited => conflict(
-            "not-awaited",
+        Refusal::ApprovalNotPending => conflict(
+            "approval-not-pending",
             "Nothing pending",
             "This account has no such step pending. The owner may have already completed it.",
         ),
-        Refusal::NotThisPortal => conflict(
-            "not-this-portal",
+        Refusal::UnsupportedOnPortal => conflict(
+            "unsupported-on-portal",
             "Not available on this portal",
             "The help desk can't do this for accounts on this portal.",
         ),
@@ -309,7 +312,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "There is no mailing address on record to send a letter to. Have the plan's records updated first.",
         ),
         Refusal::AccessOver => conflict(
-            "access-over",
+            "access-expired",
             "Access has ended",
             "This person's access has ended, so a code would not work. An administrator of the organization must extend the access first.",
         ),
@@ -319,7 +322,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
         ),
         Refusal::NameFixed => conflict(
-            "name-fixed",
+            "username-immutable",
             "Username can't be changed",
             "Usernames on this portal are generated and can't be changed.",
         ),
@@ -350,7 +353,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "must be the current revision; if an older one was signed, the person must sign again",
         ),
         Refusal::OthersThere => conflict(
-            "others-there",
+            "organization-not-empty",
             "Organization has other users",
             "Other users joined the organization after this registration. Remove them first.",
         ),
@@ -369,7 +372,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Invitation revoked",
             "An administrator revoked this invitation. Ask them to invite the person again.",
         ),
-        Refusal::Invitation(invite::Refusal::NotThisPortal) => conflict(
+        Refusal::Invitation(invite::Refusal::UnsupportedOnPortal) => conflict(
             "no-invitations",
             "No invitations on this portal",
             "Users don't join by invitation on the account's portal.",

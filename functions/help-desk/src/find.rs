@@ -15,18 +15,18 @@ use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::{Email, Username};
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
 
 use crate::case::allowed;
 use crate::masked_email;
 
 /// The maximum number of accounts in a result.
-const MOST: usize = 25;
+const MAX_RESULTS: usize = 25;
 
 /// The portal and exactly one search term.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AccountSearch {
+pub(crate) struct AccountSearchRequest {
     /// The portal that the account belongs to.
     portal: String,
     /// The username, not case-sensitive.
@@ -40,14 +40,14 @@ pub(crate) struct AccountSearch {
 
 /// The accounts that match the search.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FoundAccounts {
+pub(crate) struct AccountSearchResponse {
     /// The matching accounts, at most 25.
-    items: Vec<FoundAccount>,
+    items: Vec<AccountSummary>,
 }
 
 /// An account that matches the search.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FoundAccount {
+pub(crate) struct AccountSummary {
     portal: String,
     id: String,
     username: String,
@@ -75,10 +75,10 @@ enum By {
     post, path = "/{portal}/accounts/search", tag = "help desk",
     operation_id = "find_accounts",
     params(("portal" = String, Path, description = "The help desk's portal")),
-    request_body = AccountSearch,
+    request_body = AccountSearchRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = FoundAccounts, description = "What was found, perhaps nothing"),
+        (status = 200, body = AccountSearchResponse, description = "What was found, perhaps nothing"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -87,16 +87,16 @@ enum By {
 pub(crate) async fn find(
     State(app): State<App>,
     Entitled(caller): Entitled,
-    Body(request): Body<AccountSearch>,
-) -> Result<Json<FoundAccounts>, Problem> {
+    Body(request): Body<AccountSearchRequest>,
+) -> Result<Json<AccountSearchResponse>, Problem> {
     allowed(&caller, Permission::FindAccounts)?;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let policy = caller.served(&app, &request.portal)?;
     if policy.is_none() {
-        fields.fault("portal", "must be a portal that this help desk supports");
+        fields.push("portal", "must be a portal that this help desk supports");
     }
     let by = policy.and_then(|policy| by(&request, policy, &mut fields));
-    let (policy, by) = fields.finish(policy.zip(by))?;
+    let (policy, by) = fields.into_result(policy.zip(by))?;
 
     let accounts = look_up(&app, policy, &by).await?;
     let staff = Staff {
@@ -127,7 +127,7 @@ pub(crate) async fn find(
             .await
     }))
     .await?;
-    let found = |account: &Account| FoundAccount {
+    let found = |account: &Account| AccountSummary {
         portal: account.portal.to_string(),
         id: account.id.to_string(),
         username: account.username.to_string(),
@@ -136,20 +136,24 @@ pub(crate) async fn find(
         email: masked_email(account),
         status: account.status.as_str(),
     };
-    Ok(Json(FoundAccounts {
+    Ok(Json(AccountSearchResponse {
         items: accounts.iter().map(found).collect(),
     }))
 }
 
 /// Parses the search term, of which there must be exactly one.
-fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<By> {
+fn by(request: &AccountSearchRequest, policy: &Policy, fields: &mut FieldErrors) -> Option<By> {
     match (&request.username, &request.email, &request.number) {
         (Some(name), None, None) => fields
             .take("username", Username::parse(name.trim(), 1))
             .map(By::Username),
         (None, Some(email), None) => fields.take("email", Email::parse(email)).map(By::Email),
         (None, None, Some(number)) => {
-            let kinds: BTreeSet<_> = policy.ways.iter().map(|w| w.records).collect();
+            let kinds: BTreeSet<_> = policy
+                .registration_types
+                .iter()
+                .map(|w| w.record_type)
+                .collect();
             let read: Vec<_> = kinds
                 .into_iter()
                 .filter_map(|kind| Some((kind, fields.take("number", kind.parse_number(number))?)))
@@ -157,7 +161,7 @@ fn by(request: &AccountSearch, policy: &Policy, fields: &mut Fields) -> Option<B
             Some(By::Number(read))
         }
         _ => {
-            fields.fault(
+            fields.push(
                 "username",
                 "enter exactly one of username, email address and record number",
             );
@@ -189,7 +193,7 @@ async fn look_up(app: &App, policy: &Policy, by: &By) -> Result<Vec<Account>, Pr
             }
             let accounts = ids
                 .iter()
-                .take(MOST)
+                .take(MAX_RESULTS)
                 .map(|id| app.store.account(portal, id));
             let accounts = futures::future::try_join_all(accounts).await?;
             Ok(accounts.into_iter().flatten().collect())

@@ -20,7 +20,7 @@ mod unlock;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, Gate, LetterStatus, Membership, Status};
+use vestibule_domain::account::{Account, LetterStatus, Membership, PendingStep, Status};
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Email;
@@ -47,7 +47,7 @@ vestibule_http::routes! {
 /// An account, as shown to the help desk. It contains no secrets and nothing that verifies the
 /// owner's identity; the email address is masked so that a caller can be asked for it.
 #[derive(Debug, Serialize, ToSchema)]
-struct AccountAnswer {
+struct AccountResponse {
     /// The portal that the account belongs to.
     portal: String,
     id: String,
@@ -78,16 +78,16 @@ struct AccountAnswer {
     password_must_change: bool,
     /// When the latest password reset link expires.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reset_link_until: Option<String>,
+    reset_link_expires_at: Option<String>,
     /// The e-news publications that the owner subscribes to.
     subscriptions: Vec<String>,
     /// The account's role and status in each organization.
-    memberships: Vec<MembershipAnswer>,
+    memberships: Vec<MembershipResponse>,
 }
 
 /// The role and status of an account in one organization, or on its own.
 #[derive(Debug, Serialize, ToSchema)]
-struct MembershipAnswer {
+struct MembershipResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<String>,
     /// The organization's name.
@@ -96,16 +96,16 @@ struct MembershipAnswer {
     role: &'static str,
     /// The registration status: `pending`, `awaiting_approval` or `registered` (BL-02).
     registration: &'static str,
-    since: String,
+    joined_at: String,
     /// The last day of access. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends_on: Option<String>,
+    end_date: Option<String>,
     /// The pending PIN letter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    letter: Option<LetterOfAccount>,
+    letter: Option<AccountLetterResponse>,
     /// The last day on which the pending registration code can be entered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    registration_code_until: Option<String>,
+    registration_code_expires_at: Option<String>,
     /// The id of an agreement that has not been signed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_agreement: Option<String>,
@@ -116,7 +116,7 @@ struct MembershipAnswer {
 
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
-struct LetterOfAccount {
+struct AccountLetterResponse {
     /// The letter's status: `posted`, `overdue`, or `withheld` until an agreement is on file.
     status: &'static str,
     /// The day on which the letter was issued.
@@ -127,36 +127,36 @@ struct LetterOfAccount {
     arrives_by: Option<String>,
     /// The last day on which the PIN can be entered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    usable_until: Option<String>,
+    expires_on: Option<String>,
 }
 
-impl LetterOfAccount {
+impl AccountLetterResponse {
     fn of(membership: &Membership, policy: &Policy, now: jiff::Timestamp) -> Option<Self> {
-        match &membership.gate {
-            Gate::PinLetterWithheld => Some(Self {
+        match &membership.pending_step {
+            PendingStep::PinLetterWithheld => Some(Self {
                 status: "withheld",
                 issued_on: None,
                 arrives_by: None,
-                usable_until: None,
+                expires_on: None,
             }),
-            Gate::Pin { issue } => {
+            PendingStep::Pin { issue } => {
                 let letter = LetterStatus::of(issue, policy, now)?;
                 Some(Self {
                     status: if letter.overdue { "overdue" } else { "posted" },
                     issued_on: Some(letter.issued_on.to_string()),
                     arrives_by: Some(letter.arrives_by.to_string()),
-                    usable_until: Some(policy.last_day(issue.expires_at).to_string()),
+                    expires_on: Some(policy.last_day(issue.expires_at).to_string()),
                 })
             }
-            Gate::Open
-            | Gate::Approval
-            | Gate::RegistrationCode { .. }
-            | Gate::RecordEnded { .. } => None,
+            PendingStep::Open
+            | PendingStep::Approval
+            | PendingStep::RegistrationCode { .. }
+            | PendingStep::RecordEnded { .. } => None,
         }
     }
 }
 
-impl MembershipAnswer {
+impl MembershipResponse {
     fn of(
         membership: &Membership,
         organizations: &[Organization],
@@ -164,8 +164,10 @@ impl MembershipAnswer {
         now: jiff::Timestamp,
     ) -> Self {
         let id = membership.organization.as_ref();
-        let code = match &membership.gate {
-            Gate::RegistrationCode { issue } => Some(policy.last_day(issue.expires_at).to_string()),
+        let code = match &membership.pending_step {
+            PendingStep::RegistrationCode { issue } => {
+                Some(policy.last_day(issue.expires_at).to_string())
+            }
             _ => None,
         };
         Self {
@@ -176,10 +178,10 @@ impl MembershipAnswer {
                 .map(|o| o.name.clone()),
             role: membership.role.as_str(),
             registration: membership.registration().as_str(),
-            since: answer::moment(membership.since),
-            ends_on: membership.ends_on.map(|d| d.to_string()),
-            letter: LetterOfAccount::of(membership, policy, now),
-            registration_code_until: code,
+            joined_at: answer::moment(membership.joined_at),
+            end_date: membership.end_date.map(|d| d.to_string()),
+            letter: AccountLetterResponse::of(membership, policy, now),
+            registration_code_expires_at: code,
             missing_agreement: membership
                 .missing_agreement(policy)
                 .map(|a| a.id.to_string()),
@@ -188,7 +190,7 @@ impl MembershipAnswer {
     }
 }
 
-impl AccountAnswer {
+impl AccountResponse {
     fn of(
         account: &Account,
         organizations: &[Organization],
@@ -212,7 +214,7 @@ impl AccountAnswer {
             last_sign_in_at: account.last_sign_in_at.map(answer::moment),
             password_changed_at: password.map(|p| answer::moment(p.changed_at)),
             password_must_change: password.is_some_and(|p| p.must_change),
-            reset_link_until: account
+            reset_link_expires_at: account
                 .reset
                 .as_ref()
                 .filter(|r| now < r.expires_at)
@@ -221,7 +223,7 @@ impl AccountAnswer {
             memberships: account
                 .memberships
                 .iter()
-                .map(|m| MembershipAnswer::of(m, organizations, policy, now))
+                .map(|m| MembershipResponse::of(m, organizations, policy, now))
                 .collect(),
         }
     }

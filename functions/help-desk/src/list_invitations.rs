@@ -8,9 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Action;
 use vestibule_domain::help_desk::{self, Staff};
 use vestibule_domain::ids::OrganizationId;
-use vestibule_domain::invite::{Invitation, Standing};
+use vestibule_domain::invite::{Invitation, InvitationStatus};
 use vestibule_domain::policy::Permission;
-use vestibule_http::answer::{Listed, moment};
+use vestibule_http::answer::{Page, moment};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::InvitationsCursor;
@@ -31,7 +31,7 @@ pub(crate) struct InvitationsQuery {
 /// An invitation that has not been accepted. The email address is masked so that a caller can be
 /// asked for it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct WaitingInvitation {
+pub(crate) struct PendingInvitation {
     id: String,
     first_name: String,
     last_name: String,
@@ -41,7 +41,7 @@ pub(crate) struct WaitingInvitation {
     role: &'static str,
     /// The invitation status: `pending` or `expired`. Sending an expired invitation again makes it
     /// usable again.
-    standing: &'static str,
+    status: &'static str,
     /// When the invitation was last sent.
     sent_at: String,
     /// How many times the invitation was sent.
@@ -49,11 +49,14 @@ pub(crate) struct WaitingInvitation {
     expires_at: String,
 }
 
-impl WaitingInvitation {
+impl PendingInvitation {
     /// Returns `None` if the invitation was accepted or revoked.
     fn of(invitation: &Invitation, now: jiff::Timestamp) -> Option<Self> {
-        let standing = invitation.standing(now);
-        if !matches!(standing, Standing::Pending | Standing::Expired) {
+        let status = invitation.status(now);
+        if !matches!(
+            status,
+            InvitationStatus::Pending | InvitationStatus::Expired
+        ) {
             return None;
         }
         Some(Self {
@@ -62,7 +65,7 @@ impl WaitingInvitation {
             last_name: invitation.name.last.to_string(),
             email: masked(&invitation.email),
             role: invitation.role.as_str(),
-            standing: standing.as_str(),
+            status: status.as_str(),
             sent_at: moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: moment(invitation.expires_at),
@@ -81,7 +84,7 @@ impl WaitingInvitation {
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account"), InvitationsQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<WaitingInvitation>, description = "A page of invitations"),
+        (status = 200, body = Page<PendingInvitation>, description = "A page of invitations"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
@@ -94,7 +97,7 @@ pub(crate) async fn list_invitations(
     Entitled(caller): Entitled,
     path: AccountPath,
     Query(query): Query<InvitationsQuery>,
-) -> Result<Json<Listed<WaitingInvitation>>, Problem> {
+) -> Result<Json<Page<PendingInvitation>>, Problem> {
     allowed(&caller, Permission::FindAccounts)?;
     let named = query.organization_id.as_deref().map(OrganizationId::parse);
     let named = named.transpose().map_err(|_| {
@@ -127,8 +130,8 @@ pub(crate) async fn list_invitations(
     let waiting = page
         .items
         .iter()
-        .filter_map(|i| WaitingInvitation::of(i, now));
-    Ok(Json(Listed {
+        .filter_map(|i| PendingInvitation::of(i, now));
+    Ok(Json(Page {
         items: waiting.collect(),
         next_cursor: page.next,
     }))

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
 
-use crate::AccountAnswer;
+use crate::AccountResponse;
 use crate::case::{AccountPath, Wants, act, allowed, why};
 
 /// A signed agreement that the plan has received.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SignedAgreement {
+pub(crate) struct RecordAgreementRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
     /// can't see it.
     reason: String,
@@ -35,14 +35,14 @@ pub(crate) struct SignedAgreement {
     post, path = "/{portal}/accounts/{account_portal}/{id}/agreements", tag = "help desk",
     operation_id = "record_agreement_of_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = SignedAgreement,
+    request_body = RecordAgreementRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = AccountResponse, description = "Done; this is how it is now"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-awaited`: not asked of this account, or on file already; `no-address`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`approval-not-pending`: not asked of this account, or on file already; `no-address`, `account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -50,16 +50,16 @@ pub(crate) async fn record_agreement(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<SignedAgreement>,
-) -> Result<Json<AccountAnswer>, Problem> {
+    Body(request): Body<RecordAgreementRequest>,
+) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let why = why(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.finish(why)?;
+    let (reason, organization) = fields.into_result(why)?;
     act(
         &app,
         &caller,

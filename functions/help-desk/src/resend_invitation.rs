@@ -11,14 +11,14 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, answer};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, answer};
 
 use crate::case::{AccountPath, Case, allowed, problem, why};
 
 /// An invitation to send again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct InvitationResend {
+pub(crate) struct ResendInvitationRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The invited person
     /// can't see it.
     reason: String,
@@ -30,7 +30,7 @@ pub(crate) struct InvitationResend {
 
 /// An invitation that was sent again.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResentInvitation {
+pub(crate) struct ResendInvitationResponse {
     id: String,
     /// How many times the invitation was sent.
     sent: u32,
@@ -46,14 +46,14 @@ pub(crate) struct ResentInvitation {
     post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
     operation_id = "resend_invitation_of_account",
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
-    request_body = InvitationResend,
+    request_body = ResendInvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ResentInvitation, description = "Sent again"),
+        (status = 200, body = ResendInvitationResponse, description = "Sent again"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: no such account, or no invitation to this address", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -61,17 +61,17 @@ pub(crate) async fn resend_invitation(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<InvitationResend>,
-) -> Result<Json<ResentInvitation>, Problem> {
+    Body(request): Body<ResendInvitationRequest>,
+) -> Result<Json<ResendInvitationResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
     let why = why(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let ((reason, named), email) = fields.finish(why.zip(email))?;
+    let ((reason, named), email) = fields.into_result(why.zip(email))?;
 
     let case = Case::open(&app, &caller, Permission::ActOnAccounts, &path).await?;
     let policy = case.policy;
@@ -97,7 +97,7 @@ pub(crate) async fn resend_invitation(
         help_desk::resend_invitation(staff, &invitation, &token, policy, &case.origin, &mut rng)
             .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    Ok(Json(ResentInvitation {
+    Ok(Json(ResendInvitationResponse {
         id: invitation.id.to_string(),
         sent: invitation.sent,
         expires_at: answer::moment(invitation.expires_at),

@@ -8,7 +8,7 @@ use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::Permission;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::AccountAnswer;
+use crate::AccountResponse;
 use crate::case::{AccountPath, Case};
 
 /// Show an account
@@ -21,7 +21,7 @@ use crate::case::{AccountPath, Case};
     params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountAnswer, description = "The account"),
+        (status = 200, body = AccountResponse, description = "The account"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
@@ -31,7 +31,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-) -> Result<Json<AccountAnswer>, Problem> {
+) -> Result<Json<AccountResponse>, Problem> {
     let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
     let staff = Staff {
         account: &caller.account.id,

@@ -13,11 +13,11 @@ use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Registration};
 use vestibule_domain::activate::{self, WithheldLetter};
 use vestibule_domain::audit::Origin;
-use vestibule_domain::follow::{self, Says};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::organization::Organization;
-use vestibule_domain::policy::{Policy, PolicyError, WhenEnded};
+use vestibule_domain::policy::{OnTermination, Policy, PolicyError};
 use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::record_changes::{self, RecordState};
 use vestibule_domain::register::letter_address;
 use vestibule_http::App;
 use vestibule_store::records::{Known, Saved, Saving};
@@ -32,7 +32,7 @@ pub(crate) const AT_A_TIME: usize = 100;
 const SIDE_BY_SIDE: usize = 32;
 
 /// The maximum number of attempts when other changes conflict.
-const LOOKS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// How rows are applied.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +132,7 @@ impl Applying<'_> {
             && known.is_none()
             && self
                 .policies(&row.key)?
-                .any(|p| follow::way_opened(&row.key, &row.data, p).is_some());
+                .any(|p| record_changes::way_opened(&row.key, &row.data, p).is_some());
         // Nobody can have registered with a record that did not exist, so it has no consequences.
         let at_once = known.is_none() && !to_notify;
         let saving = Saving {
@@ -212,7 +212,7 @@ impl Applying<'_> {
     async fn notify(&self, row: &NewRecord) -> Result<bool, ImportError> {
         let Some(policy) = self
             .policies(&row.key)?
-            .find(|p| follow::way_opened(&row.key, &row.data, p).is_some())
+            .find(|p| record_changes::way_opened(&row.key, &row.data, p).is_some())
         else {
             return Ok(false);
         };
@@ -226,7 +226,7 @@ impl Applying<'_> {
         };
         let mut rng = self.app.rng();
         let Some(decision) =
-            follow::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
+            record_changes::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
         else {
             tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
@@ -251,10 +251,10 @@ impl Applying<'_> {
         let Some(policy) = self.app.portals.get(portal.as_str())? else {
             return Ok(0);
         };
-        if row.is_none() && policy.records.when_ended == WhenEnded::Keep {
+        if row.is_none() && policy.records.on_termination == OnTermination::Keep {
             return Ok(0);
         }
-        let says = row.map_or(Says::Ended, |row| Says::Holds(&row.data));
+        let says = row.map_or(RecordState::Ended, |row| RecordState::Holds(&row.data));
         let mut changed = 0;
         if let Some(id) = &claim.organization {
             changed += self.organization(portal, id, key, says).await?;
@@ -275,7 +275,7 @@ impl Applying<'_> {
         portal: &PortalId,
         id: &OrganizationId,
         key: &RecordKey,
-        says: Says<'_>,
+        says: RecordState<'_>,
     ) -> Result<u64, ImportError> {
         let store = &self.app.store;
         let origin = self.origin(portal);
@@ -287,8 +287,10 @@ impl Applying<'_> {
             };
             let mut rng = self.app.rng();
             let decision = match says {
-                Says::Ended => None,
-                Says::Holds(data) => follow::organization(&found, data, &origin, &mut rng),
+                RecordState::Ended => None,
+                RecordState::Holds(data) => {
+                    record_changes::organization(&found, data, &origin, &mut rng)
+                }
             };
             let Some(decision) = decision else {
                 break found;
@@ -299,13 +301,13 @@ impl Applying<'_> {
                 Err(CommitError::Stale | CommitError::Taken(_)) => {}
             }
             looks += 1;
-            if looks > LOOKS {
+            if looks > MAX_ATTEMPTS {
                 return Err(ImportError::Contended);
             }
         };
         // Must precede the users: anyone who accepts an invitation at the same time is then among
         // the users, or finds it revoked.
-        if matches!(says, Says::Ended) {
+        if matches!(says, RecordState::Ended) {
             changed += self.invitations(portal, id).await?;
         }
         let everybody = UserFilter::default();
@@ -316,7 +318,12 @@ impl Applying<'_> {
                 .await?;
             for user in page.items {
                 let ended = user.registration == Registration::RecordEnded;
-                if follow::concerns(ended, &organization.group_codes, &user.group_codes, says) {
+                if record_changes::concerns(
+                    ended,
+                    &organization.group_codes,
+                    &user.group_codes,
+                    says,
+                ) {
                     let done = self
                         .person(portal, &user.account, Some(&organization), key, says)
                         .await?;
@@ -346,7 +353,8 @@ impl Applying<'_> {
                 .await?;
             for invitation in page.items {
                 let mut rng = self.app.rng();
-                let Some(decision) = follow::invitation(&invitation, &origin, &mut rng) else {
+                let Some(decision) = record_changes::invitation(&invitation, &origin, &mut rng)
+                else {
                     continue;
                 };
                 match store.commit(decision, &mut rng).await {
@@ -364,7 +372,7 @@ impl Applying<'_> {
                 return Ok(changed);
             }
             (looks, again) = (looks + 1, false);
-            if looks > LOOKS {
+            if looks > MAX_ATTEMPTS {
                 return Err(ImportError::Contended);
             }
         }
@@ -376,11 +384,11 @@ impl Applying<'_> {
         id: &AccountId,
         organization: Option<&Organization>,
         key: &RecordKey,
-        says: Says<'_>,
+        says: RecordState<'_>,
     ) -> Result<bool, ImportError> {
         let origin = self.origin(portal);
         self.decide(portal, id, |account, rng| {
-            follow::person(account, organization, key, says, &origin, rng)
+            record_changes::person(account, organization, key, says, &origin, rng)
         })
         .await
     }
@@ -430,7 +438,7 @@ impl Applying<'_> {
         id: &AccountId,
         decide: impl Fn(&Account, &mut StdRng) -> Option<Decision>,
     ) -> Result<bool, ImportError> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(account) = self.app.store.account(portal, id).await? else {
                 return Ok(false);
             };

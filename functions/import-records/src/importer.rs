@@ -387,7 +387,7 @@ impl Run<'_> {
     fn most_percent(&self) -> Result<u32, PolicyError> {
         let portals = self.importer.app.portals.all()?.into_iter();
         let of_plan = portals.filter(|p| p.plan.id == self.name.plan);
-        let percents = of_plan.map(|p| p.records.most_ended_percent.get());
+        let percents = of_plan.map(|p| p.records.max_terminated_percent.get());
         Ok(percents.min().unwrap_or(0))
     }
 

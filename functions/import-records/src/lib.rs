@@ -41,18 +41,18 @@ pub struct Summary {
     pub letters: u64,
     /// The number of rows rejected.
     pub rejected: u64,
-    /// The first rejected rows, up to [`MOST_REJECTS`].
+    /// The first rejected rows, up to [`MAX_REJECTS`].
     #[serde(skip)]
     pub rejects: Vec<Reject>,
 }
 
 /// The maximum number of rejected rows that are listed; further ones are only counted.
-pub const MOST_REJECTS: usize = 10_000;
+pub const MAX_REJECTS: usize = 10_000;
 
 impl Summary {
     fn reject(&mut self, reject: Reject) {
         self.rejected += 1;
-        if self.rejects.len() < MOST_REJECTS {
+        if self.rejects.len() < MAX_REJECTS {
             self.rejects.push(reject);
         }
     }

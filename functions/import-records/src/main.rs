@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
-use vestibule_http::settings::{self, Opening, StartError};
+use vestibule_http::settings::{self, LazyState, StartError};
 use vestibule_import_records::{Importer, S3Event};
 
 /// How long before the Lambda deadline a run saves its progress and stops.
@@ -15,7 +15,7 @@ async fn main() -> Result<(), StartError> {
         "FEEDS_BUCKET",
         "the bucket that the plans upload their feeds to",
     )?;
-    let importer = Opening::new(move |app, aws| Importer {
+    let importer = LazyState::new(move |app, aws| Importer {
         app,
         s3: aws_sdk_s3::Client::new(aws),
         bucket: bucket.clone(),

@@ -2,7 +2,7 @@
 //! BA-10, UX-02), sends notices about expiring passwords, overdue letters and campaigns (UX-02,
 //! ME-08, AG-13, ME-10), reminds organizations of missing backup administrators (AG-04), and starts
 //! and follows up on access reviews (EX-11). The rules for what is due and what is then done are in
-//! [`vestibule_domain::clockwork`]; this crate finds what is due and applies it.
+//! [`vestibule_domain::schedule`]; this crate finds what is due and applies it.
 //!
 //! A run reads only what the index lists as due. Each account is read again and decided on its own,
 //! in a transaction that succeeds only if the account hasn't changed since: a sign-in at the same
@@ -19,10 +19,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::{Action, Origin};
-use vestibule_domain::clockwork::{self, AlarmKind, Due, What};
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::review;
+use vestibule_domain::schedule::{self, Due, FollowUpKind, ScheduledAction};
 use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
 use vestibule_store::{CommitError, Unavailable};
@@ -49,7 +49,7 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
     fn try_from(object: serde_json::Map<String, serde_json::Value>) -> Result<Self, Self::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Fields {
+        struct FieldList {
             #[serde(default)]
             dry_run: bool,
             #[serde(default)]
@@ -57,11 +57,11 @@ impl TryFrom<serde_json::Map<String, serde_json::Value>> for Event {
             #[serde(default)]
             reindex: bool,
         }
-        let Fields {
+        let FieldList {
             dry_run,
             as_of,
             reindex,
-        } = Fields::deserialize(serde_json::Value::Object(object))?;
+        } = FieldList::deserialize(serde_json::Value::Object(object))?;
         Ok(Self {
             dry_run,
             as_of,
@@ -133,7 +133,7 @@ impl Run {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Actions on accounts, by kind.
-    pub done: BTreeMap<What, u64>,
+    pub done: BTreeMap<ScheduledAction, u64>,
     /// Organizations whose administrators were notified of changes to their users.
     pub told: u64,
     /// Organizations that were reminded to add a backup administrator.
@@ -158,7 +158,7 @@ pub struct Summary {
 
 impl Summary {
     /// Returns how many actions of this kind were done.
-    pub fn count(&self, what: What) -> u64 {
+    pub fn count(&self, what: ScheduledAction) -> u64 {
         self.done.get(&what).copied().unwrap_or(0)
     }
 
@@ -186,7 +186,7 @@ pub struct Preview {
     pub account: String,
     pub username: String,
     /// The action that would be taken.
-    pub what: What,
+    pub action: ScheduledAction,
     /// The day on which it became due.
     pub due_on: Date,
     /// The day that the action is about. For a warning, the day of what it warns about.
@@ -200,19 +200,19 @@ pub struct Preview {
 pub struct Swept {
     #[serde(flatten)]
     pub summary: Summary,
-    /// For a dry run, the first [`MOST_PREVIEWS`] actions that would be taken; the counts include
+    /// For a dry run, the first [`MAX_PREVIEWS`] actions that would be taken; the counts include
     /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previews: Vec<Preview>,
 }
 
 /// The maximum number of previews, so that they fit in Lambda's response.
-pub const MOST_PREVIEWS: usize = 10_000;
+pub const MAX_PREVIEWS: usize = 10_000;
 
 impl Swept {
     fn add(&mut self, other: Self) {
         self.summary.add(other.summary);
-        let room = MOST_PREVIEWS.saturating_sub(self.previews.len());
+        let room = MAX_PREVIEWS.saturating_sub(self.previews.len());
         self.previews.extend(other.previews.into_iter().take(room));
     }
 }
@@ -284,7 +284,7 @@ const AT_A_TIME: usize = 8;
 
 /// The maximum number of actions and reads per account in one run. Each action moves the due day
 /// beyond today, so this is reached only if the account keeps changing.
-const ROUNDS: usize = 12;
+const MAX_ROUNDS: usize = 12;
 
 /// Performs everything that is due on all portals and logs the counts.
 pub async fn sweep(app: &App, run: &Run) -> Swept {
@@ -313,13 +313,15 @@ pub async fn sweep(app: &App, run: &Run) -> Swept {
 fn log(s: &Summary, dry_run: bool) {
     tracing::info!(
         dry_run,
-        disabled = s.count(What::Disable),
-        deleted = s.count(What::Delete),
-        ended = s.count(What::EndAccess),
-        warned = s.count(What::WarnOfDisabling) + s.count(What::WarnOfDeletion),
-        passwords = s.count(What::PasswordNotice),
-        letters = s.count(What::LetterNotice),
-        campaigns = s.count(What::CampaignNotice) + s.count(What::UsernameNotice),
+        disabled = s.count(ScheduledAction::Disable),
+        deleted = s.count(ScheduledAction::Delete),
+        ended = s.count(ScheduledAction::EndAccess),
+        warned =
+            s.count(ScheduledAction::WarnOfDisabling) + s.count(ScheduledAction::WarnOfDeletion),
+        passwords = s.count(ScheduledAction::PasswordNotice),
+        letters = s.count(ScheduledAction::LetterNotice),
+        campaigns =
+            s.count(ScheduledAction::CampaignNotice) + s.count(ScheduledAction::UsernameNotice),
         told = s.told,
         backups_wanted = s.backups_wanted,
         reviews_started = s.reviews_started,
@@ -365,11 +367,11 @@ async fn shard_of(app: &App, run: &Run, policy: &Policy, queue: Queue, shard: u8
 
 async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entry>>) -> Swept {
     let mut swept = Swept::default();
-    let (mut ids, mut alarms) = (Vec::new(), Vec::new());
+    let (mut ids, mut follow_ups) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry {
             Some(Entry::Account(id)) => ids.push(id),
-            Some(Entry::Alarm(organization, kind)) => alarms.push((organization, kind)),
+            Some(Entry::FollowUp(organization, kind)) => follow_ups.push((organization, kind)),
             None => swept.summary.failed += 1,
         }
     }
@@ -387,7 +389,7 @@ async fn page_of(app: &App, run: &Run, policy: &Policy, entries: Vec<Option<Entr
     let parts: Vec<_> = of_accounts.collect().await;
     parts.into_iter().for_each(|part| swept.add(part));
     if !run.dry_run {
-        let of_alarms = stream::iter(alarms)
+        let of_alarms = stream::iter(follow_ups)
             .map(|(organization, kind)| one_alarm(app, run, policy, organization, kind))
             .buffer_unordered(AT_A_TIME);
         let parts: Vec<_> = of_alarms.collect().await;
@@ -427,8 +429,8 @@ async fn all_that_is_due(
     let mut rng = app.rng();
     let origin = origin(run, policy);
     let mut account = account;
-    for round in 0..ROUNDS {
-        let Some(act) = clockwork::act(&account, policy, &origin, &mut rng) else {
+    for round in 0..MAX_ROUNDS {
+        let Some(act) = schedule::apply(&account, policy, &origin, &mut rng) else {
             if round == 0 && !run.dry_run {
                 // The index entry was outdated: a policy change moved the due day.
                 app.store.reschedule(&account).await?;
@@ -455,7 +457,7 @@ async fn all_that_is_due(
                 Err(CommitError::Taken(_)) => return Ok(()),
             }
         }
-        *swept.summary.done.entry(act.due.what).or_default() += 1;
+        *swept.summary.done.entry(act.due.action).or_default() += 1;
         account = act.after;
     }
     Ok(())
@@ -471,26 +473,28 @@ fn origin(run: &Run, policy: &Policy) -> Origin {
 
 fn preview(account: &Account, policy: &Policy, due: Due) -> Preview {
     let idle = || {
-        let day = clockwork::idle_since(account, policy);
+        let day = schedule::idle_since(account, policy);
         match account.last_sign_in_at {
             Some(_) => format!("no sign-in since {day}"),
             None => format!("no sign-in since the account was created on {day}"),
         }
     };
-    let because = match due.what {
-        What::Disable | What::WarnOfDisabling => idle(),
-        What::Delete | What::WarnOfDeletion => format!("disabled, and {}", idle()),
-        What::EndAccess => format!("the last day of access was {}", due.about),
-        What::PasswordNotice => format!("the password expires on {}", due.about),
-        What::LetterNotice => format!("the letter should have arrived by {}", due.about),
-        What::CampaignNotice => format!("must register again by {}", due.about),
-        What::UsernameNotice => format!("the username is released on {}", due.about),
+    let because = match due.action {
+        ScheduledAction::Disable | ScheduledAction::WarnOfDisabling => idle(),
+        ScheduledAction::Delete | ScheduledAction::WarnOfDeletion => {
+            format!("disabled, and {}", idle())
+        }
+        ScheduledAction::EndAccess => format!("the last day of access was {}", due.about),
+        ScheduledAction::PasswordNotice => format!("the password expires on {}", due.about),
+        ScheduledAction::LetterNotice => format!("the letter should have arrived by {}", due.about),
+        ScheduledAction::CampaignNotice => format!("must register again by {}", due.about),
+        ScheduledAction::UsernameNotice => format!("the username is released on {}", due.about),
     };
     Preview {
         portal: policy.portal.to_string(),
         account: account.id.to_string(),
         username: account.username.to_string(),
-        what: due.what,
+        action: due.action,
         due_on: due.on,
         about: due.about,
         because,
@@ -503,7 +507,7 @@ async fn one_alarm(
     run: &Run,
     policy: &Policy,
     organization: OrganizationId,
-    kind: AlarmKind,
+    kind: FollowUpKind,
 ) -> Summary {
     let mut summary = Summary::default();
     if let Err(error) = answered(app, run, policy, &organization, kind, &mut summary).await {
@@ -518,47 +522,47 @@ async fn answered(
     run: &Run,
     policy: &Policy,
     organization: &OrganizationId,
-    kind: AlarmKind,
+    kind: FollowUpKind,
     summary: &mut Summary,
 ) -> Result<(), Unavailable> {
     let mut rng = app.rng();
     let origin = origin(run, policy);
     let today = policy.today(origin.at);
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         summary.alarms_read += 1;
         let state = app
             .store
             .alarm_state(&policy.portal, organization, kind)
             .await?;
-        let (Some(alarm), Some(organization)) = (state.alarm, state.organization) else {
+        let (Some(follow_up), Some(organization)) = (state.follow_up, state.organization) else {
             return Ok(());
         };
-        if alarm.on > today {
+        if follow_up.on > today {
             return Ok(());
         }
         let decision = match kind {
-            AlarmKind::Tidings => clockwork::tell_administrators(
-                &alarm,
+            FollowUpKind::AdminNotice => schedule::notify_administrators(
+                &follow_up,
                 &organization,
                 &state.managers,
-                &state.tidings,
+                &state.notices_due,
                 policy,
                 &origin,
                 &mut rng,
             ),
-            AlarmKind::Backup => clockwork::remind_of_backup(
-                &alarm,
+            FollowUpKind::Backup => schedule::remind_of_backup(
+                &follow_up,
                 &organization,
                 &state.managers,
                 policy,
                 &origin,
                 &mut rng,
             ),
-            AlarmKind::Review => {
+            FollowUpKind::Review => {
                 let users = state.users.iter();
                 let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
                 review::see_to(
-                    &alarm,
+                    &follow_up,
                     &organization,
                     &state.managers,
                     &people,
@@ -571,13 +575,13 @@ async fn answered(
         let sends = !decision.messages.is_empty();
         let starts = decision.audit.action == Action::StartAccessReview;
         // There may be more notices than one email holds.
-        let told_all = state.tidings.len() <= clockwork::MOST_TOLD;
+        let told_all = state.notices_due.len() <= schedule::MAX_NOTIFIED;
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) if kind == AlarmKind::Backup => {
+            Ok(()) if kind == FollowUpKind::Backup => {
                 summary.backups_wanted += u64::from(sends);
                 return Ok(());
             }
-            Ok(()) if kind == AlarmKind::Review => {
+            Ok(()) if kind == FollowUpKind::Review => {
                 summary.reviews_started += u64::from(starts);
                 summary.reviews_chased += u64::from(sends && !starts);
                 return Ok(());

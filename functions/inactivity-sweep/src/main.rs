@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, service_fn};
-use vestibule_http::settings::{self, Opening, StartError};
+use vestibule_http::settings::{self, LazyState, StartError};
 use vestibule_inactivity_sweep::{Event, Run, Swept, reindex, sweep};
 
 /// How long before the Lambda deadline no new page of work is started.
@@ -11,7 +11,7 @@ const RESERVE: SignedDuration = SignedDuration::from_secs(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = Opening::new(|app, _| app)?;
+    let app = LazyState::new(|app, _| app)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let app = app.get().await?;
         let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);

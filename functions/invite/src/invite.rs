@@ -9,10 +9,10 @@ use vestibule_domain::invite::{self as rules, Invitation, Invitee};
 use vestibule_domain::policy::Role;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, ProblemBody, credentials};
 use vestibule_store::CommitError;
 
-use crate::{InvitationAnswer, problem};
+use crate::{InvitationResponse, problem};
 
 /// An invitation to an organization.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,7 +29,7 @@ pub(crate) struct InvitationRequest {
     #[schema(value_type = String)]
     role: Role,
     /// The last day of access, `YYYY-MM-DD` in the portal's time zone; access does not end if omitted.
-    ends_on: Option<String>,
+    end_date: Option<String>,
 }
 
 const fn user() -> Role {
@@ -46,7 +46,7 @@ const fn user() -> Role {
     request_body = InvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = InvitationAnswer, description = "Invited", headers(("location" = String, description = "Where it is"))),
+        (status = 201, body = InvitationResponse, description = "Invited", headers(("location" = String, description = "Where it is"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-invited`", content_type = "application/problem+json"),
@@ -61,30 +61,30 @@ pub(crate) async fn invite(
     (
         StatusCode,
         [(HeaderName, String); 1],
-        Json<InvitationAnswer>,
+        Json<InvitationResponse>,
     ),
     Problem,
 > {
     let policy = &caller.policy;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
-    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
-    let parsed = (|| Some((name?, email?, ends_on?)))();
-    let (name, email, ends_on) = fields.finish(parsed)?;
+    let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
+    let parsed = (|| Some((name?, email?, end_date?)))();
+    let (name, email, end_date) = fields.into_result(parsed)?;
 
     let invitee = Invitee {
         name,
         email,
         role: request.role,
-        ends_on,
+        end_date,
     };
     let invitation = one(&app, &caller, invitee).await?;
     let location = format!("/{}/invitations/{}", policy.portal, invitation.id);
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(InvitationAnswer::of(&invitation, caller.origin.at)),
+        Json(InvitationResponse::of(&invitation, caller.origin.at)),
     ))
 }
 

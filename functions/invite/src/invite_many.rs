@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
 use vestibule_domain::invite::{Invitee, Refusal};
-use vestibule_domain::policy::{JoinBy, Permission};
-use vestibule_http::bulk::{self, AT_ONCE, BulkAnswer, Columns, Row, RowAnswer};
+use vestibule_domain::policy::{Onboarding, Permission};
+use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 
 use crate::{invite, problem};
@@ -13,7 +13,7 @@ use crate::{invite, problem};
 /// The columns of the file: the fields of a single invitation.
 const COLUMNS: Columns = Columns {
     required: &["email", "first_name", "last_name"],
-    optional: &["role", "ends_on"],
+    optional: &["role", "end_date"],
 };
 
 /// The problem types of a person who is already invited or registered.
@@ -31,7 +31,7 @@ const ALREADY: [&str; 2] = ["already-invited", "invitation-used"];
     request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = BulkAnswer, description = "What became of each row"),
+        (status = 200, body = BulkResponse, description = "What became of each row"),
         (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
@@ -45,35 +45,35 @@ pub(crate) async fn invite_many(
     State(app): State<App>,
     Entitled(caller): Entitled,
     request: Request,
-) -> Result<Json<BulkAnswer>, Problem> {
+) -> Result<Json<BulkResponse>, Problem> {
     let policy = &caller.policy;
     caller
         .acting()?
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    if policy.staff.as_ref().map(|s| s.join_by) != Some(JoinBy::Invitation) {
-        return Err(problem(Refusal::NotThisPortal, policy));
+    if policy.staff.as_ref().map(|s| s.onboarding) != Some(Onboarding::Invitation) {
+        return Err(problem(Refusal::UnsupportedOnPortal, policy));
     }
     let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
     let answers = stream::iter(rows)
         .map(|row| one(&app, &caller, row))
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
-    Ok(Json(BulkAnswer::of([answers, doubles].concat())))
+    Ok(Json(BulkResponse::of([answers, doubles].concat())))
 }
 
-async fn one(app: &App, caller: &Caller, row: Row) -> RowAnswer {
+async fn one(app: &App, caller: &Caller, row: Row) -> RowResponse {
     let invited = async {
         let person = row.person()?;
         let invitee = Invitee {
             name: person.name,
             email: person.email,
             role: person.role,
-            ends_on: person.ends_on,
+            end_date: person.end_date,
         };
         let invitation = invite::one(app, caller, invitee).await?;
         Ok(invitation.id.to_string())
     };
-    RowAnswer::of(row.line, invited.await, &ALREADY)
+    RowResponse::of(row.line, invited.await, &ALREADY)
 }

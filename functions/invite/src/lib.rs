@@ -23,7 +23,7 @@ vestibule_http::routes! {
 
 /// An invitation of the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvitationAnswer {
+struct InvitationResponse {
     id: String,
     first_name: String,
     last_name: String,
@@ -31,7 +31,7 @@ struct InvitationAnswer {
     email: String,
     role: String,
     /// The status of the invitation: `pending`, `expired`, `accepted` or `revoked`.
-    standing: &'static str,
+    status: &'static str,
     /// When the invitation was last sent.
     sent_at: String,
     /// How many times the invitation was sent.
@@ -39,10 +39,10 @@ struct InvitationAnswer {
     expires_at: String,
     /// The last day of access, `YYYY-MM-DD`; absent if access does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends_on: Option<String>,
+    end_date: Option<String>,
 }
 
-impl InvitationAnswer {
+impl InvitationResponse {
     fn of(invitation: &Invitation, now: jiff::Timestamp) -> Self {
         Self {
             id: invitation.id.to_string(),
@@ -50,11 +50,11 @@ impl InvitationAnswer {
             last_name: invitation.name.last.to_string(),
             email: invitation.email.to_string(),
             role: invitation.role.as_str().to_owned(),
-            standing: invitation.standing(now).as_str(),
+            status: invitation.status(now).as_str(),
             sent_at: answer::moment(invitation.sent_at),
             sent: invitation.sent,
             expires_at: answer::moment(invitation.expires_at),
-            ends_on: invitation.ends_on.map(|d| d.to_string()),
+            end_date: invitation.end_date.map(|d| d.to_string()),
         }
     }
 }
@@ -64,13 +64,13 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let gone = |kind, title, detail| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
-        Refusal::NotThisPortal => gone("no-invitations", "Invitations not available", "Invitations are not available on this portal. Add users directly instead."),
+        Refusal::UnsupportedOnPortal => gone("no-invitations", "Invitations not available", "Invitations are not available on this portal. Add users directly instead."),
         Refusal::AlreadyInvited => gone("already-invited", "Already invited", "This email address already has a pending invitation. Resend that invitation, or revoke it first."),
         Refusal::AlreadyAccepted => gone("invitation-used", "Invitation used", "The person you invited has already registered."),
-        Refusal::WasDeleted => gone("was-deleted", "Previously removed", "This person was previously removed from your organization. Only a principal can invite them again.").with_help(policy),
+        Refusal::PreviouslyRemoved => gone("previously-removed", "Previously removed", "This person was previously removed from your organization. Only a principal can invite them again.").with_help(policy),
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Send a new invitation instead."),
-        Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
-        Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
+        Refusal::EndsInPast => Problem::invalid_field("end_date", credentials::ENDS_IN_PAST),
+        Refusal::PrincipalsStay => Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY),
         Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {
             Problem::not_found("invitation")
         }

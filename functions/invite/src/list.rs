@@ -7,12 +7,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
-use vestibule_http::answer::Listed;
+use vestibule_http::answer::Page;
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::InvitationsCursor;
 
-use crate::InvitationAnswer;
+use crate::InvitationResponse;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(crate) struct ListQuery {
     params(("portal" = String, Path, description = "The portal"), ListQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<InvitationAnswer>, description = "A page of invitations"),
+        (status = 200, body = Page<InvitationResponse>, description = "A page of invitations"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
@@ -40,7 +40,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Listed<InvitationAnswer>>, Problem> {
+) -> Result<Json<Page<InvitationResponse>>, Problem> {
     let acting = caller.acting()?;
     let organization = acting
         .allowed(Permission::AddUsers, &caller.policy)
@@ -51,11 +51,11 @@ pub(crate) async fn list(
             .invitations(&caller.policy.portal, organization, after.as_ref(), 50);
     let reading = caller.record_reading(&app, Action::ListInvitations, None);
     let (page, ()) = future::try_join(invitations.map_err(Problem::from), reading).await?;
-    Ok(Json(Listed {
+    Ok(Json(Page {
         items: page
             .items
             .iter()
-            .map(|i| InvitationAnswer::of(i, caller.origin.at))
+            .map(|i| InvitationResponse::of(i, caller.origin.at))
             .collect(),
         next_cursor: page.next,
     }))

@@ -9,7 +9,7 @@ use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::{InvitationAnswer, problem};
+use crate::{InvitationResponse, problem};
 
 /// Resend an invitation
 ///
@@ -20,7 +20,7 @@ use crate::{InvitationAnswer, problem};
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = InvitationAnswer, description = "Sent again"),
+        (status = 200, body = InvitationResponse, description = "Sent again"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
@@ -30,7 +30,7 @@ pub(crate) async fn resend(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-) -> Result<Json<InvitationAnswer>, Problem> {
+) -> Result<Json<InvitationResponse>, Problem> {
     let mut rng = app.rng();
     let acting = caller.acting()?;
     let policy = &caller.policy;
@@ -59,5 +59,5 @@ pub(crate) async fn resend(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    Ok(Json(InvitationAnswer::of(&invitation, caller.origin.at)))
+    Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
 }

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Assignment};
 use vestibule_domain::policy::{Permission, Role};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, credentials};
 
-use crate::{Target, UserAnswer, problem};
+use crate::{Target, UserResponse, problem};
 
 /// The user's access. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,7 +28,7 @@ pub(crate) struct AccessRequest {
     group_codes: BTreeSet<String>,
     /// The last day of the user's access, as `YYYY-MM-DD` in the portal's time zone. If absent,
     /// access has no end date.
-    ends_on: Option<String>,
+    end_date: Option<String>,
 }
 
 /// Change a user's access
@@ -43,10 +43,10 @@ pub(crate) struct AccessRequest {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = UserAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = UserResponse, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `conflict`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -55,18 +55,18 @@ pub(crate) async fn access(
     Entitled(caller): Entitled,
     Id(id): Id,
     Body(request): Body<AccessRequest>,
-) -> Result<Json<UserAnswer>, Problem> {
+) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::EditUsers, &id).await?;
     let policy = &caller.policy;
-    let mut fields = Fields::default();
-    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
-    let ends_on = fields.finish(ends_on)?;
+    let mut fields = FieldErrors::default();
+    let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
+    let end_date = fields.into_result(end_date)?;
     let to = Assignment {
         role: request.role,
         services: request.services,
         group_codes: request.group_codes,
-        ends_on,
+        end_date,
     };
     let mut rng = app.rng();
     let (user, decision) = manage::assign(
@@ -80,5 +80,5 @@ pub(crate) async fn access(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organization, &caller).map(Json)
+    UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -10,9 +10,9 @@ use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
 use vestibule_domain::account::{Account, Status};
 use vestibule_domain::organization::Organization;
-use vestibule_domain::policy::{JoinBy, Permission, Policy};
+use vestibule_domain::policy::{Onboarding, Permission, Policy};
 use vestibule_domain::text::{Email, Username};
-use vestibule_http::bulk::{self, AT_ONCE, BulkAnswer, Columns, Row, RowAnswer};
+use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, credentials};
 use vestibule_store::Unique;
 
@@ -21,7 +21,7 @@ use crate::add_user::{Addition, add, own_organization};
 /// The columns of the file. Services and group codes in a cell are separated by spaces.
 const COLUMNS: Columns = Columns {
     required: &["email", "first_name", "last_name"],
-    optional: &["role", "services", "group_codes", "ends_on"],
+    optional: &["role", "services", "group_codes", "end_date"],
 };
 
 /// The problem type of a row whose email address already belongs to a user of the organization.
@@ -39,11 +39,11 @@ const ALREADY: &str = "already-added";
     request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = BulkAnswer, description = "What became of each row"),
+        (status = 200, body = BulkResponse, description = "What became of each row"),
         (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-this-portal` where people are invited or get an initial password", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`unsupported-on-portal` where people are invited or get an initial password", content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, description = "`too-large`", content_type = "application/problem+json"),
         (status = 415, body = ProblemBody, description = "`not-csv`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: the header", content_type = "application/problem+json"),
@@ -53,25 +53,25 @@ pub(crate) async fn add_many(
     State(app): State<App>,
     Entitled(caller): Entitled,
     request: Request,
-) -> Result<Json<BulkAnswer>, Problem> {
+) -> Result<Json<BulkResponse>, Problem> {
     let policy = &caller.policy;
     caller
         .acting()?
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let detail = match policy.staff.as_ref().map(|s| s.join_by) {
-        Some(JoinBy::RegistrationCode) => None,
-        Some(JoinBy::InitialPassword) => Some(
+    let detail = match policy.staff.as_ref().map(|s| s.onboarding) {
+        Some(Onboarding::RegistrationCode) => None,
+        Some(Onboarding::InitialPassword) => Some(
             "Bulk upload isn't available here because every user needs an initial password. Add users one at a time.",
         ),
-        Some(JoinBy::Invitation) | None => {
+        Some(Onboarding::Invitation) | None => {
             Some("Users join by invitation on this portal. Upload the file as invitations instead.")
         }
     };
     if let Some(detail) = detail {
         return Err(Problem::new(
             StatusCode::CONFLICT,
-            "not-this-portal",
+            "unsupported-on-portal",
             "Not available on this portal",
             detail,
         ));
@@ -80,18 +80,18 @@ pub(crate) async fn add_many(
     let organization = own_organization(&app, &caller).await?;
     let answers = stream::iter(rows)
         .map(|row| one(&app, &caller, &organization, row))
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
-    Ok(Json(BulkAnswer::of([answers, doubles].concat())))
+    Ok(Json(BulkResponse::of([answers, doubles].concat())))
 }
 
-async fn one(app: &App, caller: &Caller, organization: &Organization, row: Row) -> RowAnswer {
+async fn one(app: &App, caller: &Caller, organization: &Organization, row: Row) -> RowResponse {
     let added = async {
         let account = person(app, caller, organization, &row).await?;
         Ok(account.id.to_string())
     };
-    RowAnswer::of(row.line, added.await, &[ALREADY])
+    RowResponse::of(row.line, added.await, &[ALREADY])
 }
 
 async fn person(
@@ -120,7 +120,7 @@ async fn person(
         role: person.role,
         services: row.words("services"),
         group_codes: row.words("group_codes"),
-        ends_on: person.ends_on,
+        end_date: person.end_date,
     };
     match add(app, caller, organization, addition.clone()).await? {
         Ok(account) => return Ok(account),

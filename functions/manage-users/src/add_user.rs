@@ -13,15 +13,15 @@ use vestibule_domain::account::{Account, PasswordHash};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::manage::{self, NewUser};
 use vestibule_domain::organization::Organization;
-use vestibule_domain::policy::{JoinBy, Role};
+use vestibule_domain::policy::{Onboarding, Role};
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, PersonName, Username};
 use vestibule_http::{
-    App, Body, Caller, Entitled, Fields, Problem, ProblemBody, credentials, usernames,
+    App, Body, Caller, Entitled, FieldErrors, Problem, ProblemBody, credentials, usernames,
 };
 use vestibule_store::{CommitError, Unique, UserRow};
 
-use crate::{UserAnswer, problem};
+use crate::{UserResponse, problem};
 
 /// A user to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,7 +50,7 @@ pub(crate) struct AddUserRequest {
     group_codes: BTreeSet<String>,
     /// The last day of the user's access, as `YYYY-MM-DD` in the portal's time zone. If absent,
     /// access has no end date.
-    ends_on: Option<String>,
+    end_date: Option<String>,
 }
 
 const fn user() -> Role {
@@ -68,10 +68,10 @@ const fn user() -> Role {
     request_body = AddUserRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = UserAnswer, description = "Added", headers(("location" = String, description = "Where it is"))),
+        (status = 201, body = UserResponse, description = "Added", headers(("location" = String, description = "Where it is"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`, or `not-this-portal` where people are invited", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`, or `unsupported-on-portal` where people are invited", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -79,29 +79,29 @@ pub(crate) async fn add_user(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Body(request): Body<AddUserRequest>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserAnswer>), Problem> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UserResponse>), Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
-    let join_by = policy.staff.as_ref().map(|s| s.join_by);
-    let mut fields = Fields::default();
+    let onboarding = policy.staff.as_ref().map(|s| s.onboarding);
+    let mut fields = FieldErrors::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
     let username =
         credentials::username(request.username.as_deref(), policy, &mut rng, &mut fields);
-    let password = match (&request.initial_password, join_by) {
-        (Some(given), Some(JoinBy::InitialPassword)) => Some(credentials::new_password(
+    let password = match (&request.initial_password, onboarding) {
+        (Some(given), Some(Onboarding::InitialPassword)) => Some(credentials::new_password(
             "initial_password",
             given,
             (username.as_ref(), name.as_ref()),
             policy,
             &mut fields,
         )),
-        (None, Some(JoinBy::InitialPassword)) => {
-            fields.fault("initial_password", "is required");
+        (None, Some(Onboarding::InitialPassword)) => {
+            fields.push("initial_password", "is required");
             None
         }
         (given, _) => {
-            fields.unwanted(
+            fields.reject_if_present(
                 "initial_password",
                 given.is_some(),
                 "can't be set by an administrator on this portal",
@@ -109,9 +109,9 @@ pub(crate) async fn add_user(
             Some(None)
         }
     };
-    let ends_on = credentials::ends_on(request.ends_on.as_deref(), &mut fields);
-    let parsed = (|| Some((name?, email?, username?, password?, ends_on?)))();
-    let (name, email, username, password, ends_on) = fields.finish(parsed)?;
+    let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
+    let parsed = (|| Some((name?, email?, username?, password?, end_date?)))();
+    let (name, email, username, password, end_date) = fields.into_result(parsed)?;
 
     let organization = own_organization(&app, &caller).await?;
     let hash = match &password {
@@ -126,7 +126,7 @@ pub(crate) async fn add_user(
         role: request.role,
         services: request.services,
         group_codes: request.group_codes,
-        ends_on,
+        end_date,
     };
     let account = match add(&app, &caller, &organization, person).await? {
         Ok(account) => account,
@@ -134,7 +134,7 @@ pub(crate) async fn add_user(
     };
     let row = UserRow::of(&account, &organization.id).ok_or_else(Problem::conflict)?;
     let location = format!("/{}/users/{}", policy.portal, account.id);
-    let body = UserAnswer::of(row, caller.acting()?.membership.role, policy);
+    let body = UserResponse::of(row, caller.acting()?.membership.role, policy);
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
@@ -153,7 +153,7 @@ pub(crate) struct Addition {
     pub role: Role,
     pub services: BTreeSet<String>,
     pub group_codes: BTreeSet<String>,
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
 }
 
 /// Loads the organization that the caller acts for.
@@ -183,7 +183,7 @@ pub(crate) async fn add(
     let by_code = policy
         .staff
         .as_ref()
-        .is_some_and(|s| s.join_by == JoinBy::RegistrationCode);
+        .is_some_and(|s| s.onboarding == Onboarding::RegistrationCode);
     let mut id = Account::natural_id(&policy.portal, &person.username.key());
     loop {
         let code = by_code
@@ -199,12 +199,12 @@ pub(crate) async fn add(
                 password: person.password.clone(),
                 security_answers: Vec::new(),
                 hint: None,
-                accepts: Default::default(),
+                accepted_agreements: Default::default(),
             },
             role: person.role,
             services: person.services.clone(),
             group_codes: person.group_codes.clone(),
-            ends_on: person.ends_on,
+            end_date: person.end_date,
             code,
         };
         let acting = caller.acting()?;

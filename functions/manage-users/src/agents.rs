@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::answer::Listed;
+use vestibule_http::answer::Page;
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::managed::AgentsCursor;
@@ -28,7 +28,7 @@ pub(crate) struct AgentsQuery {
 
 /// An agent under the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AgentAnswer {
+pub(crate) struct AgentResponse {
     /// The id that the plan assigned to the agent.
     agent_id: String,
     /// The agent's name in the plan's records.
@@ -44,7 +44,7 @@ pub(crate) struct AgentAnswer {
     params(("portal" = String, Path, description = "The portal"), AgentsQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<AgentAnswer>, description = "The agents"),
+        (status = 200, body = Page<AgentResponse>, description = "The agents"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -54,7 +54,7 @@ pub(crate) async fn agents(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<AgentsQuery>,
-) -> Result<Json<Listed<AgentAnswer>>, Problem> {
+) -> Result<Json<Page<AgentResponse>>, Problem> {
     let policy = &caller.policy;
     let not_allowed = || Problem::not_allowed(policy);
     let acting = caller.acting()?;
@@ -90,11 +90,11 @@ pub(crate) async fn agents(
     );
     let reading = caller.record_reading(&app, Action::LookUpAgents, None);
     let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
-    let items = page.items.into_iter().map(|a| AgentAnswer {
+    let items = page.items.into_iter().map(|a| AgentResponse {
         agent_id: a.number,
         name: a.name,
     });
-    Ok(Json(Listed {
+    Ok(Json(Page {
         items: items.collect(),
         next_cursor: page.next,
     }))

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Fields, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, credentials};
 
-use crate::{Target, UserAnswer, problem};
+use crate::{Target, UserResponse, problem};
 
 /// The access to grant. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,7 +26,7 @@ pub(crate) struct ApprovalRequest {
     /// no end date. If absent, the date set in the invitation stays.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
-    ends_on: Option<Option<String>>,
+    end_date: Option<Option<String>>,
 }
 
 /// Distinguishes a field that is `null` from one that is absent.
@@ -46,11 +46,11 @@ fn given<'de, D: serde::Deserializer<'de>>(
     request_body = ApprovalRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer, description = "Approved"),
+        (status = 200, body = UserResponse, description = "Approved"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-awaited`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`approval-not-pending`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -59,16 +59,16 @@ pub(crate) async fn approve(
     Entitled(caller): Entitled,
     Id(id): Id,
     Body(request): Body<ApprovalRequest>,
-) -> Result<Json<UserAnswer>, Problem> {
+) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
     let policy = &caller.policy;
-    let mut fields = Fields::default();
-    let ends_on = match &request.ends_on {
-        Some(given) => credentials::ends_on(given.as_deref(), &mut fields).map(Some),
+    let mut fields = FieldErrors::default();
+    let end_date = match &request.end_date {
+        Some(given) => credentials::end_date(given.as_deref(), &mut fields).map(Some),
         None => Some(None),
     };
-    let ends_on = fields.finish(ends_on)?;
+    let end_date = fields.into_result(end_date)?;
     let mut rng = app.rng();
     let (user, decision) = manage::approve(
         caller.acting()?,
@@ -77,7 +77,7 @@ pub(crate) async fn approve(
         Approval {
             services: request.services,
             group_codes: request.group_codes,
-            ends_on,
+            end_date,
         },
         policy,
         &caller.origin,
@@ -85,5 +85,5 @@ pub(crate) async fn approve(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organization, &caller).map(Json)
+    UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -9,7 +9,7 @@ mod approve;
 mod list;
 mod reissue_code;
 mod remove;
-mod review_answer;
+mod review_decision;
 mod review_show;
 mod review_start;
 mod send_reset_link;
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::account::Account;
 use vestibule_domain::ids::AccountId;
-use vestibule_domain::invite::Acting;
+use vestibule_domain::invite::ActingAdministrator;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
@@ -47,12 +47,12 @@ vestibule_http::routes! {
     send_username::send_username,
     review_start::start,
     review_show::show,
-    review_answer::answer,
+    review_decision::decide,
 }
 
 /// A user, as shown to administrators.
 #[derive(Debug, Serialize, ToSchema)]
-struct UserAnswer {
+struct UserResponse {
     id: String,
     username: String,
     first_name: String,
@@ -71,20 +71,20 @@ struct UserAnswer {
     services: Vec<String>,
     group_codes: Vec<String>,
     /// When the user joined the organization.
-    since: String,
+    joined_at: String,
     /// The last day of the user's access, as `YYYY-MM-DD`. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends_on: Option<String>,
+    end_date: Option<String>,
     /// When the user last signed in. Shown only to roles that may see it (BA-07).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
     /// When the account was last found in use from several places at the same time. Shown only to
     /// roles that may see the audit trail (EX-01).
     #[serde(skip_serializing_if = "Option::is_none")]
-    used_from_several_places_at: Option<String>,
+    concurrent_use_detected_at: Option<String>,
 }
 
-impl UserAnswer {
+impl UserResponse {
     /// Describes the user after a change.
     fn after(
         user: &Account,
@@ -116,11 +116,11 @@ impl UserAnswer {
             status: row.status.as_str(),
             services: row.services,
             group_codes: row.group_codes,
-            since: answer::moment(row.since),
-            ends_on: row.ends_on.map(|d| d.to_string()),
+            joined_at: answer::moment(row.joined_at),
+            end_date: row.end_date.map(|d| d.to_string()),
             last_sign_in_at: last.map(answer::moment),
-            used_from_several_places_at: row
-                .used_from_several_places_at
+            concurrent_use_detected_at: row
+                .concurrent_use_detected_at
                 .filter(|_| policy.allows(viewer, Permission::SeeAudit))
                 .map(answer::moment),
         }
@@ -168,7 +168,12 @@ async fn act(
     caller: &Caller,
     permission: Permission,
     id: &str,
-    decide: impl FnOnce(Acting<'_>, &Target, &Policy, &mut StdRng) -> Result<Decision, Refusal>,
+    decide: impl FnOnce(
+        ActingAdministrator<'_>,
+        &Target,
+        &Policy,
+        &mut StdRng,
+    ) -> Result<Decision, Refusal>,
 ) -> Result<(), Problem> {
     let target = Target::find(app, caller, permission, id).await?;
     let policy = &caller.policy;
@@ -185,18 +190,18 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
         Refusal::Unknown => Problem::not_found("user"),
-        Refusal::NotThisPortal => conflict(
-            "not-this-portal",
+        Refusal::UnsupportedOnPortal => conflict(
+            "unsupported-on-portal",
             "Not available on this portal",
             "Users join by invitation on this portal. Invite this person instead.",
         ),
-        Refusal::NotAwaited => conflict(
-            "not-awaited",
+        Refusal::ApprovalNotPending => conflict(
+            "approval-not-pending",
             "Approval not pending",
             "This user isn't waiting for approval. Another administrator may have already approved them.",
         ),
-        Refusal::NoCodeAwaited => conflict(
-            "no-code-awaited",
+        Refusal::NoPendingCode => conflict(
+            "no-pending-code",
             "No registration code pending",
             "This user isn't waiting for a registration code. They may have already entered it.",
         ),
@@ -220,13 +225,13 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Not in this review",
             "This account isn't part of the review. It was added after the review started, or it belongs to someone who is responsible for the organization.",
         ),
-        Refusal::Yourself => conflict(
-            "yourself",
+        Refusal::SelfActionForbidden => conflict(
+            "self-action-forbidden",
             "Not allowed on your own account",
             "You can't do this to your own account. Ask another administrator to do it.",
         ),
-        Refusal::EndsInPast => Problem::invalid_field("ends_on", credentials::ENDS_IN_PAST),
-        Refusal::PrincipalsStay => Problem::invalid_field("ends_on", credentials::PRINCIPALS_STAY),
+        Refusal::EndsInPast => Problem::invalid_field("end_date", credentials::ENDS_IN_PAST),
+        Refusal::PrincipalsStay => Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY),
         Refusal::LastPrincipal => conflict(
             "last-principal",
             "Last principal",

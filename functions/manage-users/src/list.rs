@@ -12,14 +12,14 @@ use vestibule_domain::account::{Registration, Status};
 use vestibule_domain::audit::Action;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::answer::Listed;
+use vestibule_http::answer::Page;
 use vestibule_http::csv::cell;
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
-use crate::UserAnswer;
+use crate::UserResponse;
 
 /// Filters and paging for the list of users.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,7 +57,7 @@ pub(crate) struct ListQuery {
     params(("portal" = String, Path, description = "The portal"), ListQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<UserAnswer>, description = "A page of users"),
+        (status = 200, body = Page<UserResponse>, description = "A page of users"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
@@ -67,7 +67,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Listed<UserAnswer>>, Problem> {
+) -> Result<Json<Page<UserResponse>>, Problem> {
     let organization = allowed(&caller, Permission::ListUsers)?;
     let limit = query.limit.unwrap_or(50);
     if !(1..=100).contains(&limit) {
@@ -108,11 +108,11 @@ pub(crate) async fn list(
     let reading = caller.record_reading(&app, Action::ListUsers, None);
     let (page, ()) = future::try_join(users.map_err(Problem::from), reading).await?;
     let role = caller.acting()?.membership.role;
-    Ok(Json(Listed {
+    Ok(Json(Page {
         items: page
             .items
             .into_iter()
-            .map(|row| UserAnswer::of(row, role, policy))
+            .map(|row| UserResponse::of(row, role, policy))
             .collect(),
         next_cursor: page.next,
     }))
@@ -192,7 +192,7 @@ const FILE: File = File {
     at_a_time: 500,
 };
 
-const HEAD: &str = "username,first_name,last_name,email,role,registration,status,services,group_codes,since,ends_on,last_sign_in_at\r\n";
+const HEAD: &str = "username,first_name,last_name,email,role,registration,status,services,group_codes,joined_at,end_date,last_sign_in_at\r\n";
 
 fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
     let last = row
@@ -210,8 +210,8 @@ fn line(row: &UserRow, sees_last: bool, policy: &Policy) -> String {
         row.status.as_str(),
         &row.services.join(" "),
         &row.group_codes.join(" "),
-        &row.since.to_string(),
-        &row.ends_on.map(|d| d.to_string()).unwrap_or_default(),
+        &row.joined_at.to_string(),
+        &row.end_date.map(|d| d.to_string()).unwrap_or_default(),
         &last,
     ];
     cells.map(cell).join(",") + "\r\n"

@@ -23,7 +23,7 @@ use crate::act;
         (status = 204, description = "Done"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `conflict`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn remove(

@@ -9,7 +9,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Actor;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Answer, Removed};
+use vestibule_domain::review::{self, Removed, ReviewStatus};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
@@ -21,9 +21,9 @@ const LOOKED_AT: usize = 100;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReviewQuery {
-    /// Returns only accounts with this decision: `confirmed`, `removed` or `unanswered`.
+    /// Returns only accounts with this decision: `confirmed`, `removed` or `pending`.
     #[param(value_type = Option<String>)]
-    answer: Option<Wanted>,
+    decision: Option<Wanted>,
     /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
@@ -34,23 +34,23 @@ pub(crate) struct ReviewQuery {
 pub(crate) enum Wanted {
     Confirmed,
     Removed,
-    Unanswered,
+    Pending,
 }
 
 /// An access review.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ReviewAnswer {
+pub(crate) struct ReviewResponse {
     started_at: String,
     /// The id of the user who started the review. Absent if it started on schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     started_by: Option<String>,
     /// The last day to decide, as `YYYY-MM-DD`.
-    answer_by: String,
+    due_date: String,
     /// Whether that day has passed.
     overdue: bool,
     /// The accounts in the review, removed ones first. A page may hold few accounts, or none, even
     /// if more follow.
-    accounts: Vec<AccountInReview>,
+    accounts: Vec<ReviewItem>,
     /// The cursor of the next page, to send as `cursor`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -58,28 +58,28 @@ pub(crate) struct ReviewAnswer {
 
 /// An account in an access review.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AccountInReview {
+pub(crate) struct ReviewItem {
     id: String,
     username: String,
     first_name: String,
     last_name: String,
     role: String,
-    /// The decision on the account: `confirmed`, `removed` or `unanswered`.
-    answer: &'static str,
+    /// The decision on the account: `confirmed`, `removed` or `pending`.
+    decision: &'static str,
     /// The id of the user who decided. Absent if nobody has decided yet or the system removed the
     /// account.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answered_by: Option<String>,
+    decided_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    answered_at: Option<String>,
+    decided_at: Option<String>,
 }
 
-impl AccountInReview {
+impl ReviewItem {
     fn of(row: &UserRow, organization: &Organization) -> Option<Self> {
-        let confirmed = match review::answer(organization, row.reviewed()) {
-            Answer::NotAsked => return None,
-            Answer::Unanswered => None,
-            Answer::Confirmed(confirmation) => Some(confirmation),
+        let confirmed = match review::status(organization, row.reviewed()) {
+            ReviewStatus::NotInReview => return None,
+            ReviewStatus::Pending => None,
+            ReviewStatus::Confirmed(confirmation) => Some(confirmation),
         };
         Some(Self {
             id: row.account.to_string(),
@@ -87,13 +87,13 @@ impl AccountInReview {
             first_name: row.name.first.to_string(),
             last_name: row.name.last.to_string(),
             role: row.role.as_str().to_owned(),
-            answer: if confirmed.is_some() {
+            decision: if confirmed.is_some() {
                 "confirmed"
             } else {
-                "unanswered"
+                "pending"
             },
-            answered_by: confirmed.map(|c| c.by.to_string()),
-            answered_at: confirmed.map(|c| answer::moment(c.at)),
+            decided_by: confirmed.map(|c| c.by.to_string()),
+            decided_at: confirmed.map(|c| answer::moment(c.at)),
         })
     }
 
@@ -105,7 +105,7 @@ impl AccountInReview {
     }
 }
 
-impl From<&Removed> for AccountInReview {
+impl From<&Removed> for ReviewItem {
     fn from(removed: &Removed) -> Self {
         Self {
             id: removed.account.to_string(),
@@ -113,9 +113,9 @@ impl From<&Removed> for AccountInReview {
             first_name: removed.name.first.to_string(),
             last_name: removed.name.last.to_string(),
             role: removed.role.as_str().to_owned(),
-            answer: "removed",
-            answered_by: account_of(&removed.by),
-            answered_at: Some(answer::moment(removed.at)),
+            decision: "removed",
+            decided_by: account_of(&removed.by),
+            decided_at: Some(answer::moment(removed.at)),
         }
     }
 }
@@ -127,7 +127,7 @@ fn account_of(actor: &Actor) -> Option<String> {
     }
 }
 
-impl ReviewAnswer {
+impl ReviewResponse {
     /// Loads a page of the latest review.
     pub(crate) async fn page(
         app: &App,
@@ -144,7 +144,7 @@ impl ReviewAnswer {
                 .store
                 .removed_in_review(&policy.portal, &organization.id, review.started_at)
                 .await?;
-            accounts.extend(removed.iter().map(AccountInReview::from));
+            accounts.extend(removed.iter().map(ReviewItem::from));
         }
         let mut next_cursor = None;
         if wanted != Some(Wanted::Removed) {
@@ -154,22 +154,22 @@ impl ReviewAnswer {
                 .users(&policy.portal, &organization.id, &all, after, LOOKED_AT)
                 .await?;
             next_cursor = page.next;
-            let fits = |account: &AccountInReview| match wanted {
-                Some(Wanted::Confirmed) => account.answer == "confirmed",
-                Some(Wanted::Unanswered) => account.answer == "unanswered",
+            let fits = |account: &ReviewItem| match wanted {
+                Some(Wanted::Confirmed) => account.decision == "confirmed",
+                Some(Wanted::Pending) => account.decision == "pending",
                 Some(Wanted::Removed) | None => true,
             };
             let rows = page.items.iter();
             accounts.extend(
-                rows.filter_map(|row| AccountInReview::of(row, organization))
+                rows.filter_map(|row| ReviewItem::of(row, organization))
                     .filter(fits),
             );
         }
         Ok(Self {
             started_at: answer::moment(review.started_at),
             started_by: account_of(&review.started_by),
-            answer_by: review.answer_by.to_string(),
-            overdue: policy.today(caller.origin.at) > review.answer_by,
+            due_date: review.due_date.to_string(),
+            overdue: policy.today(caller.origin.at) > review.due_date,
             accounts,
             next_cursor,
         })
@@ -185,7 +185,7 @@ impl ReviewAnswer {
     params(("portal" = String, Path, description = "The portal"), ReviewQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ReviewAnswer, description = "The review, and a page of its accounts"),
+        (status = 200, body = ReviewResponse, description = "The review, and a page of its accounts"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: there was none yet", content_type = "application/problem+json"),
@@ -196,7 +196,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<ReviewQuery>,
-) -> Result<Json<ReviewAnswer>, Problem> {
+) -> Result<Json<ReviewResponse>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
     let organization = acting
@@ -208,7 +208,7 @@ pub(crate) async fn show(
         .organization(&policy.portal, organization)
         .await?
         .ok_or_else(|| Problem::internal("an organization is missing"))?;
-    ReviewAnswer::page(&app, &organization, query.answer, after.as_ref(), &caller)
+    ReviewResponse::page(&app, &organization, query.decision, after.as_ref(), &caller)
         .await
         .map(Json)
 }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::audit::Actor;
-use vestibule_domain::clockwork::Manager;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Refusal};
+use vestibule_domain::schedule::Manager;
 use vestibule_domain::text::Email;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
-use crate::review_show::ReviewAnswer;
+use crate::review_show::ReviewResponse;
 
 /// Start an access review
 ///
@@ -22,16 +22,16 @@ use crate::review_show::ReviewAnswer;
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = ReviewAnswer, description = "Begun", headers(("location" = String, description = "Where it is"))),
+        (status = 201, body = ReviewResponse, description = "Begun", headers(("location" = String, description = "Where it is"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`review-running`, `changed-meanwhile`, or `not-this-portal` where there are no reviews", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`review-running`, `conflict`, or `unsupported-on-portal` where there are no reviews", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn start(
     State(app): State<App>,
     Entitled(caller): Entitled,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ReviewAnswer>), Problem> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ReviewResponse>), Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
     let organization = acting
@@ -68,9 +68,9 @@ pub(crate) async fn start(
         &mut rng,
     )
     .map_err(|refusal| match refusal {
-        Refusal::NotThisPortal => Problem::new(
+        Refusal::UnsupportedOnPortal => Problem::new(
             StatusCode::CONFLICT,
-            "not-this-portal",
+            "unsupported-on-portal",
             "Not available on this portal",
             "Access reviews aren't available on this portal.",
         ),
@@ -86,7 +86,7 @@ pub(crate) async fn start(
     })?;
     app.store.commit(decision, &mut rng).await?;
     let location = format!("/{}/access-reviews/current", policy.portal);
-    let body = ReviewAnswer::page(&app, &organization, None, None, &caller).await?;
+    let body = ReviewResponse::page(&app, &organization, None, None, &caller).await?;
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],

@@ -22,7 +22,7 @@ use crate::act;
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed`, `ask-help-desk` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-recoverable`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-recoverable`, `yourself`, `conflict`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn send_username(

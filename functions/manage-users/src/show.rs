@@ -9,7 +9,7 @@ use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 use vestibule_store::UserRow;
 
-use crate::UserAnswer;
+use crate::UserResponse;
 
 /// Show a user
 ///
@@ -20,7 +20,7 @@ use crate::UserAnswer;
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserAnswer, description = "The user"),
+        (status = 200, body = UserResponse, description = "The user"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
@@ -30,7 +30,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-) -> Result<Json<UserAnswer>, Problem> {
+) -> Result<Json<UserResponse>, Problem> {
     let policy = &caller.policy;
     let acting = caller.acting()?;
     let organization = acting
@@ -47,5 +47,5 @@ pub(crate) async fn show(
     caller
         .record_reading(&app, Action::LookAtUser, Some(id.as_str()))
         .await?;
-    Ok(Json(UserAnswer::of(row, acting.membership.role, policy)))
+    Ok(Json(UserResponse::of(row, acting.membership.role, policy)))
 }

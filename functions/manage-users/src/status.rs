@@ -9,20 +9,20 @@ use vestibule_domain::policy::Permission;
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
 
-use crate::{Target, UserAnswer, problem};
+use crate::{Target, UserResponse, problem};
 
 /// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusRequest {
     /// The new account status.
-    status: WantedStatus,
+    status: UserStatus,
 }
 
 /// An account status that an administrator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum WantedStatus {
+pub(crate) enum UserStatus {
     /// The user can sign in.
     Active,
     /// The user can't sign in, and current sessions stop working with the next request.
@@ -40,10 +40,10 @@ pub(crate) enum WantedStatus {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = UserAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = UserResponse, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`several-organizations`, `yourself`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`several-organizations`, `yourself`, `conflict`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -52,11 +52,11 @@ pub(crate) async fn status(
     Entitled(caller): Entitled,
     Id(id): Id,
     Body(request): Body<StatusRequest>,
-) -> Result<Json<UserAnswer>, Problem> {
+) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
     let policy = &caller.policy;
-    let disabled = request.status == WantedStatus::Disabled;
+    let disabled = request.status == UserStatus::Disabled;
     let mut rng = app.rng();
     let decided = manage::set_disabled(
         caller.acting()?,
@@ -69,8 +69,8 @@ pub(crate) async fn status(
     )
     .map_err(|refusal| problem(refusal, policy))?;
     let Some((user, decision)) = decided else {
-        return UserAnswer::after(&user, &organization, &caller).map(Json);
+        return UserResponse::after(&user, &organization, &caller).map(Json);
     };
     app.store.commit(decision, &mut rng).await?;
-    UserAnswer::after(&user, &organization, &caller).map(Json)
+    UserResponse::after(&user, &organization, &caller).map(Json)
 }

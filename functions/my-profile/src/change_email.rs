@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use vestibule_domain::password;
 use vestibule_domain::profile;
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses};
+use vestibule_http::{App, Body, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
 
 /// The new email address. The password is required because whoever receives the account's email can
 /// take over the account.
@@ -44,17 +44,17 @@ pub(crate) async fn change_email(
     Body(request): Body<ChangeEmailRequest>,
 ) -> Result<StatusCode, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
     // The current address may be requested again only if emails to it could not be delivered.
     let is_own = |e: &Email| e.as_str() == account.email.as_str();
     if email.as_ref().is_some_and(is_own) && account.email_undeliverable.is_none() {
-        fields.fault("email", "is already your email address");
+        fields.push("email", "is already your email address");
     }
     let password = fields.take("password", password::normalize(&request.password));
-    let (email, password) = fields.finish(email.zip(password))?;
+    let (email, password) = fields.into_result(email.zip(password))?;
 
-    let right = guesses::is_password(&app, account, &password, policy, &caller.origin).await?;
+    let right = rate_limit::is_password(&app, account, &password, policy, &caller.origin).await?;
     if right.is_none() {
         return Err(Problem::invalid_field("password", "is incorrect"));
     }

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::NextStep;
 use vestibule_domain::campaign;
-use vestibule_domain::policy::NamedBy;
+use vestibule_domain::policy::ChosenBy;
 use vestibule_domain::text::Username;
-use vestibule_http::answer::Onward;
-use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, credentials, usernames};
+use vestibule_http::answer::NextStepResponse;
+use vestibule_http::{
+    App, Body, FieldErrors, Problem, ProblemBody, SignedIn, credentials, usernames,
+};
 use vestibule_store::CommitError;
 
 /// The username to use from now on.
@@ -34,10 +36,10 @@ pub(crate) struct ChooseUsernameRequest {
     request_body = ChooseUsernameRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Onward, description = "Chosen"),
+        (status = 200, body = NextStepResponse, description = "Chosen"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`ask-help-desk`: it isn't released (ME-09), or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`, `changed-meanwhile`, or `name-fixed` where the system makes usernames", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`already-taken`, `conflict`, or `username-immutable` where the system makes usernames", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -46,23 +48,23 @@ pub(crate) async fn choose_username(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<ChooseUsernameRequest>,
-) -> Result<Json<Onward>, Problem> {
+) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, account, origin) = (&caller.policy, &caller.account, &caller.origin);
     if let Some(step @ NextStep::ChangePassword) = caller.next_step {
         return Err(Problem::next_step(step, policy));
     }
-    if policy.username.chosen_by == NamedBy::System {
+    if policy.username.chosen_by == ChosenBy::System {
         return Err(Problem::new(
             StatusCode::CONFLICT,
-            "name-fixed",
+            "username-immutable",
             "Username can't be changed",
             "Usernames on this portal are generated and can't be changed.",
         ));
     }
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let shortest = policy.username.min_length.get() as usize;
     let username = fields.take("username", Username::parse(&request.username, shortest));
-    let username = fields.finish(username)?;
+    let username = fields.into_result(username)?;
     let mut rng = app.rng();
     let chosen = campaign::choose_username(
         account,
@@ -74,7 +76,7 @@ pub(crate) async fn choose_username(
     );
     let Some((after, decision)) = chosen else {
         if account.username == username && account.username_since.is_some() {
-            return Ok(Json(Onward::of(account, &caller)));
+            return Ok(Json(NextStepResponse::of(account, &caller)));
         }
         let desk = &policy.help_desk;
         let detail = format!(
@@ -90,7 +92,7 @@ pub(crate) async fn choose_username(
         .with_help(policy));
     };
     match usernames::commit(&app, decision, &username, policy, origin, &mut rng).await {
-        Ok(()) => Ok(Json(Onward::of(&after, &caller))),
+        Ok(()) => Ok(Json(NextStepResponse::of(&after, &caller))),
         Err(CommitError::Taken(unique)) => {
             Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
         }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::profile;
 use vestibule_domain::session::{Token, TokenKind};
-use vestibule_http::request::From;
+use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
 use vestibule_store::CommitError;
 
@@ -37,7 +37,7 @@ pub(crate) struct ConfirmationRequest {
 pub(crate) async fn confirm_email(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<ConfirmationRequest>,
 ) -> Result<StatusCode, Problem> {
     let unusable = || {

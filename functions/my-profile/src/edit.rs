@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Bookmark, Gate};
+use vestibule_domain::account::{Bookmark, PendingStep};
 use vestibule_domain::password;
 use vestibule_domain::profile::{self, Changes};
 use vestibule_domain::text::{Invalid, NamePart, PersonName};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, guesses};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
 
-use crate::me::{ProfileAnswer, show};
+use crate::me::{ProfileResponse, show};
 
 /// The fields to change. Absent fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ pub(crate) struct EditRequest {
     subscriptions: Option<BTreeSet<String>>,
 }
 
-const MOST_LINKS: usize = 20;
+const MAX_LINKS: usize = 20;
 
 /// Edit your profile
 ///
@@ -52,7 +52,7 @@ const MOST_LINKS: usize = 20;
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = ProfileAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = ProfileResponse, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -61,9 +61,9 @@ pub(crate) async fn edit(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<EditRequest>,
-) -> Result<Json<ProfileAnswer>, Problem> {
+) -> Result<Json<ProfileResponse>, Problem> {
     let policy = &caller.policy;
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let mut changes = Changes::default();
     match (&request.first_name, &request.last_name) {
         (None, None) => {}
@@ -89,7 +89,7 @@ pub(crate) async fn edit(
     let password = if request.hint.is_some() || request.security_answers.is_some() {
         fields.required("password", request.password.as_deref(), password::normalize)
     } else {
-        fields.unwanted(
+        fields.reject_if_present(
             "password",
             request.password.is_some(),
             "can only be given when you change your hint or security questions",
@@ -105,20 +105,21 @@ pub(crate) async fn edit(
                 .any(|p| p.id.as_str() == w.as_str())
         }) {
             let shown: String = unknown.chars().take(40).collect();
-            fields.fault(
+            fields.push(
                 "subscriptions",
                 format!("{shown:?} is not a publication of this portal"),
             );
         }
         changes.subscriptions = Some(wanted);
     }
-    let changes = fields.finish(Some(changes))?;
+    let changes = fields.into_result(Some(changes))?;
     if changes.subscriptions.is_some() {
         require_activation(&caller)?;
     }
     if let Some(password) = password {
         let right =
-            guesses::is_password(&app, &caller.account, &password, policy, &caller.origin).await?;
+            rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
+                .await?;
         if right.is_none() {
             return Err(Problem::invalid_field("password", "is incorrect"));
         }
@@ -140,16 +141,18 @@ pub(crate) async fn edit(
 
 /// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).
 fn require_activation(caller: &Caller) -> Result<(), Problem> {
-    let open = caller.membership().is_some_and(|m| m.gate == Gate::Open);
+    let open = caller
+        .membership()
+        .is_some_and(|m| m.pending_step == PendingStep::Open);
     match caller.next_step {
         Some(step) if !open => Err(Problem::next_step(step, &caller.policy)),
         _ => Ok(()),
     }
 }
 
-fn parse_links(links: Vec<LinkFields>, fields: &mut Fields) -> Vec<Bookmark> {
-    if links.len() > MOST_LINKS {
-        fields.fault("links", format!("can contain at most {MOST_LINKS} links"));
+fn parse_links(links: Vec<LinkFields>, fields: &mut FieldErrors) -> Vec<Bookmark> {
+    if links.len() > MAX_LINKS {
+        fields.push("links", format!("can contain at most {MAX_LINKS} links"));
         return Vec::new();
     }
     let mut parsed = Vec::new();

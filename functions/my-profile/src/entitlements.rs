@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_http::answer::Entitlements;
+use vestibule_http::answer::EntitlementsResponse;
 use vestibule_http::request::Query;
 use vestibule_http::{App, Entitled, Problem, ProblemBody};
 
@@ -32,7 +32,7 @@ pub(crate) struct OpenQuery {
     params(("portal" = String, Path, description = "The portal"), OpenQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Entitlements, description = "What the caller may use"),
+        (status = 200, body = EntitlementsResponse, description = "What the caller may use"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`, or `service-not-assigned`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: there is no such service", content_type = "application/problem+json"),
@@ -42,7 +42,7 @@ pub(crate) async fn entitlements(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<OpenQuery>,
-) -> Result<Json<Entitlements>, Problem> {
+) -> Result<Json<EntitlementsResponse>, Problem> {
     let policy = &caller.policy;
     let membership = caller
         .membership()
@@ -72,5 +72,5 @@ pub(crate) async fn entitlements(
             .record_reading(&app, Action::OpenService, Some(service))
             .await?;
     }
-    Ok(Json(Entitlements::of(membership)))
+    Ok(Json(EntitlementsResponse::of(membership)))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::profile;
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
 const A_DAY: Limit = Limit {
@@ -15,14 +15,14 @@ const A_DAY: Limit = Limit {
 };
 
 /// The maximum length of a message, in characters.
-const LONGEST: usize = 4000;
+const MAX_LENGTH: usize = 4000;
 
 /// Feedback about the site.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeedbackRequest {
     /// The message, at most 4,000 characters.
-    text: String,
+    message: String,
 }
 
 /// Send feedback
@@ -37,7 +37,7 @@ pub(crate) struct FeedbackRequest {
     responses(
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 202, description = "It is on its way"),
-        (status = 409, body = ProblemBody, description = "`no-feedback`: the help desk has no address for it", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`feedback-unavailable`: the help desk has no address for it", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
@@ -47,11 +47,11 @@ pub(crate) async fn feedback(
     Body(request): Body<FeedbackRequest>,
 ) -> Result<StatusCode, Problem> {
     let policy = &caller.policy;
-    let text = request.text.trim();
-    if text.is_empty() || text.chars().count() > LONGEST {
+    let text = request.message.trim();
+    if text.is_empty() || text.chars().count() > MAX_LENGTH {
         return Err(Problem::invalid_field(
-            "text",
-            &format!("must be between 1 and {LONGEST} characters long"),
+            "message",
+            &format!("must be between 1 and {MAX_LENGTH} characters long"),
         ));
     }
     if text
@@ -59,14 +59,14 @@ pub(crate) async fn feedback(
         .any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t')
     {
         return Err(Problem::invalid_field(
-            "text",
+            "message",
             "must not contain control characters other than line breaks and tabs",
         ));
     }
     let counted = app
         .store
         .count_attempt(
-            Guess::Feedback,
+            AttemptKind::Feedback,
             caller.account.id.as_str(),
             A_DAY,
             caller.origin.at,
@@ -91,7 +91,7 @@ pub(crate) async fn feedback(
     .ok_or_else(|| {
         Problem::new(
             StatusCode::CONFLICT,
-            "no-feedback",
+            "feedback-unavailable",
             "Online feedback not available",
             "This portal accepts feedback by phone only.",
         )

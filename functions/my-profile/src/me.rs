@@ -6,12 +6,12 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::organization::Organization;
-use vestibule_domain::register::asks_for_backup;
+use vestibule_domain::register::requires_backup_administrator;
 use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
 
 /// The caller's profile.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProfileAnswer {
+pub(crate) struct ProfileResponse {
     id: String,
     username: String,
     first_name: String,
@@ -26,13 +26,13 @@ pub(crate) struct ProfileAnswer {
     next_step: Option<&'static str>,
     /// The organization that this session acts for. Absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
-    organization: Option<OrganizationAnswer>,
+    organization: Option<OrganizationResponse>,
     /// All organizations that the caller belongs to. Switch between them with `PUT
     /// /{portal}/sessions/current/organization`.
-    organizations: Vec<BelongsTo>,
+    organizations: Vec<OrganizationMembership>,
     /// An agreement that the caller must sign.
     #[serde(skip_serializing_if = "Option::is_none")]
-    agreement: Option<AgreementAnswer>,
+    agreement: Option<AgreementResponse>,
     /// Actions that the portal requests from the caller now: `invite_backup` (AG-04) or
     /// `register_again` (AG-13).
     notices: Vec<&'static str>,
@@ -40,7 +40,7 @@ pub(crate) struct ProfileAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     register_again: Option<answer::RegisterAgain>,
     /// The links of the profile.
-    links: Vec<LinkAnswer>,
+    links: Vec<LinkResponse>,
     /// The publications that the caller subscribes to.
     subscriptions: Vec<String>,
     /// The question that serves as the caller's hint.
@@ -56,7 +56,7 @@ pub(crate) struct ProfileAnswer {
 
 /// An organization that the caller belongs to.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct BelongsTo {
+pub(crate) struct OrganizationMembership {
     id: String,
     name: String,
     /// The kind of organization, such as `agency` or `practice`.
@@ -69,12 +69,12 @@ pub(crate) struct BelongsTo {
     /// entered) or `awaiting_approval`.
     registration: &'static str,
     /// Whether this session acts for this organization.
-    current: bool,
+    is_current: bool,
 }
 
 /// The organization that this session acts for.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OrganizationAnswer {
+pub(crate) struct OrganizationResponse {
     id: String,
     name: String,
     /// The kind of organization, such as `agency` or `practice`.
@@ -85,14 +85,14 @@ pub(crate) struct OrganizationAnswer {
     role_title: String,
     /// The last day of the caller's access, as `YYYY-MM-DD`. Absent if access has no end date.
     #[serde(skip_serializing_if = "Option::is_none")]
-    access_ends_on: Option<String>,
+    end_date: Option<String>,
     /// The administrators who manage the organization's users.
-    administrators: Vec<AdministratorAnswer>,
+    administrators: Vec<AdministratorResponse>,
 }
 
 /// An administrator of the caller's organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AdministratorAnswer {
+pub(crate) struct AdministratorResponse {
     first_name: String,
     last_name: String,
     email: String,
@@ -101,7 +101,7 @@ pub(crate) struct AdministratorAnswer {
 
 /// A link of the profile.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LinkAnswer {
+pub(crate) struct LinkResponse {
     /// The title that the user gave the link.
     pub title: String,
     /// The URL of the link.
@@ -110,12 +110,12 @@ pub(crate) struct LinkAnswer {
 
 /// An agreement to sign.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AgreementAnswer {
+pub(crate) struct AgreementResponse {
     id: String,
     title: String,
     revision: String,
     /// The URL of the agreement's form.
-    form: String,
+    form_url: String,
 }
 
 /// Show your profile
@@ -127,18 +127,18 @@ pub(crate) struct AgreementAnswer {
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ProfileAnswer, description = "The profile"),
+        (status = 200, body = ProfileResponse, description = "The profile"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn me(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-) -> Result<Json<ProfileAnswer>, Problem> {
+) -> Result<Json<ProfileResponse>, Problem> {
     show(&app, &caller).await.map(Json)
 }
 
-pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Problem> {
+pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let mut notices = Vec::new();
     let mut organization = None;
@@ -158,19 +158,19 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
             .await?;
         let found = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
         belongs.push(found.clone());
-        if asks_for_backup(membership.role, policy) && administrators.len() < 2 {
+        if requires_backup_administrator(membership.role, policy) && administrators.len() < 2 {
             notices.push("invite_backup");
         }
-        organization = Some(OrganizationAnswer {
+        organization = Some(OrganizationResponse {
             id: found.id.to_string(),
             name: found.name,
             kind: found.kind,
             role: membership.role.as_str().to_owned(),
             role_title: policy.role_title(membership.role).to_owned(),
-            access_ends_on: membership.ends_on.map(|d| d.to_string()),
+            end_date: membership.end_date.map(|d| d.to_string()),
             administrators: administrators
                 .into_iter()
-                .map(|a| AdministratorAnswer {
+                .map(|a| AdministratorResponse {
                     first_name: a.name.first.to_string(),
                     last_name: a.name.last.to_string(),
                     email: a.email,
@@ -190,7 +190,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         .password
         .as_ref()
         .and_then(|p| policy.password_expires_at(p.changed_at));
-    Ok(ProfileAnswer {
+    Ok(ProfileResponse {
         id: account.id.to_string(),
         username: account.username.to_string(),
         first_name: account.name.first.to_string(),
@@ -200,18 +200,18 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
         next_step: answer::step(caller.next_step),
         organization,
         organizations: organizations(&belongs, caller),
-        agreement: agreement.map(|a| AgreementAnswer {
+        agreement: agreement.map(|a| AgreementResponse {
             id: a.id.to_string(),
             title: a.title.to_string(),
             revision: a.revision.to_string(),
-            form: a.form.to_string(),
+            form_url: a.form_url.to_string(),
         }),
         notices,
         register_again: again,
         links: account
             .bookmarks
             .iter()
-            .map(|b| LinkAnswer {
+            .map(|b| LinkResponse {
                 title: b.title.clone(),
                 address: b.address.clone(),
             })
@@ -224,19 +224,19 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileAnswer, Pr
 }
 
 /// Lists the caller's organizations by name, with the caller's role in each.
-fn organizations(found: &[Organization], caller: &Caller) -> Vec<BelongsTo> {
+fn organizations(found: &[Organization], caller: &Caller) -> Vec<OrganizationMembership> {
     let mut belongs: Vec<_> = found
         .iter()
         .filter_map(|o| {
             let membership = caller.account.membership(Some(&o.id))?;
-            Some(BelongsTo {
+            Some(OrganizationMembership {
                 id: o.id.to_string(),
                 name: o.name.clone(),
                 kind: o.kind.clone(),
                 role: membership.role.as_str().to_owned(),
                 role_title: caller.policy.role_title(membership.role).to_owned(),
                 registration: membership.registration().as_str(),
-                current: caller.session.organization.as_ref() == Some(&o.id),
+                is_current: caller.session.organization.as_ref() == Some(&o.id),
             })
         })
         .collect();

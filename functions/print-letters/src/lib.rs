@@ -30,10 +30,10 @@ use vestibule_store::{Store, Unavailable};
 
 /// The maximum number of letters in a batch, to limit the size of the PDF and the memory to create
 /// it.
-pub const MOST_LETTERS: usize = 5_000;
+pub const MAX_LETTERS: usize = 5_000;
 
 /// How many letters are claimed or closed at the same time.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// Why letters can't be printed now. The next run prints what this one didn't.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub struct Printer {
     /// The name of the bucket.
     pub bucket: String,
     pub clock: Clock,
-    /// The maximum number of letters in a batch, up to [`MOST_LETTERS`].
+    /// The maximum number of letters in a batch, up to [`MAX_LETTERS`].
     pub most: usize,
 }
 
@@ -129,7 +129,7 @@ impl Printer {
             let batch = match self.store.printing().await? {
                 Printing::Open(batch) => batch,
                 Printing::Idle(last) => {
-                    let each = self.most.min(MOST_LETTERS).div_ceil(usize::from(SHARDS));
+                    let each = self.most.min(MAX_LETTERS).div_ceil(usize::from(SHARDS));
                     let each = i32::try_from(each).unwrap_or(i32::MAX);
                     let now = self.clock.now();
                     let waiting = self
@@ -164,7 +164,7 @@ impl Printer {
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<(usize, usize), PrintError> {
         let mut claims = Vec::with_capacity(batch.letters.len());
-        for ids in batch.letters.chunks(AT_ONCE) {
+        for ids in batch.letters.chunks(CONCURRENCY) {
             let claimed = ids.iter().map(|id| self.store.claim_letter(batch, id));
             claims.extend(ids.iter().cloned().zip(try_join_all(claimed).await?));
         }
@@ -177,7 +177,7 @@ impl Printer {
             self.print(batch, &outcomes, show).await?;
         }
         let now = self.clock.now();
-        for outcomes in outcomes.chunks(AT_ONCE) {
+        for outcomes in outcomes.chunks(CONCURRENCY) {
             let closed = outcomes.iter().map(|outcome| {
                 let ending = if outcome.page.is_ok() {
                     Ending::Sent

@@ -1,16 +1,16 @@
 //! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
-use vestibule_domain::invite::{self, Refusal, State as Standing};
+use vestibule_domain::invite::{self, Refusal, State as InvitationStatus};
 use vestibule_domain::register::Registered;
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 use vestibule_store::CommitError;
 
 use crate::further_organization::{
-    FurtherOrganization, Place, place, still_there, with_a_good_password,
+    AdditionalOrganizationResponse, Place, place, still_there, with_a_good_password,
 };
 use crate::look_up_invitation::{LookUpRequest, find, problem};
-use crate::register::LOOKS;
+use crate::register::MAX_ATTEMPTS;
 
 /// Accept an invitation with an existing account
 ///
@@ -25,10 +25,10 @@ use crate::register::LOOKS;
     request_body = LookUpRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = FurtherOrganization, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organizations"))),
+        (status = 201, body = AdditionalOrganizationResponse, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organizations"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`invitation-not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -43,12 +43,12 @@ pub(crate) async fn accept_as_user(
     with_a_good_password(&caller)?;
     let mut rng = app.rng();
     let mut account = caller.account.clone();
-    for look in 0..LOOKS {
+    for look in 0..MAX_ATTEMPTS {
         if look > 0 {
             account = still_there(&app, &caller).await?;
         }
         let (token, invitation) = find(&app, policy, &request.token).await?;
-        let mine = matches!(&invitation.state, Standing::Accepted { account: by } if *by == account.id)
+        let mine = matches!(&invitation.state, InvitationStatus::Accepted { account: by } if *by == account.id)
             && invitation.token == token.digest();
         if let Some(membership) = account
             .membership(Some(&invitation.organization))

@@ -7,17 +7,17 @@ use utoipa::ToSchema;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::ids::AccountId;
-use vestibule_domain::invite::{self, State as Standing};
+use vestibule_domain::invite::{self, State as InvitationStatus};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses, usernames};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit, usernames};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
-use crate::register::{RegistrationAnswer, created};
+use crate::register::{RegistrationResponse, created};
 
 /// The registration of an invited person.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,7 +43,7 @@ pub(crate) struct AcceptRequest {
 }
 
 /// How many times an acceptance is tried when the invitation changes at the same time.
-const LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// Register with an invitation
 ///
@@ -56,8 +56,8 @@ const LOOKS: usize = 3;
     params(("portal" = String, Path, description = "The portal")),
     request_body = AcceptRequest,
     responses(
-        (status = 201, body = RegistrationAnswer, description = "Registered"),
-        (status = 404, body = ProblemBody, description = "`invitation-unknown`", content_type = "application/problem+json"),
+        (status = 201, body = RegistrationResponse, description = "Registered"),
+        (status = 404, body = ProblemBody, description = "`invitation-not-found`", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -66,11 +66,11 @@ const LOOKS: usize = 3;
 pub(crate) async fn accept_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<AcceptRequest>,
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
     let username =
@@ -85,13 +85,13 @@ pub(crate) async fn accept_invitation(
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), &policy, &mut fields);
     let parsed = (|| Some((name?, email?, username?, password?, answers?, hint?)))();
-    let (name, email, username, password, answers, hint) = fields.finish(parsed)?;
+    let (name, email, username, password, answers, hint) = fields.into_result(parsed)?;
 
     let mut id = Account::natural_id(&policy.portal, &username.key());
     let mut hash = None;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         let (token, invitation) = find(&app, &policy, &request.token).await?;
-        if let (Standing::Accepted { account }, true) =
+        if let (InvitationStatus::Accepted { account }, true) =
             (&invitation.state, invitation.token == token.digest())
             && let Some(owner) =
                 same_person(&app, account, &username, &password, &policy, &origin).await?
@@ -114,7 +114,7 @@ pub(crate) async fn accept_invitation(
             must_change_password: false,
             security_answers: answers.iter().cloned().map(|a| a.seal(&id, &app)).collect(),
             hint: hint.clone().map(|a| a.seal(&id, &app)),
-            accepts: Default::default(),
+            accepted_agreements: Default::default(),
             id: id.clone(),
         };
         let Registered { account, decision } =
@@ -155,6 +155,6 @@ async fn same_person(
     let Some(owner) = owner.filter(|o| o.username.key() == username.key()) else {
         return Ok(None);
     };
-    let right = guesses::is_password(app, &owner, password, policy, origin).await?;
+    let right = rate_limit::is_password(app, &owner, password, policy, origin).await?;
     Ok(right.map(|_| owner))
 }

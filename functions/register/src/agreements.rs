@@ -9,29 +9,29 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::activate;
 use vestibule_domain::audit::Actor;
-use vestibule_domain::policy::{Agreement, Policy, RecordedBy, Withholds};
-use vestibule_http::answer::{Listed, Onward};
+use vestibule_domain::policy::{Agreement, Blocks, Policy, RecordedBy};
+use vestibule_http::answer::{NextStepResponse, Page};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
 use vestibule_store::CommitError;
 
 use crate::further_organization::{still_there, with_a_good_password};
-use crate::register::LOOKS;
+use crate::register::MAX_ATTEMPTS;
 
 /// An agreement and its status for the current organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AgreementOnFile {
+pub(crate) struct AgreementStatusResponse {
     id: String,
     title: String,
     /// The current revision.
     revision: String,
     /// The address at which the form can be downloaded.
-    form: String,
+    form_url: String,
     /// Who records the agreement: `plan`, after it receives the signed form, or `user`, by accepting it
     /// online.
     recorded_by: &'static str,
     /// What the missing agreement blocks: `protected_information` or `pin_letter`.
-    withholds: &'static str,
+    blocks: &'static str,
     /// The revision on file; absent if none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     on_file: Option<String>,
@@ -56,18 +56,18 @@ pub(crate) struct AcceptanceRequest {
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Listed<AgreementOnFile>, description = "The agreements"),
+        (status = 200, body = Page<AgreementStatusResponse>, description = "The agreements"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`: an organization has to be chosen first", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
     SignedIn(caller): SignedIn,
-) -> Result<Json<Listed<AgreementOnFile>>, Problem> {
+) -> Result<Json<Page<AgreementStatusResponse>>, Problem> {
     let membership = chosen(&caller, &caller.account)?;
     let asked = asked_of(membership, &caller.policy);
     let items = asked.map(|a| shown(a, membership)).collect();
-    Ok(Json(Listed {
+    Ok(Json(Page {
         items,
         next_cursor: None,
     }))
@@ -84,11 +84,11 @@ pub(crate) async fn list(
     request_body = AcceptanceRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Onward, description = "It is on file"),
+        (status = 200, body = NextStepResponse, description = "It is on file"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`next-step-required`: another step comes first", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: no such agreement is asked of the caller", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`signed-on-paper`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`paper-signature-required`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`: it isn't the current revision", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -98,13 +98,13 @@ pub(crate) async fn accept(
     SignedIn(caller): SignedIn,
     Id(id): Id,
     Body(request): Body<AcceptanceRequest>,
-) -> Result<Json<Onward>, Problem> {
+) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
     let organization = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
-    for look in 0..LOOKS {
+    for look in 0..MAX_ATTEMPTS {
         if look > 0 {
             account = still_there(&app, &caller).await?;
         }
@@ -131,10 +131,10 @@ pub(crate) async fn accept(
             &mut rng,
         );
         let Some((after, decision)) = accepted else {
-            return Ok(Json(Onward::of(&account, &caller)));
+            return Ok(Json(NextStepResponse::of(&account, &caller)));
         };
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
+            Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
         }
@@ -162,19 +162,19 @@ fn asked_of<'p>(
         .filter(move |a| membership.needs(a))
 }
 
-fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {
-    AgreementOnFile {
+fn shown(agreement: &Agreement, membership: &Membership) -> AgreementStatusResponse {
+    AgreementStatusResponse {
         id: agreement.id.to_string(),
         title: agreement.title.to_string(),
         revision: agreement.revision.to_string(),
-        form: agreement.form.to_string(),
+        form_url: agreement.form_url.to_string(),
         recorded_by: match agreement.recorded_by {
             RecordedBy::Plan => "plan",
             RecordedBy::User => "user",
         },
-        withholds: match agreement.withholds {
-            Withholds::ProtectedInformation => "protected_information",
-            Withholds::PinLetter => "pin_letter",
+        blocks: match agreement.blocks {
+            Blocks::ProtectedInformation => "protected_information",
+            Blocks::PinLetter => "pin_letter",
         },
         on_file: membership.agreements.get(agreement.id.as_str()).cloned(),
         is_current: agreement.is_current(&membership.agreements),
@@ -184,11 +184,11 @@ fn shown(agreement: &Agreement, membership: &Membership) -> AgreementOnFile {
 fn on_paper(agreement: &Agreement, policy: &Policy) -> Problem {
     let detail = format!(
         "The {} must be signed on paper. Download the form from {}, sign it, and return it to {}.",
-        agreement.title, agreement.form, policy.plan.name
+        agreement.title, agreement.form_url, policy.plan.name
     );
     Problem::new(
         StatusCode::CONFLICT,
-        "signed-on-paper",
+        "paper-signature-required",
         "Paper signature required",
         detail,
     )

@@ -3,13 +3,13 @@
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::policy::{JoinBy, LetterAddress, NamedBy, Offered, Policy, RecordedBy};
+use vestibule_domain::policy::{ChosenBy, LetterAddress, Offered, Onboarding, Policy, RecordedBy};
 use vestibule_http::problem::HelpDesk;
 use vestibule_http::{Portal, ProblemBody};
 
 /// The public description of a portal.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PortalDescription {
+pub(crate) struct PortalResponse {
     portal: String,
     title: String,
     plan: String,
@@ -19,9 +19,9 @@ pub(crate) struct PortalDescription {
     username_min_length: u32,
     password_min_length: u32,
     /// The kinds of characters that a password must contain, such as `letter` and `digit`.
-    password_must_hold: Vec<String>,
+    password_required_characters: Vec<String>,
     /// The number of security questions required at registration; 0 if there are none.
-    security_questions_asked: u32,
+    security_questions_required: u32,
     security_questions: Vec<String>,
     /// Whether a hint question is required at registration.
     hint_question: bool,
@@ -31,13 +31,13 @@ pub(crate) struct PortalDescription {
     /// correct answers.
     forgot_username: Vec<&'static str>,
     /// The registration types that the portal offers.
-    ways: Vec<WayDescription>,
+    registration_types: Vec<RegistrationTypeDescription>,
     /// The number of digits in a PIN; absent if the portal sends no PIN letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin_digits: Option<u32>,
     /// How an administrator adds users: `invitation`, `registration_code`, `initial_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    staff_join_by: Option<&'static str>,
+    staff_onboarding: Option<&'static str>,
     agreements: Vec<AgreementDescription>,
     services: Vec<OfferedDescription>,
     publications: Vec<OfferedDescription>,
@@ -53,14 +53,14 @@ pub(crate) enum NamedByName {
 
 /// A registration type.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct WayDescription {
+pub(crate) struct RegistrationTypeDescription {
     /// The value to send as `registration_type`.
     id: String,
     title: String,
     /// The fields that `verification` must contain.
-    proof_fields: Vec<String>,
+    verification_fields: Vec<String>,
     /// Whether `attests_signing_authority` must be true.
-    states_signing_power: bool,
+    requires_signing_authority: bool,
     /// Whether `postal_address` is required.
     asks_postal_address: bool,
     /// Whether the user receives a PIN by letter.
@@ -77,7 +77,7 @@ pub(crate) struct AgreementDescription {
     title: String,
     revision: String,
     /// The address at which the form can be downloaded.
-    form: String,
+    form_url: String,
     /// Whether users accept it online (`accepted_agreements`) instead of signing it on paper.
     accepted_on_portal: bool,
 }
@@ -98,15 +98,15 @@ pub(crate) struct OfferedDescription {
     operation_id = "describe_portal",
     params(("portal" = String, Path, description = "The portal")),
     responses(
-        (status = 200, body = PortalDescription, description = "The portal"),
+        (status = 200, body = PortalResponse, description = "The portal"),
         (status = 404, body = ProblemBody, description = "`not-found`: there is no such portal", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalDescription> {
+pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalResponse> {
     Json(describe(&policy))
 }
 
-fn describe(policy: &Policy) -> PortalDescription {
+fn describe(policy: &Policy) -> PortalResponse {
     let designated = policy
         .pin
         .as_ref()
@@ -119,7 +119,7 @@ fn describe(policy: &Policy) -> PortalDescription {
             })
             .collect()
     };
-    PortalDescription {
+    PortalResponse {
         portal: policy.portal.to_string(),
         title: policy.title.to_string(),
         plan: policy.plan.name.to_string(),
@@ -129,21 +129,21 @@ fn describe(policy: &Policy) -> PortalDescription {
             hours: policy.help_desk.hours.to_string(),
         },
         username_chosen_by: match policy.username.chosen_by {
-            NamedBy::User => NamedByName::User,
-            NamedBy::System => NamedByName::System,
+            ChosenBy::User => NamedByName::User,
+            ChosenBy::System => NamedByName::System,
         },
         username_min_length: policy.username.min_length.get(),
         password_min_length: policy.password.min_length.get(),
-        password_must_hold: policy
+        password_required_characters: policy
             .password
-            .must_hold
+            .required_characters
             .iter()
             .map(|k| k.as_str().to_owned())
             .collect(),
-        security_questions_asked: policy
+        security_questions_required: policy
             .security_questions
             .as_ref()
-            .map_or(0, |q| q.asked.get()),
+            .map_or(0, |q| q.required.get()),
         security_questions: policy
             .security_questions
             .iter()
@@ -163,32 +163,34 @@ fn describe(policy: &Policy) -> PortalDescription {
             .iter()
             .map(|m| m.as_str())
             .collect(),
-        ways: policy
-            .ways
+        registration_types: policy
+            .registration_types
             .iter()
-            .map(|w| WayDescription {
+            .map(|w| RegistrationTypeDescription {
                 id: w.id.to_string(),
                 title: w.title.to_string(),
-                proof_fields: std::iter::once(w.records.number_field())
-                    .chain(w.prove.iter().map(|f| f.as_str()))
+                verification_fields: std::iter::once(w.record_type.number_field())
+                    .chain(w.verify.iter().map(|f| f.as_str()))
                     .map(str::to_owned)
                     .collect(),
-                states_signing_power: w.states_signing_power,
+                requires_signing_authority: w.requires_signing_authority,
                 asks_postal_address: w.pin && designated,
                 pin: w.pin,
                 agreements: policy
                     .agreements
                     .iter()
-                    .filter(|a| a.ways.is_empty() || a.ways.contains(&w.id))
+                    .filter(|a| {
+                        a.registration_types.is_empty() || a.registration_types.contains(&w.id)
+                    })
                     .map(|a| a.id.to_string())
                     .collect(),
             })
             .collect(),
         pin_digits: policy.pin.as_ref().map(|p| p.digits.get()),
-        staff_join_by: policy.staff.as_ref().map(|s| match s.join_by {
-            JoinBy::Invitation => "invitation",
-            JoinBy::RegistrationCode => "registration_code",
-            JoinBy::InitialPassword => "initial_password",
+        staff_onboarding: policy.staff.as_ref().map(|s| match s.onboarding {
+            Onboarding::Invitation => "invitation",
+            Onboarding::RegistrationCode => "registration_code",
+            Onboarding::InitialPassword => "initial_password",
         }),
         agreements: policy
             .agreements
@@ -197,7 +199,7 @@ fn describe(policy: &Policy) -> PortalDescription {
                 id: a.id.to_string(),
                 title: a.title.to_string(),
                 revision: a.revision.to_string(),
-                form: a.form.to_string(),
+                form_url: a.form_url.to_string(),
                 accepted_on_portal: a.recorded_by == RecordedBy::User,
             })
             .collect(),

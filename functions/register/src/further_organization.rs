@@ -12,40 +12,44 @@ use vestibule_domain::Change;
 use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::audit::Actor;
 use vestibule_domain::ids::OrganizationId;
-use vestibule_domain::policy::Way;
-use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
+use vestibule_domain::policy::RegistrationType;
+use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::register::{self as rules, Further, Registered};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
-use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, answer, proof};
+use vestibule_http::{
+    App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer, verification,
+};
 use vestibule_store::{CommitError, Unique};
 
-use crate::register::{LOOKS, fresh_pin, made_of, parse_terms, parse_way, refused};
+use crate::register::{
+    MAX_ATTEMPTS, existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
+};
 
 /// The registration of an additional organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct FurtherRequest {
+pub(crate) struct AdditionalOrganizationRequest {
     /// A registration type for organizations, as listed by `GET /{portal}`.
-    way: String,
+    registration_type: String,
     /// The facts that verify the caller: the number that identifies the plan record and the values that
     /// must match it.
-    proof: BTreeMap<String, String>,
+    verification: BTreeMap<String, String>,
     /// Whether the caller attests that they have authority to sign for the organization; required by
     /// some registration types (AG-03).
     #[serde(default)]
-    may_sign: bool,
+    attests_signing_authority: bool,
     /// The address to which the PIN letter is mailed, on portals where users choose it.
     postal_address: Option<PostalAddressFields>,
     /// The revisions of the agreements that the caller accepts, by agreement id.
     #[serde(default)]
-    accepts: BTreeMap<String, String>,
+    accepted_agreements: BTreeMap<String, String>,
 }
 
 /// A membership in an additional organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FurtherOrganization {
+pub(crate) struct AdditionalOrganizationResponse {
     /// The organization; switch to it with `PUT /{portal}/sessions/current/organization`.
     pub organization_id: String,
     /// The step that the user must complete before working for the organization.
@@ -58,11 +62,11 @@ pub(crate) struct FurtherOrganization {
 
 /// A request whose fields are all valid.
 struct Parsed<'a> {
-    way: &'a Way,
+    registration_type: &'a RegistrationType,
     record: RecordKey,
-    proof: Proof,
+    verification: Verification,
     postal_address: Option<PostalAddress>,
-    accepts: BTreeMap<String, String>,
+    accepted_agreements: BTreeMap<String, String>,
 }
 
 /// Register an additional organization
@@ -74,10 +78,10 @@ struct Parsed<'a> {
     post, path = "/{portal}/me/organizations", tag = "registration",
     operation_id = "register_further_organization",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = FurtherRequest,
+    request_body = AdditionalOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = FurtherOrganization, description = "Registered", headers(("location" = String, description = "Where the caller finds their organizations"))),
+        (status = 201, body = AdditionalOrganizationResponse, description = "Registered", headers(("location" = String, description = "Where the caller finds their organizations"))),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04) or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
@@ -87,36 +91,36 @@ struct Parsed<'a> {
 pub(crate) async fn further_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<FurtherRequest>,
+    Body(request): Body<AdditionalOrganizationRequest>,
 ) -> Result<Place, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
     let parsed = parse(&request, &caller)?;
-    let attempts = proof::count(&app, &parsed.record, "register", origin, policy).await?;
+    let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
     let mut rng = app.rng();
     let mut account = caller.account.clone();
-    for look in 0..LOOKS {
+    for look in 0..MAX_ATTEMPTS {
         if look > 0 {
             account = still_there(&app, &caller).await?;
         }
         let records = app.store.plan_records(&parsed.record).await?;
-        let matched = proof::find(&app, &records, &parsed.proof);
-        if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.way)) {
+        let matched = verification::find(&app, &records, &parsed.verification);
+        if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.registration_type)) {
             return place(&account, membership, &caller);
         }
-        let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.way));
+        let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.registration_type));
         if look == 0 && theirs == Some(&account.id) {
             // A duplicate of this request was committed after the account was read.
             continue;
         }
-        let joins = made_of(&app, matched, policy).await?;
+        let existing_organization = existing_organization(&app, matched, policy).await?;
         let further = Further {
-            way: parsed.way,
-            accepts: parsed.accepts.clone(),
+            registration_type: parsed.registration_type,
+            accepted_agreements: parsed.accepted_agreements.clone(),
             designated_address: parsed.postal_address.clone(),
-            pin: fresh_pin(&app, parsed.way, policy, &mut rng),
+            pin: fresh_pin(&app, parsed.registration_type, policy, &mut rng),
             organization: OrganizationId::random(&mut rng),
-            joins: joins.as_ref(),
+            existing_organization: existing_organization.as_ref(),
         };
         let registered =
             rules::register_further(&account, matched, further, policy, origin, &mut rng);
@@ -148,7 +152,7 @@ pub(crate) async fn further_organization(
 pub(crate) type Place = (
     StatusCode,
     [(HeaderName, String); 1],
-    Json<FurtherOrganization>,
+    Json<AdditionalOrganizationResponse>,
 );
 
 /// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
@@ -178,8 +182,12 @@ pub(crate) async fn still_there(app: &App, caller: &Caller) -> Result<Account, P
 
 /// Returns the membership that the account already has for this record and registration type, so that
 /// a repeated request gets the same response.
-fn own<'a>(account: &'a Account, record: &PlanRecord, way: &Way) -> Option<&'a Membership> {
-    let owner = record.claimed_by(&account.portal, way)?;
+fn own<'a>(
+    account: &'a Account,
+    record: &PlanRecord,
+    registration_type: &RegistrationType,
+) -> Option<&'a Membership> {
+    let owner = record.claimed_by(&account.portal, registration_type)?;
     account
         .memberships
         .iter()
@@ -197,8 +205,8 @@ pub(crate) fn place(
     let organization =
         organization.ok_or_else(|| Problem::internal("a place in no organization"))?;
     let next_step = next_step(account, Some(membership), policy, caller.origin.at);
-    let asks = rules::asks_for_backup(membership.role, policy);
-    let body = FurtherOrganization {
+    let asks = rules::requires_backup_administrator(membership.role, policy);
+    let body = AdditionalOrganizationResponse {
         organization_id: organization.to_string(),
         next_step: answer::step(next_step),
         notices: asks.then_some("invite_backup").into_iter().collect(),
@@ -211,32 +219,39 @@ pub(crate) fn place(
     ))
 }
 
-fn parse<'a>(request: &FurtherRequest, caller: &'a Caller) -> Result<Parsed<'a>, Problem> {
+fn parse<'a>(
+    request: &AdditionalOrganizationRequest,
+    caller: &'a Caller,
+) -> Result<Parsed<'a>, Problem> {
     let policy = &caller.policy;
-    let ways = policy.ways.iter().filter(|w| w.organization.is_some());
-    let way = parse_way(&request.way, ways)?;
+    let registration_types = policy
+        .registration_types
+        .iter()
+        .filter(|w| w.organization.is_some());
+    let registration_type =
+        parse_registration_type(&request.registration_type, registration_types)?;
     let name = &caller.account.name;
-    let mut fields = Fields::default();
-    let proof = proof::parse(
-        &request.proof,
-        way,
+    let mut fields = FieldErrors::default();
+    let verification = verification::parse(
+        &request.verification,
+        registration_type,
         name.first.as_str(),
         policy,
         &mut fields,
     );
     let postal_address = parse_terms(
-        way,
-        request.may_sign,
+        registration_type,
+        request.attests_signing_authority,
         (request.postal_address.as_ref(), &name.full()),
-        &request.accepts,
+        &request.accepted_agreements,
         policy,
         &mut fields,
     );
-    fields.finish(proof.map(|(record, proof)| Parsed {
-        way,
+    fields.into_result(verification.map(|(record, verification)| Parsed {
+        registration_type,
         record,
-        proof,
+        verification,
         postal_address,
-        accepts: request.accepts.clone(),
+        accepted_agreements: request.accepted_agreements.clone(),
     }))
 }

@@ -9,7 +9,7 @@ use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::{self, Invitation, Refusal};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Token, TokenKind};
-use vestibule_http::request::From;
+use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
 
 /// The invitation to look up or accept.
@@ -22,7 +22,7 @@ pub(crate) struct LookUpRequest {
 
 /// The details of an invitation.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct InvitationLookUp {
+pub(crate) struct InvitationLookUpResponse {
     /// The name of the organization.
     organization: String,
     /// The name of the administrator who sent the invitation.
@@ -48,8 +48,8 @@ pub(crate) struct InvitationLookUp {
     params(("portal" = String, Path, description = "The portal")),
     request_body = LookUpRequest,
     responses(
-        (status = 200, body = InvitationLookUp, description = "The invitation"),
-        (status = 404, body = ProblemBody, description = "`invitation-unknown`: no such link, or a newer one was sent", content_type = "application/problem+json"),
+        (status = 200, body = InvitationLookUpResponse, description = "The invitation"),
+        (status = 404, body = ProblemBody, description = "`invitation-not-found`: no such link, or a newer one was sent", content_type = "application/problem+json"),
         (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -57,12 +57,12 @@ pub(crate) struct InvitationLookUp {
 pub(crate) async fn look_up_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<LookUpRequest>,
-) -> Result<Json<InvitationLookUp>, Problem> {
+) -> Result<Json<InvitationLookUpResponse>, Problem> {
     let (token, invitation) = find(&app, &policy, &request.token).await?;
     invite::usable(&invitation, &token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
-    Ok(Json(InvitationLookUp {
+    Ok(Json(InvitationLookUpResponse {
         organization: invitation.organization_name,
         inviter: invitation.inviter,
         role: policy.role_title(invitation.role).to_owned(),
@@ -124,13 +124,13 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::TooMany => return crate::register::too_many(policy),
         Refusal::Unknown
         | Refusal::NotAllowed
-        | Refusal::NotThisPortal
+        | Refusal::UnsupportedOnPortal
         | Refusal::EndsInPast
         | Refusal::PrincipalsStay
         | Refusal::AlreadyInvited
-        | Refusal::WasDeleted => (
+        | Refusal::PreviouslyRemoved => (
             StatusCode::NOT_FOUND,
-            "invitation-unknown",
+            "invitation-not-found",
             "Invitation not found",
             format!("This link is not valid; a newer invitation may have been sent to you. {ask}"),
         ),

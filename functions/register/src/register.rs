@@ -13,15 +13,17 @@ use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::organization::Organization;
-use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, Way};
-use vestibule_domain::record::{PlanRecord, Proof, RecordKey};
+use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationType};
+use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, answer, proof, usernames};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{
+    App, Body, FieldErrors, Portal, Problem, ProblemBody, answer, usernames, verification,
+};
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
@@ -30,10 +32,10 @@ use vestibule_store::{CommitError, Unique};
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegistrationRequest {
     /// The registration type, as listed by `GET /{portal}`.
-    way: String,
+    registration_type: String,
     /// The facts that verify the person: the number that identifies the plan record and the values that
     /// must match it.
-    proof: BTreeMap<String, String>,
+    verification: BTreeMap<String, String>,
     /// The person's given name.
     first_name: String,
     /// The person's family name.
@@ -52,17 +54,17 @@ pub(crate) struct RegistrationRequest {
     /// Whether the person attests that they have authority to sign for the organization; required by
     /// some registration types (AG-03).
     #[serde(default)]
-    may_sign: bool,
+    attests_signing_authority: bool,
     /// The address to which the PIN letter is mailed, on portals where users choose it.
     postal_address: Option<PostalAddressFields>,
     /// The revisions of the agreements that the person accepts, by agreement id.
     #[serde(default)]
-    accepts: BTreeMap<String, String>,
+    accepted_agreements: BTreeMap<String, String>,
 }
 
 /// A completed registration.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RegistrationAnswer {
+pub(crate) struct RegistrationResponse {
     /// The id of the new user.
     pub user_id: String,
     /// The username to sign in with.
@@ -77,8 +79,8 @@ pub(crate) struct RegistrationAnswer {
 
 /// A request whose fields are all valid.
 struct Parsed<'a> {
-    way: &'a Way,
-    proof: Proof,
+    registration_type: &'a RegistrationType,
+    verification: Verification,
     record: RecordKey,
     name: PersonName,
     email: Email,
@@ -87,7 +89,7 @@ struct Parsed<'a> {
     answers: Vec<ParsedAnswer>,
     hint: Option<ParsedAnswer>,
     postal_address: Option<PostalAddress>,
-    accepts: BTreeMap<String, String>,
+    accepted_agreements: BTreeMap<String, String>,
 }
 
 /// Register against the plan's records
@@ -101,7 +103,7 @@ struct Parsed<'a> {
     params(("portal" = String, Path, description = "The portal")),
     request_body = RegistrationRequest,
     responses(
-        (status = 201, body = RegistrationAnswer, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
+        (status = 201, body = RegistrationResponse, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
         (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -110,19 +112,19 @@ struct Parsed<'a> {
 pub(crate) async fn register(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<RegistrationRequest>,
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let parsed = parse(&request, &policy, &mut rng)?;
-    let attempts = proof::count(&app, &parsed.record, "register", &origin, &policy).await?;
+    let attempts = verification::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
     let mut id = Account::natural_id(&policy.portal, &parsed.username.key());
     let mut hash = None;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         let records = app.store.plan_records(&parsed.record).await?;
-        let matched = proof::find(&app, &records, &parsed.proof);
-        let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.way));
+        let matched = verification::find(&app, &records, &parsed.verification);
+        let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
         if matched.is_none() || owner.is_some() {
             // Both refusals read one more item, so that they take the same time (UX-09).
             let natural = Account::natural_id(&policy.portal, &parsed.username.key());
@@ -134,7 +136,7 @@ pub(crate) async fn register(
                 return again(&app, &owner, matched, &parsed, &policy, &origin, &mut rng).await;
             }
         }
-        let joins = made_of(&app, matched, &policy).await?;
+        let existing_organization = existing_organization(&app, matched, &policy).await?;
         let password = match &hash {
             Some(hash) => hash,
             None => hash.insert(credentials::hash(&parsed.password, &app, &mut rng).await),
@@ -152,16 +154,16 @@ pub(crate) async fn register(
                 .map(|a| a.seal(&id, &app))
                 .collect(),
             hint: parsed.hint.clone().map(|a| a.seal(&id, &app)),
-            accepts: parsed.accepts.clone(),
+            accepted_agreements: parsed.accepted_agreements.clone(),
             id: id.clone(),
         };
         let registration = Registration {
-            way: parsed.way,
+            registration_type: parsed.registration_type,
             applicant,
             designated_address: parsed.postal_address.clone(),
-            pin: fresh_pin(&app, parsed.way, &policy, &mut rng),
+            pin: fresh_pin(&app, parsed.registration_type, &policy, &mut rng),
             organization: OrganizationId::random(&mut rng),
-            joins: joins.as_ref(),
+            existing_organization: existing_organization.as_ref(),
         };
         let Registered { account, decision } =
             match rules::register(matched, registration, &policy, &origin, &mut rng) {
@@ -204,10 +206,10 @@ pub(crate) async fn register(
 }
 
 /// How many times a registration is tried when another write conflicts with it.
-pub(crate) const LOOKS: usize = 3;
+pub(crate) const MAX_ATTEMPTS: usize = 3;
 
 /// Loads the organization that was already created from the record (EX-03).
-pub(crate) async fn made_of(
+pub(crate) async fn existing_organization(
     app: &App,
     record: Option<&PlanRecord>,
     policy: &Policy,
@@ -221,11 +223,11 @@ pub(crate) async fn made_of(
 /// Generates a PIN if the registration type requires one.
 pub(crate) fn fresh_pin(
     app: &App,
-    way: &Way,
+    registration_type: &RegistrationType,
     policy: &Policy,
     rng: &mut rand::rngs::StdRng,
 ) -> Option<FreshCode> {
-    let pin = policy.pin.as_ref().filter(|_| way.pin)?;
+    let pin = policy.pin.as_ref().filter(|_| registration_type.pin)?;
     Some(app.fresh_pin(pin.digits.get(), rng))
 }
 
@@ -245,7 +247,7 @@ async fn again(
         app.hasher.verify(&parsed.password, hash).await,
         Verified::Wrong
     );
-    let same_name = policy.username.chosen_by == vestibule_domain::policy::NamedBy::System
+    let same_name = policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
         || owner.username.key() == parsed.username.key();
     if right
         && same_name
@@ -270,9 +272,9 @@ pub(crate) fn created(
     origin: &Origin,
 ) -> Response {
     let notices = membership
-        .filter(|m| rules::asks_for_backup(m.role, policy))
+        .filter(|m| rules::requires_backup_administrator(m.role, policy))
         .map(|_| "invite_backup".to_owned());
-    let body = RegistrationAnswer {
+    let body = RegistrationResponse {
         user_id: account.id.to_string(),
         username: account.username.to_string(),
         next_step: answer::step(next_step(account, membership, policy, origin.at))
@@ -315,11 +317,11 @@ pub(crate) async fn refused_as(
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
     app.store.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
-        Refusal::NotOpen(otherwise) => Problem::new(
+        Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,
             "not-open",
             "Registration not available",
-            otherwise.as_str(),
+            ineligible_message.as_str(),
         )
         .with_help(policy),
         Refusal::TooMany => too_many(policy),
@@ -347,8 +349,9 @@ fn parse<'a>(
     policy: &'a Policy,
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Parsed<'a>, Problem> {
-    let mut fields = Fields::default();
-    let way = parse_way(&request.way, policy.ways.iter())?;
+    let mut fields = FieldErrors::default();
+    let registration_type =
+        parse_registration_type(&request.registration_type, policy.registration_types.iter())?;
     let name = credentials::name(&request.first_name, &request.last_name, &mut fields);
     let email = fields.take("email", Email::parse(&request.email));
     let username = credentials::username(request.username.as_deref(), policy, rng, &mut fields);
@@ -361,28 +364,28 @@ fn parse<'a>(
     );
     let answers = credentials::security_answers(&request.security_answers, policy, &mut fields);
     let hint = credentials::hint(request.hint.as_ref(), policy, &mut fields);
-    let proof = proof::parse(
-        &request.proof,
-        way,
+    let verification = verification::parse(
+        &request.verification,
+        registration_type,
         &request.first_name,
         policy,
         &mut fields,
     );
     let addressee = format!("{} {}", request.first_name.trim(), request.last_name.trim());
     let postal_address = parse_terms(
-        way,
-        request.may_sign,
+        registration_type,
+        request.attests_signing_authority,
         (request.postal_address.as_ref(), &addressee),
-        &request.accepts,
+        &request.accepted_agreements,
         policy,
         &mut fields,
     );
     let parsed = (|| {
-        let (record, proof) = proof?;
+        let (record, verification) = verification?;
         Some(Parsed {
-            way,
+            registration_type,
             record,
-            proof,
+            verification,
             name: name?,
             email: email?,
             username: username?,
@@ -390,46 +393,46 @@ fn parse<'a>(
             answers: answers?,
             hint: hint?,
             postal_address,
-            accepts: request.accepts.clone(),
+            accepted_agreements: request.accepted_agreements.clone(),
         })
     })();
-    fields.finish(parsed)
+    fields.into_result(parsed)
 }
 
 /// Checks what a registration type requires besides verification: signing authority (AG-03), the
 /// address for the PIN letter (BL-03) and accepted agreements (UX-13). Returns the address.
 pub(crate) fn parse_terms(
-    way: &Way,
-    may_sign: bool,
+    registration_type: &RegistrationType,
+    attests_signing_authority: bool,
     (address, addressee): (Option<&PostalAddressFields>, &str),
-    accepts: &BTreeMap<String, String>,
+    accepted_agreements: &BTreeMap<String, String>,
     policy: &Policy,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<PostalAddress> {
-    if way.states_signing_power && !may_sign {
-        fields.fault(
-            "may_sign",
+    if registration_type.requires_signing_authority && !attests_signing_authority {
+        fields.push(
+            "attests_signing_authority",
             "must be confirmed: only a person authorized to sign for the organization can register it",
         );
     }
-    for (id, revision) in accepts {
+    for (id, revision) in accepted_agreements {
         let current = policy
             .agreements
             .iter()
             .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
         match current {
-            None => fields.fault(
+            None => fields.push(
                 &format!("accepts.{}", id.chars().take(40).collect::<String>()),
                 "is not an agreement that can be accepted online",
             ),
-            Some(a) if a.revision.as_str() != revision => fields.fault(
+            Some(a) if a.revision.as_str() != revision => fields.push(
                 &format!("accepts.{id}"),
                 format!("must be the current revision, {}", a.revision),
             ),
             Some(_) => {}
         }
     }
-    let designates = way.pin
+    let designates = registration_type.pin
         && policy
             .pin
             .as_ref()
@@ -437,7 +440,7 @@ pub(crate) fn parse_terms(
     match (address, designates) {
         (Some(given), true) => credentials::postal_address(given, addressee, fields),
         (None, true) => {
-            fields.fault(
+            fields.push(
                 "postal_address",
                 "is required: we mail your PIN to this address",
             );
@@ -445,7 +448,7 @@ pub(crate) fn parse_terms(
         }
         (given, false) => {
             let why = "is not used for this type of registration";
-            fields.unwanted("postal_address", given.is_some(), why);
+            fields.reject_if_present("postal_address", given.is_some(), why);
             None
         }
     }
@@ -455,15 +458,19 @@ pub(crate) fn parse_terms(
 ///
 /// # Errors
 /// A problem that lists the registration types.
-pub(crate) fn parse_way<'a>(
+pub(crate) fn parse_registration_type<'a>(
     given: &str,
-    ways: impl Iterator<Item = &'a Way> + Clone,
-) -> Result<&'a Way, Problem> {
-    ways.clone()
+    registration_types: impl Iterator<Item = &'a RegistrationType> + Clone,
+) -> Result<&'a RegistrationType, Problem> {
+    registration_types
+        .clone()
         .find(|w| w.id.as_str() == given)
         .ok_or_else(|| {
-            let ids: Vec<_> = ways.map(|w| w.id.as_str()).collect();
-            Problem::invalid_field("way", &format!("must be one of: {}", ids.join(", ")))
+            let ids: Vec<_> = registration_types.map(|w| w.id.as_str()).collect();
+            Problem::invalid_field(
+                "registration_type",
+                &format!("must be one of: {}", ids.join(", ")),
+            )
         })
 }
 
@@ -475,7 +482,7 @@ pub(crate) fn too_many(policy: &Policy) -> Problem {
         "Too many organizations",
         format!(
             "One username can belong to at most {} organizations. Register this organization with a different username.",
-            rules::MOST_ORGANIZATIONS
+            rules::MAX_ORGANIZATIONS
         ),
     )
     .with_help(policy)

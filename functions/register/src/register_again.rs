@@ -11,29 +11,31 @@ use vestibule_domain::account::{Membership, NextStep};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::campaign::{self, Refusal};
 use vestibule_domain::decision::AttemptKey;
-use vestibule_domain::policy::Way;
-use vestibule_domain::record::{Proof, RecordKey};
+use vestibule_domain::policy::RegistrationType;
+use vestibule_domain::record::{RecordKey, Verification};
 use vestibule_domain::register;
 use vestibule_domain::{Change, Decision};
-use vestibule_http::answer::Onward;
-use vestibule_http::{App, Body, Caller, Fields, Problem, ProblemBody, SignedIn, proof};
+use vestibule_http::answer::NextStepResponse;
+use vestibule_http::{
+    App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, verification,
+};
 use vestibule_store::CommitError;
 
 use crate::further_organization::{still_there, with_a_good_password};
-use crate::register::{LOOKS, refused_as};
+use crate::register::{MAX_ATTEMPTS, refused_as};
 
 /// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AgainRequest {
+pub(crate) struct ReregistrationRequest {
     /// The same facts that verified the caller at the first registration; empty for users who were
     /// added by an organization.
     #[serde(default)]
-    proof: BTreeMap<String, String>,
+    verification: BTreeMap<String, String>,
     /// Whether the caller attests that they have authority to sign for the organization; required by
     /// some registration types (AG-03).
     #[serde(default)]
-    may_sign: bool,
+    attests_signing_authority: bool,
 }
 
 /// Register again during a campaign
@@ -44,28 +46,28 @@ pub(crate) struct AgainRequest {
     put, path = "/{portal}/me/registration", tag = "registration",
     operation_id = "register_again",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = AgainRequest,
+    request_body = ReregistrationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Onward, description = "Registered again"),
+        (status = 200, body = NextStepResponse, description = "Registered again"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` after the cutoff, or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organization-first`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organization-must-register-first`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn register_again(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<AgainRequest>,
-) -> Result<Json<Onward>, Problem> {
+    Body(request): Body<ReregistrationRequest>,
+) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     with_a_good_password(&caller)?;
     let working_for = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     let mut parsed = None;
-    for look in 0..LOOKS {
+    for look in 0..MAX_ATTEMPTS {
         if look > 0 {
             account = still_there(&app, &caller).await?;
         }
@@ -74,7 +76,7 @@ pub(crate) async fn register_again(
             .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, policy))?;
         let asked = campaign::call(membership, policy, policy.today(origin.at));
         if asked.is_none() && membership.registered_again_at.is_some() {
-            return Ok(Json(Onward::of(&account, &caller)));
+            return Ok(Json(NextStepResponse::of(&account, &caller)));
         }
         if parsed.is_none() {
             parsed = Some(match asked {
@@ -82,12 +84,13 @@ pub(crate) async fn register_again(
                 None => None,
             });
         }
-        let proof = parsed.as_ref().and_then(Option::as_ref);
-        let records = match proof {
+        let verification = parsed.as_ref().and_then(Option::as_ref);
+        let records = match verification {
             Some((key, ..)) => app.store.plan_records(key).await?,
             None => Vec::new(),
         };
-        let matched = proof.and_then(|(_, proof, _)| proof::find(&app, &records, proof));
+        let matched = verification
+            .and_then(|(_, verification, _)| verification::find(&app, &records, verification));
         let organization = match &membership.organization {
             Some(id) => app.store.organization(&policy.portal, id).await?,
             None => None,
@@ -105,12 +108,12 @@ pub(crate) async fn register_again(
             Ok(decided) => decided,
             Err(refusal) => return Err(problem(&app, refusal, &caller, &mut rng).await?),
         };
-        let decision = match proof {
+        let decision = match verification {
             Some((.., attempts)) => decision.change(Change::ForgetAttempts(attempts.clone())),
             None => decision,
         };
         match app.store.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(Json(Onward::of(&after, &caller))),
+            Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             // The account or the organization changed at the same time. Load both again.
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
@@ -123,33 +126,39 @@ pub(crate) async fn register_again(
 /// organization.
 async fn parse(
     app: &App,
-    request: &AgainRequest,
+    request: &ReregistrationRequest,
     membership: &Membership,
     caller: &Caller,
-) -> Result<Option<(RecordKey, Proof, AttemptKey)>, Problem> {
+) -> Result<Option<(RecordKey, Verification, AttemptKey)>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    let mut fields = Fields::default();
-    let way: Option<&Way> = membership
+    let mut fields = FieldErrors::default();
+    let registration_type: Option<&RegistrationType> = membership
         .record
         .as_ref()
-        .and_then(|_| policy.way(membership.way.as_deref()?));
-    let Some(way) = way else {
+        .and_then(|_| policy.registration_type(membership.registration_type.as_deref()?));
+    let Some(registration_type) = registration_type else {
         let why = "is not used: your organization manages your access";
-        fields.unwanted("proof", !request.proof.is_empty(), why);
-        fields.finish(Some(()))?;
+        fields.reject_if_present("verification", !request.verification.is_empty(), why);
+        fields.into_result(Some(()))?;
         return Ok(None);
     };
-    if way.states_signing_power && !request.may_sign {
-        fields.fault(
-            "may_sign",
+    if registration_type.requires_signing_authority && !request.attests_signing_authority {
+        fields.push(
+            "attests_signing_authority",
             "must be confirmed: only a person authorized to sign for the organization can register it",
         );
     }
     let first_name = caller.account.name.first.as_str();
-    let proof = proof::parse(&request.proof, way, first_name, policy, &mut fields);
-    let (key, proof) = fields.finish(proof)?;
-    let attempts = proof::count(app, &key, "register", origin, policy).await?;
-    Ok(Some((key, proof, attempts)))
+    let verification = verification::parse(
+        &request.verification,
+        registration_type,
+        first_name,
+        policy,
+        &mut fields,
+    );
+    let (key, verification) = fields.into_result(verification)?;
+    let attempts = verification::count(app, &key, "register", origin, policy).await?;
+    Ok(Some((key, verification, attempts)))
 }
 
 /// Records the refusal on the audit trail and returns it as a problem.
@@ -162,7 +171,9 @@ async fn problem(
     let policy = &caller.policy;
     let same = match &refusal {
         Refusal::NotMatched => Some(register::Refusal::NotMatched),
-        Refusal::NotOpen(otherwise) => Some(register::Refusal::NotOpen(otherwise.clone())),
+        Refusal::NotOpen(ineligible_message) => {
+            Some(register::Refusal::NotOpen(ineligible_message.clone()))
+        }
         _ => None,
     };
     let actor = Actor::Account(caller.account.id.clone());
@@ -192,7 +203,7 @@ async fn problem(
         ),
         Refusal::OrganizationFirst => Problem::new(
             StatusCode::CONFLICT,
-            "organization-first",
+            "organization-must-register-first",
             "Your organization must register first",
             "Your organization must register again before its users can. Ask an administrator of your organization to register it.",
         ),

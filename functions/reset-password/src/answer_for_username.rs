@@ -10,8 +10,8 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
 
 use crate::ask_questions::find;
 use crate::refused;
@@ -21,9 +21,9 @@ use crate::refused;
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswersRequest {
     /// The registration type with which the person registered.
-    way: String,
+    registration_type: String,
     /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
-    proof: BTreeMap<String, String>,
+    verification: BTreeMap<String, String>,
     /// The person's given name.
     first_name: String,
     /// The security questions and their answers.
@@ -32,7 +32,7 @@ pub(crate) struct AnswersRequest {
 
 /// A recovered username.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct UsernameAnswer {
+pub(crate) struct UsernameResponse {
     username: String,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct UsernameAnswer {
     params(("portal" = String, Path, description = "The portal")),
     request_body = AnswersRequest,
     responses(
-        (status = 200, body = UsernameAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = UsernameResponse, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -53,17 +53,21 @@ pub(crate) struct UsernameAnswer {
 pub(crate) async fn answer_for_username(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<AnswersRequest>,
-) -> Result<Json<UsernameAnswer>, Problem> {
-    let mut fields = Fields::default();
+) -> Result<Json<UsernameResponse>, Problem> {
+    let mut fields = FieldErrors::default();
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
-    let answers = fields.finish(answers)?;
+    let answers = fields.into_result(answers)?;
     let (_, account) = find(
         &app,
         &policy,
         &origin,
-        (&request.way, &request.proof, &request.first_name),
+        (
+            &request.registration_type,
+            &request.verification,
+            &request.first_name,
+        ),
     )
     .await?;
     let evidence = Evidence {
@@ -99,7 +103,7 @@ pub(crate) async fn answer_for_username(
         .await?;
     proved
         .map(|a| {
-            Json(UsernameAnswer {
+            Json(UsernameResponse {
                 username: a.username.to_string(),
             })
         })

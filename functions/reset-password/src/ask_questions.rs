@@ -11,8 +11,8 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::NamePart;
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, proof};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, verification};
 
 use crate::{not_here, questions};
 
@@ -21,16 +21,16 @@ use crate::{not_here, questions};
 #[serde(deny_unknown_fields)]
 pub(crate) struct QuestionsRequest {
     /// The registration type with which the person registered.
-    way: String,
+    registration_type: String,
     /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
-    proof: BTreeMap<String, String>,
+    verification: BTreeMap<String, String>,
     /// The person's given name.
     first_name: String,
 }
 
 /// The security questions to answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct QuestionsAnswer {
+pub(crate) struct QuestionsResponse {
     /// The security questions; returned whether or not the verification is correct.
     questions: Vec<String>,
 }
@@ -45,25 +45,29 @@ pub(crate) struct QuestionsAnswer {
     params(("portal" = String, Path, description = "The portal")),
     request_body = QuestionsRequest,
     responses(
-        (status = 200, body = QuestionsAnswer, description = "Done; this is how it is now"),
-        (status = 404, body = ProblemBody, description = "`not-this-portal`", content_type = "application/problem+json"),
+        (status = 200, body = QuestionsResponse, description = "Done; this is how it is now"),
+        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn ask_questions(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<QuestionsRequest>,
-) -> Result<Json<QuestionsAnswer>, Problem> {
+) -> Result<Json<QuestionsResponse>, Problem> {
     let (subject, account) = find(
         &app,
         &policy,
         &origin,
-        (&request.way, &request.proof, &request.first_name),
+        (
+            &request.registration_type,
+            &request.verification,
+            &request.first_name,
+        ),
     )
     .await?;
-    Ok(Json(QuestionsAnswer {
+    Ok(Json(QuestionsResponse {
         questions: questions(&app, &policy, &subject, account.as_ref()),
     }))
 }
@@ -77,7 +81,7 @@ pub(crate) async fn find(
     app: &App,
     policy: &Policy,
     origin: &Origin,
-    (way, given, first_name): (&str, &BTreeMap<String, String>, &str),
+    (registration_type, given, first_name): (&str, &BTreeMap<String, String>, &str),
 ) -> Result<(String, Option<Account>), Problem> {
     if !policy
         .recovery
@@ -86,20 +90,21 @@ pub(crate) async fn find(
     {
         return Err(not_here(policy));
     }
-    let Some(way) = policy.way(way) else {
+    let Some(registration_type) = policy.registration_type(registration_type) else {
         return Err(Problem::invalid_field(
-            "way",
+            "registration_type",
             "must be one of the registration types of this portal",
         ));
     };
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let named = fields.take("first_name", NamePart::parse(first_name));
-    let parsed = proof::parse(given, way, first_name, policy, &mut fields);
-    let (record, proof) = fields.finish(parsed.filter(|_| named.is_some()))?;
-    proof::count(app, &record, "remember", origin, policy).await?;
+    let parsed = verification::parse(given, registration_type, first_name, policy, &mut fields);
+    let (record, verification) = fields.into_result(parsed.filter(|_| named.is_some()))?;
+    verification::count(app, &record, "remember", origin, policy).await?;
     let subject = format!("{}/{}", record.kind.as_str(), record.number);
     let records = app.store.plan_records(&record).await?;
-    let owner = proof::find(app, &records, &proof).and_then(|r| r.claimed_by(&policy.portal, way));
+    let owner = verification::find(app, &records, &verification)
+        .and_then(|r| r.claimed_by(&policy.portal, registration_type));
     let nobody = Account::natural_id(&policy.portal, &subject);
     let account = app
         .store

@@ -11,25 +11,25 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Username;
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
 
 use crate::{count, names, questions};
 
 /// A request to reset a forgotten password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AskResetRequest {
+pub(crate) struct PasswordResetRequestRequest {
     /// The username of the account, not case-sensitive.
     username: String,
 }
 
 /// What a password reset requires. The response is the same for an unknown username.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResetInstructions {
+pub(crate) struct ResetInstructionsResponse {
     /// Everything that the reset requires: `email` (the link sent by email, if the account exists),
     /// `security_answers`, `hint_question`.
-    prove_with: Vec<&'static str>,
+    verification_methods: Vec<&'static str>,
     /// The security questions to answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     questions: Vec<String>,
@@ -43,22 +43,22 @@ pub(crate) struct ResetInstructions {
     post, path = "/{portal}/password-resets", tag = "recovery",
     operation_id = "ask_password_reset",
     params(("portal" = String, Path, description = "The portal")),
-    request_body = AskResetRequest,
+    request_body = PasswordResetRequestRequest,
     responses(
-        (status = 202, body = ResetInstructions, description = "Noted"),
+        (status = 202, body = ResetInstructionsResponse, description = "Noted"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn ask_reset(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
-    Body(request): Body<AskResetRequest>,
-) -> Result<(StatusCode, Json<ResetInstructions>), Problem> {
-    let mut fields = Fields::default();
+    RequestOrigin(origin): RequestOrigin,
+    Body(request): Body<PasswordResetRequestRequest>,
+) -> Result<(StatusCode, Json<ResetInstructionsResponse>), Problem> {
+    let mut fields = FieldErrors::default();
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
-    let key = fields.finish(username)?.key();
-    count(&app, guesses::ASK_RESET, &key, &origin, &policy).await?;
+    let key = fields.into_result(username)?.key();
+    count(&app, rate_limit::ASK_RESET, &key, &origin, &policy).await?;
 
     let mut rng = app.rng();
     let means = &policy.recovery.forgot_password;
@@ -83,8 +83,8 @@ pub(crate) async fn ask_reset(
     app.store.commit(decision, &mut rng).await?;
     Ok((
         StatusCode::ACCEPTED,
-        Json(ResetInstructions {
-            prove_with: names(means),
+        Json(ResetInstructionsResponse {
+            verification_methods: names(means),
             questions: asked,
         }),
     ))

@@ -20,9 +20,9 @@ use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::Sensitive;
 use vestibule_http::router::in_least_time;
-use vestibule_http::{App, Problem, guesses};
+use vestibule_http::{App, Problem, rate_limit};
 use vestibule_secrets::Purpose;
-use vestibule_store::attempts::Guess;
+use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
     ask_reset::ask_reset,
@@ -42,10 +42,10 @@ async fn count(
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
-    guesses::count(
+    rate_limit::count(
         app,
-        (Guess::Recovery, step, subject),
-        &policy.sign_in,
+        (AttemptKind::Recovery, step, subject),
+        &policy.rate_limits.sign_in,
         origin,
         policy,
     )
@@ -79,7 +79,7 @@ fn questions(app: &App, policy: &Policy, subject: &str, account: Option<&Account
         .collect();
     all.sort();
     all.into_iter()
-        .take(asked.asked.get() as usize)
+        .take(asked.required.get() as usize)
         .map(|(_, q)| q)
         .collect()
 }
@@ -104,7 +104,7 @@ fn refused(policy: &Policy) -> Problem {
 fn not_here(policy: &Policy) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "not-this-portal",
+        "unsupported-on-portal",
         "Not available on this portal",
         "This recovery method isn't available on this portal.",
     )

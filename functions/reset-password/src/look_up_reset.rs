@@ -10,7 +10,7 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::recover;
 use vestibule_domain::session::Token;
-use vestibule_http::request::From;
+use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
 
 use crate::names;
@@ -25,9 +25,9 @@ pub(crate) struct ResetLinkRequest {
 
 /// What a password reset requires besides the link.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResetLookUp {
+pub(crate) struct ResetLookUpResponse {
     /// Everything that the reset requires: `email`, `security_answers`, `hint_question`.
-    prove_with: Vec<&'static str>,
+    verification_methods: Vec<&'static str>,
     /// The hint question to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint_question: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct ResetLookUp {
     params(("portal" = String, Path, description = "The portal")),
     request_body = ResetLinkRequest,
     responses(
-        (status = 200, body = ResetLookUp, description = "Done; this is how it is now"),
+        (status = 200, body = ResetLookUpResponse, description = "Done; this is how it is now"),
         (status = 410, body = ProblemBody, description = "`reset-link-unusable`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
@@ -53,9 +53,9 @@ pub(crate) struct ResetLookUp {
 pub(crate) async fn look_up_reset(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<ResetLinkRequest>,
-) -> Result<Json<ResetLookUp>, Problem> {
+) -> Result<Json<ResetLookUpResponse>, Problem> {
     let unusable = || {
         Problem::new(StatusCode::GONE, "reset-link-unusable", "Link no longer valid", "This link has expired, has already been used, or is not the most recent one. Request a new link.")
             .with_help(&policy)
@@ -67,8 +67,8 @@ pub(crate) async fn look_up_reset(
         .ok_or_else(unusable)?;
     let means = recover::means_for(Some(&token), &policy);
     let asks = |m| means.contains(&m);
-    Ok(Json(ResetLookUp {
-        prove_with: names(&means),
+    Ok(Json(ResetLookUpResponse {
+        verification_methods: names(&means),
         hint_question: account
             .hint
             .filter(|_| asks(RecoveryMeans::HintQuestion))

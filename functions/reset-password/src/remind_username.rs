@@ -10,8 +10,8 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Email;
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
 
 use crate::{count, not_here};
 
@@ -34,14 +34,14 @@ pub(crate) struct ReminderRequest {
     request_body = ReminderRequest,
     responses(
         (status = 202, description = "Noted"),
-        (status = 404, body = ProblemBody, description = "`not-this-portal`", content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn remind_username(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<ReminderRequest>,
 ) -> Result<StatusCode, Problem> {
     if !policy
@@ -51,9 +51,9 @@ pub(crate) async fn remind_username(
     {
         return Err(not_here(&policy));
     }
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
-    let email = fields.finish(email)?;
+    let email = fields.into_result(email)?;
     count(&app, "remind", &email.key(), &origin, &policy).await?;
     let mut rng = app.rng();
     let audit = AuditEvent::done(&origin, Actor::Unknown, Action::RecoverUsername, &mut rng);

@@ -10,8 +10,8 @@ use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_domain::text::Username;
 use vestibule_http::credentials::{self, QuestionAnswerFields, parse_answer};
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, guesses};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
 use vestibule_store::CommitError;
 
 use crate::look_up_reset::account_of;
@@ -37,7 +37,7 @@ pub(crate) struct PasswordResetRequest {
 
 /// A completed password reset.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PasswordResetAnswer {
+pub(crate) struct PasswordResetResponse {
     /// The username to sign in with.
     username: String,
 }
@@ -52,7 +52,7 @@ pub(crate) struct PasswordResetAnswer {
     params(("portal" = String, Path, description = "The portal")),
     request_body = PasswordResetRequest,
     responses(
-        (status = 200, body = PasswordResetAnswer, description = "Done; this is how it is now"),
+        (status = 200, body = PasswordResetResponse, description = "Done; this is how it is now"),
         (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -61,25 +61,25 @@ pub(crate) struct PasswordResetAnswer {
 pub(crate) async fn reset(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Body(request): Body<PasswordResetRequest>,
-) -> Result<Json<PasswordResetAnswer>, Problem> {
+) -> Result<Json<PasswordResetResponse>, Problem> {
     let token = request.token.as_deref().and_then(recover::parse_link);
     let means = recover::means_for(token.as_ref(), &policy);
     let by_link = means.contains(&RecoveryMeans::Email);
-    let mut fields = Fields::default();
-    fields.unwanted(
+    let mut fields = FieldErrors::default();
+    fields.reject_if_present(
         "username",
         by_link && request.username.is_some(),
         "is not used on this portal, because the link identifies the account",
     );
-    fields.unwanted(
+    fields.reject_if_present(
         "token",
         !by_link && request.token.is_some(),
         "is not used on this portal",
     );
     if by_link && request.token.is_none() {
-        fields.fault("token", "is required");
+        fields.push("token", "is required");
     }
     let username = if by_link {
         None
@@ -94,14 +94,14 @@ pub(crate) async fn reset(
     ) {
         (true, given) => fields.required("hint_answer", given.as_deref(), parse_answer),
         (false, given) => {
-            fields.unwanted("hint_answer", given.is_some(), "is not used on this portal");
+            fields.reject_if_present("hint_answer", given.is_some(), "is not used on this portal");
             None
         }
     };
     let answers = if means.contains(&RecoveryMeans::SecurityAnswers) {
         credentials::security_answers(&request.security_answers, &policy, &mut fields)
     } else {
-        fields.unwanted(
+        fields.reject_if_present(
             "security_answers",
             !request.security_answers.is_empty(),
             "are not used on this portal",
@@ -115,14 +115,14 @@ pub(crate) async fn reset(
         &policy,
         &mut fields,
     );
-    let (answers, password) = fields.finish(answers.zip(password))?;
+    let (answers, password) = fields.into_result(answers.zip(password))?;
 
     let subject = match (&username, &token) {
         (Some(name), _) => name.key(),
         (None, Some(token)) => token.locator().to_owned(),
         (None, None) => String::new(),
     };
-    let attempts = count(&app, guesses::RESET, &subject, &origin, &policy).await?;
+    let attempts = count(&app, rate_limit::RESET, &subject, &origin, &policy).await?;
     let account = match (&username, &token) {
         (Some(name), _) => {
             app.store
@@ -173,7 +173,7 @@ pub(crate) async fn reset(
     };
     // Check the password against the account only after identity is confirmed, so that a fault reveals
     // nothing to others.
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     credentials::new_password(
         "new_password",
         &request.new_password,
@@ -181,10 +181,10 @@ pub(crate) async fn reset(
         &policy,
         &mut fields,
     );
-    fields.finish(Some(()))?;
+    fields.into_result(Some(()))?;
     credentials::not_used_before("new_password", &password, account, &app).await?;
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => Ok(Json(PasswordResetAnswer {
+        Ok(()) => Ok(Json(PasswordResetResponse {
             username: account.username.to_string(),
         })),
         // The link was used or the account changed at the same time.

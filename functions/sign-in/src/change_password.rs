@@ -8,9 +8,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::credentials;
-use vestibule_http::{App, Body, Fields, Problem, ProblemBody, SignedIn, guesses};
+use vestibule_http::{App, Body, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
 
-use crate::SessionAnswer;
+use crate::SessionResponse;
 
 /// A change of the caller's password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -32,7 +32,7 @@ pub(crate) struct ChangePasswordRequest {
     request_body = ChangePasswordRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = SessionAnswer, description = "The password is changed"),
+        (status = 200, body = SessionResponse, description = "The password is changed"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -42,9 +42,9 @@ pub(crate) async fn change_password(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<ChangePasswordRequest>,
-) -> Result<Json<SessionAnswer>, Problem> {
+) -> Result<Json<SessionResponse>, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let current = fields.take(
         "current_password",
         vestibule_domain::password::normalize(&request.current_password),
@@ -56,9 +56,9 @@ pub(crate) async fn change_password(
         policy,
         &mut fields,
     );
-    let (current, new) = fields.finish(current.zip(new))?;
+    let (current, new) = fields.into_result(current.zip(new))?;
 
-    let right = guesses::is_password(&app, account, &current, policy, &caller.origin).await?;
+    let right = rate_limit::is_password(&app, account, &current, policy, &caller.origin).await?;
     let Some(attempts) = right else {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -81,6 +81,6 @@ pub(crate) async fn change_password(
         &mut rng,
     );
     app.store.commit(decision, &mut rng).await?;
-    let answer = SessionAnswer::of(&session, &account, policy, &caller.origin);
+    let answer = SessionResponse::of(&session, &account, policy, &caller.origin);
     Ok(Json(answer))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::sign_in as rules;
-use vestibule_http::answer::{self, Entitlements};
+use vestibule_http::answer::{self, EntitlementsResponse};
 use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
 
 /// The organization to work for.
@@ -20,7 +20,7 @@ pub(crate) struct ChooseOrganizationRequest {
 
 /// The session's current organization.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ChosenOrganization {
+pub(crate) struct ChosenOrganizationResponse {
     /// The id of the current organization.
     organization_id: String,
     /// The step that the user must complete before working for the organization.
@@ -28,7 +28,7 @@ pub(crate) struct ChosenOrganization {
     next_step: Option<&'static str>,
     /// The caller's entitlements in the organization; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    entitlements: Option<Entitlements>,
+    entitlements: Option<EntitlementsResponse>,
 }
 
 /// Choose the organization to work for
@@ -41,7 +41,7 @@ pub(crate) struct ChosenOrganization {
     request_body = ChooseOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ChosenOrganization, description = "Done; this is what it leads to"),
+        (status = 200, body = ChosenOrganizationResponse, description = "Done; this is what it leads to"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`: the caller belongs to no such organization", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
@@ -51,7 +51,7 @@ pub(crate) async fn choose_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<ChooseOrganizationRequest>,
-) -> Result<Json<ChosenOrganization>, Problem> {
+) -> Result<Json<ChosenOrganizationResponse>, Problem> {
     let (policy, account) = (&caller.policy, &caller.account);
     let wanted = OrganizationId::parse(&request.organization_id)
         .map_err(|e| Problem::invalid_field("organization_id", &e.to_string()))?;
@@ -62,11 +62,11 @@ pub(crate) async fn choose_organization(
     app.store.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));
     let next_step = next_step(account, membership, policy, caller.origin.at);
-    Ok(Json(ChosenOrganization {
+    Ok(Json(ChosenOrganizationResponse {
         organization_id: wanted.to_string(),
         next_step: answer::step(next_step),
         entitlements: membership
             .filter(|_| next_step.is_none())
-            .map(Entitlements::of),
+            .map(EntitlementsResponse::of),
     }))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use vestibule_http::{ProblemBody, SignedIn};
 
-use crate::SessionAnswer;
+use crate::SessionResponse;
 
 /// Show the current session
 ///
@@ -14,12 +14,12 @@ use crate::SessionAnswer;
     params(("portal" = String, Path, description = "The portal")),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = SessionAnswer, description = "The session"),
+        (status = 200, body = SessionResponse, description = "The session"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionAnswer> {
-    Json(SessionAnswer::of(
+pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionResponse> {
+    Json(SessionResponse::of(
         &caller.session,
         &caller.account,
         &caller.policy,

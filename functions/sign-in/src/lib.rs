@@ -32,7 +32,7 @@ vestibule_http::routes! {
 
 /// A session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
-struct SessionAnswer {
+struct SessionResponse {
     /// The id of the user.
     user_id: String,
     /// The id of the current organization; absent for members.
@@ -51,9 +51,9 @@ struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     email_undeliverable: Option<answer::EmailUndeliverable>,
     /// When the session started.
-    began_at: String,
+    started_at: String,
     /// When the session expires, regardless of activity.
-    ends_at: String,
+    expires_at: String,
     /// The session token, if it was requested in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -63,7 +63,7 @@ struct SessionAnswer {
     device: Option<String>,
 }
 
-impl SessionAnswer {
+impl SessionResponse {
     fn of(session: &Session, account: &Account, policy: &Policy, origin: &Origin) -> Self {
         let now = origin.at;
         let membership = account.membership(session.organization.as_ref());
@@ -74,8 +74,8 @@ impl SessionAnswer {
             next_step: answer::step(next_step),
             register_again: answer::register_again(membership, policy, now),
             email_undeliverable: account.email_undeliverable.map(Into::into),
-            began_at: answer::moment(session.began_at),
-            ends_at: answer::moment(session.ends_at),
+            started_at: answer::moment(session.started_at),
+            expires_at: answer::moment(session.expires_at),
             token: None,
             device: None,
         }

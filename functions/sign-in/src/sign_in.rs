@@ -17,13 +17,13 @@ use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
 use vestibule_domain::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
-use vestibule_http::request::From;
-use vestibule_http::{App, Body, Fields, Portal, Problem, ProblemBody, Source, guesses};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source, rate_limit};
 use vestibule_secrets::Verified;
 use vestibule_store::CommitError;
-use vestibule_store::attempts::Guess;
+use vestibule_store::attempts::AttemptKind;
 
-use crate::SessionAnswer;
+use crate::SessionResponse;
 
 /// A sign-in with username and password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -35,7 +35,7 @@ pub(crate) struct SignInRequest {
     password: String,
     /// How the session token is delivered: `cookie` for browsers, `body` for programs.
     #[serde(default)]
-    token_in: TokenIn,
+    token_in: TokenDelivery,
     /// For programs: the `device` returned by an earlier sign-in, or 256 random bits (base64url, 43
     /// characters). Without it, every sign-in counts as one from a new device and the user is notified.
     device: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct SignInRequest {
 /// How a session token is delivered.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum TokenIn {
+pub(crate) enum TokenDelivery {
     /// In a cookie that scripts cannot read and that is deleted when the browser closes.
     #[default]
     Cookie,
@@ -59,7 +59,7 @@ const DEVICE_COOKIE: &str = "__Host-vestibule-device";
 const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
 
 /// How many times a sign-in is tried when the account changes at the same time.
-const LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// Sign in with username and password
 ///
@@ -71,7 +71,7 @@ const LOOKS: usize = 3;
     params(("portal" = String, Path, description = "The portal")),
     request_body = SignInRequest,
     responses(
-        (status = 201, body = SessionAnswer, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session` and `__Host-vestibule-device`"))),
+        (status = 201, body = SessionResponse, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session` and `__Host-vestibule-device`"))),
         (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
@@ -81,20 +81,20 @@ const LOOKS: usize = 3;
 pub(crate) async fn sign_in(
     State(app): State<App>,
     Portal(policy): Portal,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     headers: HeaderMap,
     Body(request): Body<SignInRequest>,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let password = fields.take("password", password::normalize(&request.password));
     if request.username.is_empty() || request.username.len() > 100 {
-        fields.fault("username", "must be 1 to 100 characters long");
+        fields.push("username", "must be 1 to 100 characters long");
     }
     let told = request.device.as_deref().map(Device::parse);
     if told == Some(None) {
-        fields.fault("device", "must be the value returned by an earlier sign-in");
+        fields.push("device", "must be the value returned by an earlier sign-in");
     }
-    let password = fields.finish(password)?;
+    let password = fields.into_result(password)?;
     let name = request.username.trim().to_lowercase();
 
     let mut rng = app.rng();
@@ -108,25 +108,25 @@ pub(crate) async fn sign_in(
         device: &device,
         user_agent: user_agent.and_then(|v| v.to_str().ok()),
     };
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         // Count the attempt for the username and the source, and load the account, in one round trip.
         // The password is compared only if neither limit is exceeded.
-        let (a_name, a_source) = guesses::limits(&policy.sign_in);
-        let subject = guesses::password_of(&policy, &name);
+        let (a_name, a_source) = rate_limit::limits(&policy.rate_limits.sign_in);
+        let subject = rate_limit::password_of(&policy, &name);
         let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
         let (of_name, of_source, account) = future::try_join3(
             app.store
-                .count_attempt(Guess::Password, &subject, a_name, origin.at),
+                .count_attempt(AttemptKind::Password, &subject, a_name, origin.at),
             app.store
-                .count_attempt(Guess::Source, &source, a_source, origin.at),
-            look_up(&app, &policy, &name),
+                .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
+            find_account(&app, &policy, &name),
         )
         .await?;
         if of_name.allowed.is_none() || of_source.allowed.is_none() {
-            read_as_often(&app, account.as_ref(), &policy, &name).await?;
+            equalize_reads(&app, account.as_ref(), &policy, &name).await?;
             let detail = format!(
                 "There were too many attempts to sign in. Try again in {} minutes.",
-                policy.sign_in.window_minutes.get()
+                policy.rate_limits.sign_in.window_minutes.get()
             );
             return Err(Problem::too_many_attempts(detail, &policy));
         }
@@ -142,7 +142,7 @@ pub(crate) async fn sign_in(
         ) {
             Ok(signed_in) => signed_in,
             Err(refusal) => {
-                read_as_often(&app, account.as_ref(), &policy, &name).await?;
+                equalize_reads(&app, account.as_ref(), &policy, &name).await?;
                 return Err(
                     refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?,
                 );
@@ -157,7 +157,7 @@ pub(crate) async fn sign_in(
         let Some(account) = &account else { continue };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionAnswer::of(&session, account, &policy, &origin);
+                let answer = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
                 return Ok(begun(answer, tokens, request.token_in, &policy));
             }
@@ -171,29 +171,29 @@ pub(crate) async fn sign_in(
 
 /// Loads the account with this username. An invalid username is looked up under a key that nobody has,
 /// so that it takes the same time (UX-09).
-async fn look_up(
+async fn find_account(
     app: &App,
     policy: &Policy,
     name: &str,
 ) -> Result<Option<Account>, vestibule_store::Unavailable> {
     app.store
-        .account_by_username(&policy.portal, &key_of(name))
+        .account_by_username(&policy.portal, &lookup_key(name))
         .await
 }
 
-fn key_of(name: &str) -> String {
+fn lookup_key(name: &str) -> String {
     Username::parse(name, 1).map_or_else(|_| "-".to_owned(), |n| n.key())
 }
 
 /// Adds one read unless finding the account already took it, as it does after a rename, so that all
 /// refusals cost the same number of reads (UX-09).
-async fn read_as_often(
+async fn equalize_reads(
     app: &App,
     account: Option<&Account>,
     policy: &Policy,
     name: &str,
 ) -> Result<(), vestibule_store::Unavailable> {
-    let natural = Account::natural_id(&policy.portal, &key_of(name));
+    let natural = Account::natural_id(&policy.portal, &lookup_key(name));
     if account.is_none_or(|a| a.id == natural) {
         app.store.account(&policy.portal, &natural).await?;
     }
@@ -260,20 +260,20 @@ async fn refused(
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 
 fn begun(
-    mut answer: SessionAnswer,
+    mut answer: SessionResponse,
     (token, device): (Sensitive, Sensitive),
-    token_in: TokenIn,
+    token_in: TokenDelivery,
     policy: &Policy,
 ) -> Response {
     let location = format!("/{}/sessions/current", policy.portal);
     let cookies = match token_in {
-        TokenIn::Body => {
+        TokenDelivery::Body => {
             answer.token = Some(token.expose().to_owned());
             answer.device = Some(device.expose().to_owned());
             Vec::new()
         }
         // Without Max-Age the browser deletes the cookie when it closes (AG-14).
-        TokenIn::Cookie => vec![
+        TokenDelivery::Cookie => vec![
             format!("{COOKIE}={}; {COOKIE_RULES}", token.expose()),
             format!(
                 "{DEVICE_COOKIE}={}; Max-Age={DEVICE_COOKIE_SECONDS}; {COOKIE_RULES}",

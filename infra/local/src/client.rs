@@ -164,7 +164,7 @@ impl Client {
         password: &str,
     ) -> Result<(Self, Answer), ClientError> {
         let body = serde_json::json!({
-            "username": username, "password": password, "token_in": "body", "device": device(),
+            "username": username, "password": password, "token_delivery": "body", "device": device(),
         });
         let answer = self.post("/sessions", body).await?;
         Ok((self.with_token(answer.text_at("/token")), answer))

@@ -8,7 +8,7 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::help_desk;
 use vestibule_domain::password;
-use vestibule_domain::policy::{NamedBy, Policy};
+use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
 use vestibule_http::{App, credentials};
@@ -76,7 +76,7 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
         must_change_password: true,
         security_answers: Vec::new(),
         hint: None,
-        accepts: Default::default(),
+        accepted_agreements: Default::default(),
     };
     let origin = Origin {
         portal: policy.portal.clone(),
@@ -111,7 +111,7 @@ fn help_desk_of(app: &App, named: Option<&str>) -> Result<std::sync::Arc<Policy>
         .portals
         .all()?
         .into_iter()
-        .filter(|p| p.serves.is_some() && named.is_none_or(|n| p.portal.as_str() == n))
+        .filter(|p| p.help_desk_for.is_some() && named.is_none_or(|n| p.portal.as_str() == n))
         .cloned()
         .collect();
     match (desks.pop(), desks.is_empty(), named) {
@@ -120,11 +120,11 @@ fn help_desk_of(app: &App, named: Option<&str>) -> Result<std::sync::Arc<Policy>
             Err("there are several help desks; name one with --portal NAME".into())
         }
         (None, _, Some(name)) => Err(format!(
-            "{name} is no help desk: there is no such portal, or its policy has no [serves] section"
+            "{name} is no help desk: there is no such portal, or its policy has no [help_desk_for] section"
         )
         .into()),
         (None, _, None) => Err(
-            "no portal is a help desk: none has a policy with a [serves] section (docs/portals.md)"
+            "no portal is a help desk: none has a policy with a [help_desk_for] section (docs/portals.md)"
                 .into(),
         ),
     }
@@ -149,7 +149,7 @@ fn read(
         last: NamePart::parse(last).map_err(wrong("--name"))?,
     };
     let email = Email::parse(&person.email).map_err(wrong("--email"))?;
-    if policy.username.chosen_by == NamedBy::System {
+    if policy.username.chosen_by == ChosenBy::System {
         let made = policy
             .make_username(rng)
             .ok_or("the policy can't make a username")?;

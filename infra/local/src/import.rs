@@ -6,7 +6,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
-use vestibule_domain::feed::{LONGEST_LINE, file_name};
+use vestibule_domain::feed::{MAX_LINE_BYTES, file_name};
 use vestibule_domain::feeds::{Extent, FeedName};
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
@@ -51,7 +51,7 @@ pub async fn run(
     }
     let instance = Instance::start(on).await?;
     let bar = if io::stderr().is_terminal() {
-        let rows = fs::metadata(file)?.len() / (LONGEST_LINE as u64 / 512);
+        let rows = fs::metadata(file)?.len() / (MAX_LINE_BYTES as u64 / 512);
         let style = ProgressStyle::with_template("Importing {bar:32} {pos} rows, {per_sec}")?;
         ProgressBar::new(rows).with_style(style)
     } else {

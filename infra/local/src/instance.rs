@@ -29,7 +29,7 @@ use vestibule_http::router::OpenApi;
 use vestibule_http::{App, Clock, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
-use vestibule_print_letters::{MOST_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
+use vestibule_print_letters::{MAX_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
 use vestibule_secrets::{HashParameters, Hasher};
 use vestibule_store::{Store, Tables, keyring, tables};
 
@@ -305,7 +305,7 @@ impl Instance {
             s3: s3.clone(),
             bucket: LETTERS.to_owned(),
             clock: app.clock.clone(),
-            most: MOST_LETTERS,
+            most: MAX_LETTERS,
         };
         let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
         let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
@@ -431,7 +431,7 @@ impl Instance {
     ///
     /// # Errors
     /// As [`Instance::settle`].
-    pub async fn clockwork(&self) -> Result<Swept, StartError> {
+    pub async fn schedule(&self) -> Result<Swept, StartError> {
         let swept = self.sweep(&Run::now(self.app.clock.now())).await;
         self.settle().await?;
         self.deliver_pending().await?;

@@ -83,7 +83,7 @@ pub fn openapi() -> String {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_in\": \"body\"`.",
+            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_delivery\": \"body\"`.",
         ))
         .build();
     let cookie = ApiKeyValue::with_description(

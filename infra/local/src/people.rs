@@ -146,9 +146,9 @@ struct Maker<'a> {
 impl Maker<'_> {
     async fn group(&mut self) -> Result<(), StartError> {
         let ruth = json!({
-            "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+            "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
             "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-            "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+            "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
         });
         self.post(&self.client, "/registrations", ruth).await?;
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
@@ -195,8 +195,8 @@ impl Maker<'_> {
     async fn members(&mut self) -> Result<(), StartError> {
         let questions = self.questions();
         let maria = json!({
-            "way": "member",
-            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
+            "registration_type": "member",
+            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
             "first_name": "Maria", "last_name": "Alvarez", "email": "maria@alvarez.example",
             "username": "maria.alvarez", "password": PASSWORD, "security_answers": questions,
         });
@@ -209,8 +209,8 @@ impl Maker<'_> {
         .letter = Some(letter);
 
         let grace = json!({
-            "way": "member",
-            "proof": { "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" },
+            "registration_type": "member",
+            "verification": { "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" },
             "first_name": "Grace", "last_name": "Kim", "email": "grace@kim.example",
             "username": "grace.kim", "password": PASSWORD, "security_answers": self.questions(),
         });
@@ -243,14 +243,14 @@ impl Maker<'_> {
             .questions
             .iter()
             .zip(answers)
-            .take(asked.asked.get() as usize);
+            .take(asked.required.get() as usize);
         pairs
             .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
             .collect()
     }
 
     async fn providers(&mut self) -> Result<(), StartError> {
-        let registration = |way: &str,
+        let registration = |registration_type: &str,
                             id: &str,
                             tax_id: &str,
                             first: &str,
@@ -258,7 +258,7 @@ impl Maker<'_> {
                             email: &str,
                             street: &str| {
             json!({
-                "way": way, "proof": { "provider_id": id, "tax_id": tax_id },
+                "registration_type": registration_type, "verification": { "provider_id": id, "tax_id": tax_id },
                 "first_name": first, "last_name": last, "email": email, "password": PASSWORD,
                 "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
                 "postal_address": { "lines": [street], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
@@ -370,9 +370,9 @@ impl Maker<'_> {
     async fn practices(&mut self) -> Result<(), StartError> {
         let terms = json!({ "office_manager_terms": "2026-10" });
         let pat = json!({
-            "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+            "registration_type": "office_manager", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-            "username": "pat.novak", "password": PASSWORD, "accepts": terms,
+            "username": "pat.novak", "password": PASSWORD, "accepted_agreements": terms,
         });
         self.post(&self.client, "/registrations", pat).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
@@ -390,7 +390,7 @@ impl Maker<'_> {
         });
         self.post(&manager, "/users", toni).await?;
         let weiss = json!({
-            "way": "office_manager", "proof": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepts": terms,
+            "registration_type": "office_manager", "verification": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepted_agreements": terms,
         });
         self.post(&manager, "/me/organizations", weiss).await?;
         self.add(
@@ -399,7 +399,7 @@ impl Maker<'_> {
         )
         .password = Some(INITIAL_PASSWORD.into());
         let omar = json!({
-            "way": "dental", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
+            "registration_type": "dental", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
             "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
             "username": "omar.haddad", "password": PASSWORD,
         });
@@ -514,7 +514,7 @@ impl Maker<'_> {
 
     async fn employer(&mut self) -> Result<(), StartError> {
         let lena = json!({
-            "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+            "registration_type": "employer", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
             "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
             "username": "lena.fischer", "password": PASSWORD,
         });
@@ -705,10 +705,17 @@ impl Maker<'_> {
 }
 
 /// The registration of an agent.
-fn agent(way: &str, id: &str, ssn_last4: &str, first: &str, last: &str, email: &str) -> Value {
+fn agent(
+    registration_type: &str,
+    id: &str,
+    ssn_last4: &str,
+    first: &str,
+    last: &str,
+    email: &str,
+) -> Value {
     json!({
-        "way": way, "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
+        "registration_type": registration_type, "verification": { "agent_id": id, "ssn_last4": ssn_last4 },
         "first_name": first, "last_name": last, "email": email,
-        "username": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "may_sign": true,
+        "username": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "attests_signing_authority": true,
     })
 }

@@ -92,7 +92,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         () = stopped() => None,
     };
     if let Some(sample) = ready {
-        let clockwork = tokio::spawn(clockwork(Arc::clone(&instance)));
+        let schedule = tokio::spawn(schedule(Arc::clone(&instance)));
         if let Some(first) = aws {
             let names = ["DynamoDB", "KMS", "SES", "S3"];
             let ports = names.iter().zip(first.port()..);
@@ -107,7 +107,7 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
             // Whoever still waits for an answer then gets none.
             () = async { stopped().await; tokio::time::sleep(FINISH_WITHIN).await } => {}
         }
-        clockwork.abort();
+        schedule.abort();
     }
     writeln!(out, "Stopped. Everything is kept in {}", data.display())?;
     Ok(())
@@ -146,7 +146,7 @@ async fn stopped() {
 
 /// Brings mails and letters to where they go and seals the audit trail, as on AWS the stream and the
 /// clockwork do.
-async fn clockwork(instance: Arc<Instance>) {
+async fn schedule(instance: Arc<Instance>) {
     let mut follow = tokio::time::interval(FOLLOW_EVERY);
     let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
     let mut seal = tokio::time::interval(SEAL_EVERY);

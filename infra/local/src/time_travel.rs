@@ -5,7 +5,7 @@ use std::io::Write;
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
-use vestibule_domain::clockwork::What;
+use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Summary, Swept};
 
 use crate::instance::Options;
@@ -45,7 +45,7 @@ impl Instance {
                 .advance(SignedDuration::from_hours(24 * i64::from(step)));
             passed += step;
             let (mails, letters) = (self.inbox.len(), self.letters().len());
-            let Swept { summary, .. } = self.clockwork().await?;
+            let Swept { summary, .. } = self.schedule().await?;
             let day = Day {
                 number: passed,
                 date: self
@@ -119,26 +119,34 @@ fn line(day: &Day) -> String {
     let of = |what| s.count(what);
     let parts: Vec<_> = [
         count(
-            of(What::WarnOfDisabling),
+            of(ScheduledAction::WarnOfDisabling),
             "warned of disabling",
             "warned of disabling",
         ),
-        count(of(What::Disable), "disabled", "disabled"),
+        count(of(ScheduledAction::Disable), "disabled", "disabled"),
         count(
-            of(What::WarnOfDeletion),
+            of(ScheduledAction::WarnOfDeletion),
             "warned of deletion",
             "warned of deletion",
         ),
-        count(of(What::Delete), "deleted", "deleted"),
-        count(of(What::EndAccess), "access ended", "accesses ended"),
+        count(of(ScheduledAction::Delete), "deleted", "deleted"),
         count(
-            of(What::PasswordNotice),
+            of(ScheduledAction::EndAccess),
+            "access ended",
+            "accesses ended",
+        ),
+        count(
+            of(ScheduledAction::PasswordNotice),
             "password notice",
             "password notices",
         ),
-        count(of(What::LetterNotice), "letter overdue", "letters overdue"),
         count(
-            of(What::CampaignNotice) + of(What::UsernameNotice),
+            of(ScheduledAction::LetterNotice),
+            "letter overdue",
+            "letters overdue",
+        ),
+        count(
+            of(ScheduledAction::CampaignNotice) + of(ScheduledAction::UsernameNotice),
             "campaign notice",
             "campaign notices",
         ),
@@ -168,7 +176,7 @@ pub async fn sweep(
 ) -> Result<(), StartError> {
     let instance = start(options).await?;
     if !dry_run {
-        let swept = instance.clockwork().await?;
+        let swept = instance.schedule().await?;
         let day = Day {
             number: 0,
             date: instance
@@ -202,7 +210,7 @@ pub async fn sweep(
             "{:10}  {:20}  {:18}  {}  {}",
             p.portal,
             p.username,
-            p.what.as_str(),
+            p.action.as_str(),
             p.about,
             p.because
         )?;

@@ -128,7 +128,7 @@ impl Running {
     }
 
     async fn sign_in(&self, portal: &str, username: &str) -> String {
-        let body = json!({ "username": username, "password": PASSWORD, "token_in": "body" });
+        let body = json!({ "username": username, "password": PASSWORD, "token_delivery": "body" });
         let answer = self.post(&format!("/{portal}/sessions"), &body, "").await;
         answer["token"].as_str().unwrap().to_owned()
     }
@@ -295,7 +295,7 @@ fn a_taken_port_is_told_with_another_to_take() {
 #[test]
 fn a_wrong_policy_is_told_with_file_line_and_field() {
     let (data, changed) = (folder(), policies(&["group"]));
-    change(&changed, "group", "hours = 8\n", "hours = 25\n");
+    change(&changed, "group", "max_hours = 8\n", "max_hours = 25\n");
     let said = refused(&[
         "--port",
         "0",
@@ -504,17 +504,17 @@ async fn a_hostile_name_is_nothing_but_text() {
     let running = Running::start(data.path(), &[]);
     let hostile = "<script>alert('x')</script>\"'";
     let eve = json!({
-        "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
+        "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": hostile, "last_name": "Eve", "email": "eve@cedarpine.example",
-        "username": "eve.eve", "password": PASSWORD, "may_sign": true,
+        "username": "eve.eve", "password": PASSWORD, "attests_signing_authority": true,
     });
     running.post("/group/registrations", &eve, "").await;
     let token = running.sign_in("group", "eve.eve").await;
     let adam = json!({ "first_name": hostile, "last_name": "Adam", "email": "adam@cedarpine.example", "role": "user" });
     running.post("/group/invitations", &adam, &token).await;
     let annika = json!({
-        "way": "member",
-        "proof": { "enrollee_id": "100200303", "subscriber_last_name": "Müller", "date_of_birth": "1990-07-21" },
+        "registration_type": "member",
+        "verification": { "enrollee_id": "100200303", "subscriber_last_name": "Müller", "date_of_birth": "1990-07-21" },
         "first_name": hostile, "last_name": "Müller", "email": "annika@mueller.example",
         "username": "annika.mueller", "password": PASSWORD,
         "security_answers": [

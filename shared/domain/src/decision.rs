@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use crate::outbox::mail::Message;
 use crate::policy::Slug;
 use crate::state::account::{Account, PasswordHash};
-use crate::state::alarm::{Alarm, Tidings};
 use crate::state::audit::AuditEvent;
+use crate::state::follow_up::{AdminNotice, FollowUp};
 use crate::state::invitation::Invitation;
 use crate::state::organization::{Organization, Removed};
 use crate::state::record::RecordKey;
@@ -84,11 +84,11 @@ pub enum Change {
         /// The portal.
         portal: PortalId,
         /// The way.
-        way: Slug,
+        registration_type: Slug,
         /// The account.
         account: AccountId,
         /// What is made of the record.
-        claims: Claims,
+        claims: RecordClaim,
     },
     /// Unties a way of registering from the account that used it, so that another can.
     ReleaseRecord {
@@ -97,7 +97,7 @@ pub enum Change {
         /// The portal.
         portal: PortalId,
         /// The way, by its id.
-        way: String,
+        registration_type: String,
         /// The account; the write fails if another has it.
         account: AccountId,
         /// Whether what was made of the record is over too: it is as if nobody had registered with it.
@@ -121,13 +121,13 @@ pub enum Change {
     /// Takes a letter back that has not been printed yet.
     WithdrawLetter(MessageId),
     /// Notes what the administrators of an organization are to be told (BA-01, BA-02).
-    TellAdministrators(Tidings),
+    QueueAdminNotice(AdminNotice),
     /// Drops what they have been told.
-    ForgetTidings(Vec<Tidings>),
+    ClearAdminNotices(Vec<AdminNotice>),
     /// Ends an alarm, or sets it again; nobody must have set it meanwhile.
-    AnswerAlarm {
+    ResolveFollowUp {
         /// As it was read.
-        alarm: Alarm,
+        follow_up: FollowUp,
         /// The day on which to look again.
         again: Option<Date>,
     },
@@ -137,12 +137,12 @@ pub enum Change {
 
 /// What is made of a plan record when it is claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claims {
+pub enum RecordClaim {
     /// Something new: an organization, or nothing but the person's own account. Nobody may have
     /// registered with the record yet.
-    New(Option<OrganizationId>),
+    NewOrganization(Option<OrganizationId>),
     /// A place in the organization that was made of it by another way.
-    Place(OrganizationId),
+    JoinExisting(OrganizationId),
 }
 
 /// Everything one verb does, to be done whole or not at all. It can't be made without an audit

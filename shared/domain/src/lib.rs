@@ -20,8 +20,8 @@ pub use feed::sequence as feeds;
 pub use outbox::letter;
 pub use policy::portals;
 pub use rules::{
-    activate, device, help_desk, manage_users as manage, password, profile,
-    record_changes as follow, recover, register, sign_in,
+    activate, device, help_desk, manage_users as manage, password, profile, record_changes,
+    recover, register, sign_in,
 };
 pub use state::{audit, organization, session};
 pub use values::{ids, text};
@@ -30,7 +30,9 @@ pub use values::{ids, text};
 pub mod account {
     pub use crate::rules::next_step::{NextStep, next_step};
     pub use crate::state::account::*;
-    pub use crate::state::membership::{Gate, Issue, LetterStatus, Membership, Registration};
+    pub use crate::state::membership::{
+        Issue, LetterStatus, Membership, PendingStep, Registration,
+    };
 }
 
 /// Campaigns and what they require.
@@ -40,23 +42,23 @@ pub mod campaign {
 }
 
 /// Scheduled actions and what they leave to report.
-pub mod clockwork {
+pub mod schedule {
     pub use crate::rules::schedule::*;
     pub use crate::state::account::Notices;
-    pub use crate::state::alarm::{Alarm, AlarmKind, Manager, Tidings};
+    pub use crate::state::follow_up::{AdminNotice, FollowUp, FollowUpKind, Manager};
 }
 
 /// Invitations.
 pub mod invite {
-    pub use crate::rules::acting::Acting;
+    pub use crate::rules::acting::ActingAdministrator;
     pub use crate::rules::invite::*;
-    pub use crate::state::invitation::{Invitation, Standing, State};
+    pub use crate::state::invitation::{Invitation, InvitationStatus, State};
 }
 
 /// Emails and letters.
 pub mod message {
     pub use crate::outbox::mail::*;
-    pub use crate::state::alarm::Fate;
+    pub use crate::state::follow_up::AccountOutcome;
 }
 
 /// Plan records.

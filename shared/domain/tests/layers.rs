@@ -37,8 +37,8 @@ fn sources() -> BTreeMap<Module, String> {
     files
         .into_iter()
         .map(|path| {
-            let inside = path.strip_prefix(&root).unwrap().with_extension("");
-            let mut module: Module = inside
+            let white_box = path.strip_prefix(&root).unwrap().with_extension("");
+            let mut module: Module = white_box
                 .iter()
                 .map(|part| part.to_str().unwrap().to_owned())
                 .collect();

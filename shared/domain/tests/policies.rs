@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::{
-    JoinBy, LetterAddress, NamedBy, Permission, Policy, PolicyError, Reissuer, Role, Withholds,
+    Blocks, ChosenBy, LetterAddress, Onboarding, Permission, Policy, PolicyError, Reissuer, Role,
 };
 use vestibule_domain::portals::Portals;
 use vestibule_domain::record::{Fact, RecordData, RecordKind};
@@ -86,8 +86,11 @@ fn the_seven_belong_to_one_insurer_and_each_has_its_own_help_desk() {
             number.starts_with("555-01") && number.len() == 8,
             "a fictitious number: {number}"
         );
-        for way in &p.ways {
-            let referred = way.otherwise.as_ref().map(ToString::to_string);
+        for registration_type in &p.registration_types {
+            let referred = registration_type
+                .ineligible_message
+                .as_ref()
+                .map(ToString::to_string);
             let number_in_it = referred.iter().any(|t| t.contains("555-"));
             assert!(
                 !number_in_it
@@ -102,13 +105,13 @@ fn the_seven_belong_to_one_insurer_and_each_has_its_own_help_desk() {
 #[test]
 fn each_way_looks_up_and_proves_what_was_promised() {
     // AG-03, AG-07, ME-01, BL-03, EX-05, EX-06
-    let mut ways = Vec::new();
+    let mut registration_types = Vec::new();
     for portal in SEVEN {
-        for w in policy(portal).ways {
-            let facts: Vec<_> = w.prove.iter().map(|f| f.as_str()).collect();
-            let (id, records, role) = (&w.id, w.records.as_str(), w.role.as_str());
+        for w in policy(portal).registration_types {
+            let facts: Vec<_> = w.verify.iter().map(|f| f.as_str()).collect();
+            let (id, records, role) = (&w.id, w.record_type.as_str(), w.role.as_str());
             let mut line = format!("{portal}/{id}: {records} + {} -> {role}", facts.join(" + "));
-            line += if w.states_signing_power {
+            line += if w.requires_signing_authority {
                 ", signs"
             } else {
                 ""
@@ -119,7 +122,7 @@ fn each_way_looks_up_and_proves_what_was_promised() {
             } else {
                 ""
             };
-            ways.push(line);
+            registration_types.push(line);
         }
     }
     let promised = [
@@ -136,7 +139,7 @@ fn each_way_looks_up_and_proves_what_was_promised() {
         "producer/producer: agent + ssn_last4 -> principal, signs",
         "employer/employer: group + tax_id_last4 -> administrator",
     ];
-    assert_eq!(ways, promised);
+    assert_eq!(registration_types, promised);
 }
 
 #[test]
@@ -165,12 +168,18 @@ fn who_is_open_to_which_way() {
             group_codes: BTreeSet::new(),
             address: None,
         };
-        let ways = |portal| {
-            let ways = policy(portal).ways;
-            let open = ways.iter().filter(|w| w.only_for.holds_for(&record));
+        let registration_types = |portal| {
+            let registration_types = policy(portal).registration_types;
+            let open = registration_types
+                .iter()
+                .filter(|w| w.eligible.holds_for(&record));
             open.map(|w| w.id.to_string()).collect::<Vec<_>>().join(" ")
         };
-        let found = format!("{} | {}", ways("provider"), ways("practice"));
+        let found = format!(
+            "{} | {}",
+            registration_types("provider"),
+            registration_types("practice")
+        );
         assert_eq!(
             found.trim_end(),
             open,
@@ -184,13 +193,13 @@ fn letters_codes_and_staff_are_as_promised() {
     for portal in ["agent", "group", "producer", "employer"] {
         let staff = policy(portal).staff.expect("staff");
         assert_eq!(
-            (staff.join_by, staff.approval),
-            (JoinBy::Invitation, true),
+            (staff.onboarding, staff.approval),
+            (Onboarding::Invitation, true),
             "AG-08: {portal}"
         );
         assert_eq!(staff.invitation_valid_days.map(|d| d.get()), Some(14));
         assert_eq!(
-            staff.asks_for_backup,
+            staff.requires_backup_administrator,
             ["agent", "group"].contains(&portal),
             "AG-04: {portal}"
         );
@@ -203,7 +212,11 @@ fn letters_codes_and_staff_are_as_promised() {
         (6, LetterAddress::PlanRecords)
     );
     assert!(pin.reissued_by.contains(&Reissuer::User), "ME-07");
-    assert_eq!((pin.arrives_in.from, pin.arrives_in.to), (3, 5), "ME-08");
+    assert_eq!(
+        (pin.delivery_days.from, pin.delivery_days.to),
+        (3, 5),
+        "ME-08"
+    );
 
     let provider = policy("provider");
     let pin = provider.pin.expect("BL-03");
@@ -214,17 +227,17 @@ fn letters_codes_and_staff_are_as_promised() {
     assert_eq!(pin.reissued_by, [Reissuer::HelpDesk].into(), "BL-06");
     let code = provider.registration_code.expect("BL-08");
     assert_eq!((code.prefix.as_str(), code.digits.get()), ("RC", 6));
-    assert_eq!(provider.username.chosen_by, NamedBy::System, "BL-16");
+    assert_eq!(provider.username.chosen_by, ChosenBy::System, "BL-16");
     assert!(!provider.publications.is_empty(), "BL-13");
     let [agreement] = provider.agreements.as_slice() else {
         panic!("BL-10")
     };
-    assert_eq!(agreement.withholds, Withholds::PinLetter, "BL-10");
+    assert_eq!(agreement.blocks, Blocks::PinLetter, "BL-10");
 
     let practice = policy("practice");
     assert_eq!(
-        practice.staff.map(|s| s.join_by),
-        Some(JoinBy::InitialPassword),
+        practice.staff.map(|s| s.onboarding),
+        Some(Onboarding::InitialPassword),
         "EX-09"
     );
     assert!(practice.email.unique_in.is_some(), "EX-08");
@@ -255,13 +268,13 @@ fn passwords_and_idle_accounts_are_as_promised() {
             days.iter().map(|d| d.get()).collect::<Vec<_>>()
         };
         if let Some(i) = &p.inactivity {
-            assert_eq!(warned(&i.warn_days), [14, 7, 3, 1], "UX-02: {portal}");
+            assert_eq!(warned(&i.warning_days), [14, 7, 3, 1], "UX-02: {portal}");
             assert_eq!(i.grace_days.get(), 7, "UX-02: {portal}");
             assert!(i.exempt_roles.contains(&Role::Administrator), "BA-03");
         }
         if expires.is_some() {
             assert_eq!(
-                warned(&p.password.warn_days),
+                warned(&p.password.warning_days),
                 [14, 7, 3, 1],
                 "UX-02: {portal}"
             );
@@ -280,10 +293,13 @@ fn passwords_and_idle_accounts_are_as_promised() {
                 .starts_with("This user ID no longer"),
             "BA-04"
         );
-        assert_eq!(p.session.hours.get(), 8, "AG-14: {portal}");
+        assert_eq!(p.session.max_hours.get(), 8, "AG-14: {portal}");
     }
     let member = policy("member").password;
-    assert_eq!((member.min_length.get(), member.refuse_obscene), (6, true));
+    assert_eq!(
+        (member.min_length.get(), member.reject_obscene_words),
+        (6, true)
+    );
     assert!(policy("member").security_questions.is_some(), "ME-04");
 }
 
@@ -371,7 +387,7 @@ fn roles_may_what_was_promised() {
                 policy(portal)
                     .roles
                     .get(&role)
-                    .is_none_or(|r| r.may.is_empty() && r.grants.is_empty())
+                    .is_none_or(|r| r.permissions.is_empty() && r.can_grant.is_empty())
             );
         }
     }
@@ -391,7 +407,7 @@ fn line_ends_of_either_kind_are_the_same() {
         let text = shipped(portal).replace('\n', "\r\n");
         assert_eq!(parse(portal, &text), Ok(policy(portal)));
     }
-    let (text, start) = replaced("agent", &["hours = 8"], &["hours = 25"]);
+    let (text, start) = replaced("agent", &["max_hours = 8"], &["max_hours = 25"]);
     let error = parse("agent", &text.replace('\n', "\r\n")).unwrap_err();
     assert_eq!(error.line, start + 1);
 }
@@ -439,14 +455,14 @@ agent
 !service[0].price: unknown field `price`, expected `id` or `title`
 
 practice
--only_for.categories = ["medical_group"
-*only_for.category = "medical_group"
-!way[0].only_for.category: unknown field `category`, expected `categories` or `participating`
+-eligible.categories = ["medical_group"
+*eligible.category = "medical_group"
+!registration_type[0].eligible.category: unknown field `category`, expected `categories` or `participating`
 
 member
 -on = 2028-01-03
 *off = 2028-01-03
-!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `warn_days`, `on`, `created_before`
+!campaign[0].off: unknown field `off`, expected one of `kind`, `start`, `cutoff`, `transition_days`, `warning_days`, `on`, `created_before`
 
 agent
 -title = "Harborlight for Agents"
@@ -467,13 +483,13 @@ agent
 
 agent
 -records = "agent"
-@[[way]]
-!way[0]: missing field `records`
+@[[registration_type]]
+!registration_type[0]: missing field `records`
 
 member
--arrives_in = [3, 5]
+-delivery_days = [3, 5]
 @[pin]
-!pin: missing field `arrives_in`
+!pin: missing field `delivery_days`
 
 agent
 -title = "Staff"
@@ -485,22 +501,22 @@ agent
 agent
 -hours = 8
 *hours = "8"
-!session.hours: invalid type: string "8", expected a whole number from 1 to 24
+!session.max_hours: invalid type: string "8", expected a whole number from 1 to 24
 
 agent
 -hours = 8
 *hours = 8.5
-!session.hours: invalid type: floating point `8.5`, expected a whole number from 1 to 24
+!session.max_hours: invalid type: floating point `8.5`, expected a whole number from 1 to 24
 
 agent
--asks_for_backup = true
-*asks_for_backup = 1
-!staff.asks_for_backup: invalid type: integer `1`, expected a boolean
+-requires_backup_administrator = true
+*requires_backup_administrator = 1
+!staff.requires_backup_administrator: invalid type: integer `1`, expected a boolean
 
 agent
 -prove = ["ssn_last4"]
 *prove = "ssn_last4"
-!way[0].prove: invalid type: string "ssn_last4", expected a sequence
+!registration_type[0].prove: invalid type: string "ssn_last4", expected a sequence
 
 agent
 -title = "Staff"
@@ -508,7 +524,7 @@ agent
 !roles.user.title: invalid type: integer `1`, expected a string
 
 agent
--[[way]]
+-[[registration_type]]
 *[way]
 !way: invalid type: map, expected a sequence
 
@@ -522,17 +538,17 @@ agent
 agent
 -hours = 8
 *hours = 25
-!session.hours: must be a whole number from 1 to 24, not 25
+!session.max_hours: must be a whole number from 1 to 24, not 25
 
 agent
 -hours = 8
 *hours = -1
-!session.hours: must be a whole number from 1 to 24, not -1
+!session.max_hours: must be a whole number from 1 to 24, not -1
 
 agent
 -hours = 8
 *hours = 4294967304
-!session.hours: must be a whole number from 1 to 24, not 4294967304
+!session.max_hours: must be a whole number from 1 to 24, not 4294967304
 
 member
 -min_length = 6
@@ -545,27 +561,27 @@ provider
 !pin.digits: must be a whole number from 4 to 12, not 3
 
 agent
--warn_days = [14, 7, 3, 1]
-+warn_days = [
+-warning_days = [14, 7, 3, 1]
++warning_days = [
 +    14,
 *    0,
 +]
-!password.warn_days[1]: must be a whole number from 1 to 3650, not 0
+!password.warning_days[1]: must be a whole number from 1 to 3650, not 0
 
 member
--arrives_in = [3, 5]
-*arrives_in = [5, 3]
-!pin.arrives_in: must be two numbers of business days, 1 to 60, the earlier first
+-delivery_days = [3, 5]
+*delivery_days = [5, 3]
+!pin.delivery_days: must be two numbers of business days, 1 to 60, the earlier first
 
 member
--arrives_in = [3, 5]
-*arrives_in = [3, 5, 7]
-!pin.arrives_in: must be two numbers of business days, 1 to 60, the earlier first
+-delivery_days = [3, 5]
+*delivery_days = [3, 5, 7]
+!pin.delivery_days: must be two numbers of business days, 1 to 60, the earlier first
 
 member
--arrives_abroad_in = [7, 15]
-*arrives_abroad_in = [7, 500]
-!pin.arrives_abroad_in: must be two numbers of business days, 1 to 60, the earlier first
+-international_delivery_days = [7, 15]
+*international_delivery_days = [7, 500]
+!pin.international_delivery_days: must be two numbers of business days, 1 to 60, the earlier first
 
 # In no possible form
 
@@ -631,7 +647,7 @@ agent
 +    "last_name",
 *    "ssn",
 +]
-!way[0].prove[1]: unknown variant `ssn`, expected one of `subscriber_last_name`, `first_name`, `last_name`, `date_of_birth`, `ssn_last4`, `tax_id_last4`, `tax_id`
+!registration_type[0].prove[1]: unknown variant `ssn`, expected one of `subscriber_last_name`, `first_name`, `last_name`, `date_of_birth`, `ssn_last4`, `tax_id_last4`, `tax_id`
 
 agent
 -[roles.user]
@@ -669,18 +685,18 @@ agent
 
 agent
 -max_age_days = 90
-@warn_days
-!password.warn_days: needs max_age_days
+@warning_days
+!password.warning_days: needs max_age_days
 
 agent
--warn_days
-*warn_days = [7, 14]
-!password.warn_days: must be given most first, each less than 90
+-warning_days
+*warning_days = [7, 14]
+!password.warning_days: must be given most first, each less than 90
 
 producer
--warn_days
-*warn_days = [180]
-!inactivity.warn_days: must be given most first, each less than 180
+-warning_days
+*warning_days = [180]
+!inactivity.warning_days: must be given most first, each less than 180
 
 producer
 -delete_after_days = 400
@@ -695,93 +711,93 @@ agent
 # Ways
 
 group
--[[way]]
+-[[registration_type]]
 -…
--states_signing_power = true
+-requires_signing_authority = true
 @1
-!way: must be given at least once: [[way]]
+!way: must be given at least once: [[registration_type]]
 
 agent
 -prove
 *prove = []
-!way[0].prove: must name at least one fact
+!registration_type[0].prove: must name at least one fact
 
 agent
 -prove
 *prove = ["date_of_birth"]
-!way[0].prove: records of this kind hold no date_of_birth
+!registration_type[0].prove: records of this kind hold no date_of_birth
 
 agent
 -organization
-@[[way]]
-!way[0].organization: must be given for every role but member
+@[[registration_type]]
+!registration_type[0].organization: must be given for every role but member
 
 member
 -pin = true
 +pin = true
 *organization = "family"
-!way[0].organization: must be given for every role but member
+!registration_type[0].organization: must be given for every role but member
 
 agent
--states_signing_power
+-requires_signing_authority
 *pin = true
-!way[0].pin: needs a [pin] section
+!registration_type[0].pin: needs a [pin] section
 
 agent
--states_signing_power
-+only_for.participating = true
-@[[way]]
-!way[0].otherwise: must be given exactly where only_for is
+-requires_signing_authority
++eligible.participating = true
+@[[registration_type]]
+!registration_type[0].otherwise: must be given exactly where eligible is
 
 agent
--states_signing_power
+-requires_signing_authority
 *otherwise = "Call us."
-!way[0].otherwise: must be given exactly where only_for is
+!registration_type[0].otherwise: must be given exactly where eligible is
 
 agent
 -role = "principal"
 *role = "alternative_administrator"
-!way[0].role: has no [roles.alternative_administrator] section
+!registration_type[0].role: has no [roles.alternative_administrator] section
 
 provider
 -services
 *services = ["claims", "x-rays"]
-!way[2].services: x-rays is no [[service]]
+!registration_type[2].services: x-rays is no [[service]]
 
 # Roles and staff
 
 practice
 -grants = ["user"]
 *grants = ["alternative_administrator"]
-!roles.administrator.grants: alternative_administrator has no section of its own
+!roles.administrator.can_grant: alternative_administrator has no section of its own
 
 agent
 -invitation_valid_days
-@join_by
-!staff.join_by: invitations need invitation_valid_days
+@onboarding
+!staff.onboarding: invitations need invitation_valid_days
 
 practice
--join_by
-+join_by = "initial_password"
+-onboarding
++onboarding = "initial_password"
 *invitation_valid_days = 14
 !staff.invitation_valid_days: goes with invitations only
 
 practice
--join_by
-*join_by = "registration_code"
-!staff.join_by: needs a [registration_code] section
+-onboarding
+*onboarding = "registration_code"
+!staff.onboarding: needs a [registration_code] section
 
 provider
--join_by
-+join_by = "registration_code"
+-onboarding
++onboarding = "registration_code"
 *approval = true
 !staff.approval: goes with invitations and initial passwords: a registration code is the approval
 
 provider
 -chosen_by = "system"
 +chosen_by = "user"
-@join_by
-!staff.join_by: registration codes go with usernames made by the system
+@onboarding
+!staff.onboarding: registration codes go with usernames made by the system
 
 practice
 -[roles.principal]
@@ -799,11 +815,11 @@ practice
 agent
 -ways = ["agent"]
 *ways = ["agents"]
-!agreement[0].ways: agents is no [[way]]
+!agreement[0].ways: agents is no [[registration_type]]
 
 agent
 -withholds
-+withholds = "pin_letter"
++blocks = "pin_letter"
 @ways
 !agreement[0].ways: agent has no PIN letter to withhold
 
@@ -856,12 +872,12 @@ member
 -kind = "release_usernames"
 +kind = "re_registration"
 @[[campaign]]
-!campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days
+!campaign[0]: re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days
 
 member
 -created_before
 +created_before = 2027-07-01
-+warn_days = [14]
++warning_days = [14]
 @[[campaign]]
 !campaign[0]: release_usernames takes exactly on and created_before
 
@@ -873,8 +889,8 @@ member
 +start = 2027-03-01
 +cutoff = 2027-08-31
 +transition_days = 90
-*warn_days = [90, 1]
-!campaign[0].warn_days: must be given most first, each less than 90
+*warning_days = [90, 1]
+!campaign[0].warning_days: must be given most first, each less than 90
 
 provider
 -[roles.user]
@@ -893,17 +909,17 @@ help-desk
 +cutoff = 2027-08-31
 +transition_days = 90
 +[roles.principal]
-!campaign[0]: goes without [serves]: a help desk's staff are in no plan records
+!campaign[0]: goes without [help_desk_for]: a help desk's staff are in no plan records
 
 practice
--answer_within_days = 30
-*answer_within_days = 180
-!access_review.answer_within_days: must be less than every_days
+-due_within_days = 30
+*due_within_days = 180
+!access_review.due_within_days: must be less than interval_days
 
 practice
--remind_days
-*remind_days = [30, 3]
-!access_review.remind_days: must be given most first, each less than 30
+-reminder_days
+*reminder_days = [30, 3]
+!access_review.reminder_days: must be given most first, each less than 30
 
 # Ids given twice
 
@@ -920,7 +936,7 @@ provider
 provider
 -id = "facility"
 *id = 'practice'
-!way[1].id: practice is given twice
+!registration_type[1].id: practice is given twice
 
 agent
 -ways = ["agent"]
@@ -930,7 +946,7 @@ agent
 +revision = "2026-02"
 +form = "https://agents.harborlight.example/forms/another.pdf"
 +recorded_by = "plan"
-+withholds = "protected_information"
++blocks = "protected_information"
 !agreement[1].id: producer_agreement is given twice
 "#;
 
@@ -1029,44 +1045,44 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
         let error = parse(HELP_DESK, &text.replace(old, new)).expect_err(new);
         format!("{}: {}", error.field, error.reason)
     };
-    let reader = "may = [\"find_accounts\", \"search_audit\"]";
+    let reader = "permissions = [\"find_accounts\", \"search_audit\"]";
     for (old, new, expected) in [
         (
             reader,
-            "may = [\"find_accounts\", \"grant_roles\"]",
-            "roles.help_desk_reader.may: of the help desk's tiers nobody manages users, so that none can raise their own rights",
+            "permissions = [\"find_accounts\", \"grant_roles\"]",
+            "roles.help_desk_reader.permissions: of the help desk's tiers nobody manages users, so that none can raise their own rights",
         ),
         (
             reader,
-            "may = [\"find_accounts\"]\ngrants = [\"help_desk_agent\"]",
-            "roles.help_desk_reader.grants: must be absent, so that none can raise their own rights",
+            "permissions = [\"find_accounts\"]\ngrants = [\"help_desk_agent\"]",
+            "roles.help_desk_reader.can_grant: must be absent, so that none can raise their own rights",
         ),
         (
             reader,
-            "may = [\"find_accounts\", \"act_on_accounts\"]",
-            "roles.help_desk_reader.may: act_on_accounts is for help_desk_agent, with find_accounts",
+            "permissions = [\"find_accounts\", \"act_on_accounts\"]",
+            "roles.help_desk_reader.permissions: act_on_accounts is for help_desk_agent, with find_accounts",
         ),
         (
             "    \"see_audit\",\n",
             "    \"see_audit\",\n    \"act_on_accounts\",\n",
-            "roles.principal.may: find_accounts, act_on_accounts and search_audit are for help_desk_reader and help_desk_agent",
+            "roles.principal.permissions: find_accounts, act_on_accounts and search_audit are for help_desk_reader and help_desk_agent",
         ),
         (
-            "[serves]\n",
+            "[help_desk_for]\n",
             "",
-            "way: must be given at least once: [[way]]",
+            "way: must be given at least once: [[registration_type]]",
         ),
     ] {
         assert_eq!(fault(old, new), expected);
     }
     // Nor is a tier to be had by registering, or on a portal that serves nobody.
     let group = shipped("group");
-    let way = group.replacen("role = \"principal\"", "role = \"help_desk_agent\"", 1);
-    let error = parse("group", &way).expect_err("a way");
-    assert_eq!(error.field, "way[0].role");
+    let registration_type = group.replacen("role = \"principal\"", "role = \"help_desk_agent\"", 1);
+    let error = parse("group", &registration_type).expect_err("a way");
+    assert_eq!(error.field, "registration_type[0].role");
     let role = format!("{group}\n[roles.help_desk_agent]\ntitle = \"Agent\"\n");
     let error = parse("group", &role).expect_err("a role");
-    assert_eq!(error.reason, "goes with a [serves] section");
+    assert_eq!(error.reason, "goes with a [help_desk_for] section");
 }
 
 #[test]
@@ -1079,7 +1095,8 @@ fn ux_12_a_help_desk_serves_portals_of_its_plan_and_no_help_desk() {
     assert!(!desk.serves(&desk));
     let other = shipped("group").replacen("id = \"harbor\"", "id = \"other\"", 1);
     assert!(!desk.serves(&parse("group", &other).expect("a policy")));
-    let some = shipped(HELP_DESK).replace("[serves]", "[serves]\nportals = [\"member\"]");
+    let some =
+        shipped(HELP_DESK).replace("[help_desk_for]", "[help_desk_for]\nportals = [\"member\"]");
     let some = parse(HELP_DESK, &some).expect("a policy");
     assert!(some.serves(&policy("member")) && !some.serves(&policy("agent")));
 }
@@ -1123,12 +1140,12 @@ fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_fro
 fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line() {
     let line = shipped(HELP_DESK)
         .lines()
-        .position(|line| line == "[serves]")
+        .position(|line| line == "[help_desk_for]")
         .unwrap()
         + 2;
     for named in ["nobody", HELP_DESK] {
-        let serves = format!("[serves]\nportals = [\"member\", \"{named}\"]");
-        let told = portals(HELP_DESK, "[serves]", &serves).check();
+        let serves = format!("[help_desk_for]\nportals = [\"member\", \"{named}\"]");
+        let told = portals(HELP_DESK, "[help_desk_for]", &serves).check();
         assert_eq!(
             told.unwrap_err().to_string(),
             format!(
@@ -1136,7 +1153,10 @@ fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line()
             )
         );
     }
-    assert_eq!(portals(HELP_DESK, "[serves]", "[serves]").check(), Ok(()));
+    assert_eq!(
+        portals(HELP_DESK, "[help_desk_for]", "[help_desk_for]").check(),
+        Ok(())
+    );
 }
 
 #[test]
@@ -1204,7 +1224,7 @@ impl Mutation {
         const BITS: &[&str] = &[
             "[",
             "]",
-            "[[way]]\n",
+            "[[registration_type]]\n",
             "=",
             "\"",
             "'''",
@@ -1403,7 +1423,7 @@ fn a_password_expires_after_ninety_days_to_the_second() {
     );
     let (text, _) = replaced(
         "group",
-        &["max_age_days", "warn_days"],
+        &["max_age_days", "warning_days"],
         &["max_age_days = 1"],
     );
     let shortest = parse("group", &text).unwrap();
@@ -1430,7 +1450,7 @@ fn a_session_ends_after_its_hours_to_the_second() {
         );
     }
     for hours in [1, 24] {
-        let (text, _) = replaced("agent", &["hours = 8"], &[&format!("hours = {hours}")]);
+        let (text, _) = replaced("agent", &["max_hours = 8"], &[&format!("hours = {hours}")]);
         let end = parse("agent", &text)
             .unwrap()
             .session_ends_at(at("2026-01-01T00:00:00Z"));
@@ -1450,13 +1470,13 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "Top level",
         "Policy",
         "title site origins time_zone plan help_desk serves username email password \
-         security_questions hint_question session shared_use sign_in registration way pin \
+         security_questions hint_question session concurrent_use sign_in registration way pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
     ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
-    ("`[serves]`", "Serves", "portals"),
+    ("`[help_desk_for]`", "Serves", "portals"),
     (
         "`[username]`",
         "UsernamePolicy",
@@ -1466,7 +1486,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[password]`",
         "PasswordPolicy",
-        "min_length must_hold refuse_obscene max_age_days warn_days remembered",
+        "min_length required_characters reject_obscene_words max_age_days warning_days remembered",
     ),
     (
         "`[security_questions]`",
@@ -1475,26 +1495,30 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     ),
     ("`[session]`", "SessionPolicy", "hours idle_minutes"),
     (
-        "`[sign_in]` and `[registration]`",
+        "`[rate_limits.sign_in]` and `[rate_limits.registration]`",
         "GuessPolicy",
-        "tries tries_per_source window_minutes",
+        "tries max_attempts_per_source window_minutes",
     ),
     (
-        "`[[way]]`",
+        "`[[registration_type]]`",
         "Way",
-        "id title records prove role organization states_signing_power only_for otherwise \
+        "id title records prove role organization requires_signing_authority eligible otherwise \
          pin services notification_letter",
     ),
-    ("`[[way]]`", "RecordCondition", "categories participating"),
+    (
+        "`[[registration_type]]`",
+        "RecordCondition",
+        "categories participating",
+    ),
     (
         "`[records]`",
         "RecordsPolicy",
-        "when_ended most_ended_percent",
+        "on_termination max_terminated_percent",
     ),
     (
         "`[pin]`",
         "PinPolicy",
-        "digits tries valid_days address reissued_by arrives_in arrives_abroad_in \
+        "digits tries valid_days address reissued_by delivery_days international_delivery_days \
          holidays",
     ),
     (
@@ -1505,7 +1529,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[staff]`",
         "StaffPolicy",
-        "join_by approval invitation_valid_days asks_for_backup",
+        "onboarding approval invitation_valid_days requires_backup_administrator",
     ),
     (
         "`[[agreement]]`",
@@ -1520,18 +1544,18 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[inactivity]`",
         "InactivityPolicy",
-        "disable_after_days delete_after_days exempt_roles warn_days grace_days",
+        "disable_after_days delete_after_days exempt_roles warning_days grace_days",
     ),
-    ("`[shared_use]`", "SharedUsePolicy", "within_minutes"),
+    ("`[concurrent_use]`", "SharedUsePolicy", "within_minutes"),
     (
         "`[access_review]`",
         "AccessReviewPolicy",
-        "every_days answer_within_days remind_days",
+        "interval_days due_within_days reminder_days",
     ),
     (
         "`[[campaign]]`",
         "WrittenCampaign",
-        "kind start cutoff transition_days warn_days on created_before",
+        "kind start cutoff transition_days warning_days on created_before",
     ),
     (
         "`[messages]`",
@@ -1635,10 +1659,10 @@ fn the_document_explains_every_field_with_its_bounds() {
     for (heading, of, _) in SCHEMA {
         for field in &source[*of] {
             let name = match *of {
-                "RecordCondition" => format!("only_for.{}", field.name),
+                "RecordCondition" => format!("eligible.{}", field.name),
                 _ => field.name.clone(),
             };
-            if name == "only_for" {
+            if name == "eligible" {
                 continue; // explained by its two fields
             }
             let row = rows
@@ -1743,13 +1767,16 @@ fn the_document_tells_where_the_seven_differ() {
             .join(", ")
     };
     let who = |p: &Policy, permission| {
-        let mut able = p.roles.iter().filter(|(_, r)| r.may.contains(&permission));
+        let mut able = p
+            .roles
+            .iter()
+            .filter(|(_, r)| r.permissions.contains(&permission));
         roles(&mut able.by_ref().map(|(role, _)| *role))
     };
     type Cell<'a> = &'a dyn Fn(&Policy) -> String;
     let told: &[(&str, Cell)] = &[
         ("Registration types", &|p| {
-            let ids = p.ways.iter().map(|w| format!("`{}`", w.id));
+            let ids = p.registration_types.iter().map(|w| format!("`{}`", w.id));
             ids.collect::<Vec<_>>().join(", ")
         }),
         ("Idle session ends after", &|p| {
@@ -1812,8 +1839,8 @@ fn the_document_tells_where_the_seven_differ() {
 fn the_document_shows_faults_as_they_are_reported() {
     let document = read("docs/portals.md");
     for (old, new) in [
-        ("hours = 8", "hours = 25"),
-        ("prove", "prove = [\"date_of_birth\"]"),
+        ("max_hours = 8", "max_hours = 25"),
+        ("prove", "verify = [\"date_of_birth\"]"),
     ] {
         let error = parse("agent", &replaced("agent", &[old], &[new]).0).unwrap_err();
         assert!(document.contains(&format!("      {error}\n")), "{error}");

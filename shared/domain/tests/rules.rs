@@ -12,23 +12,25 @@ use proptest::test_runner::RngSeed;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use vestibule_domain::account::{
-    Account, Gate, Issue, LetterStatus, Membership, NextStep, Password, PasswordHash, Registration,
-    Status,
+    Account, Issue, LetterStatus, Membership, NextStep, Password, PasswordHash, PendingStep,
+    Registration, Status,
 };
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::campaign::{self, Call};
-use vestibule_domain::clockwork::{self, What};
 use vestibule_domain::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
-use vestibule_domain::invite::{Invitation, Refusal, Standing, State, usable as check_usable};
-use vestibule_domain::password::{self, LONGEST};
+use vestibule_domain::invite::{
+    Invitation, InvitationStatus, Refusal, State, usable as check_usable,
+};
+use vestibule_domain::password::{self, MAX_LENGTH};
 use vestibule_domain::policy::{Policy, Role};
 use vestibule_domain::record::{
-    Fact, Mac, PlanRecord, Proof, RecordData, RecordKey, RecordKind, find,
+    Fact, Mac, PlanRecord, RecordData, RecordKey, RecordKind, Verification, find,
 };
 use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::schedule::{self, ScheduledAction};
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, Username};
 
@@ -80,8 +82,8 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
     let member = policy("member").password;
     let strict = edited(
         "agent",
-        "must_hold = [\"letter\", \"digit\"]",
-        "must_hold = [\"uppercase\", \"lowercase\", \"digit\", \"symbol\"]",
+        "required_characters = [\"letter\", \"digit\"]",
+        "required_characters = [\"uppercase\", \"lowercase\", \"digit\", \"symbol\"]",
     )
     .password;
     let agent = policy("agent").password;
@@ -193,7 +195,7 @@ proptest! {
         if let Ok(taken) = password::check(&text, None, policy) {
             let taken = taken.expose();
             prop_assert!(taken.chars().count() >= 6);
-            prop_assert!(text.chars().count() <= LONGEST);
+            prop_assert!(text.chars().count() <= MAX_LENGTH);
             prop_assert!(taken.chars().any(char::is_alphabetic) && taken.chars().any(|c| c.is_ascii_digit()));
             // Normal already: what was stored is what is compared.
             prop_assert_eq!(password::normalize(taken).map(|p| p.expose().to_owned()), Ok(taken.to_owned()));
@@ -248,8 +250,8 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
     }
 }
 
-fn proof(last: &str, born: &str, first: &str) -> Proof {
-    Proof {
+fn verification(last: &str, born: &str, first: &str) -> Verification {
+    Verification {
         facts: BTreeMap::from([
             (Fact::SubscriberLastName, Sensitive::new(last)),
             (Fact::DateOfBirth, Sensitive::new(born)),
@@ -259,9 +261,9 @@ fn proof(last: &str, born: &str, first: &str) -> Proof {
 }
 
 /// Who is found, and how often a fact was compared.
-fn found(records: &[PlanRecord], proof: &Proof) -> (Option<u8>, Vec<String>) {
+fn found(records: &[PlanRecord], verification: &Verification) -> (Option<u8>, Vec<String>) {
     let compared = RefCell::new(Vec::new());
-    let one = find(records, proof, |mac, context, entered| {
+    let one = find(records, verification, |mac, context, entered| {
         compared.borrow_mut().push(context.to_owned());
         *mac == code(context, entered.expose())
     });
@@ -275,28 +277,31 @@ fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
         person(1, "ethan", "2007-05-05"),
         person(2, "olivia", "2007-05-05"),
     ];
-    for (proof, expected) in [
-        (proof("kim", "1988-01-15", "grace"), Some(0)),
+    for (verification, expected) in [
+        (verification("kim", "1988-01-15", "grace"), Some(0)),
         // The given name decides between twins and nowhere else.
-        (proof("kim", "1988-01-15", "grazia"), Some(0)),
-        (proof("kim", "2007-05-05", "ethan"), Some(1)),
-        (proof("kim", "2007-05-05", "olivia"), Some(2)),
-        (proof("kim", "2007-05-05", "grace"), None),
-        (proof("kim", "2007-05-05", ""), None),
-        (proof("kim", "1988-01-16", "grace"), None),
-        (proof("lee", "1988-01-15", "grace"), None),
-        (proof("", "", ""), None),
+        (verification("kim", "1988-01-15", "grazia"), Some(0)),
+        (verification("kim", "2007-05-05", "ethan"), Some(1)),
+        (verification("kim", "2007-05-05", "olivia"), Some(2)),
+        (verification("kim", "2007-05-05", "grace"), None),
+        (verification("kim", "2007-05-05", ""), None),
+        (verification("kim", "1988-01-16", "grace"), None),
+        (verification("lee", "1988-01-15", "grace"), None),
+        (verification("", "", ""), None),
     ] {
         assert_eq!(
-            found(&family, &proof).0,
+            found(&family, &verification).0,
             expected,
             "{:?}",
-            proof.facts.keys()
+            verification.facts.keys()
         );
     }
-    assert_eq!(found(&[], &proof("kim", "1988-01-15", "grace")).0, None);
+    assert_eq!(
+        found(&[], &verification("kim", "1988-01-15", "grace")).0,
+        None
+    );
     // Who proves nothing is nobody, however few there are.
-    let nothing = Proof {
+    let nothing = Verification {
         facts: BTreeMap::new(),
         first_name: Sensitive::new("grace"),
     };
@@ -305,7 +310,7 @@ fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
     let mut without = family[0].clone();
     without.facts.remove(&Fact::DateOfBirth);
     assert_eq!(
-        found(&[without], &proof("kim", "1988-01-15", "grace")).0,
+        found(&[without], &verification("kim", "1988-01-15", "grace")).0,
         None
     );
 }
@@ -316,13 +321,13 @@ fn every_fact_of_every_record_is_compared_whatever_the_first_says() {
         person(0, "grace", "1988-01-15"),
         person(1, "ethan", "2007-05-05"),
     ];
-    for proof in [
-        proof("kim", "1988-01-15", "grace"),
-        proof("lee", "1988-01-15", "grace"),
-        proof("kim", "1900-01-01", "grace"),
-        proof("lee", "1900-01-01", "nobody"),
+    for verification in [
+        verification("kim", "1988-01-15", "grace"),
+        verification("lee", "1988-01-15", "grace"),
+        verification("kim", "1900-01-01", "grace"),
+        verification("lee", "1900-01-01", "nobody"),
     ] {
-        let (_, compared) = found(&family, &proof);
+        let (_, compared) = found(&family, &verification);
         let facts: Vec<_> = compared
             .iter()
             .filter(|c| !c.ends_with("/first_name"))
@@ -347,7 +352,7 @@ proptest! {
         let last = if change == 1 { other.as_str() } else { "kim" };
         let day = if change == 2 { other.as_str() } else { born };
         let expected = (change == 0 || last == "kim" && day == born).then_some(which);
-        prop_assert_eq!(found(&family, &proof(last, day, first)).0, expected);
+        prop_assert_eq!(found(&family, &verification(last, day, first)).0, expected);
     }
 }
 
@@ -398,18 +403,18 @@ fn issue() -> Issue {
     }
 }
 
-fn membership(gate: Gate, way: Option<&str>) -> Membership {
+fn membership(pending_step: PendingStep, registration_type: Option<&str>) -> Membership {
     Membership {
         organization: Some(OrganizationId::from_bytes([3; 16])),
         role: Role::Principal,
-        gate,
+        pending_step,
         services: BTreeSet::new(),
         group_codes: BTreeSet::new(),
-        since: at(NOW),
-        ends_on: None,
+        joined_at: at(NOW),
+        end_date: None,
         confirmed: None,
         registered_again_at: None,
-        way: way.map(str::to_owned),
+        registration_type: registration_type.map(str::to_owned),
         record: None,
         category: None,
         agreements: BTreeMap::new(),
@@ -452,7 +457,7 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
         last_sign_in_at: None,
         last_sign_in_from: None,
         devices: BTreeMap::new(),
-        used_from_several_places_at: None,
+        concurrent_use_detected_at: None,
         status_since: None,
         notices: Default::default(),
     }
@@ -466,40 +471,43 @@ fn the_steps_come_in_their_order() {
     let old = at(NOW) + SignedDuration::from_hours(24 * 90);
     let gates = [
         (
-            Gate::Approval,
+            PendingStep::Approval,
             Some(NextStep::AwaitApproval),
             Registration::AwaitingApproval,
         ),
         (
-            Gate::Pin { issue: issue() },
+            PendingStep::Pin { issue: issue() },
             Some(NextStep::EnterPin),
             Registration::Pending,
         ),
         (
-            Gate::RegistrationCode { issue: issue() },
+            PendingStep::RegistrationCode { issue: issue() },
             Some(NextStep::EnterRegistrationCode),
             Registration::Pending,
         ),
         (
-            Gate::PinLetterWithheld,
+            PendingStep::PinLetterWithheld,
             Some(NextStep::SignAgreement),
             Registration::Pending,
         ),
         (
-            Gate::Open,
+            PendingStep::Open,
             Some(NextStep::SignAgreement),
             Registration::Registered,
         ),
     ];
-    for (gate, step, registration) in gates {
-        let mut account = account("agent", vec![membership(gate.clone(), Some("agent"))]);
+    for (pending_step, step, registration) in gates {
+        let mut account = account(
+            "agent",
+            vec![membership(pending_step.clone(), Some("agent"))],
+        );
         let mut membership = account.memberships[0].clone();
         assert_eq!(membership.registration(), registration);
         // The gate stands before the agreement.
         assert_eq!(
             next_step(&account, Some(&membership), &policy, fresh),
             step,
-            "{gate:?}"
+            "{pending_step:?}"
         );
         // No organization is chosen yet: that comes before the gate.
         assert_eq!(
@@ -510,11 +518,11 @@ fn the_steps_come_in_their_order() {
         membership
             .agreements
             .insert("producer_agreement".into(), "2026-01".into());
-        let left = step.filter(|_| gate != Gate::Open);
+        let left = step.filter(|_| pending_step != PendingStep::Open);
         assert_eq!(
             next_step(&account, Some(&membership), &policy, fresh),
             left,
-            "{gate:?}"
+            "{pending_step:?}"
         );
         // A password that is over comes before all.
         assert_eq!(
@@ -539,7 +547,7 @@ fn the_steps_come_in_their_order() {
         "member",
         vec![Membership {
             organization: None,
-            ..membership(Gate::Open, Some("member"))
+            ..membership(PendingStep::Open, Some("member"))
         }],
     );
     assert_eq!(
@@ -565,7 +573,7 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
         (Some("2026-01-b"), false),
         (Some("2027-01"), false),
     ] {
-        let mut agent = membership(Gate::Open, Some("agent"));
+        let mut agent = membership(PendingStep::Open, Some("agent"));
         agent
             .agreements
             .extend(on_file.map(|r| ("producer_agreement".to_owned(), r.to_owned())));
@@ -579,16 +587,16 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
             "{on_file:?}"
         );
         // It is asked of those who registered this way: not of staff.
-        let staff = membership(Gate::Open, None);
+        let staff = membership(PendingStep::Open, None);
         assert_eq!(staff.missing_agreement(&policy), None);
     }
     // Where it names nobody it is everybody's, and a category can narrow it down.
-    let everybodys = edited("agent", "ways = [\"agent\"]", "");
-    let anybody = membership(Gate::Open, None);
+    let everybodys = edited("agent", "registration_types = [\"agent\"]", "");
+    let anybody = membership(PendingStep::Open, None);
     assert!(anybody.missing_agreement(&everybodys).is_some());
     let managing = edited(
         "agent",
-        "ways = [\"agent\"]",
+        "registration_types = [\"agent\"]",
         "categories = [\"managing_agent\"]",
     );
     for (category, missing) in [
@@ -598,7 +606,7 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
     ] {
         let of = Membership {
             category: category.map(str::to_owned),
-            ..membership(Gate::Open, Some("agent"))
+            ..membership(PendingStep::Open, Some("agent"))
         };
         assert_eq!(
             of.missing_agreement(&managing).is_some(),
@@ -611,13 +619,17 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
 #[test]
 fn a_letter_is_withheld_until_its_agreement_is_on_file() {
     let policy = policy("provider");
-    let agency = policy.way("billing_agency").unwrap();
+    let agency = policy.registration_type("billing_agency").unwrap();
     let signed =
         |revision: &str| BTreeMap::from([("signatory_agreement".to_owned(), revision.to_owned())]);
     assert!(policy.withholds_letter(agency, None, &BTreeMap::new()));
     assert!(policy.withholds_letter(agency, None, &signed("2025-01")));
     assert!(!policy.withholds_letter(agency, None, &signed("2026-01")));
-    assert!(!policy.withholds_letter(policy.way("practice").unwrap(), None, &BTreeMap::new()));
+    assert!(!policy.withholds_letter(
+        policy.registration_type("practice").unwrap(),
+        None,
+        &BTreeMap::new()
+    ));
 }
 
 #[test]
@@ -693,9 +705,9 @@ fn session(policy: &Policy) -> Session {
         account: AccountId::from_bytes([4; 16]),
         organization: None,
         epoch: 0,
-        began_at: at(NOW),
+        started_at: at(NOW),
         last_seen_at: at(NOW),
-        ends_at: policy.session_ends_at(at(NOW)),
+        expires_at: policy.session_ends_at(at(NOW)),
         source: None,
     }
 }
@@ -775,7 +787,7 @@ proptest! {
         let mut now = at(NOW);
         for gap in gaps {
             now += minutes(gap);
-            prop_assert_eq!(session.is_open(&account, &policy, now), now < session.ends_at);
+            prop_assert_eq!(session.is_open(&account, &policy, now), now < session.expires_at);
             if session.wants_touch(&policy, now) {
                 session.last_seen_at = now;
             }
@@ -801,7 +813,7 @@ fn invitation(token: &Token, state: State) -> Invitation {
         name,
         email: email.clone(),
         role: Role::User,
-        ends_on: None,
+        end_date: None,
         invited_by: AccountId::from_bytes([4; 16]),
         inviter: "Ruth Okafor".into(),
         inviter_email: email,
@@ -822,47 +834,52 @@ fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
     let accepted = State::Accepted {
         account: AccountId::from_bytes([4; 16]),
     };
-    for (state, now, standing, usable) in [
-        (State::Pending, at(NOW), Standing::Pending, Ok(())),
-        (State::Pending, end - SECOND, Standing::Pending, Ok(())),
+    for (state, now, status, usable) in [
+        (State::Pending, at(NOW), InvitationStatus::Pending, Ok(())),
+        (
+            State::Pending,
+            end - SECOND,
+            InvitationStatus::Pending,
+            Ok(()),
+        ),
         (
             State::Pending,
             end,
-            Standing::Expired,
+            InvitationStatus::Expired,
             Err(Refusal::Expired),
         ),
         (
             accepted.clone(),
             at(NOW),
-            Standing::Accepted,
+            InvitationStatus::Accepted,
             Err(Refusal::AlreadyAccepted),
         ),
         (
             accepted,
             end,
-            Standing::Accepted,
+            InvitationStatus::Accepted,
             Err(Refusal::AlreadyAccepted),
         ),
         (
             State::Revoked,
             at(NOW),
-            Standing::Revoked,
+            InvitationStatus::Revoked,
             Err(Refusal::Revoked),
         ),
         (
             State::Revoked,
             end,
-            Standing::Revoked,
+            InvitationStatus::Revoked,
             Err(Refusal::Revoked),
         ),
     ] {
         let invitation = invitation(&right, state);
         assert_eq!(
             (
-                invitation.standing(now),
+                invitation.status(now),
                 check_usable(&invitation, &right, now)
             ),
-            (standing, usable)
+            (status, usable)
         );
         // With another token it is no invitation at all, however it stands.
         assert_eq!(
@@ -978,8 +995,8 @@ proptest! {
 fn timed() -> Policy {
     edited(
         "producer",
-        "refuse_obscene = false",
-        "refuse_obscene = false\nmax_age_days = 90\nwarn_days = [14, 7, 3, 1]",
+        "reject_obscene_words = false",
+        "reject_obscene_words = false\nmax_age_days = 90\nwarn_days = [14, 7, 3, 1]",
     )
 }
 
@@ -1059,16 +1076,16 @@ fn ag_13_what_a_campaign_asks_follows_from_the_days() {
         let policy = with(campaigns);
         let noon = policy.noon_of(day(registered)).unwrap();
         for again in [false, true] {
-            let mut m = membership(Gate::Open, None);
-            m.since = noon;
+            let mut m = membership(PendingStep::Open, None);
+            m.joined_at = noon;
             if again {
                 // Registered again counts as registered.
-                m.since = at("2020-01-01T00:00:00Z");
+                m.joined_at = at("2020-01-01T00:00:00Z");
                 m.registered_again_at = Some(noon);
             }
             let call = campaign::call(&m, &policy, day(today));
             let expected = asked.map(|(access, cutoff)| Call {
-                access_until: day(access),
+                access_expires_at: day(access),
                 cutoff: day(cutoff),
             });
             assert_eq!(call, expected, "{campaigns:?} {registered} {today}");
@@ -1083,7 +1100,7 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
         "[roles.user]",
         &(re_registration("2027-03-01", "2027-08-31") + "\n[roles.user]"),
     );
-    let mut dana = account("agent", vec![membership(Gate::Open, None)]);
+    let mut dana = account("agent", vec![membership(PendingStep::Open, None)]);
     let step = |account: &Account, day: &str| {
         let noon = policy.noon_of(day.parse().unwrap()).unwrap();
         let mut account = account.clone();
@@ -1101,7 +1118,7 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
         assert_eq!(step(&dana, day), expected, "{day}");
     }
     // What was still to be done is done afterward.
-    dana.memberships[0].gate = Gate::Approval;
+    dana.memberships[0].pending_step = PendingStep::Approval;
     assert_eq!(step(&dana, "2027-05-30"), Some(NextStep::AwaitApproval));
     assert_eq!(step(&dana, "2027-05-31"), Some(NextStep::RegisterAgain));
     dana.memberships[0].registered_again_at = Some(at("2027-06-01T12:00:00Z"));
@@ -1117,10 +1134,10 @@ fn aged(
     ends: Option<i64>,
 ) -> Account {
     let ago = |days: i64| today - SignedDuration::from_hours(24 * days);
-    let mut user = membership(Gate::Open, None);
+    let mut user = membership(PendingStep::Open, None);
     user.role = Role::User;
     let policy = timed();
-    user.ends_on = ends.map(|days| policy.date_of(ago(days)));
+    user.end_date = ends.map(|days| policy.date_of(ago(days)));
     let mut account = account("producer", vec![user]);
     account.created_at = ago(made);
     account.last_sign_in_at = signed_in.map(|d| ago(d.min(made)));
@@ -1159,33 +1176,33 @@ proptest! {
         let today = policy.today(now);
         let origin = Origin { portal: policy.portal.clone(), at: now, source: None };
         let mut account = aged(now, (made, signed_in, changed), disabled, told, ends);
-        let idle = days_between(clockwork::idle_since(&account, &policy), today);
+        let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
-        while let Some(act) = clockwork::act(&account, &policy, &origin, &mut rng()) {
+        while let Some(act) = schedule::apply(&account, &policy, &origin, &mut rng()) {
             prop_assert!(act.due.on <= today);
             prop_assert_eq!(act.decision.messages.len(), 1, "each is told, once");
             prop_assert_eq!(act.after.version, account.version + 1);
-            match act.due.what {
-                What::Disable => prop_assert!(account.status == Status::Active && idle > 180),
-                What::Delete => {
+            match act.due.action {
+                ScheduledAction::Disable => prop_assert!(account.status == Status::Active && idle > 180),
+                ScheduledAction::Delete => {
                     prop_assert!(account.status == Status::Disabled && idle > 400);
-                    prop_assert!(!done.contains(&What::Disable), "not on the same day");
+                    prop_assert!(!done.contains(&ScheduledAction::Disable), "not on the same day");
                 }
-                What::WarnOfDisabling => prop_assert!(idle > 180 - 15 && act.due.about > today),
-                What::WarnOfDeletion => prop_assert!(act.due.about > today),
-                What::EndAccess => prop_assert!(ends > Some(0)),
-                What::CampaignNotice => prop_assert!(act.due.about > policy.date_of(at(NOW))),
-                What::PasswordNotice | What::LetterNotice | What::UsernameNotice => {}
+                ScheduledAction::WarnOfDisabling => prop_assert!(idle > 180 - 15 && act.due.about > today),
+                ScheduledAction::WarnOfDeletion => prop_assert!(act.due.about > today),
+                ScheduledAction::EndAccess => prop_assert!(ends > Some(0)),
+                ScheduledAction::CampaignNotice => prop_assert!(act.due.about > policy.date_of(at(NOW))),
+                ScheduledAction::PasswordNotice | ScheduledAction::LetterNotice | ScheduledAction::UsernameNotice => {}
             }
-            prop_assert!(!done.contains(&act.due.what), "{:?} twice", act.due.what);
-            done.push(act.due.what);
+            prop_assert!(!done.contains(&act.due.action), "{:?} twice", act.due.action);
+            done.push(act.due.action);
             account = act.after;
         }
-        if let Some(next) = clockwork::next_due(&account, &policy) {
+        if let Some(next) = schedule::next_due(&account, &policy) {
             prop_assert!(next.on > today);
         }
         if account.status == Status::Deleted {
-            prop_assert_eq!(clockwork::next_due(&account, &policy), None);
+            prop_assert_eq!(schedule::next_due(&account, &policy), None);
         }
     }
 
@@ -1195,8 +1212,8 @@ proptest! {
         let policy = timed();
         let mut account = aged(at(NOW), (made, Some(0), None), false, told, None);
         account.password = None;
-        let next = clockwork::next_due(&account, &policy).unwrap();
-        prop_assert_eq!(next.what, What::WarnOfDisabling);
+        let next = schedule::next_due(&account, &policy).unwrap();
+        prop_assert_eq!(next.action, ScheduledAction::WarnOfDisabling);
         prop_assert_eq!(days_between(policy.date_of(at(NOW)), next.on), 181 - 14);
     }
 }
@@ -1209,10 +1226,10 @@ fn ba_03_a_principal_is_never_deleted_even_where_the_policy_would_disable_one() 
         "exempt_roles = [\"administrator\"]",
     );
     let now = at(NOW) + SignedDuration::from_hours(24 * 500);
-    let mut principal = account("producer", vec![membership(Gate::Open, None)]);
-    let due = clockwork::due_by(&principal, &strict, strict.today(now)).unwrap();
-    assert_eq!(due.what, What::Disable);
+    let mut principal = account("producer", vec![membership(PendingStep::Open, None)]);
+    let due = schedule::first_due(&principal, &strict, strict.today(now)).unwrap();
+    assert_eq!(due.action, ScheduledAction::Disable);
     principal.disable(now);
-    assert_eq!(clockwork::next_due(&principal, &strict), None);
-    assert_eq!(clockwork::next_due(&principal, &policy("producer")), None);
+    assert_eq!(schedule::next_due(&principal, &strict), None);
+    assert_eq!(schedule::next_due(&principal, &policy("producer")), None);
 }

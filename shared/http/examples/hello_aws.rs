@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::{Error, Request, Response, service_fn};
 use tokio::sync::OnceCell;
-use vestibule_http::settings::{Start, aws, setting};
+use vestibule_http::settings::{Bootstrap, aws, setting};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let start = Start::read(aws()?, PathBuf::new())?;
+    let start = Bootstrap::read(aws()?, PathBuf::new())?;
     let table = setting("TABLE", "the name of the main table")?;
     let made = OnceCell::new();
     lambda_http::run(service_fn(async |_: Request| {

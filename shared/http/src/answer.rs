@@ -12,7 +12,7 @@ use crate::Caller;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Listed<T> {
+pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
     /// The value to send as `cursor` to get the next page; absent on the last page.
@@ -34,7 +34,7 @@ pub fn step(step: Option<NextStep>) -> Option<&'static str> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EmailUndeliverable {
     /// When the problem was detected.
-    pub since: String,
+    pub detected_at: String,
     /// The kind of problem. `bounced`: the address does not exist, and no more email is sent to it;
     /// `refused`: an email could not be sent to it; `complained`: the recipient marked an email as
     /// unwanted.
@@ -44,7 +44,7 @@ pub struct EmailUndeliverable {
 impl From<Undeliverable> for EmailUndeliverable {
     fn from(undeliverable: Undeliverable) -> Self {
         Self {
-            since: moment(undeliverable.since),
+            detected_at: moment(undeliverable.detected_at),
             kind: undeliverable.kind.as_str(),
         }
     }
@@ -54,7 +54,7 @@ impl From<Undeliverable> for EmailUndeliverable {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RegisterAgain {
     /// The last day of access without registering again, `YYYY-MM-DD`.
-    pub access_until: String,
+    pub access_expires_at: String,
     /// The last day on which the user can register again, `YYYY-MM-DD`.
     pub cutoff: String,
 }
@@ -67,23 +67,23 @@ pub fn register_again(
 ) -> Option<RegisterAgain> {
     let call = campaign::call(membership?, policy, policy.today(now))?;
     Some(RegisterAgain {
-        access_until: call.access_until.to_string(),
+        access_expires_at: call.access_expires_at.to_string(),
         cutoff: call.cutoff.to_string(),
     })
 }
 
 /// The user's next step or entitlements after completing a step.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Onward {
+pub struct NextStepResponse {
     /// The step that the user must complete next; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
     /// The user's entitlements; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub entitlements: Option<Entitlements>,
+    pub entitlements: Option<EntitlementsResponse>,
 }
 
-impl Onward {
+impl NextStepResponse {
     /// Builds the response for the caller's session from the updated account.
     pub fn of(account: &Account, caller: &Caller) -> Self {
         let membership = account.membership(caller.session.organization.as_ref());
@@ -92,14 +92,14 @@ impl Onward {
             next_step: step(next_step),
             entitlements: membership
                 .filter(|_| next_step.is_none())
-                .map(Entitlements::of),
+                .map(EntitlementsResponse::of),
         }
     }
 }
 
 /// What a membership gives access to.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Entitlements {
+pub struct EntitlementsResponse {
     /// The id of the current organization; absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<String>,
@@ -111,7 +111,7 @@ pub struct Entitlements {
     pub group_codes: Vec<String>,
 }
 
-impl Entitlements {
+impl EntitlementsResponse {
     pub fn of(membership: &Membership) -> Self {
         Self {
             organization_id: membership.organization.as_ref().map(ToString::to_string),

@@ -15,16 +15,16 @@ use vestibule_domain::policy::Role;
 use vestibule_domain::text::{Email, PersonName};
 
 use crate::problem::FieldError;
-use crate::{Fields, Problem, credentials};
+use crate::{FieldErrors, Problem, credentials};
 
 /// The maximum size of a file in bytes.
-pub const LARGEST_FILE: usize = 1024 * 1024;
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 /// The maximum number of rows in a file, not counting the header.
-pub const MOST_ROWS: usize = 500;
+pub const MAX_ROWS: usize = 500;
 
 /// The number of rows processed concurrently.
-pub const AT_ONCE: usize = 8;
+pub const CONCURRENCY: usize = 8;
 
 /// The columns of a file.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub struct Person {
     /// [`Role::User`] if the row names no role.
     pub role: Role,
     /// The last day of access; `None` if access does not end.
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
 }
 
 impl Row {
@@ -88,7 +88,7 @@ impl Row {
             return Err(Problem::invalid_field("(row)", fault));
         }
         let text = |column| self.cell(column).unwrap_or_default();
-        let mut fields = Fields::default();
+        let mut fields = FieldErrors::default();
         let name = credentials::name(text("first_name"), text("last_name"), &mut fields);
         let email = fields.take("email", Email::parse(text("email")));
         let role = match self.cell("role") {
@@ -97,21 +97,21 @@ impl Row {
                 let text: StrDeserializer<'_, Error> = text.into_deserializer();
                 let role = Role::deserialize(text).ok();
                 if role.is_none() {
-                    fields.fault("role", "must be a role, such as user or administrator");
+                    fields.push("role", "must be a role, such as user or administrator");
                 }
                 role
             }
         };
-        let ends_on = credentials::ends_on(self.cell("ends_on"), &mut fields);
+        let end_date = credentials::end_date(self.cell("end_date"), &mut fields);
         let parsed = (|| {
             Some(Person {
                 name: name?,
                 email: email?,
                 role: role?,
-                ends_on: ends_on?,
+                end_date: end_date?,
             })
         })();
-        fields.finish(parsed)
+        fields.into_result(parsed)
     }
 }
 
@@ -120,18 +120,18 @@ impl Row {
 #[serde(rename_all = "snake_case")]
 pub enum RowStatus {
     /// The invitation or user was created, and the email was queued.
-    Done,
+    Created,
     /// The person was already invited or added; nothing was sent.
-    Already,
+    AlreadyExists,
     /// The row is invalid or not allowed; nothing was sent. `detail` and `errors` give the reason.
-    Refused,
+    Rejected,
     /// A temporary error occurred; upload the file again.
-    TryAgain,
+    Retry,
 }
 
 /// The result of one row.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct RowAnswer {
+pub struct RowResponse {
     /// The line of the file on which the row starts; the header is on line 1.
     pub row: u64,
     /// The status of the row.
@@ -149,51 +149,51 @@ pub struct RowAnswer {
 
 /// The results of a file, one per row and in file order.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct BulkAnswer {
+pub struct BulkResponse {
     /// The number of rows that created an invitation or user.
-    pub done: usize,
+    pub created: usize,
     /// The number of rows whose person was already invited or added.
-    pub already: usize,
+    pub already_exists: usize,
     /// The number of rows that are invalid or not allowed.
-    pub refused: usize,
+    pub rejected: usize,
     /// The number of rows to upload again.
-    pub try_again: usize,
+    pub retry: usize,
     /// The result of each row.
-    pub rows: Vec<RowAnswer>,
+    pub rows: Vec<RowResponse>,
 }
 
-impl BulkAnswer {
+impl BulkResponse {
     /// Sorts the rows and counts them by status.
-    pub fn of(mut rows: Vec<RowAnswer>) -> Self {
+    pub fn of(mut rows: Vec<RowResponse>) -> Self {
         rows.sort_by_key(|r| r.row);
         let count = |status| rows.iter().filter(|r| r.status == status).count();
         Self {
-            done: count(RowStatus::Done),
-            already: count(RowStatus::Already),
-            refused: count(RowStatus::Refused),
-            try_again: count(RowStatus::TryAgain),
+            created: count(RowStatus::Created),
+            already_exists: count(RowStatus::AlreadyExists),
+            rejected: count(RowStatus::Rejected),
+            retry: count(RowStatus::Retry),
             rows,
         }
     }
 }
 
-impl RowAnswer {
+impl RowResponse {
     /// Converts a result to that of a row. `already` lists the problem types that mean that the person
     /// was already invited or added.
     pub fn of(line: u64, result: Result<String, Problem>, already: &[&str]) -> Self {
         match result {
             Ok(id) => Self {
                 row: line,
-                status: RowStatus::Done,
+                status: RowStatus::Created,
                 id: Some(id),
                 detail: None,
                 errors: Vec::new(),
             },
             Err(problem) => {
                 let status = match problem.kind() {
-                    kind if already.contains(&kind) => RowStatus::Already,
-                    "unavailable" | "internal" | "changed-meanwhile" => RowStatus::TryAgain,
-                    _ => RowStatus::Refused,
+                    kind if already.contains(&kind) => RowStatus::AlreadyExists,
+                    "unavailable" | "internal" | "conflict" => RowStatus::Retry,
+                    _ => RowStatus::Rejected,
                 };
                 let (detail, errors) = problem.into_parts();
                 Self {
@@ -229,11 +229,11 @@ pub async fn read(request: Request, columns: Columns) -> Result<Vec<Row>, Proble
         )
         .with_field("content-type", "must be text/csv"));
     }
-    let bytes = to_bytes(request.into_body(), LARGEST_FILE)
+    let bytes = to_bytes(request.into_body(), MAX_FILE_BYTES)
         .await
         .map_err(|_| {
             too_large(format!(
-                "The file is too large; the limit is {LARGEST_FILE} bytes. Split it into smaller files."
+                "The file is too large; the limit is {MAX_FILE_BYTES} bytes. Split it into smaller files."
             ))
         })?;
     parse(&bytes, columns)
@@ -291,9 +291,9 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
         if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
-        if rows.len() == MOST_ROWS {
+        if rows.len() == MAX_ROWS {
             return Err(too_large(format!(
-                "The file is too long; the limit is {MOST_ROWS} rows. Split it into smaller files."
+                "The file is too long; the limit is {MAX_ROWS} rows. Split it into smaller files."
             )));
         }
         let cells = if record.len() == names.len() {
@@ -316,12 +316,12 @@ fn parse(bytes: &[u8], columns: Columns) -> Result<Vec<Row>, Problem> {
 
 /// Returns the columns in the order of the header.
 fn header_of(head: &csv::StringRecord, columns: Columns) -> Result<Vec<&'static str>, Problem> {
-    let mut fields = Fields::default();
+    let mut fields = FieldErrors::default();
     let mut names = Vec::new();
     for cell in head {
         let shown: String = cell.trim().chars().take(40).collect();
         match columns.known().find(|known| *known == shown) {
-            Some(name) if names.contains(&name) => fields.fault(name, "appears more than once"),
+            Some(name) if names.contains(&name) => fields.push(name, "appears more than once"),
             Some(name) => names.push(name),
             None => {
                 let known: Vec<_> = columns.known().collect();
@@ -329,18 +329,18 @@ fn header_of(head: &csv::StringRecord, columns: Columns) -> Result<Vec<&'static 
                     "is not a recognized column; the columns are {}",
                     known.join(", ")
                 );
-                fields.fault(&shown, why);
+                fields.push(&shown, why);
             }
         }
     }
     for missing in columns.required.iter().filter(|r| !names.contains(r)) {
-        fields.fault(missing, "is a required column");
+        fields.push(missing, "is a required column");
     }
-    fields.finish(Some(names))
+    fields.into_result(Some(names))
 }
 
 /// Separates the rows whose email address repeats that of an earlier row, and returns results for them.
-pub fn without_doubles(rows: Vec<Row>) -> (Vec<Row>, Vec<RowAnswer>) {
+pub fn without_doubles(rows: Vec<Row>) -> (Vec<Row>, Vec<RowResponse>) {
     let mut first = BTreeMap::new();
     let (mut kept, mut refused) = (Vec::new(), Vec::new());
     for row in rows {
@@ -352,7 +352,7 @@ pub fn without_doubles(rows: Vec<Row>) -> (Vec<Row>, Vec<RowAnswer>) {
             Some(line) => {
                 let why = format!("is also the email address in row {line}");
                 let problem = Problem::invalid_field("email", &why);
-                refused.push(RowAnswer::of(row.line, Err(problem), &[]));
+                refused.push(RowResponse::of(row.line, Err(problem), &[]));
             }
             None => kept.push(row),
         }

@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, header};
 use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::device;
-use vestibule_domain::invite::Acting;
+use vestibule_domain::invite::ActingAdministrator;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
-use crate::request::{From, Portal};
+use crate::request::{Portal, RequestOrigin};
 use crate::{App, Problem};
 
 /// The cookie that holds a session's token. With its prefix, browsers require `Secure`, the path `/` and
@@ -44,10 +44,10 @@ impl Caller {
     ///
     /// # Errors
     /// A problem for members, who belong to no organization.
-    pub fn acting(&self) -> Result<Acting<'_>, Problem> {
+    pub fn acting(&self) -> Result<ActingAdministrator<'_>, Problem> {
         self.membership()
             .filter(|m| m.organization.is_some())
-            .map(|membership| Acting {
+            .map(|membership| ActingAdministrator {
                 account: &self.account,
                 membership,
             })
@@ -112,7 +112,7 @@ impl FromRequestParts<App> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Portal(policy) = Portal::from_request_parts(parts, app).await?;
-        let From(origin) = From::from_request_parts(parts, app).await?;
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, app).await?;
         let token = token(&parts.headers).ok_or_else(Problem::sign_in_first)?;
         let found = app.store.session(&policy.portal, &token).await?;
         let (session, account) = found

@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 use vestibule_domain::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::password;
-use vestibule_domain::policy::{NamedBy, Policy};
+use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::text::{
     AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
 };
 use vestibule_secrets::{Purpose, Verified};
 
 use crate::request::only_from_object;
-use crate::{App, Fields, Problem};
+use crate::{App, FieldErrors, Problem};
 
 /// A security or hint question and its answer.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -103,19 +103,19 @@ pub fn parse_answer(answer: &str) -> Result<Sensitive, Invalid> {
 pub fn security_answers(
     given: &[QuestionAnswerFields],
     policy: &Policy,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<Vec<ParsedAnswer>> {
     let Some(asked) = &policy.security_questions else {
-        fields.unwanted(
+        fields.reject_if_present(
             "security_answers",
             !given.is_empty(),
             "are not used on this portal",
         );
         return Some(Vec::new());
     };
-    let count = asked.asked.get() as usize;
+    let count = asked.required.get() as usize;
     if given.len() != count {
-        fields.fault(
+        fields.push(
             "security_answers",
             format!("must have {count} questions with answers"),
         );
@@ -125,12 +125,12 @@ pub fn security_answers(
     for (i, entry) in given.iter().enumerate() {
         let at = |name: &str| format!("security_answers[{i}].{name}");
         if !asked.questions.iter().any(|q| q.as_str() == entry.question) {
-            fields.fault(
+            fields.push(
                 &at("question"),
                 "must be one of the questions offered on this portal",
             );
         } else if parsed.iter().any(|p| p.question == entry.question) {
-            fields.fault(&at("question"), "must not be used more than once");
+            fields.push(&at("question"), "must not be used more than once");
         }
         let answer = fields.take(&at("answer"), parse_answer(&entry.answer));
         parsed.extend(answer.map(|answer| ParsedAnswer {
@@ -145,16 +145,16 @@ pub fn security_answers(
 pub fn hint(
     given: Option<&QuestionAnswerFields>,
     policy: &Policy,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<Option<ParsedAnswer>> {
     match (policy.hint_question, given) {
         (false, None) => Some(None),
         (false, Some(_)) => {
-            fields.fault("hint", "is not used on this portal");
+            fields.push("hint", "is not used on this portal");
             None
         }
         (true, None) => {
-            fields.fault("hint", "is required");
+            fields.push("hint", "is required");
             None
         }
         (true, Some(entry)) => {
@@ -169,7 +169,7 @@ pub fn hint(
 }
 
 /// Parses the last day of access (UX-07). The domain checks that it is not in the past.
-pub fn ends_on(given: Option<&str>, fields: &mut Fields) -> Option<Option<Date>> {
+pub fn end_date(given: Option<&str>, fields: &mut FieldErrors) -> Option<Option<Date>> {
     let Some(text) = given else {
         return Some(None);
     };
@@ -177,7 +177,7 @@ pub fn ends_on(given: Option<&str>, fields: &mut Fields) -> Option<Option<Date>>
         .filter(|t| t.len() == "2027-01-31".len())
         .and_then(|t| t.parse().ok())
         .ok_or_else(|| Invalid("must be a date such as 2027-01-31".into()));
-    fields.take("ends_on", day).map(Some)
+    fields.take("end_date", day).map(Some)
 }
 
 /// The field error for an end date in the past.
@@ -186,7 +186,7 @@ pub const ENDS_IN_PAST: &str = "must be today or later";
 pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access does not expire";
 
 /// Parses a person's name.
-pub fn name(first: &str, last: &str, fields: &mut Fields) -> Option<PersonName> {
+pub fn name(first: &str, last: &str, fields: &mut FieldErrors) -> Option<PersonName> {
     let first = fields.take("first_name", NamePart::parse(first));
     let last = fields.take("last_name", NamePart::parse(last));
     Some(PersonName {
@@ -200,14 +200,14 @@ pub fn username(
     given: Option<&str>,
     policy: &Policy,
     rng: &mut StdRng,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<Username> {
     match policy.username.chosen_by {
-        NamedBy::User => fields.required("username", given, |text| {
+        ChosenBy::User => fields.required("username", given, |text| {
             Username::parse(text, policy.username.min_length.get() as usize)
         }),
-        NamedBy::System => {
-            fields.unwanted(
+        ChosenBy::System => {
+            fields.reject_if_present(
                 "username",
                 given.is_some(),
                 "is assigned automatically on this portal",
@@ -224,7 +224,7 @@ pub fn new_password(
     given: &str,
     (username, name): (Option<&Username>, Option<&PersonName>),
     policy: &Policy,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<Sensitive> {
     let username = username.map(Username::as_str);
     let mut about = vec![policy.title.as_str(), policy.plan.name.as_str()];
@@ -289,11 +289,11 @@ only_from_object!(PostalAddressFields);
 pub fn postal_address(
     given: &PostalAddressFields,
     addressee: &str,
-    fields: &mut Fields,
+    fields: &mut FieldErrors,
 ) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
     if !(1..=3).contains(&given.lines.len()) {
-        fields.fault(&at("lines"), "must have one to three lines");
+        fields.push(&at("lines"), "must have one to three lines");
     }
     let mut lines = Vec::new();
     for (i, line) in given.lines.iter().take(3).enumerate() {

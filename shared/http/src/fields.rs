@@ -6,13 +6,13 @@ use crate::problem::{FieldError, Problem};
 
 /// The field errors found so far.
 #[derive(Debug, Default)]
-pub struct Fields(Vec<FieldError>);
+pub struct FieldErrors(Vec<FieldError>);
 
-impl Fields {
+impl FieldErrors {
     /// Returns a parsed field, or records its error.
     pub fn take<T>(&mut self, field: &str, parsed: Result<T, Invalid>) -> Option<T> {
         parsed
-            .map_err(|fault| self.fault(field, fault.to_string()))
+            .map_err(|fault| self.push(field, fault.to_string()))
             .ok()
     }
 
@@ -24,14 +24,14 @@ impl Fields {
         parse: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
         let Some(text) = text else {
-            self.fault(field, "is required");
+            self.push(field, "is required");
             return None;
         };
         self.take(field, parse(text))
     }
 
     /// Records an error.
-    pub fn fault(&mut self, field: &str, detail: impl Into<String>) {
+    pub fn push(&mut self, field: &str, detail: impl Into<String>) {
         self.0.push(FieldError {
             field: field.to_owned(),
             detail: detail.into(),
@@ -39,9 +39,9 @@ impl Fields {
     }
 
     /// Records an error if a field is present that is not allowed.
-    pub fn unwanted(&mut self, field: &str, given: bool, why: &str) {
+    pub fn reject_if_present(&mut self, field: &str, given: bool, why: &str) {
         if given {
-            self.fault(field, why);
+            self.push(field, why);
         }
     }
 
@@ -49,7 +49,7 @@ impl Fields {
     ///
     /// # Errors
     /// A problem that names every invalid field.
-    pub fn finish<T>(self, parsed: Option<T>) -> Result<T, Problem> {
+    pub fn into_result<T>(self, parsed: Option<T>) -> Result<T, Problem> {
         match parsed {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(Problem::invalid(self.0)),

@@ -9,14 +9,14 @@ use crate::request::cursor;
 
 /// The maximum size of a part in bytes. Lambda returns it as a JSON string, in which quotes and line ends
 /// take twice their size, so that it never exceeds 6 MB.
-pub const LARGEST: usize = 3_000_000;
+pub const MAX_BYTES: usize = 3_000_000;
 
 /// The maximum number of pages read for a part, so that a search with few results responds within the
 /// gateway's timeout of 29 seconds.
-const MOST_PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 
 /// The maximum `limit` of a part, in rows.
-const MOST_ROWS: u32 = 100_000;
+const MAX_ROWS: u32 = 100_000;
 
 /// A file to download.
 #[derive(Debug, Clone, Copy)]
@@ -50,9 +50,9 @@ impl<C> Wanted<C> {
         limit: Option<u32>,
         parse: fn(&str) -> Option<C>,
     ) -> Result<Self, Problem> {
-        let limit = limit.unwrap_or(MOST_ROWS);
-        if !(1..=MOST_ROWS).contains(&limit) {
-            let bounds = format!("must be 1 to {MOST_ROWS}");
+        let limit = limit.unwrap_or(MAX_ROWS);
+        if !(1..=MAX_ROWS).contains(&limit) {
+            let bounds = format!("must be 1 to {MAX_ROWS}");
             return Err(Problem::invalid_field("limit", &bounds));
         }
         Ok(Self {
@@ -82,11 +82,11 @@ impl File {
         let head = if first { self.head } else { "" };
         let mut text = head.to_owned();
         let (mut after, mut next, mut left) = (wanted.after, None, wanted.rows);
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let (rows, behind) = read(after, self.at_a_time.min(left)).await?;
             let more: usize = rows.iter().map(String::len).sum();
             // A page that doesn't fit starts the next part, unless this part would be empty.
-            if text.len() > head.len() && text.len() + more > LARGEST {
+            if text.len() > head.len() && text.len() + more > MAX_BYTES {
                 break;
             }
             rows.iter().for_each(|row| text.push_str(row));
@@ -200,9 +200,9 @@ mod tests {
             let (mut all, mut cursor, mut parts) = (String::new(), None::<String>, 0);
             loop {
                 let (text, next, pages) = part(rows, bytes, cursor.as_deref(), limit);
-                let largest = LARGEST.max(FILE.at_a_time * bytes) + FILE.head.len();
+                let largest = MAX_BYTES.max(FILE.at_a_time * bytes) + FILE.head.len();
                 assert!(text.len() <= largest, "{} of {rows}", text.len());
-                assert!(pages <= MOST_PAGES);
+                assert!(pages <= MAX_PAGES);
                 all += &text;
                 parts += 1;
                 cursor = next;
@@ -225,7 +225,7 @@ mod tests {
         let (text, next, pages) = part(60_000, 10, None, None);
         assert_eq!(
             (pages, next.as_deref()),
-            (MOST_PAGES, Some("50000")),
+            (MAX_PAGES, Some("50000")),
             "{}",
             text.len()
         );

@@ -13,7 +13,7 @@ use vestibule_domain::policy::{Policy, PolicyError};
 use vestibule_store::{CommitError, Unavailable};
 
 /// The maximum number of fields that a problem names, to limit the size of the response.
-const MOST_ERRORS: usize = 20;
+const MAX_ERRORS: usize = 20;
 
 /// A field error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -112,7 +112,7 @@ impl Problem {
 
     /// Creates the problem for a well-formed request with invalid fields.
     pub fn invalid(mut errors: Vec<FieldError>) -> Self {
-        errors.truncate(MOST_ERRORS);
+        errors.truncate(MAX_ERRORS);
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-fields",
@@ -227,7 +227,7 @@ impl Problem {
     pub fn conflict() -> Self {
         Self::new(
             StatusCode::CONFLICT,
-            "changed-meanwhile",
+            "conflict",
             "Conflicting change",
             "Someone else changed this while you were working. Reload the page and try again.",
         )

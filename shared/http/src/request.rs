@@ -17,10 +17,10 @@ use vestibule_domain::policy::Policy;
 use crate::{App, Problem};
 
 /// The maximum size of a JSON body in bytes.
-pub const LARGEST_BODY: usize = 64 * 1024;
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The maximum length of a field's path in a response, in characters.
-const LONGEST_PATH: usize = 100;
+const MAX_PATH_LENGTH: usize = 100;
 
 /// Extracts the portal that the path names.
 #[derive(Debug, Clone)]
@@ -120,9 +120,9 @@ impl Source {
 }
 
 /// Extracts the portal, time and source of a request, which all of its audit events share.
-pub struct From(pub Origin);
+pub struct RequestOrigin(pub Origin);
 
-impl FromRequestParts<App> for From {
+impl FromRequestParts<App> for RequestOrigin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
@@ -168,7 +168,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
                 "Too large",
-                format!("The request body is too large; the limit is {LARGEST_BODY} bytes."),
+                format!("The request body is too large; the limit is {MAX_BODY_BYTES} bytes."),
             )
             .with_field("(body)", "is too large")
         })?;
@@ -182,8 +182,8 @@ struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        struct FieldList<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldList<T> {
             type Value = T;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,7 +195,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             }
         }
         deserializer
-            .deserialize_map(Fields(PhantomData))
+            .deserialize_map(FieldList(PhantomData))
             .map(Object)
     }
 }
@@ -206,8 +206,8 @@ macro_rules! only_from_object {
     ($name:ty) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Fields;
-                impl<'de> serde::de::Visitor<'de> for Fields {
+                struct FieldList;
+                impl<'de> serde::de::Visitor<'de> for FieldList {
                     type Value = $name;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -221,7 +221,7 @@ macro_rules! only_from_object {
                         <$name>::deserialize(serde::de::value::MapAccessDeserializer::new(map))
                     }
                 }
-                deserializer.deserialize_map(Fields)
+                deserializer.deserialize_map(FieldList)
             }
         }
     };
@@ -266,7 +266,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Problem {
 /// Converts a serde error message to a field error. `whole` names an error that concerns no single field.
 fn misfit(path: &str, whole: &str, message: &str) -> Problem {
     // A path contains keys from the request, which can be as long as the body.
-    let path: &str = &path.chars().take(LONGEST_PATH).collect::<String>();
+    let path: &str = &path.chars().take(MAX_PATH_LENGTH).collect::<String>();
     let named = |start: &str| {
         message
             .strip_prefix(start)

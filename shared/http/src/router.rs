@@ -25,7 +25,7 @@ pub use utoipa::openapi::OpenApi;
 #[doc(hidden)]
 pub use utoipa_axum::{router::OpenApiRouter, routes as described};
 
-use crate::request::LARGEST_BODY;
+use crate::request::MAX_BODY_BYTES;
 use crate::{App, Problem};
 
 /// Generates `routes()`, which serves the listed handlers, and `openapi()`, which describes them. They are
@@ -84,7 +84,7 @@ pub fn serve(routes: Routes, app: App) -> Router {
         no_store,
         cors(Arc::clone(&app.portals)),
         middleware::from_fn(log),
-        DefaultBodyLimit::max(LARGEST_BODY),
+        DefaultBodyLimit::max(MAX_BODY_BYTES),
     );
     routes
         .fallback(async || Problem::not_found("resource"))

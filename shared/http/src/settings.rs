@@ -123,14 +123,14 @@ impl LoadServiceConfig for Environment {
 /// The startup settings of a function: `TABLE`, `AUDIT_TABLE`, `KMS_KEY_ID` and `PORTALS_DIR` (by default
 /// the `portals` folder bundled with the function).
 #[derive(Debug)]
-pub struct Start {
+pub struct Bootstrap {
     aws: SdkConfig,
     tables: Tables,
     key_id: String,
     portals: PathBuf,
 }
 
-impl Start {
+impl Bootstrap {
     /// Reads the settings; `portals` is the default for `PORTALS_DIR`.
     ///
     /// # Errors
@@ -184,20 +184,20 @@ impl Start {
 
 /// State of a function on Lambda that is created at the first event, so that provisioned containers start
 /// without calling AWS.
-pub struct Opening<T, F> {
-    start: Start,
+pub struct LazyState<T, F> {
+    start: Bootstrap,
     make: F,
     made: OnceCell<T>,
 }
 
-impl<T, F: Fn(App, &SdkConfig) -> T> Opening<T, F> {
+impl<T, F: Fn(App, &SdkConfig) -> T> LazyState<T, F> {
     /// Reads the settings.
     ///
     /// # Errors
     /// [`Missing`].
     pub fn new(make: F) -> Result<Self, Missing> {
         Ok(Self {
-            start: Start::read(aws()?, PathBuf::from("portals"))?,
+            start: Bootstrap::read(aws()?, PathBuf::from("portals"))?,
             make,
             made: OnceCell::new(),
         })
@@ -206,7 +206,7 @@ impl<T, F: Fn(App, &SdkConfig) -> T> Opening<T, F> {
     /// Returns the state and creates it if necessary; after a failure the next event tries again.
     ///
     /// # Errors
-    /// The errors of [`Start::app`].
+    /// The errors of [`Bootstrap::app`].
     pub async fn get(&self) -> Result<&T, StartError> {
         // Boxed, because the type of the future would otherwise exceed the compiler's depth limit.
         let make = || Box::pin(async { Ok((self.make)(self.start.app().await?, &self.start.aws)) });
@@ -230,7 +230,7 @@ pub fn log_as_json() {
 /// When a setting is missing, or the Lambda runtime fails.
 pub async fn run(routes: fn() -> Routes) -> Result<(), StartError> {
     log_as_json();
-    let opening = Opening::new(|app, _| serve(routes(), app))?;
+    let opening = LazyState::new(|app, _| serve(routes(), app))?;
     lambda_http::run(service_fn(async |mut request: lambda_http::Request| {
         let answer = match opening.get().await {
             Ok(service) => {

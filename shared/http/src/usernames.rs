@@ -10,7 +10,7 @@ use vestibule_store::{CommitError, Unique};
 use crate::App;
 
 /// How many times a username is tried when another write conflicts with it.
-const LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// Commits a decision that takes a username. If a campaign released the name and its owner has not
 /// confirmed it, the name is first removed from the owner in a separate transaction. If several people
@@ -29,7 +29,7 @@ pub async fn commit(
     if !campaign::releases_usernames(policy, policy.today(origin.at)) {
         return app.store.commit(decision, rng).await;
     }
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         match app.store.commit(decision.clone(), rng).await {
             Err(CommitError::Taken(Unique::Username)) => {}
             other => return other,

@@ -38,7 +38,7 @@ fn main() {
             greeting: format!("Zoë Núñez {n}"),
             organization: None,
             pin: Sensitive::new(format!("{:06}", n * 7919 % 1_000_000)),
-            usable_until: Date::constant(2027, 1, 22),
+            expires_on: Date::constant(2027, 1, 22),
         },
     };
     let began = std::time::Instant::now();

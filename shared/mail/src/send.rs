@@ -135,13 +135,13 @@ fn blames_the_mail(code: &str) -> bool {
 }
 
 /// The maximum length of a sender that every mail system accepts: local part, `@` and domain (RFC 5321).
-const LONGEST_SOURCE: usize = 320;
+const MAX_SOURCE_LENGTH: usize = 320;
 
 /// Returns the sender with the portal's title as its display name, truncated if too long.
 fn source(title: &str, from: &str) -> String {
     let ends = title.char_indices().map(|(i, c)| i + c.len_utf8()).rev();
     ends.map(|end| format!("{} <{from}>", display_name(&title[..end])))
-        .find(|source| source.len() <= LONGEST_SOURCE)
+        .find(|source| source.len() <= MAX_SOURCE_LENGTH)
         .unwrap_or_else(|| from.to_owned())
 }
 
@@ -194,7 +194,7 @@ mod tests {
         for title in ["x".repeat(500), "é".repeat(500), "\"".repeat(500)] {
             let source = source(&title, "a@example.com");
             assert!(
-                (250..=LONGEST_SOURCE).contains(&source.len()),
+                (250..=MAX_SOURCE_LENGTH).contains(&source.len()),
                 "{}",
                 source.len()
             );

@@ -40,7 +40,7 @@ fn letter(
             greeting: greeting.into(),
             organization: organization.map(str::to_owned),
             pin: Sensitive::new("4071"),
-            usable_until: Date::constant(2026, 2, 21),
+            expires_on: Date::constant(2026, 2, 21),
         },
     }
 }
@@ -299,7 +299,7 @@ proptest! {
         let policy = policy("provider");
         let mut letter = letter(&policy, to, &name, Some(&name));
         letter.dated = day;
-        letter.says = LetterText::Pin { greeting: name, organization: None, pin: Sensitive::new(pin), usable_until: day };
+        letter.says = LetterText::Pin { greeting: name, organization: None, pin: Sensitive::new(pin), expires_on: day };
         if let Ok(page) = lay_out(&letter, &policy) {
             prop_assert!(pdf(&[page]).unwrap().starts_with(b"%PDF-"));
         }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use vestibule_domain::campaign::Call;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{
-    AccessChange, Fate, HelpDeskAct, IdleStep, Mail, MailText, ResetAsked, Told,
+    AccessChange, AccountOutcome, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
 };
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::{Email, Sensitive};
@@ -57,7 +57,7 @@ fn every_kind(
         let today = Date::constant(2025, 12, 23);
         MailText::RegisterAgain {
             call: Call {
-                access_until: today.saturating_add(access.days()),
+                access_expires_at: today.saturating_add(access.days()),
                 cutoff: today.saturating_add(cutoff.days()),
             },
         }
@@ -77,7 +77,7 @@ fn every_kind(
                 inviter: person.clone(),
                 role: "Administrator".into(),
                 token: Sensitive::new(secret),
-                usable_until: day,
+                expires_on: day,
             },
         ),
         (
@@ -107,7 +107,7 @@ fn every_kind(
                     .iter()
                     .map(|s| s.title.to_string())
                     .collect(),
-                ends_on: None,
+                end_date: None,
             },
         ),
         (
@@ -115,7 +115,7 @@ fn every_kind(
             MailText::Approved {
                 organization: organization.clone(),
                 services: vec![],
-                ends_on: Some(day),
+                end_date: Some(day),
             },
         ),
         (
@@ -124,7 +124,7 @@ fn every_kind(
                 organization: organization.clone(),
                 username: username.clone(),
                 code: Sensitive::new(secret),
-                usable_until: day,
+                expires_on: day,
             },
         ),
         (
@@ -138,21 +138,23 @@ fn every_kind(
             "access_assigned",
             MailText::AccessChanged {
                 organization: "Blue Heron Manufacturing".into(),
-                change: AccessChange::Assigned { ends_on: Some(day) },
+                change: AccessChange::Assigned {
+                    end_date: Some(day),
+                },
             },
         ),
         (
             "access_review",
             MailText::AccessReview {
                 organization: "Blue Heron Manufacturing".into(),
-                answer_by: day,
+                due_date: day,
             },
         ),
         (
             "access_review_unanswered",
             MailText::AccessReviewOpen {
                 organization: organization.clone(),
-                answer_by: day,
+                due_date: day,
                 overdue: false,
                 unanswered: vec![person.clone(), "Grace Hopper".into()],
                 others: 0,
@@ -162,7 +164,7 @@ fn every_kind(
             "access_review_overdue",
             MailText::AccessReviewOpen {
                 organization: organization.clone(),
-                answer_by: day,
+                due_date: day,
                 overdue: true,
                 unanswered: vec![person.clone()],
                 others: 12,
@@ -224,7 +226,7 @@ fn every_kind(
             "confirm_email",
             MailText::ConfirmEmail {
                 token: Sensitive::new("ve.abc.def"),
-                usable_until: day,
+                expires_on: day,
             },
         ),
         (
@@ -317,14 +319,19 @@ fn every_kind(
             "users_changed",
             MailText::UsersChanged {
                 organization: "Blue Heron Manufacturing".into(),
-                users: [Fate::Disabled, Fate::Deleted, Fate::Ended, Fate::Disabled]
-                    .map(|fate| Told {
-                        person: person.clone(),
-                        username: username.clone(),
-                        fate,
-                        on: day,
-                    })
-                    .into(),
+                users: [
+                    AccountOutcome::Disabled,
+                    AccountOutcome::Deleted,
+                    AccountOutcome::Ended,
+                    AccountOutcome::Disabled,
+                ]
+                .map(|outcome| NoticeLine {
+                    person: person.clone(),
+                    username: username.clone(),
+                    outcome,
+                    on: day,
+                })
+                .into(),
             },
         ),
         (
@@ -335,7 +342,7 @@ fn every_kind(
             },
         ),
         (
-            "shared_use",
+            "concurrent_use",
             MailText::SharedUse {
                 sources: vec!["192.0.2.1".into(), "198.51.100.7".into()],
             },
@@ -418,7 +425,7 @@ fn every_kind(
     let agreement = policy
         .agreements
         .first()
-        .map(|a| (a.title.to_string(), a.form.to_string()));
+        .map(|a| (a.title.to_string(), a.form_url.to_string()));
     if agreement.is_some() {
         kinds.push(("registered_with_agreement", registered(None, agreement)));
     }
@@ -458,13 +465,13 @@ fn every_mail_of_every_portal() {
                     organization,
                     inviter,
                     role,
-                    usable_until,
+                    expires_on,
                     ..
                 } => MailText::Invitation {
                     organization,
                     inviter,
                     role,
-                    usable_until,
+                    expires_on,
                     token: Sensitive::new(TOKEN),
                 },
                 other => other,

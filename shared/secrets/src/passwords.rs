@@ -45,7 +45,7 @@ impl Default for HashParameters {
 impl HashParameters {
     /// The upper bound: the memory and lanes of RFC 9106's second recommended option, and ten passes. A
     /// damaged item can therefore cost at most 64 MiB and about a second.
-    pub const MOST: Self = Self {
+    pub const MAX_RESULTS: Self = Self {
         memory_kib: 65_536,
         passes: 10,
         lanes: 4,
@@ -58,14 +58,16 @@ impl HashParameters {
         lanes: 1,
     };
 
-    /// Clamps the parameters to what Argon2id accepts and [`Self::MOST`] allows.
+    /// Clamps the parameters to what Argon2id accepts and [`Self::MAX_RESULTS`] allows.
     fn bounded(self) -> Self {
-        let lanes = self.lanes.clamp(Self::LEAST.lanes, Self::MOST.lanes);
+        let lanes = self.lanes.clamp(Self::LEAST.lanes, Self::MAX_RESULTS.lanes);
         Self {
             memory_kib: self
                 .memory_kib
-                .clamp(Self::LEAST.memory_kib * lanes, Self::MOST.memory_kib),
-            passes: self.passes.clamp(Self::LEAST.passes, Self::MOST.passes),
+                .clamp(Self::LEAST.memory_kib * lanes, Self::MAX_RESULTS.memory_kib),
+            passes: self
+                .passes
+                .clamp(Self::LEAST.passes, Self::MAX_RESULTS.passes),
             lanes,
         }
     }
@@ -202,7 +204,7 @@ impl fmt::Debug for Hasher {
 
 impl Hasher {
     /// Creates a hasher with these parameters, clamped to the allowed range (at most
-    /// [`HashParameters::MOST`]), and the keyring's current pepper. `at_once` limits concurrent hashes: use
+    /// [`HashParameters::MAX_RESULTS`]), and the keyring's current pepper. `at_once` limits concurrent hashes: use
     /// one per core, and one in a Lambda function, which processes one event at a time.
     pub fn new(parameters: HashParameters, keyring: Arc<Keyring>, at_once: NonZero<usize>) -> Self {
         let current = parameters.bounded();
@@ -500,7 +502,7 @@ mod tests {
         assert_eq!(
             read.recipe,
             Recipe {
-                parameters: HashParameters::MOST,
+                parameters: HashParameters::MAX_RESULTS,
                 key: 1,
                 salt: SALT
             }
@@ -572,7 +574,7 @@ mod tests {
             passes: u32::MAX,
             lanes: u32::MAX,
         };
-        assert_eq!(huge.bounded(), HashParameters::MOST);
+        assert_eq!(huge.bounded(), HashParameters::MAX_RESULTS);
         let none = HashParameters {
             memory_kib: 0,
             passes: 0,
@@ -590,7 +592,7 @@ mod tests {
             HashParameters::default().bounded(),
             HashParameters::default()
         );
-        assert_eq!(hasher(huge).0.current, HashParameters::MOST);
+        assert_eq!(hasher(huge).0.current, HashParameters::MAX_RESULTS);
     }
 
     #[tokio::test]

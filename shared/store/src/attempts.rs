@@ -13,11 +13,11 @@ use crate::{Store, Unavailable};
 
 /// The kind of attempt that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guess {
+pub enum AttemptKind {
     /// The password of a username.
     Password,
     /// The verification against a plan record.
-    Proof,
+    Verification,
     /// The recovery of a password or username.
     Recovery,
     Pin,
@@ -30,11 +30,11 @@ pub enum Guess {
     Feedback,
 }
 
-impl Guess {
+impl AttemptKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
-            Self::Proof => "proof",
+            Self::Verification => "verification",
             Self::Recovery => "recovery",
             Self::Pin => "pin",
             Self::RegistrationCode => "code",
@@ -68,7 +68,7 @@ impl Store {
     /// Returns the key of the current counter for `subject`, and when the counter expires.
     fn counter(
         &self,
-        guess: Guess,
+        guess: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
@@ -91,7 +91,7 @@ impl Store {
     /// Returns the current counter for `subject`, for a decision to clear.
     pub fn attempts_of(
         &self,
-        guess: Guess,
+        guess: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
@@ -128,7 +128,7 @@ impl Store {
     /// [`Unavailable`]; the attempt must then not be evaluated.
     pub async fn count_attempt(
         &self,
-        guess: Guess,
+        guess: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,

@@ -8,8 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use rand::CryptoRng;
 use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, UndeliverableKind};
 use vestibule_domain::audit::AuditEvent;
-use vestibule_domain::clockwork::{self, Alarm, AlarmKind};
-use vestibule_domain::decision::{AttemptKey, Change, Claims, Decision};
+use vestibule_domain::decision::{AttemptKey, Change, Decision, RecordClaim};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::message::Message;
@@ -17,6 +16,7 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKey;
 use vestibule_domain::review;
+use vestibule_domain::schedule::{self, FollowUp, FollowUpKind};
 use vestibule_domain::session::Session;
 use vestibule_secrets::Purpose;
 
@@ -62,7 +62,7 @@ struct Writes<'a> {
     /// The time of the decision.
     at: Timestamp,
     /// The follow-ups already written, because a transaction may write an item only once.
-    alarms: Vec<Key>,
+    follow_ups: Vec<Key>,
     items: Vec<(TransactWriteItem, OnConflict)>,
     /// The indexes of the items that withdraw letters.
     withdrawals: Vec<usize>,
@@ -89,8 +89,8 @@ impl Store {
     ) -> Result<(), CommitError> {
         let mut writes = Writes {
             store: self,
-            at: decision.audit.at,
-            alarms: Vec::new(),
+            at: decision.audit.occurred_at,
+            follow_ups: Vec::new(),
             items: Vec::new(),
             withdrawals: Vec::new(),
         };
@@ -98,7 +98,7 @@ impl Store {
             writes.change(change, rng)?;
         }
         for message in &decision.messages {
-            writes.message(message, decision.audit.at, rng)?;
+            writes.message(message, decision.audit.occurred_at, rng)?;
         }
         writes.audit(&decision.audit)?;
         let mut withdrawals = writes.withdrawals;
@@ -235,17 +235,17 @@ impl Writes<'_> {
             Change::ClaimRecord {
                 record,
                 portal,
-                way,
+                registration_type,
                 account,
                 claims,
-            } => self.claim_record(record, portal, way, account, claims),
+            } => self.claim_record(record, portal, registration_type, account, claims),
             Change::ReleaseRecord {
                 record,
                 portal,
-                way,
+                registration_type,
                 account,
                 whole,
-            } => self.release_record(record, portal, way, account, *whole),
+            } => self.release_record(record, portal, registration_type, account, *whole),
             Change::NoteNotified(record) => self.note_notified(record),
             Change::SaveInvitation { before, after } => {
                 self.save_invitation(before.as_deref(), after)
@@ -264,19 +264,24 @@ impl Writes<'_> {
                 &session.id,
             )),
             Change::WithdrawLetter(id) => self.withdraw(keys::message(id)),
-            Change::TellAdministrators(tidings) => {
-                self.put(item::write(due::tidings_key(tidings), tidings)?)?;
-                self.set_alarm(
-                    &tidings.portal,
-                    &tidings.organization,
-                    AlarmKind::Tidings,
-                    tidings.on,
+            Change::QueueAdminNotice(notices_due) => {
+                self.put(item::write(
+                    due::admin_notice_key(notices_due),
+                    notices_due,
+                )?)?;
+                self.set_follow_up(
+                    &notices_due.portal,
+                    &notices_due.organization,
+                    FollowUpKind::AdminNotice,
+                    notices_due.on,
                 )
             }
-            Change::ForgetTidings(told) => told
+            Change::ClearAdminNotices(told) => told
                 .iter()
-                .try_for_each(|tidings| self.delete(due::tidings_key(tidings))),
-            Change::AnswerAlarm { alarm, again } => self.answer_alarm(alarm, *again),
+                .try_for_each(|notices_due| self.delete(due::admin_notice_key(notices_due))),
+            Change::ResolveFollowUp { follow_up, again } => {
+                self.resolve_follow_up(follow_up, *again)
+            }
             Change::ForgetAttempts(AttemptKey(pk)) => self.delete(Key {
                 pk: pk.clone(),
                 sk: "G".into(),
@@ -323,7 +328,7 @@ impl Writes<'_> {
         let first = self
             .store
             .day_of(portal, self.at)?
-            .map(|day| day.saturating_add(i64::from(clockwork::BACKUP_REMINDER_DAYS).days()));
+            .map(|day| day.saturating_add(i64::from(schedule::BACKUP_REMINDER_DAYS).days()));
         self.watch_for_backup(portal, id, first)?;
         self.watch_reviews(organization)
     }
@@ -334,11 +339,11 @@ impl Writes<'_> {
         let Organization { portal, id, .. } = organization;
         let policy = self.store.portals.get(portal.as_str())?;
         let on = policy.and_then(|p| review::next_look(organization, p, p.date_of(self.at)));
-        let key = keys::alarm(portal, id, AlarmKind::Review);
-        match on.filter(|_| !self.alarms.contains(&key)) {
+        let key = keys::follow_up(portal, id, FollowUpKind::Review);
+        match on.filter(|_| !self.follow_ups.contains(&key)) {
             Some(on) => {
-                self.alarms.push(key.clone());
-                self.put_alarm(key, portal, id, "due_on = :on", on)
+                self.follow_ups.push(key.clone());
+                self.put_follow_up(key, portal, id, "due_on = :on", on)
             }
             None => Ok(()),
         }
@@ -352,31 +357,31 @@ impl Writes<'_> {
         on: Option<Date>,
     ) -> Result<(), Unavailable> {
         let staff = self.store.portals.get(portal.as_str())?.map(|p| &p.staff);
-        let asks = matches!(staff, Some(Some(staff)) if staff.asks_for_backup);
+        let asks = matches!(staff, Some(Some(staff)) if staff.requires_backup_administrator);
         match on.filter(|_| asks) {
-            Some(on) => self.set_alarm(portal, organization, AlarmKind::Backup, on),
+            Some(on) => self.set_follow_up(portal, organization, FollowUpKind::Backup, on),
             None => Ok(()),
         }
     }
 
     /// Schedules a follow-up; one that is already scheduled keeps its day.
-    fn set_alarm(
+    fn set_follow_up(
         &mut self,
         portal: &PortalId,
         organization: &OrganizationId,
-        kind: AlarmKind,
+        kind: FollowUpKind,
         on: Date,
     ) -> Result<(), Unavailable> {
-        let key = keys::alarm(portal, organization, kind);
-        if self.alarms.contains(&key) {
+        let key = keys::follow_up(portal, organization, kind);
+        if self.follow_ups.contains(&key) {
             return Ok(());
         }
-        self.alarms.push(key.clone());
+        self.follow_ups.push(key.clone());
         let keeping = "due_on = if_not_exists(due_on, :on)";
-        self.put_alarm(key, portal, organization, keeping, on)
+        self.put_follow_up(key, portal, organization, keeping, on)
     }
 
-    fn put_alarm(
+    fn put_follow_up(
         &mut self,
         key: Key,
         portal: &PortalId,
@@ -384,7 +389,7 @@ impl Writes<'_> {
         day: &str,
         on: Date,
     ) -> Result<(), Unavailable> {
-        let partition = Queue::Alarms.partition_of(portal, organization.as_str());
+        let partition = Queue::FollowUps.partition_of(portal, organization.as_str());
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(key.into_item()))
@@ -395,11 +400,15 @@ impl Writes<'_> {
         self.push_update(update, None)
     }
 
-    fn answer_alarm(&mut self, alarm: &Alarm, again: Option<Date>) -> Result<(), Unavailable> {
-        let key = keys::alarm(&alarm.portal, &alarm.organization, alarm.kind);
-        self.alarms.push(key.clone());
+    fn resolve_follow_up(
+        &mut self,
+        follow_up: &FollowUp,
+        again: Option<Date>,
+    ) -> Result<(), Unavailable> {
+        let key = keys::follow_up(&follow_up.portal, &follow_up.organization, follow_up.kind);
+        self.follow_ups.push(key.clone());
         let key = key.into_item();
-        let version = AttributeValue::N(alarm.version.to_string());
+        let version = AttributeValue::N(follow_up.version.to_string());
         let Some(on) = again else {
             let delete = Delete::builder()
                 .table_name(&self.store.tables.main)
@@ -574,20 +583,23 @@ impl Writes<'_> {
         &mut self,
         record: &RecordKey,
         portal: &PortalId,
-        way: &Slug,
+        registration_type: &Slug,
         account: &AccountId,
-        claims: &Claims,
+        claims: &RecordClaim,
     ) -> Result<(), Unavailable> {
         let update = Update::builder()
             .table_name(&self.store.tables.main)
             .set_key(Some(keys::record(record).into_item()))
             .update_expression("SET #claim = :made, #way = :account")
             .expression_attribute_names("#claim", records::claim(portal))
-            .expression_attribute_names("#way", records::claim_by(portal, way.as_str()))
+            .expression_attribute_names(
+                "#way",
+                records::claim_by(portal, registration_type.as_str()),
+            )
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let (condition, made) = match claims {
-            Claims::New(made) => ("attribute_not_exists(#claim)", made.as_ref()),
-            Claims::Place(organization) => (
+            RecordClaim::NewOrganization(made) => ("attribute_not_exists(#claim)", made.as_ref()),
+            RecordClaim::JoinExisting(organization) => (
                 "#claim = :made AND attribute_not_exists(#way)",
                 Some(organization),
             ),
@@ -605,7 +617,7 @@ impl Writes<'_> {
         &mut self,
         record: &RecordKey,
         portal: &PortalId,
-        way: &str,
+        registration_type: &str,
         account: &AccountId,
         whole: bool,
     ) -> Result<(), Unavailable> {
@@ -613,7 +625,7 @@ impl Writes<'_> {
             .table_name(&self.store.tables.main)
             .set_key(Some(keys::record(record).into_item()))
             .condition_expression("#way = :account")
-            .expression_attribute_names("#way", records::claim_by(portal, way))
+            .expression_attribute_names("#way", records::claim_by(portal, registration_type))
             .expression_attribute_values(":account", AttributeValue::S(account.to_string()));
         let update = if whole {
             update
@@ -796,7 +808,7 @@ fn contact_row(account: &Account) -> item::Item {
 fn session_row(session: &Session) -> Result<item::Item, Unavailable> {
     let key = keys::session(&session.portal, &session.account, &session.id);
     let mut row = item::write(key, session)?;
-    let end = session.ends_at.as_second().to_string();
+    let end = session.expires_at.as_second().to_string();
     row.insert(EXPIRES.into(), AttributeValue::N(end));
     Ok(row)
 }

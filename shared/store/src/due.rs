@@ -12,11 +12,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use vestibule_domain::account::Account;
-use vestibule_domain::clockwork::{self, Alarm, AlarmKind, Manager, Tidings};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::PolicyError;
 use vestibule_domain::review;
+use vestibule_domain::schedule::{self, AdminNotice, FollowUp, FollowUpKind, Manager};
 
 use crate::item::{self, Item};
 use crate::keys::{self, Key};
@@ -37,17 +37,17 @@ pub(crate) const DUE_ON: &str = "due_on";
 pub enum Queue {
     Accounts,
     /// Follow-ups of organizations.
-    Alarms,
+    FollowUps,
 }
 
 impl Queue {
     /// Both queues, in processing order: actions on accounts schedule follow-ups.
-    pub const ALL: [Self; 2] = [Self::Accounts, Self::Alarms];
+    pub const ALL: [Self; 2] = [Self::Accounts, Self::FollowUps];
 
     fn partition(self, portal: &PortalId, shard: u8) -> String {
         let kind = match self {
             Self::Accounts => "account",
-            Self::Alarms => "alarm",
+            Self::FollowUps => "follow_up",
         };
         format!("{kind}#{portal}#{shard}")
     }
@@ -64,7 +64,7 @@ impl Queue {
 pub enum Entry {
     Account(AccountId),
     /// A follow-up of an organization.
-    Alarm(OrganizationId, AlarmKind),
+    FollowUp(OrganizationId, FollowUpKind),
 }
 
 impl Entry {
@@ -73,8 +73,8 @@ impl Entry {
         let (pk, sk) = (text("pk")?, text("sk")?);
         if let Some(kind) = sk.strip_prefix(keys::ALARMS) {
             let id = pk.strip_prefix(&format!("O#{portal}#"))?;
-            let kind = AlarmKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
-            return Some(Self::Alarm(OrganizationId::parse(id).ok()?, kind));
+            let kind = FollowUpKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+            return Some(Self::FollowUp(OrganizationId::parse(id).ok()?, kind));
         }
         let id = pk.strip_prefix(&format!("A#{portal}#"))?;
         AccountId::parse(id).ok().map(Self::Account)
@@ -94,21 +94,21 @@ pub struct DuePage {
 #[derive(Debug)]
 pub struct AlarmState {
     /// The follow-up, if it is still scheduled.
-    pub alarm: Option<Alarm>,
+    pub follow_up: Option<FollowUp>,
     pub organization: Option<Organization>,
     /// The administrators who can act.
     pub managers: Vec<Manager>,
     /// The notices to send to the administrators.
-    pub tidings: Vec<Tidings>,
+    pub notices_due: Vec<AdminNotice>,
     /// All users of the organization, if the follow-up concerns an access review.
     pub users: Vec<UserRow>,
 }
 
 /// The number of notices read at once: those of one email, and one more to detect a remainder.
-const TIDINGS_AT_A_TIME: i32 = clockwork::MOST_TOLD as i32 + 1;
+const TIDINGS_AT_A_TIME: i32 = schedule::MAX_NOTIFIED as i32 + 1;
 
 /// The maximum number of an organization's administrators that are read.
-const MOST_MANAGERS: i32 = 100;
+const MAX_MANAGERS: i32 = 100;
 
 /// The results of a scan for entries that a changed policy may have moved.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ impl Store {
         account: &Account,
     ) -> Result<Option<[(String, AttributeValue); 2]>, PolicyError> {
         let policy = self.portals.get(account.portal.as_str())?;
-        let due = policy.and_then(|p| clockwork::next_due(account, p));
+        let due = policy.and_then(|p| schedule::next_due(account, p));
         let partition = Queue::Accounts.partition_of(&account.portal, account.id.as_str());
         Ok(due.map(|due| {
             [
@@ -283,12 +283,14 @@ impl Store {
         let Some(on) = policy.and_then(|p| review::next_look(organization, p, yesterday)) else {
             return Ok(false);
         };
-        let partition = Queue::Alarms.partition_of(portal, id.as_str());
+        let partition = Queue::FollowUps.partition_of(portal, id.as_str());
         let set = self
             .db
             .update_item()
             .table_name(&self.tables.main)
-            .set_key(Some(keys::alarm(portal, id, AlarmKind::Review).into_item()))
+            .set_key(Some(
+                keys::follow_up(portal, id, FollowUpKind::Review).into_item(),
+            ))
             .condition_expression("attribute_not_exists(pk)")
             .update_expression("SET due = :due, due_on = :on ADD version :one")
             .expression_attribute_values(":due", AttributeValue::S(partition))
@@ -356,39 +358,39 @@ impl Store {
         &self,
         portal: &PortalId,
         organization: &OrganizationId,
-        kind: AlarmKind,
+        kind: FollowUpKind,
     ) -> Result<AlarmState, Unavailable> {
-        let key = keys::alarm(portal, organization, kind);
+        let key = keys::follow_up(portal, organization, kind);
         let pk = key.pk.clone();
         let of_organization = keys::organization(portal, organization);
-        let tidings = async {
+        let notices_due = async {
             match kind {
-                AlarmKind::Tidings => {
+                FollowUpKind::AdminNotice => {
                     self.page(pk.clone(), keys::TIDINGS, None, TIDINGS_AT_A_TIME)
                         .await
                 }
-                AlarmKind::Backup | AlarmKind::Review => Ok((Vec::new(), None)),
+                FollowUpKind::Backup | FollowUpKind::Review => Ok((Vec::new(), None)),
             }
         };
         let users = async {
             match kind {
-                AlarmKind::Review => self.all_users(portal, organization).await,
-                AlarmKind::Backup | AlarmKind::Tidings => Ok(Vec::new()),
+                FollowUpKind::Review => self.all_users(portal, organization).await,
+                FollowUpKind::Backup | FollowUpKind::AdminNotice => Ok(Vec::new()),
             }
         };
-        let (found, rows, tidings, users) = futures::future::try_join4(
+        let (found, rows, notices_due, users) = futures::future::try_join4(
             self.batch(vec![key.clone(), of_organization]),
-            self.page(pk.clone(), keys::ADMINISTRATORS, None, MOST_MANAGERS),
-            tidings,
+            self.page(pk.clone(), keys::ADMINISTRATORS, None, MAX_MANAGERS),
+            notices_due,
             users,
         )
         .await?;
         let mut state = AlarmState {
-            alarm: None,
+            follow_up: None,
             organization: None,
             managers: Vec::new(),
             users,
-            tidings: tidings
+            notices_due: notices_due
                 .0
                 .into_iter()
                 .map(item::read)
@@ -396,7 +398,7 @@ impl Store {
         };
         for item in found {
             if key.is_of(&item) {
-                state.alarm = Some(read_alarm(portal, organization, kind, &item)?);
+                state.follow_up = Some(read_alarm(portal, organization, kind, &item)?);
             } else {
                 state.organization = Some(item::read(item)?);
             }
@@ -434,13 +436,13 @@ impl Store {
 fn read_alarm(
     portal: &PortalId,
     organization: &OrganizationId,
-    kind: AlarmKind,
+    kind: FollowUpKind,
     item: &HashMap<String, AttributeValue>,
-) -> Result<Alarm, Unavailable> {
+) -> Result<FollowUp, Unavailable> {
     let corrupt = || Unavailable::corrupt("a follow-up");
     let on = item.get(DUE_ON).and_then(|v| v.as_s().ok());
     let version = item.get("version").and_then(|v| v.as_n().ok());
-    Ok(Alarm {
+    Ok(FollowUp {
         portal: portal.clone(),
         organization: organization.clone(),
         kind,
@@ -450,16 +452,16 @@ fn read_alarm(
 }
 
 /// Returns the key of an administrator notice, one for each user and outcome.
-pub(crate) fn tidings_key(tidings: &Tidings) -> Key {
-    let fate = match tidings.fate {
-        vestibule_domain::message::Fate::Disabled => "disabled",
-        vestibule_domain::message::Fate::Deleted => "deleted",
-        vestibule_domain::message::Fate::Ended => "ended",
+pub(crate) fn admin_notice_key(notices_due: &AdminNotice) -> Key {
+    let outcome = match notices_due.outcome {
+        vestibule_domain::message::AccountOutcome::Disabled => "disabled",
+        vestibule_domain::message::AccountOutcome::Deleted => "deleted",
+        vestibule_domain::message::AccountOutcome::Ended => "ended",
     };
-    keys::tidings(
-        &tidings.portal,
-        &tidings.organization,
-        &tidings.account,
-        fate,
+    keys::notices_due(
+        &notices_due.portal,
+        &notices_due.organization,
+        &notices_due.account,
+        outcome,
     )
 }

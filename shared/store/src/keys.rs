@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use vestibule_domain::account::{Account, Membership};
-use vestibule_domain::clockwork::AlarmKind;
 use vestibule_domain::ids::{AccountId, InvitationId, MessageId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::record::{RecordKey, RecordKind};
+use vestibule_domain::schedule::FollowUpKind;
 use vestibule_domain::text::Email;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,11 @@ pub(crate) fn former_user(portal: &PortalId, organization: &OrganizationId, emai
 }
 
 /// The follow-up of an organization.
-pub(crate) fn alarm(portal: &PortalId, organization: &OrganizationId, kind: AlarmKind) -> Key {
+pub(crate) fn follow_up(
+    portal: &PortalId,
+    organization: &OrganizationId,
+    kind: FollowUpKind,
+) -> Key {
     Key::new(
         format!("O#{portal}#{organization}"),
         format!("{ALARMS}{}", kind.as_str()),
@@ -112,15 +116,15 @@ pub(crate) fn alarm(portal: &PortalId, organization: &OrganizationId, kind: Alar
 }
 
 /// The notice about a user for the administrators of an organization.
-pub(crate) fn tidings(
+pub(crate) fn notices_due(
     portal: &PortalId,
     organization: &OrganizationId,
     account: &AccountId,
-    fate: &str,
+    outcome: &str,
 ) -> Key {
     Key::new(
         format!("O#{portal}#{organization}"),
-        format!("{TIDINGS}{account}#{fate}"),
+        format!("{TIDINGS}{account}#{outcome}"),
     )
 }
 

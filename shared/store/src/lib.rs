@@ -31,7 +31,7 @@
 //! | whether an email address bounces | main | `C#portal#address` | Query | 1 |
 //! | emails and letters to send | main, index `pending` | `mail#shard` or `letter#shard`, by `due_at` | Query | 0.5 per 4 KB |
 //! | accounts due on a portal up to a day | main, index `due` | `account#portal#shard`, day | Query, then BatchGetItem of 100 | 0.5 per 4 KB of keys (about 30), 1 per account |
-//! | follow-ups of organizations due up to a day | main, index `due` | `alarm#portal#shard`, day | Query | 0.5 per 4 KB |
+//! | follow-ups of organizations due up to a day | main, index `due` | `follow_up#portal#shard`, day | Query | 0.5 per 4 KB |
 //! | follow-up: organization, administrators and notices | main | `O#portal#id`, `D#kind`, `M#A#…`, `T#…` | BatchGetItem and 2 concurrent Query | 4 |
 //! | keyring | main | `K`/`K` | GetItem, once per container | 1 |
 //! | every change | main and audit | as above | TransactWriteItems | 2 per KB and item; 2 for the audit entry, and 1 per index it is in |

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
-use vestibule_domain::clockwork::Manager;
 use vestibule_domain::ids::{AccountId, InvitationId, OrganizationId, PortalId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Role;
 use vestibule_domain::record::{PlanRecord, RecordKey};
 use vestibule_domain::review::{Confirmation, Removed, Reviewed};
+use vestibule_domain::schedule::Manager;
 use vestibule_domain::session::{Session, Token};
 use vestibule_domain::text::{Email, PersonName};
 
@@ -37,14 +37,14 @@ pub struct UserRow {
     pub services: Vec<String>,
     pub group_codes: Vec<String>,
     /// When the user joined the organization.
-    pub since: Timestamp,
+    pub joined_at: Timestamp,
     /// The last day of access, if it ends (UX-07).
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
     /// The last confirmation in an access review (EX-11).
     pub confirmed: Option<Confirmation>,
     pub last_sign_in_at: Option<Timestamp>,
     /// When concurrent use from several places was last detected (EX-01).
-    pub used_from_several_places_at: Option<Timestamp>,
+    pub concurrent_use_detected_at: Option<Timestamp>,
     /// The searchable texts in lower case: username, names, email address.
     search: [String; 4],
 }
@@ -94,11 +94,11 @@ impl UserRow {
             status: account.status,
             services: m.services.iter().cloned().collect(),
             group_codes: m.group_codes.iter().cloned().collect(),
-            since: m.since,
-            ends_on: m.ends_on,
+            joined_at: m.joined_at,
+            end_date: m.end_date,
             confirmed: m.confirmed.clone(),
             last_sign_in_at: account.last_sign_in_at,
-            used_from_several_places_at: account.used_from_several_places_at,
+            concurrent_use_detected_at: account.concurrent_use_detected_at,
             search: [
                 account.username.key(),
                 account.name.first.as_str().to_lowercase(),
@@ -126,7 +126,7 @@ impl UserRow {
         Reviewed {
             account: &self.account,
             role: self.role,
-            since: self.since,
+            joined_at: self.joined_at,
             confirmed: self.confirmed.as_ref(),
         }
     }
@@ -159,10 +159,10 @@ pub struct Page<T> {
 }
 
 /// The maximum number of accounts with one email address that are read.
-const MOST_CONTACTS: i32 = 25;
+const MAX_CONTACTS: i32 = 25;
 
 /// The maximum number of sessions of an account that are read.
-const MOST_SESSIONS: i32 = 200;
+const MAX_SESSIONS: i32 = 200;
 
 /// The number of users that a filtered list reads at a time.
 const FILTERED_AT_A_TIME: usize = 500;
@@ -348,7 +348,7 @@ impl Store {
         email: &Email,
     ) -> Result<Vec<Account>, Unavailable> {
         let (contacts, _) = self
-            .page(keys::contacts(portal, email), "", None, MOST_CONTACTS)
+            .page(keys::contacts(portal, email), "", None, MAX_CONTACTS)
             .await?;
         let ids = contacts
             .iter()
@@ -370,7 +370,7 @@ impl Store {
     /// [`Unavailable`].
     pub async fn bounces(&self, portal: &PortalId, email: &Email) -> Result<bool, Unavailable> {
         let (contacts, _) = self
-            .page(keys::contacts(portal, email), "", None, MOST_CONTACTS)
+            .page(keys::contacts(portal, email), "", None, MAX_CONTACTS)
             .await?;
         let bounced = |c: &Item| c.get("bounced").is_some_and(|b| b.as_bool() == Ok(&true));
         Ok(contacts.iter().any(bounced))
@@ -412,7 +412,7 @@ impl Store {
         account: &AccountId,
     ) -> Result<Vec<Session>, Unavailable> {
         let pk = keys::account(portal, account).pk;
-        let (items, _) = self.page(pk, keys::SESSIONS, None, MOST_SESSIONS).await?;
+        let (items, _) = self.page(pk, keys::SESSIONS, None, MAX_SESSIONS).await?;
         items.into_iter().map(item::read).collect()
     }
 
@@ -728,7 +728,7 @@ impl Store {
         let mut administrators = Vec::new();
         for found in rows.0 {
             let row: UserRow = item::read(found)?;
-            let over = row.ends_on.is_some_and(|last| last < today);
+            let over = row.end_date.is_some_and(|last| last < today);
             if row.status == Status::Active && row.registration == Registration::Registered && !over
             {
                 administrators.push(Administrator {

@@ -27,8 +27,8 @@ pub(crate) fn claim(portal: &PortalId) -> String {
 }
 
 /// Returns the attribute that links a record to the account that used this registration type.
-pub(crate) fn claim_by(portal: &PortalId, way: &str) -> String {
-    format!("{CLAIM}{portal}#{way}")
+pub(crate) fn claim_by(portal: &PortalId, registration_type: &str) -> String {
+    format!("{CLAIM}{portal}#{registration_type}")
 }
 
 const CLAIM: &str = "claim#";
@@ -55,17 +55,17 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
         let (Some(claim), Ok(value)) = (name.strip_prefix(CLAIM), value.as_s()) else {
             continue;
         };
-        let (portal, way) = match claim.split_once('#') {
-            Some((portal, way)) => (portal, Some(way)),
+        let (portal, registration_type) = match claim.split_once('#') {
+            Some((portal, registration_type)) => (portal, Some(registration_type)),
             None => (claim, None),
         };
         let corrupt = || Unavailable::corrupt("a claim on a plan record");
         let portal = PortalId::parse(portal).map_err(|_| corrupt())?;
         let claim = claims.entry(portal).or_default();
-        match way {
-            Some(way) => {
+        match registration_type {
+            Some(registration_type) => {
                 let account = AccountId::parse(value).map_err(|_| corrupt())?;
-                claim.by.insert(way.to_owned(), account);
+                claim.by.insert(registration_type.to_owned(), account);
             }
             None if value == NO_ORGANIZATION => {}
             None => {

@@ -549,7 +549,7 @@ impl Store {
             .flatten()
             .map(|entry| (entry.sk, entry.says))
             .collect();
-        let mut proof = DayProof {
+        let mut verification = DayProof {
             day,
             entries: lying.len() as u64,
             sealed: 0,
@@ -571,7 +571,7 @@ impl Store {
                     let at = sk.split('#').next().and_then(|at| at.parse().ok());
                     let may_be_gone = at.is_none_or(|at: Timestamp| kept_until(at) <= now);
                     match lying.get(*sk) {
-                        Some(Some(says)) if says == sealed => proof.sealed += 1,
+                        Some(Some(says)) if says == sealed => verification.sealed += 1,
                         Some(_) => found.faults.push(Fault::Altered((*sk).to_owned())),
                         None if may_be_gone => {}
                         None => found.faults.push(Fault::Missing((*sk).to_owned())),
@@ -593,11 +593,11 @@ impl Store {
         }
         for (sk, says) in lying {
             match says {
-                Some(_) => proof.unsealed += 1,
+                Some(_) => verification.unsealed += 1,
                 None => found.faults.push(Fault::Altered(sk)),
             }
         }
-        found.days.push(proof);
+        found.days.push(verification);
         Ok(())
     }
 

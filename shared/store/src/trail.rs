@@ -54,8 +54,8 @@ pub(crate) fn key(event: &AuditEvent) -> Key {
         .last()
         .map_or(0, |b| b % SHARDS);
     Key {
-        pk: partition(&event.portal, event.at, shard),
-        sk: format!("{}#{}", moment(event.at), event.id),
+        pk: partition(&event.portal, event.occurred_at, shard),
+        sk: format!("{}#{}", moment(event.occurred_at), event.id),
     }
 }
 
@@ -98,7 +98,7 @@ fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
     if let Some(object) = object.filter(|o| Some(o) != actor) {
         put("of_object", of(portal, &object));
     }
-    let end = kept_until(event.at).as_second();
+    let end = kept_until(event.occurred_at).as_second();
     item.insert(AUDIT_TTL.to_owned(), AttributeValue::N(end.to_string()));
     Ok(item)
 }
@@ -261,7 +261,7 @@ impl AuditCursor {
 const LOOKED_AT: usize = 1000;
 
 /// The maximum number of days of a portal that a page reads. Each day costs one query per shard.
-const MOST_DAYS: usize = 7;
+const MAX_DAYS: usize = 7;
 
 /// A partition that a search reads, latest entries first.
 struct Partition {
@@ -391,7 +391,7 @@ impl Store {
             .and_then(AuditCursor::at)
             .map_or(last, |at| at.min(last)));
         let mut below = cursor.cloned();
-        for _ in 0..MOST_DAYS {
+        for _ in 0..MAX_DAYS {
             let wanted = limit - page.items.len();
             let partitions = filter.partitions(portal, today);
             let stopped = self

@@ -3,12 +3,12 @@
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use vestibule_http::schedule::Scheduled;
-use vestibule_http::settings::{self, Opening, StartError};
+use vestibule_http::settings::{self, LazyState, StartError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     settings::log_as_json();
-    let app = Opening::new(|app, _| app)?;
+    let app = LazyState::new(|app, _| app)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         Scheduled::parse(event.payload)?;
         Ok::<_, StartError>(vestibule_audit_trail::seal(app.get().await?).await?)

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 use vestibule_domain::feeds::Extent;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::settings::Start;
+use vestibule_http::settings::Bootstrap;
 use vestibule_http::{App, Clock};
 use vestibule_local::audit::{self, Wanted};
 use vestibule_local::demo::{self, Journey};
@@ -462,7 +462,7 @@ async fn run(command: Command) -> Result<(), StartError> {
 /// The state of a function on AWS, with the operator's own credentials, wherever the SDK finds them.
 async fn app_on_aws() -> Result<App, StartError> {
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    Start::read(aws, in_source_tree("infra/portals"))?
+    Bootstrap::read(aws, in_source_tree("infra/portals"))?
         .app()
         .await
 }

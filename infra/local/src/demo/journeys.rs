@@ -14,7 +14,7 @@ use crate::people::PASSWORD;
 use crate::sample_records;
 use crate::{StartError, audit as trail};
 
-type Told = Result<(), StartError>;
+type StepResult = Result<(), StartError>;
 
 fn get<'a>(client: &'a Client, portal: &'static str, path: &'a str) -> Call<'a> {
     Call {
@@ -43,18 +43,18 @@ fn post<'a>(client: &'a Client, portal: &'static str, path: &'a str, body: Value
     }
 }
 
-pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const GROUP: &str = "group";
     let visitor = tell.on(GROUP);
     let ruth = json!({
-        "way": "group", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "username": "ruth.okafor", "password": PASSWORD, "may_sign": true,
+        "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
     });
 
     tell.step("With the wrong tax id, Ruth is refused; which field was wrong is not said, but who can help is")?;
     let mut wrong = ruth.clone();
-    wrong["proof"]["tax_id_last4"] = "0000".into();
+    wrong["verification"]["tax_id_last4"] = "0000".into();
     let answer = tell
         .call(post(&visitor, GROUP, "/registrations", wrong), 403)
         .await?;
@@ -128,13 +128,13 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.says(&answer, "ruth@blueheron.example")
 }
 
-pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const MEMBER: &str = "member";
     let visitor = tell.on(MEMBER);
     let registration = |first: &str, born: &str, username: &str| {
         json!({
-            "way": "member",
-            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": born },
+            "registration_type": "member",
+            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": born },
             "first_name": first, "last_name": "Alvarez", "email": format!("{}@alvarez.example", first.to_lowercase()),
             "username": username, "password": PASSWORD,
             "security_answers": [
@@ -226,14 +226,14 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.says(&answer, "claims")
 }
 
-pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PROVIDER: &str = "provider";
     let visitor = tell.on(PROVIDER);
     let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
 
     tell.step("Helen registers Lakeside Family Medicine and says where its PIN letter shall go; the system makes her username")?;
     let helen = json!({
-        "way": "practice", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+        "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
         "password": PASSWORD, "hint": hint,
         "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
@@ -321,14 +321,14 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.says(&answer, "ben@lakeside.example")
 }
 
-pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PRACTICE: &str = "practice";
     const INITIAL: &str = "First-Visit-21!";
     let visitor = tell.on(PRACTICE);
 
     tell.step("Summit Orthopedics doesn't participate, and is referred to customer care")?;
     let iris = json!({
-        "way": "medical", "proof": { "provider_id": "PV30004", "tax_id": "006789012" },
+        "registration_type": "medical", "verification": { "provider_id": "PV30004", "tax_id": "006789012" },
         "first_name": "Iris", "last_name": "Quinn", "email": "iris@summit.example",
         "username": "iris.quinn", "password": PASSWORD,
     });
@@ -340,7 +340,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("Oakview Dental Studio doesn't participate either; a dental provider registers all the same, with the ids of its letter")?;
     let noa = json!({
-        "way": "dental", "proof": { "provider_id": "PV30003", "tax_id": "005678901" },
+        "registration_type": "dental", "verification": { "provider_id": "PV30003", "tax_id": "005678901" },
         "first_name": "Noa", "last_name": "Stern", "email": "noa@oakview.example",
         "username": "noa.stern", "password": PASSWORD,
     });
@@ -379,7 +379,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.expect(&answer, "/services/0", "eligibility")
 }
 
-pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PROVIDER: &str = "provider";
     const DESK: &str = "help-desk";
     const JOAN: &str = "joan@mercystreet.example";
@@ -387,7 +387,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("Joan registers Mercy Street Hospital, and never gets her letter; on this portal the help desk posts another")?;
     let joan = json!({
-        "way": "facility", "proof": { "provider_id": "PV30006", "tax_id": "008901234" },
+        "registration_type": "facility", "verification": { "provider_id": "PV30006", "tax_id": "008901234" },
         "first_name": "Joan", "last_name": "Petrov", "email": JOAN, "password": PASSWORD,
         "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
         "postal_address": { "lines": ["9 Orchard Row"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
@@ -453,15 +453,15 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     Ok(())
 }
 
-pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const AGENT: &str = "agent";
     let visitor = tell.on(AGENT);
     let registration = |id: &str, ssn_last4: &str, first: &str, last: &str| {
         let username = format!("{}.{}", first.to_lowercase(), last.to_lowercase());
         json!({
-            "way": "agent", "proof": { "agent_id": id, "ssn_last4": ssn_last4 },
+            "registration_type": "agent", "verification": { "agent_id": id, "ssn_last4": ssn_last4 },
             "first_name": first, "last_name": last, "email": format!("{username}@agency.example"),
-            "username": username, "password": PASSWORD, "may_sign": true,
+            "username": username, "password": PASSWORD, "attests_signing_authority": true,
         })
     };
 
@@ -531,7 +531,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     Ok(())
 }
 
-pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PRACTICE: &str = "practice";
     const PROVIDER: &str = "provider";
     let visitor = tell.on(PRACTICE);
@@ -541,7 +541,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("Pat manages the office of several providers, and registers once, with one provider's letter")?;
     let pat = json!({
-        "way": "office_manager", "proof": lakeside, "accepts": terms,
+        "registration_type": "office_manager", "verification": lakeside, "accepted_agreements": terms,
         "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
         "username": "pat.novak", "password": PASSWORD,
     });
@@ -552,7 +552,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.step(
         "With another provider's letter Pat attaches that one too: no new name, no new password",
     )?;
-    let further = json!({ "way": "office_manager", "proof": weiss, "accepts": terms });
+    let further = json!({ "registration_type": "office_manager", "verification": weiss, "accepted_agreements": terms });
     tell.call(post(&pat, PRACTICE, "/me/organizations", further), 201)
         .await?;
     let answer = tell.call(get(&pat, PRACTICE, "/me"), 200).await?;
@@ -576,7 +576,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     let visitor = tell.on(PROVIDER);
     let address = json!({ "lines": ["4 Elm Court"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" });
     let hannah = json!({
-        "way": "practice", "proof": { "provider_id": "PV30007", "tax_id": "009012345" },
+        "registration_type": "practice", "verification": { "provider_id": "PV30007", "tax_id": "009012345" },
         "first_name": "Hannah", "last_name": "Weiss", "email": "hannah@weiss.example", "password": PASSWORD,
         "hint": { "question": "What was my first car?", "answer": "A green Beetle" }, "postal_address": address,
     });
@@ -594,8 +594,8 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("She registers Riverbend Dental too, with the login she has; its letter is on the way, and her own practice stays open")?;
     let further = json!({
-        "way": "practice", "proof": { "provider_id": "PV30002", "tax_id": "004567890" },
-        "may_sign": true, "postal_address": address,
+        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
+        "attests_signing_authority": true, "postal_address": address,
     });
     let answer = tell
         .call(post(&hannah, PROVIDER, "/me/organizations", further), 201)
@@ -606,7 +606,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     Ok(())
 }
 
-pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const EMPLOYER: &str = "employer";
     let visitor = tell.on(EMPLOYER);
 
@@ -614,7 +614,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
         "Lena, the delegated administrator of Blue Heron Manufacturing, has a list of people",
     )?;
     let lena = json!({
-        "way": "employer", "proof": { "group_number": "GR20001", "tax_id_last4": "4567" },
+        "registration_type": "employer", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
         "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
         "username": "lena.fischer", "password": PASSWORD,
     });
@@ -624,19 +624,19 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
 
     tell.step("She sends it as a CSV file. Each row is answered by itself; nothing is sent for the wrong one, and the right ones are not lost")?;
     let upload = (&lena, EMPLOYER, "/invitations.csv");
-    let file = "email,first_name,last_name,role,ends_on\n\
+    let file = "email,first_name,last_name,role,end_date\n\
         mina@blueheron.example,Mina,Ortiz,alternative_administrator,\n\
         abel@blueheron.example,Abel,Stone,user,2099-12-31\n\
         not-an-address,Una,Reed,user,\n";
     let answer = tell.file(upload, file).await?;
-    tell.expect(&answer, "/rows/0/status", "done")?;
-    tell.expect(&answer, "/rows/2/status", "refused")?;
+    tell.expect(&answer, "/rows/0/status", "created")?;
+    tell.expect(&answer, "/rows/2/status", "rejected")?;
 
     tell.step("She mends the row and sends the whole file again: nobody is invited twice")?;
     let mended = file.replace("not-an-address", "una@blueheron.example");
     let answer = tell.file(upload, &mended).await?;
-    tell.expect(&answer, "/rows/0/status", "already")?;
-    tell.expect(&answer, "/rows/2/status", "done")?;
+    tell.expect(&answer, "/rows/0/status", "already_exists")?;
+    tell.expect(&answer, "/rows/2/status", "created")?;
 
     tell.step("Mina registers through her link")?;
     let token = tell.token_for("mina@blueheron.example")?;
@@ -652,15 +652,15 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> Told {
     tell.says(&answer, "mina.ortiz,Mina,Ortiz,")
 }
 
-pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> Told {
+pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const GROUP: &str = "group";
     let visitor = tell.on(GROUP);
 
     tell.step("Chandra registers Cedar & Pine Bakery, and looks at its users")?;
     let chandra = json!({
-        "way": "group", "proof": { "group_number": "GR20002", "tax_id_last4": "5678" },
+        "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Chandra", "last_name": "Rao", "email": "chandra@cedarandpine.example",
-        "username": "chandra.rao", "password": PASSWORD, "may_sign": true,
+        "username": "chandra.rao", "password": PASSWORD, "attests_signing_authority": true,
     });
     tell.call(post(&visitor, GROUP, "/registrations", chandra), 201)
         .await?;
@@ -694,8 +694,8 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> Told {
         portal: Some(GROUP.to_owned()),
         ..trail::Wanted::default()
     };
-    let mut proof = Vec::new();
-    trail::verify(app, &wanted, &mut proof).await?;
-    tell.lines(&String::from_utf8_lossy(&proof))?;
+    let mut verification = Vec::new();
+    trail::verify(app, &wanted, &mut verification).await?;
+    tell.lines(&String::from_utf8_lossy(&verification))?;
     Ok(())
 }

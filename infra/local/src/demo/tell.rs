@@ -188,8 +188,7 @@ impl<'a, W: Write> Teller<'a, W> {
         next_step: &str,
     ) -> Result<Client, StartError> {
         let client = self.on(portal);
-        let body =
-            serde_json::json!({ "username": username, "password": password, "token_in": "body" });
+        let body = serde_json::json!({ "username": username, "password": password, "token_delivery": "body" });
         let call = Call {
             client: &client,
             portal,

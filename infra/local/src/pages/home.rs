@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
-use vestibule_domain::policy::{JoinBy, Policy, StaffPolicy, Way};
+use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy};
 
 use super::{Site, page as respond};
 use crate::Instance;
@@ -67,26 +67,29 @@ struct PortalCard {
     name: String,
     title: String,
     phone: String,
-    ways: Vec<WayLine>,
+    registration_types: Vec<WayLine>,
     staff: Option<String>,
 }
 
 /// Ways to register that ask for the same, in a few words.
 struct WayLine {
     titles: Vec<String>,
-    proof: String,
+    verification: String,
 }
 
 impl PortalCard {
     fn of(policy: &Policy) -> Self {
-        let mut ways: Vec<WayLine> = Vec::new();
-        for way in &policy.ways {
-            let proof = proof(way);
-            match ways.iter_mut().find(|line| line.proof == proof) {
-                Some(line) => line.titles.push(way.title.to_string()),
-                None => ways.push(WayLine {
-                    titles: vec![way.title.to_string()],
-                    proof,
+        let mut registration_types: Vec<WayLine> = Vec::new();
+        for registration_type in &policy.registration_types {
+            let verification = verification(registration_type);
+            match registration_types
+                .iter_mut()
+                .find(|line| line.verification == verification)
+            {
+                Some(line) => line.titles.push(registration_type.title.to_string()),
+                None => registration_types.push(WayLine {
+                    titles: vec![registration_type.title.to_string()],
+                    verification,
                 }),
             }
         }
@@ -94,29 +97,32 @@ impl PortalCard {
             name: policy.portal.to_string(),
             title: policy.title.to_string(),
             phone: policy.help_desk.phone.to_string(),
-            ways,
+            registration_types,
             staff: policy.staff.as_ref().map(staff),
         }
     }
 }
 
 /// What a way of registering asks for: "agent id and last four digits of the SSN; then a PIN by letter".
-fn proof(way: &Way) -> String {
-    let facts = way.prove.iter().map(|fact| words(fact.as_str()));
-    let asked: Vec<_> = std::iter::once(words(way.records.number_field()))
+fn verification(registration_type: &RegistrationType) -> String {
+    let facts = registration_type
+        .verify
+        .iter()
+        .map(|fact| words(fact.as_str()));
+    let asked: Vec<_> = std::iter::once(words(registration_type.record_type.number_field()))
         .chain(facts)
         .collect();
     let listed = match asked.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
         all => all.join(", "),
     };
-    let pin = if way.pin {
+    let pin = if registration_type.pin {
         "; then the PIN of a letter"
     } else {
         ""
     };
     let mut text = format!("Registers with {listed}{pin}.");
-    if way.states_signing_power {
+    if registration_type.requires_signing_authority {
         text.push_str(" States that they may sign.");
     }
     text
@@ -131,12 +137,14 @@ fn words(field: &str) -> String {
 }
 
 fn staff(policy: &StaffPolicy) -> String {
-    let join = match policy.join_by {
-        JoinBy::Invitation => "An administrator invites them by email",
-        JoinBy::RegistrationCode => {
+    let join = match policy.onboarding {
+        Onboarding::Invitation => "An administrator invites them by email",
+        Onboarding::RegistrationCode => {
             "An administrator adds them; a registration code comes by email"
         }
-        JoinBy::InitialPassword => "An administrator makes their accounts with an initial password",
+        Onboarding::InitialPassword => {
+            "An administrator makes their accounts with an initial password"
+        }
     };
     let approval = if policy.approval {
         ", and approves them"
@@ -166,7 +174,8 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     let mut add = |title, command| examples.push(Example { title, command });
     let sign_in = |person: &Person| {
         let password = person.password.as_deref().unwrap_or_default();
-        let body = json!({ "username": person.username, "password": password, "token_in": "body" });
+        let body =
+            json!({ "username": person.username, "password": password, "token_delivery": "body" });
         format!(
             "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
             person.portal,
@@ -216,7 +225,7 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
         }
         let policy = instance.policy("member");
         let questions = policy.and_then(|p| p.security_questions.as_ref());
-        let asked = questions.map(|q| q.questions.iter().take(q.asked.get() as usize));
+        let asked = questions.map(|q| q.questions.iter().take(q.required.get() as usize));
         let answers: Value = asked
             .into_iter()
             .flatten()
@@ -231,8 +240,8 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
             .collect();
         let diego = json!({
-            "way": "member",
-            "proof": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
+            "registration_type": "member",
+            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
             "first_name": "Diego", "last_name": "Alvarez", "email": "diego@alvarez.example",
             "username": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
         });
@@ -248,18 +257,18 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
 /// A sample record that no sample person has claimed.
 struct FreeRecord {
     portal: &'static str,
-    way: &'static str,
+    registration_type: &'static str,
     who: &'static str,
-    proof: &'static [(&'static str, &'static str)],
+    verification: &'static [(&'static str, &'static str)],
     then: &'static str,
 }
 
 const FREE_RECORDS: [FreeRecord; 9] = [
     FreeRecord {
         portal: "member",
-        way: "member",
+        registration_type: "member",
         who: "Annika Müller, subscriber in Berlin",
-        proof: &[
+        verification: &[
             ("enrollee_id", "100200303"),
             ("subscriber_last_name", "Müller"),
             ("date_of_birth", "1990-07-21"),
@@ -268,9 +277,9 @@ const FREE_RECORDS: [FreeRecord; 9] = [
     },
     FreeRecord {
         portal: "member",
-        way: "member",
+        registration_type: "member",
         who: "Ethan Kim, dependent",
-        proof: &[
+        verification: &[
             ("enrollee_id", "100200304"),
             ("subscriber_last_name", "Kim"),
             ("date_of_birth", "2007-05-05"),
@@ -279,51 +288,51 @@ const FREE_RECORDS: [FreeRecord; 9] = [
     },
     FreeRecord {
         portal: "group",
-        way: "group",
+        registration_type: "group",
         who: "Cedar & Pine Bakery",
-        proof: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
+        verification: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
         then: "The principal is asked for a backup.",
     },
     FreeRecord {
         portal: "agent",
-        way: "agent",
+        registration_type: "agent",
         who: "Priya Nair",
-        proof: &[("agent_id", "AG10003"), ("ssn_last4", "2954")],
+        verification: &[("agent_id", "AG10003"), ("ssn_last4", "2954")],
         then: "Registers, and sees nothing protected: her agreement is of an older revision.",
     },
     FreeRecord {
         portal: "provider",
-        way: "billing_agency",
+        registration_type: "billing_agency",
         who: "Clearwater Billing Services",
-        proof: &[("provider_id", "PV30005"), ("tax_id", "007890123")],
+        verification: &[("provider_id", "PV30005"), ("tax_id", "007890123")],
         then: "The PIN letter waits for the signed agreement.",
     },
     FreeRecord {
         portal: "practice",
-        way: "medical",
+        registration_type: "medical",
         who: "Summit Orthopedics, not participating",
-        proof: &[("provider_id", "PV30004"), ("tax_id", "006789012")],
+        verification: &[("provider_id", "PV30004"), ("tax_id", "006789012")],
         then: "Is referred to customer care.",
     },
     FreeRecord {
         portal: "practice",
-        way: "dental",
+        registration_type: "dental",
         who: "Oakview Dental Studio, not participating",
-        proof: &[("provider_id", "PV30003"), ("tax_id", "005678901")],
+        verification: &[("provider_id", "PV30003"), ("tax_id", "005678901")],
         then: "Registers all the same.",
     },
     FreeRecord {
         portal: "producer",
-        way: "producer",
+        registration_type: "producer",
         who: "Luis Ortega",
-        proof: &[("agent_id", "AG10002"), ("ssn_last4", "7310")],
+        verification: &[("agent_id", "AG10002"), ("ssn_last4", "7310")],
         then: "Becomes a primary producer.",
     },
     FreeRecord {
         portal: "employer",
-        way: "employer",
+        registration_type: "employer",
         who: "Cedar & Pine Bakery",
-        proof: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
+        verification: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
         then: "Becomes a delegated administrator.",
     },
 ];

@@ -38,7 +38,7 @@ pub struct ReceivedMail {
 
 /// What becomes of mails to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryOutcome {
     /// SES says that there are too many at once.
     Throttled,
     /// SES refuses them for good.
@@ -61,7 +61,7 @@ struct Inner {
     file: Option<File>,
     down: bool,
     fail_next: usize,
-    fates: BTreeMap<String, Fate>,
+    outcomes: BTreeMap<String, DeliveryOutcome>,
     reports: Vec<Value>,
 }
 
@@ -152,11 +152,11 @@ impl Inbox {
     }
 
     /// Decides what becomes of mails to an address from now on; none: they arrive.
-    pub fn set_fate(&self, address: &str, fate: Option<Fate>) {
+    pub fn set_fate(&self, address: &str, outcome: Option<DeliveryOutcome>) {
         let address = address.to_ascii_lowercase();
-        match fate {
-            Some(fate) => self.lock().fates.insert(address, fate),
-            None => self.lock().fates.remove(&address),
+        match outcome {
+            Some(outcome) => self.lock().outcomes.insert(address, outcome),
+            None => self.lock().outcomes.remove(&address),
         };
     }
 
@@ -178,24 +178,26 @@ impl Inbox {
         }
         let at_index = inner.mails.len();
         let mail = ReceivedMail { at_index, ..mail };
-        match inner.fate(&mail) {
-            Some(Fate::Throttled) => {
+        match inner.outcome(&mail) {
+            Some(DeliveryOutcome::Throttled) => {
                 return Err(Refused::invalid(
                     "Throttling",
                     "Maximum sending rate exceeded.",
                 ));
             }
-            Some(Fate::Rejected) => {
+            Some(DeliveryOutcome::Rejected) => {
                 return Err(Refused::invalid(
                     "MessageRejected",
                     "The message is refused.",
                 ));
             }
-            Some(fate @ (Fate::Bounces | Fate::BouncesForNow)) => {
-                inner.reports.push(report(&mail, fate));
+            Some(outcome @ (DeliveryOutcome::Bounces | DeliveryOutcome::BouncesForNow)) => {
+                inner.reports.push(report(&mail, outcome));
                 return Ok(at_index);
             }
-            Some(Fate::Complained) => inner.reports.push(report(&mail, Fate::Complained)),
+            Some(DeliveryOutcome::Complained) => inner
+                .reports
+                .push(report(&mail, DeliveryOutcome::Complained)),
             None => {}
         }
         if let Some(file) = &mut inner.file {
@@ -215,29 +217,29 @@ impl Inbox {
 }
 
 impl Inner {
-    fn fate(&self, mail: &ReceivedMail) -> Option<Fate> {
+    fn outcome(&self, mail: &ReceivedMail) -> Option<DeliveryOutcome> {
         let address = bare(mail.to.first()?).to_ascii_lowercase();
         let simulated = address.strip_suffix("@simulator.amazonses.com");
         // SES's simulator takes labels too: bounce+label@.
         match simulated.map(|name| name.split('+').next().unwrap_or(name)) {
-            Some("bounce") => Some(Fate::Bounces),
-            Some("complaint") => Some(Fate::Complained),
-            _ => self.fates.get(&address).copied(),
+            Some("bounce") => Some(DeliveryOutcome::Bounces),
+            Some("complaint") => Some(DeliveryOutcome::Complained),
+            _ => self.outcomes.get(&address).copied(),
         }
     }
 }
 
 /// The event by which SES tells of a mail.
-fn report(mail: &ReceivedMail, fate: Fate) -> Value {
+fn report(mail: &ReceivedMail, outcome: DeliveryOutcome) -> Value {
     let tags: BTreeMap<_, _> = mail.tags.iter().map(|(k, v)| (k, [v])).collect();
     let told = json!({ "messageId": "local", "destination": mail.to, "tags": tags });
-    let (kind, detail) = match fate {
-        Fate::Complained => (
+    let (kind, detail) = match outcome {
+        DeliveryOutcome::Complained => (
             "Email Complaint Received",
             json!({ "eventType": "Complaint", "mail": told, "complaint": {} }),
         ),
         _ => {
-            let lasting = if fate == Fate::Bounces {
+            let lasting = if outcome == DeliveryOutcome::Bounces {
                 "Permanent"
             } else {
                 "Transient"
@@ -253,10 +255,10 @@ fn report(mail: &ReceivedMail, fate: Fate) -> Value {
 
 /// The address itself: `a@b` of `Name <a@b>`.
 fn bare(address: &str) -> &str {
-    let inside = address
+    let white_box = address
         .rsplit_once('<')
         .and_then(|(_, rest)| rest.split_once('>'));
-    inside.map_or(address, |(address, _)| address).trim()
+    white_box.map_or(address, |(address, _)| address).trim()
 }
 
 /// Serves SES at `/`, delivering to the inbox.
@@ -284,7 +286,7 @@ async fn answer(
 const NAMESPACE: &str = "http://ses.amazonaws.com/doc/2010-12-01/";
 
 /// The most recipients of one mail (SES quotas).
-const MOST_RECIPIENTS: usize = 50;
+const MAX_RECIPIENTS: usize = 50;
 
 /// An error as SES names it.
 #[derive(Debug, PartialEq, Eq)]
@@ -349,13 +351,13 @@ fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
             "recipients other than To are not offered on one machine",
         ));
     }
-    let to: Vec<_> = (1..=MOST_RECIPIENTS)
+    let to: Vec<_> = (1..=MAX_RECIPIENTS)
         .map_while(|n| fields.remove(&format!("Destination.ToAddresses.member.{n}")))
         .collect();
     if to.is_empty() || fields.keys().any(|name| name.starts_with("Destination.")) {
         return Err(Refused::invalid(
             "MessageRejected",
-            format!("a mail has 1 to {MOST_RECIPIENTS} recipients"),
+            format!("a mail has 1 to {MAX_RECIPIENTS} recipients"),
         ));
     }
     if let Some(wrong) = to.iter().find(|to| !bare(to).contains('@')) {

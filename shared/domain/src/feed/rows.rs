@@ -18,7 +18,7 @@ use crate::values::text::{
 };
 
 /// The longest line, in bytes. It bounds the memory that a broken feed can take.
-pub const LONGEST_LINE: usize = 64 * 1024;
+pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// A column of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -348,7 +348,7 @@ impl<R: Read> Lines<R> {
             begun = true;
             let end = chunk.iter().position(|b| matches!(b, b'\n' | b'\r'));
             let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
-            if self.line.len() + part.len() > LONGEST_LINE {
+            if self.line.len() + part.len() > MAX_LINE_BYTES {
                 self.too_long = true;
             } else {
                 self.line.extend_from_slice(part);
@@ -924,7 +924,7 @@ mod tests {
             ),
             (b"100200302,0,Thom\xe1s,O'Brien", "is not valid UTF-8"),
             (b"100200302,0", "has 2 fields where the header has 13"),
-            (&[b'x'; LONGEST_LINE + 1], "is longer than 64 KiB"),
+            (&[b'x'; MAX_LINE_BYTES + 1], "is longer than 64 KiB"),
         ];
         for (row, reason) in unreadable {
             let lines = [
@@ -1073,7 +1073,7 @@ mod tests {
             "is longer than 64 KiB"
         );
         assert!(feed.next().unwrap().is_ok());
-        assert!(feed.lines.line.capacity() <= 2 * LONGEST_LINE);
+        assert!(feed.lines.line.capacity() <= 2 * MAX_LINE_BYTES);
     }
 
     /// A field as a careful program would write it.

@@ -34,14 +34,14 @@ pub enum LetterText {
         /// The PIN. It is in the outbox, sealed, until the letter is printed, and then nowhere.
         pin: Sensitive,
         /// The last day on which it can be entered.
-        usable_until: Date,
+        expires_on: Date,
     },
     /// With what a provider can register now (EX-05, EX-06).
     Notification {
         /// Who can register.
         organization: String,
         /// The title of the way to register.
-        way: String,
+        registration_type: String,
         /// The provider id. The tax id, which its owner knows, isn't put beside it.
         provider_id: String,
     },

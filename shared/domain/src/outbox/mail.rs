@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::outbox::letter::Letter;
 use crate::state::account::Account;
-use crate::state::alarm::Fate;
 use crate::state::audit::Origin;
+use crate::state::follow_up::AccountOutcome;
 use crate::values::ids::{MessageId, PortalId};
 use crate::values::text::{Email, Sensitive};
 use rand::Rng;
@@ -95,7 +95,7 @@ pub enum MailText {
         agreement: Option<(String, String)>,
     },
     /// To who has an account and now a place in a further organization (BL-01).
-    FurtherOrganization {
+    AdditionalOrganizationResponse {
         /// The organization.
         organization: String,
         /// Whether an administrator has to approve first.
@@ -121,7 +121,7 @@ pub enum MailText {
         /// The token that the link carries.
         token: Sensitive,
         /// The last day on which it can be used.
-        usable_until: Date,
+        expires_on: Date,
     },
     /// To the administrator who invited somebody that has now registered (AG-08).
     InvitedPersonRegistered {
@@ -141,7 +141,7 @@ pub enum MailText {
         /// The titles of the services assigned.
         services: Vec<String>,
         /// The last day of the access, if it ends (UX-07).
-        ends_on: Option<Date>,
+        end_date: Option<Date>,
     },
     /// To a user whom an administrator added (BL-08).
     RegistrationCode {
@@ -152,7 +152,7 @@ pub enum MailText {
         /// The code.
         code: Sensitive,
         /// The last day on which it can be used.
-        usable_until: Date,
+        expires_on: Date,
     },
     /// To a user whom an administrator added with an initial password (EX-09).
     AccountMade {
@@ -178,14 +178,14 @@ pub enum MailText {
         /// The organization.
         organization: String,
         /// The last day for the answers.
-        answer_by: Date,
+        due_date: Date,
     },
     /// To managers who leave a review of access unanswered (EX-11).
     AccessReviewOpen {
         /// The organization.
         organization: String,
         /// The last day for the answers.
-        answer_by: Date,
+        due_date: Date,
         /// Whether that day is over.
         overdue: bool,
         /// Of whom no access is confirmed or removed, the first of them.
@@ -250,7 +250,7 @@ pub enum MailText {
         /// The token that the link carries.
         token: Sensitive,
         /// The last day on which it can be used.
-        usable_until: Date,
+        expires_on: Date,
     },
     /// To the old address, when a new one is asked for and when it is confirmed (BL-12, UX-06).
     EmailChange {
@@ -310,7 +310,7 @@ pub enum MailText {
         /// The organization.
         organization: String,
         /// The users.
-        users: Vec<Told>,
+        users: Vec<NoticeLine>,
     },
     /// To who asked for the username.
     UsernameReminder {
@@ -379,7 +379,7 @@ pub enum AccessChange {
     /// Another role, services, group codes or end.
     Assigned {
         /// The last day of the access, if it ends (UX-07).
-        ends_on: Option<Date>,
+        end_date: Option<Date>,
     },
     /// It is disabled.
     Disabled,
@@ -405,13 +405,13 @@ pub enum IdleStep {
 
 /// A user and what became of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct NoticeLine {
     /// The person's name.
     pub person: String,
     /// Their username.
     pub username: String,
     /// What became of them.
-    pub fate: Fate,
+    pub outcome: AccountOutcome,
     /// On which day.
     pub on: Date,
 }
@@ -420,7 +420,7 @@ pub struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// The last day on which all that they have stays open.
-    pub access_until: Date,
+    pub access_expires_at: Date,
     /// The last day on which they can register again.
     pub cutoff: Date,
 }
@@ -428,7 +428,7 @@ pub struct Call {
 impl Call {
     /// Whether all that they have is open on a day.
     pub fn leaves_access(&self, today: Date) -> bool {
-        today <= self.access_until
+        today <= self.access_expires_at
     }
 
     /// Whether it is too late to register again.

@@ -56,7 +56,7 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Bounded<MIN, MAX>
 /// A span of days.
 pub type Days = Bounded<1, 3650>;
 /// How often something may be tried.
-pub type Tries = Bounded<1, 1000>;
+pub type AttemptLimit = Bounded<1, 1000>;
 
 /// A text of one line, not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,10 +329,10 @@ pub struct RolePolicy {
     pub title: Line,
     /// What it may do.
     #[serde(default)]
-    pub may: BTreeSet<Permission>,
+    pub permissions: BTreeSet<Permission>,
     /// The roles it may give to others.
     #[serde(default)]
-    pub grants: BTreeSet<Role>,
+    pub can_grant: BTreeSet<Role>,
 }
 
 /// The insurer that runs the portal.
@@ -366,7 +366,7 @@ pub struct HelpDesk {
 /// The portals whose people a help desk serves (UX-12).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Serves {
+pub struct HelpDeskFor {
     /// These; empty: every portal of the same insurer.
     #[serde(default)]
     pub portals: BTreeSet<PortalId>,
@@ -387,7 +387,7 @@ impl<'de> Deserialize<'de> for EmailField {
 /// Who makes the username.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NamedBy {
+pub enum ChosenBy {
     /// The person who registers (ME-02).
     User,
     /// The system (BL-16).
@@ -399,7 +399,7 @@ pub enum NamedBy {
 #[serde(deny_unknown_fields)]
 pub struct UsernamePolicy {
     /// Who makes it.
-    pub chosen_by: NamedBy,
+    pub chosen_by: ChosenBy,
     /// The fewest characters of a chosen name.
     pub min_length: Bounded<3, 30>,
     /// What a system-made name begins with.
@@ -453,17 +453,17 @@ pub struct PasswordPolicy {
     pub min_length: Bounded<6, 64>,
     /// What it must hold at least one of.
     #[serde(default)]
-    pub must_hold: BTreeSet<CharacterKind>,
+    pub required_characters: BTreeSet<CharacterKind>,
     /// Whether obscene words are refused (ME-03).
-    pub refuse_obscene: bool,
+    pub reject_obscene_words: bool,
     /// After how many days it must be changed; absent: never.
     pub max_age_days: Option<Days>,
     /// How many days before that the owner is warned, most first.
     #[serde(default)]
-    pub warn_days: Vec<Days>,
+    pub warning_days: Vec<Days>,
     /// How many earlier passwords can't be chosen again.
     #[serde(default)]
-    pub remembered: Option<Bounded<1, 24>>,
+    pub history: Option<Bounded<1, 24>>,
 }
 
 /// Security questions (ME-04).
@@ -471,7 +471,7 @@ pub struct PasswordPolicy {
 #[serde(deny_unknown_fields)]
 pub struct SecurityQuestionPolicy {
     /// How many a person sets up.
-    pub asked: Bounded<1, 5>,
+    pub required: Bounded<1, 5>,
     /// The questions to choose from.
     pub questions: Vec<Line>,
 }
@@ -481,7 +481,7 @@ pub struct SecurityQuestionPolicy {
 #[serde(deny_unknown_fields)]
 pub struct SessionPolicy {
     /// After how many hours a session ends, whatever its user does.
-    pub hours: Bounded<1, 24>,
+    pub max_hours: Bounded<1, 24>,
     /// After how many minutes without a request it ends; absent: only the hours count.
     pub idle_minutes: Option<Bounded<1, 480>>,
 }
@@ -489,7 +489,7 @@ pub struct SessionPolicy {
 /// Noticing that an account is used from several places at once (EX-01).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SharedUsePolicy {
+pub struct ConcurrentUsePolicy {
     /// How long after a sign-in the use of an older session from elsewhere counts as at once.
     pub within_minutes: Bounded<1, 480>,
 }
@@ -497,11 +497,21 @@ pub struct SharedUsePolicy {
 /// How often something may be guessed within a window.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GuessPolicy {
+pub struct RateLimits {
+    /// Passwords, codes and answers, by username and by source.
+    pub sign_in: RateLimit,
+    /// Registrations, by plan record and by source.
+    pub registration: RateLimit,
+}
+
+/// A limit on guesses.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
     /// Tries for one username, or one plan record.
-    pub tries: Tries,
+    pub max_attempts: AttemptLimit,
     /// Tries from one source address, whatever it tries.
-    pub tries_per_source: Bounded<1, 100_000>,
+    pub max_attempts_per_source: Bounded<1, 100_000>,
     /// The length of the window, in minutes.
     pub window_minutes: Bounded<1, 1440>,
 }
@@ -520,27 +530,27 @@ pub struct RecordCondition {
 /// A way to register against the plan's records.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Way {
+pub struct RegistrationType {
     /// Its name in the API.
     pub id: Slug,
     /// What the portal calls it.
     pub title: Line,
     /// Which of the plan's records are looked up.
-    pub records: RecordKind,
+    pub record_type: RecordKind,
     /// What must match them, besides the number that finds the record (AG-07, ME-01, EX-05).
-    pub prove: BTreeSet<Fact>,
+    pub verify: BTreeSet<Fact>,
     /// What the person is afterward.
     pub role: Role,
     /// What kind of organization is registered; absent for members.
     pub organization: Option<Line>,
     /// Whether the person must state that they may sign for the organization (AG-03).
     #[serde(default)]
-    pub states_signing_power: bool,
+    pub requires_signing_authority: bool,
     /// What the record must say.
     #[serde(default)]
-    pub only_for: RecordCondition,
+    pub eligible: RecordCondition,
     /// What someone reads whose record matches but isn't one of those (EX-04).
-    pub otherwise: Option<Line>,
+    pub ineligible_message: Option<Line>,
     /// Whether a PIN letter must be answered before anything protected is shown.
     #[serde(default)]
     pub pin: bool,
@@ -557,17 +567,17 @@ pub struct Way {
 pub struct RecordsPolicy {
     /// What becomes of the people whose record has ended.
     #[serde(default)]
-    pub when_ended: WhenEnded,
+    pub on_termination: OnTermination,
     /// How many percent of a kind's records a full feed may end before it is refused as suspicious.
     #[serde(default = "few_percent")]
-    pub most_ended_percent: Bounded<1, 100>,
+    pub max_terminated_percent: Bounded<1, 100>,
 }
 
 impl Default for RecordsPolicy {
     fn default() -> Self {
         Self {
-            when_ended: WhenEnded::default(),
-            most_ended_percent: few_percent(),
+            on_termination: OnTermination::default(),
+            max_terminated_percent: few_percent(),
         }
     }
 }
@@ -579,7 +589,7 @@ const fn few_percent() -> Bounded<1, 100> {
 /// What becomes of the people whose record has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WhenEnded {
+pub enum OnTermination {
     /// They lose access until it returns.
     #[default]
     Close,
@@ -640,7 +650,7 @@ pub struct PinPolicy {
     /// How many digits.
     pub digits: Bounded<4, 12>,
     /// How many wrong ones kill it.
-    pub tries: Bounded<1, 20>,
+    pub max_attempts: Bounded<1, 20>,
     /// How long it can be entered, counted from its issue.
     pub valid_days: Days,
     /// Where the letter goes.
@@ -648,9 +658,9 @@ pub struct PinPolicy {
     /// Who may have it issued anew (ME-07, BL-06).
     pub reissued_by: BTreeSet<Reissuer>,
     /// When a letter within the home country arrives (ME-08).
-    pub arrives_in: BusinessDays,
+    pub delivery_days: BusinessDays,
     /// When a letter abroad arrives.
-    pub arrives_abroad_in: BusinessDays,
+    pub international_delivery_days: BusinessDays,
     /// Days besides Saturday and Sunday on which no letter is carried.
     #[serde(default, deserialize_with = "days")]
     pub holidays: BTreeSet<Date>,
@@ -677,7 +687,7 @@ pub struct RegistrationCodePolicy {
     /// How many digits follow.
     pub digits: Bounded<6, 12>,
     /// How many wrong ones kill it.
-    pub tries: Bounded<1, 20>,
+    pub max_attempts: Bounded<1, 20>,
     /// How long it can be entered.
     pub valid_days: Days,
     /// Who may have it sent again (BL-09).
@@ -687,7 +697,7 @@ pub struct RegistrationCodePolicy {
 /// How an administrator's people come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum JoinBy {
+pub enum Onboarding {
     /// A link in an email, through which they register themselves (AG-08).
     Invitation,
     /// An account made by the administrator, and a code by email (BL-08).
@@ -701,7 +711,7 @@ pub enum JoinBy {
 #[serde(deny_unknown_fields)]
 pub struct StaffPolicy {
     /// How they come in.
-    pub join_by: JoinBy,
+    pub onboarding: Onboarding,
     /// Whether an administrator must approve them afterward (AG-08).
     #[serde(default)]
     pub approval: bool,
@@ -709,7 +719,7 @@ pub struct StaffPolicy {
     pub invitation_valid_days: Option<Days>,
     /// Whether the principal is asked for a backup with administrator's rights (AG-04).
     #[serde(default)]
-    pub asks_for_backup: bool,
+    pub requires_backup_administrator: bool,
 }
 
 /// Who records that an agreement is signed.
@@ -725,7 +735,7 @@ pub enum RecordedBy {
 /// What is held back until an agreement is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Withholds {
+pub enum Blocks {
     /// Everything protected (AG-11).
     ProtectedInformation,
     /// The PIN letter (BL-10).
@@ -743,14 +753,14 @@ pub struct Agreement {
     /// The current revision; an older one on file doesn't count.
     pub revision: Line,
     /// Where its form can be downloaded.
-    pub form: WebAddress,
+    pub form_url: WebAddress,
     /// Who records the signature.
     pub recorded_by: RecordedBy,
     /// What waits for it.
-    pub withholds: Withholds,
+    pub blocks: Blocks,
     /// The ways of registering that need it; empty: everybody does.
     #[serde(default)]
-    pub ways: BTreeSet<Slug>,
+    pub registration_types: BTreeSet<Slug>,
     /// The categories of plan record that need it; empty: all.
     #[serde(default)]
     pub categories: BTreeSet<Slug>,
@@ -804,7 +814,7 @@ pub struct InactivityPolicy {
     pub exempt_roles: BTreeSet<Role>,
     /// How many days before either the owner is warned, most first.
     #[serde(default)]
-    pub warn_days: Vec<Days>,
+    pub warning_days: Vec<Days>,
     /// How many days a reinstated account has to be used (UX-02).
     pub grace_days: Days,
 }
@@ -822,7 +832,7 @@ pub enum Campaign {
         /// How long after the start they keep access all the same.
         transition_days: Days,
         /// How many days before the end of that, and before the cutoff, they are reminded, most first.
-        warn_days: Vec<Days>,
+        warning_days: Vec<Days>,
     },
     /// Usernames made before a date become free.
     ReleaseUsernames {
@@ -845,7 +855,7 @@ struct WrittenCampaign {
     #[serde(default)]
     transition_days: Option<Days>,
     #[serde(default)]
-    warn_days: Vec<Days>,
+    warning_days: Vec<Days>,
     #[serde(default)]
     on: Option<Day>,
     #[serde(default)]
@@ -867,7 +877,7 @@ impl TryFrom<WrittenCampaign> for Campaign {
             start,
             cutoff,
             transition_days,
-            warn_days,
+            warning_days,
             on,
             created_before,
         } = written;
@@ -883,7 +893,7 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 start,
                 cutoff,
                 transition_days,
-                warn_days,
+                warning_days,
             }),
             (
                 CampaignKind::ReleaseUsernames,
@@ -892,9 +902,9 @@ impl TryFrom<WrittenCampaign> for Campaign {
                 None,
                 Some(Day(on)),
                 Some(Day(created_before)),
-            ) if warn_days.is_empty() => Ok(Self::ReleaseUsernames { on, created_before }),
+            ) if warning_days.is_empty() => Ok(Self::ReleaseUsernames { on, created_before }),
             (CampaignKind::ReRegistration, ..) => Err(
-                "re_registration takes exactly start, cutoff and transition_days, and perhaps warn_days",
+                "re_registration takes exactly start, cutoff and transition_days, and perhaps warning_days",
             ),
             (CampaignKind::ReleaseUsernames, ..) => {
                 Err("release_usernames takes exactly on and created_before")
@@ -908,12 +918,12 @@ impl TryFrom<WrittenCampaign> for Campaign {
 #[serde(deny_unknown_fields)]
 pub struct AccessReviewPolicy {
     /// How often.
-    pub every_days: Days,
+    pub interval_days: Days,
     /// How long managers have to answer before they are chased.
-    pub answer_within_days: Days,
+    pub due_within_days: Days,
     /// How many days before the end of that they are reminded of what is unanswered, most first.
     #[serde(default)]
-    pub remind_days: Vec<Days>,
+    pub reminder_days: Vec<Days>,
 }
 
 /// What the portal says in its own words.
@@ -996,7 +1006,7 @@ pub struct Policy {
     /// Whom to turn to.
     pub help_desk: HelpDesk,
     /// Whose people its staff serve, where the portal is the plan's help desk.
-    pub serves: Option<Serves>,
+    pub help_desk_for: Option<HelpDeskFor>,
     /// Usernames.
     pub username: UsernamePolicy,
     /// Email addresses.
@@ -1011,14 +1021,12 @@ pub struct Policy {
     /// Sessions.
     pub session: SessionPolicy,
     /// Noticing shared accounts; absent: they aren't noticed.
-    pub shared_use: Option<SharedUsePolicy>,
-    /// Guesses at sign-in.
-    pub sign_in: GuessPolicy,
-    /// Guesses at registration.
-    pub registration: GuessPolicy,
+    pub concurrent_use: Option<ConcurrentUsePolicy>,
+    /// How often anything may be guessed.
+    pub rate_limits: RateLimits,
     /// The ways to register against the plan's records.
-    #[serde(rename = "way", default)]
-    pub ways: Vec<Way>,
+    #[serde(rename = "registration_type", default)]
+    pub registration_types: Vec<RegistrationType>,
     /// PIN letters; needed where a way asks for a PIN.
     pub pin: Option<PinPolicy>,
     /// Registration codes; needed where staff join by one.
@@ -1087,7 +1095,7 @@ pub struct PolicyError {
     pub file: String,
     /// The line, from 1.
     pub line: usize,
-    /// The field, as a path such as `way[0].prove`.
+    /// The field, as a path such as `registration_type[0].verify`.
     pub field: String,
     /// What is wrong with it.
     pub reason: String,
@@ -1141,14 +1149,14 @@ impl Policy {
     /// What no single field shows: that the parts of a policy fit together.
     fn check(&self) -> Result<(), (String, String)> {
         let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
-        if self.username.chosen_by == NamedBy::System && self.username.prefix.is_none() {
+        if self.username.chosen_by == ChosenBy::System && self.username.prefix.is_none() {
             return no(
                 "username",
                 "needs a prefix when the system makes the usernames",
             );
         }
         if let Some(q) = &self.security_questions
-            && q.questions.len() < q.asked.get() as usize
+            && q.questions.len() < q.required.get() as usize
         {
             return no(
                 "security_questions.questions",
@@ -1166,13 +1174,13 @@ impl Policy {
             );
         }
         match self.password.max_age_days {
-            Some(end) => check_warnings("password.warn_days", &self.password.warn_days, end)?,
-            None if !self.password.warn_days.is_empty() => {
-                return no("password.warn_days", "needs max_age_days");
+            Some(end) => check_warnings("password.warning_days", &self.password.warning_days, end)?,
+            None if !self.password.warning_days.is_empty() => {
+                return no("password.warning_days", "needs max_age_days");
             }
             None => {}
         }
-        self.check_ways()?;
+        self.check_registration_types()?;
         self.check_staff()?;
         self.check_tiers()?;
         self.check_agreements()?;
@@ -1184,17 +1192,21 @@ impl Policy {
                     "must be more than disable_after_days",
                 );
             }
-            check_warnings("inactivity.warn_days", &i.warn_days, i.disable_after_days)?;
+            check_warnings(
+                "inactivity.warning_days",
+                &i.warning_days,
+                i.disable_after_days,
+            )?;
         }
         if let Some(review) = &self.access_review {
-            if review.answer_within_days >= review.every_days {
+            if review.due_within_days >= review.interval_days {
                 return no(
-                    "access_review.answer_within_days",
-                    "must be less than every_days",
+                    "access_review.due_within_days",
+                    "must be less than interval_days",
                 );
             }
-            let (field, end) = ("access_review.remind_days", review.answer_within_days);
-            check_warnings(field, &review.remind_days, end)?;
+            let (field, end) = ("access_review.reminder_days", review.due_within_days);
+            check_warnings(field, &review.reminder_days, end)?;
         }
         self.check_campaigns()?;
         if let Some(code) = self
@@ -1211,7 +1223,10 @@ impl Policy {
         unique("service", self.services.iter().map(|s| &s.id))?;
         unique("publication", self.publications.iter().map(|s| &s.id))?;
         unique("agreement", self.agreements.iter().map(|s| &s.id))?;
-        unique("way", self.ways.iter().map(|s| &s.id))
+        unique(
+            "registration_type",
+            self.registration_types.iter().map(|s| &s.id),
+        )
     }
 
     fn check_campaigns(&self) -> Result<(), (String, String)> {
@@ -1220,10 +1235,10 @@ impl Policy {
                 Err((format!("campaign[{i}]{field}"), reason.to_owned()))
             };
             match campaign {
-                Campaign::ReRegistration { .. } if self.serves.is_some() => {
+                Campaign::ReRegistration { .. } if self.help_desk_for.is_some() => {
                     return no(
                         "",
-                        "goes without [serves]: a help desk's staff are in no plan records",
+                        "goes without [help_desk_for]: a help desk's staff are in no plan records",
                     );
                 }
                 Campaign::ReRegistration { start, cutoff, .. } if cutoff < start => {
@@ -1231,14 +1246,14 @@ impl Policy {
                 }
                 Campaign::ReRegistration {
                     transition_days,
-                    warn_days,
+                    warning_days,
                     ..
                 } => check_warnings(
-                    &format!("campaign[{i}].warn_days"),
-                    warn_days,
+                    &format!("campaign[{i}].warning_days"),
+                    warning_days,
                     *transition_days,
                 )?,
-                Campaign::ReleaseUsernames { .. } if self.username.chosen_by != NamedBy::User => {
+                Campaign::ReleaseUsernames { .. } if self.username.chosen_by != ChosenBy::User => {
                     return no(
                         "",
                         "goes with usernames that people choose: those made by the system stay",
@@ -1256,58 +1271,74 @@ impl Policy {
         Ok(())
     }
 
-    fn check_ways(&self) -> Result<(), (String, String)> {
-        match (&self.serves, self.ways.is_empty()) {
+    fn check_registration_types(&self) -> Result<(), (String, String)> {
+        match (&self.help_desk_for, self.registration_types.is_empty()) {
             (None, true) => {
-                return Err(("way".into(), "must be given at least once: [[way]]".into()));
+                return Err((
+                    "registration_type".into(),
+                    "must be given at least once: [[registration_type]]".into(),
+                ));
             }
             (Some(_), false) => {
                 return Err((
-                    "way".into(),
-                    "goes without [serves]: a help desk's staff are in no plan records".into(),
+                    "registration_type".into(),
+                    "goes without [help_desk_for]: a help desk's staff are in no plan records"
+                        .into(),
                 ));
             }
             _ => {}
         }
-        for (i, way) in self.ways.iter().enumerate() {
-            let no = |field: &str, reason: String| Err((format!("way[{i}]{field}"), reason));
-            if way.prove.is_empty() {
-                return no(".prove", "must name at least one fact".into());
+        for (i, registration_type) in self.registration_types.iter().enumerate() {
+            let no = |field: &str, reason: String| {
+                Err((format!("registration_type[{i}]{field}"), reason))
+            };
+            if registration_type.verify.is_empty() {
+                return no(".verify", "must name at least one fact".into());
             }
-            if let Some(fact) = way.prove.iter().find(|f| !way.records.has(**f)) {
+            if let Some(fact) = registration_type
+                .verify
+                .iter()
+                .find(|f| !registration_type.record_type.has(**f))
+            {
                 return no(
-                    ".prove",
+                    ".verify",
                     format!("records of this kind hold no {}", fact.as_str()),
                 );
             }
-            if (way.role == Role::Member) == way.organization.is_some() {
+            if (registration_type.role == Role::Member) == registration_type.organization.is_some()
+            {
                 return no(
                     ".organization",
                     "must be given for every role but member".into(),
                 );
             }
-            if way.pin && self.pin.is_none() {
+            if registration_type.pin && self.pin.is_none() {
                 return no(".pin", "needs a [pin] section".into());
             }
-            let conditional =
-                !way.only_for.categories.is_empty() || way.only_for.participating.is_some();
-            if conditional != way.otherwise.is_some() {
+            let conditional = !registration_type.eligible.categories.is_empty()
+                || registration_type.eligible.participating.is_some();
+            if conditional != registration_type.ineligible_message.is_some() {
                 return no(
-                    ".otherwise",
-                    "must be given exactly where only_for is".into(),
+                    ".ineligible_message",
+                    "must be given exactly where eligible is".into(),
                 );
             }
-            if way.role.is_help_desk() {
+            if registration_type.role.is_help_desk() {
                 return no(".role", "is never registered: staff are invited".into());
             }
-            if !self.roles.contains_key(&way.role) {
+            if !self.roles.contains_key(&registration_type.role) {
                 return no(
                     ".role",
-                    format!("has no [roles.{}] section", way.role.as_str()),
+                    format!("has no [roles.{}] section", registration_type.role.as_str()),
                 );
             }
             let offered = |s: &Slug| self.services.iter().any(|o| o.id == *s);
-            if let Some(service) = way.services.iter().flatten().find(|s| !offered(s)) {
+            if let Some(service) = registration_type
+                .services
+                .iter()
+                .flatten()
+                .find(|s| !offered(s))
+            {
                 return no(".services", format!("{service} is no [[service]]"));
             }
         }
@@ -1317,9 +1348,13 @@ impl Policy {
     fn check_staff(&self) -> Result<(), (String, String)> {
         let no = |field: &str, reason: &str| Err((field.to_owned(), reason.to_owned()));
         for (role, policy) in &self.roles {
-            if let Some(granted) = policy.grants.iter().find(|g| !self.roles.contains_key(g)) {
+            if let Some(granted) = policy
+                .can_grant
+                .iter()
+                .find(|g| !self.roles.contains_key(g))
+            {
                 return no(
-                    &format!("roles.{}.grants", role.as_str()),
+                    &format!("roles.{}.can_grant", role.as_str()),
                     &format!("{} has no section of its own", granted.as_str()),
                 );
             }
@@ -1327,28 +1362,30 @@ impl Policy {
         let Some(staff) = &self.staff else {
             return Ok(());
         };
-        if staff.join_by == JoinBy::Invitation && staff.invitation_valid_days.is_none() {
-            return no("staff.join_by", "invitations need invitation_valid_days");
+        if staff.onboarding == Onboarding::Invitation && staff.invitation_valid_days.is_none() {
+            return no("staff.onboarding", "invitations need invitation_valid_days");
         }
-        if staff.join_by != JoinBy::Invitation && staff.invitation_valid_days.is_some() {
+        if staff.onboarding != Onboarding::Invitation && staff.invitation_valid_days.is_some() {
             return no("staff.invitation_valid_days", "goes with invitations only");
         }
-        if staff.join_by == JoinBy::RegistrationCode && self.registration_code.is_none() {
-            return no("staff.join_by", "needs a [registration_code] section");
+        if staff.onboarding == Onboarding::RegistrationCode && self.registration_code.is_none() {
+            return no("staff.onboarding", "needs a [registration_code] section");
         }
-        if staff.join_by == JoinBy::RegistrationCode && staff.approval {
+        if staff.onboarding == Onboarding::RegistrationCode && staff.approval {
             return no(
                 "staff.approval",
                 "goes with invitations and initial passwords: a registration code is the approval",
             );
         }
-        if staff.join_by == JoinBy::RegistrationCode && self.username.chosen_by == NamedBy::User {
+        if staff.onboarding == Onboarding::RegistrationCode
+            && self.username.chosen_by == ChosenBy::User
+        {
             return no(
-                "staff.join_by",
+                "staff.onboarding",
                 "registration codes go with usernames made by the system",
             );
         }
-        if self.serves.is_none() && !self.roles.contains_key(&Role::User) {
+        if self.help_desk_for.is_none() && !self.roles.contains_key(&Role::User) {
             return no("staff", "needs a [roles.user] section");
         }
         Ok(())
@@ -1357,11 +1394,11 @@ impl Policy {
     /// That a help desk has somebody to manage its staff, and that nobody who serves other portals
     /// can raise anybody's rights (UX-12).
     fn check_tiers(&self) -> Result<(), (String, String)> {
-        if self.serves.is_some()
+        if self.help_desk_for.is_some()
             && (self.staff.is_none() || !self.roles.contains_key(&Role::Principal))
         {
             return Err((
-                "serves".into(),
+                "help_desk_for".into(),
                 "needs a [staff] and a [roles.principal] section: somebody manages the staff"
                     .into(),
             ));
@@ -1370,32 +1407,33 @@ impl Policy {
             let no = |field: &str, reason: &str| {
                 Err((format!("roles.{}{field}", role.as_str()), reason.to_owned()))
             };
-            if role.is_help_desk() && self.serves.is_none() {
-                return no("", "goes with a [serves] section");
+            if role.is_help_desk() && self.help_desk_for.is_none() {
+                return no("", "goes with a [help_desk_for] section");
             }
-            if !role.is_help_desk() && policy.may.iter().any(|p| p.is_help_desk()) {
+            if !role.is_help_desk() && policy.permissions.iter().any(|p| p.is_help_desk()) {
                 return no(
-                    ".may",
+                    ".permissions",
                     "find_accounts, act_on_accounts and search_audit are for help_desk_reader and help_desk_agent",
                 );
             }
-            if role.is_help_desk() && !policy.may.iter().all(|p| p.raises_nobody()) {
+            if role.is_help_desk() && !policy.permissions.iter().all(|p| p.raises_nobody()) {
                 return no(
-                    ".may",
+                    ".permissions",
                     "of the help desk's tiers nobody manages users, so that none can raise their own rights",
                 );
             }
-            if role.is_help_desk() && !policy.grants.is_empty() {
+            if role.is_help_desk() && !policy.can_grant.is_empty() {
                 return no(
-                    ".grants",
+                    ".can_grant",
                     "must be absent, so that none can raise their own rights",
                 );
             }
-            if policy.may.contains(&Permission::ActOnAccounts)
-                && (*role != Role::HelpDeskAgent || !policy.may.contains(&Permission::FindAccounts))
+            if policy.permissions.contains(&Permission::ActOnAccounts)
+                && (*role != Role::HelpDeskAgent
+                    || !policy.permissions.contains(&Permission::FindAccounts))
             {
                 return no(
-                    ".may",
+                    ".permissions",
                     "act_on_accounts is for help_desk_agent, with find_accounts",
                 );
             }
@@ -1405,27 +1443,25 @@ impl Policy {
 
     fn check_agreements(&self) -> Result<(), (String, String)> {
         for (i, agreement) in self.agreements.iter().enumerate() {
-            let way = |s: &Slug| self.ways.iter().find(|w| w.id == *s);
-            for id in &agreement.ways {
-                match way(id) {
+            let registration_type = |s: &Slug| self.registration_types.iter().find(|w| w.id == *s);
+            for id in &agreement.registration_types {
+                match registration_type(id) {
                     None => {
                         return Err((
-                            format!("agreement[{i}].ways"),
-                            format!("{id} is no [[way]]"),
+                            format!("agreement[{i}].registration_types"),
+                            format!("{id} is no [[registration_type]]"),
                         ));
                     }
-                    Some(w) if agreement.withholds == Withholds::PinLetter && !w.pin => {
+                    Some(w) if agreement.blocks == Blocks::PinLetter && !w.pin => {
                         return Err((
-                            format!("agreement[{i}].ways"),
+                            format!("agreement[{i}].registration_types"),
                             format!("{id} has no PIN letter to withhold"),
                         ));
                     }
                     Some(_) => {}
                 }
             }
-            if agreement.withholds == Withholds::PinLetter
-                && agreement.recorded_by != RecordedBy::Plan
-            {
+            if agreement.blocks == Blocks::PinLetter && agreement.recorded_by != RecordedBy::Plan {
                 return Err((
                     format!("agreement[{i}].recorded_by"),
                     "must be \"plan\" where the PIN letter waits for it".into(),
@@ -1486,31 +1522,31 @@ impl Policy {
     }
 
     /// The way of registering with this name.
-    pub fn way(&self, id: &str) -> Option<&Way> {
-        self.ways.iter().find(|w| w.id.as_str() == id)
+    pub fn registration_type(&self, id: &str) -> Option<&RegistrationType> {
+        self.registration_types.iter().find(|w| w.id.as_str() == id)
     }
 
     /// Whether a role has a permission here.
     pub fn allows(&self, role: Role, permission: Permission) -> bool {
         self.roles
             .get(&role)
-            .is_some_and(|r| r.may.contains(&permission))
+            .is_some_and(|r| r.permissions.contains(&permission))
     }
 
     /// Whether a role may give another to somebody.
     pub fn grants(&self, giver: Role, given: Role) -> bool {
         self.roles
             .get(&giver)
-            .is_some_and(|r| r.grants.contains(&given))
+            .is_some_and(|r| r.can_grant.contains(&given))
     }
 
     /// Whether its staff serve the people of another portal: of the same insurer, and never of a help
     /// desk, so that nobody there can be raised by their colleagues (UX-12).
     pub fn serves(&self, other: &Self) -> bool {
         self.plan.id == other.plan.id
-            && other.serves.is_none()
+            && other.help_desk_for.is_none()
             && self
-                .serves
+                .help_desk_for
                 .as_ref()
                 .is_some_and(|s| s.portals.is_empty() || s.portals.contains(&other.portal))
     }
@@ -1541,15 +1577,15 @@ impl Policy {
         (last, self.end_of(last))
     }
 
-    /// The same for what is of no use after `ends_on`, where that day comes first (UX-07).
+    /// The same for what is of no use after `end_date`, where that day comes first (UX-07).
     pub fn valid_until_at_most(
         &self,
         now: Timestamp,
         days: u32,
-        ends_on: Option<Date>,
+        end_date: Option<Date>,
     ) -> (Date, Timestamp) {
         let (last, over) = self.valid_until(now, days);
-        match ends_on {
+        match end_date {
             Some(day) if day < last => (day, self.end_of(day)),
             _ => (last, over),
         }
@@ -1570,7 +1606,7 @@ impl Policy {
 
     /// When a session begun at `now` ends, whatever its user does (AG-14).
     pub fn session_ends_at(&self, now: Timestamp) -> Timestamp {
-        now + SignedDuration::from_hours(self.session.hours.get().into())
+        now + SignedDuration::from_hours(self.session.max_hours.get().into())
     }
 
     /// The last business day of a span that begins on the day after `day` (ME-08).
@@ -1599,9 +1635,9 @@ pub fn days_after(moment: Timestamp, days: u32) -> Timestamp {
 }
 
 /// That warnings come in their order, and before what they warn of.
-fn check_warnings(field: &str, warn_days: &[Days], end: Days) -> Result<(), (String, String)> {
-    let falling = warn_days.windows(2).all(|pair| pair[0] > pair[1]);
-    if falling && warn_days.first().is_none_or(|first| *first < end) {
+fn check_warnings(field: &str, warning_days: &[Days], end: Days) -> Result<(), (String, String)> {
+    let falling = warning_days.windows(2).all(|pair| pair[0] > pair[1]);
+    if falling && warning_days.first().is_none_or(|first| *first < end) {
         Ok(())
     } else {
         Err((
@@ -1621,7 +1657,7 @@ fn unique<'a>(field: &str, ids: impl Iterator<Item = &'a Slug>) -> Result<(), (S
     Ok(())
 }
 
-/// The innermost field, such as `way[0].prove`, whose name or value stands at a place in the text.
+/// The innermost field, such as `registration_type[0].verify`, whose name or value stands at a place in the text.
 ///
 /// It is looked for only where a policy is wrong: to note the path while reading takes half of the time that
 /// reading takes.
@@ -1648,7 +1684,7 @@ fn field_at(text: &str, at: usize) -> Option<String> {
     in_table(DeTable::parse(text).ok()?.get_ref(), "", at)
 }
 
-/// Where in the text a field such as `way[0].prove` stands, or the nearest part of it that does.
+/// Where in the text a field such as `registration_type[0].verify` stands, or the nearest part of it that does.
 fn span_of(text: &str, field: &str) -> Option<usize> {
     use toml::de::{DeTable, DeValue};
     let root = DeTable::parse(text).ok()?;
@@ -1681,11 +1717,11 @@ fn span_of(text: &str, field: &str) -> Option<usize> {
 
 impl Agreement {
     /// Whether somebody who registered this way, with a record of this category, needs it.
-    pub fn applies_to(&self, way: Option<&str>, category: Option<&str>) -> bool {
+    pub fn applies_to(&self, registration_type: Option<&str>, category: Option<&str>) -> bool {
         let among = |set: &BTreeSet<Slug>, value: Option<&str>| {
             set.is_empty() || value.is_some_and(|v| set.iter().any(|s| s.as_str() == v))
         };
-        among(&self.ways, way) && among(&self.categories, category)
+        among(&self.registration_types, registration_type) && among(&self.categories, category)
     }
 
     /// Whether what is on file is its current revision. Revisions are compared as text, so that
@@ -1701,21 +1737,21 @@ impl Policy {
     /// Whether somebody's PIN letter waits for an agreement that isn't on file (BL-10).
     pub fn withholds_letter(
         &self,
-        way: &Way,
+        registration_type: &RegistrationType,
         category: Option<&str>,
         on_file: &BTreeMap<String, String>,
     ) -> bool {
         self.agreements.iter().any(|a| {
-            a.withholds == Withholds::PinLetter
+            a.blocks == Blocks::PinLetter
                 && a.recorded_by == RecordedBy::Plan
-                && a.applies_to(Some(way.id.as_str()), category)
+                && a.applies_to(Some(registration_type.id.as_str()), category)
                 && !a.is_current(on_file)
         })
     }
 
     /// A username made by the system: prefix and eight characters (BL-16).
     pub fn make_username(&self, rng: &mut impl rand::Rng) -> Option<Username> {
-        if self.username.chosen_by != NamedBy::System {
+        if self.username.chosen_by != ChosenBy::System {
             return None;
         }
         let tail = eight_characters(rng);

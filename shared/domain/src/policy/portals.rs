@@ -56,7 +56,7 @@ impl Portals {
     /// [`PolicyError`] for the first fault.
     pub fn check(&self) -> Result<(), PolicyError> {
         for desk in self.all()? {
-            for portal in desk.serves.iter().flat_map(|s| &s.portals) {
+            for portal in desk.help_desk_for.iter().flat_map(|s| &s.portals) {
                 let served = self.get(portal.as_str())?;
                 if !served.is_some_and(|other| desk.serves(other)) {
                     let PolicyFile { name, text, .. } = &self.0[&desk.portal];

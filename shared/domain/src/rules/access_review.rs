@@ -12,11 +12,11 @@ use crate::decision::{Change, Decision};
 use crate::outbox::mail::MailText;
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
-use crate::rules::acting::{Acting, Denied, reach};
+use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
 use crate::rules::schedule::{answering, to_manager};
 use crate::state::account::Account;
-use crate::state::alarm::{Alarm, Manager};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::follow_up::{FollowUp, Manager};
 use crate::state::membership::{Confirmation, Membership};
 use crate::state::organization::{Organization, Removed, Review, next_due_on};
 use crate::values::ids::{AccountId, OrganizationId};
@@ -29,7 +29,7 @@ pub struct Reviewed<'a> {
     /// What it is.
     pub role: Role,
     /// Since when.
-    pub since: Timestamp,
+    pub joined_at: Timestamp,
     /// Its latest confirmation, of whatever review.
     pub confirmed: Option<&'a Confirmation>,
 }
@@ -40,7 +40,7 @@ impl<'a> Reviewed<'a> {
         Self {
             account: &account.id,
             role: membership.role,
-            since: membership.since,
+            joined_at: membership.joined_at,
             confirmed: membership.confirmed.as_ref(),
         }
     }
@@ -48,11 +48,11 @@ impl<'a> Reviewed<'a> {
 
 /// Where an account stands in a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum ReviewStatus<'a> {
     /// It isn't in it.
-    NotAsked,
+    NotInReview,
     /// Nobody has answered yet.
-    Unanswered,
+    Pending,
     /// A manager has confirmed it.
     Confirmed(&'a Confirmation),
 }
@@ -61,17 +61,17 @@ pub enum Answer<'a> {
 ///
 /// Principals aren't in it, nor, where there is none, who registered the organization: they answer
 /// for it, and there may be nobody to confirm them.
-pub fn answer<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> Answer<'a> {
+pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> ReviewStatus<'a> {
     match &organization.review {
         Some(review)
-            if !answers_for(organization, reviewed) && reviewed.since <= review.started_at =>
+            if !answers_for(organization, reviewed) && reviewed.joined_at <= review.started_at =>
         {
             reviewed
                 .confirmed
                 .filter(|c| c.at >= review.started_at)
-                .map_or(Answer::Unanswered, Answer::Confirmed)
+                .map_or(ReviewStatus::Pending, ReviewStatus::Confirmed)
         }
-        _ => Answer::NotAsked,
+        _ => ReviewStatus::NotInReview,
     }
 }
 
@@ -92,14 +92,14 @@ pub fn due(organization: &Organization, today: Date) -> bool {
 /// The review that is being answered.
 fn running(organization: &Organization, today: Date) -> Option<&Review> {
     let review = organization.review.as_ref();
-    review.filter(|r| today <= r.answer_by)
+    review.filter(|r| today <= r.due_date)
 }
 
 /// After how many days managers are chased again for what is unanswered in a review that is over.
 pub const CHASED_EVERY_DAYS: u32 = 7;
 
 /// How many people a mail names that are unanswered.
-const MOST_NAMED: usize = 40;
+const MAX_NAMED: usize = 40;
 
 /// The first day after `day` on which the clockwork has to see to an organization's reviews; none: on
 /// this portal it never has to.
@@ -111,9 +111,9 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
     let tomorrow = days_later(day, 1);
     let next = organization.next_review_due_on.unwrap_or(tomorrow);
     let reminders = organization.review.iter().flat_map(|review| {
-        let before = rules.remind_days.iter();
-        let before = before.map(|d| days_earlier(review.answer_by, d.get()));
-        before.chain([next_chase(review.answer_by, day)])
+        let before = rules.reminder_days.iter();
+        let before = before.map(|d| days_earlier(review.due_date, d.get()));
+        before.chain([next_chase(review.due_date, day)])
     });
     reminders
         .filter(|on| *on > day)
@@ -122,8 +122,8 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
 }
 
 /// The first day after `day` on which managers are chased: those of a review that is over, every week.
-fn next_chase(answer_by: Date, day: Date) -> Date {
-    let first = days_later(answer_by, 1);
+fn next_chase(due_date: Date, day: Date) -> Date {
+    let first = days_later(due_date, 1);
     let since = day.since(first).map_or(0, |span| span.get_days());
     match u32::try_from(since) {
         Ok(days) if day >= first => {
@@ -137,7 +137,7 @@ fn next_chase(answer_by: Date, day: Date) -> Date {
 /// what is unanswered in the latest. Who may answer is reminded while it can be answered; when it is
 /// over, every administrator is told, principals too.
 pub fn see_to(
-    alarm: &Alarm,
+    follow_up: &FollowUp,
     organization: &Organization,
     managers: &[Manager],
     people: &[(Reviewed<'_>, String)],
@@ -155,41 +155,41 @@ pub fn see_to(
         if asked.is_empty() || alone {
             // Nobody to ask about, or nobody to ask: perhaps there will be.
             let every = policy.access_review.as_ref().filter(|_| alone);
-            let days = every.map_or(CHASED_EVERY_DAYS, |r| r.every_days.get());
-            return answering(alarm, origin, Some(days_later(today, days)), rng);
+            let days = every.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
+            return answering(follow_up, origin, Some(days_later(today, days)), rng);
         }
         let begun = start(Actor::System, organization, &asked, policy, origin, rng);
         if let Ok((after, mut decision)) = begun {
-            let alarm = Change::AnswerAlarm {
-                alarm: alarm.clone(),
+            let follow_up = Change::ResolveFollowUp {
+                follow_up: follow_up.clone(),
                 again: next_look(&after, policy, today),
             };
-            decision.changes.insert(0, alarm);
+            decision.changes.insert(0, follow_up);
             return decision;
         }
     }
-    let decision = answering(alarm, origin, again, rng);
+    let decision = answering(follow_up, origin, again, rng);
     let Some(review) = organization.review.as_ref().filter(|_| again.is_some()) else {
         return decision;
     };
     let open = people
         .iter()
-        .filter(|(r, _)| answer(organization, *r) == Answer::Unanswered);
+        .filter(|(r, _)| status(organization, *r) == ReviewStatus::Pending);
     let mut unanswered: Vec<_> = open.map(|(_, name)| name.clone()).collect();
     if unanswered.is_empty() {
         return decision;
     }
     unanswered.sort();
-    let others = unanswered.len().saturating_sub(MOST_NAMED);
-    unanswered.truncate(MOST_NAMED);
+    let others = unanswered.len().saturating_sub(MAX_NAMED);
+    unanswered.truncate(MAX_NAMED);
     let overdue = running.is_none();
     let told = managers.iter().filter(|m| overdue || answers(m));
     let mails: Vec<_> = told
-        .take(MOST_TOLD)
+        .take(MAX_NOTIFIED)
         .map(|manager| {
             let says = MailText::AccessReviewOpen {
                 organization: organization.name.clone(),
-                answer_by: review.answer_by,
+                due_date: review.due_date,
                 overdue,
                 unanswered: unanswered.clone(),
                 others,
@@ -204,13 +204,13 @@ pub fn see_to(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The portal has no reviews.
-    NotThisPortal,
+    UnsupportedOnPortal,
     /// One is being answered until this day.
     Running(Date),
 }
 
 /// The most managers who are told by mail: all writes of a review fit one transaction.
-pub const MOST_TOLD: usize = 50;
+pub const MAX_NOTIFIED: usize = 50;
 
 /// Begins a review and asks the managers for their answers. An earlier one must be over: what was
 /// not answered in it is asked again in this one.
@@ -228,24 +228,24 @@ pub fn start(
     let rules = policy
         .access_review
         .as_ref()
-        .ok_or(Refusal::NotThisPortal)?;
+        .ok_or(Refusal::UnsupportedOnPortal)?;
     let today = policy.today(origin.at);
     if let Some(running) = running(organization, today) {
-        return Err(Refusal::Running(running.answer_by));
+        return Err(Refusal::Running(running.due_date));
     }
-    let within = i64::from(rules.answer_within_days.get());
+    let within = i64::from(rules.due_within_days.get());
     let review = Review {
         started_at: origin.at,
         started_by: by.clone(),
-        answer_by: today.saturating_add(within.days()),
+        due_date: today.saturating_add(within.days()),
     };
     let asked: Vec<_> = managers
         .iter()
-        .take(MOST_TOLD)
+        .take(MAX_NOTIFIED)
         .map(|manager| {
             let says = MailText::AccessReview {
                 organization: organization.name.clone(),
-                answer_by: review.answer_by,
+                due_date: review.due_date,
             };
             to_manager(manager, origin, says, rng)
         })
@@ -287,18 +287,18 @@ impl From<Denied> for NotConfirmed {
 /// # Errors
 /// [`NotConfirmed`]: administrators confirm neither themselves nor anyone of a higher rank.
 pub fn confirm(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Option<(Account, Decision)>, NotConfirmed> {
-    let membership = reach(acting, Permission::ReviewAccess, organization, user, policy)?;
-    match answer(organization, Reviewed::of(user, membership)) {
-        Answer::NotAsked => return Err(NotConfirmed::NotInReview),
-        Answer::Confirmed(_) => return Ok(None),
-        Answer::Unanswered => {}
+    let membership = authorize_on(acting, Permission::ReviewAccess, organization, user, policy)?;
+    match status(organization, Reviewed::of(user, membership)) {
+        ReviewStatus::NotInReview => return Err(NotConfirmed::NotInReview),
+        ReviewStatus::Confirmed(_) => return Ok(None),
+        ReviewStatus::Pending => {}
     }
     let mut after = user.clone();
     if let Some(membership) = after.membership_mut(Some(&organization.id)) {
@@ -324,7 +324,7 @@ pub fn trace(
 ) -> Option<Change> {
     let review = organization.review.as_ref()?;
     let membership = user.membership(Some(&organization.id))?;
-    if answer(organization, Reviewed::of(user, membership)) == Answer::NotAsked {
+    if status(organization, Reviewed::of(user, membership)) == ReviewStatus::NotInReview {
         return None;
     }
     Some(Change::NoteRemovedInReview {

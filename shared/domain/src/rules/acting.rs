@@ -17,19 +17,19 @@ pub enum Denied {
     /// The organization has no such user (BL-17).
     Unknown,
     /// Nobody does this to themselves.
-    Yourself,
+    SelfActionForbidden,
 }
 
 /// The administrator who acts, and for which organization.
 #[derive(Debug, Clone, Copy)]
-pub struct Acting<'a> {
+pub struct ActingAdministrator<'a> {
     /// The account.
     pub account: &'a Account,
     /// What it is in the organization it works for.
     pub membership: &'a Membership,
 }
 
-impl<'a> Acting<'a> {
+impl<'a> ActingAdministrator<'a> {
     /// The organization, if the person may do this there.
     pub fn allowed(&self, permission: Permission, policy: &Policy) -> Option<&'a OrganizationId> {
         self.membership
@@ -47,8 +47,8 @@ impl<'a> Acting<'a> {
 
 /// The user's membership, if the administrator may do this to it: nobody reaches across
 /// organizations (BL-17), above themselves, or at themselves.
-pub(crate) fn reach<'u>(
-    acting: Acting<'_>,
+pub(crate) fn authorize_on<'u>(
+    acting: ActingAdministrator<'_>,
     permission: Permission,
     organization: &Organization,
     user: &'u Account,
@@ -62,7 +62,7 @@ pub(crate) fn reach<'u>(
         .filter(|_| user.status != Status::Deleted)
         .ok_or(Denied::Unknown)?;
     if user.id == acting.account.id {
-        return Err(Denied::Yourself);
+        return Err(Denied::SelfActionForbidden);
     }
     if membership.role.rank() > acting.membership.role.rank() {
         return Err(Denied::NotAllowed);
@@ -72,8 +72,8 @@ pub(crate) fn reach<'u>(
 
 /// Whether the administrator may take away this user's access: other administrators' only with the
 /// permission to (EX-12).
-pub(crate) fn may_take_away(
-    acting: Acting<'_>,
+pub(crate) fn authorize_removal(
+    acting: ActingAdministrator<'_>,
     membership: &Membership,
     policy: &Policy,
 ) -> Result<(), Denied> {

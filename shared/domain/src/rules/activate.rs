@@ -12,7 +12,7 @@ use crate::outbox::mail::{MailText, Message, mail, mail_as};
 use crate::policy::{Agreement, Policy, RecordedBy, RegistrationCodePolicy, Reissuer};
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
-use crate::state::membership::{Gate, Issue, LetterStatus};
+use crate::state::membership::{Issue, LetterStatus, PendingStep};
 use crate::state::record::{Mac, RecordKey};
 use crate::values::ids::{IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
@@ -54,7 +54,7 @@ pub enum Refusal {
     /// It is too old.
     Expired,
     /// None is waited for.
-    NotAwaited,
+    ApprovalNotPending,
     /// It is somebody else's to reissue.
     NotYours,
     /// There is no address to post it to.
@@ -67,7 +67,7 @@ impl Refusal {
         match self {
             Self::Wrong => "wrong",
             Self::Expired => "expired",
-            Self::NotAwaited => "not_awaited",
+            Self::ApprovalNotPending => "approval_not_pending",
             Self::NotYours => "not_yours",
             Self::NoAddress => "no_address",
         }
@@ -85,7 +85,7 @@ pub(crate) fn post_pin(
     rng: &mut impl Rng,
 ) -> Option<(Issue, Message)> {
     let pin = policy.pin.as_ref()?;
-    let (usable_until, expires_at) = policy.valid_until(now, pin.valid_days.get());
+    let (expires_on, expires_at) = policy.valid_until(now, pin.valid_days.get());
     let letter = Letter {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
@@ -94,7 +94,7 @@ pub(crate) fn post_pin(
             greeting,
             organization,
             pin: fresh.digits,
-            usable_until,
+            expires_on,
         },
         to,
     };
@@ -178,11 +178,11 @@ fn open(
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization)
-        .ok_or(Refusal::NotAwaited)?;
-    let issue = match (&membership.gate, action) {
-        (Gate::Pin { issue }, Action::ActivatePin)
-        | (Gate::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
-        _ => return Err(Refusal::NotAwaited),
+        .ok_or(Refusal::ApprovalNotPending)?;
+    let issue = match (&membership.pending_step, action) {
+        (PendingStep::Pin { issue }, Action::ActivatePin)
+        | (PendingStep::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
+        _ => return Err(Refusal::ApprovalNotPending),
     };
     if !matches(issue) {
         return Err(Refusal::Wrong);
@@ -190,7 +190,7 @@ fn open(
     if origin.at >= issue.expires_at {
         return Err(Refusal::Expired);
     }
-    membership.gate = Gate::Open;
+    membership.pending_step = PendingStep::Open;
     and(&mut after);
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
@@ -221,9 +221,9 @@ pub fn reissue_pin(
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization.map(|(id, _)| id))
-        .ok_or(Refusal::NotAwaited)?;
-    let Gate::Pin { issue: old } = &membership.gate else {
-        return Err(Refusal::NotAwaited);
+        .ok_or(Refusal::ApprovalNotPending)?;
+    let PendingStep::Pin { issue: old } = &membership.pending_step else {
+        return Err(Refusal::ApprovalNotPending);
     };
     if !policy
         .pin
@@ -244,9 +244,9 @@ pub fn reissue_pin(
         origin.at,
         rng,
     )
-    .ok_or(Refusal::NotAwaited)?;
+    .ok_or(Refusal::ApprovalNotPending)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
-    membership.gate = Gate::Pin { issue };
+    membership.pending_step = PendingStep::Pin { issue };
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
@@ -276,13 +276,13 @@ pub(crate) fn issue_code(
     fresh: FreshCode,
     (organization, username): (String, String),
     carried_by: MessageId,
-    ends_on: Option<Date>,
+    end_date: Option<Date>,
     rules: &RegistrationCodePolicy,
     policy: &Policy,
     now: Timestamp,
-) -> (Gate, MailText) {
-    let (usable_until, expires_at) =
-        policy.valid_until_at_most(now, rules.valid_days.get(), ends_on);
+) -> (PendingStep, MailText) {
+    let (expires_on, expires_at) =
+        policy.valid_until_at_most(now, rules.valid_days.get(), end_date);
     let issue = Issue {
         id: fresh.id,
         code: fresh.code,
@@ -295,9 +295,9 @@ pub(crate) fn issue_code(
         organization,
         username,
         code: fresh.digits,
-        usable_until,
+        expires_on,
     };
-    (Gate::RegistrationCode { issue }, says)
+    (PendingStep::RegistrationCode { issue }, says)
 }
 
 /// Sends a new registration code in place of the one that is waited for; the old one is dead at once
@@ -315,16 +315,16 @@ pub fn reissue_code(
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     let (id, name) = organization;
-    let now = audit.at;
+    let now = audit.occurred_at;
     let rules = policy
         .registration_code
         .as_ref()
-        .ok_or(Refusal::NotAwaited)?;
+        .ok_or(Refusal::ApprovalNotPending)?;
     let mut after = account.clone();
     let membership = after
         .membership_mut(Some(id))
-        .filter(|m| matches!(m.gate, Gate::RegistrationCode { .. }))
-        .ok_or(Refusal::NotAwaited)?;
+        .filter(|m| matches!(m.pending_step, PendingStep::RegistrationCode { .. }))
+        .ok_or(Refusal::ApprovalNotPending)?;
     if !rules.reissued_by.contains(&by) {
         return Err(Refusal::NotYours);
     }
@@ -332,16 +332,16 @@ pub fn reissue_code(
         return Err(Refusal::Expired);
     }
     let carried_by = MessageId::random(rng);
-    let (gate, says) = issue_code(
+    let (pending_step, says) = issue_code(
         fresh,
         (name.to_owned(), account.username.to_string()),
         carried_by.clone(),
-        membership.ends_on,
+        membership.end_date,
         rules,
         policy,
         now,
     );
-    membership.gate = gate;
+    membership.pending_step = pending_step;
     let carrier = mail_as(carried_by, account, now, says);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
@@ -465,9 +465,12 @@ fn put_on_file(
     let membership = after.memberships.get_mut(at)?;
     membership.agreements = agreements;
     membership.ahead_of_feed = ahead;
-    let way = membership.way.as_deref().and_then(|w| policy.way(w));
-    let released = membership.gate == Gate::PinLetterWithheld
-        && way.is_some_and(|w| {
+    let registration_type = membership
+        .registration_type
+        .as_deref()
+        .and_then(|w| policy.registration_type(w));
+    let released = membership.pending_step == PendingStep::PinLetterWithheld
+        && registration_type.is_some_and(|w| {
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
     let mut posted = None;
@@ -484,7 +487,7 @@ fn put_on_file(
             origin.at,
             rng,
         )?;
-        membership.gate = Gate::Pin { issue };
+        membership.pending_step = PendingStep::Pin { issue };
         posted = Some(message);
     }
     let organization = membership.organization.clone();

@@ -30,17 +30,17 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
             start,
             cutoff,
             transition_days,
-            warn_days,
+            warning_days,
         } if day < *start => {
             let transition = start.saturating_add(i64::from(transition_days.get()).days());
             let call = Call {
-                access_until: transition.min(*cutoff),
+                access_expires_at: transition.min(*cutoff),
                 cutoff: *cutoff,
             };
-            let warnings = warn_days.iter().flat_map(|d| {
+            let warnings = warning_days.iter().flat_map(|d| {
                 let before = i64::from(d.get()).days();
                 [
-                    call.access_until.saturating_sub(before),
+                    call.access_expires_at.saturating_sub(before),
                     call.cutoff.saturating_sub(before),
                 ]
             });
@@ -61,13 +61,17 @@ fn asked(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
         .filter(|(start, ..)| *start <= today)
         .map(|(_, call, _)| call)
         .reduce(|a, b| Call {
-            access_until: a.access_until.min(b.access_until),
+            access_expires_at: a.access_expires_at.min(b.access_expires_at),
             cutoff: a.cutoff.max(b.cutoff),
         })
 }
 
 fn registered_on(membership: &Membership, policy: &Policy) -> Date {
-    policy.date_of(membership.registered_again_at.unwrap_or(membership.since))
+    policy.date_of(
+        membership
+            .registered_again_at
+            .unwrap_or(membership.joined_at),
+    )
 }
 
 /// What a campaign asks of somebody for one of their memberships; none: nothing (AG-13).
@@ -80,7 +84,7 @@ pub(crate) fn first_call(account: &Account, policy: &Policy, today: Date) -> Opt
     let calls = account.memberships.iter();
     calls
         .filter_map(|m| call(m, policy, today))
-        .min_by_key(|call| call.access_until)
+        .min_by_key(|call| call.access_expires_at)
 }
 
 /// The next day on which somebody is told that they have to register again, after those on which
@@ -151,11 +155,17 @@ pub fn register_again(
         let record = proven
             .filter(|r| r.key == *own)
             .ok_or(Refusal::NotMatched)?;
-        let way = membership.way.as_deref().and_then(|w| policy.way(w));
-        let way = way.ok_or(Refusal::NotMatched)?;
-        if !way.only_for.holds_for(&record.data) {
-            let otherwise = way.otherwise.as_ref().map(ToString::to_string);
-            return Err(Refusal::NotOpen(otherwise.unwrap_or_default()));
+        let registration_type = membership
+            .registration_type
+            .as_deref()
+            .and_then(|w| policy.registration_type(w));
+        let registration_type = registration_type.ok_or(Refusal::NotMatched)?;
+        if !registration_type.eligible.holds_for(&record.data) {
+            let ineligible_message = registration_type
+                .ineligible_message
+                .as_ref()
+                .map(ToString::to_string);
+            return Err(Refusal::NotOpen(ineligible_message.unwrap_or_default()));
         }
     } else if behind.is_some() {
         return Err(Refusal::OrganizationFirst);

@@ -95,11 +95,11 @@ pub fn program(user_agent: Option<&str>) -> String {
 
 impl Account {
     /// The devices that are forgotten when this one is remembered.
-    pub fn devices_to_forget(&self, remembered: &str) -> Vec<String> {
+    pub fn devices_to_forget(&self, history: &str) -> Vec<String> {
         let mut others: Vec<_> = self
             .devices
             .iter()
-            .filter(|(digest, _)| *digest != remembered)
+            .filter(|(digest, _)| *digest != history)
             .collect();
         others.sort_by_key(|(digest, used_at)| (std::cmp::Reverse(**used_at), *digest));
         let too_many = others.into_iter().skip(REMEMBERED - 1);
@@ -130,24 +130,24 @@ pub fn notice_shared_use(
     origin: &Origin,
     rng: &mut impl rand::Rng,
 ) -> Option<(Account, Decision)> {
-    let within = policy.shared_use.as_ref()?.within_minutes.get();
+    let within = policy.concurrent_use.as_ref()?.within_minutes.get();
     let within = SignedDuration::from_mins(within.into());
     let here = session.source.as_ref()?;
     let (last_at, elsewhere) = account
         .last_sign_in_at
         .zip(account.last_sign_in_from.as_ref())?;
     let day = |at: Timestamp| policy.date_of(at);
-    let at_once = last_at >= session.began_at
+    let at_once = last_at >= session.started_at
         && origin.at.duration_since(last_at) <= within
         && place(here) != place(elsewhere);
     let told = account
-        .used_from_several_places_at
+        .concurrent_use_detected_at
         .is_some_and(|at| day(at) == day(origin.at));
     if !at_once || told {
         return None;
     }
     let after = Account {
-        used_from_several_places_at: Some(origin.at),
+        concurrent_use_detected_at: Some(origin.at),
         version: account.version + 1,
         ..account.clone()
     };

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, Message, ResetAsked, mail};
-use crate::policy::{NamedBy, Policy, RecordedBy, Reissuer, Role};
+use crate::policy::{ChosenBy, Policy, RecordedBy, Reissuer, Role};
 use crate::rules::activate::{self, FreshCode, WithheldLetter};
 use crate::rules::invite::{self};
 use crate::rules::register::{self, Applicant, Registered};
@@ -19,7 +19,7 @@ use crate::rules::{manage_users, recover};
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::invitation::Invitation;
-use crate::state::membership::{Gate, LetterStatus, Membership, Registration};
+use crate::state::membership::{LetterStatus, Membership, PendingStep, Registration};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::session::Token;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
@@ -46,9 +46,9 @@ pub enum Refusal {
     /// It is something in several organizations, and none was named.
     WhichOrganization,
     /// No PIN or code is waited for.
-    NotAwaited,
+    ApprovalNotPending,
     /// On this portal the help desk doesn't do this.
-    NotThisPortal,
+    UnsupportedOnPortal,
     /// There is no address to post a letter to.
     NoAddress,
     /// The access is over that a code would open.
@@ -78,10 +78,12 @@ pub enum Refusal {
 impl From<activate::Refusal> for Refusal {
     fn from(refusal: activate::Refusal) -> Self {
         match refusal {
-            activate::Refusal::NotYours => Self::NotThisPortal,
+            activate::Refusal::NotYours => Self::UnsupportedOnPortal,
             activate::Refusal::NoAddress => Self::NoAddress,
             activate::Refusal::Expired => Self::AccessOver,
-            activate::Refusal::NotAwaited | activate::Refusal::Wrong => Self::NotAwaited,
+            activate::Refusal::ApprovalNotPending | activate::Refusal::Wrong => {
+                Self::ApprovalNotPending
+            }
         }
     }
 }
@@ -181,8 +183,8 @@ pub fn reissue_pin(
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     alive(account)?;
-    let waits = |m: &Membership| matches!(m.gate, Gate::Pin { .. });
-    let membership = choose(account, named, waits, Refusal::NotAwaited)?;
+    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
+    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
     let organization = name_of(membership, organizations);
     let (after, decision) = activate::reissue_pin(
         account,
@@ -222,8 +224,8 @@ pub fn reissue_code(
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     alive(account)?;
-    let waits = |m: &Membership| matches!(m.gate, Gate::RegistrationCode { .. });
-    let membership = choose(account, named, waits, Refusal::NotAwaited)?;
+    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
+    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
     let organization = name_of(membership, organizations).ok_or(Refusal::NotInOrganization)?;
     let audit = staff
         .audit(origin, Action::ReissueRegistrationCode, rng)
@@ -333,7 +335,7 @@ pub fn rename(
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     alive(account)?;
-    if policy.username.chosen_by == NamedBy::System {
+    if policy.username.chosen_by == ChosenBy::System {
         return Err(Refusal::NameFixed);
     }
     let audit = staff.about(account, origin, Action::RenameUser, rng);
@@ -364,7 +366,7 @@ pub fn subscribe(
 ) -> Result<(Account, Decision), Refusal> {
     alive(account)?;
     if policy.publications.is_empty() {
-        return Err(Refusal::NotThisPortal);
+        return Err(Refusal::UnsupportedOnPortal);
     }
     let pending = |m: &Membership| m.registration() == Registration::Pending;
     if !account.memberships.iter().any(pending) {
@@ -425,8 +427,10 @@ pub fn remove(
         .on(account.id.as_str())
         .for_organization(membership.organization.as_ref());
     let left = match organization {
-        Some(organization) => manage_users::leave(organization, account, &audit.actor, origin)
-            .map_err(|_| Refusal::LastPrincipal)?,
+        Some(organization) => {
+            manage_users::removal_changes(organization, account, &audit.actor, origin)
+                .map_err(|_| Refusal::LastPrincipal)?
+        }
         None => Vec::new(),
     };
     let decision = left
@@ -455,7 +459,7 @@ fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Ch
     Some(Change::ReleaseRecord {
         record: membership.record.clone()?,
         portal: account.portal.clone(),
-        way: membership.way.clone()?,
+        registration_type: membership.registration_type.clone()?,
         account: account.id.clone(),
         whole,
     })
@@ -481,7 +485,7 @@ pub fn detach_record(
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
-    let registered = |m: &Membership| m.record.is_some() && m.way.is_some();
+    let registered = |m: &Membership| m.record.is_some() && m.registration_type.is_some();
     let membership = choose(account, named, registered, Refusal::NoRecord)?;
     let organization = of(membership, organizations);
     let ends = organization.is_none_or(|o| alone(&o.id));
@@ -514,8 +518,10 @@ pub fn detach_record(
         Some(release) => manage_users::changed(decision, principals).change(release),
         None => return Err(Refusal::NoRecord),
     };
-    let decision = match &membership.gate {
-        Gate::Pin { issue } => decision.change(Change::WithdrawLetter(issue.carried_by.clone())),
+    let decision = match &membership.pending_step {
+        PendingStep::Pin { issue } => {
+            decision.change(Change::WithdrawLetter(issue.carried_by.clone()))
+        }
         _ => decision,
     };
     Ok((after, decision.send([told])))
@@ -549,12 +555,12 @@ pub fn record_agreement(
         return Err(Refusal::OtherRevision);
     }
     let asked = |m: &Membership| m.needs(agreement);
-    let membership = choose(account, named, asked, Refusal::NotAwaited)?;
+    let membership = choose(account, named, asked, Refusal::ApprovalNotPending)?;
     if agreement.is_current(&membership.agreements) {
-        return Err(Refusal::NotAwaited);
+        return Err(Refusal::ApprovalNotPending);
     }
     let address = address(membership);
-    if membership.gate == Gate::PinLetterWithheld && address.is_none() {
+    if membership.pending_step == PendingStep::PinLetterWithheld && address.is_none() {
         return Err(Refusal::NoAddress);
     }
     let letter = WithheldLetter {
@@ -574,10 +580,10 @@ pub fn record_agreement(
         origin,
         rng,
     )
-    .ok_or(Refusal::NotAwaited)?;
+    .ok_or(Refusal::ApprovalNotPending)?;
     let letter_by = after
         .membership(organization)
-        .filter(|m| m.gate != membership.gate)
+        .filter(|m| m.pending_step != membership.pending_step)
         .and_then(register::pin_issue)
         .and_then(|issue| LetterStatus::of(issue, policy, origin.at))
         .map(|s| s.arrives_by);
@@ -644,7 +650,7 @@ pub fn first_staff(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Registered> {
-    policy.serves.as_ref()?;
+    policy.help_desk_for.as_ref()?;
     let organization = Organization {
         id: organization_id(&policy.portal),
         portal: policy.portal.clone(),
@@ -664,7 +670,7 @@ pub fn first_staff(
     let membership = Membership::joined(
         organization.id.clone(),
         Role::Principal,
-        Gate::Open,
+        PendingStep::Open,
         origin.at,
     );
     let account = applicant.into_account(membership, policy, origin.at);

@@ -7,13 +7,13 @@ use rand::Rng;
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{Mail, MailText, Message, mail};
 use crate::policy::{Permission, Policy, Role};
-use crate::rules::acting::Acting;
+use crate::rules::acting::ActingAdministrator;
 use crate::rules::manage_users;
-use crate::rules::register::{Applicant, MOST_ORGANIZATIONS, Registered, further_text};
+use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
-use crate::state::invitation::{Invitation, Standing, State};
-use crate::state::membership::{Gate, Membership};
+use crate::state::invitation::{Invitation, InvitationStatus, State};
+use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
 use crate::values::ids::MessageId;
@@ -25,7 +25,7 @@ pub enum Refusal {
     /// The person isn't allowed to.
     NotAllowed,
     /// The portal's people don't come in by invitation.
-    NotThisPortal,
+    UnsupportedOnPortal,
     /// The address has a pending one: send that again instead (UX-01).
     AlreadyInvited,
     /// The person it was for has registered.
@@ -35,7 +35,7 @@ pub enum Refusal {
     /// Its time is over.
     Expired,
     /// The person was removed from the organization; not everybody can invite them again (AG-10).
-    WasDeleted,
+    PreviouslyRemoved,
     /// The last day of the access would be over already (UX-07).
     EndsInPast,
     /// A principal's access has no end (UX-07).
@@ -53,12 +53,12 @@ impl Refusal {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NotAllowed => "not_allowed",
-            Self::NotThisPortal => "not_this_portal",
+            Self::UnsupportedOnPortal => "unsupported_on_portal",
             Self::AlreadyInvited => "already_invited",
             Self::AlreadyAccepted => "already_accepted",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
-            Self::WasDeleted => "was_deleted",
+            Self::PreviouslyRemoved => "previously_removed",
             Self::EndsInPast => "ends_in_past",
             Self::PrincipalsStay => "principals_stay",
             Self::OtherAddress => "other_address",
@@ -76,11 +76,11 @@ pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<
     if invitation.token != token.digest() {
         return Err(Refusal::Unknown);
     }
-    match invitation.standing(now) {
-        Standing::Pending => Ok(()),
-        Standing::Expired => Err(Refusal::Expired),
-        Standing::Accepted => Err(Refusal::AlreadyAccepted),
-        Standing::Revoked => Err(Refusal::Revoked),
+    match invitation.status(now) {
+        InvitationStatus::Pending => Ok(()),
+        InvitationStatus::Expired => Err(Refusal::Expired),
+        InvitationStatus::Accepted => Err(Refusal::AlreadyAccepted),
+        InvitationStatus::Revoked => Err(Refusal::Revoked),
     }
 }
 
@@ -103,7 +103,7 @@ fn carry(
             inviter: invitation.inviter.clone(),
             role: policy.role_title(invitation.role).to_owned(),
             token: token.expose(),
-            usable_until: policy.last_day(invitation.expires_at),
+            expires_on: policy.last_day(invitation.expires_at),
         },
     })
 }
@@ -118,17 +118,17 @@ pub struct Invitee {
     /// What the person will be.
     pub role: Role,
     /// The last day of their access, if it ends (UX-07).
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
 }
 
 /// The rule for last days, in the words of invitations.
 fn check_end(
-    ends_on: Option<Date>,
+    end_date: Option<Date>,
     role: Role,
     policy: &Policy,
     origin: &Origin,
 ) -> Result<(), Refusal> {
-    manage_users::check_end(ends_on, role, policy, origin).map_err(|refusal| match refusal {
+    manage_users::check_end(end_date, role, policy, origin).map_err(|refusal| match refusal {
         manage_users::Refusal::PrincipalsStay => Refusal::PrincipalsStay,
         _ => Refusal::EndsInPast,
     })
@@ -144,7 +144,7 @@ fn check_end(
 /// [`Refusal`].
 #[allow(clippy::too_many_arguments)]
 pub fn invite(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     existing: Option<&Invitation>,
     former: bool,
@@ -158,20 +158,20 @@ pub fn invite(
         .staff
         .as_ref()
         .and_then(|s| s.invitation_valid_days)
-        .ok_or(Refusal::NotThisPortal)?;
+        .ok_or(Refusal::UnsupportedOnPortal)?;
     let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organization.id);
     if !allowed || !policy.grants(acting.membership.role, invitee.role) {
         return Err(Refusal::NotAllowed);
     }
-    check_end(invitee.ends_on, invitee.role, policy, origin)?;
-    match existing.map(|i| i.standing(origin.at)) {
-        Some(Standing::Pending) => return Err(Refusal::AlreadyInvited),
+    check_end(invitee.end_date, invitee.role, policy, origin)?;
+    match existing.map(|i| i.status(origin.at)) {
+        Some(InvitationStatus::Pending) => return Err(Refusal::AlreadyInvited),
         // Who registered with it is a user, unless they were removed since.
-        Some(Standing::Accepted) if !former => return Err(Refusal::AlreadyAccepted),
+        Some(InvitationStatus::Accepted) if !former => return Err(Refusal::AlreadyAccepted),
         _ => {}
     }
     if former && acting.allowed(Permission::InviteDeleted, policy).is_none() {
-        return Err(Refusal::WasDeleted);
+        return Err(Refusal::PreviouslyRemoved);
     }
     let invitation = Invitation {
         id: Invitation::natural_id(&organization.id, &invitee.email),
@@ -182,7 +182,7 @@ pub fn invite(
         name: invitee.name,
         email: invitee.email,
         role: invitee.role,
-        ends_on: invitee.ends_on,
+        end_date: invitee.end_date,
         invited_by: acting.account.id.clone(),
         inviter: acting.account.name.full(),
         inviter_email: acting.account.email.clone(),
@@ -190,7 +190,7 @@ pub fn invite(
         sent_at: origin.at,
         sent: 1,
         expires_at: policy
-            .valid_until_at_most(origin.at, valid_days.get(), invitee.ends_on)
+            .valid_until_at_most(origin.at, valid_days.get(), invitee.end_date)
             .1,
         state: State::Pending,
     };
@@ -212,7 +212,7 @@ pub fn invite(
 /// # Errors
 /// [`Refusal`].
 pub fn resend(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     invitation: &Invitation,
     token: &Token,
     policy: &Policy,
@@ -239,19 +239,19 @@ pub(crate) fn send_again(
         .staff
         .as_ref()
         .and_then(|s| s.invitation_valid_days)
-        .ok_or(Refusal::NotThisPortal)?;
-    match invitation.standing(origin.at) {
-        Standing::Accepted => return Err(Refusal::AlreadyAccepted),
-        Standing::Revoked => return Err(Refusal::Revoked),
-        Standing::Pending | Standing::Expired => {}
+        .ok_or(Refusal::UnsupportedOnPortal)?;
+    match invitation.status(origin.at) {
+        InvitationStatus::Accepted => return Err(Refusal::AlreadyAccepted),
+        InvitationStatus::Revoked => return Err(Refusal::Revoked),
+        InvitationStatus::Pending | InvitationStatus::Expired => {}
     }
-    check_end(invitation.ends_on, invitation.role, policy, origin)?;
+    check_end(invitation.end_date, invitation.role, policy, origin)?;
     let after = Invitation {
         token: token.digest(),
         sent_at: origin.at,
         sent: invitation.sent + 1,
         expires_at: policy
-            .valid_until_at_most(origin.at, valid_days.get(), invitation.ends_on)
+            .valid_until_at_most(origin.at, valid_days.get(), invitation.end_date)
             .1,
         ..invitation.clone()
     };
@@ -269,7 +269,7 @@ pub(crate) fn send_again(
 /// # Errors
 /// [`Refusal`].
 pub fn revoke(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     invitation: &Invitation,
     policy: &Policy,
     origin: &Origin,
@@ -338,7 +338,7 @@ pub fn accept_as(
     if account.membership(Some(&invitation.organization)).is_some() {
         return Err(Refusal::AlreadyAccepted);
     }
-    if account.memberships.len() >= MOST_ORGANIZATIONS {
+    if account.memberships.len() >= MAX_ORGANIZATIONS {
         return Err(Refusal::TooMany);
     }
     let name = invitation.organization_name.clone();
@@ -379,15 +379,15 @@ fn place(
     if email.key() != invitation.email.key() {
         return Err(Refusal::OtherAddress);
     }
-    let gate = if awaits_approval(policy) {
-        Gate::Approval
+    let pending_step = if awaits_approval(policy) {
+        PendingStep::Approval
     } else {
-        Gate::Open
+        PendingStep::Open
     };
     let organization = invitation.organization.clone();
     Ok(Membership {
-        ends_on: invitation.ends_on,
-        ..Membership::joined(organization, invitation.role, gate, now)
+        end_date: invitation.end_date,
+        ..Membership::joined(organization, invitation.role, pending_step, now)
     })
 }
 

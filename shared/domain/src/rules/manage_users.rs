@@ -7,14 +7,14 @@ use rand::{CryptoRng, Rng};
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{AccessChange, MailText, Message, ResetAsked, mail, mail_as};
-use crate::policy::{JoinBy, Permission, Policy, RecoveryMeans, Reissuer, Role};
-use crate::rules::acting::{Acting, Denied, may_take_away, reach};
+use crate::policy::{Onboarding, Permission, Policy, RecoveryMeans, Reissuer, Role};
+use crate::rules::acting::{ActingAdministrator, Denied, authorize_on, authorize_removal};
 use crate::rules::activate::{self, FreshCode};
 use crate::rules::register::{Applicant, Registered};
 use crate::rules::{access_review, recover};
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, Origin};
-use crate::state::membership::{Gate, Membership};
+use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
@@ -26,11 +26,11 @@ pub enum Refusal {
     /// There is no such user in the organization (BL-17).
     Unknown,
     /// The portal's people don't come in this way.
-    NotThisPortal,
+    UnsupportedOnPortal,
     /// The user doesn't wait for approval.
-    NotAwaited,
+    ApprovalNotPending,
     /// The user doesn't wait for a registration code.
-    NoCodeAwaited,
+    NoPendingCode,
     /// The user has no password to be forgotten yet, or can't sign in (BL-14).
     NotRecoverable,
     /// On this portal the help desk does this.
@@ -42,7 +42,7 @@ pub enum Refusal {
     /// The organization has no such group code.
     NoSuchGroupCode(String),
     /// Nobody does this to themselves.
-    Yourself,
+    SelfActionForbidden,
     /// The last day of an access would be over already (UX-07).
     EndsInPast,
     /// A principal's access has no end: the organization would be left without one (UX-07).
@@ -59,15 +59,15 @@ impl Refusal {
         match self {
             Self::NotAllowed => "not_allowed",
             Self::Unknown => "unknown",
-            Self::NotThisPortal => "not_this_portal",
-            Self::NotAwaited => "not_awaited",
-            Self::NoCodeAwaited => "no_code_awaited",
+            Self::UnsupportedOnPortal => "unsupported_on_portal",
+            Self::ApprovalNotPending => "approval_not_pending",
+            Self::NoPendingCode => "no_pending_code",
             Self::NotRecoverable => "not_recoverable",
             Self::AskHelpDesk => "ask_help_desk",
             Self::NotInReview => "not_in_review",
             Self::NoSuchService(_) => "no_such_service",
             Self::NoSuchGroupCode(_) => "no_such_group_code",
-            Self::Yourself => "yourself",
+            Self::SelfActionForbidden => "self-action-forbidden",
             Self::EndsInPast => "ends_in_past",
             Self::PrincipalsStay => "principals_stay",
             Self::LastPrincipal => "last_principal",
@@ -81,7 +81,7 @@ impl From<Denied> for Refusal {
         match denied {
             Denied::NotAllowed => Self::NotAllowed,
             Denied::Unknown => Self::Unknown,
-            Denied::Yourself => Self::Yourself,
+            Denied::SelfActionForbidden => Self::SelfActionForbidden,
         }
     }
 }
@@ -103,7 +103,7 @@ pub struct Approval {
     /// The group codes.
     pub group_codes: BTreeSet<String>,
     /// Another last day of the access, or none any more; if not given, it stays as invited (UX-07).
-    pub ends_on: Option<Option<Date>>,
+    pub end_date: Option<Option<Date>>,
 }
 
 /// Approves a user who registered, with exactly these services and group codes (AG-08).
@@ -111,7 +111,7 @@ pub struct Approval {
 /// # Errors
 /// [`Refusal`].
 pub fn approve(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     given: Approval,
@@ -130,26 +130,26 @@ pub fn approve(
     if !policy.grants(acting.membership.role, membership.role) {
         return Err(Refusal::NotAllowed);
     }
-    if membership.gate != Gate::Approval {
-        return Err(Refusal::NotAwaited);
+    if membership.pending_step != PendingStep::Approval {
+        return Err(Refusal::ApprovalNotPending);
     }
     check_offered(&given.services, &given.group_codes, organization, policy)?;
-    if let Some(ends_on) = given.ends_on {
-        membership.ends_on = ends_on;
+    if let Some(end_date) = given.end_date {
+        membership.end_date = end_date;
     }
-    check_end(membership.ends_on, membership.role, policy, origin)?;
-    membership.gate = Gate::Open;
+    check_end(membership.end_date, membership.role, policy, origin)?;
+    membership.pending_step = PendingStep::Open;
     membership.services = given.services;
     membership.group_codes = given.group_codes;
     let titles = titles(membership, policy);
-    let ends_on = membership.ends_on;
+    let end_date = membership.end_date;
     let notice = mail(
         user,
         origin.at,
         MailText::Approved {
             organization: organization.name.clone(),
             services: titles,
-            ends_on,
+            end_date,
         },
         rng,
     );
@@ -186,12 +186,12 @@ fn check_offered(
 
 /// That an access which ends at all ends today or later, and is no principal's (UX-07).
 pub(crate) fn check_end(
-    ends_on: Option<Date>,
+    end_date: Option<Date>,
     role: Role,
     policy: &Policy,
     origin: &Origin,
 ) -> Result<(), Refusal> {
-    match ends_on {
+    match end_date {
         Some(day) if day < policy.today(origin.at) => Err(Refusal::EndsInPast),
         Some(_) if role == Role::Principal => Err(Refusal::PrincipalsStay),
         _ => Ok(()),
@@ -219,7 +219,7 @@ pub struct NewUser {
     /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
     /// The last day of their access, if it ends (UX-07).
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
     /// A fresh registration code, where the portal sends one.
     pub code: Option<FreshCode>,
 }
@@ -229,7 +229,7 @@ pub struct NewUser {
 /// # Errors
 /// [`Refusal`].
 pub fn add_user(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     new: NewUser,
     policy: &Policy,
@@ -241,46 +241,54 @@ pub fn add_user(
         role,
         services,
         group_codes,
-        ends_on,
+        end_date,
         code,
     } = new;
-    let staff = policy.staff.as_ref().ok_or(Refusal::NotThisPortal)?;
+    let staff = policy.staff.as_ref().ok_or(Refusal::UnsupportedOnPortal)?;
     let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&organization.id);
     if !allowed || !policy.grants(acting.membership.role, role) {
         return Err(Refusal::NotAllowed);
     }
     check_offered(&services, &group_codes, organization, policy)?;
-    check_end(ends_on, role, policy, origin)?;
+    check_end(end_date, role, policy, origin)?;
     let now = origin.at;
     let name = organization.name.clone();
     let username = applicant.username.to_string();
     let message_id = MessageId::random(rng);
-    let (gate, says) = match (staff.join_by, code, &policy.registration_code) {
-        (JoinBy::RegistrationCode, Some(fresh), Some(p)) => {
+    let (pending_step, says) = match (staff.onboarding, code, &policy.registration_code) {
+        (Onboarding::RegistrationCode, Some(fresh), Some(p)) => {
             let carried_by = message_id.clone();
-            activate::issue_code(fresh, (name, username), carried_by, ends_on, p, policy, now)
+            activate::issue_code(
+                fresh,
+                (name, username),
+                carried_by,
+                end_date,
+                p,
+                policy,
+                now,
+            )
         }
-        (JoinBy::InitialPassword, None, _) => {
-            let gate = if staff.approval {
-                Gate::Approval
+        (Onboarding::InitialPassword, None, _) => {
+            let pending_step = if staff.approval {
+                PendingStep::Approval
             } else {
-                Gate::Open
+                PendingStep::Open
             };
             (
-                gate,
+                pending_step,
                 MailText::AccountMade {
                     organization: name,
                     username,
                 },
             )
         }
-        _ => return Err(Refusal::NotThisPortal),
+        _ => return Err(Refusal::UnsupportedOnPortal),
     };
     let membership = Membership {
         services,
         group_codes,
-        ends_on,
-        ..Membership::joined(organization.id.clone(), role, gate, now)
+        end_date,
+        ..Membership::joined(organization.id.clone(), role, pending_step, now)
     };
     let account = applicant.into_account(membership, policy, now);
     let notice = mail_as(message_id, &account, now, says);
@@ -299,7 +307,7 @@ pub fn add_user(
 /// # Errors
 /// [`Refusal`].
 pub fn reissue_code(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     fresh: Option<FreshCode>,
@@ -307,7 +315,7 @@ pub fn reissue_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
     let audit = acting
         .audit(origin, Action::ReissueRegistrationCode, rng)
         .on(user.id.as_str());
@@ -315,7 +323,7 @@ pub fn reissue_code(
         user,
         (&organization.id, &organization.name),
         Reissuer::Administrator,
-        fresh.ok_or(Refusal::NoCodeAwaited)?,
+        fresh.ok_or(Refusal::NoPendingCode)?,
         policy,
         audit,
         rng,
@@ -323,9 +331,9 @@ pub fn reissue_code(
     .map_err(|refusal| match refusal {
         activate::Refusal::NotYours => Refusal::AskHelpDesk,
         activate::Refusal::Expired => Refusal::EndsInPast,
-        activate::Refusal::NotAwaited | activate::Refusal::Wrong | activate::Refusal::NoAddress => {
-            Refusal::NoCodeAwaited
-        }
+        activate::Refusal::ApprovalNotPending
+        | activate::Refusal::Wrong
+        | activate::Refusal::NoAddress => Refusal::NoPendingCode,
     })
 }
 
@@ -335,14 +343,14 @@ pub fn reissue_code(
 /// # Errors
 /// [`Refusal`].
 pub fn send_reset_link(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Result<Decision, Refusal> {
-    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
     if !policy
         .recovery
         .forgot_password
@@ -364,14 +372,14 @@ pub fn send_reset_link(
 /// # Errors
 /// [`Refusal`].
 pub fn send_username(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    reach(acting, Permission::ReissueCodes, organization, user, policy)?;
+    authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
     let reminder = recover::reminder(user, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::RecoverUsername, rng)
@@ -389,7 +397,7 @@ pub struct Assignment {
     /// The group codes.
     pub group_codes: BTreeSet<String>,
     /// The last day of the access, if it ends (UX-07).
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
 }
 
 /// The organization with another set of principals, if that changes it.
@@ -440,7 +448,7 @@ fn notice(
 /// # Errors
 /// [`Refusal`].
 pub fn assign(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     to: Assignment,
@@ -448,10 +456,10 @@ pub fn assign(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    let current = reach(acting, Permission::EditUsers, organization, user, policy)?;
-    if current.gate == Gate::Approval {
+    let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
+    if current.pending_step == PendingStep::Approval {
         // What a user who waits for approval gets is said by the approval.
-        return Err(Refusal::NotAwaited);
+        return Err(Refusal::ApprovalNotPending);
     }
     let giver = acting.membership.role;
     let regrades = to.role != current.role;
@@ -464,11 +472,11 @@ pub fn assign(
     if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
         // Who stands above takes back what they granted (EX-10). Among equals an administrator could
         // else make another a user first, and then remove them (EX-12).
-        may_take_away(acting, current, policy)?;
+        authorize_removal(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organization, policy)?;
-    check_end(to.ends_on, to.role, policy, origin)?;
-    let ends_on = to.ends_on;
+    check_end(to.end_date, to.role, policy, origin)?;
+    let end_date = to.end_date;
     let principals = if regrades {
         with_principals(organization, user, Some(to.role))?
     } else {
@@ -479,7 +487,7 @@ pub fn assign(
         membership.role = to.role;
         membership.services = to.services;
         membership.group_codes = to.group_codes;
-        membership.ends_on = ends_on;
+        membership.end_date = end_date;
     }
     let audit = acting
         .audit(origin, Action::AssignAccess, rng)
@@ -489,7 +497,7 @@ pub fn assign(
         .send([notice(
             user,
             organization,
-            AccessChange::Assigned { ends_on },
+            AccessChange::Assigned { end_date },
             origin,
             rng,
         )]);
@@ -502,7 +510,7 @@ pub fn assign(
 /// # Errors
 /// [`Refusal`].
 pub fn set_disabled(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     disabled: bool,
@@ -510,8 +518,8 @@ pub fn set_disabled(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Option<(Account, Decision)>, Refusal> {
-    let membership = reach(acting, Permission::DisableUsers, organization, user, policy)?;
-    may_take_away(acting, membership, policy)?;
+    let membership = authorize_on(acting, Permission::DisableUsers, organization, user, policy)?;
+    authorize_removal(acting, membership, policy)?;
     if user.memberships.len() > 1 {
         return Err(Refusal::SeveralOrganizations);
     }
@@ -549,19 +557,19 @@ pub fn set_disabled(
 /// # Errors
 /// [`Refusal`].
 pub fn remove(
-    acting: Acting<'_>,
+    acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    let membership = reach(acting, Permission::DeleteUsers, organization, user, policy)?;
-    may_take_away(acting, membership, policy)?;
+    let membership = authorize_on(acting, Permission::DeleteUsers, organization, user, policy)?;
+    authorize_removal(acting, membership, policy)?;
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    let left = leave(organization, user, &audit.actor, origin)?;
+    let left = removal_changes(organization, user, &audit.actor, origin)?;
     let mut after = user.clone();
     after.keep_memberships(|m| m.organization.as_ref() != Some(&organization.id));
     let told = notice(user, organization, AccessChange::Removed, origin, rng);
@@ -574,7 +582,7 @@ pub fn remove(
 
 /// What an organization keeps of somebody who is removed from it, whoever removes them: who its
 /// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
-pub(crate) fn leave(
+pub(crate) fn removal_changes(
     organization: &Organization,
     user: &Account,
     by: &Actor,

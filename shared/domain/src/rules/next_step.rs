@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Policy;
 use crate::rules::campaign;
 use crate::state::account::Account;
-use crate::state::membership::{Gate, Membership};
+use crate::state::membership::{Membership, PendingStep};
 
 /// What has to be done in a session before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub fn next_step(
         return Some(NextStep::ChooseOrganization);
     };
     // Nobody can register again with a record that has ended.
-    if matches!(membership.gate, Gate::RecordEnded { .. }) {
+    if matches!(membership.pending_step, PendingStep::RecordEnded { .. }) {
         return Some(NextStep::RecordEnded);
     }
     match campaign::call(membership, policy, today) {
@@ -83,15 +83,15 @@ pub fn next_step(
         Some(call) if !call.leaves_access(today) => return Some(NextStep::RegisterAgain),
         _ => {}
     }
-    match membership.gate {
-        Gate::Approval => Some(NextStep::AwaitApproval),
-        Gate::Pin { .. } => Some(NextStep::EnterPin),
-        Gate::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
-        Gate::PinLetterWithheld => Some(NextStep::SignAgreement),
-        Gate::RecordEnded { .. } => Some(NextStep::RecordEnded),
-        Gate::Open if membership.missing_agreement(policy).is_some() => {
+    match membership.pending_step {
+        PendingStep::Approval => Some(NextStep::AwaitApproval),
+        PendingStep::Pin { .. } => Some(NextStep::EnterPin),
+        PendingStep::RegistrationCode { .. } => Some(NextStep::EnterRegistrationCode),
+        PendingStep::PinLetterWithheld => Some(NextStep::SignAgreement),
+        PendingStep::RecordEnded { .. } => Some(NextStep::RecordEnded),
+        PendingStep::Open if membership.missing_agreement(policy).is_some() => {
             Some(NextStep::SignAgreement)
         }
-        Gate::Open => None,
+        PendingStep::Open => None,
     }
 }

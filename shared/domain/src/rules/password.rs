@@ -9,7 +9,7 @@ use crate::policy::{CharacterKind, PasswordPolicy};
 use crate::values::text::{Invalid, Sensitive};
 
 /// The longest password, in characters. Argon2id takes more; this bounds the work.
-pub const LONGEST: usize = 128;
+pub const MAX_LENGTH: usize = 128;
 
 /// A password in its normal form (NFKC), so that it is the same from every keyboard.
 ///
@@ -19,9 +19,9 @@ pub fn normalize(text: &str) -> Result<Sensitive, Invalid> {
     if text.is_empty() {
         return Err(Invalid::new("must not be empty"));
     }
-    if text.len() > LONGEST * 4 || text.chars().count() > LONGEST {
+    if text.len() > MAX_LENGTH * 4 || text.chars().count() > MAX_LENGTH {
         return Err(Invalid::new(format!(
-            "must be at most {LONGEST} characters long"
+            "must be at most {MAX_LENGTH} characters long"
         )));
     }
     if text.chars().any(char::is_control) {
@@ -46,7 +46,7 @@ pub fn check(
     if chars().count() < shortest {
         faults.push(format!("have at least {shortest} characters"));
     }
-    for kind in &policy.must_hold {
+    for kind in &policy.required_characters {
         let (held, words) = match kind {
             CharacterKind::Letter => (chars().any(char::is_alphabetic), "a letter"),
             CharacterKind::Uppercase => (chars().any(char::is_uppercase), "a capital letter"),
@@ -61,7 +61,7 @@ pub fn check(
     if username.is_some_and(|name| name.eq_ignore_ascii_case(password.expose())) {
         faults.push("not be the username".into());
     }
-    if policy.refuse_obscene && holds_obscene_word(password.expose()) {
+    if policy.reject_obscene_words && holds_obscene_word(password.expose()) {
         faults.push("not hold an obscene word".into());
     }
     if faults.is_empty() {

@@ -83,7 +83,7 @@ pub fn ask_email_change(
     rng: &mut impl CryptoRng,
 ) -> Decision {
     let token = Token::random(TokenKind::Email, account.id.to_string(), rng);
-    let (usable_until, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
+    let (expires_on, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
     let mut after = account.clone();
     after.pending_email = Some(PendingEmail {
         email: email.clone(),
@@ -98,7 +98,7 @@ pub fn ask_email_change(
         at: origin.at,
         says: MailText::ConfirmEmail {
             token: token.expose(),
-            usable_until,
+            expires_on,
         },
     });
     let told = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
@@ -167,7 +167,7 @@ pub fn mark_undeliverable(
     }
     let mut after = account.clone();
     after.email_undeliverable = Some(Undeliverable {
-        since: origin.at,
+        detected_at: origin.at,
         kind,
     });
     let audit = AuditEvent::done(origin, Actor::System, Action::MarkUndeliverable, rng)

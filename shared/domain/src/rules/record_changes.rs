@@ -8,19 +8,19 @@ use rand::Rng;
 use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail};
-use crate::policy::{Policy, Way};
+use crate::policy::{Policy, RegistrationType};
 use crate::rules::invite;
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::invitation::{Invitation, State};
-use crate::state::membership::{Gate, Membership};
+use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::record::{PlanRecord, RecordData, RecordKey};
 use crate::values::ids::{MessageId, OrganizationId};
 
 /// What a record says now.
 #[derive(Debug, Clone, Copy)]
-pub enum Says<'a> {
+pub enum RecordState<'a> {
     /// That it has ended.
     Ended,
     /// This.
@@ -48,7 +48,7 @@ pub fn person(
     account: &Account,
     organization: Option<&Organization>,
     record: &RecordKey,
-    says: Says<'_>,
+    says: RecordState<'_>,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
@@ -60,16 +60,19 @@ pub fn person(
     let membership = resting(&mut after, id, record)?;
     let mut told = None;
     let action = match says {
-        Says::Ended => {
-            if matches!(membership.gate, Gate::RecordEnded { .. }) {
+        RecordState::Ended => {
+            if matches!(membership.pending_step, PendingStep::RecordEnded { .. }) {
                 return None;
             }
-            let before = Box::new(std::mem::replace(&mut membership.gate, Gate::Open));
-            membership.gate = Gate::RecordEnded { before };
+            let before = Box::new(std::mem::replace(
+                &mut membership.pending_step,
+                PendingStep::Open,
+            ));
+            membership.pending_step = PendingStep::RecordEnded { before };
             told = Some(false);
             Action::EndRecord
         }
-        Says::Holds(data) => {
+        RecordState::Holds(data) => {
             if membership.organization.is_some() {
                 membership
                     .group_codes
@@ -78,8 +81,8 @@ pub fn person(
             if membership.record.as_ref() == Some(record) {
                 membership.category = data.category.clone();
             }
-            if let Gate::RecordEnded { before } = &membership.gate {
-                membership.gate = (**before).clone();
+            if let PendingStep::RecordEnded { before } = &membership.pending_step {
+                membership.pending_step = (**before).clone();
                 told = Some(true);
                 Action::ReturnRecord
             } else {
@@ -92,7 +95,7 @@ pub fn person(
     }
     // Who still works for another organization keeps that session: for this one, the next request
     // finds the gate closed.
-    let gone = |m: &Membership| matches!(m.gate, Gate::RecordEnded { .. });
+    let gone = |m: &Membership| matches!(m.pending_step, PendingStep::RecordEnded { .. });
     if told == Some(false) && after.memberships.iter().all(gone) {
         after.end_sessions();
     }
@@ -162,21 +165,25 @@ pub fn concerns(
     record_ended: bool,
     codes: &BTreeSet<String>,
     assigned: &[String],
-    says: Says<'_>,
+    says: RecordState<'_>,
 ) -> bool {
     match says {
-        Says::Ended => !record_ended,
-        Says::Holds(_) => record_ended || assigned.iter().any(|code| !codes.contains(code)),
+        RecordState::Ended => !record_ended,
+        RecordState::Holds(_) => record_ended || assigned.iter().any(|code| !codes.contains(code)),
     }
 }
 
 /// The way that a record, if it is new, opens to a provider outside the network: the plan then
 /// writes to it (EX-06).
-pub fn way_opened<'p>(key: &RecordKey, data: &RecordData, policy: &'p Policy) -> Option<&'p Way> {
-    policy.ways.iter().find(|w| {
+pub fn way_opened<'p>(
+    key: &RecordKey,
+    data: &RecordData,
+    policy: &'p Policy,
+) -> Option<&'p RegistrationType> {
+    policy.registration_types.iter().find(|w| {
         w.notification_letter
-            && w.records == key.kind
-            && w.only_for.holds_for(data)
+            && w.record_type == key.kind
+            && w.eligible.holds_for(data)
             && data.participating == Some(false)
             && policy.plan.id.as_str() == key.plan
     })
@@ -190,7 +197,7 @@ pub fn notify(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let way = way_opened(&record.key, &record.data, policy)?;
+    let registration_type = way_opened(&record.key, &record.data, policy)?;
     let letter = Letter {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
@@ -198,7 +205,7 @@ pub fn notify(
         dated: policy.today(origin.at),
         says: LetterText::Notification {
             organization: record.data.name.clone(),
-            way: way.title.to_string(),
+            registration_type: registration_type.title.to_string(),
             provider_id: record.key.number.clone(),
         },
     };

@@ -35,7 +35,7 @@ impl Evidence {
         verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
         origin: &Origin,
     ) -> bool {
-        let proof = |means: &RecoveryMeans| match means {
+        let verification = |means: &RecoveryMeans| match means {
             RecoveryMeans::Email => self.proves_link(account, origin),
             RecoveryMeans::SecurityAnswers => self.proves_answers(account, verify),
             RecoveryMeans::HintQuestion => match (&account.hint, &self.hint) {
@@ -45,7 +45,7 @@ impl Evidence {
         };
         means
             .iter()
-            .fold(!means.is_empty(), |so_far, m| so_far & proof(m))
+            .fold(!means.is_empty(), |so_far, m| so_far & verification(m))
     }
 
     /// Whether the token is that of the account's latest link, and not too old.

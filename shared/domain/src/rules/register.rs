@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::Rng;
 
-use crate::decision::{Change, Claims, Decision};
+use crate::decision::{Change, Decision, RecordClaim};
 use crate::outbox::mail::mail;
 use crate::outbox::mail::{MailText, Message};
-use crate::policy::{LetterAddress, Policy, Role, Way};
+use crate::policy::{LetterAddress, Policy, RegistrationType, Role};
 use crate::rules::activate::{self, FreshCode};
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
-use crate::state::membership::{Gate, Issue, LetterStatus, Membership};
+use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::record::{PlanRecord, RecordData};
 use crate::values::ids::{AccountId, OrganizationId};
@@ -39,14 +39,14 @@ pub struct Applicant {
     /// Their hint question.
     pub hint: Option<QuestionAnswer>,
     /// The agreements they accept on the portal, with revisions.
-    pub accepts: BTreeMap<String, String>,
+    pub accepted_agreements: BTreeMap<String, String>,
 }
 
 /// A request to register.
 #[derive(Debug)]
 pub struct Registration<'a> {
     /// How.
-    pub way: &'a Way,
+    pub registration_type: &'a RegistrationType,
     /// Who.
     pub applicant: Applicant,
     /// Where the PIN letter shall go, where the portal lets the person say so (BL-03).
@@ -56,7 +56,7 @@ pub struct Registration<'a> {
     /// The id of the organization to be, where none was made of the record yet.
     pub organization: OrganizationId,
     /// The organization that was made of it, by who registered another way (EX-03).
-    pub joins: Option<&'a Organization>,
+    pub existing_organization: Option<&'a Organization>,
 }
 
 /// Why a registration is refused.
@@ -104,7 +104,7 @@ impl Applicant {
         policy: &Policy,
         now: Timestamp,
     ) -> Account {
-        membership.agreements.extend(self.accepts);
+        membership.agreements.extend(self.accepted_agreements);
         Account {
             id: self.id,
             portal: policy.portal.clone(),
@@ -135,7 +135,7 @@ impl Applicant {
             last_sign_in_at: None,
             last_sign_in_from: None,
             devices: BTreeMap::new(),
-            used_from_several_places_at: None,
+            concurrent_use_detected_at: None,
             status_since: None,
             notices: Default::default(),
         }
@@ -156,12 +156,12 @@ struct Admission {
 
 /// What a person asks with, besides who they are.
 struct Application<'a> {
-    way: &'a Way,
-    accepts: &'a BTreeMap<String, String>,
+    registration_type: &'a RegistrationType,
+    accepted_agreements: &'a BTreeMap<String, String>,
     designated_address: Option<PostalAddress>,
     pin: Option<FreshCode>,
     organization: OrganizationId,
-    joins: Option<&'a Organization>,
+    existing_organization: Option<&'a Organization>,
 }
 
 /// Decides whether the record lets this person in, and into what (AG-03, BL-03, EX-03 to EX-05).
@@ -174,88 +174,96 @@ fn admit(
     rng: &mut impl Rng,
 ) -> Result<Admission, Refusal> {
     let Application {
-        way,
-        accepts,
+        registration_type,
+        accepted_agreements,
         designated_address,
         pin,
         organization: new_id,
-        joins,
+        existing_organization,
     } = application;
-    if !way.only_for.holds_for(&record.data) {
+    if !registration_type.eligible.holds_for(&record.data) {
         return Err(Refusal::NotOpen(
-            way.otherwise
+            registration_type
+                .ineligible_message
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
         ));
     }
-    let taken = record.claimed_by(&policy.portal, way).is_some();
+    let taken = record
+        .claimed_by(&policy.portal, registration_type)
+        .is_some();
     let made_of_it = record.organization(&policy.portal);
-    if taken || made_of_it != joins.map(|o| &o.id) {
+    if taken || made_of_it != existing_organization.map(|o| &o.id) {
         return Err(Refusal::AlreadyRegistered);
     }
-    let principal = way.role == Role::Principal;
-    let (organization, change, claims) = match (joins, &way.organization) {
-        (Some(found), Some(_)) => {
-            let mut after = found.clone();
-            if principal {
-                after.principals.insert(id.clone());
+    let principal = registration_type.role == Role::Principal;
+    let (organization, change, claims) =
+        match (existing_organization, &registration_type.organization) {
+            (Some(found), Some(_)) => {
+                let mut after = found.clone();
+                if principal {
+                    after.principals.insert(id.clone());
+                }
+                let change = principal.then(|| Change::UpdateOrganization {
+                    before: Box::new(found.clone()),
+                    after: Box::new(after.clone()),
+                });
+                let claims = RecordClaim::JoinExisting(found.id.clone());
+                (Some(after), change, claims)
             }
-            let change = principal.then(|| Change::UpdateOrganization {
-                before: Box::new(found.clone()),
-                after: Box::new(after.clone()),
-            });
-            let claims = Claims::Place(found.id.clone());
-            (Some(after), change, claims)
-        }
-        (None, Some(kind)) => {
-            let new = Organization {
-                id: new_id,
-                portal: policy.portal.clone(),
-                kind: kind.to_string(),
-                name: record.data.name.clone(),
-                record: Some(record.key.clone()),
-                registered_by: id.clone(),
-                registered_at: now,
-                registered_again_at: None,
-                version: 0,
-                ended_at: None,
-                principals: principal.then(|| id.clone()).into_iter().collect(),
-                group_codes: group_codes(&record.data, policy),
-                review: None,
-                next_review_due_on: next_due_on(policy, now),
-            };
-            let claims = Claims::New(Some(new.id.clone()));
-            let change = Change::CreateOrganization(new.clone());
-            (Some(new), Some(change), claims)
-        }
-        (None, None) => (None, None, Claims::New(None)),
-        (Some(_), None) => return Err(Refusal::AlreadyRegistered),
-    };
+            (None, Some(kind)) => {
+                let new = Organization {
+                    id: new_id,
+                    portal: policy.portal.clone(),
+                    kind: kind.to_string(),
+                    name: record.data.name.clone(),
+                    record: Some(record.key.clone()),
+                    registered_by: id.clone(),
+                    registered_at: now,
+                    registered_again_at: None,
+                    version: 0,
+                    ended_at: None,
+                    principals: principal.then(|| id.clone()).into_iter().collect(),
+                    group_codes: group_codes(&record.data, policy),
+                    review: None,
+                    next_review_due_on: next_due_on(policy, now),
+                };
+                let claims = RecordClaim::NewOrganization(Some(new.id.clone()));
+                let change = Change::CreateOrganization(new.clone());
+                (Some(new), Some(change), claims)
+            }
+            (None, None) => (None, None, RecordClaim::NewOrganization(None)),
+            (Some(_), None) => return Err(Refusal::AlreadyRegistered),
+        };
     let name = organization.as_ref().map(|o| o.name.clone());
     let mut agreements = record.data.agreements.clone();
-    agreements.extend(accepts.clone());
-    let (gate, letter) = if way.pin {
-        let withheld = policy.withholds_letter(way, record.data.category.as_deref(), &agreements);
+    agreements.extend(accepted_agreements.clone());
+    let (pending_step, letter) = if registration_type.pin {
+        let withheld = policy.withholds_letter(
+            registration_type,
+            record.data.category.as_deref(),
+            &agreements,
+        );
         let address = letter_address(policy, &record.data, designated_address.as_ref())
             .ok_or(Refusal::NoAddress)?;
         if withheld {
-            (Gate::PinLetterWithheld, None)
+            (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
             let (issue, letter) =
                 activate::post_pin(fresh, address, greeting, name.clone(), policy, now, rng)
                     .ok_or(Refusal::NoAddress)?;
-            (Gate::Pin { issue }, Some(letter))
+            (PendingStep::Pin { issue }, Some(letter))
         }
     } else {
-        (Gate::Open, None)
+        (PendingStep::Open, None)
     };
     let membership = Membership {
         organization: organization.as_ref().map(|o| o.id.clone()),
-        role: way.role,
-        gate,
-        services: way
+        role: registration_type.role,
+        pending_step,
+        services: registration_type
             .services
             .clone()
             .unwrap_or_else(|| policy.service_ids())
@@ -263,13 +271,13 @@ fn admit(
             .map(ToString::to_string)
             .collect(),
         group_codes: organization.map(|o| o.group_codes).unwrap_or_default(),
-        since: now,
-        ends_on: None,
+        joined_at: now,
+        end_date: None,
         confirmed: None,
         registered_again_at: None,
-        way: Some(way.id.to_string()),
+        registration_type: Some(registration_type.id.to_string()),
         record: Some(record.key.clone()),
-        category: Way::category(&record.data).map(|c| c.to_string()),
+        category: RegistrationType::category(&record.data).map(|c| c.to_string()),
         agreements,
         ahead_of_feed: Default::default(),
         postal_address: designated_address,
@@ -279,7 +287,7 @@ fn admit(
         claim: Change::ClaimRecord {
             record: record.key.clone(),
             portal: policy.portal.clone(),
-            way: way.id.clone(),
+            registration_type: registration_type.id.clone(),
             account: id.clone(),
             claims,
         },
@@ -302,23 +310,23 @@ pub fn register(
 ) -> Result<Registered, Refusal> {
     let record = record.ok_or(Refusal::NotMatched)?;
     let Registration {
-        way,
+        registration_type,
         applicant,
         designated_address,
         pin,
         organization,
-        joins,
+        existing_organization,
     } = request;
     let now = origin.at;
     let admission = admit(
         record,
         Application {
-            way,
-            accepts: &applicant.accepts,
+            registration_type,
+            accepted_agreements: &applicant.accepted_agreements,
             designated_address,
             pin,
             organization,
-            joins,
+            existing_organization,
         },
         (&applicant.id, applicant.name.full()),
         policy,
@@ -342,7 +350,7 @@ pub fn register(
         rng,
     )];
     if let Some(organization) = admission.name
-        && asks_for_backup(way.role, policy)
+        && requires_backup_administrator(registration_type.role, policy)
     {
         let says = MailText::BackupWanted { organization };
         messages.push(mail(&account, now, says, rng));
@@ -363,9 +371,9 @@ pub fn register(
 #[derive(Debug)]
 pub struct Further<'a> {
     /// How.
-    pub way: &'a Way,
+    pub registration_type: &'a RegistrationType,
     /// The agreements they accept on the portal, with revisions.
-    pub accepts: BTreeMap<String, String>,
+    pub accepted_agreements: BTreeMap<String, String>,
     /// Where the PIN letter shall go, where the portal lets the person say so (BL-03).
     pub designated_address: Option<PostalAddress>,
     /// A fresh PIN, for the case that one is needed.
@@ -373,7 +381,7 @@ pub struct Further<'a> {
     /// The id of the organization to be, where none was made of the record yet.
     pub organization: OrganizationId,
     /// The organization that was made of it, by who registered another way (EX-03).
-    pub joins: Option<&'a Organization>,
+    pub existing_organization: Option<&'a Organization>,
 }
 
 /// Gives the owner of an account a place in a further organization, whose record their proof led to:
@@ -392,29 +400,29 @@ pub fn register_further(
     let record = record.ok_or(Refusal::NotMatched)?;
     let now = origin.at;
     let Further {
-        way,
-        accepts,
+        registration_type,
+        accepted_agreements,
         designated_address,
         pin,
         organization,
-        joins,
+        existing_organization,
     } = request;
     // A person is one thing in an organization.
-    if joins.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
+    if existing_organization.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
         return Err(Refusal::AlreadyRegistered);
     }
-    if account.memberships.len() >= MOST_ORGANIZATIONS {
+    if account.memberships.len() >= MAX_ORGANIZATIONS {
         return Err(Refusal::TooMany);
     }
     let admission = admit(
         record,
         Application {
-            way,
-            accepts: &accepts,
+            registration_type,
+            accepted_agreements: &accepted_agreements,
             designated_address,
             pin,
             organization,
-            joins,
+            existing_organization,
         },
         (&account.id, account.name.full()),
         policy,
@@ -434,7 +442,7 @@ pub fn register_further(
     if let Some(organization) = admission.name {
         let says = further_text(organization.clone(), &membership, policy, now);
         messages.push(mail(account, now, says, rng));
-        if asks_for_backup(way.role, policy) {
+        if requires_backup_administrator(registration_type.role, policy) {
             let says = MailText::BackupWanted { organization };
             messages.push(mail(account, now, says, rng));
         }
@@ -458,7 +466,7 @@ pub fn register_further(
 
 /// The organizations of one login: a sign-in writes a row of each, in one transaction of at most a
 /// hundred writes.
-pub const MOST_ORGANIZATIONS: usize = 50;
+pub const MAX_ORGANIZATIONS: usize = 50;
 
 /// What is written to who has a place in a further organization.
 pub(crate) fn further_text(
@@ -467,9 +475,9 @@ pub(crate) fn further_text(
     policy: &Policy,
     now: Timestamp,
 ) -> MailText {
-    MailText::FurtherOrganization {
+    MailText::AdditionalOrganizationResponse {
         organization,
-        awaits_approval: membership.gate == Gate::Approval,
+        awaits_approval: membership.pending_step == PendingStep::Approval,
         pin_letter_by: letter_by(membership, policy, now),
         agreement: agreement_of(membership, policy),
     }
@@ -482,12 +490,16 @@ fn letter_by(membership: &Membership, policy: &Policy, now: Timestamp) -> Option
 
 fn agreement_of(membership: &Membership, policy: &Policy) -> Option<(String, String)> {
     let missing = membership.missing_agreement(policy)?;
-    Some((missing.title.to_string(), missing.form.to_string()))
+    Some((missing.title.to_string(), missing.form_url.to_string()))
 }
 
 /// Whether the portal asks this person for a backup (AG-04).
-pub fn asks_for_backup(role: Role, policy: &Policy) -> bool {
-    role == Role::Principal && policy.staff.as_ref().is_some_and(|s| s.asks_for_backup)
+pub fn requires_backup_administrator(role: Role, policy: &Policy) -> bool {
+    role == Role::Principal
+        && policy
+            .staff
+            .as_ref()
+            .is_some_and(|s| s.requires_backup_administrator)
 }
 
 /// The group codes that an organization's administrators can assign.
@@ -523,8 +535,8 @@ fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailTe
 
 /// The PIN that a membership waits for.
 pub fn pin_issue(membership: &Membership) -> Option<&Issue> {
-    match &membership.gate {
-        Gate::Pin { issue } => Some(issue),
+    match &membership.pending_step {
+        PendingStep::Pin { issue } => Some(issue),
         _ => None,
     }
 }

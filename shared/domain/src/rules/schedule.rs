@@ -5,7 +5,7 @@
 //! [`next_due`] tells the day on which something is next due for an account, from the account and its
 //! policy alone. The store derives it at every write, so that an index finds what is due; [`act`]
 //! decides on one thing that is due, and moves that day forward. Whoever adds something that time
-//! brings about adds it to [`What`] and to the list in `all_due`, and nothing else.
+//! brings about adds it to [`ScheduledAction`] and to the list in `all_due`, and nothing else.
 //!
 //! Days are civil days in the portal's time zone. "After more than 180 days" is: on the 181st day
 //! after that of the last sign-in.
@@ -15,15 +15,15 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{IdleStep, Mail, MailText, Message, Told, mail};
+use crate::outbox::mail::{IdleStep, Mail, MailText, Message, NoticeLine, mail};
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Days, InactivityPolicy, Policy, Role};
 use crate::rules::campaign;
 use crate::state::account::{Account, Status};
-use crate::state::alarm::Fate;
-use crate::state::alarm::{Alarm, Manager, Tidings};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
-use crate::state::membership::{Gate, LetterStatus, Membership};
+use crate::state::follow_up::AccountOutcome;
+use crate::state::follow_up::{AdminNotice, FollowUp, Manager};
+use crate::state::membership::{LetterStatus, Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
@@ -32,12 +32,12 @@ pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
 /// How many of an organization's administrators are told of what became of its users, and of how
 /// many users in one mail: DynamoDB writes at most a hundred items at once.
-pub const MOST_TOLD: usize = 40;
+pub const MAX_NOTIFIED: usize = 40;
 
 /// What can be due for an account. Of several on one day the first of these comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum ScheduledAction {
     /// Taking an access away whose last day is over (UX-07).
     EndAccess,
     /// Deleting it: disabled, and not signed in for too long (BA-02).
@@ -58,7 +58,7 @@ pub enum What {
     UsernameNotice,
 }
 
-impl What {
+impl ScheduledAction {
     /// As it stands in previews and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,22 +81,22 @@ pub struct Due {
     /// From which day on.
     pub on: Date,
     /// What.
-    pub what: What,
+    pub action: ScheduledAction,
     /// The day that it is about: of a warning, the day on which what it warns of happens.
     pub about: Date,
 }
 
 /// What is next due for an account, and when. None: nothing, unless the account changes.
 pub fn next_due(account: &Account, policy: &Policy) -> Option<Due> {
-    all_due(account, policy).min_by_key(|due| (due.on, due.what))
+    all_due(account, policy).min_by_key(|due| (due.on, due.action))
 }
 
 /// The thing to do first among all that is due by a day: what is final before what announces it, so
 /// that a run that comes late sends no warning of what it does at once.
-pub fn due_by(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
+pub fn first_due(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
     all_due(account, policy)
         .filter(|due| due.on <= day)
-        .min_by_key(|due| due.what)
+        .min_by_key(|due| due.action)
 }
 
 fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
@@ -167,7 +167,7 @@ fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) 
     let on = disabled_on(account, inactivity, policy)?;
     Some(Due {
         on,
-        what: What::Disable,
+        action: ScheduledAction::Disable,
         about: on,
     })
 }
@@ -176,14 +176,14 @@ fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -
     let on = deleted_on(account, inactivity, policy)?;
     Some(Due {
         on,
-        what: What::Delete,
+        action: ScheduledAction::Delete,
         about: on,
     })
 }
 
 /// The next of the days before `end` on which a warning is due, of those after `since`.
-fn warning(end: Date, warn_days: &[Days], since: Option<Date>) -> Option<Date> {
-    let days = warn_days.iter().map(|d| days_earlier(end, d.get()));
+fn warning(end: Date, warning_days: &[Days], since: Option<Date>) -> Option<Date> {
+    let days = warning_days.iter().map(|d| days_earlier(end, d.get()));
     days.filter(|day| Some(*day) > since).min()
 }
 
@@ -194,10 +194,10 @@ fn warning_of_disabling(
 ) -> Option<Due> {
     let end = disabled_on(account, inactivity, policy)?;
     let since = account.notices.idle.max(status_since(account, policy));
-    let on = warning(end, &inactivity.warn_days, since)?;
+    let on = warning(end, &inactivity.warning_days, since)?;
     Some(Due {
         on,
-        what: What::WarnOfDisabling,
+        action: ScheduledAction::WarnOfDisabling,
         about: end,
     })
 }
@@ -209,20 +209,24 @@ fn warning_of_deletion(
 ) -> Option<Due> {
     let end = deleted_on(account, inactivity, policy)?;
     let since = account.notices.idle.max(status_since(account, policy));
-    let on = warning(end, &inactivity.warn_days, since)?;
+    let on = warning(end, &inactivity.warning_days, since)?;
     Some(Due {
         on,
-        what: What::WarnOfDeletion,
+        action: ScheduledAction::WarnOfDeletion,
         about: end,
     })
 }
 
 /// On the day after the last of the first access that ends.
 fn end_of_access(account: &Account) -> Option<Due> {
-    let last = account.memberships.iter().filter_map(|m| m.ends_on).min()?;
+    let last = account
+        .memberships
+        .iter()
+        .filter_map(|m| m.end_date)
+        .min()?;
     Some(Due {
         on: days_later(last, 1),
-        what: What::EndAccess,
+        action: ScheduledAction::EndAccess,
         about: last,
     })
 }
@@ -235,10 +239,10 @@ fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
     }
     let end = policy.date_of(policy.password_expires_at(password.changed_at)?);
     let since = Some(policy.date_of(password.changed_at)).max(account.notices.password);
-    let on = warning(end, &policy.password.warn_days, since)?;
+    let on = warning(end, &policy.password.warning_days, since)?;
     Some(Due {
         on,
-        what: What::PasswordNotice,
+        action: ScheduledAction::PasswordNotice,
         about: end,
     })
 }
@@ -248,16 +252,19 @@ fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
-    let arrivals = account.memberships.iter().filter_map(|m| match &m.gate {
-        Gate::Pin { issue } => {
-            LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
-        }
-        _ => None,
-    });
+    let arrivals = account
+        .memberships
+        .iter()
+        .filter_map(|m| match &m.pending_step {
+            PendingStep::Pin { issue } => {
+                LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
+            }
+            _ => None,
+        });
     arrivals
         .map(|arrives_by| Due {
             on: days_later(arrives_by, 1),
-            what: What::LetterNotice,
+            action: ScheduledAction::LetterNotice,
             about: arrives_by,
         })
         .filter(|due| Some(due.on) > account.notices.letter)
@@ -271,7 +278,7 @@ fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
     let (on, call) = campaign::call_notice(account, policy)?;
     Some(Due {
         on,
-        what: What::CampaignNotice,
+        action: ScheduledAction::CampaignNotice,
         about: call.cutoff,
     })
 }
@@ -283,14 +290,14 @@ fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
     let on = campaign::release_notice(account, policy)?;
     Some(Due {
         on,
-        what: What::UsernameNotice,
+        action: ScheduledAction::UsernameNotice,
         about: on,
     })
 }
 
 /// What was decided on for an account.
 #[derive(Debug)]
-pub struct Act {
+pub struct Applied {
     /// What was due.
     pub due: Due,
     /// The account as it is afterward, its version too.
@@ -303,16 +310,21 @@ pub struct Act {
 ///
 /// Whoever commits it can act on what it leaves until nothing is due any more: each act moves the day
 /// of what it did beyond today.
-pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl Rng) -> Option<Act> {
+pub fn apply(
+    account: &Account,
+    policy: &Policy,
+    origin: &Origin,
+    rng: &mut impl Rng,
+) -> Option<Applied> {
     let today = policy.today(origin.at);
-    let due = due_by(account, policy, today)?;
+    let due = first_due(account, policy, today)?;
     let mut after = account.clone();
     let (over, stays): (Vec<_>, Vec<_>) = account
         .memberships
         .iter()
         .cloned()
-        .partition(|m| due.what == What::EndAccess && m.is_over(today));
-    let losing = if due.what == What::EndAccess {
+        .partition(|m| due.action == ScheduledAction::EndAccess && m.is_over(today));
+    let losing = if due.action == ScheduledAction::EndAccess {
         &over
     } else {
         &stays
@@ -323,8 +335,8 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
         then,
         on,
     };
-    let (action, says, fate) = match due.what {
-        What::EndAccess => {
+    let (action, says, outcome) = match due.action {
+        ScheduledAction::EndAccess => {
             let whole = stays.is_empty();
             if whole {
                 after.delete();
@@ -336,33 +348,33 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
                 last: due.about,
                 whole,
             };
-            (Action::EndAccess, says, Some(Fate::Ended))
+            (Action::EndAccess, says, Some(AccountOutcome::Ended))
         }
-        What::Delete => {
+        ScheduledAction::Delete => {
             after.delete();
             let says = idle(IdleStep::Deleted, Some(today));
-            (Action::DeleteIdle, says, Some(Fate::Deleted))
+            (Action::DeleteIdle, says, Some(AccountOutcome::Deleted))
         }
-        What::Disable => {
+        ScheduledAction::Disable => {
             after.disable(origin.at);
             let next = policy
                 .inactivity
                 .as_ref()
                 .and_then(|i| deleted_on(&after, i, policy));
             let says = idle(IdleStep::Disabled, next);
-            (Action::DisableIdle, says, Some(Fate::Disabled))
+            (Action::DisableIdle, says, Some(AccountOutcome::Disabled))
         }
-        What::WarnOfDeletion => {
+        ScheduledAction::WarnOfDeletion => {
             after.notices.idle = Some(today);
             let says = idle(IdleStep::WillBeDeleted, Some(due.about));
             (Action::WarnIdle, says, None)
         }
-        What::WarnOfDisabling => {
+        ScheduledAction::WarnOfDisabling => {
             after.notices.idle = Some(today);
             let says = idle(IdleStep::WillBeDisabled, Some(due.about));
             (Action::WarnIdle, says, None)
         }
-        What::PasswordNotice => {
+        ScheduledAction::PasswordNotice => {
             after.notices.password = Some(today);
             let says = MailText::PasswordExpires {
                 on: due.about,
@@ -370,19 +382,19 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
             };
             (Action::Remind, says, None)
         }
-        What::LetterNotice => {
+        ScheduledAction::LetterNotice => {
             after.notices.letter = Some(today);
             let says = MailText::LetterOverdue {
                 arrives_by: due.about,
             };
             (Action::Remind, says, None)
         }
-        What::CampaignNotice => {
+        ScheduledAction::CampaignNotice => {
             after.notices.campaign = Some(today);
             let call = campaign::first_call(account, policy, today)?;
             (Action::Remind, MailText::RegisterAgain { call }, None)
         }
-        What::UsernameNotice => {
+        ScheduledAction::UsernameNotice => {
             after.notices.username = Some(today);
             let says = MailText::UsernameReleased {
                 username: account.username.to_string(),
@@ -401,41 +413,43 @@ pub fn act(account: &Account, policy: &Policy, origin: &Origin, rng: &mut impl R
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
         .send([mail(account, origin.at, says, rng)]);
-    if let Some(fate) = fate {
-        decision = tell_organizations(decision, (account, losing), fate, today);
+    if let Some(outcome) = outcome {
+        decision = notify_organizations(decision, (account, losing), outcome, today);
     }
     after.version += 1;
-    Some(Act {
+    Some(Applied {
         due,
         after,
         decision,
     })
 }
 
-fn tell_organizations(
+fn notify_organizations(
     decision: Decision,
     (account, losing): (&Account, &[Membership]),
-    fate: Fate,
+    outcome: AccountOutcome,
     on: Date,
 ) -> Decision {
     let organizations = losing.iter().filter_map(|m| m.organization.clone());
     organizations.fold(decision, |decision, organization| {
-        let decision = match fate {
-            Fate::Disabled => decision,
+        let decision = match outcome {
+            AccountOutcome::Disabled => decision,
             // So that the invitation they once used doesn't bar another (AG-10, BA-06).
-            Fate::Deleted | Fate::Ended => decision.change(Change::NoteFormerUser {
-                portal: account.portal.clone(),
-                organization: organization.clone(),
-                email: account.email.clone(),
-            }),
+            AccountOutcome::Deleted | AccountOutcome::Ended => {
+                decision.change(Change::NoteFormerUser {
+                    portal: account.portal.clone(),
+                    organization: organization.clone(),
+                    email: account.email.clone(),
+                })
+            }
         };
-        decision.change(Change::TellAdministrators(Tidings {
+        decision.change(Change::QueueAdminNotice(AdminNotice {
             portal: account.portal.clone(),
             organization,
             account: account.id.clone(),
             person: account.name.full(),
             username: account.username.to_string(),
-            fate,
+            outcome,
             on,
         }))
     })
@@ -458,16 +472,16 @@ pub(crate) fn to_manager(
 }
 
 pub(crate) fn answering(
-    alarm: &Alarm,
+    follow_up: &FollowUp,
     origin: &Origin,
     again: Option<Date>,
     rng: &mut impl Rng,
 ) -> Decision {
     let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
-        .on(alarm.organization.as_str())
-        .for_organization(Some(&alarm.organization));
-    Decision::recording(audit).change(Change::AnswerAlarm {
-        alarm: alarm.clone(),
+        .on(follow_up.organization.as_str())
+        .for_organization(Some(&follow_up.organization));
+    Decision::recording(audit).change(Change::ResolveFollowUp {
+        follow_up: follow_up.clone(),
         again,
     })
 }
@@ -475,52 +489,55 @@ pub(crate) fn answering(
 /// Asks a principal again for a backup, unless there is one by now (AG-04). Where no principal can
 /// act, the only administrator is asked.
 pub fn remind_of_backup(
-    alarm: &Alarm,
+    follow_up: &FollowUp,
     organization: &Organization,
     managers: &[Manager],
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let wanted = policy.staff.as_ref().is_some_and(|s| s.asks_for_backup);
+    let wanted = policy
+        .staff
+        .as_ref()
+        .is_some_and(|s| s.requires_backup_administrator);
     let asked = match managers {
         [only] if wanted => only,
         // There is a backup; or nobody can act, and whoever can again sets the alarm anew.
-        _ => return answering(alarm, origin, None, rng),
+        _ => return answering(follow_up, origin, None, rng),
     };
     let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
     let says = MailText::BackupWanted {
         organization: organization.name.clone(),
     };
-    answering(alarm, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
+    answering(follow_up, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
 }
 
 /// Tells the administrators of an organization, in one mail, what became of its users; of more than
-/// [`MOST_TOLD`] users, the rest in the next.
-pub fn tell_administrators(
-    alarm: &Alarm,
+/// [`MAX_NOTIFIED`] users, the rest in the next.
+pub fn notify_administrators(
+    follow_up: &FollowUp,
     organization: &Organization,
     managers: &[Manager],
-    tidings: &[Tidings],
+    notices_due: &[AdminNotice],
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let told = &tidings[..tidings.len().min(MOST_TOLD)];
-    let again = (told.len() < tidings.len()).then(|| policy.today(origin.at));
+    let told = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
+    let again = (told.len() < notices_due.len()).then(|| policy.today(origin.at));
     let users: Vec<_> = told
         .iter()
-        .map(|t| Told {
+        .map(|t| NoticeLine {
             person: t.person.clone(),
             username: t.username.clone(),
-            fate: t.fate,
+            outcome: t.outcome,
             on: t.on,
         })
         .collect();
     let mut decision =
-        answering(alarm, origin, again, rng).change(Change::ForgetTidings(told.to_vec()));
+        answering(follow_up, origin, again, rng).change(Change::ClearAdminNotices(told.to_vec()));
     if !users.is_empty() {
-        for manager in managers.iter().take(MOST_TOLD) {
+        for manager in managers.iter().take(MAX_NOTIFIED) {
             let says = MailText::UsersChanged {
                 organization: organization.name.clone(),
                 users: users.clone(),

@@ -89,9 +89,9 @@ pub fn sign_in(
         account: account.id.clone(),
         organization: membership.and_then(|m| m.organization.clone()),
         epoch: account.session_epoch,
-        began_at: now,
+        started_at: now,
         last_seen_at: now,
-        ends_at: policy.session_ends_at(now),
+        expires_at: policy.session_ends_at(now),
         source: origin.source.clone(),
     };
     let audit = AuditEvent::done(

@@ -97,7 +97,7 @@ pub struct PendingEmail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undeliverable {
     /// Since when it is known.
-    pub since: Timestamp,
+    pub detected_at: Timestamp,
     /// What happened.
     pub kind: UndeliverableKind,
 }
@@ -199,7 +199,7 @@ pub struct Account {
     /// The digests of the devices it was signed in from, each with when it was last used (UX-06).
     pub devices: BTreeMap<String, Timestamp>,
     /// When it was last found in use from several places at once (EX-01).
-    pub used_from_several_places_at: Option<Timestamp>,
+    pub concurrent_use_detected_at: Option<Timestamp>,
     /// Since when it is disabled, or since when it is reinstated.
     pub status_since: Option<Timestamp>,
     /// When its owner was told of what time brings.
@@ -253,14 +253,14 @@ impl Account {
 
     /// Sets a new password, remembers the old one, kills a reset link and ends all sessions.
     pub fn set_password(&mut self, hash: PasswordHash, policy: &Policy, now: Timestamp) {
-        let remembered = policy.password.remembered.map_or(0, |n| n.get() as usize);
+        let history = policy.password.history.map_or(0, |n| n.get() as usize);
         let old = self.password.replace(Password {
             hash,
             changed_at: now,
             must_change: false,
         });
         self.former_passwords.splice(0..0, old.map(|p| p.hash));
-        self.former_passwords.truncate(remembered);
+        self.former_passwords.truncate(history);
         self.reset = None;
         self.end_sessions();
     }

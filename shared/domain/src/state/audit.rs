@@ -196,7 +196,7 @@ pub struct AuditEvent {
     /// Its identifier.
     pub id: AuditId,
     /// When.
-    pub at: Timestamp,
+    pub occurred_at: Timestamp,
     /// On which portal.
     pub portal: PortalId,
     /// Who.
@@ -233,7 +233,7 @@ impl AuditEvent {
     pub fn done(origin: &Origin, actor: Actor, action: Action, rng: &mut impl Rng) -> Self {
         Self {
             id: AuditId::random(rng),
-            at: origin.at,
+            occurred_at: origin.at,
             portal: origin.portal.clone(),
             actor,
             organization: None,
@@ -284,7 +284,7 @@ impl AuditEvent {
         // A new field must not be forgotten here.
         let Self {
             id,
-            at,
+            occurred_at,
             portal,
             actor,
             organization,
@@ -299,7 +299,7 @@ impl AuditEvent {
         let text = |value: &dyn fmt::Display| Some(value.to_string());
         let fields = [
             ("id", text(id)),
-            ("at", text(at)),
+            ("occurred_at", text(occurred_at)),
             ("portal", text(portal)),
             ("actor", text(&kind)),
             ("account", account.map(ToString::to_string)),

@@ -44,7 +44,7 @@ pub struct Invitation {
     /// What the person will be.
     pub role: Role,
     /// The last day of their access, if it ends (UX-07).
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
     /// Who sent it.
     pub invited_by: AccountId,
     /// That person's name.
@@ -66,7 +66,7 @@ pub struct Invitation {
 /// Where an invitation stands at a moment, as administrators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum InvitationStatus {
     /// It can be used.
     Pending,
     /// Its time is over.
@@ -77,7 +77,7 @@ pub enum Standing {
     Revoked,
 }
 
-impl Standing {
+impl InvitationStatus {
     /// As it stands in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,12 +99,12 @@ impl Invitation {
     }
 
     /// Where it stands.
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn status(&self, now: Timestamp) -> InvitationStatus {
         match self.state {
-            State::Accepted { .. } => Standing::Accepted,
-            State::Revoked => Standing::Revoked,
-            State::Pending if now >= self.expires_at => Standing::Expired,
-            State::Pending => Standing::Pending,
+            State::Accepted { .. } => InvitationStatus::Accepted,
+            State::Revoked => InvitationStatus::Revoked,
+            State::Pending if now >= self.expires_at => InvitationStatus::Expired,
+            State::Pending => InvitationStatus::Pending,
         }
     }
 }

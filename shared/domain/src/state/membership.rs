@@ -30,8 +30,8 @@ pub struct Issue {
 
 /// What stands between a membership and what it opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "gate")]
-pub enum Gate {
+#[serde(rename_all = "snake_case", tag = "pending_step")]
+pub enum PendingStep {
     /// Nothing: it is open.
     Open,
     /// An administrator has to approve (AG-08).
@@ -63,22 +63,22 @@ pub struct Membership {
     /// What the person is there.
     pub role: Role,
     /// What stands between it and what it opens.
-    pub gate: Gate,
+    pub pending_step: PendingStep,
     /// The services assigned.
     pub services: BTreeSet<String>,
     /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
     /// Since when.
-    pub since: Timestamp,
+    pub joined_at: Timestamp,
     /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
-    pub ends_on: Option<Date>,
+    pub end_date: Option<Date>,
     /// When a manager last confirmed it in a review of access (EX-11).
     pub confirmed: Option<Confirmation>,
     /// When the person last registered again in a campaign (AG-13).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_again_at: Option<Timestamp>,
     /// How the person registered, where it was against the plan's records.
-    pub way: Option<String>,
+    pub registration_type: Option<String>,
     /// The plan record they registered with.
     pub record: Option<RecordKey>,
     /// The record's category.
@@ -96,20 +96,20 @@ impl Membership {
     pub(crate) fn joined(
         organization: OrganizationId,
         role: Role,
-        gate: Gate,
+        pending_step: PendingStep,
         now: Timestamp,
     ) -> Self {
         Self {
             organization: Some(organization),
             role,
-            gate,
+            pending_step,
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
-            since: now,
+            joined_at: now,
             confirmed: None,
             registered_again_at: None,
-            ends_on: None,
-            way: None,
+            end_date: None,
+            registration_type: None,
             record: None,
             category: None,
             agreements: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl Membership {
 
     /// Returns whether the owner of this membership has to sign an agreement.
     pub fn needs(&self, agreement: &Agreement) -> bool {
-        agreement.applies_to(self.way.as_deref(), self.category.as_deref())
+        agreement.applies_to(self.registration_type.as_deref(), self.category.as_deref())
     }
 
     /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
@@ -134,18 +134,18 @@ impl Membership {
     /// Whether its last day is over (UX-07). What is over opens nothing; that it is still there only
     /// means that nobody has removed it yet.
     pub fn is_over(&self, today: Date) -> bool {
-        self.ends_on.is_some_and(|last| last < today)
+        self.end_date.is_some_and(|last| last < today)
     }
 
     /// How far the person's registration is (BL-02).
     pub const fn registration(&self) -> Registration {
-        match self.gate {
-            Gate::Open => Registration::Registered,
-            Gate::Approval => Registration::AwaitingApproval,
-            Gate::Pin { .. } | Gate::PinLetterWithheld | Gate::RegistrationCode { .. } => {
-                Registration::Pending
-            }
-            Gate::RecordEnded { .. } => Registration::RecordEnded,
+        match self.pending_step {
+            PendingStep::Open => Registration::Registered,
+            PendingStep::Approval => Registration::AwaitingApproval,
+            PendingStep::Pin { .. }
+            | PendingStep::PinLetterWithheld
+            | PendingStep::RegistrationCode { .. } => Registration::Pending,
+            PendingStep::RecordEnded { .. } => Registration::RecordEnded,
         }
     }
 }
@@ -194,9 +194,9 @@ impl LetterStatus {
     pub fn of(issue: &Issue, policy: &Policy, now: Timestamp) -> Option<Self> {
         let pin = policy.pin.as_ref()?;
         let span = if issue.abroad {
-            pin.arrives_abroad_in
+            pin.international_delivery_days
         } else {
-            pin.arrives_in
+            pin.delivery_days
         };
         let issued_on = policy.date_of(issue.issued_at);
         let arrives_by = policy.business_day_after(issued_on, span.to);

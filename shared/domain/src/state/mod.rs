@@ -1,8 +1,8 @@
 //! What the store holds: accounts, organizations, invitations, sessions, plan records, audit events.
 
 pub mod account;
-pub mod alarm;
 pub mod audit;
+pub mod follow_up;
 pub mod invitation;
 pub mod membership;
 pub mod organization;

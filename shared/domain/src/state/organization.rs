@@ -54,7 +54,7 @@ pub struct Review {
     /// Who began it.
     pub started_by: Actor,
     /// The last day for the answers; from then on managers are chased.
-    pub answer_by: Date,
+    pub due_date: Date,
 }
 
 /// Somebody who was in a review and was removed since, in answer to it or otherwise.
@@ -76,6 +76,6 @@ pub struct Removed {
 
 /// The day of the next review, counted from one or from the registration; none on a portal without.
 pub fn next_due_on(policy: &Policy, from: Timestamp) -> Option<Date> {
-    let every = policy.access_review.as_ref()?.every_days.get();
+    let every = policy.access_review.as_ref()?.interval_days.get();
     Some(policy.today(from).saturating_add(i64::from(every).days()))
 }

@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use crate::policy::{RecordCondition, Slug, Way};
+use crate::policy::{RecordCondition, RegistrationType, Slug};
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{PostalAddress, Sensitive};
@@ -132,7 +132,7 @@ pub struct Claim {
 
 /// What a person entered to prove who they are, besides the number that finds the record.
 #[derive(Debug, Clone)]
-pub struct Proof {
+pub struct Verification {
     /// The facts that the way of registering asks for.
     pub facts: BTreeMap<Fact, Sensitive>,
     /// The given name, which decides between twins: same number, same date of birth.
@@ -142,10 +142,14 @@ pub struct Proof {
 impl PlanRecord {
     /// Who has registered with it this way. A person who belongs to no organization registers once,
     /// whatever the way.
-    pub fn claimed_by(&self, portal: &PortalId, way: &Way) -> Option<&AccountId> {
+    pub fn claimed_by(
+        &self,
+        portal: &PortalId,
+        registration_type: &RegistrationType,
+    ) -> Option<&AccountId> {
         let by = &self.claims.get(portal)?.by;
-        match way.organization {
-            Some(_) => by.get(way.id.as_str()),
+        match registration_type.organization {
+            Some(_) => by.get(registration_type.id.as_str()),
             None => by.values().next(),
         }
     }
@@ -178,18 +182,22 @@ impl PlanRecord {
 /// `verify` compares an entered fact with a stored code in a context.
 pub fn find<'a>(
     records: &'a [PlanRecord],
-    proof: &Proof,
+    verification: &Verification,
     verify: impl Fn(&Mac, &str, &Sensitive) -> bool,
 ) -> Option<&'a PlanRecord> {
     let matching: Vec<_> = records
         .iter()
-        .filter(|r| r.matches(&proof.facts, &verify))
+        .filter(|r| r.matches(&verification.facts, &verify))
         .collect();
     match matching.as_slice() {
         [one] => Some(one),
         several => several.iter().copied().find(|r| {
             r.facts.get(&Fact::FirstName).is_some_and(|code| {
-                verify(code, &r.key.context(Fact::FirstName), &proof.first_name)
+                verify(
+                    code,
+                    &r.key.context(Fact::FirstName),
+                    &verification.first_name,
+                )
             })
         }),
     }
@@ -210,7 +218,7 @@ impl RecordCondition {
     }
 }
 
-impl Way {
+impl RegistrationType {
     /// The record's category, where it is one a policy could name.
     pub(crate) fn category(record: &RecordData) -> Option<Slug> {
         record.category.as_deref().and_then(|c| Slug::parse(c).ok())

@@ -128,11 +128,11 @@ pub struct Session {
     /// The account's session epoch when it began.
     pub epoch: u32,
     /// When it began.
-    pub began_at: Timestamp,
+    pub started_at: Timestamp,
     /// When it was last used, to about a thirtieth of the idle limit.
     pub last_seen_at: Timestamp,
     /// When it ends, whatever its user does (AG-14).
-    pub ends_at: Timestamp,
+    pub expires_at: Timestamp,
     /// From where it was begun.
     pub source: Option<String>,
 }
@@ -145,7 +145,7 @@ impl Session {
         account.is_usable(today)
             && !works_for.is_some_and(|m| m.is_over(today))
             && self.epoch == account.session_epoch
-            && now < self.ends_at
+            && now < self.expires_at
             && self
                 .idle_limit(policy)
                 .is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)

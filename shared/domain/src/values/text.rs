@@ -216,17 +216,17 @@ pub struct Username(String);
 
 impl Username {
     /// The longest username, in characters.
-    pub const LONGEST: usize = 40;
+    pub const MAX_LENGTH: usize = 40;
 
     /// Reads a username of at least `shortest` characters.
     ///
     /// # Errors
     /// [`Invalid`] with the rule that was broken.
     pub fn parse(text: &str, shortest: usize) -> Result<Self, Invalid> {
-        if !(shortest..=Self::LONGEST).contains(&text.chars().count()) {
+        if !(shortest..=Self::MAX_LENGTH).contains(&text.chars().count()) {
             return Err(Invalid::new(format!(
                 "must be {shortest} to {} characters long",
-                Self::LONGEST
+                Self::MAX_LENGTH
             )));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');

@@ -35,18 +35,18 @@ pub fn lay_out(letter: &Letter, policy: &Policy) -> Result<Page, Unprintable> {
             greeting,
             organization,
             pin,
-            usable_until,
+            expires_on,
         } => (
             greeting,
-            pin::content(organization.as_deref(), pin, *usable_until, policy),
+            pin::content(organization.as_deref(), pin, *expires_on, policy),
         ),
         LetterText::Notification {
             organization,
-            way,
+            registration_type,
             provider_id,
         } => (
             organization,
-            notification::content(organization, way, provider_id, policy),
+            notification::content(organization, registration_type, provider_id, policy),
         ),
     };
     let greeting = match one_line(greeting) {

@@ -11,7 +11,7 @@ use crate::words::{help, page, portal};
 
 pub(super) fn content(
     organization: &str,
-    way: &str,
+    registration_type: &str,
     provider_id: &str,
     policy: &Policy,
 ) -> Content {
@@ -23,7 +23,10 @@ pub(super) fn content(
                 "{plan} received a first claim for services of {organization} and assigned it a provider ID. You can use this ID to register on {}.",
                 portal(policy)
             )),
-            Block::facts([("Provider ID", provider_id), ("Register as", way)]),
+            Block::facts([
+                ("Provider ID", provider_id),
+                ("Register as", registration_type),
+            ]),
             Block::link("Register here", &page(policy, "/register")),
             Block::text(
                 "To register, you need the provider ID above and the nine-digit tax ID under which the claim was filed. The tax ID is not printed here, so that no one can register with this letter alone. Keep this letter until you have registered.",

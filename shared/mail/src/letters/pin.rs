@@ -10,7 +10,7 @@ use crate::words::{day, help, page, portal};
 pub(super) fn content(
     organization: Option<&str>,
     pin: &Sensitive,
-    usable_until: Date,
+    expires_on: Date,
     policy: &Policy,
 ) -> Content {
     let registered = match organization {
@@ -48,7 +48,7 @@ pub(super) fn content(
             ),
             Block::text(format!(
                 "Enter the PIN by {}. You need to enter it only once.",
-                day(usable_until)
+                day(expires_on)
             )),
             Block::text(
                 "Do not share your PIN. We will never ask you for it by telephone, by email, or in person.",

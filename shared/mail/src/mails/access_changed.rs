@@ -11,8 +11,8 @@ pub(super) fn content(organization: &str, change: AccessChange, policy: &Policy)
     let portal = &policy.title;
     let mut end = None;
     let (subject, what, link) = match change {
-        AccessChange::Assigned { ends_on } => {
-            end = ends_on.map(last_day);
+        AccessChange::Assigned { end_date } => {
+            end = end_date.map(last_day);
             let what =
                 format!("An administrator of {organization} changed what you can do on {portal}.");
             ("has changed", what, true)

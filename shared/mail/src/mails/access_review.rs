@@ -6,7 +6,7 @@ use vestibule_domain::policy::Policy;
 use crate::content::{Block, Content};
 use crate::words::{day, page};
 
-pub(super) fn content(organization: &str, answer_by: Date, policy: &Policy) -> Content {
+pub(super) fn content(organization: &str, due_date: Date, policy: &Policy) -> Content {
     let portal = &policy.title;
     Content::new(
         format!("Review who has access to {portal}"),
@@ -17,7 +17,7 @@ pub(super) fn content(organization: &str, answer_by: Date, policy: &Policy) -> C
             Block::text(
                 "Review each account. Confirm the access if the person still needs it, or remove it if not.",
             ),
-            Block::facts([("Complete by", &day(answer_by))]),
+            Block::facts([("Complete by", &day(due_date))]),
             Block::link("Review access", &page(policy, "/access-review")),
         ],
         format!("you manage access to {portal} for {organization}"),

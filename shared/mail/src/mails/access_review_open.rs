@@ -8,7 +8,7 @@ use crate::words::{day, page};
 
 pub(super) fn content(
     organization: &str,
-    answer_by: Date,
+    due_date: Date,
     overdue: bool,
     (unanswered, others): (&[String], usize),
     policy: &Policy,
@@ -37,7 +37,7 @@ pub(super) fn content(
         subject,
         vec![
             Block::text(said),
-            Block::facts([("Organization", organization), (label, &day(answer_by))]),
+            Block::facts([("Organization", organization), (label, &day(due_date))]),
             Block::text("No one has confirmed or removed the access of:"),
             Block::list(&names),
             Block::text(

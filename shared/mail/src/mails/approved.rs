@@ -10,7 +10,7 @@ use crate::words::page;
 pub(super) fn content(
     organization: &str,
     services: &[String],
-    ends_on: Option<Date>,
+    end_date: Option<Date>,
     policy: &Policy,
 ) -> Content {
     let portal = &policy.title;
@@ -23,7 +23,7 @@ pub(super) fn content(
             Block::list(services),
         ]);
     }
-    blocks.extend(ends_on.map(last_day));
+    blocks.extend(end_date.map(last_day));
     blocks.extend([
         Block::link("Sign in", &page(policy, "/sign-in")),
         Block::text(format!(

@@ -1,14 +1,14 @@
 //! Asks a principal without a backup administrator to add one (AG-04).
 
-use vestibule_domain::policy::{JoinBy, Policy, Role};
+use vestibule_domain::policy::{Onboarding, Policy, Role};
 
 use crate::content::{Block, Content};
 use crate::words::page;
 
 pub(super) fn content(organization: &str, policy: &Policy) -> Content {
-    let (invite, capitalized) = match policy.staff.as_ref().map(|s| s.join_by) {
-        Some(JoinBy::RegistrationCode | JoinBy::InitialPassword) => ("add", "Add"),
-        Some(JoinBy::Invitation) | None => ("invite", "Invite"),
+    let (invite, capitalized) = match policy.staff.as_ref().map(|s| s.onboarding) {
+        Some(Onboarding::RegistrationCode | Onboarding::InitialPassword) => ("add", "Add"),
+        Some(Onboarding::Invitation) | None => ("invite", "Invite"),
     };
     let portal = &policy.title;
     Content::new(

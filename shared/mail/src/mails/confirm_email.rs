@@ -7,7 +7,7 @@ use vestibule_domain::text::Sensitive;
 use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};
 
-pub(super) fn content(token: &Sensitive, usable_until: Date, policy: &Policy) -> Content {
+pub(super) fn content(token: &Sensitive, expires_on: Date, policy: &Policy) -> Content {
     Content::new(
         format!("Confirm your email address for {}", policy.title),
         vec![
@@ -24,7 +24,7 @@ pub(super) fn content(token: &Sensitive, usable_until: Date, policy: &Policy) ->
             ),
             Block::text(format!(
                 "Confirm this address by {}. Until you do, we will send email to your old address.",
-                day(usable_until)
+                day(expires_on)
             )),
             Block::text(format!(
                 "If you did not request this, you can ignore this email. If you keep receiving emails like this, call {}.",

@@ -1,7 +1,7 @@
 //! Invites a person to register: how, by when, and that only they can use the link (AG-08, UX-01).
 
 use jiff::civil::Date;
-use vestibule_domain::policy::{NamedBy, Policy};
+use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::text::{Email, Sensitive};
 
 use crate::content::{Block, Content};
@@ -17,7 +17,7 @@ pub(super) struct Invited<'a> {
 pub(super) fn content(
     invited: &Invited<'_>,
     token: &Sensitive,
-    usable_until: Date,
+    expires_on: Date,
     policy: &Policy,
 ) -> Content {
     let Invited {
@@ -26,10 +26,10 @@ pub(super) fn content(
         role,
         to,
     } = invited;
-    let last_day = day(usable_until);
+    let last_day = day(expires_on);
     let choose = match policy.username.chosen_by {
-        NamedBy::User => "a username and a password",
-        NamedBy::System => "a password",
+        ChosenBy::User => "a username and a password",
+        ChosenBy::System => "a password",
     };
     let mut blocks = vec![
         Block::text(format!(

@@ -7,6 +7,7 @@ mod access_review_open;
 mod account_made;
 mod approved;
 mod backup_wanted;
+mod concurrent_use;
 mod confirm_email;
 mod email_change;
 mod feedback;
@@ -26,7 +27,6 @@ mod record_ended;
 mod register_again;
 mod registered;
 mod registration_code;
-mod shared_use;
 mod username_released;
 mod username_reminder;
 mod users_changed;
@@ -98,7 +98,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             pin_letter_by,
             agreement,
         } => registered::content(username, *pin_letter_by, agreement.as_ref(), policy),
-        MailText::FurtherOrganization {
+        MailText::AdditionalOrganizationResponse {
             organization,
             awaits_approval,
             pin_letter_by,
@@ -116,7 +116,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             inviter,
             role,
             token,
-            usable_until,
+            expires_on,
         } => {
             let invited = invitation::Invited {
                 organization,
@@ -124,7 +124,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
                 role,
                 to: &mail.to,
             };
-            invitation::content(&invited, token, *usable_until, policy)
+            invitation::content(&invited, token, *expires_on, policy)
         }
         MailText::InvitedPersonRegistered {
             organization,
@@ -141,14 +141,14 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::Approved {
             organization,
             services,
-            ends_on,
-        } => approved::content(organization, services, *ends_on, policy),
+            end_date,
+        } => approved::content(organization, services, *end_date, policy),
         MailText::RegistrationCode {
             organization,
             username,
             code,
-            usable_until,
-        } => registration_code::content(organization, username, code, *usable_until, policy),
+            expires_on,
+        } => registration_code::content(organization, username, code, *expires_on, policy),
         MailText::AccountMade {
             organization,
             username,
@@ -160,21 +160,21 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         } => access_changed::content(organization, *change, policy),
         MailText::AccessReview {
             organization,
-            answer_by,
-        } => access_review::content(organization, *answer_by, policy),
+            due_date,
+        } => access_review::content(organization, *due_date, policy),
         MailText::RecordEnded {
             organization,
             returned,
         } => record_ended::content(organization.as_deref(), *returned, policy),
         MailText::AccessReviewOpen {
             organization,
-            answer_by,
+            due_date,
             overdue,
             unanswered,
             others,
         } => access_review_open::content(
             organization,
-            *answer_by,
+            *due_date,
             *overdue,
             (unanswered, *others),
             policy,
@@ -188,10 +188,9 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             username_released::gone(username, instead, policy)
         }
         MailText::UsernameChosen { username } => username_released::chosen(username, policy),
-        MailText::ConfirmEmail {
-            token,
-            usable_until,
-        } => confirm_email::content(token, *usable_until, policy),
+        MailText::ConfirmEmail { token, expires_on } => {
+            confirm_email::content(token, *expires_on, policy)
+        }
         MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
         MailText::Feedback {
             username,
@@ -221,15 +220,15 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::NewDevice { source, program } => {
             new_device::content(mail.at, source.as_deref(), program, policy)
         }
-        MailText::SharedUse { sources } => shared_use::content(mail.at, sources, policy),
+        MailText::SharedUse { sources } => concurrent_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
 }
 
 /// Says when a user's access ends (UX-07).
-fn last_day(ends_on: Date) -> Block {
-    Block::text(format!("Your access ends after {}.", day(ends_on)))
+fn last_day(end_date: Date) -> Block {
+    Block::text(format!("Your access ends after {}.", day(end_date)))
 }
 
 #[derive(Template)]

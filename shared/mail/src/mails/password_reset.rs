@@ -26,7 +26,7 @@ pub(super) fn content(
             format!("We received a request to reset the password for your account on {portal}.")
         }
     };
-    let unwanted = match asked {
+    let reject_if_present = match asked {
         ResetAsked::ByAdministrator(_) => "you do not need a new password",
         ResetAsked::ByHelpDesk | ResetAsked::ByOwner => "you did not request this",
     };
@@ -42,7 +42,7 @@ pub(super) fn content(
                 "The link works once and expires after {minutes} minutes. If you requested more than one link, only the latest one works."
             )),
             Block::text(format!(
-                "If {unwanted}, you can ignore this email, and your password will not change. If you keep receiving emails like this, call {}.",
+                "If {reject_if_present}, you can ignore this email, and your password will not change. If you keep receiving emails like this, call {}.",
                 help(&policy.help_desk)
             )),
         ],

@@ -24,7 +24,7 @@ pub(super) fn content(call: Call, today: Date, policy: &Policy) -> Content {
         let access = if call.leaves_access(today) {
             format!(
                 "You have full access through {}. After that day, you must register again before you can use the portal.",
-                day(call.access_until)
+                day(call.access_expires_at)
             )
         } else {
             "You must register again before you can use the portal.".to_owned()

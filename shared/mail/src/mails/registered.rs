@@ -1,7 +1,7 @@
 //! Welcomes a user who has registered: their username and the steps that remain.
 
 use jiff::civil::Date;
-use vestibule_domain::policy::{Agreement, LetterAddress, Policy, RecordedBy, Reissuer, Withholds};
+use vestibule_domain::policy::{Agreement, Blocks, LetterAddress, Policy, RecordedBy, Reissuer};
 
 use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};
@@ -61,7 +61,7 @@ pub(super) fn sign(title: &str, form: &str, blocks: &mut Vec<Block>, policy: &Po
         Some(Agreement { recorded_by: RecordedBy::User, .. }) => {
             "You cannot see protected information until you accept it."
         }
-        Some(Agreement { withholds: Withholds::PinLetter, .. }) => {
+        Some(Agreement { blocks: Blocks::PinLetter, .. }) => {
             "After we record your signed form, we will mail you a letter with your PIN. You cannot see protected information until you enter the PIN."
         }
         _ => "You cannot see protected information until we record your signed form.",

@@ -11,7 +11,7 @@ pub(super) fn content(
     organization: &str,
     username: &str,
     code: &Sensitive,
-    usable_until: Date,
+    expires_on: Date,
     policy: &Policy,
 ) -> Content {
     let reissuers = policy.registration_code.as_ref().map(|r| &r.reissued_by);
@@ -31,7 +31,7 @@ pub(super) fn content(
             )),
             Block::facts([
                 ("Username", username),
-                ("Use the code by", &day(usable_until)),
+                ("Use the code by", &day(expires_on)),
             ]),
             Block::code("Registration code", code),
             Block::text("Open this page, enter your username and the code, and choose a password."),

@@ -1,34 +1,34 @@
 //! Notifies administrators of the users that the scheduler disabled, removed or deleted (BA-01,
 //! BA-02).
 
-use vestibule_domain::message::{Fate, Told};
+use vestibule_domain::message::{AccountOutcome, NoticeLine};
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};
 use crate::words::{day, page};
 
-pub(super) fn content(organization: &str, users: &[Told], policy: &Policy) -> Content {
+pub(super) fn content(organization: &str, users: &[NoticeLine], policy: &Policy) -> Content {
     let portal = &policy.title;
     let mut blocks = vec![Block::text(format!(
         "Under the rules of {portal}, the following users of {organization} have lost their access."
     ))];
-    for (fate, what) in [
+    for (outcome, what) in [
         (
-            Fate::Disabled,
+            AccountOutcome::Disabled,
             "Disabled because they had not signed in for a long time. You can reinstate these users:",
         ),
         (
-            Fate::Ended,
+            AccountOutcome::Ended,
             "Removed because the last day of their access has passed:",
         ),
         (
-            Fate::Deleted,
+            AccountOutcome::Deleted,
             "Deleted because they were disabled and had not signed in for a long time. Deleted accounts cannot be restored; anyone who needs access again must get a new account:",
         ),
     ] {
         let those: Vec<String> = users
             .iter()
-            .filter(|u| u.fate == fate)
+            .filter(|u| u.outcome == outcome)
             .map(|u| format!("{} ({}), {}", u.person, u.username, day(u.on)))
             .collect();
         if !those.is_empty() {

@@ -4,39 +4,41 @@ use std::collections::BTreeMap;
 
 use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
-use vestibule_domain::policy::{Policy, Way};
-use vestibule_domain::record::{self, Fact, PlanRecord, Proof, RecordKey};
+use vestibule_domain::policy::{Policy, RegistrationType};
+use vestibule_domain::record::{self, Fact, PlanRecord, RecordKey, Verification};
 use vestibule_domain::text::NamePart;
 use vestibule_secrets::Purpose;
-use vestibule_store::attempts::Guess;
+use vestibule_store::attempts::AttemptKind;
 
-use crate::{App, Fields, Problem, guesses};
+use crate::{App, FieldErrors, Problem, rate_limit};
 
 /// Parses a verification: exactly the number and the facts that the registration type requires.
 pub fn parse(
     given: &BTreeMap<String, String>,
-    way: &Way,
+    registration_type: &RegistrationType,
     first_name: &str,
     policy: &Policy,
-    fields: &mut Fields,
-) -> Option<(RecordKey, Proof)> {
-    let number_field = way.records.number_field();
+    fields: &mut FieldErrors,
+) -> Option<(RecordKey, Verification)> {
+    let number_field = registration_type.record_type.number_field();
     for name in given.keys() {
-        if name != number_field && !way.prove.iter().any(|f| f.as_str() == name) {
-            fields.fault(
-                &format!("proof.{}", name.chars().take(40).collect::<String>()),
+        if name != number_field && !registration_type.verify.iter().any(|f| f.as_str() == name) {
+            fields.push(
+                &format!("verification.{}", name.chars().take(40).collect::<String>()),
                 "is not used for this type of registration",
             );
         }
     }
     let value = |name: &str| given.get(name).map(String::as_str);
-    let number = fields.required(&format!("proof.{number_field}"), value(number_field), |t| {
-        way.records.parse_number(t)
-    });
+    let number = fields.required(
+        &format!("verification.{number_field}"),
+        value(number_field),
+        |t| registration_type.record_type.parse_number(t),
+    );
     let mut facts = BTreeMap::new();
-    for fact in &way.prove {
+    for fact in &registration_type.verify {
         let read = fields.required(
-            &format!("proof.{}", fact.as_str()),
+            &format!("verification.{}", fact.as_str()),
             value(fact.as_str()),
             |t| fact.parse(t),
         );
@@ -46,17 +48,17 @@ pub fn parse(
     let first_name = NamePart::parse(first_name)
         .ok()
         .and_then(|n| Fact::FirstName.parse(n.as_str()).ok());
-    let complete = facts.len() == way.prove.len();
+    let complete = facts.len() == registration_type.verify.len();
     number.filter(|_| complete).map(|number| {
         let key = RecordKey {
             plan: policy.plan.id.to_string(),
-            kind: way.records,
+            kind: registration_type.record_type,
             number,
             person: 0,
         };
         (
             key,
-            Proof {
+            Verification {
                 facts,
                 first_name: first_name.unwrap_or_default(),
             },
@@ -65,8 +67,12 @@ pub fn parse(
 }
 
 /// Returns the record that a verification matches.
-pub fn find<'a>(app: &App, records: &'a [PlanRecord], proof: &Proof) -> Option<&'a PlanRecord> {
-    record::find(records, proof, |code, context, entered| {
+pub fn find<'a>(
+    app: &App,
+    records: &'a [PlanRecord],
+    verification: &Verification,
+) -> Option<&'a PlanRecord> {
+    record::find(records, verification, |code, context, entered| {
         app.keyring()
             .verify(code, Purpose::RecordProof, context, entered)
     })
@@ -85,10 +91,10 @@ pub async fn count(
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
     let subject = format!("{}/{}/{}", record.plan, record.kind.as_str(), record.number);
-    guesses::count(
+    rate_limit::count(
         app,
-        (Guess::Proof, purpose, &subject),
-        &policy.registration,
+        (AttemptKind::Verification, purpose, &subject),
+        &policy.rate_limits.registration,
         origin,
         policy,
     )

@@ -10,23 +10,23 @@ use crate::values::text::Email;
 /// For what the clockwork looks at an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AlarmKind {
+pub enum FollowUpKind {
     /// To tell its administrators what became of its users.
-    Tidings,
+    AdminNotice,
     /// To see whether it has a backup (AG-04).
     Backup,
     /// To see whether a review of access is due or unanswered (EX-11).
     Review,
 }
 
-impl AlarmKind {
+impl FollowUpKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tidings, Self::Backup, Self::Review];
+    pub const ALL: [Self; 3] = [Self::AdminNotice, Self::Backup, Self::Review];
 
     /// As it stands in keys and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Tidings => "tidings",
+            Self::AdminNotice => "admin_notice",
             Self::Backup => "backup",
             Self::Review => "review",
         }
@@ -35,13 +35,13 @@ impl AlarmKind {
 
 /// That the clockwork shall look at an organization on a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alarm {
+pub struct FollowUp {
     /// The portal.
     pub portal: PortalId,
     /// The organization.
     pub organization: OrganizationId,
     /// For what.
-    pub kind: AlarmKind,
+    pub kind: FollowUpKind,
     /// From which day on.
     pub on: Date,
     /// Counts how often it was set; it is answered only if nobody has set it meanwhile.
@@ -50,7 +50,7 @@ pub struct Alarm {
 
 /// Something that an organization's administrators are told, together with the rest of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tidings {
+pub struct AdminNotice {
     /// The portal.
     pub portal: PortalId,
     /// The organization.
@@ -62,7 +62,7 @@ pub struct Tidings {
     /// Their username.
     pub username: String,
     /// What became of them.
-    pub fate: Fate,
+    pub outcome: AccountOutcome,
     /// On which day.
     pub on: Date,
 }
@@ -81,7 +81,7 @@ pub struct Manager {
 /// What the clockwork did to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum AccountOutcome {
     /// It disabled the account: no sign-in for too long (BA-01).
     Disabled,
     /// It took the access away: its last day was over (UX-07).

@@ -5,23 +5,23 @@ use futures::future;
 use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
-use vestibule_domain::policy::{GuessPolicy, Policy};
+use vestibule_domain::policy::{Policy, RateLimit};
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::Verified;
-use vestibule_store::attempts::{Guess, Limit};
+use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::{App, Problem, Source};
 
 /// Returns the limit per subject and the limit per source.
-pub const fn limits(policy: &GuessPolicy) -> (Limit, Limit) {
+pub const fn limits(policy: &RateLimit) -> (Limit, Limit) {
     let window_minutes = Some(policy.window_minutes.get());
     (
         Limit {
-            tries: policy.tries.get(),
+            tries: policy.max_attempts.get(),
             window_minutes,
         },
         Limit {
-            tries: policy.tries_per_source.get(),
+            tries: policy.max_attempts_per_source.get(),
             window_minutes,
         },
     )
@@ -51,14 +51,19 @@ pub fn of_account(
     now: jiff::Timestamp,
 ) -> Vec<AttemptKey> {
     let name = account.username.key();
-    let (limit, _) = limits(&policy.sign_in);
+    let (limit, _) = limits(&policy.rate_limits.sign_in);
     let recovery = |step, subject| {
         let subject = subject_of(step, policy, subject);
-        app.store.attempts_of(Guess::Recovery, &subject, limit, now)
+        app.store
+            .attempts_of(AttemptKind::Recovery, &subject, limit, now)
     };
     vec![
-        app.store
-            .attempts_of(Guess::Password, &password_of(policy, &name), limit, now),
+        app.store.attempts_of(
+            AttemptKind::Password,
+            &password_of(policy, &name),
+            limit,
+            now,
+        ),
         recovery(ASK_RESET, &name),
         recovery(RESET, &name),
         recovery(RESET, account.id.as_str()),
@@ -72,8 +77,8 @@ pub fn of_account(
 /// A problem when either limit is exceeded.
 pub async fn count(
     app: &App,
-    (guess, step, subject): (Guess, &str, &str),
-    limit: &GuessPolicy,
+    (guess, step, subject): (AttemptKind, &str, &str),
+    limit: &RateLimit,
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
@@ -84,11 +89,11 @@ pub async fn count(
         app.store
             .count_attempt(guess, &subject, a_subject, origin.at),
         app.store
-            .count_attempt(Guess::Source, &source, a_source, origin.at),
+            .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
     )
     .await?;
     if of_subject.allowed.is_none() || of_source.allowed.is_none() {
-        return Err(used_up(limit, policy));
+        return Err(exhausted(limit, policy));
     }
     Ok(of_subject.key)
 }
@@ -106,13 +111,13 @@ pub async fn is_password(
     origin: &Origin,
 ) -> Result<Option<AttemptKey>, Problem> {
     let subject = password_of(policy, &account.username.key());
-    let (limit, _) = limits(&policy.sign_in);
+    let (limit, _) = limits(&policy.rate_limits.sign_in);
     let attempt = app
         .store
-        .count_attempt(Guess::Password, &subject, limit, origin.at)
+        .count_attempt(AttemptKind::Password, &subject, limit, origin.at)
         .await?;
     if attempt.allowed.is_none() {
-        return Err(used_up(&policy.sign_in, policy));
+        return Err(exhausted(&policy.rate_limits.sign_in, policy));
     }
     let hash = account.password.as_ref().map(|p| &p.hash);
     let right = !matches!(app.hasher.verify(password, hash).await, Verified::Wrong);
@@ -120,7 +125,7 @@ pub async fn is_password(
 }
 
 /// Returns the problem for an exceeded limit.
-pub fn used_up(limit: &GuessPolicy, policy: &Policy) -> Problem {
+pub fn exhausted(limit: &RateLimit, policy: &Policy) -> Problem {
     let detail = format!(
         "There were too many attempts. Try again in {} minutes.",
         limit.window_minutes.get()

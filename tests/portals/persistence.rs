@@ -207,7 +207,7 @@ fn a_restart_gives_nobody_new_guesses() {
         assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
         assert_eq!(
             guess(&maria, &pin).await.problem(),
-            "pin-dead",
+            "pin-locked",
             "five wrong ones kill it, over two lives"
         );
 
@@ -288,9 +288,9 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
     let life = Life::first(&options);
     let token = life.live(async |world| {
         let mona = json!({
-            "way": "office_manager", "proof": { "provider_id": "PV30001", "tax_id": "003456789" },
+            "registration_type": "office_manager", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
             "first_name": "Mona", "last_name": "Lind", "email": "mona@lakeside.example",
-            "username": "mona.office", "password": PASSWORD, "accepts": office_manager_terms(),
+            "username": "mona.office", "password": PASSWORD, "accepted_agreements": office_manager_terms(),
         });
         world.register("practice", mona).await;
         let (mona, answer) = world

@@ -47,7 +47,7 @@ impl Fault {
 
 /// Meddles with one call, whichever it is told to.
 #[derive(Debug, Clone, Default)]
-pub struct Meddler(Arc<Mutex<State>>);
+pub struct FaultInjector(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -68,7 +68,7 @@ impl Storable for Doomed {
     type Storer = StoreReplace<Self>;
 }
 
-impl Meddler {
+impl FaultInjector {
     /// For the options of a system.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
@@ -95,7 +95,7 @@ impl Meddler {
     }
 }
 
-impl Intercept for Meddler {
+impl Intercept for FaultInjector {
     fn name(&self) -> &'static str {
         "Meddler"
     }

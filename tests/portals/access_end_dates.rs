@@ -19,7 +19,7 @@ async fn id_of(client: &Client) -> String {
 /// Gives somebody a last day, or takes it away.
 async fn end(by: &Client, id: &str, day: Option<&str>) -> Answer {
     let body =
-        json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "ends_on": day });
+        json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "end_date": day });
     put(by, &format!("/users/{id}/access"), body).await
 }
 
@@ -43,7 +43,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     let id = id_of(&sam).await;
     let set = end(&ruth, &id, Some("2026-11-25")).await;
     assert_eq!(
-        (set.status, set.text_at("/ends_on")),
+        (set.status, set.text_at("/end_date")),
         (200, "2026-11-25"),
         "{}",
         set.text
@@ -61,7 +61,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     let sam = world.sign_in("group", "sam.lind").await;
     let shown = sam.get("/me").await.unwrap();
     assert_eq!(
-        shown.text_at("/organization/access_ends_on"),
+        shown.text_at("/organization/end_date"),
         "2026-11-25",
         "{}",
         shown.text
@@ -103,7 +103,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     assert_eq!(signs_in(&world, "group", "sam.lind").await.1.status, 201);
     let cleared = end(&ruth, &id, None).await;
     assert_eq!(
-        (cleared.status, cleared.body.get("ends_on")),
+        (cleared.status, cleared.body.get("end_date")),
         (200, None),
         "{}",
         cleared.text
@@ -128,7 +128,7 @@ async fn ux_07_the_last_day_is_as_long_as_daylight_saving_makes_it() {
         // Passwords of this portal expire; this is not about them.
         world
             .alter("group", &id, |account| {
-                account.memberships[0].ends_on = Some(day.parse().unwrap());
+                account.memberships[0].end_date = Some(day.parse().unwrap());
                 account.password.as_mut().unwrap().changed_at = last.parse().unwrap();
             })
             .await;
@@ -153,17 +153,17 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
         ("Sam", json!({ "services": [] }), Some("2026-12-31")),
         (
             "Tess",
-            json!({ "services": [], "ends_on": "2026-12-01" }),
+            json!({ "services": [], "end_date": "2026-12-01" }),
             Some("2026-12-01"),
         ),
-        ("Uma", json!({ "services": [], "ends_on": null }), None),
+        ("Uma", json!({ "services": [], "end_date": null }), None),
     ] {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let username = format!("{}.lind", first.to_lowercase());
-        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "ends_on": "2026-12-31" });
+        let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "end_date": "2026-12-31" });
         let invited = ruth.post("/invitations", body).await.unwrap();
         assert_eq!(
-            (invited.status, invited.text_at("/ends_on")),
+            (invited.status, invited.text_at("/end_date")),
             (201, "2026-12-31"),
             "{}",
             invited.text
@@ -175,13 +175,13 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
         assert_eq!(accepted.status, 201, "{}", accepted.text);
         let id = accepted.text_at("/user_id");
         let shown = ruth.get(&format!("/users/{id}")).await.unwrap();
-        assert_eq!(shown.text_at("/ends_on"), "2026-12-31", "{}", shown.text);
+        assert_eq!(shown.text_at("/end_date"), "2026-12-31", "{}", shown.text);
         let approved = ruth.post(&format!("/users/{id}/approval"), given).await;
         let approved = approved.unwrap();
         assert_eq!(
             (
                 approved.status,
-                approved.body.get("ends_on").and_then(Value::as_str)
+                approved.body.get("end_date").and_then(Value::as_str)
             ),
             (200, expected),
             "{}",
@@ -191,14 +191,14 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
         assert_eq!(told.contains("Your access ends after"), expected.is_some());
     }
     let list = ruth.get("/users?query=tess").await.unwrap();
-    assert_eq!(list.text_at("/items/0/ends_on"), "2026-12-01");
+    assert_eq!(list.text_at("/items/0/end_date"), "2026-12-01");
 }
 
 #[tokio::test]
 async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
-    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "ends_on": "2026-11-24" });
+    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "end_date": "2026-11-24" });
     let invited = ruth.post("/invitations", body).await.unwrap();
     assert_eq!(
         invited.text_at("/expires_at"),
@@ -226,9 +226,9 @@ async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
         .await;
     assert_eq!(
         fault(&again.unwrap()),
-        (422, "ends_on", "must be today or later")
+        (422, "end_date", "must be today or later")
     );
-    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "ends_on": "2026-12-24" });
+    let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "end_date": "2026-12-24" });
     assert_eq!(ruth.post("/invitations", body).await.unwrap().status, 201);
 }
 
@@ -236,10 +236,10 @@ async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
 async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
-    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "ends_on": "2026-11-23" });
+    let body = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@lakeside.example", "end_date": "2026-11-23" });
     let added = helen.post("/users", body).await.unwrap();
     assert_eq!(
-        (added.status, added.text_at("/ends_on")),
+        (added.status, added.text_at("/end_date")),
         (201, "2026-11-23"),
         "{}",
         added.text
@@ -262,7 +262,7 @@ async fn ux_07_a_user_is_added_with_a_last_day_by_code_and_by_initial_password()
 
     world.register("practice", dental()).await;
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": PASSWORD, "ends_on": "2026-11-24" });
+    let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": PASSWORD, "end_date": "2026-11-24" });
     let added = omar.post("/users", body).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
     let (_, last) = signs_in(&world, "practice", "ann.lee").await;
@@ -286,10 +286,10 @@ async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals
         ("", "must be a date such as 2027-01-31"),
     ] {
         let refused = end(&ruth, &id, Some(given)).await;
-        assert_eq!(fault(&refused), (422, "ends_on", why), "{given}");
-        let body = json!({ "first_name": "Tess", "last_name": "Lind", "email": "tess@blueheron.example", "ends_on": given });
+        assert_eq!(fault(&refused), (422, "end_date", why), "{given}");
+        let body = json!({ "first_name": "Tess", "last_name": "Lind", "email": "tess@blueheron.example", "end_date": given });
         let refused = ruth.post("/invitations", body).await.unwrap();
-        assert_eq!(fault(&refused), (422, "ends_on", why), "{given}");
+        assert_eq!(fault(&refused), (422, "end_date", why), "{given}");
     }
     // Late in the evening of Chicago it is tomorrow in UTC, and today is still a last day.
     world.wait_until("2026-11-24T05:30:00Z");
@@ -297,14 +297,14 @@ async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals
     assert_eq!(end(&ruth, &id, Some("2026-11-23")).await.status, 200);
 
     let body =
-        json!({ "role": "principal", "services": [], "group_codes": [], "ends_on": "2027-01-31" });
+        json!({ "role": "principal", "services": [], "group_codes": [], "end_date": "2027-01-31" });
     let refused = put(&ruth, &format!("/users/{id}/access"), body).await;
     assert!(
         refused.status == 403
             || fault(&refused)
                 == (
                     422,
-                    "ends_on",
+                    "end_date",
                     "cannot be set for a principal, whose access does not expire"
                 ),
         "{}",
@@ -317,7 +317,7 @@ async fn ux_07_an_administrator_whose_access_is_over_is_named_to_nobody() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
-    let body = json!({ "role": "administrator", "services": [], "group_codes": [], "ends_on": "2026-11-23" });
+    let body = json!({ "role": "administrator", "services": [], "group_codes": [], "end_date": "2026-11-23" });
     let id = id_of(&tess).await;
     assert_eq!(
         put(&ruth, &format!("/users/{id}/access"), body)

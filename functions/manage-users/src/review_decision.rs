@@ -7,29 +7,29 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Refusal};
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Answer, Removed, Reviewed};
+use vestibule_domain::review::{self, Removed, ReviewStatus, Reviewed};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Entitled, Problem, ProblemBody};
 use vestibule_store::CommitError;
 
-use crate::review_show::AccountInReview;
+use crate::review_show::ReviewItem;
 use crate::{Target, problem};
 
 /// The maximum number of attempts when other changes to the account conflict.
-const LOOKS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// The decision on an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ReviewAnswerRequest {
+pub(crate) struct ReviewDecisionRequest {
     /// The decision. `removed` takes effect immediately and is permanent.
-    answer: Given,
+    decision: ReviewDecision,
 }
 
 /// A decision on an account in an access review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Given {
+pub(crate) enum ReviewDecision {
     /// The person still needs access.
     Confirmed,
     /// The person no longer needs access; it is removed.
@@ -42,30 +42,30 @@ pub(crate) enum Given {
 /// nothing.
 #[utoipa::path(
     put, path = "/{portal}/access-reviews/current/users/{id}", tag = "users",
-    operation_id = "answer_access_review",
+    operation_id = "decide_access_review",
     params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
-    request_body = ReviewAnswerRequest,
+    request_body = ReviewDecisionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountInReview, description = "Answered; this is how it is now"),
+        (status = 200, body = ReviewItem, description = "Answered; this is how it is now"),
         (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-in-review`, `yourself`, `last-principal`, `changed-meanwhile`", content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, description = "`not-in-review`, `yourself`, `last-principal`, `conflict`", content_type = "application/problem+json"),
         (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn answer(
+pub(crate) async fn decide(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<ReviewAnswerRequest>,
-) -> Result<Json<AccountInReview>, Problem> {
-    for _ in 0..LOOKS {
+    Body(request): Body<ReviewDecisionRequest>,
+) -> Result<Json<ReviewItem>, Problem> {
+    for _ in 0..MAX_ATTEMPTS {
         let target = Target::find(&app, &caller, Permission::ReviewAccess, &id).await?;
-        let answered = match request.answer {
-            Given::Confirmed => confirm(&app, &caller, &target).await?,
-            Given::Removed => remove(&app, &caller, &target).await?,
+        let answered = match request.decision {
+            ReviewDecision::Confirmed => confirm(&app, &caller, &target).await?,
+            ReviewDecision::Removed => remove(&app, &caller, &target).await?,
         };
         if let Some(answered) = answered {
             return Ok(Json(answered));
@@ -79,7 +79,7 @@ async fn confirm(
     app: &App,
     caller: &Caller,
     Target { organization, user }: &Target,
-) -> Result<Option<AccountInReview>, Problem> {
+) -> Result<Option<ReviewItem>, Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
     let confirmed = review::confirm(
@@ -92,10 +92,10 @@ async fn confirm(
     )
     .map_err(|refusal| problem(refusal.into(), policy))?;
     let Some((user, decision)) = confirmed else {
-        return AccountInReview::after(user, organization).map(Some);
+        return ReviewItem::after(user, organization).map(Some);
     };
     match app.store.commit(decision, &mut rng).await {
-        Ok(()) => AccountInReview::after(&user, organization).map(Some),
+        Ok(()) => ReviewItem::after(&user, organization).map(Some),
         Err(CommitError::Stale) => Ok(None),
         Err(other) => Err(other.into()),
     }
@@ -107,7 +107,7 @@ async fn remove(
     app: &App,
     caller: &Caller,
     Target { organization, user }: &Target,
-) -> Result<Option<AccountInReview>, Problem> {
+) -> Result<Option<ReviewItem>, Problem> {
     let policy = &caller.policy;
     let mut rng = app.rng();
     let removed = async || -> Result<Option<Removed>, Problem> {
@@ -120,9 +120,9 @@ async fn remove(
             .await?;
         Ok(all.into_iter().find(|r| r.account == user.id))
     };
-    let in_review = user
-        .membership(Some(&organization.id))
-        .is_none_or(|m| review::answer(organization, Reviewed::of(user, m)) != Answer::NotAsked);
+    let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
+        review::status(organization, Reviewed::of(user, m)) != ReviewStatus::NotInReview
+    });
     if !in_review {
         return Err(problem(Refusal::NotInReview, policy));
     }
@@ -145,7 +145,7 @@ async fn remove(
         Err(refusal) => return Err(problem(refusal, policy)),
     }
     match removed().await? {
-        Some(removed) => Ok(Some(AccountInReview::from(&removed))),
+        Some(removed) => Ok(Some(ReviewItem::from(&removed))),
         None => Err(problem(Refusal::Unknown, policy)),
     }
 }

@@ -7,20 +7,20 @@ use jiff::{SignedDuration, ToSpan};
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::account::{Account, Status};
-use vestibule_domain::clockwork::What;
 use vestibule_domain::ids::{AccountId, PortalId};
 use vestibule_domain::record::RecordKind;
+use vestibule_domain::schedule::ScheduledAction;
 use vestibule_http::Clock;
 use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
 use vestibule_local::client::Client;
 use vestibule_local::instance::at_work;
 use vestibule_local::{Options, sample_records};
 use vestibule_store::due::Queue;
-use vestibule_tests::inside;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, plain, text};
-use vestibule_tests::meddle::{Fault, Meddler};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, member, with};
+use vestibule_tests::white_box;
 use vestibule_tests::{World, options, pin_in};
 
 const SAM: &str = "sam@whitfield.example";
@@ -61,7 +61,7 @@ async fn agency_with(options: Options) -> (World, String) {
         .collect();
     world.import(RecordKind::Agent, &feed.join("\n")).await;
     world
-        .register("producer", with(agent(), "/way", "producer"))
+        .register("producer", with(agent(), "/registration_type", "producer"))
         .await;
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let id = sub_user(&world, &dana, "Sam").await;
@@ -74,7 +74,7 @@ async fn agency() -> (World, String) {
 
 /// One run of the clockwork; nothing may fail.
 async fn tick(world: &World) -> Swept {
-    let swept = world.instance.clockwork().await.unwrap();
+    let swept = world.instance.schedule().await.unwrap();
     assert_eq!(swept.summary.failed, 0, "{swept:?}");
     assert!(!swept.summary.unfinished);
     swept
@@ -102,7 +102,7 @@ async fn account(world: &World, portal: &str, id: &str) -> Account {
 }
 
 /// How the account stands, as an administrator's list shows it; "gone" if it doesn't.
-async fn standing(world: &World, id: &str) -> String {
+async fn status(world: &World, id: &str) -> String {
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let shown = dana.get(&format!("/users/{id}")).await.unwrap();
     match shown.status {
@@ -155,11 +155,11 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     // 22 May 2027 is the 180th day after; it lasts until midnight of summer time.
     world.wait_until("2027-05-23T04:59:59Z");
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "active");
+    assert_eq!(status(&world, &id).await, "active");
     world.pass(SignedDuration::from_secs(1));
     let swept = tick(&world).await;
-    assert_eq!(swept.summary.count(What::Disable), 1);
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(swept.summary.count(ScheduledAction::Disable), 1);
+    assert_eq!(status(&world, &id).await, "disabled");
 
     // BA-04: the right password is told, and told whom to ask.
     let (status, detail) = tries(&world, "sam.lind").await;
@@ -172,11 +172,11 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     );
     insta::assert_snapshot!(
         "ba_01_mail_to_the_user",
-        inside::shown(&world.last_mail_to(SAM).await)
+        white_box::shown(&world.last_mail_to(SAM).await)
     );
     insta::assert_snapshot!(
         "ba_01_mail_to_the_administrator",
-        inside::shown(&world.last_mail_to(DANA).await)
+        white_box::shown(&world.last_mail_to(DANA).await)
     );
     let all = invariants(&world).await;
     assert_eq!(all.done("disable_idle"), 1);
@@ -193,7 +193,7 @@ async fn ba_01_disabling_ends_open_sessions_and_a_sign_in_starts_the_count_anew(
     world.sign_in("producer", "sam.lind").await;
     world.pass_days(180);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "active");
+    assert_eq!(status(&world, &id).await, "active");
     // A session that is open all the same is over at once: nothing but sign-ins counts.
     let sam = world.sign_in("producer", "sam.lind").await;
     world
@@ -203,7 +203,7 @@ async fn ba_01_disabling_ends_open_sessions_and_a_sign_in_starts_the_count_anew(
         .await;
     tick(&world).await;
     assert_eq!(sam.get("/sessions/current").await.unwrap().status, 401);
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
 }
 
 #[tokio::test]
@@ -212,14 +212,14 @@ async fn ba_02_a_disabled_account_is_deleted_on_the_401st_day_and_not_before() {
     world.sign_in("producer", "sam.lind").await;
     world.pass_days(181);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
     world.pass_days(400 - 181);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
     world.pass_days(1);
     let swept = tick(&world).await;
-    assert_eq!(swept.summary.count(What::Delete), 1);
-    assert_eq!(standing(&world, &id).await, "gone");
+    assert_eq!(swept.summary.count(ScheduledAction::Delete), 1);
+    assert_eq!(status(&world, &id).await, "gone");
 
     // BA-05: as if there had never been such a name.
     let unknown = tries(&world, "nobody.here").await;
@@ -227,11 +227,11 @@ async fn ba_02_a_disabled_account_is_deleted_on_the_401st_day_and_not_before() {
     assert_eq!(unknown.0, 401);
     insta::assert_snapshot!(
         "ba_02_mail_to_the_user",
-        inside::shown(&world.last_mail_to(SAM).await)
+        white_box::shown(&world.last_mail_to(SAM).await)
     );
     insta::assert_snapshot!(
         "ba_02_mail_to_the_administrator",
-        inside::shown(&world.last_mail_to(DANA).await)
+        white_box::shown(&world.last_mail_to(DANA).await)
     );
 
     // What was personal is gone; what the audit trail names stays.
@@ -267,12 +267,12 @@ async fn ba_02_a_sweep_that_comes_late_disables_first_and_deletes_a_day_later() 
     let swept = tick(&world).await;
     assert_eq!(
         (
-            swept.summary.count(What::Disable),
-            swept.summary.count(What::Delete)
+            swept.summary.count(ScheduledAction::Disable),
+            swept.summary.count(ScheduledAction::Delete)
         ),
         (1, 0)
     );
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
     // The mail about it says what is next, and there is a day to answer it.
     let told = world.last_mail_to(SAM).await.text;
     let words: Vec<_> = told.split_whitespace().collect();
@@ -280,7 +280,7 @@ async fn ba_02_a_sweep_that_comes_late_disables_first_and_deletes_a_day_later() 
     assert!(words.join(" ").contains(next), "{told}");
     world.pass_days(1);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "gone");
+    assert_eq!(status(&world, &id).await, "gone");
     // Neither was announced by a mail about a day that was over.
     assert_eq!(mails_about(&world, SAM, "soon").await, 0);
 }
@@ -298,10 +298,10 @@ async fn ba_02_an_account_that_an_administrator_disabled_is_deleted_by_the_same_
     assert_eq!(answer.status, 200, "{}", answer.text);
     world.pass_days(390);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
     world.pass_days(1);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "gone");
+    assert_eq!(status(&world, &id).await, "gone");
 }
 
 #[tokio::test]
@@ -318,7 +318,7 @@ async fn ba_03_primary_producers_and_delegated_administrators_stay() {
     tick_days(&world, 420).await;
     world.sign_in("producer", "dana.whitfield").await;
     world.sign_in("producer", "tess.lind").await;
-    assert_eq!(standing(&world, &sam).await, "gone");
+    assert_eq!(status(&world, &sam).await, "gone");
     // Nor were they warned.
     assert_eq!(
         mails_about(&world, "tess@whitfield.example", "soon").await,
@@ -343,8 +343,8 @@ async fn ba_03_with_several_organizations_one_exempt_role_is_enough() {
         .await;
     world.pass_days(181);
     tick(&world).await;
-    assert_eq!(standing(&world, &tess).await, "active");
-    assert_eq!(standing(&world, &sam).await, "disabled");
+    assert_eq!(status(&world, &tess).await, "active");
+    assert_eq!(status(&world, &sam).await, "disabled");
 }
 
 /// Accounts that exist besides, copies of one, written with what the store derives.
@@ -406,7 +406,7 @@ async fn ba_10_a_sweep_costs_what_is_due_and_not_what_exists() {
     let (few, cost_among_few) = cost_among(0).await;
     let (many, cost_among_many) = cost_among(60).await;
     assert_eq!(few, many);
-    assert_eq!(few.summary.count(What::Disable), 3);
+    assert_eq!(few.summary.count(ScheduledAction::Disable), 3);
     assert_eq!(few.summary.accounts_read, 3, "each of them was read once");
     // The calls for the accounts of other shards or other mails may come in another order, no more.
     assert!((cost_among_few.reads - cost_among_many.reads).abs() < 0.1);
@@ -460,8 +460,11 @@ async fn ba_10_time_that_runs_out_leaves_the_rest_to_the_next_run() {
     };
     let swept = world.instance.sweep(&run).await;
     assert!(swept.summary.unfinished && swept.summary.done.is_empty());
-    assert_eq!(tick(&world).await.summary.count(What::Disable), 1);
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(
+        tick(&world).await.summary.count(ScheduledAction::Disable),
+        1
+    );
+    assert_eq!(status(&world, &id).await, "disabled");
 }
 
 #[tokio::test]
@@ -502,11 +505,14 @@ async fn ba_10_a_broken_item_is_counted_and_hinders_no_other() {
     world.pass_days(181);
     let swept = world.instance.sweep(&Run::now(world.now())).await;
     assert_eq!(
-        (swept.summary.failed, swept.summary.count(What::Disable)),
+        (
+            swept.summary.failed,
+            swept.summary.count(ScheduledAction::Disable)
+        ),
         (1, 3)
     );
     for id in ids {
-        assert_eq!(standing(&world, &id).await, "disabled");
+        assert_eq!(status(&world, &id).await, "disabled");
     }
 }
 
@@ -523,26 +529,27 @@ async fn ux_02_warnings_come_14_7_3_and_1_days_before_disabling_and_before_delet
         })
         .collect();
     let mails = world.mails_to(SAM).await;
-    let first =
-        |subject: &str| inside::shown(mails.iter().find(|m| m.subject.contains(subject)).unwrap());
+    let first = |subject: &str| {
+        white_box::shown(mails.iter().find(|m| m.subject.contains(subject)).unwrap())
+    };
     insta::assert_snapshot!("ux_02_will_be_disabled", first("will be disabled soon"));
     insta::assert_snapshot!("ux_02_will_be_deleted", first("will be deleted soon"));
     assert_eq!(
         warned,
         [
-            (What::WarnOfDisabling, 181 - 14),
-            (What::WarnOfDisabling, 181 - 7),
-            (What::WarnOfDisabling, 181 - 3),
-            (What::WarnOfDisabling, 181 - 1),
-            (What::Disable, 181),
-            (What::WarnOfDeletion, 401 - 14),
-            (What::WarnOfDeletion, 401 - 7),
-            (What::WarnOfDeletion, 401 - 3),
-            (What::WarnOfDeletion, 401 - 1),
-            (What::Delete, 401),
+            (ScheduledAction::WarnOfDisabling, 181 - 14),
+            (ScheduledAction::WarnOfDisabling, 181 - 7),
+            (ScheduledAction::WarnOfDisabling, 181 - 3),
+            (ScheduledAction::WarnOfDisabling, 181 - 1),
+            (ScheduledAction::Disable, 181),
+            (ScheduledAction::WarnOfDeletion, 401 - 14),
+            (ScheduledAction::WarnOfDeletion, 401 - 7),
+            (ScheduledAction::WarnOfDeletion, 401 - 3),
+            (ScheduledAction::WarnOfDeletion, 401 - 1),
+            (ScheduledAction::Delete, 401),
         ]
     );
-    assert_eq!(standing(&world, &id).await, "gone");
+    assert_eq!(status(&world, &id).await, "gone");
     let all = invariants(&world).await;
     assert_eq!(all.done("warn_idle"), 8);
 }
@@ -554,7 +561,10 @@ async fn ux_02_a_week_without_a_run_is_caught_up_with_one_warning() {
     // The warnings of the 14th, 7th and 3rd day before are all missed.
     world.pass_days(181 - 3);
     let swept = tick(&world).await;
-    assert_eq!(swept.summary.done, [(What::WarnOfDisabling, 1)].into());
+    assert_eq!(
+        swept.summary.done,
+        [(ScheduledAction::WarnOfDisabling, 1)].into()
+    );
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 1);
     let told = world.last_mail_to(SAM).await.text;
     assert!(told.contains("Sunday, May 23, 2027"), "{told}");
@@ -567,20 +577,20 @@ async fn ux_02_who_is_reinstated_has_seven_days_of_grace() {
     let (world, id) = agency().await;
     world.pass_days(200);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
     reinstate(&world, &id).await;
     for _ in 0..7 {
         tick(&world).await;
-        assert_eq!(standing(&world, &id).await, "active");
+        assert_eq!(status(&world, &id).await, "active");
         world.pass_days(1);
     }
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "active", "the seventh day");
+    assert_eq!(status(&world, &id).await, "active", "the seventh day");
     // They were reminded of it: on the first, the fifth and the seventh day.
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 3);
     world.pass_days(1);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
 
     // Who signs in within the grace is as anybody else.
     reinstate(&world, &id).await;
@@ -588,7 +598,7 @@ async fn ux_02_who_is_reinstated_has_seven_days_of_grace() {
     world.sign_in("producer", "sam.lind").await;
     world.pass_days(180);
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "active");
+    assert_eq!(status(&world, &id).await, "active");
 }
 
 #[tokio::test]
@@ -598,7 +608,7 @@ async fn ux_02_a_password_that_expires_is_announced_14_7_3_and_1_days_before() {
     let announced: Vec<_> = tick_days(&world, 100)
         .await
         .iter()
-        .filter(|(_, s)| s.count(What::PasswordNotice) == 1)
+        .filter(|(_, s)| s.count(ScheduledAction::PasswordNotice) == 1)
         .map(|(day, _)| *day)
         .collect();
     let mails = world.mails_to("ruth@blueheron.example").await;
@@ -606,7 +616,7 @@ async fn ux_02_a_password_that_expires_is_announced_14_7_3_and_1_days_before() {
         .iter()
         .find(|m| m.subject.contains("password"))
         .unwrap();
-    insta::assert_snapshot!("ux_02_password_expires", inside::shown(notice));
+    insta::assert_snapshot!("ux_02_password_expires", white_box::shown(notice));
     assert_eq!(announced, [76, 83, 87, 89]);
 
     // A new password counts from its own day.
@@ -622,9 +632,21 @@ async fn ux_02_a_password_that_expires_is_announced_14_7_3_and_1_days_before() {
         })
         .await;
     world.wait_until("2027-05-18T04:59:00Z");
-    assert_eq!(tick(&world).await.summary.count(What::PasswordNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::PasswordNotice),
+        0
+    );
     world.pass(SignedDuration::from_mins(1));
-    assert_eq!(tick(&world).await.summary.count(What::PasswordNotice), 1);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::PasswordNotice),
+        1
+    );
 }
 
 /// The id of the only account on the group portal.
@@ -645,14 +667,20 @@ async fn ux_02_a_late_notice_of_a_password_says_that_it_has_expired() {
     world.register("group", group_principal()).await;
     world.pass_days(120);
     let swept = tick(&world).await;
-    assert_eq!(swept.summary.count(What::PasswordNotice), 1);
+    assert_eq!(swept.summary.count(ScheduledAction::PasswordNotice), 1);
     let mails = subjects(&world, "ruth@blueheron.example").await;
     assert!(
         mails.contains(&"Your password on Harborlight for Groups has expired".to_owned()),
         "{mails:?}"
     );
     world.pass_days(1);
-    assert_eq!(tick(&world).await.summary.count(What::PasswordNotice), 0);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::PasswordNotice),
+        0
+    );
 }
 
 /// Everything in both tables, in an order.
@@ -690,13 +718,13 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
     };
 
     let today = world.instance.sweep(&dry(None)).await;
-    let shown = |p: &Preview| (p.username.clone(), p.what, p.because.clone());
+    let shown = |p: &Preview| (p.username.clone(), p.action, p.because.clone());
     let because = "no sign-in since the account was created on 2026-11-23".to_owned();
     assert_eq!(
         today.previews.iter().map(shown).collect::<Vec<_>>(),
         [(
             "sam.lind".to_owned(),
-            What::WarnOfDisabling,
+            ScheduledAction::WarnOfDisabling,
             because.clone()
         )]
     );
@@ -707,17 +735,20 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
     let then = world.instance.sweep(&dry(Some(later))).await;
     assert_eq!(
         then.previews.iter().map(shown).collect::<Vec<_>>(),
-        [("sam.lind".to_owned(), What::Disable, because)]
+        [("sam.lind".to_owned(), ScheduledAction::Disable, because)]
     );
     let much_later = later.saturating_add(300.days());
     let then = world.instance.sweep(&dry(Some(much_later))).await;
     let mut both: Vec<_> = then
         .previews
         .iter()
-        .map(|p| (p.account.clone(), p.what))
+        .map(|p| (p.account.clone(), p.action))
         .collect();
     both.sort();
-    let mut expected = vec![(sam, What::Disable), (tess, What::Disable)];
+    let mut expected = vec![
+        (sam, ScheduledAction::Disable),
+        (tess, ScheduledAction::Disable),
+    ];
     expected.sort();
     assert_eq!(both, expected);
 
@@ -727,7 +758,10 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
     assert_eq!(world.instance.inbox.len(), mails);
     // What it said is what then happens.
     world.wait_until("2027-05-23T15:00:00Z");
-    assert_eq!(tick(&world).await.summary.done, [(What::Disable, 1)].into());
+    assert_eq!(
+        tick(&world).await.summary.done,
+        [(ScheduledAction::Disable, 1)].into()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -774,7 +808,8 @@ async fn ux_03_two_sweeps_at_once_do_everything_once() {
     world.pass_days(181);
     let run = Run::now(world.now());
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
-    let done = one.summary.count(What::Disable) + two.summary.count(What::Disable);
+    let done =
+        one.summary.count(ScheduledAction::Disable) + two.summary.count(ScheduledAction::Disable);
     assert_eq!(
         (done, one.summary.failed + two.summary.failed),
         (4, 0),
@@ -812,9 +847,9 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
     std::fs::copy(policy, portals.path().join("producer.toml")).unwrap();
     for fault in Fault::ALL {
         for n in 0.. {
-            let meddler = Meddler::default();
+            let faults = FaultInjector::default();
             let (world, _) = agency_with(Options {
-                interceptors: vec![meddler.interceptor()],
+                interceptors: vec![faults.interceptor()],
                 portals: portals.path().to_owned(),
                 ..options()
             })
@@ -824,9 +859,9 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
                 tick(&world).await;
             }
             world.pass_days(days - prepare);
-            meddler.arm(n, fault);
+            faults.arm(n, fault);
             world.instance.sweep(&Run::now(world.now())).await;
-            let (calls, suffered) = meddler.disarm();
+            let (calls, suffered) = faults.disarm();
             invariants(&world).await;
             // The same day again, twice.
             tick(&world).await;
@@ -854,7 +889,7 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
 async fn ba_01_whatever_fails_the_next_run_ends_as_if_nothing_had() {
     whatever_fails(181, 0, |all| {
         assert_eq!((all.done("disable_idle"), all.pending("mail")), (1, 0));
-        assert!(all.alarms.is_empty() && all.tidings.is_empty());
+        assert!(all.follow_ups.is_empty() && all.notices_due.is_empty());
     })
     .await;
 }
@@ -863,7 +898,7 @@ async fn ba_01_whatever_fails_the_next_run_ends_as_if_nothing_had() {
 async fn ba_02_whatever_fails_the_next_run_ends_as_if_nothing_had() {
     whatever_fails(401, 181, |all| {
         assert_eq!((all.done("delete_idle"), all.pending("mail")), (1, 0));
-        assert!(all.alarms.is_empty() && all.tidings.is_empty());
+        assert!(all.follow_ups.is_empty() && all.notices_due.is_empty());
     })
     .await;
 }
@@ -901,7 +936,7 @@ async fn ag_04_the_principal_is_reminded_every_week_until_there_is_a_backup() {
     tick_days(&world, 15).await;
     assert_eq!(reminded().await, 4);
     // Nothing is looked at any more, as long as she is there.
-    assert!(invariants(&world).await.alarms.is_empty());
+    assert!(invariants(&world).await.follow_ups.is_empty());
 
     // When she goes, the reminders come back, from the same day on.
     let ruth = world.sign_in("group", "ruth.okafor").await;
@@ -922,7 +957,7 @@ async fn ag_04_a_portal_that_asks_for_no_backup_reminds_of_none() {
     let (world, _) = agency().await;
     tick_days(&world, 15).await;
     assert_eq!(mails_about(&world, DANA, "backup").await, 0);
-    assert!(invariants(&world).await.alarms.is_empty());
+    assert!(invariants(&world).await.follow_ups.is_empty());
 }
 
 #[tokio::test]
@@ -934,10 +969,16 @@ async fn me_08_who_waits_for_a_letter_too_long_is_told_to_check_the_address() {
     tick(&world).await;
     assert_eq!(mails_about(&world, "maria@example.com", "arrived").await, 0);
     world.pass(SignedDuration::from_mins(1));
-    assert_eq!(tick(&world).await.summary.count(What::LetterNotice), 1);
+    assert_eq!(
+        tick(&world)
+            .await
+            .summary
+            .count(ScheduledAction::LetterNotice),
+        1
+    );
     insta::assert_snapshot!(
         "me_08_letter_overdue",
-        inside::shown(&world.last_mail_to("maria@example.com").await)
+        white_box::shown(&world.last_mail_to("maria@example.com").await)
     );
     tick_days(&world, 30).await;
     assert_eq!(mails_about(&world, "maria@example.com", "arrived").await, 1);
@@ -971,10 +1012,10 @@ async fn ba_01_a_leap_day_and_both_changes_of_the_clocks_count_as_days() {
     .await;
     world.wait_until("2028-02-29T05:59:59Z");
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "active");
+    assert_eq!(status(&world, &id).await, "active");
     world.pass(SignedDuration::from_secs(1));
     tick(&world).await;
-    assert_eq!(standing(&world, &id).await, "disabled");
+    assert_eq!(status(&world, &id).await, "disabled");
 }
 
 #[tokio::test]
@@ -1049,7 +1090,10 @@ pub async fn go_through_the_clockwork(observer: &SharedInterceptor) {
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
     assert!(one.summary.overtaken + two.summary.overtaken > 0);
     let done = tick_days(&world, 420).await;
-    assert!(done.iter().any(|(_, day)| day.count(What::Delete) > 0));
+    assert!(
+        done.iter()
+            .any(|(_, day)| day.count(ScheduledAction::Delete) > 0)
+    );
     reindex(&world).await;
 }
 
@@ -1077,7 +1121,10 @@ async fn ba_10_a_reindex_finds_what_a_changed_policy_made_due_earlier() {
         (summary.accounts_read, summary.moved, summary.failed),
         (2, 1, 0)
     );
-    assert_eq!(tick(&world).await.summary.done, [(What::Disable, 1)].into());
+    assert_eq!(
+        tick(&world).await.summary.done,
+        [(ScheduledAction::Disable, 1)].into()
+    );
     let again = reindex(&world).await;
     assert_eq!(again.moved, 0);
 }
@@ -1107,25 +1154,25 @@ async fn ux_07_an_access_is_taken_away_on_the_day_after_its_last() {
     world.sign_in("producer", "sam.lind").await;
     let ends = Date::constant(2026, 12, 31);
     world
-        .alter("producer", &id, |a| a.memberships[0].ends_on = Some(ends))
+        .alter("producer", &id, |a| a.memberships[0].end_date = Some(ends))
         .await;
     world.wait_until("2027-01-01T05:59:59Z");
     assert!(tick(&world).await.summary.done.is_empty());
-    assert_eq!(standing(&world, &id).await, "active");
+    assert_eq!(status(&world, &id).await, "active");
     world.pass(SignedDuration::from_secs(1));
     assert_eq!(
         tick(&world).await.summary.done,
-        [(What::EndAccess, 1)].into()
+        [(ScheduledAction::EndAccess, 1)].into()
     );
-    assert_eq!(standing(&world, &id).await, "gone");
+    assert_eq!(status(&world, &id).await, "gone");
     assert_eq!(tries(&world, "sam.lind").await.0, 401);
     insta::assert_snapshot!(
         "ux_07_mail_to_the_user",
-        inside::shown(&world.last_mail_to(SAM).await)
+        white_box::shown(&world.last_mail_to(SAM).await)
     );
     insta::assert_snapshot!(
         "ux_07_mail_to_the_administrator",
-        inside::shown(&world.last_mail_to(DANA).await)
+        white_box::shown(&world.last_mail_to(DANA).await)
     );
     let all = invariants(&world).await;
     assert_eq!(all.done("end_access"), 1);

@@ -41,7 +41,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     for _ in 0..5 {
         redeem(&world, &kim, "RC000000").await;
     }
-    assert_eq!(redeem(&world, &kim, &first).await.problem(), "code-dead");
+    assert_eq!(redeem(&world, &kim, &first).await.problem(), "code-locked");
     world.pass_days(29);
     let (helen, _) = world
         .on("provider")
@@ -72,7 +72,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     let nothing = send(&helen, &id, "registration-code").await;
     assert_eq!(
         (nothing.status, nothing.problem()),
-        (409, "no-code-awaited")
+        (409, "no-pending-code")
     );
     let all = vestibule_tests::invariants::invariants(&world).await;
     assert_eq!(all.done("reissue_registration_code"), 1);
@@ -171,7 +171,7 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
         let oneself = send(&kim, &id, what).await;
         assert_eq!(
             (oneself.status, oneself.problem()),
-            (409, "yourself"),
+            (409, "self-action-forbidden"),
             "{what}"
         );
         let nobody = send(&kim, &"0".repeat(26), what).await;
