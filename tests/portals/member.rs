@@ -98,7 +98,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("enrollee_id", "", digits),
         ("subscriber_last_name", "", "must not be empty"),
         ("subscriber_last_name", "  ", "must not be empty"),
-        ("subscriber_last_name", "-", "must hold a letter"),
+        ("subscriber_last_name", "-", "must contain a letter"),
         (
             "subscriber_last_name",
             "Alva\u{200b}rez",
@@ -200,7 +200,7 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
     let world = World::new().await;
     let short = "must be 7 to 40 characters long";
     let letters =
-        "must start with a letter or digit and consist of the letters a to z, digits, and . _ - @";
+        "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @";
     for (name, why) in [
         ("", short),
         ("m", short),
@@ -262,14 +262,14 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
  {
     let world = World::new().await;
     let name = "maria.alvarez1";
-    let obscene = "must not hold an obscene word";
+    let obscene = "must not contain an obscene word";
     let refused = [
         ("", "must not be empty"),
         ("abcd5", "must have at least 6 characters"),
         ("äöüß5", "must have at least 6 characters"),
-        ("abcdef", "must hold a digit"),
-        ("123456", "must hold a letter"),
-        ("!?!?!?", "must hold a letter, hold a digit"),
+        ("abcdef", "must contain a digit"),
+        ("123456", "must contain a letter"),
+        ("!?!?!?", "must contain a letter, contain a digit"),
         ("a", "must have at least 6 characters, hold a digit"),
         (
             "....",

@@ -296,7 +296,7 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
         (
             with(dental(), "/verification/provider_id", "PV 30002"),
             "verification.provider_id",
-            "must be 1 to 20 letters, digits and -",
+            "must be 1 to 20 letters, digits and hyphens",
         ),
     ];
     for (body, field, why) in faults {
@@ -371,7 +371,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         (
             with(staff("Sam"), "/initial_password", "sam.lind"),
             "initial_password",
-            "must hold a digit, not be the username",
+            "must contain a digit, not be the username",
         ),
         (
             without(staff("Sam"), "/username"),
@@ -462,7 +462,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "new_password",
             "must have at least 8 characters",
         ),
-        (INITIAL, "longenough", "new_password", "must hold a digit"),
+        (INITIAL, "longenough", "new_password", "must contain a digit"),
         (
             "Wrong-Morning-17",
             PASSWORD,

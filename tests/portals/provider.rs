@@ -522,7 +522,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         (
             with(body(), "/password", "longenough"),
             "password",
-            "must hold a digit",
+            "must contain a digit",
         ),
         (without(body(), "/hint"), "hint", "is required"),
         (

@@ -93,15 +93,15 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
     for (policy, text, fault) in [
         (&member, "abcde1", fine),
         (&member, "abcd1", "must have at least 6 characters"),
-        (&member, "abcdef", "must hold a digit"),
-        (&member, "123456", "must hold a letter"),
+        (&member, "abcdef", "must contain a digit"),
+        (&member, "123456", "must contain a letter"),
         (
             &member,
             "12345",
             "must have at least 6 characters, hold a letter",
         ),
         (&member, "", "must not be empty"),
-        (&member, "      ", "must hold a letter, hold a digit"),
+        (&member, "      ", "must contain a letter, contain a digit"),
         (&member, "maria.alvarez1", "must not be the username"),
         (&member, "MARIA.Alvarez1", "must not be the username"),
         (&member, "maria.alvarez12", fine),
@@ -118,10 +118,14 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
             "must be at most 128 characters long",
         ),
         // ME-03: nothing obscene, in whatever letters.
-        (&member, "fuckyou1", "must not hold an obscene word"),
-        (&member, "Shit-happens-1", "must not hold an obscene word"),
-        (&member, "my b1tch 77", "must not hold an obscene word"),
-        (&member, "@sshole-99", "must not hold an obscene word"),
+        (&member, "fuckyou1", "must not contain an obscene word"),
+        (
+            &member,
+            "Shit-happens-1",
+            "must not contain an obscene word",
+        ),
+        (&member, "my b1tch 77", "must not contain an obscene word"),
+        (&member, "@sshole-99", "must not contain an obscene word"),
         // And no word that only holds one's letters, or only across what parts words.
         (&member, "Scunthorpe-1999", fine),
         (&member, "Dickens-1812", fine),
@@ -130,20 +134,20 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
         (&member, "grapefruits-12", fine),
         (&member, "anna1984-essex", fine),
         // Nor one that is part of another word: it is obscene by itself only.
-        (&member, "my-ass-2026", "must not hold an obscene word"),
+        (&member, "my-ass-2026", "must not contain an obscene word"),
         (&member, "compass-2026", fine),
         // The agent portal doesn't ask for that.
         (&agent, "fuckyou1", fine),
         (&agent, "short-1", "must have at least 8 characters"),
-        (&strict, "lower-case-1", "must hold a capital letter"),
-        (&strict, "UPPER-CASE-1", "must hold a small letter"),
-        (&strict, "NoDigit-here", "must hold a digit"),
-        (&strict, "NoSymbol123", "must hold a symbol"),
+        (&strict, "lower-case-1", "must contain an uppercase letter"),
+        (&strict, "UPPER-CASE-1", "must contain a lowercase letter"),
+        (&strict, "NoDigit-here", "must contain a digit"),
+        (&strict, "NoSymbol123", "must contain a symbol"),
         (&strict, "All-four-1", fine),
         (
             &strict,
             "    ",
-            "must have at least 8 characters, hold a capital letter, hold a small letter, hold a digit",
+            "must have at least 8 characters, contain an uppercase letter, contain a lowercase letter, contain a digit",
         ),
     ] {
         let told = password::check(text, Some("maria.alvarez1"), policy)

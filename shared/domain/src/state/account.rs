@@ -222,8 +222,9 @@ impl Account {
     /// Returns whether the account can be used: it is active, and not all of its memberships have
     /// ended.
     pub fn is_usable(&self, today: Date) -> bool {
-        let over = !self.memberships.is_empty() && self.running_memberships(today).next().is_none();
-        self.status == Status::Active && !over
+        let all_ended =
+            !self.memberships.is_empty() && self.running_memberships(today).next().is_none();
+        self.status == Status::Active && !all_ended
     }
 
     /// Sets the username and ends the obligation to choose one.

@@ -305,7 +305,7 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    fn entry() -> AuditEvent {
+    fn event() -> AuditEvent {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let origin = Origin {
             portal: PortalId::parse("group").unwrap(),
@@ -316,42 +316,42 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_are_stored() {
+    fn display_returns_the_stored_name() {
         assert_eq!(Action::OpenService.to_string(), "open_service");
         assert_eq!(Outcome::Refused.to_string(), "refused");
     }
 
     #[test]
-    fn the_canonical_form_stays_as_it_is() {
-        let id = entry().id;
+    fn the_canonical_form_is_stable() {
+        let id = event().id;
         assert_eq!(
-            entry().canonical(),
+            event().canonical(),
             format!(
-                "vestibule audit 1\nid 26:{id}\nat 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
+                "vestibule audit 1\nid 26:{id}\noccurred_at 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
                  account -\norganization -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
             )
         );
     }
 
     #[test]
-    fn no_two_entries_have_one_canonical_form() {
+    fn different_events_have_different_canonical_forms() {
         let mut forms: Vec<_> = [
-            entry(),
-            entry().on("-"),
-            entry().on(""),
-            entry().on("x\noutcome 4:done"),
+            event(),
+            event().on("-"),
+            event().on(""),
+            event().on("x\noutcome 4:done"),
             AuditEvent {
                 reason: None,
-                ..entry()
+                ..event()
             },
             AuditEvent {
                 source: None,
                 reason: Some("failed\nsource 9:192.0.2.1".into()),
-                ..entry()
+                ..event()
             },
             AuditEvent {
                 actor: Actor::System,
-                ..entry()
+                ..event()
             },
         ]
         .iter()
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn ux_11_entries_are_kept_for_six_years() {
+    fn ux_11_events_are_kept_for_six_years() {
         let at = "2028-02-29T12:00:00Z".parse().unwrap();
         assert_eq!(kept_until(at).to_string(), "2034-02-28T12:00:00Z");
     }

@@ -69,6 +69,10 @@ pub struct Removed {
 /// Returns the day of the next review, counted from the latest review or the registration; `None`
 /// on a portal without reviews.
 pub fn next_due_on(policy: &Policy, from: Timestamp) -> Option<Date> {
-    let every = policy.access_review.as_ref()?.interval_days.get();
-    Some(policy.today(from).saturating_add(i64::from(every).days()))
+    let interval_days = policy.access_review.as_ref()?.interval_days.get();
+    Some(
+        policy
+            .today(from)
+            .saturating_add(i64::from(interval_days).days()),
+    )
 }

@@ -143,10 +143,10 @@ impl PlanRecord {
         portal: &PortalId,
         registration_type: &RegistrationType,
     ) -> Option<&AccountId> {
-        let by = &self.claims.get(portal)?.by;
+        let accounts = &self.claims.get(portal)?.by;
         match registration_type.organization {
-            Some(_) => by.get(registration_type.id.as_str()),
-            None => by.values().next(),
+            Some(_) => accounts.get(registration_type.id.as_str()),
+            None => accounts.values().next(),
         }
     }
 
@@ -164,12 +164,12 @@ impl PlanRecord {
     ) -> bool {
         facts
             .iter()
-            .fold(!facts.is_empty(), |so_far, (fact, entered)| {
+            .fold(!facts.is_empty(), |all_match, (fact, entered)| {
                 let same = self
                     .facts
                     .get(fact)
                     .is_some_and(|code| verify(code, &self.key.context(*fact), entered));
-                so_far & same
+                all_match & same
             })
     }
 }

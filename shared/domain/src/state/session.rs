@@ -136,9 +136,9 @@ impl Session {
     /// UX-04, UX-07).
     pub fn is_open(&self, account: &Account, policy: &Policy, now: Timestamp) -> bool {
         let today = policy.today(now);
-        let works_for = account.membership(self.organization.as_ref());
+        let membership = account.membership(self.organization.as_ref());
         account.is_usable(today)
-            && !works_for.is_some_and(|m| m.is_over(today))
+            && !membership.is_some_and(|m| m.is_over(today))
             && self.epoch == account.session_epoch
             && now < self.expires_at
             && self
@@ -167,7 +167,7 @@ mod tests {
     use rand::SeedableRng;
 
     #[test]
-    fn a_token_reads_back_and_only_as_its_kind() {
+    fn a_token_round_trips_only_as_its_kind() {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let token = Token::random(TokenKind::Session, "abc.def".into(), &mut rng);
         let text = token.expose();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_none() {
+    fn invalid_tokens_are_rejected() {
         for text in [
             "",
             "vs",

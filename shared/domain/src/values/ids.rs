@@ -22,7 +22,7 @@ fn encode(bytes: [u8; 16]) -> String {
 
 /// A text that is not a valid identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not an identifier of this system")]
+#[error("is not a valid identifier")]
 pub struct NotAnId;
 
 fn check(text: &str) -> Result<(), NotAnId> {
@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_reads_back_as_it_was_written(bytes: [u8; 16]) {
+        fn ids_round_trip(bytes: [u8; 16]) {
             let id = AccountId::from_bytes(bytes);
             prop_assert_eq!(AccountId::parse(id.as_str()), Ok(id));
         }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn invalid_ids_are_rejected() {
         for text in [
             "",
             "abc",

@@ -109,7 +109,7 @@ impl Fact {
             Self::SubscriberLastName | Self::FirstName | Self::LastName => {
                 let comparable = text::comparable(text::NamePart::parse(text)?.as_str());
                 if comparable.is_empty() {
-                    return Err(Invalid::new("must hold a letter"));
+                    return Err(Invalid::new("must contain a letter"));
                 }
                 Ok(Sensitive::new(comparable))
             }

@@ -227,10 +227,11 @@ impl Username {
                 Self::MAX_LENGTH
             )));
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
-        if !text.bytes().all(plain) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        let is_allowed =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+        if !text.bytes().all(is_allowed) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(Invalid::new(
-                "must start with a letter or digit and consist of the letters a to z, digits, and . _ - @",
+                "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -276,7 +277,7 @@ impl Email {
     /// [`Invalid`] if the text is not such an address.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        let wrong = || {
+        let invalid = || {
             Invalid::new(
                 "must be an email address such as name@example.com, in plain ASCII letters",
             )
@@ -284,7 +285,7 @@ impl Email {
         if text.len() > 254 {
             return Err(Invalid::new("must be at most 254 characters long"));
         }
-        let (local, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let (local, domain) = text.rsplit_once('@').ok_or_else(invalid)?;
         let local_fits = (1..=64).contains(&local.len())
             && local.split('.').all(|atom| {
                 !atom.is_empty()
@@ -309,7 +310,7 @@ impl Email {
         if local_fits && domain_fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(wrong())
+            Err(invalid())
         }
     }
 
@@ -368,7 +369,7 @@ pub fn plan_number(text: &str) -> Result<String, Invalid> {
     if fits {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err(Invalid::new("must be 1 to 20 letters, digits and -"))
+        Err(Invalid::new("must be 1 to 20 letters, digits and hyphens"))
     }
 }
 
@@ -430,9 +431,9 @@ impl TryFrom<String> for Country {
 
 /// Returns eight random letters and digits, excluding those that are easily misread.
 pub(crate) fn eight_characters(rng: &mut impl Rng) -> String {
-    const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    const UNAMBIGUOUS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
     (0..8)
-        .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
+        .map(|_| char::from(UNAMBIGUOUS[rng.random_range(0..UNAMBIGUOUS.len())]))
         .collect()
 }
 
@@ -442,7 +443,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_compare_without_case_accents_and_punctuation() {
+    fn names_are_compared_without_case_accents_and_punctuation() {
         for (a, b) in [
             ("O'Brien", "obrien"),
             ("Müller", "MULLER"),
@@ -455,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn usernames_that_look_alike_cannot_both_exist() {
+    fn usernames_cannot_look_alike() {
         let taken = Username::parse("paul.meyer", 7).unwrap();
         assert_eq!(Username::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
         for alike in [
@@ -473,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn email_addresses() {
         for good in [
             "name@example.com",
             "name+tag@example.com",
@@ -509,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_seen_is_not_printed() {
+    fn debug_output_hides_sensitive_values() {
         assert_eq!(format!("{:?}", Sensitive::new("1234")), "***");
         assert_eq!(
             format!("{:?}", Email::parse("name@example.com").unwrap()),
