@@ -1,8 +1,8 @@
-//! Reviews of access: from time to time managers confirm or remove each account (EX-11).
+//! Access reviews: managers regularly confirm or remove each account (EX-11).
 //!
-//! A review is a moment on the organization. Who was there at that moment is in it; what was
-//! answered stands on each membership, so that answers race with nothing but changes of that one
-//! account. Those removed since have left their membership, and a trace of it.
+//! A review is a time on the organization. Users who had joined by then are part of it. Each
+//! confirmation is stored on the membership, so that it conflicts only with changes of that
+//! account. Users removed since are recorded separately, because their membership is gone.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
@@ -21,21 +21,18 @@ use crate::state::membership::{Confirmation, Membership};
 use crate::state::organization::{Organization, Removed, Review, next_due_on};
 use crate::values::ids::{AccountId, OrganizationId};
 
-/// What a review looks at of an account.
+/// The data of a membership that a review needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Reviewed<'a> {
-    /// The account.
     pub account: &'a AccountId,
-    /// What it is.
     pub role: Role,
-    /// Since when.
     pub joined_at: Timestamp,
-    /// Its latest confirmation, of whatever review.
+    /// The latest confirmation, of any review.
     pub confirmed: Option<&'a Confirmation>,
 }
 
 impl<'a> Reviewed<'a> {
-    /// What is looked at of a membership.
+    /// Extracts the data from an account and its membership.
     pub fn of(account: &'a Account, membership: &'a Membership) -> Self {
         Self {
             account: &account.id,
@@ -46,21 +43,19 @@ impl<'a> Reviewed<'a> {
     }
 }
 
-/// Where an account stands in a review.
+/// The status of an account in a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReviewStatus<'a> {
-    /// It isn't in it.
     NotInReview,
-    /// Nobody has answered yet.
     Pending,
-    /// A manager has confirmed it.
+    /// A manager confirmed the access.
     Confirmed(&'a Confirmation),
 }
 
-/// Where an account stands in the organization's latest review.
+/// Returns the status of an account in the organization's latest review.
 ///
-/// Principals aren't in it, nor, where there is none, who registered the organization: they answer
-/// for it, and there may be nobody to confirm them.
+/// Principals aren't part of it. If there is none, neither is the user who registered the
+/// organization. They are responsible for it, and there may be nobody to confirm them.
 pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> ReviewStatus<'a> {
     match &organization.review {
         Some(review)
@@ -75,34 +70,35 @@ pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> Review
     }
 }
 
-/// Whether somebody answers for the organization, and so is in no review of it.
+/// Returns whether a user is responsible for the organization and therefore not part of its
+/// reviews.
 fn answers_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
     let first =
         organization.principals.is_empty() && *reviewed.account == organization.registered_by;
     first || reviewed.role == Role::Principal
 }
 
-/// Whether it is time for the next review.
+/// Returns whether the next review is due.
 pub fn due(organization: &Organization, today: Date) -> bool {
     organization
         .next_review_due_on
         .is_some_and(|day| day <= today)
 }
 
-/// The review that is being answered.
+/// Returns the review whose due date has not passed.
 fn running(organization: &Organization, today: Date) -> Option<&Review> {
     let review = organization.review.as_ref();
     review.filter(|r| today <= r.due_date)
 }
 
-/// After how many days managers are chased again for what is unanswered in a review that is over.
+/// The interval of reminders after a review's due date, in days.
 pub const CHASED_EVERY_DAYS: u32 = 7;
 
-/// How many people a mail names that are unanswered.
+/// The maximum number of unreviewed users that an email lists.
 const MAX_NAMED: usize = 40;
 
-/// The first day after `day` on which the clockwork has to see to an organization's reviews; none: on
-/// this portal it never has to.
+/// Returns the first day after `day` on which the scheduler has to check the organization's
+/// reviews, or `None` if never on this portal.
 pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Option<Date> {
     let rules = policy.access_review.as_ref()?;
     if organization.ended_at.is_some() {
@@ -121,7 +117,7 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
         .min()
 }
 
-/// The first day after `day` on which managers are chased: those of a review that is over, every week.
+/// Returns the first day after `day` on which managers are reminded of an overdue review, weekly.
 fn next_chase(due_date: Date, day: Date) -> Date {
     let first = days_later(due_date, 1);
     let since = day.since(first).map_or(0, |span| span.get_days());
@@ -133,9 +129,9 @@ fn next_chase(due_date: Date, day: Date) -> Date {
     }
 }
 
-/// Sees to the reviews of an organization (EX-11): begins one that is due, and chases the managers for
-/// what is unanswered in the latest. Who may answer is reminded while it can be answered; when it is
-/// over, every administrator is told, principals too.
+/// Performs the scheduled work on an organization's reviews (EX-11): starts a review that is due,
+/// and reminds managers of unreviewed users. Until the due date, managers who can complete the
+/// review are reminded; after it, every administrator, including principals.
 pub fn see_to(
     follow_up: &FollowUp,
     organization: &Organization,
@@ -153,7 +149,7 @@ pub fn see_to(
         let asked: Vec<_> = managers.iter().filter(answers).cloned().collect();
         let alone = people.iter().all(|(r, _)| answers_for(organization, *r));
         if asked.is_empty() || alone {
-            // Nobody to ask about, or nobody to ask: perhaps there will be.
+            // There is nobody to review, or nobody who can. Check again later.
             let every = policy.access_review.as_ref().filter(|_| alone);
             let days = every.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
             return answering(follow_up, origin, Some(days_later(today, days)), rng);
@@ -200,23 +196,21 @@ pub fn see_to(
     decision.send(mails)
 }
 
-/// Why no review begins.
+/// Why a review can't be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The portal has no reviews.
+    /// The portal has no access reviews.
     UnsupportedOnPortal,
-    /// One is being answered until this day.
+    /// A review is in progress until this day.
     Running(Date),
 }
 
-/// The most managers who are told by mail: all writes of a review fit one transaction.
+/// The maximum number of managers who are emailed, so that all writes of a review fit in one
+/// transaction.
 pub const MAX_NOTIFIED: usize = 50;
 
-/// Begins a review and asks the managers for their answers. An earlier one must be over: what was
-/// not answered in it is asked again in this one.
-///
-/// # Errors
-/// [`Refusal`].
+/// Starts a review and emails the managers. The previous review must be past its due date. Users it
+/// left unreviewed are part of the new one.
 pub fn start(
     by: Actor,
     organization: &Organization,
@@ -267,12 +261,12 @@ pub fn start(
     Ok((after, decision))
 }
 
-/// Why an access can't be confirmed.
+/// Why a user's access can't be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotConfirmed {
     /// The administrator can't act on this user.
     Denied(Denied),
-    /// The account isn't in the review (EX-11).
+    /// The account isn't part of the review (EX-11).
     NotInReview,
 }
 
@@ -285,7 +279,7 @@ impl From<Denied> for NotConfirmed {
 /// Confirms a user's access. Returns `None` if it is already confirmed in this review.
 ///
 /// # Errors
-/// [`NotConfirmed`]: administrators confirm neither themselves nor anyone of a higher rank.
+/// [`NotConfirmed`]. Administrators can't confirm themselves or users with a higher role.
 pub fn confirm(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -315,7 +309,7 @@ pub fn confirm(
     Ok(Some((after, decision)))
 }
 
-/// The trace that somebody leaves who is removed while in a review; every removal adds it.
+/// Records that a user who is part of a review was removed. Every removal adds this change.
 pub fn trace(
     organization: &Organization,
     user: &Account,

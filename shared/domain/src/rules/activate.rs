@@ -1,4 +1,4 @@
-//! PINs and registration codes: issuing, entering, issuing anew.
+//! PINs and registration codes: issuing, entering and reissuing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,19 +17,18 @@ use crate::state::record::{Mac, RecordKey};
 use crate::values::ids::{IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
 
-/// Fresh digits and their keyed code, bound to the issue.
+/// New random digits and their MAC, bound to an issue.
 #[derive(Debug, Clone)]
 pub struct FreshCode {
-    /// The issue.
     pub id: IssueId,
-    /// What its owner will enter.
+    /// What the user will enter.
     pub digits: Sensitive,
-    /// What is stored.
+    /// The MAC to store.
     pub code: Mac,
 }
 
 impl FreshCode {
-    /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
+    /// Generates `count` random digits after a prefix. `seal` computes their MAC.
     pub fn random(
         prefix: &str,
         count: u32,
@@ -46,23 +45,22 @@ impl FreshCode {
     }
 }
 
-/// Why entering a PIN or code changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It isn't the right one.
+    /// The digits are wrong.
     Wrong,
-    /// It is too old.
+    /// The PIN or code has expired.
     Expired,
-    /// None is waited for.
+    /// No PIN or code is pending.
     ApprovalNotPending,
-    /// It is somebody else's to reissue.
+    /// The portal doesn't allow this actor to reissue it.
     NotYours,
-    /// There is no address to post it to.
+    /// There is no address for the letter.
     NoAddress,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Wrong => "wrong",
@@ -74,7 +72,7 @@ impl Refusal {
     }
 }
 
-/// Puts a fresh PIN into a letter; none on a portal without PIN letters.
+/// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.
 pub(crate) fn post_pin(
     fresh: FreshCode,
     to: PostalAddress,
@@ -109,11 +107,8 @@ pub(crate) fn post_pin(
     Some((issue, Message::Letter(letter)))
 }
 
-/// Opens the account with the PIN that was entered (BL-04, ME-06). `matches` says whether the
-/// digits are those of the issue; the try has been counted before.
-///
-/// # Errors
-/// [`Refusal`].
+/// Activates the account with the PIN that was entered (BL-04, ME-06). `matches` returns whether
+/// the digits are those of the issue. The attempt has already been counted.
 pub fn enter_pin(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -132,11 +127,8 @@ pub fn enter_pin(
     )
 }
 
-/// Completes a registration with the code that was emailed, and sets what a new person needs to
-/// sign in with (BL-08).
-///
-/// # Errors
-/// [`Refusal`].
+/// Completes a registration with an emailed code, and sets the new user's password and questions
+/// (BL-08).
 pub fn redeem_code(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -201,12 +193,9 @@ fn open(
     ))
 }
 
-/// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).
+/// Replaces a pending PIN with a new one. The old PIN becomes invalid (ME-07).
 ///
-/// `address` is where the letter goes: of the plan record, or as designated at registration.
-///
-/// # Errors
-/// [`Refusal`].
+/// `address` is the address for the letter: from the plan record, or as designated at registration.
 #[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     account: &Account,
@@ -271,7 +260,7 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
-/// A registration code to be waited for, and the mail that carries it (BL-08).
+/// Returns a pending registration code, and the email that contains it (BL-08).
 pub(crate) fn issue_code(
     fresh: FreshCode,
     (organization, username): (String, String),
@@ -300,11 +289,10 @@ pub(crate) fn issue_code(
     (PendingStep::RegistrationCode { issue }, says)
 }
 
-/// Sends a new registration code in place of the one that is waited for; the old one is dead at once
-/// (BL-09).
+/// Replaces a pending registration code with a new one. The old code becomes invalid (BL-09).
 ///
 /// # Errors
-/// [`Refusal`]; [`Refusal::Expired`] where the access is over that the code would open.
+/// [`Refusal`]. [`Refusal::Expired`] if the access that the code would activate has ended.
 pub fn reissue_code(
     account: &Account,
     organization: (&OrganizationId, &str),
@@ -349,11 +337,10 @@ pub fn reissue_code(
     Ok((after, decision))
 }
 
-/// Notes which agreements the plan has on file now, as its records say (AG-11). What isn't on file any
-/// more is asked for again. None where nothing changes.
+/// Applies the agreements in the plan's records to the account (AG-11). Agreements that are no
+/// longer there are required again. Returns `None` if nothing changes.
 ///
-/// `letter` is what the PIN letter takes that may have waited for one: a fresh PIN, where it would
-/// go, and what the organization is called.
+/// `letter` is used for a PIN letter that was waiting for an agreement.
 pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
@@ -379,7 +366,7 @@ pub fn agreements_recorded(
     {
         let id = agreement.id.as_str();
         let told = on_file.get(id);
-        // What the help desk has seen signed stays until the feed has caught up with it.
+        // An agreement that the help desk recorded stays until the feed contains it.
         if ahead.contains(id) && told.is_none_or(|r| Some(r) < agreements.get(id)) {
             continue;
         }
@@ -401,20 +388,19 @@ pub fn agreements_recorded(
     )
 }
 
-/// What a PIN letter takes that may have waited for an agreement.
+/// The data for a PIN letter that was waiting for an agreement.
 #[derive(Debug, Clone)]
 pub struct WithheldLetter {
-    /// A fresh PIN.
+    /// A new PIN.
     pub fresh: FreshCode,
-    /// Where the letter goes.
     pub address: Option<PostalAddress>,
-    /// What the organization is called.
+    /// The organization's name.
     pub organization: Option<String>,
 }
 
-/// Puts one agreement on file for an organization's user, in the revision that was signed, and posts
-/// the PIN letter that waited for it (BL-10). None where it is on file already, or the account is
-/// nobody's there.
+/// Records the signed revision of one agreement for a user, and mails the PIN letter that was
+/// waiting for it (BL-10). Returns `None` if it is already recorded, or the account has no
+/// membership there.
 #[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     account: &Account,
@@ -449,7 +435,8 @@ pub fn record_agreement(
     )
 }
 
-/// The agreements of the `at`-th membership as they are now, with the letter that waited for them.
+/// Sets the agreements of the membership at index `at`, and mails the letter that was waiting for
+/// them.
 #[allow(clippy::too_many_arguments)]
 fn put_on_file(
     account: &Account,

@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organization.
+//! Administrators' actions on the users of their organization.
 
 use std::collections::BTreeSet;
 
@@ -18,43 +18,43 @@ use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
-/// Why something about a user is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The person isn't allowed to.
+    /// The administrator lacks the permission.
     NotAllowed,
-    /// There is no such user in the organization (BL-17).
+    /// The organization has no such user (BL-17).
     Unknown,
-    /// The portal's people don't come in this way.
+    /// The portal doesn't support adding users this way.
     UnsupportedOnPortal,
-    /// The user doesn't wait for approval.
+    /// The user isn't waiting for approval.
     ApprovalNotPending,
-    /// The user doesn't wait for a registration code.
+    /// The user isn't waiting for a registration code.
     NoPendingCode,
-    /// The user has no password to be forgotten yet, or can't sign in (BL-14).
+    /// The user has no password yet or can't sign in (BL-14).
     NotRecoverable,
-    /// On this portal the help desk does this.
+    /// On this portal only the help desk can do this.
     AskHelpDesk,
-    /// The account isn't in the review of access (EX-11).
+    /// The account isn't part of the access review (EX-11).
     NotInReview,
-    /// The portal offers no such service.
+    /// The portal has no such service.
     NoSuchService(String),
     /// The organization has no such group code.
     NoSuchGroupCode(String),
-    /// Nobody does this to themselves.
+    /// Administrators can't do this to their own account.
     SelfActionForbidden,
-    /// The last day of an access would be over already (UX-07).
+    /// The end date has passed (UX-07).
     EndsInPast,
-    /// A principal's access has no end: the organization would be left without one (UX-07).
+    /// A principal's access can't have an end date, so that the organization always has a principal
+    /// (UX-07).
     PrincipalsStay,
     /// The organization would have no principal left.
     LastPrincipal,
-    /// The user works for other organizations too.
+    /// The user belongs to other organizations too.
     SeveralOrganizations,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotAllowed => "not_allowed",
@@ -95,21 +95,16 @@ impl From<access_review::NotConfirmed> for Refusal {
     }
 }
 
-/// What an approval gives.
+/// The access that an approval gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The services.
     pub services: BTreeSet<String>,
-    /// The group codes.
     pub group_codes: BTreeSet<String>,
-    /// Another last day of the access, or none any more; if not given, it stays as invited (UX-07).
+    /// `None` keeps the end date of the invitation, `Some(None)` removes it (UX-07).
     pub end_date: Option<Option<Date>>,
 }
 
 /// Approves a user who registered, with exactly these services and group codes (AG-08).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn approve(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -184,7 +179,7 @@ fn check_offered(
     Ok(())
 }
 
-/// That an access which ends at all ends today or later, and is no principal's (UX-07).
+/// Checks that an end date hasn't passed and isn't set for a principal (UX-07).
 pub(crate) fn check_end(
     end_date: Option<Date>,
     role: Role,
@@ -207,27 +202,21 @@ fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
         .collect()
 }
 
-/// A user that an administrator adds.
+/// A user to add.
 #[derive(Debug)]
 pub struct NewUser {
-    /// The person; without a password where a registration code is sent.
+    /// The person. Without a password if a registration code is sent.
     pub applicant: Applicant,
-    /// What they will be.
     pub role: Role,
-    /// The services assigned.
     pub services: BTreeSet<String>,
-    /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
-    /// The last day of their access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
-    /// A fresh registration code, where the portal sends one.
+    /// A new registration code, on portals that send one.
     pub code: Option<FreshCode>,
 }
 
 /// Adds a user to the organization (BL-07, BL-08, EX-09).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn add_user(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -302,10 +291,7 @@ pub fn add_user(
     Ok(Registered { account, decision })
 }
 
-/// Sends a lost registration code again: a new one, with a new term; the older is dead (BL-09).
-///
-/// # Errors
-/// [`Refusal`].
+/// Replaces a lost registration code with a new one. The old code becomes invalid (BL-09).
 pub fn reissue_code(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -337,11 +323,8 @@ pub fn reissue_code(
     })
 }
 
-/// Has a forgotten password reset: the link goes to the user's own address, and nowhere else (BL-14).
-/// Whatever else the portal asks for is still asked.
-///
-/// # Errors
-/// [`Refusal`].
+/// Sends a password reset link to the user's own address only (BL-14). The portal's other recovery
+/// requirements still apply.
 pub fn send_reset_link(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -368,9 +351,6 @@ pub fn send_reset_link(
 }
 
 /// Sends a forgotten username to the user's own address (BL-15).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn send_username(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -387,20 +367,17 @@ pub fn send_username(
     Ok(Decision::recording(audit).send([reminder]))
 }
 
-/// What a user is and has in an organization.
+/// A user's access in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// The role.
     pub role: Role,
-    /// The services.
     pub services: BTreeSet<String>,
-    /// The group codes.
     pub group_codes: BTreeSet<String>,
-    /// The last day of the access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
 }
 
-/// The organization with another set of principals, if that changes it.
+/// Returns the change of an organization's principals when a user's role changes, if any.
 pub(crate) fn with_principals(
     organization: &Organization,
     user: &Account,
@@ -442,11 +419,8 @@ fn notice(
     )
 }
 
-/// Gives a user another role, services, group codes and end; it counts from the next request on (UX-04,
-/// BL-07).
-///
-/// # Errors
-/// [`Refusal`].
+/// Assigns a role, services, group codes and end date. They apply from the user's next request on
+/// (UX-04, BL-07).
 pub fn assign(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -458,7 +432,7 @@ pub fn assign(
 ) -> Result<(Account, Decision), Refusal> {
     let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
     if current.pending_step == PendingStep::Approval {
-        // What a user who waits for approval gets is said by the approval.
+        // The access of a user who is waiting for approval is set by the approval.
         return Err(Refusal::ApprovalNotPending);
     }
     let giver = acting.membership.role;
@@ -470,8 +444,8 @@ pub fn assign(
         return Err(Refusal::NotAllowed);
     }
     if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
-        // Who stands above takes back what they granted (EX-10). Among equals an administrator could
-        // else make another a user first, and then remove them (EX-12).
+        // A higher administrator can take back what they granted (EX-10). Without this check, an
+        // administrator could demote an equal to a user and then remove them (EX-12).
         authorize_removal(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organization, policy)?;
@@ -504,11 +478,8 @@ pub fn assign(
     Ok((after, decision))
 }
 
-/// Disables a user or reinstates one; open sessions end at their next request (UX-04, BA-06). None
-/// where the user is so already.
-///
-/// # Errors
-/// [`Refusal`].
+/// Disables or reinstates a user. Sessions end at their next request (UX-04, BA-06). Returns `None`
+/// if the status is already the requested one.
 pub fn set_disabled(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -551,11 +522,8 @@ pub fn set_disabled(
     Ok(Some((after, decision)))
 }
 
-/// Removes a user from the organization at once; who belongs to no other is deleted for good (AG-09,
-/// AG-10, BL-07, EX-12).
-///
-/// # Errors
-/// [`Refusal`].
+/// Removes a user from the organization at once. A user without another organization is deleted
+/// permanently (AG-09, AG-10, BL-07, EX-12).
 pub fn remove(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -580,8 +548,8 @@ pub fn remove(
         .send([told]))
 }
 
-/// What an organization keeps of somebody who is removed from it, whoever removes them: who its
-/// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
+/// Returns the organization's changes when a user is removed: its principals, the record of a
+/// former user (AG-10) and, if the user is part of an access review, the record for that (EX-11).
 pub(crate) fn removal_changes(
     organization: &Organization,
     user: &Account,

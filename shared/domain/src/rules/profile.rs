@@ -1,4 +1,4 @@
-//! What users change about themselves (BL-11 to BL-13), and what they say of the site (AG-17).
+//! Changes that users make to their own profile (BL-11 to BL-13), and feedback (AG-17).
 
 use std::collections::BTreeSet;
 
@@ -15,26 +15,23 @@ use crate::state::session::{Token, TokenKind};
 use crate::values::ids::{MessageId, OrganizationId};
 use crate::values::text::{Email, PersonName};
 
-/// For how many days a new address can be confirmed.
+/// How long a new email address can be confirmed.
 const CONFIRMABLE_DAYS: u32 = 3;
 
-/// What shall be different; what is none stays as it is.
+/// The changes to make. A field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// The name.
     pub name: Option<PersonName>,
-    /// The hint question and the code of its answer.
+    /// The hint question with the MAC of its answer.
     pub hint: Option<QuestionAnswer>,
-    /// The security questions and the codes of their answers.
+    /// The security questions with the MACs of their answers.
     pub security_answers: Option<Vec<QuestionAnswer>>,
-    /// The links.
     pub bookmarks: Option<Vec<Bookmark>>,
-    /// The e-news.
     pub subscriptions: Option<BTreeSet<String>>,
 }
 
-/// Changes the profile. None where nothing is different. The owner is told when questions with which
-/// they get back in have changed (UX-06).
+/// Edits the profile. Returns `None` if nothing changes. The user is notified if a recovery
+/// question changed (UX-06).
 pub fn edit(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -71,9 +68,9 @@ pub fn edit(
     ))
 }
 
-/// Notes a new address and asks its owner to confirm it; the old address is told. A newer request
-/// takes the place of an older one. The address that the account has can be confirmed again, which
-/// is how mails come to be sent to it again where they did not arrive.
+/// Stores a new email address, sends a confirmation link to it and notifies the old address. A
+/// newer request replaces an older one. Confirming the current address again is allowed; it
+/// re-enables email to an address that was undeliverable.
 pub fn ask_email_change(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -121,8 +118,8 @@ pub fn ask_email_change(
     .send([Some(confirm), told].into_iter().flatten())
 }
 
-/// Makes the confirmed address the account's; the old one is told. None where the token isn't that of
-/// the latest request, or too old.
+/// Replaces the email address with the confirmed one and notifies the old address. Returns `None`
+/// if the token isn't that of the latest request or has expired.
 pub fn confirm_email(
     account: &Account,
     token: &Token,
@@ -140,7 +137,7 @@ pub fn confirm_email(
     after.email = pending.email.clone();
     after.email_undeliverable = None;
     after.pending_email = None;
-    // A reset link that went to the old address must not outlive it.
+    // Invalidate a reset link that was sent to the old address.
     after.reset = None;
     let audit = own(account, None, Action::ChangeEmail, origin, rng);
     let told = (after.email.key() != account.email.key()).then(|| {
@@ -154,7 +151,8 @@ pub fn confirm_email(
     Some(Decision::recording(audit).update(account, after).send(told))
 }
 
-/// Notes that mails don't reach the account's address. None where that, or worse, is known already.
+/// Records that emails don't reach the account's address. Returns `None` if this or a more severe
+/// problem is already recorded.
 pub fn mark_undeliverable(
     account: &Account,
     kind: UndeliverableKind,
@@ -175,7 +173,7 @@ pub fn mark_undeliverable(
     Some(Decision::recording(audit).update(account, after))
 }
 
-/// Sends feedback to the help desk. None where the portal has no address for it.
+/// Sends feedback to the help desk. Returns `None` if the portal has no email address for it.
 pub fn send_feedback(
     account: &Account,
     organization: Option<&OrganizationId>,

@@ -1,14 +1,15 @@
-//! What time alone brings about: warnings, disabling and deletion of idle accounts (BA-01 to BA-03,
-//! UX-02), notices of passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), reminders of a
-//! missing backup (AG-04) and of reviews of access (EX-11, in [`crate::rules::access_review`]).
+//! Scheduled actions: warnings, disabling and deletion of idle accounts (BA-01 to BA-03, UX-02),
+//! notices about passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), and reminders of a
+//! missing backup administrator (AG-04) and of access reviews (EX-11, in
+//! [`crate::rules::access_review`]).
 //!
-//! [`next_due`] tells the day on which something is next due for an account, from the account and its
-//! policy alone. The store derives it at every write, so that an index finds what is due; [`act`]
-//! decides on one thing that is due, and moves that day forward. Whoever adds something that time
-//! brings about adds it to [`ScheduledAction`] and to the list in `all_due`, and nothing else.
+//! [`next_due`] computes the day of an account's next action from the account and its policy. The
+//! store calls it at every write and indexes the result. [`apply`] performs one action that is due
+//! and moves that day forward. To add an action, add it to [`ScheduledAction`] and to the list in
+//! `all_due`.
 //!
-//! Days are civil days in the portal's time zone. "After more than 180 days" is: on the 181st day
-//! after that of the last sign-in.
+//! Days are calendar days in the portal's time zone. "After more than 180 days" means on the 181st
+//! day after the last sign-in.
 
 use jiff::civil::Date;
 use rand::Rng;
@@ -27,39 +28,39 @@ use crate::state::membership::{LetterStatus, Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
-/// How many days lie between two reminders that an organization has no backup (AG-04).
+/// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// How many of an organization's administrators are told of what became of its users, and of how
-/// many users in one mail: DynamoDB writes at most a hundred items at once.
+/// The maximum number of administrators notified at once, and of users in one notice. DynamoDB
+/// writes at most 100 items in a transaction.
 pub const MAX_NOTIFIED: usize = 40;
 
-/// What can be due for an account. Of several on one day the first of these comes first.
+/// An action on an account, in order of priority if several are due on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduledAction {
-    /// Taking an access away whose last day is over (UX-07).
+    /// Remove access whose end date has passed (UX-07).
     EndAccess,
-    /// Deleting it: disabled, and not signed in for too long (BA-02).
+    /// Delete a disabled account after a long time without sign-in (BA-02).
     Delete,
-    /// Disabling it: not signed in for too long (BA-01).
+    /// Disable an account after a long time without sign-in (BA-01).
     Disable,
-    /// Warning its owner that it will be deleted (UX-02).
+    /// Warn that the account will be deleted (UX-02).
     WarnOfDeletion,
-    /// Warning its owner that it will be disabled (UX-02).
+    /// Warn that the account will be disabled (UX-02).
     WarnOfDisabling,
-    /// Telling its owner that the password expires (UX-02).
+    /// Notify that the password expires (UX-02).
     PasswordNotice,
-    /// Telling its owner that a letter should have arrived (ME-08).
+    /// Notify that a PIN letter should have arrived (ME-08).
     LetterNotice,
-    /// Telling its owner to register again (AG-13).
+    /// Notify that the user has to register again (AG-13).
     CampaignNotice,
-    /// Telling its owner that the username is released (ME-10).
+    /// Notify that the username is released (ME-10).
     UsernameNotice,
 }
 
 impl ScheduledAction {
-    /// As it stands in previews and logs.
+    /// Returns the name used in previews and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EndAccess => "end_access",
@@ -75,24 +76,23 @@ impl ScheduledAction {
     }
 }
 
-/// Something that is due.
+/// An action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// From which day on.
+    /// The first day on which it is due.
     pub on: Date,
-    /// What.
     pub action: ScheduledAction,
-    /// The day that it is about: of a warning, the day on which what it warns of happens.
+    /// The day that the action refers to. For a warning, the day of the event it announces.
     pub about: Date,
 }
 
-/// What is next due for an account, and when. None: nothing, unless the account changes.
+/// Returns the next action and its day, or `None` if there is none unless the account changes.
 pub fn next_due(account: &Account, policy: &Policy) -> Option<Due> {
     all_due(account, policy).min_by_key(|due| (due.on, due.action))
 }
 
-/// The thing to do first among all that is due by a day: what is final before what announces it, so
-/// that a run that comes late sends no warning of what it does at once.
+/// Returns the first action to perform among those due by a day. Final actions come before their
+/// warnings, so that a late run doesn't announce what it does at once.
 pub fn first_due(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
     all_due(account, policy)
         .filter(|due| due.on <= day)
@@ -116,17 +116,18 @@ fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
     .flatten()
 }
 
-/// The day from which idleness counts: of the last sign-in, or of the account's making (UX-02).
+/// Returns the day from which idleness counts: the last sign-in or the account's creation (UX-02).
 pub fn idle_since(account: &Account, policy: &Policy) -> Date {
     policy.date_of(account.last_sign_in_at.unwrap_or(account.created_at))
 }
 
-/// The day since which the account is disabled, or since which it is reinstated.
+/// Returns the day on which the account was last disabled or reinstated.
 fn status_since(account: &Account, policy: &Policy) -> Option<Date> {
     account.status_since.map(|at| policy.date_of(at))
 }
 
-/// Whether one of its roles, in whichever organization, keeps it from growing old (BA-03).
+/// Returns whether one of the account's roles, in any organization, exempts it from the idle limits
+/// (BA-03).
 fn is_exempt(account: &Account, inactivity: &InactivityPolicy) -> bool {
     let exempt = |role| inactivity.exempt_roles.contains(&role);
     account.memberships.iter().any(|m| exempt(m.role))
@@ -145,7 +146,8 @@ fn disabled_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy
     grace.max(Some(idle))
 }
 
-/// A principal is never deleted by the clockwork: the organization would have nobody to sign for it.
+/// Returns the day of deletion. The scheduler never deletes a principal, who is the only person
+/// with signing authority.
 fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
     let principal = |role| role == Role::Principal;
     if account.status != Status::Disabled
@@ -158,7 +160,7 @@ fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy)
         idle_since(account, policy),
         inactivity.delete_after_days.get() + 1,
     );
-    // Not on the day on which it was disabled, so that the mail about that comes before.
+    // At least one day after disabling, so that its notice arrives first.
     let told = status_since(account, policy).map(|day| days_later(day, 1));
     told.max(Some(idle))
 }
@@ -181,7 +183,7 @@ fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -
     })
 }
 
-/// The next of the days before `end` on which a warning is due, of those after `since`.
+/// Returns the first day before `end` on which a warning is due and that is later than `since`.
 fn warning(end: Date, warning_days: &[Days], since: Option<Date>) -> Option<Date> {
     let days = warning_days.iter().map(|d| days_earlier(end, d.get()));
     days.filter(|day| Some(*day) > since).min()
@@ -217,7 +219,7 @@ fn warning_of_deletion(
     })
 }
 
-/// On the day after the last of the first access that ends.
+/// Due the day after the earliest end date.
 fn end_of_access(account: &Account) -> Option<Due> {
     let last = account
         .memberships
@@ -231,7 +233,7 @@ fn end_of_access(account: &Account) -> Option<Due> {
     })
 }
 
-/// A password that must be changed at the next sign-in anyway is nothing to warn of.
+/// No notice is due if the password must be changed at the next sign-in anyway.
 fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
     let password = account.password.as_ref().filter(|p| !p.must_change)?;
     if account.status != Status::Active {
@@ -247,7 +249,7 @@ fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-/// On the day after the last on which the letter should have arrived.
+/// Due the day after the letter should have arrived.
 fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
@@ -295,21 +297,19 @@ fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-/// What was decided on for an account.
+/// The result of a scheduled action.
 #[derive(Debug)]
 pub struct Applied {
-    /// What was due.
     pub due: Due,
-    /// The account as it is afterward, its version too.
+    /// The account after the action, including its new version.
     pub after: Account,
-    /// What is to be committed.
     pub decision: Decision,
 }
 
-/// Does the first thing that is due for an account on the day of `origin`, if anything is.
+/// Performs the first action that is due for an account on the day of `origin`, if any.
 ///
-/// Whoever commits it can act on what it leaves until nothing is due any more: each act moves the day
-/// of what it did beyond today.
+/// The caller can repeat this on the result until nothing is due, because each action moves its own
+/// next day past today.
 pub fn apply(
     account: &Account,
     policy: &Policy,
@@ -341,7 +341,8 @@ pub fn apply(
             if whole {
                 after.delete();
             } else {
-                // A session that works for what has ended has to choose another organization.
+                // A session that works for an organization whose access ended has to choose
+                // another.
                 after.memberships = stays.clone();
             }
             let says = MailText::AccessEnded {
@@ -402,7 +403,7 @@ pub fn apply(
             (Action::Remind, says, None)
         }
     };
-    // Who works for one organization is found on its trail; the owner's own finds the others too.
+    // With one organization, the event is on its trail. With several, it is only on the user's own.
     let organization = match account.memberships.as_slice() {
         [only] => only.organization.as_ref(),
         _ => None,
@@ -434,7 +435,7 @@ fn notify_organizations(
     organizations.fold(decision, |decision, organization| {
         let decision = match outcome {
             AccountOutcome::Disabled => decision,
-            // So that the invitation they once used doesn't bar another (AG-10, BA-06).
+            // Otherwise the accepted invitation would prevent a new one (AG-10, BA-06).
             AccountOutcome::Deleted | AccountOutcome::Ended => {
                 decision.change(Change::NoteFormerUser {
                     portal: account.portal.clone(),
@@ -486,8 +487,8 @@ pub(crate) fn answering(
     })
 }
 
-/// Asks a principal again for a backup, unless there is one by now (AG-04). Where no principal can
-/// act, the only administrator is asked.
+/// Reminds a principal to add a backup administrator, unless there is one (AG-04). If no principal
+/// can act, reminds the only administrator.
 pub fn remind_of_backup(
     follow_up: &FollowUp,
     organization: &Organization,
@@ -502,7 +503,7 @@ pub fn remind_of_backup(
         .is_some_and(|s| s.requires_backup_administrator);
     let asked = match managers {
         [only] if wanted => only,
-        // There is a backup; or nobody can act, and whoever can again sets the alarm anew.
+        // There is a backup, or nobody can act. The follow-up is set again when somebody can.
         _ => return answering(follow_up, origin, None, rng),
     };
     let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
@@ -512,8 +513,8 @@ pub fn remind_of_backup(
     answering(follow_up, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
 }
 
-/// Tells the administrators of an organization, in one mail, what became of its users; of more than
-/// [`MAX_NOTIFIED`] users, the rest in the next.
+/// Notifies the administrators of an organization of scheduled actions on its users, in one email.
+/// More than [`MAX_NOTIFIED`] users are split over several runs.
 pub fn notify_administrators(
     follow_up: &FollowUp,
     organization: &Organization,
