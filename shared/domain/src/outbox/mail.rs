@@ -384,20 +384,20 @@ impl Call {
 pub(crate) fn mail(
     account: &Account,
     at: Timestamp,
-    says: MailText,
+    text: MailText,
     rng: &mut impl Rng,
 ) -> Message {
-    mail_as(MessageId::random(rng), account, at, says)
+    mail_as(MessageId::random(rng), account, at, text)
 }
 
 /// Creates an email with an id that something else already refers to.
-pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, says: MailText) -> Message {
+pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, text: MailText) -> Message {
     Message::Mail(Mail {
         id,
         portal: account.portal.clone(),
         to: account.email.clone(),
         greeting: account.name.full(),
         at,
-        says,
+        says: text,
     })
 }

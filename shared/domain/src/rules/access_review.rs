@@ -13,7 +13,7 @@ use crate::outbox::mail::MailText;
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
-use crate::rules::schedule::{answering, to_manager};
+use crate::rules::schedule::{email_to_manager, resolve_follow_up};
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::follow_up::{FollowUp, Manager};
@@ -59,7 +59,8 @@ pub enum ReviewStatus<'a> {
 pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> ReviewStatus<'a> {
     match &organization.review {
         Some(review)
-            if !answers_for(organization, reviewed) && reviewed.joined_at <= review.started_at =>
+            if !is_responsible_for(organization, reviewed)
+                && reviewed.joined_at <= review.started_at =>
         {
             reviewed
                 .confirmed
@@ -72,10 +73,10 @@ pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> Review
 
 /// Returns whether a user is responsible for the organization and therefore not part of its
 /// reviews.
-fn answers_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
-    let first =
+fn is_responsible_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
+    let registered_it =
         organization.principals.is_empty() && *reviewed.account == organization.registered_by;
-    first || reviewed.role == Role::Principal
+    registered_it || reviewed.role == Role::Principal
 }
 
 /// Returns whether the next review is due.
@@ -109,7 +110,7 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
     let reminders = organization.review.iter().flat_map(|review| {
         let before = rules.reminder_days.iter();
         let before = before.map(|d| days_earlier(review.due_date, d.get()));
-        before.chain([next_chase(review.due_date, day)])
+        before.chain([next_overdue_reminder(review.due_date, day)])
     });
     reminders
         .filter(|on| *on > day)
@@ -118,7 +119,7 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
 }
 
 /// Returns the first day after `day` on which managers are reminded of an overdue review, weekly.
-fn next_chase(due_date: Date, day: Date) -> Date {
+fn next_overdue_reminder(due_date: Date, day: Date) -> Date {
     let first = days_later(due_date, 1);
     let since = day.since(first).map_or(0, |span| span.get_days());
     match u32::try_from(since) {
@@ -143,19 +144,21 @@ pub fn see_to(
 ) -> Decision {
     let today = policy.today(origin.at);
     let again = next_look(organization, policy, today);
-    let answers = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
+    let can_review = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
     let running = running(organization, today);
     if again.is_some() && due(organization, today) && running.is_none() {
-        let asked: Vec<_> = managers.iter().filter(answers).cloned().collect();
-        let alone = people.iter().all(|(r, _)| answers_for(organization, *r));
-        if asked.is_empty() || alone {
+        let reviewers: Vec<_> = managers.iter().filter(can_review).cloned().collect();
+        let nobody_to_review = people
+            .iter()
+            .all(|(r, _)| is_responsible_for(organization, *r));
+        if reviewers.is_empty() || nobody_to_review {
             // There is nobody to review, or nobody who can. Check again later.
-            let every = policy.access_review.as_ref().filter(|_| alone);
-            let days = every.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
-            return answering(follow_up, origin, Some(days_later(today, days)), rng);
+            let rules = policy.access_review.as_ref().filter(|_| nobody_to_review);
+            let days = rules.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
+            return resolve_follow_up(follow_up, origin, Some(days_later(today, days)), rng);
         }
-        let begun = start(Actor::System, organization, &asked, policy, origin, rng);
-        if let Ok((after, mut decision)) = begun {
+        let started = start(Actor::System, organization, &reviewers, policy, origin, rng);
+        if let Ok((after, mut decision)) = started {
             let follow_up = Change::ResolveFollowUp {
                 follow_up: follow_up.clone(),
                 again: next_look(&after, policy, today),
@@ -164,33 +167,33 @@ pub fn see_to(
             return decision;
         }
     }
-    let decision = answering(follow_up, origin, again, rng);
+    let decision = resolve_follow_up(follow_up, origin, again, rng);
     let Some(review) = organization.review.as_ref().filter(|_| again.is_some()) else {
         return decision;
     };
     let open = people
         .iter()
         .filter(|(r, _)| status(organization, *r) == ReviewStatus::Pending);
-    let mut unanswered: Vec<_> = open.map(|(_, name)| name.clone()).collect();
-    if unanswered.is_empty() {
+    let mut unreviewed: Vec<_> = open.map(|(_, name)| name.clone()).collect();
+    if unreviewed.is_empty() {
         return decision;
     }
-    unanswered.sort();
-    let others = unanswered.len().saturating_sub(MAX_NAMED);
-    unanswered.truncate(MAX_NAMED);
+    unreviewed.sort();
+    let others = unreviewed.len().saturating_sub(MAX_NAMED);
+    unreviewed.truncate(MAX_NAMED);
     let overdue = running.is_none();
-    let told = managers.iter().filter(|m| overdue || answers(m));
-    let mails: Vec<_> = told
+    let recipients = managers.iter().filter(|m| overdue || can_review(m));
+    let mails: Vec<_> = recipients
         .take(MAX_NOTIFIED)
         .map(|manager| {
-            let says = MailText::AccessReviewOpen {
+            let text = MailText::AccessReviewOpen {
                 organization: organization.name.clone(),
                 due_date: review.due_date,
                 overdue,
-                unanswered: unanswered.clone(),
+                unanswered: unreviewed.clone(),
                 others,
             };
-            to_manager(manager, origin, says, rng)
+            email_to_manager(manager, origin, text, rng)
         })
         .collect();
     decision.send(mails)
@@ -227,21 +230,21 @@ pub fn start(
     if let Some(running) = running(organization, today) {
         return Err(Refusal::Running(running.due_date));
     }
-    let within = i64::from(rules.due_within_days.get());
+    let due_within = i64::from(rules.due_within_days.get());
     let review = Review {
         started_at: origin.at,
         started_by: by.clone(),
-        due_date: today.saturating_add(within.days()),
+        due_date: today.saturating_add(due_within.days()),
     };
-    let asked: Vec<_> = managers
+    let requests: Vec<_> = managers
         .iter()
         .take(MAX_NOTIFIED)
         .map(|manager| {
-            let says = MailText::AccessReview {
+            let text = MailText::AccessReview {
                 organization: organization.name.clone(),
                 due_date: review.due_date,
             };
-            to_manager(manager, origin, says, rng)
+            email_to_manager(manager, origin, text, rng)
         })
         .collect();
     let after = Organization {
@@ -257,7 +260,7 @@ pub fn start(
             before: Box::new(organization.clone()),
             after: Box::new(after.clone()),
         })
-        .send(asked);
+        .send(requests);
     Ok((after, decision))
 }
 

@@ -76,7 +76,11 @@ pub(crate) fn authorize_removal(
     membership: &Membership,
     policy: &Policy,
 ) -> Result<(), Denied> {
-    let may = !membership.role.is_administrator()
+    let is_allowed = !membership.role.is_administrator()
         || policy.allows(acting.membership.role, Permission::DeleteAdministrators);
-    if may { Ok(()) } else { Err(Denied::NotAllowed) }
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(Denied::NotAllowed)
+    }
 }

@@ -73,7 +73,7 @@ impl Refusal {
 }
 
 /// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.
-pub(crate) fn post_pin(
+pub(crate) fn pin_letter(
     fresh: FreshCode,
     to: PostalAddress,
     greeting: String,
@@ -116,7 +116,7 @@ pub fn enter_pin(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    open(
+    complete_step(
         account,
         organization,
         Action::ActivatePin,
@@ -138,7 +138,7 @@ pub fn redeem_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    let set = |account: &mut Account| {
+    let set_credentials = |account: &mut Account| {
         account.password = Some(Password {
             hash: password,
             changed_at: origin.at,
@@ -146,24 +146,24 @@ pub fn redeem_code(
         });
         (account.security_answers, account.hint) = answers;
     };
-    let (_, decision) = open(
+    let (_, decision) = complete_step(
         account,
         organization,
         Action::RedeemRegistrationCode,
         matches,
-        set,
+        set_credentials,
         origin,
         rng,
     )?;
     Ok(decision)
 }
 
-fn open(
+fn complete_step(
     account: &Account,
     organization: Option<&OrganizationId>,
     action: Action,
     matches: impl FnOnce(&Issue) -> bool,
-    and: impl FnOnce(&mut Account),
+    update: impl FnOnce(&mut Account),
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
@@ -183,7 +183,7 @@ fn open(
         return Err(Refusal::Expired);
     }
     membership.pending_step = PendingStep::Open;
-    and(&mut after);
+    update(&mut after);
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
         .for_organization(organization);
@@ -224,7 +224,7 @@ pub fn reissue_pin(
     let old_letter = old.carried_by.clone();
     let greeting = account.name.full();
     let name = organization.map(|(_, name)| name.to_owned());
-    let (issue, letter) = post_pin(
+    let (issue, letter) = pin_letter(
         fresh,
         address.ok_or(Refusal::NoAddress)?,
         greeting,
@@ -280,13 +280,13 @@ pub(crate) fn issue_code(
         carried_by,
         abroad: false,
     };
-    let says = MailText::RegistrationCode {
+    let text = MailText::RegistrationCode {
         organization,
         username,
         code: fresh.digits,
         expires_on,
     };
-    (PendingStep::RegistrationCode { issue }, says)
+    (PendingStep::RegistrationCode { issue }, text)
 }
 
 /// Replaces a pending registration code with a new one. The old code becomes invalid (BL-09).
@@ -320,7 +320,7 @@ pub fn reissue_code(
         return Err(Refusal::Expired);
     }
     let carried_by = MessageId::random(rng);
-    let (pending_step, says) = issue_code(
+    let (pending_step, text) = issue_code(
         fresh,
         (name.to_owned(), account.username.to_string()),
         carried_by.clone(),
@@ -330,10 +330,10 @@ pub fn reissue_code(
         now,
     );
     membership.pending_step = pending_step;
-    let carrier = mail_as(carried_by, account, now, says);
+    let email = mail_as(carried_by, account, now, text);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([carrier]);
+        .send([email]);
     Ok((after, decision))
 }
 
@@ -350,7 +350,7 @@ pub fn agreements_recorded(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
-    let (at, membership) = account
+    let (index, membership) = account
         .memberships
         .iter()
         .enumerate()
@@ -365,20 +365,20 @@ pub fn agreements_recorded(
         .filter(|a| a.recorded_by == RecordedBy::Plan)
     {
         let id = agreement.id.as_str();
-        let told = on_file.get(id);
+        let recorded = on_file.get(id);
         // An agreement that the help desk recorded stays until the feed contains it.
-        if ahead.contains(id) && told.is_none_or(|r| Some(r) < agreements.get(id)) {
+        if ahead.contains(id) && recorded.is_none_or(|r| Some(r) < agreements.get(id)) {
             continue;
         }
         ahead.remove(id);
-        match told {
+        match recorded {
             Some(revision) => agreements.insert(id.to_owned(), revision.clone()),
             None => agreements.remove(id),
         };
     }
-    put_on_file(
+    set_agreements(
         account,
-        at,
+        index,
         (agreements, ahead),
         letter,
         Actor::System,
@@ -412,7 +412,7 @@ pub fn record_agreement(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
-    let (at, membership) = account
+    let (index, membership) = account
         .memberships
         .iter()
         .enumerate()
@@ -423,9 +423,9 @@ pub fn record_agreement(
     if agreement.recorded_by == RecordedBy::Plan {
         ahead.insert(agreement.id.to_string());
     }
-    put_on_file(
+    set_agreements(
         account,
-        at,
+        index,
         (agreements, ahead),
         letter,
         by,
@@ -438,9 +438,9 @@ pub fn record_agreement(
 /// Sets the agreements of the membership at index `at`, and mails the letter that was waiting for
 /// them.
 #[allow(clippy::too_many_arguments)]
-fn put_on_file(
+fn set_agreements(
     account: &Account,
-    at: usize,
+    index: usize,
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
     letter: Option<WithheldLetter>,
     by: Actor,
@@ -449,7 +449,7 @@ fn put_on_file(
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
     let mut after = account.clone();
-    let membership = after.memberships.get_mut(at)?;
+    let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
     membership.ahead_of_feed = ahead;
     let registration_type = membership
@@ -460,12 +460,12 @@ fn put_on_file(
         && registration_type.is_some_and(|w| {
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
-    let mut posted = None;
+    let mut sent_letter = None;
     if released
         && let Some(letter) = letter
         && let Some(address) = letter.address
     {
-        let (issue, message) = post_pin(
+        let (issue, message) = pin_letter(
             letter.fresh,
             address,
             account.name.full(),
@@ -475,7 +475,7 @@ fn put_on_file(
             rng,
         )?;
         membership.pending_step = PendingStep::Pin { issue };
-        posted = Some(message);
+        sent_letter = Some(message);
     }
     let organization = membership.organization.clone();
     if after == *account {
@@ -486,6 +486,6 @@ fn put_on_file(
         .for_organization(organization.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send(posted);
+        .send(sent_letter);
     Some((after, decision))
 }

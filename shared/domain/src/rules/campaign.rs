@@ -43,10 +43,10 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
                     call.cutoff.saturating_sub(before),
                 ]
             });
-            let told = std::iter::once(*start)
+            let notice_days = std::iter::once(*start)
                 .chain(warnings.filter(|day| day > start))
                 .collect();
-            Some((*start, call, told))
+            Some((*start, call, notice_days))
         }
         _ => None,
     })
@@ -55,7 +55,7 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
 /// Returns what campaigns require today of a user who registered on `registered_on`. Of several
 /// campaigns, the earliest end of access applies, so that a new campaign doesn't restore access
 /// that an older one ended, and the latest cutoff for registering again.
-fn asked(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
+fn combined_call(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
     calls(policy, registered_on)
         .filter(|(start, ..)| *start <= today)
         .map(|(_, call, _)| call)
@@ -75,7 +75,7 @@ fn registered_on(membership: &Membership, policy: &Policy) -> Date {
 
 /// Returns what a campaign requires for a membership, or `None` if nothing (AG-13).
 pub fn call(membership: &Membership, policy: &Policy, today: Date) -> Option<Call> {
-    asked(policy, registered_on(membership, policy), today)
+    combined_call(policy, registered_on(membership, policy), today)
 }
 
 /// Returns the most urgent requirement of campaigns among the memberships.
@@ -89,12 +89,12 @@ pub(crate) fn first_call(account: &Account, policy: &Policy, today: Date) -> Opt
 /// Returns the next notice to register again and its date. Notices are sent on the first day of a
 /// campaign, and before the access and the campaign end.
 pub(crate) fn call_notice(account: &Account, policy: &Policy) -> Option<(Date, Call)> {
-    let told = account.notices.campaign;
+    let last_notice = account.notices.campaign;
     let memberships = account.memberships.iter();
     memberships
         .flat_map(|m| calls(policy, registered_on(m, policy)))
         .flat_map(|(_, call, days)| days.into_iter().map(move |day| (day, call)))
-        .filter(|(day, _)| Some(*day) > told)
+        .filter(|(day, _)| Some(*day) > last_notice)
         .min_by_key(|(day, _)| *day)
 }
 
@@ -136,7 +136,7 @@ pub fn register_again(
     account: &Account,
     membership: &Membership,
     organization: Option<&Organization>,
-    proven: Option<&PlanRecord>,
+    verified: Option<&PlanRecord>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -148,10 +148,10 @@ pub fn register_again(
     }
     let behind = organization.filter(|o| {
         let registered = policy.date_of(o.registered_again_at.unwrap_or(o.registered_at));
-        asked(policy, registered, today).is_some()
+        combined_call(policy, registered, today).is_some()
     });
     if let Some(own) = &membership.record {
-        let record = proven
+        let record = verified
             .filter(|r| r.key == *own)
             .ok_or(Refusal::NotMatched)?;
         let registration_type = membership
@@ -177,10 +177,10 @@ pub fn register_again(
     let audit = AuditEvent::done(origin, actor, Action::RegisterAgain, rng)
         .on(account.id.as_str())
         .for_organization(membership.organization.as_ref());
-    let told = mail(account, origin.at, MailText::RegisteredAgain, rng);
+    let notice = mail(account, origin.at, MailText::RegisteredAgain, rng);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([told]);
+        .send([notice]);
     // Only a user with a plan record gets here while the organization hasn't registered again.
     let decision = match behind {
         Some(organization) => decision.change(Change::UpdateOrganization {
@@ -195,7 +195,7 @@ pub fn register_again(
     Ok((after, decision))
 }
 
-fn named_on(account: &Account, policy: &Policy) -> Date {
+fn username_set_on(account: &Account, policy: &Policy) -> Date {
     policy.date_of(account.username_since.unwrap_or(account.created_at))
 }
 
@@ -206,11 +206,9 @@ pub(crate) fn name_released_on(account: &Account, policy: &Policy) -> Option<Dat
         // A temporary username can't be chosen by anyone else.
         return None;
     }
-    let named_on = named_on(account, policy);
+    let set_on = username_set_on(account, policy);
     let releases = policy.campaigns.iter().filter_map(|c| match c {
-        Campaign::ReleaseUsernames { on, created_before } if named_on < *created_before => {
-            Some(*on)
-        }
+        Campaign::ReleaseUsernames { on, created_before } if set_on < *created_before => Some(*on),
         _ => None,
     });
     releases.min()
@@ -253,7 +251,7 @@ pub fn release_username(
     let mut after = holder.clone();
     after.username = instead;
     after.must_choose_username = true;
-    let says = MailText::UsernameGone {
+    let text = MailText::UsernameGone {
         username: holder.username.to_string(),
         instead: after.username.to_string(),
     };
@@ -264,11 +262,11 @@ pub fn release_username(
     let audit = AuditEvent::done(origin, Actor::System, Action::ReleaseUsername, rng)
         .on(holder.id.as_str())
         .for_organization(organization);
-    let told = mail(holder, origin.at, says, rng);
+    let notice = mail(holder, origin.at, text, rng);
     Some(
         Decision::recording(audit)
             .update(holder, after)
-            .send([told]),
+            .send([notice]),
     )
 }
 
@@ -285,19 +283,19 @@ pub fn choose_username(
     if !must_choose_username(account, policy, policy.today(origin.at)) {
         return None;
     }
-    let kept = username.key() == account.username.key();
+    let unchanged = username.key() == account.username.key();
     let mut after = account.clone();
     after.set_username(username, origin.at);
     let actor = Actor::Account(account.id.clone());
     let audit = AuditEvent::done(origin, actor, Action::ChooseUsername, rng)
         .on(account.id.as_str())
         .for_organization(organization);
-    let says = MailText::UsernameChosen {
+    let text = MailText::UsernameChosen {
         username: after.username.to_string(),
     };
-    let told = (!kept).then(|| mail(account, origin.at, says, rng));
+    let notice = (!unchanged).then(|| mail(account, origin.at, text, rng));
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send(told);
+        .send(notice);
     Some((after, decision))
 }

@@ -19,7 +19,7 @@ use crate::values::text::Sensitive;
 
 /// The maximum number of devices that an account remembers. The least recently used one is
 /// forgotten first.
-const REMEMBERED: usize = 10;
+const MAX_REMEMBERED: usize = 10;
 
 /// Identifies a browser or program: 256 random bits that it stores. They give no access.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +61,13 @@ pub struct Arrival<'a> {
 
 /// Describes the program with fixed names, so that no text from the client is copied into an email.
 pub fn program(user_agent: Option<&str>) -> String {
-    let named = |known: &[(&str, &str)]| {
-        let said = user_agent.unwrap_or_default();
-        let found = known.iter().find(|(part, _)| said.contains(part));
+    let find_name = |known: &[(&str, &str)]| {
+        let text = user_agent.unwrap_or_default();
+        let found = known.iter().find(|(part, _)| text.contains(part));
         found.map(|(_, name)| (*name).to_owned())
     };
     // Browsers whose User-Agent also contains another browser's name come first.
-    let browser = named(&[
+    let browser = find_name(&[
         ("Edg", "Edge"),
         ("OPR/", "Opera"),
         ("Firefox/", "Firefox"),
@@ -76,7 +76,7 @@ pub fn program(user_agent: Option<&str>) -> String {
         ("CriOS/", "Chrome"),
         ("Safari/", "Safari"),
     ]);
-    let system = named(&[
+    let system = find_name(&[
         ("Windows", "Windows"),
         ("iPhone", "an iPhone"),
         ("iPad", "an iPad"),
@@ -101,14 +101,14 @@ impl Account {
             .filter(|(digest, _)| *digest != history)
             .collect();
         others.sort_by_key(|(digest, used_at)| (std::cmp::Reverse(**used_at), *digest));
-        let too_many = others.into_iter().skip(REMEMBERED - 1);
-        too_many.map(|(digest, _)| digest.clone()).collect()
+        let excess = others.into_iter().skip(MAX_REMEMBERED - 1);
+        excess.map(|(digest, _)| digest.clone()).collect()
     }
 }
 
 /// Returns the network of a source address: /24 for IPv4, /48 for IPv6. A provider may assign any
 /// address in it to the same customer.
-fn place(source: &str) -> String {
+fn network_of(source: &str) -> String {
     match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => format!("{:?}", &ip.octets()[..3]),
         Ok(IpAddr::V6(ip)) => format!("{:?}", &ip.segments()[..3]),
@@ -136,13 +136,13 @@ pub fn notice_shared_use(
         .last_sign_in_at
         .zip(account.last_sign_in_from.as_ref())?;
     let day = |at: Timestamp| policy.date_of(at);
-    let at_once = last_at >= session.started_at
+    let is_concurrent = last_at >= session.started_at
         && origin.at.duration_since(last_at) <= within
-        && place(here) != place(elsewhere);
-    let told = account
+        && network_of(here) != network_of(elsewhere);
+    let already_reported = account
         .concurrent_use_detected_at
         .is_some_and(|at| day(at) == day(origin.at));
-    if !at_once || told {
+    if !is_concurrent || already_reported {
         return None;
     }
     let after = Account {
@@ -153,12 +153,12 @@ pub fn notice_shared_use(
     let audit = AuditEvent::done(origin, Actor::System, Action::NoticeSharedUse, rng)
         .on(account.id.as_str())
         .for_organization(session.organization.as_ref());
-    let says = MailText::SharedUse {
+    let text = MailText::SharedUse {
         sources: vec![here.clone(), elsewhere.clone()],
     };
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([mail(account, origin.at, says, rng)]);
+        .send([mail(account, origin.at, text, rng)]);
     Some((after, decision))
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_networks() {
+    fn networks_of_addresses() {
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.254", true),
             ("192.0.2.1", "192.0.3.1", false),
@@ -176,13 +176,13 @@ mod tests {
             ("2001:db8:1::1", "2001:db8:2::1", false),
             ("unknown", "192.0.2.1", false),
         ] {
-            assert_eq!(place(one) == place(other), same, "{one} {other}");
+            assert_eq!(network_of(one) == network_of(other), same, "{one} {other}");
         }
     }
 
     #[test]
-    fn programs_are_told_in_words_of_ours() {
-        for (said, told) in [
+    fn programs_are_described_with_fixed_names() {
+        for (user_agent, description) in [
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36 Edg/142.0",
                 "Edge on Windows",
@@ -198,7 +198,7 @@ mod tests {
             ("call +1 900 555 0100 now", "an unknown program"),
             ("", "an unknown program"),
         ] {
-            assert_eq!(program(Some(said)), told);
+            assert_eq!(program(Some(user_agent)), description);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, Message, ResetAsked, mail};
 use crate::policy::{ChosenBy, Policy, RecordedBy, Reissuer, Role};
 use crate::rules::activate::{self, FreshCode, WithheldLetter};
-use crate::rules::invite::{self};
+use crate::rules::invite;
 use crate::rules::register::{self, Applicant, Registered};
 use crate::rules::{manage_users, recover};
 use crate::state::account::{Account, Status};
@@ -124,7 +124,7 @@ impl Staff<'_> {
 
 /// Checks that the account is active, so that no action but reinstating has an effect on a disabled
 /// one.
-fn alive(account: &Account) -> Result<(), Refusal> {
+fn require_active(account: &Account) -> Result<(), Refusal> {
     match account.status {
         Status::Active => Ok(()),
         Status::Disabled => Err(Refusal::Disabled),
@@ -140,28 +140,28 @@ fn alive(account: &Account) -> Result<(), Refusal> {
 fn choose<'a>(
     account: &'a Account,
     named: Option<&OrganizationId>,
-    fits: impl Fn(&Membership) -> bool,
+    matches: impl Fn(&Membership) -> bool,
     none: Refusal,
 ) -> Result<&'a Membership, Refusal> {
     if named.is_some() {
         let membership = account
             .membership(named)
             .ok_or(Refusal::NotInOrganization)?;
-        return if fits(membership) {
+        return if matches(membership) {
             Ok(membership)
         } else {
             Err(none)
         };
     }
-    let mut fitting = account.memberships.iter().filter(|m| fits(m));
-    match (fitting.next(), fitting.next()) {
+    let mut candidates = account.memberships.iter().filter(|m| matches(m));
+    match (candidates.next(), candidates.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(none),
         (Some(_), Some(_)) => Err(Refusal::WhichOrganization),
     }
 }
 
-fn tell(account: &Account, act: HelpDeskAct, origin: &Origin, rng: &mut impl Rng) -> Message {
+fn notify(account: &Account, act: HelpDeskAct, origin: &Origin, rng: &mut impl Rng) -> Message {
     mail(account, origin.at, MailText::HelpDeskActed { act }, rng)
 }
 
@@ -181,9 +181,9 @@ pub fn reissue_pin(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
-    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
-    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
+    require_active(account)?;
+    let has_pending_pin = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
+    let membership = choose(account, named, has_pending_pin, Refusal::ApprovalNotPending)?;
     let organization = name_of(membership, organizations);
     let (after, decision) = activate::reissue_pin(
         account,
@@ -219,9 +219,15 @@ pub fn reissue_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
-    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
-    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
+    require_active(account)?;
+    let has_pending_code =
+        |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
+    let membership = choose(
+        account,
+        named,
+        has_pending_code,
+        Refusal::ApprovalNotPending,
+    )?;
     let organization = name_of(membership, organizations).ok_or(Refusal::NotInOrganization)?;
     let audit = staff
         .audit(origin, Action::ReissueRegistrationCode, rng)
@@ -250,7 +256,7 @@ pub fn start_reset(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let (after, link) = recover::link(account, ResetAsked::ByHelpDesk, policy, origin, rng)
         .ok_or(Refusal::NoPassword)?;
     let audit = staff.about(account, origin, Action::AskPasswordReset, rng);
@@ -268,14 +274,14 @@ pub fn unlock(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let audit = staff.about(account, origin, Action::UnlockUser, rng);
-    let told = tell(account, HelpDeskAct::Unlocked, origin, rng);
+    let notice = notify(account, HelpDeskAct::Unlocked, origin, rng);
     let decision = counters
         .into_iter()
         .map(Change::ForgetAttempts)
         .fold(Decision::recording(audit), Decision::change)
-        .send([told]);
+        .send([notice]);
     Ok((account.clone(), decision))
 }
 
@@ -297,8 +303,8 @@ pub fn reinstate(
         Status::Disabled => {
             let mut after = account.clone();
             after.reinstate(origin.at);
-            let told = tell(account, HelpDeskAct::Reinstated, origin, rng);
-            Ok(changed(account, after, audit, told))
+            let notice = notify(account, HelpDeskAct::Reinstated, origin, rng);
+            Ok(changed(account, after, audit, notice))
         }
     }
 }
@@ -308,11 +314,11 @@ fn changed(
     before: &Account,
     after: Account,
     audit: AuditEvent,
-    told: Message,
+    notice: Message,
 ) -> (Account, Decision) {
     let decision = Decision::recording(audit)
         .update(before, after.clone())
-        .send([told]);
+        .send([notice]);
     (after, decision)
 }
 
@@ -328,7 +334,7 @@ pub fn rename(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     if policy.username.chosen_by == ChosenBy::System {
         return Err(Refusal::NameFixed);
     }
@@ -341,8 +347,8 @@ pub fn rename(
     let act = HelpDeskAct::Renamed {
         username: after.username.to_string(),
     };
-    let told = tell(account, act, origin, rng);
-    Ok(changed(account, after, audit, told))
+    let notice = notify(account, act, origin, rng);
+    Ok(changed(account, after, audit, notice))
 }
 
 /// Sets the e-news subscriptions of a user who can't yet, because a PIN or registration code is
@@ -355,7 +361,7 @@ pub fn subscribe(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     if policy.publications.is_empty() {
         return Err(Refusal::UnsupportedOnPortal);
     }
@@ -379,13 +385,13 @@ pub fn subscribe(
         .collect();
     let mut after = account.clone();
     after.subscriptions = subscriptions;
-    let told = tell(
+    let notice = notify(
         account,
         HelpDeskAct::SubscriptionsChanged { titles },
         origin,
         rng,
     );
-    Ok(changed(account, after, audit, told))
+    Ok(changed(account, after, audit, notice))
 }
 
 /// Removes a user from an organization, whatever their role, or deletes a member's account. A user
@@ -403,40 +409,43 @@ pub fn remove(
         return Err(Refusal::Deleted);
     }
     let membership = choose(account, named, |_| true, Refusal::NotInOrganization)?;
-    let organization = of(membership, organizations);
-    let (after, deleted) = without(account, membership);
+    let organization = organization_in(membership, organizations);
+    let (after, deleted) = without_membership(account, membership);
     let act = HelpDeskAct::Removed {
         organization: organization.map(|o| o.name.clone()),
         deleted,
     };
-    let told = tell(account, act, origin, rng);
+    let notice = notify(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::RemoveUser, rng)
         .on(account.id.as_str())
         .for_organization(membership.organization.as_ref());
-    let left = match organization {
+    let removal = match organization {
         Some(organization) => {
             manage_users::removal_changes(organization, account, &audit.actor, origin)
                 .map_err(|_| Refusal::LastPrincipal)?
         }
         None => Vec::new(),
     };
-    let decision = left
+    let decision = removal
         .into_iter()
         .chain(release(account, membership, organization.is_none()))
         .fold(Decision::recording(audit), Decision::change)
         .update(account, after.clone())
-        .send([told]);
+        .send([notice]);
     Ok((after, decision))
 }
 
-fn of<'o>(membership: &Membership, organizations: &'o [Organization]) -> Option<&'o Organization> {
+fn organization_in<'o>(
+    membership: &Membership,
+    organizations: &'o [Organization],
+) -> Option<&'o Organization> {
     let id = membership.organization.as_ref()?;
     organizations.iter().find(|o| o.id == *id)
 }
 
 /// Returns the account without a membership, and whether this deleted it.
-fn without(account: &Account, membership: &Membership) -> (Account, bool) {
+fn without_membership(account: &Account, membership: &Membership) -> (Account, bool) {
     let mut after = account.clone();
     let deleted = after.keep_memberships(|m| m.organization != membership.organization);
     (after, deleted)
@@ -467,17 +476,17 @@ pub fn detach_record(
     account: &Account,
     named: Option<&OrganizationId>,
     organizations: &[Organization],
-    alone: impl FnOnce(&OrganizationId) -> bool,
+    is_only_user: impl FnOnce(&OrganizationId) -> bool,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
-    let registered = |m: &Membership| m.record.is_some() && m.registration_type.is_some();
-    let membership = choose(account, named, registered, Refusal::NoRecord)?;
-    let organization = of(membership, organizations);
-    let ends = organization.is_none_or(|o| alone(&o.id));
+    let has_record = |m: &Membership| m.record.is_some() && m.registration_type.is_some();
+    let membership = choose(account, named, has_record, Refusal::NoRecord)?;
+    let organization = organization_in(membership, organizations);
+    let ends = organization.is_none_or(|o| is_only_user(&o.id));
     let principals = match organization {
         None => None,
         Some(before) if ends => {
@@ -492,12 +501,12 @@ pub fn detach_record(
         Some(organization) => manage_users::with_principals(organization, account, None)
             .map_err(|_| Refusal::OthersThere)?,
     };
-    let (after, deleted) = without(account, membership);
+    let (after, deleted) = without_membership(account, membership);
     let act = HelpDeskAct::RecordDetached {
         organization: organization.map(|o| o.name.clone()),
         deleted,
     };
-    let told = tell(account, act, origin, rng);
+    let notice = notify(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::DetachRecord, rng)
         .on(account.id.as_str())
@@ -513,7 +522,7 @@ pub fn detach_record(
         }
         _ => decision,
     };
-    Ok((after, decision.send([told])))
+    Ok((after, decision.send([notice])))
 }
 
 /// Records a signed agreement before the plan's feed contains it, and mails the PIN letter that was
@@ -531,7 +540,7 @@ pub fn record_agreement(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let agreement = policy
         .agreements
         .iter()
@@ -540,8 +549,8 @@ pub fn record_agreement(
     if agreement.revision.as_str() != revision {
         return Err(Refusal::OtherRevision);
     }
-    let asked = |m: &Membership| m.needs(agreement);
-    let membership = choose(account, named, asked, Refusal::ApprovalNotPending)?;
+    let needs_agreement = |m: &Membership| m.needs(agreement);
+    let membership = choose(account, named, needs_agreement, Refusal::ApprovalNotPending)?;
     if agreement.is_current(&membership.agreements) {
         return Err(Refusal::ApprovalNotPending);
     }
@@ -552,7 +561,7 @@ pub fn record_agreement(
     let letter = WithheldLetter {
         fresh,
         address,
-        organization: of(membership, organizations).map(|o| o.name.clone()),
+        organization: organization_in(membership, organizations).map(|o| o.name.clone()),
     };
     let by = Actor::HelpDesk(staff.account.clone());
     let organization = membership.organization.as_ref();
@@ -577,8 +586,8 @@ pub fn record_agreement(
         title: agreement.title.to_string(),
         letter_by,
     };
-    let told = tell(account, act, origin, rng);
-    Ok((after, staff.sign(decision).send([told])))
+    let notice = notify(account, act, origin, rng);
+    Ok((after, staff.sign(decision).send([notice])))
 }
 
 /// Resends an invitation of the account's organization. The previous link becomes invalid (AG-01).
@@ -601,7 +610,7 @@ pub fn organization_of<'a>(
     account: &'a Account,
     named: Option<&OrganizationId>,
 ) -> Result<&'a OrganizationId, Refusal> {
-    alive(account)?;
+    require_active(account)?;
     choose(
         account,
         named,
@@ -658,13 +667,13 @@ pub fn first_staff(
         organization: organization.name.clone(),
         username: account.username.to_string(),
     };
-    let told = mail(&account, origin.at, welcome, rng);
+    let notice = mail(&account, origin.at, welcome, rng);
     let audit = AuditEvent::done(origin, Actor::System, Action::AddUser, rng)
         .on(account.id.as_str())
         .for_organization(Some(&organization.id));
     let decision = Decision::recording(audit)
         .change(Change::CreateOrganization(organization))
         .change(Change::CreateAccount(Box::new(account.clone())))
-        .send([told]);
+        .send([notice]);
     Some(Registered { account, decision })
 }

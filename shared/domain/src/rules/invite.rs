@@ -80,7 +80,7 @@ pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<
 }
 
 /// Creates the email with the invitation's link.
-fn carry(
+fn invitation_email(
     invitation: &Invitation,
     token: &Token,
     policy: &Policy,
@@ -194,7 +194,7 @@ pub fn invite(
         before: existing.cloned().map(Box::new),
         after: Box::new(invitation.clone()),
     })
-    .send([carry(&invitation, token, policy, origin.at, rng)]);
+    .send([invitation_email(&invitation, token, policy, origin.at, rng)]);
     Ok((invitation, decision))
 }
 
@@ -250,7 +250,7 @@ pub(crate) fn send_again(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(after.clone()),
         })
-        .send([carry(&after, token, policy, origin.at, rng)]);
+        .send([invitation_email(&after, token, policy, origin.at, rng)]);
     Ok((after, decision))
 }
 
@@ -286,7 +286,7 @@ pub fn accept(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
-    let membership = place(invitation, token, &applicant.email, policy, now)?;
+    let membership = membership_for(invitation, token, &applicant.email, policy, now)?;
     let account = applicant.into_account(membership, policy, now);
     let welcome = mail(
         &account,
@@ -298,7 +298,7 @@ pub fn accept(
         },
         rng,
     );
-    let decision = taken_up(invitation, &account, policy, origin, rng)
+    let decision = acceptance(invitation, &account, policy, origin, rng)
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([welcome]);
     Ok(Registered { account, decision })
@@ -315,7 +315,7 @@ pub fn accept_as(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
-    let membership = place(invitation, token, &account.email, policy, now)?;
+    let membership = membership_for(invitation, token, &account.email, policy, now)?;
     if account.membership(Some(&invitation.organization)).is_some() {
         return Err(Refusal::AlreadyAccepted);
     }
@@ -323,11 +323,11 @@ pub fn accept_as(
         return Err(Refusal::TooMany);
     }
     let name = invitation.organization_name.clone();
-    let says = further_text(name, &membership, policy, now);
-    let notice = mail(account, now, says, rng);
+    let text = further_text(name, &membership, policy, now);
+    let notice = mail(account, now, text, rng);
     let mut after = account.clone();
     after.memberships.push(membership);
-    let decision = taken_up(invitation, account, policy, origin, rng)
+    let decision = acceptance(invitation, account, policy, origin, rng)
         .update(account, after.clone())
         .send([notice]);
     Ok(Registered {
@@ -349,7 +349,7 @@ pub(crate) fn revoked(invitation: &Invitation, audit: AuditEvent) -> Decision {
 }
 
 /// Checks the invitation and returns the membership that it gives to the owner of an address.
-fn place(
+fn membership_for(
     invitation: &Invitation,
     token: &Token,
     email: &Email,
@@ -374,7 +374,7 @@ fn place(
 
 /// Creates the decision that marks an invitation as accepted and notifies the administrator who
 /// sent it.
-fn taken_up(
+fn acceptance(
     invitation: &Invitation,
     account: &Account,
     policy: &Policy,
@@ -387,7 +387,7 @@ fn taken_up(
         },
         ..invitation.clone()
     };
-    let told = Message::Mail(Mail {
+    let notice = Message::Mail(Mail {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
         to: invitation.inviter_email.clone(),
@@ -413,7 +413,7 @@ fn taken_up(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(accepted),
         })
-        .send([told])
+        .send([notice])
 }
 
 fn awaits_approval(policy: &Policy) -> bool {

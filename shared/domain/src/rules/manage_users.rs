@@ -109,7 +109,7 @@ pub fn approve(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    given: Approval,
+    approval: Approval,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -128,14 +128,19 @@ pub fn approve(
     if membership.pending_step != PendingStep::Approval {
         return Err(Refusal::ApprovalNotPending);
     }
-    check_offered(&given.services, &given.group_codes, organization, policy)?;
-    if let Some(end_date) = given.end_date {
+    check_offered(
+        &approval.services,
+        &approval.group_codes,
+        organization,
+        policy,
+    )?;
+    if let Some(end_date) = approval.end_date {
         membership.end_date = end_date;
     }
     check_end(membership.end_date, membership.role, policy, origin)?;
     membership.pending_step = PendingStep::Open;
-    membership.services = given.services;
-    membership.group_codes = given.group_codes;
+    membership.services = approval.services;
+    membership.group_codes = approval.group_codes;
     let titles = titles(membership, policy);
     let end_date = membership.end_date;
     let notice = mail(
@@ -244,7 +249,7 @@ pub fn add_user(
     let name = organization.name.clone();
     let username = applicant.username.to_string();
     let message_id = MessageId::random(rng);
-    let (pending_step, says) = match (staff.onboarding, code, &policy.registration_code) {
+    let (pending_step, text) = match (staff.onboarding, code, &policy.registration_code) {
         (Onboarding::RegistrationCode, Some(fresh), Some(p)) => {
             let carried_by = message_id.clone();
             activate::issue_code(
@@ -280,7 +285,7 @@ pub fn add_user(
         ..Membership::joined(organization.id.clone(), role, pending_step, now)
     };
     let account = applicant.into_account(membership, policy, now);
-    let notice = mail_as(message_id, &account, now, says);
+    let notice = mail_as(message_id, &account, now, text);
     let decision = Decision::recording(
         acting
             .audit(origin, Action::AddUser, rng)
@@ -341,9 +346,9 @@ pub fn send_reset_link(
     {
         return Err(Refusal::AskHelpDesk);
     }
-    let asked = ResetAsked::ByAdministrator(organization.name.clone());
+    let requested_by = ResetAsked::ByAdministrator(organization.name.clone());
     let (after, link) =
-        recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+        recover::link(user, requested_by, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::AskPasswordReset, rng)
         .on(user.id.as_str());
@@ -435,15 +440,15 @@ pub fn assign(
         // The access of a user who is waiting for approval is set by the approval.
         return Err(Refusal::ApprovalNotPending);
     }
-    let giver = acting.membership.role;
-    let regrades = to.role != current.role;
-    let may_regrade = policy.allows(giver, Permission::GrantRoles)
-        && policy.grants(giver, to.role)
-        && policy.grants(giver, current.role);
-    if regrades && !may_regrade {
+    let own_role = acting.membership.role;
+    let changes_role = to.role != current.role;
+    let can_change_role = policy.allows(own_role, Permission::GrantRoles)
+        && policy.grants(own_role, to.role)
+        && policy.grants(own_role, current.role);
+    if changes_role && !can_change_role {
         return Err(Refusal::NotAllowed);
     }
-    if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
+    if to.role.rank() < current.role.rank() && own_role.rank() <= current.role.rank() {
         // A higher administrator can take back what they granted (EX-10). Without this check, an
         // administrator could demote an equal to a user and then remove them (EX-12).
         authorize_removal(acting, current, policy)?;
@@ -451,7 +456,7 @@ pub fn assign(
     check_offered(&to.services, &to.group_codes, organization, policy)?;
     check_end(to.end_date, to.role, policy, origin)?;
     let end_date = to.end_date;
-    let principals = if regrades {
+    let principals = if changes_role {
         with_principals(organization, user, Some(to.role))?
     } else {
         None
@@ -537,15 +542,15 @@ pub fn remove(
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    let left = removal_changes(organization, user, &audit.actor, origin)?;
+    let removal = removal_changes(organization, user, &audit.actor, origin)?;
     let mut after = user.clone();
     after.keep_memberships(|m| m.organization.as_ref() != Some(&organization.id));
-    let told = notice(user, organization, AccessChange::Removed, origin, rng);
-    Ok(left
+    let message = notice(user, organization, AccessChange::Removed, origin, rng);
+    Ok(removal
         .into_iter()
         .fold(Decision::recording(audit), Decision::change)
         .update(user, after)
-        .send([told]))
+        .send([message]))
 }
 
 /// Returns the organization's changes when a user is removed: its principals, the record of a
@@ -562,10 +567,10 @@ pub(crate) fn removal_changes(
         organization: organization.id.clone(),
         email: user.email.clone(),
     };
-    let answered = access_review::trace(organization, user, by, origin.at);
+    let review_trace = access_review::trace(organization, user, by, origin.at);
     Ok(principals
         .into_iter()
         .chain([former])
-        .chain(answered)
+        .chain(review_trace)
         .collect())
 }

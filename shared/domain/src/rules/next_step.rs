@@ -58,13 +58,13 @@ pub fn next_step(
     policy: &Policy,
     now: Timestamp,
 ) -> Option<NextStep> {
-    let password_over = account.password.as_ref().is_some_and(|p| {
+    let password_expired = account.password.as_ref().is_some_and(|p| {
         p.must_change
             || policy
                 .password_expires_at(p.changed_at)
                 .is_some_and(|end| now >= end)
     });
-    if password_over {
+    if password_expired {
         return Some(NextStep::ChangePassword);
     }
     let today = policy.today(now);

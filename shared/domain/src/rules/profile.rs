@@ -58,13 +58,16 @@ pub fn edit(
     if after == *account {
         return None;
     }
-    let audit = own(account, organization, Action::EditProfile, origin, rng);
+    let audit = own_event(account, organization, Action::EditProfile, origin, rng);
     let recovery_changed =
         after.hint != account.hint || after.security_answers != account.security_answers;
-    let told = recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
+    let notice =
+        recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
     Some((
         after.clone(),
-        Decision::recording(audit).update(account, after).send(told),
+        Decision::recording(audit)
+            .update(account, after)
+            .send(notice),
     ))
 }
 
@@ -98,7 +101,7 @@ pub fn ask_email_change(
             expires_on,
         },
     });
-    let told = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
+    let notice = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
         .then(|| {
             mail(
                 account,
@@ -107,7 +110,7 @@ pub fn ask_email_change(
                 rng,
             )
         });
-    Decision::recording(own(
+    Decision::recording(own_event(
         account,
         organization,
         Action::AskEmailChange,
@@ -115,7 +118,7 @@ pub fn ask_email_change(
         rng,
     ))
     .update(account, after)
-    .send([Some(confirm), told].into_iter().flatten())
+    .send([Some(confirm), notice].into_iter().flatten())
 }
 
 /// Replaces the email address with the confirmed one and notifies the old address. Returns `None`
@@ -139,8 +142,8 @@ pub fn confirm_email(
     after.pending_email = None;
     // Invalidate a reset link that was sent to the old address.
     after.reset = None;
-    let audit = own(account, None, Action::ChangeEmail, origin, rng);
-    let told = (after.email.key() != account.email.key()).then(|| {
+    let audit = own_event(account, None, Action::ChangeEmail, origin, rng);
+    let notice = (after.email.key() != account.email.key()).then(|| {
         mail(
             account,
             origin.at,
@@ -148,7 +151,11 @@ pub fn confirm_email(
             rng,
         )
     });
-    Some(Decision::recording(audit).update(account, after).send(told))
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send(notice),
+    )
 }
 
 /// Records that emails don't reach the account's address. Returns `None` if this or a more severe
@@ -159,8 +166,8 @@ pub fn mark_undeliverable(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
-    if known || account.status == Status::Deleted {
+    let already_known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
+    if already_known || account.status == Status::Deleted {
         return None;
     }
     let mut after = account.clone();
@@ -196,7 +203,7 @@ pub fn send_feedback(
         },
     });
     Some(
-        Decision::recording(own(
+        Decision::recording(own_event(
             account,
             organization,
             Action::SendFeedback,
@@ -207,7 +214,7 @@ pub fn send_feedback(
     )
 }
 
-fn own(
+fn own_event(
     account: &Account,
     organization: Option<&OrganizationId>,
     action: Action,

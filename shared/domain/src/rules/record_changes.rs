@@ -28,7 +28,7 @@ pub enum RecordState<'a> {
 
 /// Finds the membership based on a record: that in `organization`, or the one registered with the
 /// record.
-fn resting<'a>(
+fn membership_based_on<'a>(
     account: &'a mut Account,
     organization: Option<&OrganizationId>,
     record: &RecordKey,
@@ -48,7 +48,7 @@ pub fn person(
     account: &Account,
     organization: Option<&Organization>,
     record: &RecordKey,
-    says: RecordState<'_>,
+    state: RecordState<'_>,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
@@ -57,9 +57,9 @@ pub fn person(
     }
     let id = organization.map(|o| &o.id);
     let mut after = account.clone();
-    let membership = resting(&mut after, id, record)?;
-    let mut told = None;
-    let action = match says {
+    let membership = membership_based_on(&mut after, id, record)?;
+    let mut returned = None;
+    let action = match state {
         RecordState::Ended => {
             if matches!(membership.pending_step, PendingStep::RecordEnded { .. }) {
                 return None;
@@ -69,7 +69,7 @@ pub fn person(
                 PendingStep::Open,
             ));
             membership.pending_step = PendingStep::RecordEnded { before };
-            told = Some(false);
+            returned = Some(false);
             Action::EndRecord
         }
         RecordState::Holds(data) => {
@@ -83,7 +83,7 @@ pub fn person(
             }
             if let PendingStep::RecordEnded { before } = &membership.pending_step {
                 membership.pending_step = (**before).clone();
-                told = Some(true);
+                returned = Some(true);
                 Action::ReturnRecord
             } else {
                 Action::FollowRecord
@@ -95,21 +95,21 @@ pub fn person(
     }
     // Sessions remain valid if another membership is active. For this one, the pending step blocks
     // the next request.
-    let gone = |m: &Membership| matches!(m.pending_step, PendingStep::RecordEnded { .. });
-    if told == Some(false) && after.memberships.iter().all(gone) {
+    let has_ended = |m: &Membership| matches!(m.pending_step, PendingStep::RecordEnded { .. });
+    if returned == Some(false) && after.memberships.iter().all(has_ended) {
         after.end_sessions();
     }
     let audit = AuditEvent::done(origin, Actor::System, action, rng)
         .on(account.id.as_str())
         .for_organization(id);
-    let notice = told
+    let notice = returned
         .filter(|_| account.status == Status::Active)
         .map(|returned| {
-            let says = MailText::RecordEnded {
+            let text = MailText::RecordEnded {
                 organization: organization.map(|o| o.name.clone()),
                 returned,
             };
-            mail(account, origin.at, says, rng)
+            mail(account, origin.at, text, rng)
         });
     Some(
         Decision::recording(audit)
@@ -165,9 +165,9 @@ pub fn concerns(
     record_ended: bool,
     codes: &BTreeSet<String>,
     assigned: &[String],
-    says: RecordState<'_>,
+    state: RecordState<'_>,
 ) -> bool {
-    match says {
+    match state {
         RecordState::Ended => !record_ended,
         RecordState::Holds(_) => record_ended || assigned.iter().any(|code| !codes.contains(code)),
     }

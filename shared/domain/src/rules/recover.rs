@@ -29,16 +29,16 @@ impl Evidence {
     /// so that timing reveals nothing.
     ///
     /// `verify` compares an entered answer with a stored MAC of the account.
-    fn proves(
+    fn satisfies(
         &self,
         means: &BTreeSet<RecoveryMeans>,
         account: &Account,
         verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
         origin: &Origin,
     ) -> bool {
-        let verification = |means: &RecoveryMeans| match means {
-            RecoveryMeans::Email => self.proves_link(account, origin),
-            RecoveryMeans::SecurityAnswers => self.proves_answers(account, verify),
+        let satisfied = |means: &RecoveryMeans| match means {
+            RecoveryMeans::Email => self.has_valid_link(account, origin),
+            RecoveryMeans::SecurityAnswers => self.has_correct_answers(account, verify),
             RecoveryMeans::HintQuestion => match (&account.hint, &self.hint) {
                 (Some(stored), Some(entered)) => verify(stored, entered),
                 _ => false,
@@ -46,11 +46,11 @@ impl Evidence {
         };
         means
             .iter()
-            .fold(!means.is_empty(), |so_far, m| so_far & verification(m))
+            .fold(!means.is_empty(), |all_match, m| all_match & satisfied(m))
     }
 
     /// Returns whether the token is that of the account's latest link and hasn't expired.
-    fn proves_link(&self, account: &Account, origin: &Origin) -> bool {
+    fn has_valid_link(&self, account: &Account, origin: &Origin) -> bool {
         let (Some(link), Some(token)) = (&account.reset, &self.token) else {
             return false;
         };
@@ -58,12 +58,12 @@ impl Evidence {
     }
 
     /// Returns whether every security question of the account is answered correctly (ME-05).
-    fn proves_answers(
+    fn has_correct_answers(
         &self,
         account: &Account,
         verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
     ) -> bool {
-        let answered = |stored: &QuestionAnswer| {
+        let is_correct = |stored: &QuestionAnswer| {
             self.answers
                 .iter()
                 .any(|(question, entered)| *question == stored.question && verify(stored, entered))
@@ -71,14 +71,14 @@ impl Evidence {
         account
             .security_answers
             .iter()
-            .fold(!account.security_answers.is_empty(), |so_far, stored| {
-                so_far & answered(stored)
+            .fold(!account.security_answers.is_empty(), |all_match, stored| {
+                all_match & is_correct(stored)
             })
     }
 }
 
 /// Returns whether an account can be recovered: it must be active, not ended, and have a password.
-fn recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
+fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
     account.is_usable(policy.today(origin.at)) && account.password.is_some()
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<(Account, Message)> {
-    if !recoverable(account, policy, origin) {
+    if !is_recoverable(account, policy, origin) {
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
@@ -138,12 +138,12 @@ pub(crate) fn link(
         token: token.digest(),
         expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
     });
-    let says = MailText::PasswordReset {
+    let text = MailText::PasswordReset {
         token: token.expose(),
         minutes,
         asked,
     };
-    Some((after, mail(account, origin.at, says, rng)))
+    Some((after, mail(account, origin.at, text, rng)))
 }
 
 /// Sends the username to the owner. Returns `None` if the account can't be recovered.
@@ -167,11 +167,11 @@ pub(crate) fn reminder(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Message> {
-    recoverable(account, policy, origin).then(|| {
-        let says = MailText::UsernameReminder {
+    is_recoverable(account, policy, origin).then(|| {
+        let text = MailText::UsernameReminder {
             username: account.username.to_string(),
         };
-        mail(account, origin.at, says, rng)
+        mail(account, origin.at, text, rng)
     })
 }
 
@@ -181,7 +181,7 @@ pub fn link_works(account: &Account, token: &Token, policy: &Policy, origin: &Or
         token: Some(token.clone()),
         ..Evidence::default()
     };
-    recoverable(account, policy, origin) && evidence.proves_link(account, origin)
+    is_recoverable(account, policy, origin) && evidence.has_valid_link(account, origin)
 }
 
 /// Sets a new password if the evidence satisfies all of the portal's requirements. The link is used
@@ -200,7 +200,7 @@ pub fn reset_password(
 ) -> Option<Decision> {
     let means = means_for(evidence.token.as_ref(), policy);
     let account = account.filter(|a| {
-        recoverable(a, policy, origin) && evidence.proves(&means, a, &verify, origin)
+        is_recoverable(a, policy, origin) && evidence.satisfies(&means, a, &verify, origin)
     })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
@@ -228,5 +228,5 @@ pub fn may_read_username(
     policy: &Policy,
     origin: &Origin,
 ) -> bool {
-    recoverable(account, policy, origin) && evidence.proves_answers(account, &verify)
+    is_recoverable(account, policy, origin) && evidence.has_correct_answers(account, &verify)
 }

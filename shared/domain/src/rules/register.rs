@@ -188,8 +188,8 @@ fn admit(
     let taken = record
         .claimed_by(&policy.portal, registration_type)
         .is_some();
-    let made_of_it = record.organization(&policy.portal);
-    if taken || made_of_it != existing_organization.map(|o| &o.id) {
+    let registered_organization = record.organization(&policy.portal);
+    if taken || registered_organization != existing_organization.map(|o| &o.id) {
         return Err(Refusal::AlreadyRegistered);
     }
     let principal = registration_type.role == Role::Principal;
@@ -235,19 +235,19 @@ fn admit(
     let mut agreements = record.data.agreements.clone();
     agreements.extend(accepted_agreements.clone());
     let (pending_step, letter) = if registration_type.pin {
-        let withheld = policy.withholds_letter(
+        let is_withheld = policy.withholds_letter(
             registration_type,
             record.data.category.as_deref(),
             &agreements,
         );
         let address = letter_address(policy, &record.data, designated_address.as_ref())
             .ok_or(Refusal::NoAddress)?;
-        if withheld {
+        if is_withheld {
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
             let (issue, letter) =
-                activate::post_pin(fresh, address, greeting, name.clone(), policy, now, rng)
+                activate::pin_letter(fresh, address, greeting, name.clone(), policy, now, rng)
                     .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
@@ -347,8 +347,8 @@ pub fn register(
     if let Some(organization) = admission.name
         && requires_backup_administrator(registration_type.role, policy)
     {
-        let says = MailText::BackupWanted { organization };
-        messages.push(mail(&account, now, says, rng));
+        let text = MailText::BackupWanted { organization };
+        messages.push(mail(&account, now, text, rng));
     }
     messages.extend(admission.letter);
     let decision = Decision::recording(audit)
@@ -436,11 +436,11 @@ pub fn register_further(
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {
-        let says = further_text(organization.clone(), &membership, policy, now);
-        messages.push(mail(account, now, says, rng));
+        let text = further_text(organization.clone(), &membership, policy, now);
+        messages.push(mail(account, now, text, rng));
         if requires_backup_administrator(registration_type.role, policy) {
-            let says = MailText::BackupWanted { organization };
-            messages.push(mail(account, now, says, rng));
+            let text = MailText::BackupWanted { organization };
+            messages.push(mail(account, now, text, rng));
         }
     }
     messages.extend(admission.letter);

@@ -102,15 +102,15 @@ pub fn first_due(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
 fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
     let idle = policy.inactivity.as_ref();
     [
-        end_of_access(account),
-        idle.and_then(|i| disabling(account, i, policy)),
-        idle.and_then(|i| warning_of_disabling(account, i, policy)),
-        idle.and_then(|i| deletion(account, i, policy)),
-        idle.and_then(|i| warning_of_deletion(account, i, policy)),
-        password_notice(account, policy),
-        letter_notice(account, policy),
-        campaign_notice(account, policy),
-        username_notice(account, policy),
+        end_of_access_due(account),
+        idle.and_then(|i| disable_due(account, i, policy)),
+        idle.and_then(|i| disable_warning_due(account, i, policy)),
+        idle.and_then(|i| deletion_due(account, i, policy)),
+        idle.and_then(|i| deletion_warning_due(account, i, policy)),
+        password_notice_due(account, policy),
+        letter_notice_due(account, policy),
+        campaign_notice_due(account, policy),
+        username_notice_due(account, policy),
     ]
     .into_iter()
     .flatten()
@@ -149,10 +149,10 @@ fn disabled_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy
 /// Returns the day of deletion. The scheduler never deletes a principal, who is the only person
 /// with signing authority.
 fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
-    let principal = |role| role == Role::Principal;
+    let is_principal = |role| role == Role::Principal;
     if account.status != Status::Disabled
         || is_exempt(account, inactivity)
-        || account.memberships.iter().any(|m| principal(m.role))
+        || account.memberships.iter().any(|m| is_principal(m.role))
     {
         return None;
     }
@@ -161,11 +161,11 @@ fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy)
         inactivity.delete_after_days.get() + 1,
     );
     // At least one day after disabling, so that its notice arrives first.
-    let told = status_since(account, policy).map(|day| days_later(day, 1));
-    told.max(Some(idle))
+    let after_disabling = status_since(account, policy).map(|day| days_later(day, 1));
+    after_disabling.max(Some(idle))
 }
 
-fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+fn disable_due(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
     let on = disabled_on(account, inactivity, policy)?;
     Some(Due {
         on,
@@ -174,7 +174,7 @@ fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) 
     })
 }
 
-fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+fn deletion_due(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
     let on = deleted_on(account, inactivity, policy)?;
     Some(Due {
         on,
@@ -189,7 +189,7 @@ fn warning(end: Date, warning_days: &[Days], since: Option<Date>) -> Option<Date
     days.filter(|day| Some(*day) > since).min()
 }
 
-fn warning_of_disabling(
+fn disable_warning_due(
     account: &Account,
     inactivity: &InactivityPolicy,
     policy: &Policy,
@@ -204,7 +204,7 @@ fn warning_of_disabling(
     })
 }
 
-fn warning_of_deletion(
+fn deletion_warning_due(
     account: &Account,
     inactivity: &InactivityPolicy,
     policy: &Policy,
@@ -220,7 +220,7 @@ fn warning_of_deletion(
 }
 
 /// Due the day after the earliest end date.
-fn end_of_access(account: &Account) -> Option<Due> {
+fn end_of_access_due(account: &Account) -> Option<Due> {
     let last = account
         .memberships
         .iter()
@@ -234,7 +234,7 @@ fn end_of_access(account: &Account) -> Option<Due> {
 }
 
 /// No notice is due if the password must be changed at the next sign-in anyway.
-fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn password_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     let password = account.password.as_ref().filter(|p| !p.must_change)?;
     if account.status != Status::Active {
         return None;
@@ -250,7 +250,7 @@ fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
 }
 
 /// Due the day after the letter should have arrived.
-fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -273,7 +273,7 @@ fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
         .min_by_key(|due| due.on)
 }
 
-fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn campaign_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -285,7 +285,7 @@ fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn username_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -319,15 +319,15 @@ pub fn apply(
     let today = policy.today(origin.at);
     let due = first_due(account, policy, today)?;
     let mut after = account.clone();
-    let (over, stays): (Vec<_>, Vec<_>) = account
+    let (ended, remaining): (Vec<_>, Vec<_>) = account
         .memberships
         .iter()
         .cloned()
         .partition(|m| due.action == ScheduledAction::EndAccess && m.is_over(today));
-    let losing = if due.action == ScheduledAction::EndAccess {
-        &over
+    let affected = if due.action == ScheduledAction::EndAccess {
+        &ended
     } else {
-        &stays
+        &remaining
     };
     let idle = |then, on| MailText::Idle {
         since: idle_since(account, policy),
@@ -335,26 +335,26 @@ pub fn apply(
         then,
         on,
     };
-    let (action, says, outcome) = match due.action {
+    let (action, text, outcome) = match due.action {
         ScheduledAction::EndAccess => {
-            let whole = stays.is_empty();
+            let whole = remaining.is_empty();
             if whole {
                 after.delete();
             } else {
                 // A session that works for an organization whose access ended has to choose
                 // another.
-                after.memberships = stays.clone();
+                after.memberships = remaining.clone();
             }
-            let says = MailText::AccessEnded {
+            let text = MailText::AccessEnded {
                 last: due.about,
                 whole,
             };
-            (Action::EndAccess, says, Some(AccountOutcome::Ended))
+            (Action::EndAccess, text, Some(AccountOutcome::Ended))
         }
         ScheduledAction::Delete => {
             after.delete();
-            let says = idle(IdleStep::Deleted, Some(today));
-            (Action::DeleteIdle, says, Some(AccountOutcome::Deleted))
+            let text = idle(IdleStep::Deleted, Some(today));
+            (Action::DeleteIdle, text, Some(AccountOutcome::Deleted))
         }
         ScheduledAction::Disable => {
             after.disable(origin.at);
@@ -362,33 +362,33 @@ pub fn apply(
                 .inactivity
                 .as_ref()
                 .and_then(|i| deleted_on(&after, i, policy));
-            let says = idle(IdleStep::Disabled, next);
-            (Action::DisableIdle, says, Some(AccountOutcome::Disabled))
+            let text = idle(IdleStep::Disabled, next);
+            (Action::DisableIdle, text, Some(AccountOutcome::Disabled))
         }
         ScheduledAction::WarnOfDeletion => {
             after.notices.idle = Some(today);
-            let says = idle(IdleStep::WillBeDeleted, Some(due.about));
-            (Action::WarnIdle, says, None)
+            let text = idle(IdleStep::WillBeDeleted, Some(due.about));
+            (Action::WarnIdle, text, None)
         }
         ScheduledAction::WarnOfDisabling => {
             after.notices.idle = Some(today);
-            let says = idle(IdleStep::WillBeDisabled, Some(due.about));
-            (Action::WarnIdle, says, None)
+            let text = idle(IdleStep::WillBeDisabled, Some(due.about));
+            (Action::WarnIdle, text, None)
         }
         ScheduledAction::PasswordNotice => {
             after.notices.password = Some(today);
-            let says = MailText::PasswordExpires {
+            let text = MailText::PasswordExpires {
                 on: due.about,
                 over: due.about <= today,
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
         ScheduledAction::LetterNotice => {
             after.notices.letter = Some(today);
-            let says = MailText::LetterOverdue {
+            let text = MailText::LetterOverdue {
                 arrives_by: due.about,
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
         ScheduledAction::CampaignNotice => {
             after.notices.campaign = Some(today);
@@ -397,10 +397,10 @@ pub fn apply(
         }
         ScheduledAction::UsernameNotice => {
             after.notices.username = Some(today);
-            let says = MailText::UsernameReleased {
+            let text = MailText::UsernameReleased {
                 username: account.username.to_string(),
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
     };
     // With one organization, the event is on its trail. With several, it is only on the user's own.
@@ -413,9 +413,9 @@ pub fn apply(
         .for_organization(organization);
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([mail(account, origin.at, says, rng)]);
+        .send([mail(account, origin.at, text, rng)]);
     if let Some(outcome) = outcome {
-        decision = notify_organizations(decision, (account, losing), outcome, today);
+        decision = notify_organizations(decision, (account, affected), outcome, today);
     }
     after.version += 1;
     Some(Applied {
@@ -427,11 +427,11 @@ pub fn apply(
 
 fn notify_organizations(
     decision: Decision,
-    (account, losing): (&Account, &[Membership]),
+    (account, affected): (&Account, &[Membership]),
     outcome: AccountOutcome,
     on: Date,
 ) -> Decision {
-    let organizations = losing.iter().filter_map(|m| m.organization.clone());
+    let organizations = affected.iter().filter_map(|m| m.organization.clone());
     organizations.fold(decision, |decision, organization| {
         let decision = match outcome {
             AccountOutcome::Disabled => decision,
@@ -456,10 +456,10 @@ fn notify_organizations(
     })
 }
 
-pub(crate) fn to_manager(
+pub(crate) fn email_to_manager(
     manager: &Manager,
     origin: &Origin,
-    says: MailText,
+    text: MailText,
     rng: &mut impl Rng,
 ) -> Message {
     Message::Mail(Mail {
@@ -468,11 +468,11 @@ pub(crate) fn to_manager(
         to: manager.email.clone(),
         greeting: manager.name.clone(),
         at: origin.at,
-        says,
+        says: text,
     })
 }
 
-pub(crate) fn answering(
+pub(crate) fn resolve_follow_up(
     follow_up: &FollowUp,
     origin: &Origin,
     again: Option<Date>,
@@ -497,20 +497,21 @@ pub fn remind_of_backup(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let wanted = policy
+    let required = policy
         .staff
         .as_ref()
         .is_some_and(|s| s.requires_backup_administrator);
-    let asked = match managers {
-        [only] if wanted => only,
+    let recipient = match managers {
+        [only] if required => only,
         // There is a backup, or nobody can act. The follow-up is set again when somebody can.
-        _ => return answering(follow_up, origin, None, rng),
+        _ => return resolve_follow_up(follow_up, origin, None, rng),
     };
     let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
-    let says = MailText::BackupWanted {
+    let text = MailText::BackupWanted {
         organization: organization.name.clone(),
     };
-    answering(follow_up, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
+    resolve_follow_up(follow_up, origin, Some(again), rng)
+        .send([email_to_manager(recipient, origin, text, rng)])
 }
 
 /// Notifies the administrators of an organization of scheduled actions on its users, in one email.
@@ -524,26 +525,26 @@ pub fn notify_administrators(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let told = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
-    let again = (told.len() < notices_due.len()).then(|| policy.today(origin.at));
-    let users: Vec<_> = told
+    let batch = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
+    let again = (batch.len() < notices_due.len()).then(|| policy.today(origin.at));
+    let users: Vec<_> = batch
         .iter()
-        .map(|t| NoticeLine {
-            person: t.person.clone(),
-            username: t.username.clone(),
-            outcome: t.outcome,
-            on: t.on,
+        .map(|n| NoticeLine {
+            person: n.person.clone(),
+            username: n.username.clone(),
+            outcome: n.outcome,
+            on: n.on,
         })
         .collect();
-    let mut decision =
-        answering(follow_up, origin, again, rng).change(Change::ClearAdminNotices(told.to_vec()));
+    let mut decision = resolve_follow_up(follow_up, origin, again, rng)
+        .change(Change::ClearAdminNotices(batch.to_vec()));
     if !users.is_empty() {
         for manager in managers.iter().take(MAX_NOTIFIED) {
-            let says = MailText::UsersChanged {
+            let text = MailText::UsersChanged {
                 organization: organization.name.clone(),
                 users: users.clone(),
             };
-            decision = decision.send([to_manager(manager, origin, says, rng)]);
+            decision = decision.send([email_to_manager(manager, origin, text, rng)]);
         }
     }
     decision

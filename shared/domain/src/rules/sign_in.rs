@@ -78,8 +78,8 @@ pub fn sign_in(
         // processed it yet (UX-07).
         return Err(Refusal::Failed);
     }
-    let mut running = account.running_memberships(today);
-    let membership = running.next().filter(|_| running.next().is_none());
+    let mut active = account.running_memberships(today);
+    let membership = active.next().filter(|_| active.next().is_none());
     let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
     let session = Session {
         id: token.digest(),
@@ -104,11 +104,11 @@ pub fn sign_in(
     // The first device of an account needs no notice: its owner has just registered (UX-06).
     let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
     let warning = is_new.then(|| {
-        let says = MailText::NewDevice {
+        let text = MailText::NewDevice {
             source: origin.source.clone(),
             program: device::program(arrival.user_agent),
         };
-        mail(account, now, says, rng)
+        mail(account, now, text, rng)
     });
     let decision = Decision::recording(audit)
         .send(warning)
