@@ -24,11 +24,11 @@ const MARIA: &str = "maria@example.com";
 /// The agent portal with a campaign, and passwords that last. The transition is over on 1 March 2027.
 fn agents(cutoff: &str) -> TempDir {
     let lasting = [(
-        "max_age_days = 90 # AG-02\nwarn_days = [14, 7, 3, 1] # UX-02\n",
+        "max_age_days = 90 # AG-02\nwarning_days = [14, 7, 3, 1] # UX-02\n",
         "",
     )];
     let campaign = format!(
-        "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]\n"
+        "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarning_days = [14, 1]\n"
     );
     portals_with("agent", &lasting, &campaign)
 }

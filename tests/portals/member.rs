@@ -199,8 +199,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
 async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has_it() {
     let world = World::new().await;
     let short = "must be 7 to 40 characters long";
-    let letters =
-        "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @";
+    let letters = "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @";
     for (name, why) in [
         ("", short),
         ("m", short),
@@ -270,10 +269,10 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
         ("abcdef", "must contain a digit"),
         ("123456", "must contain a letter"),
         ("!?!?!?", "must contain a letter, contain a digit"),
-        ("a", "must have at least 6 characters, hold a digit"),
+        ("a", "must have at least 6 characters, contain a digit"),
         (
             "....",
-            "must have at least 6 characters, hold a letter, hold a digit",
+            "must have at least 6 characters, contain a letter, contain a digit",
         ),
         ("maria.alvarez1", "must not be the username"),
         ("MARIA.ALVAREZ1", "must not be the username"),

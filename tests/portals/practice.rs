@@ -462,7 +462,12 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "new_password",
             "must have at least 8 characters",
         ),
-        (INITIAL, "longenough", "new_password", "must contain a digit"),
+        (
+            INITIAL,
+            "longenough",
+            "new_password",
+            "must contain a digit",
+        ),
         (
             "Wrong-Morning-17",
             PASSWORD,

@@ -1,5 +1,5 @@
-//! The harness of the end-to-end tests: one system a test, the clock in hand, people who register,
-//! and what they find in their mail.
+//! The harness of the end-to-end tests: one system per test with a movable clock, people who
+//! register, and their email.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -35,23 +35,22 @@ use vestibule_store::Tables;
 
 use crate::permissions::Permissions;
 
-/// When tests begin: a Monday morning in Chicago.
+/// The time when tests start: a Monday morning in Chicago.
 pub const START: &str = "2026-11-23T15:00:00Z";
 
-/// How many of the committed records of a kind a test's system holds: those whom tests know by name.
+/// The number of sample records of each kind in a test's system: those that tests refer to by name.
 const KNOWN: usize = 10;
 
-/// A system of one test's own.
+/// The system of one test.
 #[derive(Debug)]
 pub struct World {
-    /// The running system.
     pub instance: Instance,
-    /// Where it is served.
+    /// The base URL.
     pub base: String,
 }
 
-/// The options of a test's system: in memory, or in tables of its own in the DynamoDB that
-/// `VESTIBULE_DYNAMODB_ENDPOINT` names; passwords hashed lightly.
+/// Returns the options of a test's system: in memory, or in new tables of the DynamoDB at
+/// `VESTIBULE_DYNAMODB_ENDPOINT`. Password hashing is reduced.
 #[allow(clippy::disallowed_methods, reason = "the one setting of the tests")]
 pub fn options() -> Options {
     let endpoint = std::env::var("VESTIBULE_DYNAMODB_ENDPOINT").ok();
@@ -73,8 +72,8 @@ pub fn options() -> Options {
     }
 }
 
-/// The shipped policies in a folder of their own, that of one portal with texts in the place of others
-/// and with more at its end.
+/// Writes the shipped policies to a new folder, that of one portal with texts replaced and others
+/// appended.
 pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(options().portals).unwrap() {
@@ -93,12 +92,12 @@ pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> Tem
 }
 
 impl World {
-    /// A system with the records of those whom tests know by name.
+    /// Starts a system with the sample records that tests refer to by name.
     pub async fn new() -> Self {
         Self::with(options()).await
     }
 
-    /// The same with other options.
+    /// Starts such a system with other options.
     pub async fn with(options: Options) -> Self {
         let world = Self::empty(options).await;
         for kind in RecordKind::ALL {
@@ -109,7 +108,7 @@ impl World {
         world
     }
 
-    /// A system without records.
+    /// Starts a system without records.
     pub async fn empty(mut options: Options) -> Self {
         options.observers.push(Permissions::default().interceptor());
         let instance = Instance::start(options).await.unwrap();
@@ -117,7 +116,7 @@ impl World {
         Self { instance, base }
     }
 
-    /// Imports a feed; every row of it must be right.
+    /// Imports a feed. Every row must be valid.
     pub async fn import(&self, kind: RecordKind, feed: &str) {
         let plan = Slug::parse(sample_records::PLAN).unwrap();
         let imported = vestibule_import_records::import(
@@ -131,27 +130,26 @@ impl World {
         assert_eq!(summary.rejects, [], "the feed of a test must be right");
     }
 
-    /// A caller on a portal who isn't signed in.
+    /// Returns a client on a portal that isn't signed in.
     pub fn on(&self, portal: &str) -> Client {
         Client::new(&self.base, portal)
     }
 
-    /// The moment it is.
     pub fn now(&self) -> Timestamp {
         self.instance.app.clock.now()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass(&self, time: SignedDuration) {
         self.instance.app.clock.advance(time);
     }
 
-    /// Lets days pass.
+    /// Advances the clock by days.
     pub fn pass_days(&self, days: i64) {
         self.pass(SignedDuration::from_hours(24 * days));
     }
 
-    /// Lets time pass until a moment that is still to come.
+    /// Advances the clock to a later time.
     pub fn wait_until(&self, moment: &str) {
         let wait = moment
             .parse::<Timestamp>()
@@ -161,13 +159,13 @@ impl World {
         self.pass(wait);
     }
 
-    /// Brings mails and letters to where they go, and returns the mails that went to an address.
+    /// Delivers pending messages and returns the emails sent to an address.
     pub async fn mails_to(&self, address: &str) -> Vec<ReceivedMail> {
         self.instance.settle().await.unwrap();
         self.instance.inbox.to(address)
     }
 
-    /// The last mail that went to an address; there must be one.
+    /// Returns the last email to an address. There must be one.
     pub async fn last_mail_to(&self, address: &str) -> ReceivedMail {
         let mails = self.mails_to(address).await;
         mails
@@ -176,7 +174,7 @@ impl World {
             .unwrap_or_else(|| panic!("no mail went to {address}"))
     }
 
-    /// Prints the letters that wait and returns the texts of all, in the order of printing.
+    /// Prints the pending letters and returns the texts of all letters so far, in printing order.
     pub async fn letters(&self) -> Vec<String> {
         self.instance.settle().await.unwrap();
         self.instance
@@ -186,12 +184,11 @@ impl World {
             .collect()
     }
 
-    /// The text of the last letter; there must be one.
+    /// Returns the text of the last letter. There must be one.
     pub async fn last_letter(&self) -> String {
         self.letters().await.pop().expect("no letter was printed")
     }
 
-    /// All items of a table.
     pub async fn items(&self, table: &str) -> Vec<Item> {
         let mut items = Vec::new();
         let mut start = None;
@@ -213,7 +210,7 @@ impl World {
         }
     }
 
-    /// All items of both tables, as text: what a thief of the tables would hold.
+    /// Returns all items of both tables as text: what somebody who stole the tables would have.
     pub async fn dump(&self) -> Vec<String> {
         let mut dumped = Vec::new();
         for table in [&self.instance.tables.main, &self.instance.tables.audit] {
@@ -226,10 +223,10 @@ impl World {
     }
 }
 
-/// An item, as it lies in a table.
+/// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The token of an invitation's link.
+/// Extracts the token from the link in an invitation.
 pub fn token_in(mail: &ReceivedMail) -> String {
     let (_, rest) = mail
         .text
@@ -238,7 +235,7 @@ pub fn token_in(mail: &ReceivedMail) -> String {
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
-/// The PIN of a letter: the only line that is nothing but digits, perhaps spaced.
+/// Extracts the PIN from a letter: the only line of digits and spaces.
 pub fn pin_in(letter: &str, digits: usize) -> String {
     let pins: Vec<String> = letter
         .lines()
@@ -249,7 +246,7 @@ pub fn pin_in(letter: &str, digits: usize) -> String {
     pins[0].clone()
 }
 
-/// The registration code of a mail.
+/// Extracts the registration code from an email.
 pub fn code_in(mail: &ReceivedMail) -> String {
     let found = mail
         .text
@@ -264,7 +261,7 @@ pub fn code_in(mail: &ReceivedMail) -> String {
         .to_owned()
 }
 
-/// A mail as a snapshot shows it: subject and text, with what is random named instead of shown.
+/// Renders an email for a snapshot: subject and text, with random parts replaced by names.
 pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
     masked(
         &format!("Subject: {}\n\n{}", mail.subject, mail.text),
@@ -272,7 +269,7 @@ pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
     )
 }
 
-/// A text with each of the random parts, none of which may be missing, replaced by its name.
+/// Replaces each random part of a text, all of which must be present, by its name.
 pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
     random.iter().fold(text.to_owned(), |text, (part, name)| {
         assert!(text.contains(part), "{name} is missing in:\n{text}");
@@ -280,7 +277,7 @@ pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
     })
 }
 
-/// The status of a problem with a single field, that field, and what is wrong with it.
+/// Returns the status of a problem with a single field, the field, and what is wrong with it.
 pub fn fault(answer: &Answer) -> (u16, &str, &str) {
     assert!(answer.fields().len() < 2, "{}", answer.text);
     (
@@ -290,7 +287,7 @@ pub fn fault(answer: &Answer) -> (u16, &str, &str) {
     )
 }
 
-/// Another code of the same form.
+/// Returns a different code of the same form.
 pub fn another(code: &str) -> String {
     let last = code.chars().next_back().unwrap();
     let other = if last == '9' {
