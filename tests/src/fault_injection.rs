@@ -135,7 +135,7 @@ impl Intercept for FaultInjector {
             return Ok(());
         };
         if doomed.fault == Fault::Unsent {
-            return Err("the network is gone".into());
+            return Err("the network is unavailable".into());
         }
         if doomed.fault == Fault::Collides && doomed.sent == 0 {
             // DynamoDB rejects the unknown operation without doing anything.
@@ -161,7 +161,7 @@ impl Intercept for FaultInjector {
             return Ok(());
         };
         let (status, body) = match (doomed.fault, doomed.sent) {
-            (Fault::AnswerLost, _) => return Err("the answer is lost".into()),
+            (Fault::AnswerLost, _) => return Err("the response is lost".into()),
             (Fault::Repeated, 1) => (
                 500,
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#,

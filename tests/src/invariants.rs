@@ -70,7 +70,7 @@ impl Contents {
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
                 // The keyring, attempt counters, feed states and letter batches.
                 (Some("K" | "G" | "F" | "L"), _) => {}
-                _ => panic!("an item of no known kind: {pk} {sk}"),
+                _ => panic!("an item of an unknown kind: {pk} {sk}"),
             }
         }
         for item in world.items(&world.instance.tables.audit).await {
@@ -174,7 +174,7 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             .account(portal, text(marker, "/account"))
             .is_some_and(bears)
         {
-            faults.push(format!("{pk} belongs to no account of that name"));
+            faults.push(format!("{pk} belongs to no account with that username"));
         }
     }
     for (pk, marker) in &all.emails {
@@ -217,20 +217,20 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             None => faults.push(format!("{pk} is not found as {contact}")),
             Some(found) if found.get("bounced").is_some() != bounced => {
                 faults.push(format!(
-                    "{contact} doesn't say whether mails to {pk} bounce"
+                    "{contact} doesn't contain whether emails to {pk} bounce"
                 ));
             }
             Some(_) => {}
         }
         if all.usernames.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
-            faults.push(format!("{pk} doesn't hold {name}"));
+            faults.push(format!("{pk} has no marker {name}"));
         }
         let realm = text(account, "/email_realm");
         let address = format!("E#{realm}#{}", text(account, "/email").to_lowercase());
         if !realm.is_empty()
             && all.emails.get(&address).map(|m| text(m, "/account")) != Some(text(account, "/id"))
         {
-            faults.push(format!("{pk} doesn't hold {address}"));
+            faults.push(format!("{pk} has no marker {address}"));
         }
     }
 }
@@ -249,7 +249,9 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                 let organization = all.organizations.get(&format!("O#{claim}#{owner}"));
                 let of_it = organization.is_some_and(|o| o.get("record") == record.get("key"));
                 if owner != "-" && !of_it {
-                    faults.push(format!("{pk} is tied to another's organization {owner}"));
+                    faults.push(format!(
+                        "{pk} is linked to the organization {owner} of another record"
+                    ));
                 }
                 continue;
             };
@@ -263,7 +265,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             };
             if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
                 faults.push(format!(
-                    "{pk} is claimed on {portal} by nobody who registered with it this way"
+                    "{pk} is claimed on {portal}, but nobody registered with it through this registration type"
                 ));
             }
         }
@@ -305,7 +307,7 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for row in left.into_keys() {
-        faults.push(format!("{row} is left over"));
+        faults.push(format!("{row} has no counterpart"));
     }
 }
 
@@ -387,7 +389,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         }
         if account.as_ref() != Some(&row) {
             faults.push(format!(
-                "{key} is not as its account:\n  {row}\n  {account:?}"
+                "{key} differs from its account:\n  {row}\n  {account:?}"
             ));
         }
     }
@@ -406,7 +408,9 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         // The user who registered it by mistake has been removed (EX-12).
         let ended = organization.get("ended_at").is_some();
         if !there && !ended && !all.removed(by, id) {
-            faults.push(format!("{pk} was registered by nobody"));
+            faults.push(format!(
+                "{pk} was registered by an account that doesn't exist"
+            ));
         }
     }
     for invitation in &all.invitations {
@@ -423,7 +427,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 .is_some_and(joined)
         {
             faults.push(format!(
-                "{} was accepted by nobody",
+                "{} was accepted by an account that doesn't exist",
                 text(invitation, "/sk")
             ));
         }
@@ -437,7 +441,7 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
         let made = all.recorded(&["register", "add_user"], |e| text(e, "/object") == id)
             || all.recorded(&["accept_invitation"], |e| text(e, "/actor/id") == id);
         if !made {
-            faults.push(format!("the making of {pk} is not recorded"));
+            faults.push(format!("the creation of {pk} is not recorded"));
         }
         let signed_in = account.get("last_sign_in_at");
         let at_that_moment =
@@ -472,14 +476,12 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
     for session in &all.sessions {
         let id = text(session, "/account");
         if all.account(text(session, "/portal"), id).is_none() {
-            faults.push(format!("a session of {id}, who doesn't exist"));
+            faults.push(format!("a session of {id}, which doesn't exist"));
         }
         if !all.recorded(&["sign_in"], |e| {
             text(e, "/object") == id && e.get("occurred_at") == session.get("started_at")
         }) {
-            faults.push(format!(
-                "a session of {id} was begun by no recorded sign-in"
-            ));
+            faults.push(format!("a session of {id} has no recorded sign-in"));
         }
     }
     for invitation in &all.invitations {
@@ -507,7 +509,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
             _ => false,
         };
         if !fits {
-            faults.push(format!("{pk} is neither waiting nor gone: {message}"));
+            faults.push(format!("{pk} is neither pending nor sent: {message}"));
         }
     }
     for (pk, account) in &all.accounts {
@@ -517,7 +519,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
                 .contains_key(&format!("X#{}", text(issue, "/carried_by")))
             {
                 faults.push(format!(
-                    "{pk} waits for a PIN or code that no message carries"
+                    "{pk} has a pending PIN or code that is in no message"
                 ));
             }
         }
@@ -534,16 +536,16 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
         if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
             faults.push(format!(
-                "{pk} is due on {:?} but is found on {:?}",
+                "{pk} is due on {:?} but indexed on {:?}",
                 expected,
                 text(item, "/due_on")
             ));
         }
     }
     for notices_due in &all.notices_due {
-        let follow_up = format!("{}/D#tidings", text(notices_due, "/pk"));
+        let follow_up = format!("{}/D#admin_notice", text(notices_due, "/pk"));
         if !all.follow_ups.contains_key(&follow_up) {
-            faults.push(format!("nobody will tell of {notices_due}"));
+            faults.push(format!("no follow-up will send {notices_due}"));
         }
     }
     for (pk, item) in &all.organizations {
@@ -551,13 +553,13 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         let reviews = reviews.is_some_and(|p| p.access_review.is_some());
         let follow_up = format!("{pk}/D#review");
         if reviews && item.get("ended_at").is_none() && !all.follow_ups.contains_key(&follow_up) {
-            faults.push(format!("nobody will begin a review of {pk}"));
+            faults.push(format!("no follow-up will start a review of {pk}"));
         }
     }
     for (key, follow_up) in &all.follow_ups {
         let organization = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
         if !all.organizations.contains_key(organization) || follow_up.get("due").is_none() {
-            faults.push(format!("{key} is of no organization, or is never found"));
+            faults.push(format!("{key} belongs to no organization, or is never due"));
         }
     }
 }

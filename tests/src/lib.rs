@@ -81,7 +81,7 @@ pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> Tem
         let mut text = std::fs::read_to_string(&path).unwrap();
         if path.file_stem().is_some_and(|stem| stem == portal) {
             for (from, to) in replaced {
-                assert!(text.contains(from), "{portal}.toml holds {from}");
+                assert!(text.contains(from), "{portal}.toml contains {from}");
                 text = text.replacen(from, to, 1);
             }
             text.push_str(added);
@@ -127,7 +127,11 @@ impl World {
             |_| {},
         );
         let summary = at_work("import-records", imported).await.unwrap();
-        assert_eq!(summary.rejects, [], "the feed of a test must be right");
+        assert_eq!(
+            summary.rejects,
+            [],
+            "every row of a test's feed must be valid"
+        );
     }
 
     /// Returns a client on a portal that isn't signed in.
@@ -155,7 +159,7 @@ impl World {
             .parse::<Timestamp>()
             .unwrap()
             .duration_since(self.now());
-        assert!(!wait.is_negative(), "{moment} is over");
+        assert!(!wait.is_negative(), "{moment} has passed");
         self.pass(wait);
     }
 
@@ -171,7 +175,7 @@ impl World {
         mails
             .into_iter()
             .next_back()
-            .unwrap_or_else(|| panic!("no mail went to {address}"))
+            .unwrap_or_else(|| panic!("no email was sent to {address}"))
     }
 
     /// Prints the pending letters and returns the texts of all letters so far, in printing order.
@@ -231,7 +235,7 @@ pub fn token_in(mail: &ReceivedMail) -> String {
     let (_, rest) = mail
         .text
         .split_once("#token=")
-        .expect("the mail has no link");
+        .expect("the email has no link");
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
@@ -242,7 +246,7 @@ pub fn pin_in(letter: &str, digits: usize) -> String {
         .map(|l| l.chars().filter(|c| !c.is_whitespace()).collect::<String>())
         .filter(|l| l.len() == digits && l.chars().all(|c| c.is_ascii_digit()))
         .collect();
-    assert_eq!(pins.len(), 1, "one PIN in the letter:\n{letter}");
+    assert_eq!(pins.len(), 1, "expected one PIN in the letter:\n{letter}");
     pins[0].clone()
 }
 
@@ -257,7 +261,7 @@ pub fn code_in(mail: &ReceivedMail) -> String {
     });
     codes
         .next()
-        .expect("the mail has no registration code")
+        .expect("the email has no registration code")
         .to_owned()
 }
 
@@ -272,7 +276,7 @@ pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
 /// Replaces each random part of a text, all of which must be present, by its name.
 pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
     random.iter().fold(text.to_owned(), |text, (part, name)| {
-        assert!(text.contains(part), "{name} is missing in:\n{text}");
+        assert!(text.contains(part), "{name} is missing from:\n{text}");
         text.replace(part, name)
     })
 }
