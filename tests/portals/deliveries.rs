@@ -1,5 +1,4 @@
-//! Mails that don't arrive: those that SES doesn't take now, those it never will, and those that come
-//! back.
+//! Emails that aren't delivered: SES is unavailable, rejects them, or they bounce.
 
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -18,7 +17,7 @@ use vestibule_tests::{World, options, token_in};
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
 
-/// How many mails stand in a state.
+/// The number of emails in a state.
 async fn in_state(world: &World, state: &str) -> usize {
     let all = Contents::of(world).await;
     let mails = all.messages.values();
@@ -40,7 +39,7 @@ async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_ti
     assert_eq!(world.instance.inbox.to(RUTH).len(), 2, "the others leave");
     assert!(world.instance.inbox.to(MARIA).is_empty());
 
-    // Each wait ends at its own minute, not before.
+    // Each delay ends exactly at its minute.
     for minutes in [1, 2, 4, 8] {
         let tries = async || {
             let all = Contents::of(&world).await;
@@ -107,14 +106,14 @@ async fn a_mail_tells_ses_nothing_but_its_identifier() {
     assert!(all.messages.contains_key(&format!("X#{id}")), "{id}");
 }
 
-/// Asks for another address.
+/// Requests a change of email address.
 async fn change(user: &Client, body: &Value) -> Answer {
     user.send(Method::PUT, "/me/email", Some(body))
         .await
         .unwrap()
 }
 
-/// A group's principal whose mails come back.
+/// A group's principal whose emails bounce.
 async fn bounced() -> World {
     let world = World::new().await;
     world
@@ -151,7 +150,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
     }
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);
 
-    // Even where mails would arrive again, none is sent but the one that asks.
+    // Even if email would arrive again, only the confirmation email is sent.
     world.instance.inbox.set_fate(RUTH, None);
     let forgot = json!({ "username": "ruth.okafor" });
     assert_eq!(
@@ -239,7 +238,7 @@ async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
             .pointer("/email_undeliverable/kind")
             .and_then(Value::as_str);
         assert_eq!(said, kind, "{outcome:?}");
-        // Only what bounced for good keeps mails back.
+        // Only permanent bounces stop email.
         world.instance.inbox.set_fate(MARIA, None);
         assert_eq!(
             maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -257,7 +256,7 @@ async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
 const GROUP: &str =
     "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
 
-/// A principal whose mails have come back, and the report of it, which nobody has brought yet.
+/// A principal whose emails have bounced, and the bounce report, which has not been processed.
 async fn reported(faults: &FaultInjector) -> (World, Value) {
     let world = World::empty(Options {
         interceptors: vec![faults.interceptor()],
@@ -306,7 +305,7 @@ async fn a_report_is_noted_once_whatever_fails() {
             let (calls, suffered) = faults.disarm();
             invariants(&world).await;
             if taken.is_err() {
-                // Lambda brings it again.
+                // Lambda delivers the event again.
                 world
                     .instance
                     .courier

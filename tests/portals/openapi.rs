@@ -1,4 +1,4 @@
-//! The description of the API, as programs and people read it.
+//! The OpenAPI document, for programs and people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use vestibule_local::openapi::openapi;
 
-/// Every operation of the document: method, path and description.
+/// Every operation in the document: method, path and description.
 pub fn operations() -> Vec<(String, String, Value)> {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let mut operations = Vec::new();
@@ -21,7 +21,7 @@ pub fn operations() -> Vec<(String, String, Value)> {
     operations
 }
 
-/// The document, and what a `$ref` in it stands for.
+/// Resolves a `$ref` in the document.
 pub fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     match schema["$ref"].as_str() {
         Some(reference) => document
@@ -67,7 +67,7 @@ fn the_document_says_what_it_is() {
         (&"cookie".into(), &"__Host-session".into())
     );
 
-    // Every tag in use is described, and every tag described is in use.
+    // Every tag that is used is described, and the reverse.
     let described: BTreeSet<&str> = document["tags"]
         .as_array()
         .unwrap()
@@ -154,7 +154,7 @@ fn every_operation_is_described() {
             );
         }
         let body = operation.get("requestBody");
-        // A file is described in words; its columns are no fields.
+        // A file is described in prose; its columns are not fields.
         if let Some(file) = body.filter(|b| b["content"]["text/csv"].is_object()) {
             check(text(&file["description"]), "needs its file described");
         } else if let Some(body) = body {
@@ -253,10 +253,10 @@ fn no_two_schemas_are_one() {
             );
         }
     }
-    // Nothing is described that nothing uses.
+    // No schema is unused.
     let text = openapi();
     for name in schemas.keys() {
-        // The items of a list are written out in the list's own schema.
+        // The items of a list are inlined in the list's schema.
         let used = ["", "Listed_"]
             .iter()
             .any(|of| text.contains(&format!("\"#/components/schemas/{of}{name}\"")));
@@ -264,7 +264,7 @@ fn no_two_schemas_are_one() {
     }
 }
 
-/// The kinds of problems that a source text makes: a text in lower case with a title after it.
+/// The problem types in a source text: lowercase texts followed by a title.
 fn kinds_in(source: &str) -> BTreeSet<String> {
     let in_one_line = source.split_whitespace().collect::<Vec<_>>().join(" ");
     let texts: Vec<_> = in_one_line.split("\", \"").collect();
@@ -279,7 +279,7 @@ fn kinds_in(source: &str) -> BTreeSet<String> {
     kinds
 }
 
-/// All sources below a folder.
+/// All source files below a folder.
 pub fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! What administrators send again for their users: registration codes, reset links, usernames.
+//! What administrators resend for their users: registration codes, reset links, usernames.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,7 +37,8 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     let (helen, _) = world.provider().await;
     let (kim, first) = world.added_by(&helen, "Kim").await;
     let id = id_of(&helen, &kim).await;
-    // Too often entered wrongly, and nearly too old: the new one has its own tries and term.
+    // After too many wrong entries, and close to its expiration: the new code has its own attempts
+    // and expiration date.
     for _ in 0..5 {
         redeem(&world, &kim, "RC000000").await;
     }
@@ -63,7 +64,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     assert_eq!((dead.status, dead.problem()), (422, "code-wrong"));
     assert_eq!(redeem(&world, &kim, &second).await.status, 200);
 
-    // Redeemed: there is nothing to send any more.
+    // Once redeemed, there is nothing to resend.
     let (helen, _) = world
         .on("provider")
         .sign_in(&helen_name(&helen, &world).await, PASSWORD)
@@ -78,7 +79,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     assert_eq!(all.done("reissue_registration_code"), 1);
 }
 
-/// The username that the system made for the primary user.
+/// The username that was generated for the primary user.
 async fn helen_name(_: &Client, world: &World) -> String {
     let items = vestibule_tests::invariants::Contents::of(world).await;
     let helen = items
@@ -109,7 +110,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
         mail.text
     );
     assert_eq!(world.mails_to("helen@lakeside.example").await.len(), before);
-    // The portal's other proof is asked of the owner all the same.
+    // The portal's other requirements still apply to the user.
     let redemption = |answer: &str| json!({ "token": token_in(&mail), "hint_answer": answer, "new_password": "Fresh-Kettle-91!" });
     let on = world.on("provider");
     let wrong = on
@@ -236,7 +237,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         }
         assert_eq!(fault_of(&answer), refused(reason), "{password}");
     }
-    // Not every word makes a password weak.
+    // Not every common word makes a password weak.
     let ruth = world.group_principal().await;
     let change = async |current: &str, new: &str| {
         let body = json!({ "current_password": current, "new_password": new });
@@ -293,7 +294,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let forgot = json!({ "username": "omar.haddad" });
     let asked = world.on("practice").post("/password-resets", forgot).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The request leaves the outbox first, and then the mail that it leads to.
+    // The first delivery processes the request, the second sends its email.
     world.mails_to("omar@riverbend.example").await;
     let mail = world.last_mail_to("omar@riverbend.example").await;
     assert!(mail.text.contains("#token="), "{}", mail.text);
