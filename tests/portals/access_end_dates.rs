@@ -94,7 +94,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     assert_eq!(
         world.mails_to("sam@blueheron.example").await.len(),
         before,
-        "nobody is let back in by a reset"
+        "a reset doesn't restore access"
     );
 
     // Until the scheduler removes the access, an administrator can change or clear the end date.

@@ -373,7 +373,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     assert_eq!(
         looks(&format!("user_id={kims}")).await,
         [midnight, evening],
-        "as who did it"
+        "as the actor"
     );
     assert_eq!(
         looks("username=Sam.Lind&from=2026-11-24").await,
@@ -538,7 +538,7 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     }
     assert!(
         rows.iter().any(|r| r["source"] == format!("'{evil}")),
-        "told as it was, and harmless"
+        "unchanged, but harmless in a spreadsheet"
     );
     // Both formats contain the same events.
     let of_row: BTreeMap<_, _> = rows.iter().map(|r| (r["id"].as_str(), r)).collect();

@@ -589,7 +589,7 @@ fn problem(answer: &Answer, what: &str) {
     assert_eq!(answer.body["status"], answer.status, "{what}");
     assert!(
         answer.text.len() < SMALL,
-        "{what}: {} bytes are told",
+        "{what}: the response has {} bytes",
         answer.text.len()
     );
 }
@@ -825,7 +825,7 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
                 names(&told, named, &what(&format!("as {kind}")));
                 assert!(
                     !told.text.contains("struct "),
-                    "nothing of the code is told: {}",
+                    "the code is not revealed: {}",
                     told.text
                 );
             }
@@ -1033,7 +1033,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
                 told.text
             );
         }
-        // The maximum nesting that fits; it is rejected at some level.
+        // Deep nesting within the size limit is rejected at some level.
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let depth = 5_000;
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
@@ -1423,7 +1423,7 @@ async fn a_method_that_a_resource_does_not_know_is_a_problem() {
             let allowed = told.headers["allow"].to_str().unwrap();
             assert!(
                 known.iter().all(|k| allowed.contains(k)),
-                "{method} {route} tells what it knows: {allowed}"
+                "{method} {route} lists its methods: {allowed}"
             );
         }
     }

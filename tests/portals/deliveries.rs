@@ -168,7 +168,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
     let again = json!({ "email": RUTH, "password": PASSWORD });
     assert_eq!(change(&ruth, &again).await.status, 202);
     let mails = world.mails_to(RUTH).await;
-    assert_eq!(mails.len(), 1, "the one that asks, and no other");
+    assert_eq!(mails.len(), 1, "only the confirmation email");
     let token = json!({ "token": token_in(&mails[0]) });
     assert_eq!(
         world

@@ -162,7 +162,7 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
     assert_eq!(
         notices().await,
         json!(["invite_backup"]),
-        "one who isn't approved is no backup"
+        "a user who isn't approved doesn't count as a backup"
     );
     let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
     let approved = ruth.post(&path, json!({ "services": [] })).await.unwrap();
@@ -254,7 +254,7 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
     assert_eq!(
         world.mails_to("ruth@blueheron.example").await.len(),
         before,
-        "the inviter is told, nobody else"
+        "only the inviter is notified"
     );
 
     let path = format!("/users/{id}/approval");
@@ -420,7 +420,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
         assert_eq!(
             listed(client).await,
             json!([okafor]),
-            "one who isn't approved administers nothing"
+            "a user who isn't approved has no permissions"
         );
     }
     let approved = ruth
@@ -437,7 +437,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
         assert_eq!(
             listed(client).await,
             json!([okafor]),
-            "one who is deleted administers nothing"
+            "a deleted user has no permissions"
         );
     }
 }

@@ -120,7 +120,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     let fresh = pin_in(letters.iter().find(|l| !l.contains(&lost)).unwrap(), 4);
     assert!(
         !done.text.contains(&fresh),
-        "nobody reads the PIN but its owner"
+        "only the user can read the PIN"
     );
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(told.subject, "Your new PIN is on its way");

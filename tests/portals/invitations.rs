@@ -472,7 +472,7 @@ async fn ux_01_an_invitation_is_usable_once() {
     assert_eq!(
         dead(&revoked),
         (409, "invitation-used"),
-        "who is in is not shown out by revoking"
+        "revoking doesn't remove a user who has joined"
     );
 }
 

@@ -139,7 +139,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     assert_eq!(
         session.get("/users").await.unwrap().status,
         403,
-        "a user manages nobody"
+        "users can't manage anyone"
     );
 
     let id = find(&helen, &kim).await;

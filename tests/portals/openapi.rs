@@ -318,5 +318,8 @@ fn every_kind_of_problem_is_in_the_guide() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .map(str::to_owned)
         .collect();
-    assert_eq!(told, made, "the guide and the sources know the same kinds");
+    assert_eq!(
+        told, made,
+        "the guide and the sources contain the same problem types"
+    );
 }

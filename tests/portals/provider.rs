@@ -669,7 +669,7 @@ async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entere
     assert_eq!(
         (right.status, right.problem()),
         (410, "code-locked"),
-        "the right password is not told from a wrong one"
+        "a correct password and a wrong one get the same response"
     );
     // Sam can still sign in.
     world.sign_in("provider", &sam).await;

@@ -466,9 +466,9 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     ] {
         let began = tokio::time::Instant::now();
         world.on(portal).post(path, body).await.unwrap();
-        assert!(began.elapsed() >= least_time, "{path} answers early");
+        assert!(began.elapsed() >= least_time, "{path} responds early");
     }
-    // On other routes a refusal is delayed.
+    // On other routes, only refusals are delayed.
     let signs_in = json!({ "username": "maria.alvarez", "password": "Wrong-River-58!" });
     let code = json!({ "username": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });
     for (portal, path, body, status) in [

@@ -485,7 +485,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
     let gone = ruth.send(Method::DELETE, &path, None).await.unwrap();
     assert_eq!(gone.status, 204, "{}", gone.text);
     let anew = world.invited(&ruth, "Sam", "user").await;
-    assert_ne!(anew, deleted, "the same name, another account");
+    assert_ne!(anew, deleted, "the same username, a different account");
     let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let requests = [
         ("an unknown name", attempt("nobody.at.all")),
@@ -525,7 +525,7 @@ async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_th
     assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
     assert_eq!(
         courses[0][11].hashes, 0,
-        "what is over the limit isn't compared"
+        "attempts over the limit are not compared"
     );
 }
 

@@ -310,11 +310,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         .post("/password-resets/redemption", body("Omar-Haddad-58"))
         .await
         .unwrap();
-    assert_eq!(
-        fault_of(&answer),
-        refused(NAMES),
-        "only who proved who they are"
-    );
+    assert_eq!(fault_of(&answer), refused(NAMES), "only after verification");
     let answer = on
         .post("/password-resets/redemption", body("Fresh-Kettle-91!"))
         .await

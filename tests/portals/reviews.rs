@@ -338,7 +338,7 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     )
     .await;
     assert_eq!((one.status, other.status), (200, 200));
-    assert_eq!(one.text, other.text, "both read who was first");
+    assert_eq!(one.text, other.text, "both see the first decision");
     assert_eq!(invariants(&practice.world).await.done("confirm_access"), 1);
 
     for id in [tess, uma] {
@@ -501,7 +501,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     assert_eq!(
         mails_about_reviews(world, OMAR).await.len(),
         4,
-        "the provider is told too"
+        "the provider is notified too"
     );
     let omar = world.sign_in("practice", "omar.haddad").await;
     let list = omar
