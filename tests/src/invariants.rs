@@ -544,7 +544,7 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for notices_due in &all.notices_due {
-        let follow_up = format!("{}/D#tidings", text(notices_due, "/pk"));
+        let follow_up = format!("{}/D#admin_notice", text(notices_due, "/pk"));
         if !all.follow_ups.contains_key(&follow_up) {
             faults.push(format!("nobody will tell of {notices_due}"));
         }
