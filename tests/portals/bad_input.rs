@@ -769,7 +769,7 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong() {
+async fn every_field_of_every_body_is_validated_and_named_in_problems() {
     let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
@@ -882,7 +882,7 @@ async fn all_still_right(endpoints: &[Endpoint]) {
 }
 
 #[tokio::test]
-async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
+async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
     let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
@@ -954,7 +954,7 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn a_body_that_is_not_a_json_object_is_rejected() {
     let world = world_in_campaigns().await;
     let endpoints = endpoints(&world).await;
     for endpoint in &endpoints {
@@ -1086,7 +1086,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_content_type_is_read_as_it_may_be_written() {
+async fn content_types_are_parsed_in_every_valid_form() {
     let world = world_in_campaigns().await;
     for (portal, body) in [("agent", agent()), ("group", group_principal())] {
         for content_type in [
@@ -1108,7 +1108,7 @@ async fn a_content_type_is_read_as_it_may_be_written() {
 }
 
 #[tokio::test]
-async fn a_great_many_faults_are_told_shortly() {
+async fn many_errors_result_in_a_short_response() {
     let world = world_in_campaigns().await;
     for field in ["verification", "accepted_agreements"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
@@ -1168,7 +1168,7 @@ async fn a_great_many_faults_are_told_shortly() {
 }
 
 #[tokio::test]
-async fn a_query_is_read_strictly() {
+async fn query_parameters_are_validated() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     for first in ["Sam", "Kim", "Lee"] {
@@ -1259,7 +1259,7 @@ async fn a_query_is_read_strictly() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_too() {
+async fn unknown_paths_and_objects_are_problems() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let huge = "0".repeat(5_000);
@@ -1383,7 +1383,7 @@ async fn what_is_not_there_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_resource_does_not_know_is_a_problem() {
+async fn an_unsupported_method_is_a_problem() {
     let world = world_in_campaigns().await;
     let operations = operations();
     let routes: BTreeSet<&String> = operations.iter().map(|(_, path, _)| path).collect();
@@ -1438,7 +1438,7 @@ fn fits(route: &str, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_persons() {
+async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
     let world = world_in_campaigns().await;
     world.register("group", group_principal()).await;
     let small = with(
@@ -1537,7 +1537,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
 }
 
 #[tokio::test]
-async fn what_is_no_session_of_this_portal_opens_nothing() {
+async fn an_invalid_session_gives_no_access() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let invitation = world
@@ -1719,7 +1719,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn random_json_never_makes_a_failure_of_ours() {
+fn random_json_never_causes_a_server_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(world_in_campaigns());
     let endpoints = runtime.block_on(endpoints(&world));

@@ -142,7 +142,7 @@ fn assert_as_before(name: &str, table: &str) {
 }
 
 #[tokio::test]
-async fn every_flow_costs_what_it_cost_before() {
+async fn the_cost_of_every_flow_is_unchanged() {
     let mut bill = Bill::new().await;
     main_flows(&mut bill).await;
     assert_as_before("cost_of_every_flow", &bill.table());
@@ -664,7 +664,7 @@ async fn sessions(bill: &mut Bill) {
 }
 
 #[tokio::test]
-async fn a_file_costs_what_its_rows_cost() {
+async fn a_file_costs_as_much_as_its_rows() {
     let mut bill = Bill::new().await;
     let ruth = bill.world.group_principal().await;
     let (helen, _) = bill.world.provider().await;
@@ -692,7 +692,7 @@ async fn a_file_costs_what_its_rows_cost() {
 }
 
 #[tokio::test]
-async fn every_message_costs_what_it_cost_before() {
+async fn the_cost_of_every_message_is_unchanged() {
     let mut bill = Bill::new().await;
     messages(&mut bill).await;
     assert_as_before("cost_of_every_message", &bill.table());
@@ -822,14 +822,14 @@ async fn reissuing(bill: &mut Bill, agent: &Client) {
 }
 
 #[tokio::test]
-async fn what_the_help_desk_does_costs_what_it_cost_before() {
+async fn the_cost_of_help_desk_actions_is_unchanged() {
     let mut bill = Bill::new().await;
     help_desk(&mut bill).await;
     assert_as_before("cost_of_the_help_desk", &bill.table());
 }
 
 #[tokio::test]
-async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
+async fn the_cost_of_every_secondary_flow_is_unchanged() {
     let mut bill = Bill::new().await;
     flows_around(&mut bill).await;
     assert_as_before("cost_of_flows_around", &bill.table());

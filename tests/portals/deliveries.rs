@@ -27,7 +27,7 @@ async fn in_state(world: &World, state: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_time() {
+async fn a_temporarily_rejected_email_delays_no_other_and_backs_off() {
     let world = World::new().await;
     world
         .instance
@@ -65,7 +65,7 @@ async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_ti
 }
 
 #[tokio::test]
-async fn after_three_days_a_mail_is_given_up_and_says_nothing_any_more() {
+async fn an_email_is_abandoned_and_erased_after_three_days() {
     let world = World::new().await;
     world.instance.inbox.set_down(true);
     world.register("member", member()).await;
@@ -96,7 +96,7 @@ async fn after_three_days_a_mail_is_given_up_and_says_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_mail_tells_ses_nothing_but_its_identifier() {
+async fn ses_gets_only_the_identifier_of_an_email_as_metadata() {
     let world = World::new().await;
     world.register("member", member()).await;
     let mail = world.last_mail_to(MARIA).await;
@@ -126,7 +126,7 @@ async fn bounced() -> World {
 }
 
 #[tokio::test]
-async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is_sent() {
+async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
     let world = bounced().await;
     let (ruth, session) = world
         .on("group")
@@ -221,7 +221,7 @@ async fn bl_12_another_address_takes_the_mark_away() {
 }
 
 #[tokio::test]
-async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
+async fn complaints_and_rejections_are_recorded_and_full_mailboxes_are_not() {
     for (outcome, kind, arrived) in [
         (DeliveryOutcome::Complained, Some("complained"), 1),
         (DeliveryOutcome::Rejected, Some("refused"), 0),
@@ -275,7 +275,7 @@ async fn reported(faults: &FaultInjector) -> (World, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_comes_twice_or_at_once_marks_once() {
+async fn repeated_and_concurrent_reports_are_recorded_once() {
     let (world, report) = reported(&FaultInjector::default()).await;
     let take = || {
         world
@@ -291,7 +291,7 @@ async fn a_report_that_comes_twice_or_at_once_marks_once() {
 }
 
 #[tokio::test]
-async fn a_report_is_noted_once_whatever_fails() {
+async fn a_report_is_recorded_once_whatever_fails() {
     for fault in Fault::ALL {
         for n in 0.. {
             let faults = FaultInjector::default();
@@ -329,7 +329,7 @@ async fn a_report_is_noted_once_whatever_fails() {
 }
 
 #[tokio::test]
-async fn a_report_on_a_mail_from_elsewhere_marks_nobody() {
+async fn a_report_about_an_unknown_email_changes_nothing() {
     let (world, report) = reported(&FaultInjector::default()).await;
     for tags in [
         json!({}),

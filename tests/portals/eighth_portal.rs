@@ -217,7 +217,7 @@ async fn the_eighth_portal_describes_itself_and_leaves_the_seven_as_they_were() 
 }
 
 #[tokio::test]
-async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
+async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let (_folder, world) = islands().await;
     let portal = world.on("island-desk");
 
@@ -411,7 +411,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
 }
 
 #[tokio::test]
-async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
+async fn a_user_without_the_agreement_sees_nothing_protected() {
     let (_folder, world) = islands().await;
     let registered = world
         .register(
@@ -436,7 +436,7 @@ async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
 }
 
 #[tokio::test]
-async fn sessions_guesses_and_words_are_the_policys_own() {
+async fn sessions_attempts_and_wording_follow_the_policy() {
     let (_folder, world) = islands().await;
     let registered = world.register("island-desk", pilot()).await;
     let name = registered.text_at("/username");
@@ -535,7 +535,7 @@ async fn refused(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
+async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
     let wrong = |from: &str, to: &str| {
         assert_eq!(ISLAND.matches(from).count(), 1, "{from}");
         folder_with(&[("island-desk.toml", &ISLAND.replace(from, to))])
@@ -600,7 +600,7 @@ async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
 /// A function reads a policy when a request for its portal arrives. An invalid policy makes only
 /// that portal unavailable, and no data is lost.
 #[tokio::test]
-async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
+async fn an_invalid_policy_makes_only_its_portal_unavailable() {
     let mut world = World::new().await;
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
@@ -648,7 +648,7 @@ async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
+async fn a_folder_without_policies_prevents_the_start_with_a_message() {
     let folder = TempDir::new().unwrap();
     assert_eq!(
         refused(folder.path()).await,

@@ -118,7 +118,7 @@ fn changes(kind: RecordKind, day: u32) -> String {
 }
 
 #[tokio::test]
-async fn both_buckets_keep_what_is_put_into_them() {
+async fn both_buckets_store_objects() {
     let world = World::empty(options()).await;
     let s3 = &world.instance.s3;
     for bucket in [FEEDS, LETTERS] {

@@ -960,7 +960,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_of_the_help_desk_act_on_one_account_at_once_and_one_letter_counts() {
+async fn concurrent_pin_reissues_leave_one_valid_letter() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let bea = world
@@ -985,7 +985,7 @@ async fn two_of_the_help_desk_act_on_one_account_at_once_and_one_letter_counts()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_signs_in_while_being_renamed_is_somebody_whole() {
+async fn a_sign_in_during_a_rename_is_consistent() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -1023,7 +1023,7 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
+async fn of_two_concurrent_renames_to_one_username_one_succeeds() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = id_of(&world.member().await).await;
@@ -1113,7 +1113,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
 }
 
 #[tokio::test]
-async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_again() {
+async fn a_registration_matched_by_mistake_is_reversed_and_the_record_released() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;

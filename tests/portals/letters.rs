@@ -194,7 +194,7 @@ async fn bl_03_an_organizations_letter_goes_to_the_address_it_designated() {
 }
 
 #[tokio::test]
-async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_nothing_up() {
+async fn an_unprintable_letter_is_reported_and_delays_no_other() {
     let world = with_waiting(3, &FaultInjector::default()).await;
     let done = world.instance.print_letters().await.unwrap();
     assert_eq!(
@@ -231,7 +231,7 @@ async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_no
 }
 
 #[tokio::test]
-async fn more_letters_than_a_pdf_holds_are_several_batches() {
+async fn many_letters_are_split_into_batches() {
     let world = with_waiting(3, &FaultInjector::default()).await;
     let mut printer = world.instance.printer.clone();
     printer.most = 1;
@@ -243,7 +243,7 @@ async fn more_letters_than_a_pdf_holds_are_several_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_at_once_print_each_letter_on_one_page() {
+async fn concurrent_runs_print_each_letter_once() {
     let world = with_waiting(2, &FaultInjector::default()).await;
     let runs = (0..5).map(|_| world.instance.printer.run());
     for done in join_all(runs).await {
@@ -262,7 +262,7 @@ async fn two_runs_at_once_print_each_letter_on_one_page() {
 }
 
 #[tokio::test]
-async fn a_batch_is_printed_once_and_whole_whatever_fails_on_its_way() {
+async fn a_batch_is_printed_once_and_completely_whatever_fails() {
     for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
         for n in 0.. {
             let faults = FaultInjector::default();
@@ -351,7 +351,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
 }
 
 #[tokio::test]
-async fn the_pages_that_one_looks_at_here_are_those_of_the_pdf() {
+async fn the_previewed_pages_are_those_of_the_pdf() {
     let world = with_waiting(2, &FaultInjector::default()).await;
     world.letters().await;
     let files = bucket(&world).await;

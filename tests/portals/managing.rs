@@ -545,7 +545,7 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_principal_stays_whoever_removes_whom_at_once() {
+async fn concurrent_removals_never_remove_the_last_principal() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
@@ -588,7 +588,7 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn administrators_who_change_one_user_at_once_leave_one_whole_change() {
+async fn concurrent_changes_of_a_user_are_never_mixed() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;

@@ -33,7 +33,7 @@ pub fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn the_committed_document_is_what_the_code_says() {
+fn the_committed_document_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
     let made = openapi();
     if std::env::var("UPDATE_OPENAPI").is_ok() {
@@ -53,7 +53,7 @@ fn the_committed_document_is_what_the_code_says() {
 }
 
 #[test]
-fn the_document_says_what_it_is() {
+fn the_document_has_title_and_tags() {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Vestibule");
@@ -185,7 +185,7 @@ fn every_operation_is_described() {
 }
 
 #[test]
-fn what_needs_a_session_says_so() {
+fn operations_that_require_a_session_declare_it() {
     let open = [
         "accept_invitation",
         "ask_password_reset",
@@ -223,7 +223,7 @@ fn what_needs_a_session_says_so() {
 }
 
 #[test]
-fn no_two_schemas_are_one() {
+fn no_two_schemas_are_equal() {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let mut names = BTreeMap::new();
@@ -292,7 +292,7 @@ pub fn sources(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_kind_of_problem_is_in_the_guide() {
+fn every_problem_type_is_in_the_guide() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut texts = Vec::new();
     sources(&root.join("functions"), &mut texts);

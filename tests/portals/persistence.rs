@@ -134,7 +134,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
 }
 
 #[test]
-fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
+fn unsent_messages_are_sent_once_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
 
@@ -163,7 +163,7 @@ fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
 }
 
 #[test]
-fn a_restart_gives_nobody_new_guesses() {
+fn a_restart_does_not_reset_attempt_counters() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
     let guess = async |client: &Client, pin: &str| {
@@ -233,7 +233,7 @@ fn a_restart_gives_nobody_new_guesses() {
 }
 
 #[test]
-fn a_second_system_on_the_same_folder_is_refused_in_words() {
+fn a_second_system_on_the_same_folder_is_refused_with_a_message() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
     let life = Life::first(&options);
@@ -258,7 +258,7 @@ fn a_second_system_on_the_same_folder_is_refused_in_words() {
 }
 
 #[test]
-fn a_damaged_key_stops_the_start_in_words() {
+fn a_damaged_key_prevents_the_start_with_a_message() {
     let folder = TempDir::new().unwrap();
     Life::first(&kept_in(folder.path())).end();
     std::fs::write(folder.path().join("kms.key"), b"half a key").unwrap();

@@ -264,7 +264,7 @@ async fn reset_token(world: &World, portal: &str, username: &str, address: &str)
 }
 
 #[tokio::test]
-async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
+async fn only_the_latest_unexpired_reset_link_is_valid() {
     let world = World::new().await;
     world.group_principal().await;
     let anyone = world.on("group");
@@ -495,7 +495,7 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
 }
 
 #[tokio::test]
-async fn guesses_of_security_answers_are_counted_before_they_are_looked_at() {
+async fn attempts_at_security_answers_are_counted_before_comparison() {
     let world = World::new().await;
     world.member().await;
     let anyone = world.on("member");

@@ -557,7 +557,7 @@ impl<'w> Journeys<'w> {
 }
 
 #[tokio::test]
-async fn a_thief_of_the_tables_reads_no_secret() {
+async fn stolen_tables_contain_no_secret() {
     let world = World::new().await;
     // First no message is sent, then all are: inspected before and after.
     world.instance.inbox.set_down(true);
@@ -580,7 +580,7 @@ async fn a_thief_of_the_tables_reads_no_secret() {
 }
 
 #[tokio::test]
-async fn what_lies_open_in_the_tables_is_found() {
+async fn a_plaintext_secret_in_the_tables_is_found() {
     let world = World::new().await;
     let mut journeys = Journeys::new(&world);
     journeys.member().await;
@@ -666,7 +666,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn no_log_tells_a_secret_or_a_person() {
+async fn logs_contain_no_secrets_or_personal_data() {
     let log = Log::default();
     let _taken = log.taken();
     let faults = FaultInjector::default();
@@ -776,7 +776,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
 }
 
 #[tokio::test]
-async fn no_refusal_echoes_what_was_sent_in_confidence() {
+async fn no_refusal_repeats_a_secret_from_the_request() {
     let world = World::new().await;
     let mut journeys = Journeys::new(&world);
     journeys.all().await;

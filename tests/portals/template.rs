@@ -82,7 +82,7 @@ fn every_binary_is_deployed_and_nothing_else() {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn generated_routes_are_what_the_code_says() {
+fn generated_routes_match_the_code() {
     if std::env::var("UPDATE_ROUTES").is_ok() {
         routes::write(root()).unwrap();
     }
@@ -215,7 +215,7 @@ fn deployed_shape(table: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_tables_are_as_the_code_makes_them() {
+async fn the_tables_match_the_code() {
     let data: &'static Value = Box::leak(Box::new(read("infra/stacks/data.yaml")));
     let deployed = resources(data, "AWS::DynamoDB::Table");
     let instance = Instance::start(options()).await.unwrap();
@@ -277,7 +277,7 @@ fn settings_in(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn functions_are_given_the_settings_they_read() {
+fn functions_have_the_settings_they_read() {
     let source = |path: &Path| std::fs::read_to_string(path).unwrap();
     let of_all = settings_in(&source(&root().join("shared/http/src/settings.rs")));
     for known in ["TABLE", "PORTALS_DIR"] {
@@ -315,7 +315,7 @@ fn functions_are_given_the_settings_they_read() {
 }
 
 #[test]
-fn the_stream_brings_new_messages_and_nothing_else() {
+fn the_stream_delivers_only_new_messages() {
     let functions = functions();
     let streams: Vec<_> = functions
         .values()
@@ -351,7 +351,7 @@ fn the_stream_brings_new_messages_and_nothing_else() {
 }
 
 #[test]
-fn nothing_that_runs_by_itself_fails_unnoticed() {
+fn failures_of_asynchronous_functions_are_reported() {
     let queue = json!({ "Fn::GetAtt": "DeadLetters.Arn" });
     for (name, function) in functions() {
         let all = function["Events"].as_object().unwrap();
@@ -384,7 +384,7 @@ fn nothing_that_runs_by_itself_fails_unnoticed() {
 const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
 
 #[test]
-fn roles_are_plain() {
+fn roles_have_simple_statements() {
     for kind in [
         "AWS::IAM::Role",
         "AWS::IAM::ManagedPolicy",
@@ -565,7 +565,7 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
 /// Every test shows that roles lack nothing, because the harness refuses what they don't allow.
 /// This test shows that they have no unused permissions.
 #[tokio::test]
-async fn roles_have_nothing_to_spare() {
+async fn roles_have_no_unused_permissions() {
     let permissions = Permissions::default();
     go_through_every_flow(&permissions.interceptor()).await;
     go_through_rare_ways(&permissions.interceptor()).await;
@@ -621,7 +621,7 @@ async fn roles_have_nothing_to_spare() {
 }
 
 #[test]
-fn sample_events_are_what_functions_take() {
+fn sample_events_are_accepted_by_their_functions() {
     let functions = functions();
     let mut wanted = BTreeSet::new();
     for (name, function) in &functions {
@@ -689,7 +689,7 @@ fn sample_events_are_what_functions_take() {
 }
 
 #[tokio::test]
-async fn at_a_schedule_mails_leave_that_the_stream_has_not_brought() {
+async fn the_schedule_sends_emails_that_the_stream_missed() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
@@ -707,7 +707,7 @@ async fn at_a_schedule_mails_leave_that_the_stream_has_not_brought() {
 }
 
 #[test]
-fn what_carries_secrets_is_not_logged() {
+fn the_gateway_logs_nothing_secret() {
     let api = &TEMPLATE["Resources"]["Api"]["Properties"];
     let format = api["AccessLogSetting"]["Format"].as_str().unwrap();
     let line: BTreeSet<_> = format
@@ -736,7 +736,7 @@ fn what_carries_secrets_is_not_logged() {
 }
 
 #[test]
-fn logs_are_encrypted_and_end() {
+fn logs_are_encrypted_and_expire() {
     // All log groups, including those of the functions and the gateway, are in one stack.
     assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
     let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
@@ -765,7 +765,7 @@ fn filtered_messages(path: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn alarms_and_dashboard_wait_for_messages_that_are_logged() {
+fn alarms_and_dashboard_match_logged_messages() {
     let mut sources = Vec::new();
     for folder in ["functions", "shared/http/src"] {
         read_sources(&root().join(folder), &mut sources);
@@ -782,7 +782,7 @@ fn alarms_and_dashboard_wait_for_messages_that_are_logged() {
 }
 
 #[test]
-fn the_operator_is_asked_for_little_and_for_no_secret() {
+fn the_stack_has_few_parameters_and_no_secret() {
     let parameters = TEMPLATE["Parameters"].as_object().unwrap();
     let asked: Vec<_> = parameters
         .iter()
