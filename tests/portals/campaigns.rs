@@ -11,11 +11,11 @@ use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{invariants, text};
 use vestibule_tests::people::{PASSWORD, agent, member, with};
 use vestibule_tests::white_box;
-use vestibule_tests::{World, masked, options, pin_in, portals_with};
+use vestibule_tests::{Prepared, World, masked, options, pin_in, portals_with};
 
 use crate::persistence::{Life, kept_in};
 
@@ -45,8 +45,13 @@ fn members() -> TempDir {
 }
 
 async fn world(portals: &TempDir) -> World {
+    watched(portals, Vec::new()).await
+}
+
+async fn watched(portals: &TempDir, interceptors: Vec<SharedInterceptor>) -> World {
     World::with(Options {
         portals: portals.path().to_owned(),
+        interceptors,
         ..options()
     })
     .await
@@ -61,7 +66,11 @@ async fn dana() -> World {
 
 /// Maria on the member portal, whose username will be released.
 async fn maria() -> World {
-    let world = world(&members()).await;
+    maria_watched(Vec::new()).await
+}
+
+async fn maria_watched(interceptors: Vec<SharedInterceptor>) -> World {
+    let world = watched(&members(), interceptors).await;
     world.register("member", member()).await;
     world
 }
@@ -493,29 +502,28 @@ async fn ag_13_whoever_presses_often_registers_again_once() {
 #[tokio::test]
 async fn ag_13_registering_again_is_done_once_whatever_fails() {
     let portals = agents("2027-05-31");
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(&portals, vec![faults.interceptor()]).await;
+        world.register("agent", agent()).await;
+        world.wait_until("2027-03-02T06:00:00Z");
+        let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+        (world, dana)
+    });
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::with(Options {
-                interceptors: vec![faults.interceptor()],
-                portals: portals.path().to_owned(),
-                ..options()
-            })
-            .await;
-            world.register("agent", agent()).await;
-            world.wait_until("2027-03-02T06:00:00Z");
-            let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+            let (world, dana) = prepared.again().await;
             faults.arm(n, fault);
-            let first = registers_again(&dana).await;
+            let first = registers_again(dana).await;
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([200, 503].contains(&first.status), "{what}");
-            invariants(&world).await;
-            let again = registers_again(&dana).await;
+            invariants(world).await;
+            let again = registers_again(dana).await;
             assert_eq!(again.status, 200, "{what}: {}", again.text);
-            is(&protected(&dana).await, OPEN);
-            assert_eq!(invariants(&world).await.done("register_again"), 1, "{what}");
-            let told = about(&world, DANA, "You have registered again").await;
+            is(&protected(dana).await, OPEN);
+            assert_eq!(invariants(world).await.done("register_again"), 1, "{what}");
+            let told = about(world, DANA, "You have registered again").await;
             assert_eq!(told.len(), 1, "{what}");
             if suffered.is_none() {
                 break;
@@ -857,26 +865,23 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
+    let starter = Starter::default();
     for round in 0..4 {
-        let world = maria().await;
+        let world = maria_watched(vec![starter.interceptor()]).await;
         world.wait_until("2026-12-15T06:00:00Z");
         let (maria, _) = begins(&world, "member", "maria.alvarez").await;
         let owner = async {
             if round % 2 == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(round * 10)).await;
                 Some(chooses(&maria, "maria.alvarez").await)
             } else {
                 None
             }
         };
-        let (kept, (one, two)) = join(
-            owner,
-            join(
-                register(&world, other("maria.alvarez")),
-                register(&world, third("maria.alvarez")),
-            ),
-        )
-        .await;
+        let others = join(
+            register(&world, other("maria.alvarez")),
+            register(&world, third("maria.alvarez")),
+        );
+        let ((one, two), kept) = starter.start_after(round, others, owner).await;
         let all = [Some(&one), Some(&two), kept.as_ref()];
         let got = all
             .iter()
@@ -910,18 +915,19 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_anybody() {
-    for round in 0..5 {
-        let world = maria().await;
+    let starter = Starter::default();
+    for calls in 0..5 {
+        let world = maria_watched(vec![starter.interceptor()]).await;
         world.wait_until("2026-12-15T06:00:00Z");
         let sign_in = async {
-            tokio::time::sleep(std::time::Duration::from_millis(round * 6)).await;
             let mut body = json!({ "username": "maria.alvarez", "password": PASSWORD });
             body["token_delivery"] = "body".into();
             world.on("member").post("/sessions", body).await.unwrap()
         };
         let mut grace = other("maria.alvarez");
         grace["password"] = "Another-Lake-77!".into();
-        let (taken, begun) = join(register(&world, grace), sign_in).await;
+        let taken = register(&world, grace);
+        let (taken, begun) = starter.start_after(calls, taken, sign_in).await;
         assert_eq!(taken.status, 201, "{}", taken.text);
         match begun.status {
             201 => {
@@ -942,35 +948,34 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
 #[tokio::test]
 async fn me_10_a_released_name_is_taken_once_whatever_fails() {
     let portals = members();
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(&portals, vec![faults.interceptor()]).await;
+        world.register("member", member()).await;
+        world.wait_until("2026-12-15T06:00:00Z");
+        (world, ())
+    });
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::with(Options {
-                interceptors: vec![faults.interceptor()],
-                portals: portals.path().to_owned(),
-                ..options()
-            })
-            .await;
-            world.register("member", member()).await;
-            world.wait_until("2026-12-15T06:00:00Z");
+            let (world, ()) = prepared.again().await;
             faults.arm(n, fault);
-            let first = register(&world, other("maria.alvarez")).await;
+            let first = register(world, other("maria.alvarez")).await;
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([201, 503].contains(&first.status), "{what}");
-            invariants(&world).await;
-            let again = register(&world, other("maria.alvarez")).await;
+            invariants(world).await;
+            let again = register(world, other("maria.alvarez")).await;
             assert_eq!(again.status, 201, "{what}: {}", again.text);
-            let all = invariants(&world).await;
+            let all = invariants(world).await;
             assert_eq!(
                 (all.done("release_username"), all.done("register")),
                 (1, 2),
                 "{what}"
             );
-            let instead = stand_in(&world).await;
-            begins(&world, "member", &instead).await;
+            let instead = stand_in(world).await;
+            begins(world, "member", &instead).await;
             assert_eq!(
-                about(&world, "grace@kim.example", "").await.len(),
+                about(world, "grace@kim.example", "").await.len(),
                 1,
                 "{what}"
             );

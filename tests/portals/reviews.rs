@@ -11,7 +11,7 @@ use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental};
-use vestibule_tests::{World, options, portals_with, shown};
+use vestibule_tests::{Prepared, World, options, portals_with, shown};
 
 const INITIAL: &str = "First-Morning-17";
 
@@ -716,22 +716,25 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
         ("2027-05-22T15:00:00Z", 1, 1),
         ("2027-06-22T15:00:00Z", 0, 2),
     ] {
+        let faults = &FaultInjector::default();
+        let mut prepared = Prepared::new(async || {
+            let world = World::with(vestibule_local::Options {
+                interceptors: vec![faults.interceptor()],
+                portals: portals.path().to_owned(),
+                ..options()
+            })
+            .await;
+            let world = Practice::of(world).await.world;
+            if begun == 0 {
+                world.wait_until("2027-05-22T15:00:00Z");
+                tick(&world).await;
+            }
+            world.wait_until(day);
+            (world, ())
+        });
         for fault in Fault::ALL {
             for n in 0.. {
-                let faults = FaultInjector::default();
-                let world = World::with(vestibule_local::Options {
-                    interceptors: vec![faults.interceptor()],
-                    portals: portals.path().to_owned(),
-                    ..options()
-                })
-                .await;
-                let practice = Practice::of(world).await;
-                let world = &practice.world;
-                if begun == 0 {
-                    world.wait_until("2027-05-22T15:00:00Z");
-                    tick(world).await;
-                }
-                world.wait_until(day);
+                let (world, ()) = prepared.again().await;
                 faults.arm(n, fault);
                 world.instance.sweep(&Run::now(world.now())).await;
                 let (calls, suffered) = faults.disarm();

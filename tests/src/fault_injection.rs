@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+use futures::future::join;
+use tokio::sync::watch;
 
 /// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +183,56 @@ impl Intercept for FaultInjector {
         *response.body_mut() = SdkBody::from(body);
         response.headers_mut().remove("content-length");
         response.headers_mut().remove("x-amz-crc32");
+        Ok(())
+    }
+}
+
+/// Lets one flow begin at a certain call of another. Queries are not counted: they are how a sweep looks for what
+/// is due, and many.
+#[derive(Debug, Clone, Default)]
+pub struct Starter(Arc<watch::Sender<usize>>);
+
+impl Starter {
+    /// For the options of a system.
+    pub fn interceptor(&self) -> SharedInterceptor {
+        SharedInterceptor::new(self.clone())
+    }
+
+    /// Does both; the second begins when the first has begun so many calls, or is over.
+    pub async fn start_after<A: Future, B: Future>(
+        &self,
+        calls: usize,
+        first: A,
+        second: B,
+    ) -> (A::Output, B::Output) {
+        self.0.send_replace(0);
+        let mut begun = self.0.subscribe();
+        let first = async {
+            let output = first.await;
+            self.0.send_replace(usize::MAX);
+            output
+        };
+        let second = async {
+            drop(begun.wait_for(|n| *n >= calls).await);
+            second.await
+        };
+        join(first, second).await
+    }
+}
+
+impl Intercept for Starter {
+    fn name(&self) -> &'static str {
+        "Starter"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if operation(context) != "Query" {
+            self.0.send_modify(|n| *n = n.saturating_add(1));
+        }
         Ok(())
     }
 }

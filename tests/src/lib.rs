@@ -23,11 +23,12 @@ use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::client::{Answer, Client};
-use vestibule_local::instance::{at_work, serve_at_free_port};
+use vestibule_local::instance::{Saved, at_work, serve_at_free_port};
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
 use vestibule_secrets::HashParameters;
@@ -72,8 +73,56 @@ pub fn options() -> Options {
     }
 }
 
-/// Writes the shipped policies to a new folder, that of one portal with texts replaced and others
-/// appended.
+/// Whether a system with these options can begin as a copy of one that was made before: in memory, where nobody
+/// observes what making it takes.
+fn can_be_copied(options: &Options) -> bool {
+    options.data.is_none() && options.dynamodb_endpoint.is_none() && options.observers.is_empty()
+}
+
+async fn saved(make: impl AsyncFnOnce() -> World) -> Saved {
+    let world = make().await;
+    world
+        .instance
+        .save()
+        .await
+        .unwrap()
+        .expect("it is in memory")
+}
+
+/// A system that is prepared once and set back before each use. Where its database can't be set back, because it
+/// is another than the embedded one, it is prepared each time.
+#[derive(Debug)]
+pub struct Prepared<F, T> {
+    prepare: F,
+    ready: Option<(World, T, Option<Saved>)>,
+}
+
+impl<T, F: AsyncFn() -> (World, T)> Prepared<F, T> {
+    /// To be prepared by this.
+    pub fn new(prepare: F) -> Self {
+        Self {
+            prepare,
+            ready: None,
+        }
+    }
+
+    /// The system as it was prepared, with what its preparation gave.
+    pub async fn again(&mut self) -> (&World, &T) {
+        match &self.ready {
+            Some((world, _, Some(saved))) => world.instance.restore(saved).await.unwrap(),
+            _ => {
+                let (world, given) = (self.prepare)().await;
+                let saved = world.instance.save().await.unwrap();
+                self.ready = Some((world, given, saved));
+            }
+        }
+        let (world, given, _) = self.ready.as_ref().unwrap();
+        (world, given)
+    }
+}
+
+/// The shipped policies in a folder of their own, that of one portal with texts in the place of others
+/// and with more at its end.
 pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(options().portals).unwrap() {
@@ -99,19 +148,58 @@ impl World {
 
     /// Starts such a system with other options.
     pub async fn with(options: Options) -> Self {
-        let world = Self::empty(options).await;
-        for kind in RecordKind::ALL {
-            let feed = sample_records::committed(kind);
-            let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
-            world.import(kind, &known.join("\n")).await;
+        static KNOWN: OnceCell<Saved> = OnceCell::const_new();
+        // Records are the same wherever policies and the time of the import are.
+        let usual = options.portals == Options::in_memory().portals
+            && options.clock.now() == START.parse().unwrap();
+        if usual && can_be_copied(&options) {
+            let known = KNOWN
+                .get_or_init(|| saved(World::made_with_known_people))
+                .await;
+            return Self::copied(options, known).await;
         }
+        let world = Self::empty(options).await;
+        world.import_known_people().await;
         world
     }
 
-    /// Starts a system without records.
-    pub async fn empty(mut options: Options) -> Self {
+    async fn made_with_known_people() -> Self {
+        let world = Self::made(self::options()).await;
+        world.import_known_people().await;
+        world
+    }
+
+    async fn import_known_people(&self) {
+        for kind in RecordKind::ALL {
+            let feed = sample_records::committed(kind);
+            let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
+            self.import(kind, &known.join("\n")).await;
+        }
+    }
+
+    /// A system without records.
+    pub async fn empty(options: Options) -> Self {
+        static EMPTY: OnceCell<Saved> = OnceCell::const_new();
+        if can_be_copied(&options) {
+            let empty = EMPTY
+                .get_or_init(|| saved(|| World::made(self::options())))
+                .await;
+            return Self::copied(options, empty).await;
+        }
+        Self::made(options).await
+    }
+
+    async fn copied(mut options: Options, of: &Saved) -> Self {
         options.observers.push(Permissions::default().interceptor());
-        let instance = Instance::start(options).await.unwrap();
+        Self::serving(Instance::start_from(options, of).await.unwrap()).await
+    }
+
+    async fn made(mut options: Options) -> Self {
+        options.observers.push(Permissions::default().interceptor());
+        Self::serving(Instance::start(options).await.unwrap()).await
+    }
+
+    async fn serving(instance: Instance) -> Self {
         let base = serve_at_free_port(instance.router()).await.unwrap();
         Self { instance, base }
     }
