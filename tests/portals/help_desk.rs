@@ -932,7 +932,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         other => panic!("one of two is made: {other:?}"),
     };
     assert!(
-        refused.to_string().contains("has a supervisor already"),
+        refused.to_string().contains("already has a supervisor"),
         "{refused}"
     );
     let name = &made.username;
