@@ -35,7 +35,7 @@ pub(crate) struct SignInRequest {
     password: String,
     /// How the session token is delivered: `cookie` for browsers, `body` for programs.
     #[serde(default)]
-    token_in: TokenDelivery,
+    token_delivery: TokenDelivery,
     /// For programs: the `device` returned by an earlier sign-in, or 256 random bits (base64url, 43
     /// characters). Without it, every sign-in counts as one from a new device and the user is notified.
     device: Option<String>,
@@ -159,7 +159,7 @@ pub(crate) async fn sign_in(
             Ok(()) => {
                 let answer = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
-                return Ok(begun(answer, tokens, request.token_in, &policy));
+                return Ok(begun(answer, tokens, request.token_delivery, &policy));
             }
             // The account changed at the same time. Load it again, because it may now be disabled.
             Err(CommitError::Stale) => {}
@@ -262,11 +262,11 @@ const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 fn begun(
     mut answer: SessionResponse,
     (token, device): (Sensitive, Sensitive),
-    token_in: TokenDelivery,
+    token_delivery: TokenDelivery,
     policy: &Policy,
 ) -> Response {
     let location = format!("/{}/sessions/current", policy.portal);
-    let cookies = match token_in {
+    let cookies = match token_delivery {
         TokenDelivery::Body => {
             answer.token = Some(token.expose().to_owned());
             answer.device = Some(device.expose().to_owned());

@@ -1,5 +1,5 @@
-//! The description of the API: OpenAPI 3.1, made from the code. `docs/openapi.json` is this text,
-//! and a test compares the two.
+//! The OpenAPI 3.1 description of the API, generated from the code. A test compares it with
+//! `docs/openapi.json`.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -9,51 +9,45 @@ use vestibule_http::caller::COOKIE;
 use crate::instance::FUNCTIONS;
 
 const DESCRIPTION: &str = "\
-Accounts of a health plan's web portals: who may come in, who lets them in, and who is shown out.
+The accounts of a health plan's web portals: registration, invitations, sign-in, recovery and administration.
 
-Every path begins with a portal's name; `GET /{portal}` describes it. Bodies are JSON in `snake_case`, read \
-strictly: an unknown field is a fault. Moments are RFC 3339 in UTC. What goes wrong is answered as \
-`application/problem+json` (RFC 9457): `type` names the kind of problem and is stable, `detail` says what to do, \
-`errors` names the fields, and `help_desk` is there where the person can't mend it.
+Every path starts with a portal's name; `GET /{portal}` describes the portal. Bodies are JSON in `snake_case`; \
+unknown fields are rejected. Timestamps are RFC 3339 in UTC. Errors are returned as `application/problem+json` \
+(RFC 9457): `type` is a stable identifier of the problem, `detail` says what to do, `errors` names invalid fields, \
+and `help_desk` is present if the user can't solve the problem alone.
 
-A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`, everything protected answers \
-403 `next-step-required`.";
+`POST /{portal}/sessions` starts a session. While the session has a `next_step`, protected operations return 403 \
+`next-step-required`.";
 
-/// What the tags of operations stand for.
+/// The tags of operations with their descriptions.
 const TAGS: &[(&str, &str)] = &[
     (
         "registration",
-        "Describing a portal; registering against the plan's records, or through an invitation's link",
+        "Describe a portal; register against the plan's records or with an invitation",
     ),
     (
         "activation",
-        "PINs that come by letter, and registration codes that come by email",
+        "PINs sent by letter and registration codes sent by email",
     ),
     (
         "sessions",
-        "Signing in and out; open sessions; choosing a new password",
+        "Sign in and out, list sessions, change the password",
     ),
-    (
-        "recovery",
-        "Getting back in: forgotten passwords and forgotten usernames",
-    ),
-    ("invitations", "Inviting people to one's organization"),
-    ("users", "The users of one's organization"),
+    ("recovery", "Recover a forgotten password or username"),
+    ("invitations", "Invite people to your organization"),
+    ("users", "Manage the users of your organization"),
     (
         "help desk",
-        "What the plan's help desk does for the people of other portals",
+        "Help users of other portals, as the plan's help desk",
     ),
-    ("profile", "What users see of themselves and change"),
+    ("profile", "View and change your own profile"),
     (
         "audit",
-        "Who did what to what, when, from where, on whose behalf, and how it ended",
+        "Search and download the audit trail: who did what, when, from where, on whose behalf and with what outcome",
     ),
 ];
 
-/// The description as pretty JSON.
-///
-/// # Panics
-/// Never: the document is made of texts, which all have a JSON form.
+/// Returns the description as formatted JSON.
 pub fn openapi() -> String {
     let mut described = OpenApi::default();
     for function in FUNCTIONS {
@@ -83,12 +77,12 @@ pub fn openapi() -> String {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_delivery\": \"body\"`.",
+            "For programs: the `token` that `POST /{portal}/sessions` returns for `\"token_delivery\": \"body\"`.",
         ))
         .build();
     let cookie = ApiKeyValue::with_description(
         COOKIE,
-        "For browsers: set by `POST /{portal}/sessions`; scripts can't read it.",
+        "For browsers: set by `POST /{portal}/sessions`; not accessible to scripts.",
     );
     let components: ComponentsBuilder = described.components.take().unwrap_or_default().into();
     described.components = Some(
@@ -99,7 +93,7 @@ pub fn openapi() -> String {
     );
     let mut text = described
         .to_pretty_json()
-        .expect("a document of texts has a JSON form");
+        .expect("the document can be serialized");
     text.push('\n');
     text
 }
