@@ -1,4 +1,4 @@
-//! What is deployed is what the code needs: `template.yaml` compared with the code, both ways.
+//! Compares `template.yaml` and its nested stacks with the code, both ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::feeds::go_through_feeds;
 use crate::openapi::{operations, sources as read_sources};
 use crate::schedule::go_through_the_clockwork;
 
-/// The events of a type that start a function.
+/// Returns the events of a type that start a function.
 fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
     let all = function["Events"].as_object();
     all.into_iter()
@@ -41,7 +41,7 @@ fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
         .collect()
 }
 
-/// The binaries for Lambda, with their sources.
+/// Returns the binaries for Lambda with their source files.
 fn binaries() -> BTreeMap<String, PathBuf> {
     let mut binaries = BTreeMap::new();
     for entry in std::fs::read_dir(root().join("functions")).unwrap() {
@@ -116,7 +116,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         }
     }
 
-    // Each route to the function whose crate serves it, and nothing else.
+    // Each route goes to the function whose crate serves it, and there are no others.
     let mut served = BTreeMap::new();
     for Function { name, openapi, .. } in FUNCTIONS {
         for (path, item) in openapi().paths.paths {
@@ -142,7 +142,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         .collect();
     assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
 
-    // Browsers ask before they call: each path answers OPTIONS, by a function that serves it.
+    // Each path answers OPTIONS (CORS preflight) with a function that serves it.
     for ((_, path), function) in &preflights {
         let mut serving = routes.iter().filter(|((_, p), _)| p == path);
         assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
@@ -152,7 +152,7 @@ fn the_gateway_has_the_routes_of_the_api() {
     assert_eq!(asked, paths);
 }
 
-/// A table's shape in the words of the template; what belongs to a deployment only is left out.
+/// Returns a table's schema as in the template, without deployment settings.
 fn shape(table: &TableDescription) -> Value {
     let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let key = |k: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": k.attribute_name(), "KeyType": k.key_type().as_str() });
@@ -188,7 +188,7 @@ fn shape(table: &TableDescription) -> Value {
     })
 }
 
-/// The same of a table of the template.
+/// Returns the same of a table in the template.
 fn deployed_shape(table: &Value) -> Value {
     let mut attributes: Vec<_> = table["AttributeDefinitions"]
         .as_array()
@@ -232,7 +232,7 @@ async fn the_tables_are_as_the_code_makes_them() {
     }
     assert_eq!(deployed.len(), 2);
 
-    // What is kept outlives the stack, encrypted with its own key, and can be brought back to any second.
+    // Tables are kept when the stack is deleted, encrypted with the stack's key, and can be restored to any second.
     for (id, table) in deployed {
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             assert_eq!(table[policy], "Retain", "{id}");
@@ -265,7 +265,7 @@ async fn the_tables_are_as_the_code_makes_them() {
     }
 }
 
-/// The settings that a source text reads.
+/// Returns the settings that a source file reads.
 fn settings_in(source: &str) -> BTreeSet<String> {
     source
         .split("setting(")
@@ -297,8 +297,8 @@ fn functions_are_given_the_settings_they_read() {
     for (name, function) in functions() {
         let mut read = settings_in(&source(&binaries[&name]));
         read.extend(of_all.iter().cloned());
-        // The policies lie where they are looked for, Lambda sets the region, other roots than Amazon's are
-        // somebody's own; and the one that is added is read by lambda_http.
+        // The policies are in the default folder, Lambda sets the region, and root certificates other than Amazon's
+        // are optional. lambda_http reads the setting that is added.
         for unset in ["PORTALS_DIR", "AWS_REGION", "SSL_CERT_FILE"] {
             assert!(read.remove(unset), "{unset} is read");
         }
@@ -306,8 +306,8 @@ fn functions_are_given_the_settings_they_read() {
         let mut given = variables(function);
         given.extend(global.iter().cloned());
         assert_eq!(given, read, "{name}");
-        // `sam local` has a value for each beside the stand-ins of `cargo portal`; the template's own for the
-        // one that isn't a name of something.
+        // events/env.json has a value for each, for `sam local` with `cargo portal`, except for this one, whose
+        // value in the template works there too.
         given.remove("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH");
         let lacking: Vec<_> = given.iter().filter(|v| local.get(v).is_none()).collect();
         assert!(lacking.is_empty(), "events/env.json lacks {lacking:?}");
@@ -337,7 +337,7 @@ fn the_stream_brings_new_messages_and_nothing_else() {
     assert!(message_of_key(&key).is_some(), "{key} is a message's");
     assert!(message_of_key(&key[1..]).is_none());
 
-    // A batch that fails is halved, its good part isn't repeated, and in the end somebody learns of it.
+    // A failed batch is split, successful records aren't repeated, and the rest goes to the dead-letter queue.
     assert_eq!(
         stream["FunctionResponseTypes"],
         json!(["ReportBatchItemFailures"])
@@ -369,7 +369,7 @@ fn nothing_that_runs_by_itself_fails_unnoticed() {
                 other => panic!("{event}: what happens when {other} fails?"),
             }
         }
-        // A schedule and a rule hand their event over; what the function makes of it counts too.
+        // Schedules and rules call asynchronously, so the function's own failures need the queue too.
         let by_itself = all
             .values()
             .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
@@ -379,7 +379,7 @@ fn nothing_that_runs_by_itself_fails_unnoticed() {
     }
 }
 
-/// Rights that Lambda and S3 use in the function's name, not the function.
+/// Statements that Lambda and S3 use on the function's behalf.
 const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
 
 #[test]
@@ -408,7 +408,7 @@ fn roles_are_plain() {
             for resource in &statement.resources {
                 assert!(resource != "*", "{name} {sid}");
             }
-            // What is read is narrowed to kinds of items; indexes of the main table hold keys only.
+            // Reads are limited to kinds of items. Indexes of the main table contain keys only.
             let reads = |a: &String| {
                 ["GetItem", "BatchGetItem", "Query"]
                     .iter()
@@ -428,7 +428,7 @@ fn roles_are_plain() {
         };
         assert_eq!(kebab(log.strip_suffix("Log").unwrap()), *name);
 
-        // The queue where there is something to put into it, the stream where there is one.
+        // Only functions that events call use the queue, and only consumers of the stream read it.
         let function = &functions()[name];
         let by_itself = function["Events"]
             .as_object()
@@ -469,9 +469,9 @@ fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
     }
 }
 
-/// What the flows of the costs don't come upon.
+/// Covers calls that the flows of the cost snapshot don't make.
 async fn go_through_rare_ways(observer: &SharedInterceptor) {
-    // A policy may let users have their PIN issued anew where they are an organization's.
+    // A policy can let an organization's users request a new PIN.
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
         let path = entry.unwrap().path();
@@ -494,13 +494,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let answer = waiting.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
 
-    // Questions are asked of whom the records know.
+    // Security questions are asked of people in the plan records.
     world.register("member", member()).await;
     let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
     let asked = world.on("member").post("/username-recoveries", who).await;
     assert_eq!(asked.unwrap().status, 200);
 
-    // Where sessions end when they are idle, their use is noted.
+    // With an idle timeout, the last use of a session is stored.
     world.register("agent", agent()).await;
     let principal = world.sign_in("agent", "dana.whitfield").await;
     for path in [
@@ -513,7 +513,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
         assert_eq!(principal.get(path).await.unwrap().status, 200);
     }
 
-    // Whose username was changed is found by another read; and on AWS, bounces are reported.
+    // A changed username takes another read, and on AWS a configuration set reports bounces.
     let profile = principal.get("/me").await.unwrap();
     let id = profile.text_at("/id").to_owned();
     let renamed = Username::parse("dana.renamed", 6).unwrap();
@@ -524,13 +524,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let forgotten = json!({ "username": "dana.renamed" });
     let asked = world.on("agent").post("/password-resets", forgotten).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The request leaves the outbox first, and then the mail that it leads to.
+    // The reset request leaves the outbox first, then the email that it creates.
     world.mails_to("dana@whitfield.example").await;
     let mails = world.mails_to("dana@whitfield.example").await;
     assert!(mails.iter().any(|m| m.text.contains("#token=")));
 }
 
-/// The same, for an organization of many and its help desk.
+/// The same for a large organization and the help desk.
 async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let world = World::with(Options {
         observers: vec![observer.clone()],
@@ -543,7 +543,7 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let path = format!("/accounts/provider/{id}");
     assert_eq!(desk.agent.get(&path).await.unwrap().status, 200);
 
-    // A file gives an address always the same username; it is somebody else's once they have moved.
+    // A file always gives an email address the same username, which is taken after the user changes the address.
     let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     let sam = added["rows"][0]["id"].as_str().unwrap();
@@ -554,14 +554,14 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(added["created"], 1, "{added}");
 
-    // SES reports a mail that came back.
+    // SES reports a bounced email.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
     world.register("member", bounces).await;
     world.instance.settle().await.unwrap();
 }
 
-/// That roles lack nothing, every test shows: the harness refuses what they don't allow. Here, that they
-/// have nothing to spare: what no flow uses is told.
+/// Every test shows that roles lack nothing, because calls that they don't allow fail. This one shows that
+/// they have no unused permissions.
 #[tokio::test]
 async fn roles_have_nothing_to_spare() {
     let permissions = Permissions::default();
@@ -576,7 +576,7 @@ async fn roles_have_nothing_to_spare() {
     let mut spare = Vec::new();
     let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
     for function in names.into_iter().chain([START]) {
-        // An action of a statement is used with one of its kinds at least, a kind with one of the actions.
+        // Each action, resource and key pattern of a statement must be used at least once.
         for statement in role(function).unwrap() {
             if BY_OTHERS.contains(&statement.sid.as_str()) {
                 continue;
@@ -612,7 +612,7 @@ async fn roles_have_nothing_to_spare() {
     }
     assert!(
         spare.is_empty(),
-        "rights that nothing uses; take them out of infra/stacks/roles.yaml, or use them in tests/portals/cost.rs:\n{}",
+        "unused permissions; remove them from infra/stacks/roles.yaml, or use them in tests/portals/cost.rs:\n{}",
         spare.join("\n")
     );
 }
@@ -712,7 +712,7 @@ fn what_carries_secrets_is_not_logged() {
         .skip(1)
         .map(|v| v.split(['"', ',', '}']).next().unwrap())
         .collect();
-    // Not $context.path, the query, headers or the caller's address.
+    // Without $context.path, the query, headers and the caller's address.
     let known = [
         "context.requestId",
         "context.requestTime",
@@ -734,7 +734,7 @@ fn what_carries_secrets_is_not_logged() {
 
 #[test]
 fn logs_are_encrypted_and_end() {
-    // All of them, with those of the functions and of the gateway, are in one stack.
+    // One stack holds all log groups: one per function and one for the gateway.
     assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
     let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
     assert_eq!(logs.len(), functions().len() + 1);

@@ -1,6 +1,5 @@
-//! Every call to AWS is held against the role that `template.yaml` gives to the function that makes
-//! it: what the role doesn't allow fails, as it would on AWS. So the whole suite runs under the
-//! roles.
+//! Checks every call to AWS against the role of the calling function (`infra/stacks/roles.yaml`). A call
+//! that the role doesn't allow fails, as on AWS, so the whole suite runs under the roles.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,31 +15,31 @@ use vestibule_local::instance::{self, function_at_work};
 
 use crate::template::{ROLES, START, Statement, holds};
 
-/// What a call wants: one action on one resource, in the words of the template.
+/// One action on one resource that a call requires, named as in the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequiredAction {
     /// Such as `dynamodb:Query`.
     pub action: String,
     /// Such as `Table/index/pending`.
     pub resource: String,
-    /// The partition, where the call reads one.
+    /// The partition key, if the call reads one partition.
     pub partition: Option<String>,
 }
 
-/// A wish and the function that had it.
+/// A required action and the function that requires it.
 pub type Wished = (&'static str, RequiredAction);
 
-/// Holds every call against its function's role, and notes it.
+/// Checks every call against its function's role and records it.
 #[derive(Debug, Clone, Default)]
 pub struct Permissions(Arc<Mutex<BTreeSet<Wished>>>);
 
 impl Permissions {
-    /// For the observers of a system.
+    /// Returns the interceptor for the observers of a system.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// What was wished for so far.
+    /// Returns all actions recorded so far.
     pub fn noted(&self) -> BTreeSet<Wished> {
         self.0
             .lock()
@@ -49,7 +48,7 @@ impl Permissions {
     }
 }
 
-/// The statements that count for a function.
+/// Returns the statements of a function's role.
 pub fn role(function: &str) -> Option<&'static [Statement]> {
     match function {
         instance::START => Some(&START),
@@ -58,7 +57,7 @@ pub fn role(function: &str) -> Option<&'static [Statement]> {
 }
 
 impl RequiredAction {
-    /// Whether a statement allows it.
+    /// Whether a statement allows this action.
     pub fn is_allowed_by(&self, statement: &Statement) -> bool {
         statement.actions.contains(&self.action)
             && statement.resources.contains(&self.resource)
@@ -83,7 +82,7 @@ impl Intercept for Permissions {
         let Some(function) = function_at_work() else {
             return Ok(());
         };
-        // What isn't deployed yet has no role.
+        // A function that isn't deployed has no role.
         let Some(statements) = role(function) else {
             return Ok(());
         };
@@ -93,7 +92,7 @@ impl Intercept for Permissions {
         for required_action in required_actions(metadata, request.uri(), body)? {
             if !statements.iter().any(|s| required_action.is_allowed_by(s)) {
                 let message = format!(
-                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
+                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: add only what it needs to its role",
                     required_action.action, required_action.resource, required_action.partition
                 );
                 eprintln!("{message}");
@@ -106,7 +105,8 @@ impl Intercept for Permissions {
     }
 }
 
-/// What a call wants of IAM. DynamoDB has no right to a transaction: each of its writes wants its own.
+/// Returns the IAM actions that a call requires. A DynamoDB transaction requires the action of each of its
+/// writes.
 fn required_actions(
     call: &Metadata,
     uri: &str,
@@ -153,8 +153,8 @@ fn required_actions(
                     };
                     vec![required_action("Query", resource, values.get(name))]
                 }
-                // Not by partition: whether IAM sees the keys of a transaction of two tables together
-                // or one by one isn't documented.
+                // Without partition keys: AWS doesn't document how IAM evaluates the keys of a transaction
+                // on two tables.
                 "TransactWriteItems" => body["TransactItems"]
                     .as_array()
                     .into_iter()
@@ -179,7 +179,7 @@ fn required_actions(
             } else {
                 "FeedsBucket/*"
             };
-            // There is no right of its own to look at an object's head.
+            // HeadObject has no action of its own.
             let action = match call.name() {
                 "HeadObject" => "GetObject",
                 other => other,
@@ -213,7 +213,7 @@ fn table(name: &Value) -> String {
     table_named(name.as_str().unwrap_or_default())
 }
 
-/// Tests give both tables names of their own; the audit trail's ends so.
+/// Tests name both tables themselves; the audit table's name ends with `-audit`.
 fn table_named(name: &str) -> String {
     let id = if name.ends_with("-audit") {
         "AuditTable"

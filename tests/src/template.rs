@@ -13,7 +13,7 @@ pub fn root() -> &'static Path {
     Path::new(ROOT)
 }
 
-/// The template, with short forms written out: `!Ref X` is `{"Ref": "X"}`.
+/// The template with short forms expanded: `!Ref X` is `{"Ref": "X"}`.
 pub static TEMPLATE: LazyLock<Value> = LazyLock::new(|| read("template.yaml"));
 
 /// The stack of the roles and log groups.
@@ -62,7 +62,7 @@ fn replace_parameters(value: &mut Value, passed: &Map<String, Value>) {
     }
 }
 
-/// A template of the source tree.
+/// Reads a template of the source tree.
 pub fn read(path: &str) -> Value {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
     let mut documents = YamlOwned::load_from_str(&text).unwrap();
@@ -97,7 +97,7 @@ fn value(yaml: YamlOwned) -> Value {
     }
 }
 
-/// The resources of a type, by their logical ids.
+/// Returns the resources of a type by logical id.
 pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str, &'static Value> {
     let all = template["Resources"].as_object().unwrap();
     all.iter()
@@ -106,7 +106,7 @@ pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str,
         .collect()
 }
 
-/// The template's functions by their crates' names: `sign-in` is `SignInFunction`.
+/// Returns the properties of the template's functions by binary name: `sign-in` is `SignInFunction`.
 pub fn functions() -> BTreeMap<String, &'static Value> {
     resources(&TEMPLATE, "AWS::Serverless::Function")
         .into_iter()
@@ -132,23 +132,21 @@ pub fn kebab(name: &str) -> String {
 /// A statement of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its name in the role.
     pub sid: String,
-    /// What it allows.
     pub actions: Vec<String>,
-    /// On what: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
+    /// Short names: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
     pub resources: Vec<String>,
-    /// On which partitions only, by the beginnings of their keys.
+    /// The partition keys that the statement is limited to, as patterns.
     pub leading_keys: Option<Vec<String>>,
-    /// Under which other conditions.
+    /// Other conditions.
     pub conditions: Value,
 }
 
-/// The statements of what every function does when it starts.
+/// The statements that every function needs when it starts.
 pub static START: LazyLock<Vec<Statement>> =
     LazyLock::new(|| statements(&ROLES_STACK["Resources"]["StartPolicy"]["Properties"]));
 
-/// The statements of each function's role, without those of its start.
+/// The statements of each function's role, without those of [`START`].
 pub static ROLES: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
     resources(&ROLES_STACK, "AWS::IAM::Role")
         .into_iter()
@@ -187,7 +185,7 @@ fn statement(text: &Value) -> Statement {
     }
 }
 
-/// A text or a list of texts.
+/// Returns the items of a string or a list of strings.
 pub fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],
@@ -198,7 +196,7 @@ pub fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// The short name of a resource of a statement.
+/// Returns the short name of a resource in a statement.
 fn resource(arn: &Value) -> String {
     if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
         let name = attribute
@@ -224,7 +222,7 @@ fn resource(arn: &Value) -> String {
         .to_owned()
 }
 
-/// Whether a pattern, which may end with a star, holds for a text.
+/// Whether a text matches a pattern, which may end with `*`.
 pub fn holds(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => text.starts_with(beginning),
