@@ -286,7 +286,6 @@ impl Instance {
                 ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
-                Arc::clone(&portals),
             ),
             hasher: Hasher::new(options.hashing, keyring, cores),
             clock: options.clock,
