@@ -664,7 +664,7 @@ fn sample_events_are_accepted_by_their_functions() {
             "deliver-mail" => {
                 let kind = match Event::parse(event).unwrap() {
                     Event::Stream(_) => "stream",
-                    Event::Clockwork => "schedule",
+                    Event::Scheduled => "schedule",
                     Event::Report(_) => "ses",
                 };
                 assert_eq!(file, format!("deliver-mail.{kind}.json"));

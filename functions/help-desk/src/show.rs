@@ -40,8 +40,6 @@ pub(crate) async fn show(
     let mut rng = app.rng();
     let look = staff.about(&case.account, &case.origin, Action::LookAtAccount, &mut rng);
     // Recorded before anything is shown.
-    app.store
-        .commit(Decision::recording(look), &mut rng)
-        .await?;
+    app.commit(Decision::recording(look), &mut rng).await?;
     Ok(Json(case.answer()))
 }

@@ -79,6 +79,6 @@ pub(crate) async fn access(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -71,6 +71,6 @@ pub(crate) async fn status(
     let Some((user, decision)) = decided else {
         return UserResponse::after(&user, &organization, &caller).map(Json);
     };
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -98,9 +98,7 @@ pub(crate) async fn answer_for_username(
             &mut rng,
         ),
     };
-    app.store
-        .commit(Decision::recording(audit), &mut rng)
-        .await?;
+    app.commit(Decision::recording(audit), &mut rng).await?;
     proved
         .map(|a| {
             Json(UsernameResponse {

@@ -80,7 +80,7 @@ pub(crate) async fn ask_reset(
             forgotten: Forgotten::Password { username: key },
         })]);
     }
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(ResetInstructionsResponse {

@@ -62,8 +62,7 @@ pub(crate) async fn remind_username(
         origin,
         forgotten: Forgotten::Username { email },
     });
-    app.store
-        .commit(Decision::recording(audit).send([noted]), &mut rng)
+    app.commit(Decision::recording(audit).send([noted]), &mut rng)
         .await?;
     Ok(StatusCode::ACCEPTED)
 }

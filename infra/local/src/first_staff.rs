@@ -82,7 +82,7 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
     };
     let Registered { decision, .. } = help_desk::first_staff(applicant, &policy, &origin, &mut rng)
         .ok_or("the portal isn't a help desk")?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Made {
             title: policy.title.to_string(),
             portal: policy.portal.to_string(),
@@ -99,7 +99,7 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
             _ => "the username is already taken; choose another with --username",
         }
         .into()),
-        Err(CommitError::Unavailable(cause)) => Err(cause.to_string().into()),
+        Err(CommitError::Store(cause)) => Err(cause.to_string().into()),
     }
 }
 

@@ -376,7 +376,6 @@ impl Instance {
                 ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
-                Arc::clone(&portals),
             ),
             hasher: Hasher::new(options.hashing, Arc::clone(&keyring), cores),
             clock: options.clock,
