@@ -11,7 +11,8 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{self, Sensitive};
 use vestibule_http::answer::EntitlementsResponse;
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, answer};
 use vestibule_secrets::Purpose;
 use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
@@ -44,15 +45,14 @@ pub(crate) struct ActivationResponse {
 #[utoipa::path(
     post, path = "/{portal}/pin/activation", tag = "activation",
     operation_id = "enter_pin",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = PinRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ActivationResponse, description = "The PIN was right; what is open now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`pin-locked` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`pin-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ActivationResponse, description = "The activated membership"),
+        (status = 410, description = "`pin-locked` or `pin-expired`: a new PIN is required"),
+        (status = 422, description = "`pin-wrong`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn enter_pin(

@@ -12,8 +12,9 @@ use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source};
 use vestibule_secrets::{Purpose, Verified};
 use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
@@ -54,13 +55,13 @@ pub(crate) struct RedemptionResponse {
 #[utoipa::path(
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
     operation_id = "redeem_registration_code",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = RedemptionRequest,
     responses(
-        (status = 200, body = RedemptionResponse, description = "The registration is complete"),
-        (status = 410, body = ProblemBody, description = "`code-locked` or `code-expired`: a new one is needed", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`code-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = RedemptionResponse, description = "The completed registration"),
+        (status = 410, description = "`code-locked` or `code-expired`: a new code is required"),
+        (status = 422, description = "`code-wrong`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn redeem_code(

@@ -13,8 +13,9 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_http::answer::Page;
+use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::{AuditFilter, AuditOf};
 
 use crate::AuditEventResponse;
@@ -57,14 +58,12 @@ pub(crate) struct ServedQuery {
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
     operation_id = "search_audit_of_portal",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The portal that is searched"), ServedQuery),
+    params(AccountPortalParams, ServedQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<AuditEventResponse>, description = "A page of entries"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: this help desk serves no such portal", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `from` is needed, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of events"),
+        (status = 404, description = "`not-found`: the help desk does not support this portal"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn search(

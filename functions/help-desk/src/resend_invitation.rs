@@ -11,7 +11,8 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, answer};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, answer};
 
 use crate::case::{AccountPath, Case, allowed, problem, why};
 
@@ -45,16 +46,14 @@ pub(crate) struct ResendInvitationResponse {
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
     operation_id = "resend_invitation_of_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = ResendInvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ResendInvitationResponse, description = "Sent again"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: no such account, or no invitation to this address", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ResendInvitationResponse, description = "The resent invitation"),
+        (status = 404, description = "`not-found`: there is no such account, or no invitation to this address"),
+        (status = 409, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted` or `conflict`"),
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn resend_invitation(

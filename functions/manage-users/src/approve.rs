@@ -8,8 +8,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
 
 use crate::{Target, UserResponse, problem};
 
@@ -42,16 +43,13 @@ fn given<'de, D: serde::Deserializer<'de>>(
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/approval", tag = "users",
     operation_id = "approve_user",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     request_body = ApprovalRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserResponse, description = "Approved"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`approval-not-pending`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UserResponse, description = "The approved user"),
+        (status = 409, description = "`approval-not-pending`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn approve(

@@ -10,8 +10,9 @@ use vestibule_domain::audit::Actor;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Removed, ReviewStatus};
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
+use vestibule_http::{App, Caller, Entitled, Problem, answer};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 /// How many accounts are read for a page.
@@ -182,14 +183,12 @@ impl ReviewResponse {
 #[utoipa::path(
     get, path = "/{portal}/access-reviews/current", tag = "users",
     operation_id = "show_access_review",
-    params(("portal" = String, Path, description = "The portal"), ReviewQuery),
+    params(PortalParams, ReviewQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ReviewResponse, description = "The review, and a page of its accounts"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: there was none yet", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 200, body = ReviewResponse, description = "The review and a page of its accounts"),
+        (status = 404, description = "`not-found`: no review has been started"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn show(

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, Problem};
 
 use crate::{Target, UserResponse, problem};
 
@@ -35,16 +36,13 @@ pub(crate) enum UserStatus {
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/status", tag = "users",
     operation_id = "set_user_status",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     request_body = StatusRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = UserResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`several-organizations`, `yourself`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UserResponse, description = "The user after the change"),
+        (status = 409, description = "`several-organizations`, `self-action-forbidden` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn status(

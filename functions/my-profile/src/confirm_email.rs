@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::profile;
 use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Portal, Problem, credentials};
 use vestibule_store::CommitError;
 
 /// The token from the confirmation link, which follows the `#`.
@@ -25,13 +26,13 @@ pub(crate) struct ConfirmationRequest {
 #[utoipa::path(
     post, path = "/{portal}/email-confirmations", tag = "profile",
     operation_id = "confirm_email",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ConfirmationRequest,
     responses(
-        (status = 204, description = "Done"),
-        (status = 409, body = ProblemBody, description = "`already-taken`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`email-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 204, description = "The email address is confirmed"),
+        (status = 409, description = "`already-taken`"),
+        (status = 410, description = "`email-link-unusable`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn confirm_email(

@@ -11,7 +11,8 @@ use vestibule_domain::password;
 use vestibule_domain::profile::{self, Changes};
 use vestibule_domain::text::{Invalid, NamePart, PersonName};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit};
 
 use crate::me::{ProfileResponse, show};
 
@@ -47,14 +48,13 @@ const MAX_LINKS: usize = 20;
 #[utoipa::path(
     patch, path = "/{portal}/me", tag = "profile",
     operation_id = "edit_profile",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = EditRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = ProfileResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ProfileResponse, description = "The profile after the change"),
+        (status = 403, description = "`next-step-required`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn edit(

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::register::requires_backup_administrator;
-use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{App, Caller, Problem, SignedIn, answer};
 
 /// The caller's profile.
 #[derive(Debug, Serialize, ToSchema)]
@@ -124,11 +125,11 @@ pub(crate) struct AgreementResponse {
 #[utoipa::path(
     get, path = "/{portal}/me", tag = "profile",
     operation_id = "show_profile",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = ProfileResponse, description = "The profile"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn me(

@@ -3,7 +3,10 @@
 use axum::extract::State;
 use vestibule_domain::invite::{self, Refusal, State as InvitationStatus};
 use vestibule_domain::register::Registered;
-use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{
+    FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
+};
+use vestibule_http::{App, Body, Problem, SignedIn};
 use vestibule_store::CommitError;
 
 use crate::further_organization::{
@@ -21,17 +24,14 @@ use crate::register::MAX_ATTEMPTS;
 #[utoipa::path(
     post, path = "/{portal}/me/invitations", tag = "registration",
     operation_id = "accept_invitation_as_user",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = LookUpRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = AdditionalOrganizationResponse, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organizations"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`invitation-not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = AdditionalOrganizationResponse, description = "The new membership", headers(("location" = String, description = "The URL of the caller's profile"))),
+        (status = 403, description = "`next-step-required`: the password must be changed first"),
+        (status = 409, description = "`too-many-organizations`"),
+        SignedInProblems, InvitationLinkProblems, FieldProblems,
     )
 )]
 pub(crate) async fn accept_as_user(

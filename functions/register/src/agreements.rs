@@ -11,8 +11,9 @@ use vestibule_domain::activate;
 use vestibule_domain::audit::Actor;
 use vestibule_domain::policy::{Agreement, Blocks, Policy, RecordedBy};
 use vestibule_http::answer::{NextStepResponse, Page};
+use vestibule_http::openapi::{AgreementParams, FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
+use vestibule_http::{App, Body, Caller, Problem, SignedIn};
 use vestibule_store::CommitError;
 
 use crate::further_organization::{still_there, with_a_good_password};
@@ -53,12 +54,12 @@ pub(crate) struct AcceptanceRequest {
 #[utoipa::path(
     get, path = "/{portal}/me/agreements", tag = "profile",
     operation_id = "list_agreements",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<AgreementStatusResponse>, description = "The agreements"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: an organization has to be chosen first", content_type = "application/problem+json"),
+        (status = 403, description = "`next-step-required`: an organization must be chosen first"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn list(
@@ -80,17 +81,16 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/{portal}/me/agreements/{id}/acceptance", tag = "profile",
     operation_id = "accept_agreement",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The agreement")),
+    params(AgreementParams),
     request_body = AcceptanceRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = NextStepResponse, description = "It is on file"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: another step comes first", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: no such agreement is asked of the caller", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`paper-signature-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: it isn't the current revision", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
+        (status = 403, description = "`next-step-required`: another step must be completed first"),
+        (status = 404, description = "`not-found`: no such agreement is required of the caller"),
+        (status = 409, description = "`paper-signature-required`"),
+        (status = 422, description = "`invalid-fields`: the revision is not the current one"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn accept(

@@ -4,8 +4,9 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{ChosenBy, LetterAddress, Offered, Onboarding, Policy, RecordedBy};
+use vestibule_http::Portal;
+use vestibule_http::openapi::PortalParams;
 use vestibule_http::problem::HelpDesk;
-use vestibule_http::{Portal, ProblemBody};
 
 /// The public description of a portal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,10 +97,10 @@ pub(crate) struct OfferedDescription {
 #[utoipa::path(
     get, path = "/{portal}", tag = "registration",
     operation_id = "describe_portal",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     responses(
         (status = 200, body = PortalResponse, description = "The portal"),
-        (status = 404, body = ProblemBody, description = "`not-found`: there is no such portal", content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: there is no such portal"),
     )
 )]
 pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalResponse> {

@@ -18,9 +18,8 @@ use vestibule_domain::register::{self as rules, Further, Registered};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
-use vestibule_http::{
-    App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer, verification,
-};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, answer, verification};
 use vestibule_store::{CommitError, Unique};
 
 use crate::register::{
@@ -77,15 +76,14 @@ struct Parsed<'a> {
 #[utoipa::path(
     post, path = "/{portal}/me/organizations", tag = "registration",
     operation_id = "register_further_organization",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = AdditionalOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = AdditionalOrganizationResponse, description = "Registered", headers(("location" = String, description = "Where the caller finds their organizations"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04) or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = AdditionalOrganizationResponse, description = "The new membership", headers(("location" = String, description = "The URL of the caller's profile"))),
+        (status = 403, description = "`registration-refused` (AG-06), `not-open` (EX-04), or `next-step-required`: the password must be changed first"),
+        (status = 409, description = "`too-many-organizations`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn further_organization(

@@ -9,8 +9,9 @@ use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::{self, Invitation, Refusal};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
+use vestibule_http::{App, Body, Portal, Problem, answer};
 
 /// The invitation to look up or accept.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,13 +46,11 @@ pub(crate) struct InvitationLookUpResponse {
 #[utoipa::path(
     post, path = "/{portal}/invitations/look-up", tag = "registration",
     operation_id = "look_up_invitation",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = LookUpRequest,
     responses(
         (status = 200, body = InvitationLookUpResponse, description = "The invitation"),
-        (status = 404, body = ProblemBody, description = "`invitation-not-found`: no such link, or a newer one was sent", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        InvitationLinkProblems, FieldProblems,
     )
 )]
 pub(crate) async fn look_up_invitation(

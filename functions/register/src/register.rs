@@ -20,10 +20,9 @@ use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{
-    App, Body, FieldErrors, Portal, Problem, ProblemBody, answer, usernames, verification,
-};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, answer, usernames, verification};
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
@@ -100,13 +99,13 @@ struct Parsed<'a> {
 #[utoipa::path(
     post, path = "/{portal}/registrations", tag = "registration",
     operation_id = "register",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = RegistrationRequest,
     responses(
-        (status = 201, body = RegistrationResponse, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
-        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the user's profile"))),
+        (status = 403, description = "`registration-refused` (AG-06) or `not-open` (EX-04)"),
+        (status = 409, description = "`already-taken`: the username or email address"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn register(

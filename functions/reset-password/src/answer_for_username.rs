@@ -10,8 +10,9 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
 use crate::ask_questions::find;
 use crate::refused;
@@ -42,12 +43,12 @@ pub(crate) struct UsernameResponse {
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries/answers", tag = "recovery",
     operation_id = "recover_username",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = AnswersRequest,
     responses(
-        (status = 200, body = UsernameResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UsernameResponse, description = "The username"),
+        (status = 403, description = "`recovery-refused`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn answer_for_username(

@@ -11,8 +11,9 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::NamePart;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, verification};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, verification};
 
 use crate::{not_here, questions};
 
@@ -42,12 +43,12 @@ pub(crate) struct QuestionsResponse {
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries", tag = "recovery",
     operation_id = "ask_security_questions",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = QuestionsRequest,
     responses(
-        (status = 200, body = QuestionsResponse, description = "Done; this is how it is now"),
-        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = QuestionsResponse, description = "The security questions"),
+        (status = 404, description = "`unsupported-on-portal`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn ask_questions(

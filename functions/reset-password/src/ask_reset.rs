@@ -11,8 +11,9 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Username;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 
 use crate::{count, names, questions};
 
@@ -42,11 +43,11 @@ pub(crate) struct ResetInstructionsResponse {
 #[utoipa::path(
     post, path = "/{portal}/password-resets", tag = "recovery",
     operation_id = "ask_password_reset",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = PasswordResetRequestRequest,
     responses(
-        (status = 202, body = ResetInstructionsResponse, description = "Noted"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, body = ResetInstructionsResponse, description = "What the reset requires"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn ask_reset(

@@ -10,8 +10,9 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::recover;
 use vestibule_domain::session::Token;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, Portal, Problem};
 
 use crate::names;
 
@@ -42,12 +43,12 @@ pub(crate) struct ResetLookUpResponse {
 #[utoipa::path(
     post, path = "/{portal}/password-resets/look-up", tag = "recovery",
     operation_id = "look_up_password_reset",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ResetLinkRequest,
     responses(
-        (status = 200, body = ResetLookUpResponse, description = "Done; this is how it is now"),
-        (status = 410, body = ProblemBody, description = "`reset-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ResetLookUpResponse, description = "What the reset requires"),
+        (status = 410, description = "`reset-link-unusable`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn look_up_reset(

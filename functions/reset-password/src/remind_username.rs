@@ -10,8 +10,9 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Email;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
 use crate::{count, not_here};
 
@@ -30,12 +31,12 @@ pub(crate) struct ReminderRequest {
 #[utoipa::path(
     post, path = "/{portal}/username-reminders", tag = "recovery",
     operation_id = "remind_username",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ReminderRequest,
     responses(
-        (status = 202, description = "Noted"),
-        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, description = "The email is queued if an account has this address"),
+        (status = 404, description = "`unsupported-on-portal`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn remind_username(

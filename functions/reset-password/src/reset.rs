@@ -10,8 +10,9 @@ use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_domain::text::Username;
 use vestibule_http::credentials::{self, QuestionAnswerFields, parse_answer};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 use vestibule_store::CommitError;
 
 use crate::look_up_reset::account_of;
@@ -49,13 +50,13 @@ pub(crate) struct PasswordResetResponse {
 #[utoipa::path(
     post, path = "/{portal}/password-resets/redemption", tag = "recovery",
     operation_id = "reset_password",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = PasswordResetRequest,
     responses(
-        (status = 200, body = PasswordResetResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = PasswordResetResponse, description = "The username to sign in with"),
+        (status = 403, description = "`recovery-refused`"),
+        (status = 429, description = "`too-many-attempts`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn reset(

@@ -8,7 +8,8 @@ use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::answer::{self, EntitlementsResponse};
-use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Problem, SignedIn};
 
 /// The organization to work for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,14 +38,13 @@ pub(crate) struct ChosenOrganizationResponse {
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/organization", tag = "sessions",
     operation_id = "choose_organization",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ChooseOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ChosenOrganizationResponse, description = "Done; this is what it leads to"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: the caller belongs to no such organization", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ChosenOrganizationResponse, description = "The organization and the next step or the entitlements"),
+        (status = 404, description = "`not-found`: the caller does not belong to this organization"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn choose_organization(
