@@ -231,7 +231,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
         ),
         (
             with(pilot(), "/accepted_agreements/tide_rules", "2025-06"),
-            "accepts.tide_rules",
+            "accepted_agreements.tide_rules",
         ),
         (
             with(
@@ -239,7 +239,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
                 "/accepted_agreements",
                 json!({ "producer_agreement": "2026-01" }),
             ),
-            "accepts.producer_agreement",
+            "accepted_agreements.producer_agreement",
         ),
         (with(pilot(), "/hint", Value::Null), "hint"),
         (

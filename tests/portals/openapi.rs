@@ -188,8 +188,8 @@ fn every_operation_is_described() {
 fn what_needs_a_session_says_so() {
     let open = [
         "accept_invitation",
-        "ask_password_reset",
-        "ask_security_questions",
+        "start_password_reset",
+        "start_username_recovery",
         "confirm_email",
         "describe_portal",
         "look_up_invitation",
@@ -197,8 +197,8 @@ fn what_needs_a_session_says_so() {
         "recover_username",
         "redeem_registration_code",
         "register",
-        "remind_username",
-        "reset_password",
+        "send_username_reminder",
+        "complete_password_reset",
         "sign_in",
     ];
     for (method, path, operation) in operations() {

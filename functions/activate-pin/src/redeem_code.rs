@@ -25,7 +25,7 @@ use crate::{ask_for_new_code, code_problem};
 /// A registration code and the new user's credentials.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RedemptionRequest {
+pub(crate) struct RedeemCodeRequest {
     /// The username from the email.
     username: String,
     /// The registration code from the email, such as `RC` followed by six digits.
@@ -41,7 +41,7 @@ pub(crate) struct RedemptionRequest {
 
 /// A registration that was completed with a code.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RedemptionResponse {
+pub(crate) struct RedeemCodeResponse {
     /// The username to sign in with.
     username: String,
     /// The registration status, always `registered` (BL-02).
@@ -56,9 +56,9 @@ pub(crate) struct RedemptionResponse {
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
     operation_id = "redeem_registration_code",
     params(PortalParams),
-    request_body = RedemptionRequest,
+    request_body = RedeemCodeRequest,
     responses(
-        (status = 200, body = RedemptionResponse, description = "The completed registration"),
+        (status = 200, body = RedeemCodeResponse, description = "The completed registration"),
         (status = 410, description = "`code-locked` or `code-expired`: a new code is required"),
         (status = 422, description = "`code-wrong`"),
         FieldProblems,
@@ -68,8 +68,8 @@ pub(crate) async fn redeem_code(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<RedemptionRequest>,
-) -> Result<Json<RedemptionResponse>, Problem> {
+    Body(request): Body<RedeemCodeRequest>,
+) -> Result<Json<RedeemCodeResponse>, Problem> {
     let code_policy = policy
         .registration_code
         .as_ref()
@@ -261,7 +261,7 @@ async fn already_redeemed(
     app: &App,
     account: Option<&Account>,
     password: &vestibule_domain::text::Sensitive,
-) -> Option<RedemptionResponse> {
+) -> Option<RedeemCodeResponse> {
     let hash = account
         .filter(|a| {
             a.memberships
@@ -274,8 +274,8 @@ async fn already_redeemed(
     account.filter(|_| right).map(|a| redeemed(&a.username))
 }
 
-fn redeemed(username: &Username) -> RedemptionResponse {
-    RedemptionResponse {
+fn redeemed(username: &Username) -> RedeemCodeResponse {
+    RedeemCodeResponse {
         username: username.to_string(),
         registration: "registered",
     }

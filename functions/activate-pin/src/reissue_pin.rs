@@ -10,7 +10,7 @@ use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::{App, Caller, Problem, SignedIn};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
-use crate::letter_status::{self, LetterResponse};
+use crate::show_letter::{self, LetterResponse};
 
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
@@ -84,7 +84,7 @@ pub(crate) async fn reissue_pin(
     .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     let caller = Caller { account, ..caller };
-    Ok((StatusCode::CREATED, Json(letter_status::of(&caller)?)))
+    Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }
 
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {

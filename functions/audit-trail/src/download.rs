@@ -22,7 +22,7 @@ use crate::search::{SearchQuery, readable, subject};
 /// formulas.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.csv", tag = "audit",
-    operation_id = "download_audit_csv",
+    operation_id = "download_audit_events_csv",
     params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -52,7 +52,7 @@ pub(crate) async fn csv(
 /// `next`.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.jsonl", tag = "audit",
-    operation_id = "download_audit_json_lines",
+    operation_id = "download_audit_events_json_lines",
     params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
@@ -104,7 +104,7 @@ async fn download(
     .await
 }
 
-const HEAD: &str = "id,occurred_at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,verified\r\n";
+const HEAD: &str = "id,occurred_at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,is_verified\r\n";
 
 fn csv_line(entry: &AuditEventResponse) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -122,7 +122,7 @@ fn csv_line(entry: &AuditEventResponse) -> String {
         or_empty(&entry.object),
         or_empty(&entry.object_username),
         or_empty(&entry.source),
-        entry.verified.to_string(),
+        entry.is_verified.to_string(),
     ];
     cells.map(|text| cell(&text)).join(",") + "\r\n"
 }

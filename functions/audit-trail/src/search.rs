@@ -11,9 +11,9 @@ use vestibule_domain::audit::{Action, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::Username;
-use vestibule_http::answer::Page;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::Page;
 use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
 
@@ -55,7 +55,7 @@ pub(crate) struct SearchQuery {
 /// events than `limit`, or none, even if more follow: continue while `next_cursor` is present.
 #[utoipa::path(
     get, path = "/{portal}/audit-events", tag = "audit",
-    operation_id = "search_audit",
+    operation_id = "search_audit_events",
     params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(

@@ -9,7 +9,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Detach an account from a plan record
 ///
@@ -36,26 +38,26 @@ pub(crate) async fn detach_record(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Colleagues,
-        |case, staff, rng| {
+        RequiredData::Colleagues,
+        |context, staff, rng| {
             help_desk::detach_record(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
-                |id| case.alone(id),
-                &case.origin,
+                &context.organizations,
+                |id| context.alone(id),
+                &context.origin,
                 rng,
             )
         },

@@ -11,7 +11,7 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, Wants, act, allowed, why};
+use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
 
 /// A signed agreement that the plan has received.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,31 +52,31 @@ pub(crate) async fn record_agreement(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Addresses,
-        |case, staff, rng| {
-            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+        RequiredData::Addresses,
+        |context, staff, rng| {
+            let digits = context.policy.pin.as_ref().map_or(0, |p| p.digits.get());
             let fresh = app.fresh_pin(digits, rng);
             help_desk::record_agreement(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
+                &context.organizations,
                 (&request.agreement, &request.revision),
                 fresh,
-                |membership| case.address(membership),
-                case.policy,
-                &case.origin,
+                |membership| context.address(membership),
+                context.policy,
+                &context.origin,
                 rng,
             )
         },

@@ -9,7 +9,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Reinstate an account
 ///
@@ -35,15 +37,15 @@ pub(crate) async fn reinstate(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| help_desk::reinstate(staff, &case.account, &case.origin, rng),
+        RequiredData::Nothing,
+        |context, staff, rng| help_desk::reinstate(staff, &context.account, &context.origin, rng),
     )
     .await
     .map(Json)

@@ -10,7 +10,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Send a new registration code
 ///
@@ -35,30 +37,30 @@ pub(crate) async fn reissue_code(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
+        RequiredData::Nothing,
+        |context, staff, rng| {
             let fresh = app
-                .fresh_registration_code(case.policy, rng)
+                .fresh_registration_code(context.policy, rng)
                 .ok_or(Refusal::UnsupportedOnPortal)?;
             help_desk::reissue_code(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
+                &context.organizations,
                 fresh,
-                case.policy,
-                &case.origin,
+                context.policy,
+                &context.origin,
                 rng,
             )
         },

@@ -8,7 +8,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Send a new PIN letter
 ///
@@ -33,30 +35,30 @@ pub(crate) async fn reissue_pin(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Addresses,
-        |case, staff, rng| {
-            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+        RequiredData::Addresses,
+        |context, staff, rng| {
+            let digits = context.policy.pin.as_ref().map_or(0, |p| p.digits.get());
             let fresh = app.fresh_pin(digits, rng);
             help_desk::reissue_pin(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
+                &context.organizations,
                 fresh,
-                |membership| case.address(membership),
-                case.policy,
-                &case.origin,
+                |membership| context.address(membership),
+                context.policy,
+                &context.origin,
                 rng,
             )
         },

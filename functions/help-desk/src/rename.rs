@@ -11,12 +11,12 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, Wants, act, allowed, why};
+use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
 
 /// The new username of an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RenameRequest {
+pub(crate) struct RenameAccountRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
     /// can't see it.
     reason: String,
@@ -31,7 +31,7 @@ pub(crate) struct RenameRequest {
     put, path = "/{portal}/accounts/{account_portal}/{id}/username", tag = "help desk",
     operation_id = "rename_account",
     params(AccountParams),
-    request_body = RenameRequest,
+    request_body = RenameAccountRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
@@ -43,28 +43,28 @@ pub(crate) async fn rename(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<RenameRequest>,
+    Body(request): Body<RenameAccountRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
     let shortest = path.username_min_length(&app)?;
     let username = fields.take("username", Username::parse(&request.username, shortest));
-    let why = why(&request.reason, None, &mut fields);
-    let ((reason, _), username) = fields.into_result(why.zip(username))?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let ((reason, _), username) = fields.into_result(parsed.zip(username))?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
+        RequiredData::Nothing,
+        |context, staff, rng| {
             let username = username.clone();
             help_desk::rename(
                 staff,
-                &case.account,
+                &context.account,
                 username,
-                case.policy,
-                &case.origin,
+                context.policy,
+                &context.origin,
                 rng,
             )
         },

@@ -12,9 +12,9 @@ use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, answer};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, responses};
 
-use crate::case::{AccountPath, Case, allowed, problem, why};
+use crate::account_context::{AccountContext, AccountPath, allowed, parse_reason, problem};
 
 /// An invitation to send again.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -65,17 +65,18 @@ pub(crate) async fn resend_invitation(
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let ((reason, named), email) = fields.into_result(why.zip(email))?;
+    let ((reason, named), email) = fields.into_result(parsed.zip(email))?;
 
-    let case = Case::open(&app, &caller, Permission::ActOnAccounts, &path).await?;
-    let policy = case.policy;
-    let organization: &OrganizationId = help_desk::organization_of(&case.account, named.as_ref())
-        .map_err(|refusal| problem(refusal, policy))?;
+    let context = AccountContext::load(&app, &caller, Permission::ActOnAccounts, &path).await?;
+    let policy = context.policy;
+    let organization: &OrganizationId =
+        help_desk::organization_of(&context.account, named.as_ref())
+            .map_err(|refusal| problem(refusal, policy))?;
     let id: InvitationId = Invitation::natural_id(organization, &email);
     let invitation = app
         .store
@@ -92,13 +93,19 @@ pub(crate) async fn resend_invitation(
         account: &caller.account.id,
         reason: Some(&reason),
     };
-    let (invitation, decision) =
-        help_desk::resend_invitation(staff, &invitation, &token, policy, &case.origin, &mut rng)
-            .map_err(|refusal| problem(refusal, policy))?;
+    let (invitation, decision) = help_desk::resend_invitation(
+        staff,
+        &invitation,
+        &token,
+        policy,
+        &context.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
     app.store.commit(decision, &mut rng).await?;
     Ok(Json(ResendInvitationResponse {
         id: invitation.id.to_string(),
         sent: invitation.sent,
-        expires_at: answer::moment(invitation.expires_at),
+        expires_at: responses::moment(invitation.expires_at),
     }))
 }

@@ -10,7 +10,7 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, NotFoundProblems}
 use vestibule_http::{App, Entitled, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, Case};
+use crate::account_context::{AccountContext, AccountPath};
 
 /// Show an account
 ///
@@ -31,16 +31,21 @@ pub(crate) async fn show(
     Entitled(caller): Entitled,
     path: AccountPath,
 ) -> Result<Json<AccountResponse>, Problem> {
-    let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
+    let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
     let staff = Staff {
         account: &caller.account.id,
         reason: None,
     };
     let mut rng = app.rng();
-    let look = staff.about(&case.account, &case.origin, Action::LookAtAccount, &mut rng);
+    let look = staff.about(
+        &context.account,
+        &context.origin,
+        Action::LookAtAccount,
+        &mut rng,
+    );
     // Recorded before anything is shown.
     app.store
         .commit(Decision::recording(look), &mut rng)
         .await?;
-    Ok(Json(case.answer()))
+    Ok(Json(context.response()))
 }

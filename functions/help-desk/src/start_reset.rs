@@ -9,7 +9,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Send a password reset link
 ///
@@ -35,16 +37,22 @@ pub(crate) async fn start_reset(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
-            help_desk::start_reset(staff, &case.account, case.policy, &case.origin, rng)
+        RequiredData::Nothing,
+        |context, staff, rng| {
+            help_desk::start_reset(
+                staff,
+                &context.account,
+                context.policy,
+                &context.origin,
+                rng,
+            )
         },
     )
     .await

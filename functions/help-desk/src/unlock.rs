@@ -9,7 +9,9 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Unlock an account
 ///
@@ -35,17 +37,18 @@ pub(crate) async fn unlock(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
-            let counters = rate_limit::of_account(&app, &case.account, case.policy, case.origin.at);
-            help_desk::unlock(staff, &case.account, counters, &case.origin, rng)
+        RequiredData::Nothing,
+        |context, staff, rng| {
+            let counters =
+                rate_limit::of_account(&app, &context.account, context.policy, context.origin.at);
+            help_desk::unlock(staff, &context.account, counters, &context.origin, rng)
         },
     )
     .await

@@ -42,7 +42,7 @@ const fn user() -> Role {
 /// Sends an invitation to join the caller's organization by email.
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
-    operation_id = "invite",
+    operation_id = "invite_user",
     params(PortalParams),
     request_body = InvitationRequest,
     security(("session" = []), ("cookie" = [])),

@@ -27,7 +27,7 @@ const ALREADY: [&str; 2] = ["already-invited", "invitation-used"];
 /// uploading the same file again invites nobody twice.
 #[utoipa::path(
     post, path = "/{portal}/invitations.csv", tag = "invitations",
-    operation_id = "invite_many",
+    operation_id = "invite_users",
     params(PortalParams),
     request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
     security(("session" = []), ("cookie" = [])),

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
-use vestibule_http::answer::Page;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::Page;
 use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::InvitationsCursor;
 

@@ -65,12 +65,7 @@ pub(crate) async fn add_many(
         }
     };
     if let Some(detail) = detail {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "unsupported-on-portal",
-            "Not available on this portal",
-            detail,
-        ));
+        return Err(Problem::unsupported_on_portal(policy, detail));
     }
     let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
     let organization = own_organization(&app, &caller).await?;

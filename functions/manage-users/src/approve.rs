@@ -17,7 +17,7 @@ use crate::{Target, UserResponse, problem};
 /// The access to grant. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ApprovalRequest {
+pub(crate) struct ApproveUserRequest {
     /// The services assigned to the user, by id.
     services: BTreeSet<String>,
     /// The organization's group codes assigned to the user.
@@ -44,7 +44,7 @@ fn given<'de, D: serde::Deserializer<'de>>(
     post, path = "/{portal}/users/{id}/approval", tag = "users",
     operation_id = "approve_user",
     params(UserParams),
-    request_body = ApprovalRequest,
+    request_body = ApproveUserRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The approved user"),
@@ -56,7 +56,7 @@ pub(crate) async fn approve(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<ApprovalRequest>,
+    Body(request): Body<ApproveUserRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;

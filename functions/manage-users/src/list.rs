@@ -12,11 +12,11 @@ use vestibule_domain::account::{Registration, Status};
 use vestibule_domain::audit::Action;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::answer::Page;
 use vestibule_http::csv::cell;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::Page;
 use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 

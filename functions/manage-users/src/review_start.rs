@@ -68,10 +68,8 @@ pub(crate) async fn start(
         &mut rng,
     )
     .map_err(|refusal| match refusal {
-        Refusal::UnsupportedOnPortal => Problem::new(
-            StatusCode::CONFLICT,
-            "unsupported-on-portal",
-            "Not available on this portal",
+        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+            policy,
             "Access reviews aren't available on this portal.",
         ),
         Refusal::Running(until) => Problem::new(

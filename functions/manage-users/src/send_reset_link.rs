@@ -15,7 +15,7 @@ use crate::act;
 /// Emails a password reset link to the user's own address. The caller doesn't see the link.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/password-reset", tag = "users",
-    operation_id = "send_reset_link",
+    operation_id = "send_reset_link_to_user",
     params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(

@@ -15,7 +15,7 @@ use crate::act;
 /// Emails the username to the user's own address.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/username-reminder", tag = "users",
-    operation_id = "send_username",
+    operation_id = "send_username_to_user",
     params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(

@@ -10,8 +10,8 @@ use vestibule_domain::account::NextStep;
 use vestibule_domain::campaign;
 use vestibule_domain::policy::ChosenBy;
 use vestibule_domain::text::Username;
-use vestibule_http::answer::NextStepResponse;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::NextStepResponse;
 use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, credentials, usernames};
 use vestibule_store::CommitError;
 

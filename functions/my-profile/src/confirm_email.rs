@@ -15,7 +15,7 @@ use vestibule_store::CommitError;
 /// The token from the confirmation link, which follows the `#`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ConfirmationRequest {
+pub(crate) struct ConfirmEmailRequest {
     /// The token from the link that was sent to the new address.
     token: String,
 }
@@ -27,7 +27,7 @@ pub(crate) struct ConfirmationRequest {
     post, path = "/{portal}/email-confirmations", tag = "profile",
     operation_id = "confirm_email",
     params(PortalParams),
-    request_body = ConfirmationRequest,
+    request_body = ConfirmEmailRequest,
     responses(
         (status = 204, description = "The email address is confirmed"),
         (status = 409, description = "`already-taken`"),
@@ -39,7 +39,7 @@ pub(crate) async fn confirm_email(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<ConfirmationRequest>,
+    Body(request): Body<ConfirmEmailRequest>,
 ) -> Result<StatusCode, Problem> {
     let unusable = || {
         Problem::new(StatusCode::GONE, "email-link-unusable", "Link no longer valid", "This link has expired, was already used, or was replaced by a newer one. Sign in and enter the new address again.")

@@ -23,7 +23,7 @@ use crate::register::{RegistrationResponse, created};
 /// The registration of an invited person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AcceptRequest {
+pub(crate) struct AcceptInvitationRequest {
     /// The token from the invitation link, after the `#`.
     token: String,
     /// The person's given name.
@@ -55,7 +55,7 @@ const MAX_ATTEMPTS: usize = 3;
     post, path = "/{portal}/invitations/accept", tag = "registration",
     operation_id = "accept_invitation",
     params(PortalParams),
-    request_body = AcceptRequest,
+    request_body = AcceptInvitationRequest,
     responses(
         (status = 201, body = RegistrationResponse, description = "The new account"),
         (status = 409, description = "`already-taken`: the username or email address"),
@@ -66,7 +66,7 @@ pub(crate) async fn accept_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<AcceptRequest>,
+    Body(request): Body<AcceptInvitationRequest>,
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let mut fields = FieldErrors::default();

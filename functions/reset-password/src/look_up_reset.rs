@@ -12,6 +12,7 @@ use vestibule_domain::recover;
 use vestibule_domain::session::Token;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
+use vestibule_http::responses::HintResponse;
 use vestibule_http::{App, Body, Portal, Problem};
 
 use crate::names;
@@ -19,19 +20,19 @@ use crate::names;
 /// The password reset link to look up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ResetLinkRequest {
+pub(crate) struct LookUpPasswordResetRequest {
     /// The token from the most recent reset link, after the `#`.
     token: String,
 }
 
 /// What a password reset requires besides the link.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResetLookUpResponse {
+pub(crate) struct LookUpPasswordResetResponse {
     /// Everything that the reset requires: `email`, `security_answers`, `hint_question`.
     verification_methods: Vec<&'static str>,
     /// The hint question to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint_question: Option<String>,
+    hint: Option<HintResponse>,
     /// The security questions to answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     questions: Vec<String>,
@@ -44,9 +45,9 @@ pub(crate) struct ResetLookUpResponse {
     post, path = "/{portal}/password-resets/look-up", tag = "recovery",
     operation_id = "look_up_password_reset",
     params(PortalParams),
-    request_body = ResetLinkRequest,
+    request_body = LookUpPasswordResetRequest,
     responses(
-        (status = 200, body = ResetLookUpResponse, description = "What the reset requires"),
+        (status = 200, body = LookUpPasswordResetResponse, description = "What the reset requires"),
         (status = 410, description = "`reset-link-unusable`"),
         FieldProblems,
     )
@@ -55,8 +56,8 @@ pub(crate) async fn look_up_reset(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<ResetLinkRequest>,
-) -> Result<Json<ResetLookUpResponse>, Problem> {
+    Body(request): Body<LookUpPasswordResetRequest>,
+) -> Result<Json<LookUpPasswordResetResponse>, Problem> {
     let unusable = || {
         Problem::new(StatusCode::GONE, "reset-link-unusable", "Link no longer valid", "This link has expired, has already been used, or is not the most recent one. Request a new link.")
             .with_help(&policy)
@@ -68,12 +69,14 @@ pub(crate) async fn look_up_reset(
         .ok_or_else(unusable)?;
     let means = recover::means_for(Some(&token), &policy);
     let asks = |m| means.contains(&m);
-    Ok(Json(ResetLookUpResponse {
+    Ok(Json(LookUpPasswordResetResponse {
         verification_methods: names(&means),
-        hint_question: account
+        hint: account
             .hint
             .filter(|_| asks(RecoveryMeans::HintQuestion))
-            .map(|h| h.question),
+            .map(|h| HintResponse {
+                question: h.question,
+            }),
         questions: account
             .security_answers
             .into_iter()

@@ -81,6 +81,6 @@ pub(crate) async fn change_password(
         &mut rng,
     );
     app.store.commit(decision, &mut rng).await?;
-    let answer = SessionResponse::of(&session, &account, policy, &caller.origin);
-    Ok(Json(answer))
+    let response = SessionResponse::of(&session, &account, policy, &caller.origin);
+    Ok(Json(response))
 }

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::sign_in as rules;
-use vestibule_http::answer::{self, EntitlementsResponse};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::{self, EntitlementsResponse};
 use vestibule_http::{App, Body, Problem, SignedIn};
 
 /// The organization to work for.
@@ -27,6 +27,10 @@ pub(crate) struct ChosenOrganizationResponse {
     /// The step that the user must complete before working for the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The caller's entitlements in the organization; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<EntitlementsResponse>,
@@ -64,7 +68,8 @@ pub(crate) async fn choose_organization(
     let next_step = next_step(account, membership, policy, caller.origin.at);
     Ok(Json(ChosenOrganizationResponse {
         organization_id: wanted.to_string(),
-        next_step: answer::step(next_step),
+        next_step: responses::step(next_step),
+        reason: responses::reason(next_step),
         entitlements: membership
             .filter(|_| next_step.is_none())
             .map(EntitlementsResponse::of),

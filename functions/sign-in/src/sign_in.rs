@@ -158,9 +158,9 @@ pub(crate) async fn sign_in(
         let Some(account) = &account else { continue };
         match app.store.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionResponse::of(&session, account, &policy, &origin);
+                let response = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
-                return Ok(begun(answer, tokens, request.token_delivery, &policy));
+                return Ok(begun(response, tokens, request.token_delivery, &policy));
             }
             // The account changed at the same time. Load it again, because it may now be disabled.
             Err(CommitError::Stale) => {}
@@ -261,7 +261,7 @@ async fn refused(
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 
 fn begun(
-    mut answer: SessionResponse,
+    mut response: SessionResponse,
     (token, device): (Sensitive, Sensitive),
     token_delivery: TokenDelivery,
     policy: &Policy,
@@ -269,8 +269,8 @@ fn begun(
     let location = format!("/{}/sessions/current", policy.portal);
     let cookies = match token_delivery {
         TokenDelivery::Body => {
-            answer.token = Some(token.expose().to_owned());
-            answer.device = Some(device.expose().to_owned());
+            response.token = Some(token.expose().to_owned());
+            response.device = Some(device.expose().to_owned());
             Vec::new()
         }
         // Without Max-Age the browser deletes the cookie when it closes (AG-14).
@@ -285,7 +285,7 @@ fn begun(
     let mut response = (
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(answer),
+        Json(response),
     )
         .into_response();
     for cookie in cookies.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {

@@ -1,7 +1,6 @@
 //! What every API function shares: strict parsing of requests, authentication of the caller, problem
 //! responses (RFC 9457), and the settings and wiring of a function.
 
-pub mod answer;
 pub mod app;
 pub mod bulk;
 pub mod caller;
@@ -14,6 +13,7 @@ pub mod portals;
 pub mod problem;
 pub mod rate_limit;
 pub mod request;
+pub mod responses;
 pub mod router;
 pub mod schedule;
 pub mod settings;

@@ -171,7 +171,7 @@ fn add_bodies(operation: &mut Operation) {
             )));
             response
                 .content
-                .insert("application/problem+json".to_owned(), body);
+                .insert("application/problem+json".to_owned(), RefOr::T(body));
         }
     }
 }

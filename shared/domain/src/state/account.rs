@@ -131,7 +131,7 @@ pub struct Bookmark {
     /// What the user calls it.
     pub title: String,
     /// Where it leads.
-    pub address: String,
+    pub url: String,
 }
 
 /// A question and the code of its answer. The answer is stored in no other form.

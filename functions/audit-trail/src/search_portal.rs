@@ -12,9 +12,9 @@ use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_http::answer::Page;
 use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
+use vestibule_http::responses::Page;
 use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::{AuditFilter, AuditOf};
 
@@ -25,7 +25,7 @@ use crate::search::{WantedPage, between, subject};
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ServedQuery {
+pub(crate) struct PortalSearchQuery {
     /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
     /// Returns only events of the organization with this id.
@@ -57,8 +57,8 @@ pub(crate) struct ServedQuery {
 /// that were searched for.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
-    operation_id = "search_audit_of_portal",
-    params(AccountPortalParams, ServedQuery),
+    operation_id = "search_audit_events_of_portal",
+    params(AccountPortalParams, PortalSearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<AuditEventResponse>, description = "A page of events"),
@@ -66,11 +66,11 @@ pub(crate) struct ServedQuery {
         EntitledProblems, QueryProblems,
     )
 )]
-pub(crate) async fn search(
+pub(crate) async fn search_portal(
     State(app): State<App>,
     Entitled(caller): Entitled,
     AccountPortal(portal): AccountPortal,
-    Query(query): Query<ServedQuery>,
+    Query(query): Query<PortalSearchQuery>,
 ) -> Result<Json<Page<AuditEventResponse>>, Problem> {
     caller
         .acting()?
@@ -95,7 +95,7 @@ pub(crate) async fn search(
     wanted.of_trail(&policy.portal, &filter, &app).await
 }
 
-impl ServedQuery {
+impl PortalSearchQuery {
     /// Builds the filter, and returns the organization that was searched for.
     fn filter(
         self,

@@ -18,7 +18,7 @@ use vestibule_domain::text::{Email, Username};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, HelpDeskParams};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
-use crate::case::allowed;
+use crate::account_context::allowed;
 use crate::masked_email;
 
 /// The maximum number of accounts in a result.
@@ -83,7 +83,7 @@ enum By {
         EntitledProblems, FieldProblems,
     )
 )]
-pub(crate) async fn find(
+pub(crate) async fn find_accounts(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Body(request): Body<AccountSearchRequest>,

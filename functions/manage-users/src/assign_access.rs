@@ -18,7 +18,7 @@ use crate::{Target, UserResponse, problem};
 /// The user's access. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AccessRequest {
+pub(crate) struct AssignAccessRequest {
     /// The user's role in the organization, such as `user` or `administrator`.
     #[schema(value_type = String)]
     role: Role,
@@ -40,7 +40,7 @@ pub(crate) struct AccessRequest {
     put, path = "/{portal}/users/{id}/access", tag = "users",
     operation_id = "assign_access",
     params(UserParams),
-    request_body = AccessRequest,
+    request_body = AssignAccessRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
@@ -48,11 +48,11 @@ pub(crate) struct AccessRequest {
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
-pub(crate) async fn access(
+pub(crate) async fn assign_access(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<AccessRequest>,
+    Body(request): Body<AssignAccessRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::EditUsers, &id).await?;

@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_http::answer::EntitlementsResponse;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::request::Query;
+use vestibule_http::responses::EntitlementsResponse;
 use vestibule_http::{App, Entitled, Problem};
 
 /// The service to open.
@@ -39,7 +39,7 @@ pub(crate) struct OpenQuery {
         SignedInProblems,
     )
 )]
-pub(crate) async fn entitlements(
+pub(crate) async fn show_entitlements(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<OpenQuery>,

@@ -8,9 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::answer::Page;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
 use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::Page;
 use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::managed::AgentsCursor;
 
@@ -49,7 +49,7 @@ pub(crate) struct AgentResponse {
         EntitledProblems, FieldProblems,
     )
 )]
-pub(crate) async fn agents(
+pub(crate) async fn list_agents(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<AgentsQuery>,

@@ -41,7 +41,7 @@ pub(crate) struct FeedbackRequest {
         SignedInProblems, FieldProblems,
     )
 )]
-pub(crate) async fn feedback(
+pub(crate) async fn send_feedback(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<FeedbackRequest>,

@@ -20,7 +20,7 @@ use vestibule_http::{App, Problem, SignedIn};
         SignedInProblems, NotFoundProblems,
     )
 )]
-pub(crate) async fn end(
+pub(crate) async fn end_session(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Id(id): Id,

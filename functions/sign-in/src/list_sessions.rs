@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_http::answer::{Page, moment};
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::responses::{Page, moment};
 use vestibule_http::{App, Problem, SignedIn};
 
 /// An open session of the caller.
@@ -37,7 +37,7 @@ pub(crate) struct OpenSession {
         SignedInProblems,
     )
 )]
-pub(crate) async fn list(
+pub(crate) async fn list_sessions(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
 ) -> Result<Json<Page<OpenSession>>, Problem> {

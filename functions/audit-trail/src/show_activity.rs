@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Actor;
 use vestibule_domain::ids::AccountId;
-use vestibule_http::answer::{Page, moment};
 use vestibule_http::openapi::{PortalParams, QueryProblems, SignedInProblems};
 use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::{Page, moment};
 use vestibule_http::{App, Problem, SignedIn};
 use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
@@ -76,7 +76,7 @@ const ON_A_PAGE: usize = 25;
         SignedInProblems, QueryProblems,
     )
 )]
-pub(crate) async fn activity(
+pub(crate) async fn show_activity(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Query(query): Query<ActivityQuery>,

@@ -15,7 +15,7 @@ use crate::{Target, UserResponse, problem};
 /// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct StatusRequest {
+pub(crate) struct SetUserStatusRequest {
     /// The new account status.
     status: UserStatus,
 }
@@ -37,7 +37,7 @@ pub(crate) enum UserStatus {
     put, path = "/{portal}/users/{id}/status", tag = "users",
     operation_id = "set_user_status",
     params(UserParams),
-    request_body = StatusRequest,
+    request_body = SetUserStatusRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
@@ -45,11 +45,11 @@ pub(crate) enum UserStatus {
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
-pub(crate) async fn status(
+pub(crate) async fn set_status(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<StatusRequest>,
+    Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::DisableUsers, &id).await?;

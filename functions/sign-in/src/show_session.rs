@@ -19,7 +19,7 @@ use crate::SessionResponse;
         SignedInProblems,
     )
 )]
-pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionResponse> {
+pub(crate) async fn show_session(SignedIn(caller): SignedIn) -> Json<SessionResponse> {
     Json(SessionResponse::of(
         &caller.session,
         &caller.account,

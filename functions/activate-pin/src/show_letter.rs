@@ -44,7 +44,7 @@ pub(crate) struct LetterResponse {
         SignedInProblems,
     )
 )]
-pub(crate) async fn letter_status(
+pub(crate) async fn show_letter(
     SignedIn(caller): SignedIn,
 ) -> Result<Json<LetterResponse>, Problem> {
     of(&caller).map(Json)

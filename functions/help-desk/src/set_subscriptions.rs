@@ -13,12 +13,12 @@ use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, No
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, Wants, act, allowed, why};
+use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
 
 /// The e-news subscriptions of an account. They replace the current ones.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SubscriptionsRequest {
+pub(crate) struct SetSubscriptionsRequest {
     /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
     /// can't see it.
     reason: String,
@@ -34,7 +34,7 @@ pub(crate) struct SubscriptionsRequest {
     put, path = "/{portal}/accounts/{account_portal}/{id}/subscriptions", tag = "help desk",
     operation_id = "set_subscriptions_of_account",
     params(AccountParams),
-    request_body = SubscriptionsRequest,
+    request_body = SetSubscriptionsRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = AccountResponse, description = "The account after the action"),
@@ -42,30 +42,30 @@ pub(crate) struct SubscriptionsRequest {
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
-pub(crate) async fn subscribe(
+pub(crate) async fn set_subscriptions(
     State(app): State<App>,
     Entitled(caller): Entitled,
     path: AccountPath,
-    Body(request): Body<SubscriptionsRequest>,
+    Body(request): Body<SetSubscriptionsRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
+        RequiredData::Nothing,
+        |context, staff, rng| {
             let subscriptions = request.subscriptions.clone();
             help_desk::subscribe(
                 staff,
-                &case.account,
+                &context.account,
                 subscriptions,
-                case.policy,
-                &case.origin,
+                context.policy,
+                &context.origin,
                 rng,
             )
         },
