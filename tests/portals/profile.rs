@@ -98,7 +98,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         (json!({ "first_name": "", "last_name": "X" }), "first_name"),
         (
             json!({ "links": [{ "title": "x", "url": "javascript:alert(1)" }] }),
-            "links[0].address",
+            "links[0].url",
         ),
         (
             json!({ "subscriptions": ["no_such_paper"] }),
