@@ -4,7 +4,7 @@
 //!
 //! ```sh
 //! make bench-binaries
-//! cargo run -p vestibule-tests --example measure_cold_start -- target/release 10
+//! cargo run -p vestibule-tests --features measure --example measure_cold_start -- target/release 10
 //! ```
 //!
 //! Times are CPU times of the function's own process, which another program on the machine changes least, and

@@ -1,6 +1,6 @@
 //! What the download of an organization's users costs, and how much memory, for ever more users.
 //!
-//! `cargo run --release -p vestibule-tests --example measure_download -- 1000 10000 100000`
+//! `cargo run --release -p vestibule-tests --features measure --example measure_download -- 1000 10000 100000`
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,7 +1,7 @@
 //! How fast a feed of plan records is imported, and in how much memory: a full feed of members that are all
 //! new, the same again, and one in which a hundredth has changed.
 //!
-//! `cargo run --release -p vestibule-tests --example measure_import -- 10000 100000 1000000`
+//! `cargo run --release -p vestibule-tests --features measure --example measure_import -- 10000 100000 1000000`
 //!
 //! Each size has a process of its own, and the embedded DynamoDB another, so that the memory is that of
 //! the import, its S3 stand-in included.

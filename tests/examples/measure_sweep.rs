@@ -1,6 +1,6 @@
 //! What a sweep costs with a thousand accounts due among ever more that are not, beside a scan of them all.
 //!
-//! `cargo run --release -p vestibule-tests --example measure_sweep -- 10000 100000`
+//! `cargo run --release -p vestibule-tests --features measure --example measure_sweep -- 10000 100000`
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,8 +1,8 @@
 //! How well the time of an answer tells a known name from an unknown one (UX-09).
 //!
 //! ```sh
-//! cargo run --release -p vestibule-tests --example uniformity            # 200 pairs of requests a flow
-//! cargo run --release -p vestibule-tests --example uniformity -- 1000 'sign in'   # flows so named
+//! cargo run --release -p vestibule-tests --features measure --example uniformity            # 200 pairs of requests a flow
+//! cargo run --release -p vestibule-tests --features measure --example uniformity -- 1000 'sign in'   # flows so named
 //! ```
 //!
 //! Each flow is asked about a name, number or address that exists and about one that doesn't, in

@@ -1,5 +1,5 @@
-//! Accesses that end (UX-07): set, changed and cleared, and over from the moment the last day is, on
-//! the portal's own clock and at the very next request.
+//! Access end dates (UX-07): setting, changing and clearing them. Access ends as soon as the last
+//! day has passed in the portal's time zone, at the next request.
 
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -16,7 +16,7 @@ async fn id_of(client: &Client) -> String {
     client.get("/me").await.unwrap().text_at("/id").to_owned()
 }
 
-/// Gives somebody a last day, or takes it away.
+/// Sets or removes a user's end date.
 async fn end(by: &Client, id: &str, day: Option<&str>) -> Answer {
     let body =
         json!({ "role": "user", "services": ["enrollment"], "group_codes": [], "end_date": day });
@@ -27,7 +27,7 @@ async fn signs_in(world: &World, portal: &str, username: &str) -> (Client, Answe
     world.on(portal).sign_in(username, PASSWORD).await.unwrap()
 }
 
-/// Waits for a moment and keeps no session waiting for it: those end after eight hours.
+/// Waits for a time without holding a session, which would end after eight hours.
 async fn at(world: &World, portal: &str, username: &str, moment: &str) -> (u16, String) {
     world.wait_until(moment);
     let (client, answer) = signs_in(world, portal, username).await;
@@ -56,7 +56,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
         told.text
     );
 
-    // Chicago is six hours behind: the day is over at 06:00 of the next in UTC.
+    // Chicago is six hours behind UTC, so the day ends at 06:00 UTC on the next.
     world.wait_until("2026-11-26T05:20:00Z");
     let sam = world.sign_in("group", "sam.lind").await;
     let shown = sam.get("/me").await.unwrap();
@@ -78,7 +78,7 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     for path in ["/entitlements", "/me", "/sessions"] {
         assert_eq!(sam.get(path).await.unwrap().status, 401, "{path}: midnight");
     }
-    // And as if there had never been such a name.
+    // The response is that for a username that doesn't exist.
     let (_, refused) = signs_in(&world, "group", "sam.lind").await;
     let (_, never) = signs_in(&world, "group", "nobody.lind").await;
     assert_eq!(
@@ -89,15 +89,15 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
     let forgot = json!({ "username": "sam.lind" });
     let asked = world.on("group").post("/password-resets", forgot).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The request leaves the outbox first, and then the mail that it would lead to.
+    // The first delivery processes the request, the second would send its email.
     world.mails_to("sam@blueheron.example").await;
     assert_eq!(
         world.mails_to("sam@blueheron.example").await.len(),
         before,
-        "nobody is let back in by a reset"
+        "a reset doesn't restore access"
     );
 
-    // Until somebody removes it, an administrator can give it another day; or none.
+    // Until the scheduler removes the access, an administrator can change or clear the end date.
     let ruth = world.sign_in("group", "ruth.okafor").await;
     assert_eq!(end(&ruth, &id, Some("2026-11-26")).await.status, 200);
     assert_eq!(signs_in(&world, "group", "sam.lind").await.1.status, 201);
@@ -118,14 +118,14 @@ async fn ux_07_the_last_day_is_as_long_as_daylight_saving_makes_it() {
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
     let id = id_of(&sam).await;
-    // Clocks go forward on 14 March 2027 and back on 7 November: days of 23 and of 25 hours.
+    // Clocks go forward on March 14, 2027 and back on November 7: days of 23 and 25 hours.
     for (day, last, over) in [
         ("2027-03-13", "2027-03-14T05:59:59Z", "2027-03-14T06:00:00Z"),
         ("2027-03-14", "2027-03-15T04:59:59Z", "2027-03-15T05:00:00Z"),
         ("2027-11-06", "2027-11-07T04:59:59Z", "2027-11-07T05:00:00Z"),
         ("2027-11-07", "2027-11-08T05:59:59Z", "2027-11-08T06:00:00Z"),
     ] {
-        // Passwords of this portal expire; this is not about them.
+        // Passwords of this portal expire, which is not part of this test.
         world
             .alter("group", &id, |account| {
                 account.memberships[0].end_date = Some(day.parse().unwrap());
@@ -218,7 +218,7 @@ async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
         "{}",
         late.text
     );
-    // Sent again it would open nothing either; it is invited anew, with another day.
+    // Resending wouldn't help either; the person is invited again with another end date.
     let ruth = world.sign_in("group", "ruth.okafor").await;
     let id = invited.text_at("/id");
     let again = ruth
@@ -291,7 +291,8 @@ async fn ux_07_a_last_day_that_is_over_or_none_is_refused_and_so_is_a_principals
         let refused = ruth.post("/invitations", body).await.unwrap();
         assert_eq!(fault(&refused), (422, "end_date", why), "{given}");
     }
-    // Late in the evening of Chicago it is tomorrow in UTC, and today is still a last day.
+    // Late in the evening in Chicago it is already tomorrow in UTC, but today is still a valid last
+    // day.
     world.wait_until("2026-11-24T05:30:00Z");
     let ruth = world.sign_in("group", "ruth.okafor").await;
     assert_eq!(end(&ruth, &id, Some("2026-11-23")).await.status, 200);

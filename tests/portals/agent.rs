@@ -1,4 +1,4 @@
-//! The agent portal, and what it shares with the group portal about registering.
+//! The agent portal, and what its registration has in common with that of the group portal.
 
 use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
@@ -7,7 +7,7 @@ use vestibule_tests::World;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
 use vestibule_tests::white_box::shown;
 
-/// The first person of an agency and of a group, with what proves them and their first field.
+/// The first person of an agency and of a group, with their verification fields.
 fn principals() -> [(&'static str, Value, [&'static str; 2]); 2] {
     [
         ("agent", agent(), ["agent_id", "ssn_last4"]),
@@ -15,7 +15,7 @@ fn principals() -> [(&'static str, Value, [&'static str; 2]); 2] {
     ]
 }
 
-/// Somebody else with the same proof.
+/// Another person with the same verification.
 fn stranger(body: Value) -> Value {
     let body = with(body, "/username", "some.stranger");
     let body = with(body, "/email", "stranger@example.com");
@@ -23,7 +23,7 @@ fn stranger(body: Value) -> Value {
     with(body, "/last_name", "Ranger")
 }
 
-/// A changed proof.
+/// A changed verification.
 fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
     facts.iter().fold(body.clone(), |body, (name, value)| {
         with(body, &format!("/proof/{name}"), *value)
@@ -38,7 +38,7 @@ async fn register(world: &World, portal: &str, body: Value) -> Answer {
 async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_administrator() {
     let world = World::new().await;
     for (portal, body, _) in principals() {
-        // Who doesn't say that they may sign can't register an organization.
+        // A person who doesn't attest signing authority can't register an organization.
         for unstated in [
             without(body.clone(), "/attests_signing_authority"),
             with(body.clone(), "/attests_signing_authority", false),
@@ -70,7 +70,7 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
             .unwrap();
         assert_eq!(administrators.len(), 1, "{}", me.text);
         assert_eq!(administrators[0]["email"], body["email"]);
-        // An administrator's doors are open.
+        // Administrator routes are open.
         for path in ["/users", "/invitations", "/entitlements"] {
             let open = principal.get(path).await.unwrap();
             assert_eq!(open.status, 200, "{portal} {path}: {}", open.text);
@@ -97,7 +97,7 @@ async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_k
             (403, "registration-refused")
         );
         assert_eq!(second.text, unknown.text);
-        // Not even with the principal's own username, address, or password.
+        // Not even with the principal's own username, address or password.
         for pointer in ["/username", "/email", "/password"] {
             let guessed = match pointer {
                 "/password" => with(body.clone(), pointer, "Other-River-58!"),
@@ -155,7 +155,7 @@ async fn ag_05_every_administrator_invites_other_staff_and_nobody_else_does() {
                 mail.text
             );
         }
-        // Nobody makes another principal.
+        // Nobody can add another principal.
         let refused = client
             .post(
                 "/invitations",
@@ -255,7 +255,7 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
         for told in ["/help_desk/name", "/help_desk/phone"] {
             assert!(detail.contains(described.text_at(told)), "{detail}");
         }
-        // What matches succeeds, upper or lower case, after the refusals.
+        // Matching facts succeed after the refusals, in upper or lower case.
         let right = register(
             &world,
             portal,
@@ -318,7 +318,7 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
                 refused.text
             );
         }
-        // The other portal's proof proves nothing here.
+        // The other portal's verification doesn't match here.
         let [_, other] = principals().map(|(_, b, _)| b["verification"].clone());
         if portal == "agent" {
             let refused =
@@ -329,7 +329,7 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
     }
 }
 
-/// An agent of the sample records.
+/// An agent in the sample records.
 fn luis() -> Value {
     json!({
         "registration_type": "agent", "verification": { "agent_id": "AG10002", "ssn_last4": "7310" },
@@ -346,7 +346,7 @@ fn priya() -> Value {
     })
 }
 
-/// The feed's row of an agent, with these agreements on file.
+/// Imports the feed row of an agent with these signed agreements.
 async fn agreements_on_file(world: &World, who: &Value, agreements: &str) {
     let text = |pointer: &str| who.pointer(pointer).unwrap().as_str().unwrap().to_owned();
     let (first, last) = (text("/first_name"), text("/last_name"));
@@ -358,7 +358,7 @@ async fn agreements_on_file(world: &World, who: &Value, agreements: &str) {
     world.import(RecordKind::Agent, &row).await;
 }
 
-/// Everything protected, and what each answers.
+/// All protected routes, and the status of each.
 async fn protected(client: &Client) -> Vec<(u16, String)> {
     let mut answers = Vec::new();
     for path in ["/entitlements", "/users", "/invitations"] {
@@ -367,7 +367,7 @@ async fn protected(client: &Client) -> Vec<(u16, String)> {
     }
     let person = json!({ "first_name": "Kim", "last_name": "Lind", "email": "kim@example.com" });
     let answer = client.post("/invitations", person).await.unwrap();
-    // An invitation can be sent once; whether the door is open is what counts here.
+    // An invitation can be sent only once; what matters here is whether access is allowed.
     let status = if matches!(answer.status, 201 | 409) {
         200
     } else {
@@ -394,7 +394,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
             .await;
         assert_eq!(protected(&client).await, closed, "{what}");
 
-        // The profile says what to sign and where its form is.
+        // The profile contains the agreement to sign and the URL of its form.
         let me = client.get("/me").await.unwrap();
         assert_eq!(me.text_at("/next_step"), "sign_agreement");
         let described = world.on("agent").get("").await.unwrap();
@@ -405,7 +405,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
             );
         }
 
-        // The feed changes something else: nothing opens.
+        // The feed changes something else; access stays blocked.
         agreements_on_file(&world, &who, "producer_agreement=2025-12").await;
         assert_eq!(
             protected(&client).await,
@@ -413,7 +413,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
             "{what}; an older revision came"
         );
 
-        // The current one comes on file: open at the next request of the same session.
+        // The current agreement is recorded; the same session has access at its next request.
         agreements_on_file(&world, &who, "producer_agreement=2026-01").await;
         assert_eq!(
             protected(&client).await,
@@ -429,7 +429,7 @@ async fn ag_11_without_the_current_agreement_an_agent_registers_and_sees_nothing
         );
     }
 
-    // Whose agreement is current sees everything at once.
+    // A user whose agreement is current has access at once.
     let registered = world.register("agent", agent()).await;
     assert_eq!(registered.body.get("next_step"), None);
     let dana = world.sign_in("agent", "dana.whitfield").await;

@@ -1,4 +1,4 @@
-//! The audit trail: who did and saw what, who may read it, and that nobody changes it unnoticed.
+//! The audit trail: who did and viewed what, who can read it, and that changes to it are detected.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, with};
 use vestibule_tests::{Item, World};
 
-/// A page of the trail; it must be given.
+/// Returns a page of the trail. The request must succeed.
 async fn trail(by: &Client, query: &str) -> Vec<Value> {
     page(by, query).await.0
 }
 
-/// The same, and the cursor of the next.
+/// Returns a page of the trail and the cursor of the next.
 async fn page(by: &Client, query: &str) -> (Vec<Value>, Option<String>) {
     let answer = by.get(&format!("/audit-events?{query}")).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -26,7 +26,7 @@ async fn page(by: &Client, query: &str) -> (Vec<Value>, Option<String>) {
     (items, next)
 }
 
-/// A field of each entry.
+/// Returns a field of each event.
 fn each<'e>(entries: &'e [Value], field: &str) -> Vec<&'e str> {
     entries
         .iter()
@@ -61,7 +61,7 @@ async fn another_principal(world: &World) -> Client {
     world.sign_in("group", "otto.maple").await
 }
 
-/// The last four digits of the tax id of the second sample group.
+/// The last four digits of the tax ID of the second sample group.
 fn second_tax_id() -> String {
     let feed =
         vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Group);
@@ -94,7 +94,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
     let organization = get(&ruth, "/entitlements", 200).await;
     let organization = organization.text_at("/organization_id");
 
-    // What is tried, by whom, and what of it is recorded about what object.
+    // Each request, its user, and what is recorded about which object.
     let looks: [(&Client, &str, u16, &str, &str, &str); 7] = [
         (&ruth, "/users?query=lind", 200, "list_users", "", "done"),
         (
@@ -166,7 +166,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
             expected["reason"] = "service_not_assigned".into();
         }
         let mut found = trail(&ruth, &format!("action={action}")).await;
-        // The search that finds it is itself on the trail.
+        // The search itself is on the trail.
         found.retain(|e| {
             e["occurred_at"] == at.as_str()
                 && (action != "search_audit" || e["object"] == sams.as_str())
@@ -175,7 +175,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         found[0].as_object_mut().unwrap().remove("id");
         assert_eq!(found[0], expected, "{path}");
     }
-    // What isn't protected leaves no trace, and neither does what was not shown.
+    // Access to unprotected data is not recorded, nor is data that was not shown.
     world.pass(minute());
     get(&sam, "/entitlements", 200).await;
     get(&sam, "/me", 200).await;
@@ -307,7 +307,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
         }
         let looked = seen.iter().any(|e| e["action"] != "search_audit");
         assert_eq!(looked, !query.starts_with("user"), "{query}: {seen:?}");
-        // Not even by the traces of the searches: who they are, and whether they exist.
+        // Records of searches don't reveal other users or whether they exist.
         let shown = json!(seen).to_string();
         assert!(!shown.contains("sam.lind"), "{query}: {shown}");
     }
@@ -323,7 +323,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
         .text;
         assert!(!none.contains(&sams), "{none}");
     }
-    // Who may not see it at all.
+    // Users who aren't allowed to see it at all.
     for path in ["/audit-events", "/audit-events.csv", "/audit-events.jsonl"] {
         assert_eq!(get(&sam, path, 403).await.problem(), "not-allowed");
         let nobody = world.on("group");
@@ -343,7 +343,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     let sam = world.staff(&ruth, "Sam", "user").await;
     let kim = world.staff(&ruth, "Kim", "administrator").await;
     let (sams, kims) = (id_of(&sam).await, id_of(&kim).await);
-    // 23 November in Chicago lasts until 6 o'clock on the 24th in UTC.
+    // November 23 in Chicago lasts until 06:00 UTC on the 24th.
     world.wait_until("2026-11-24T05:59:00Z");
     let kim = world.sign_in("group", "kim.lind").await;
     get(&kim, &format!("/users/{sams}"), 200).await;
@@ -373,7 +373,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     assert_eq!(
         looks(&format!("user_id={kims}")).await,
         [midnight, evening],
-        "as who did it"
+        "as the actor"
     );
     assert_eq!(
         looks("username=Sam.Lind&from=2026-11-24").await,
@@ -382,11 +382,11 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     );
     assert_eq!(looks("outcome=refused").await, [""; 0]);
 
-    // Everything about Sam, both ways, in the order of time and nothing twice.
+    // All events about Sam in both orders, sorted by time, without duplicates.
     let mut about_sam = trail(&ruth, &format!("user_id={sams}")).await;
     about_sam.retain(|e| e["action"] != "search_audit");
     let mut actions = each(&about_sam, "action");
-    // These three were done in one moment.
+    // These three happened at the same time.
     actions[2..].sort_unstable();
     assert_eq!(
         actions,
@@ -425,7 +425,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
     let sam = world.staff(&ruth, "Sam", "user").await;
     let sams = id_of(&sam).await;
     for i in 0..30 {
-        // Some at one moment, some a few milliseconds apart.
+        // Some at the same time, some a few milliseconds apart.
         world.pass(SignedDuration::from_millis(i % 3 * 250));
         get(&ruth, &format!("/users/{sams}"), 200).await;
         get(&sam, "/entitlements?service=enrollment", 200).await;
@@ -445,7 +445,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
                 .unwrap_or_default();
             let (items, next) = page(&ruth, &format!("{query}&limit=7{next}")).await;
             assert!(items.len() <= 7);
-            // The searches themselves, which are made while pages are turned.
+            // Exclude the searches made while paging.
             let items: Vec<_> = items
                 .into_iter()
                 .filter(|e| e["action"] != "search_audit")
@@ -487,7 +487,7 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
         world.pass(SignedDuration::from_millis(i % 2));
         get(&sam, "/entitlements?service=enrollment", 200).await;
     }
-    // A source that a spreadsheet would take for a formula, with a quote and a comma in it.
+    // A source address that a spreadsheet would execute as a formula, with a quote and a comma.
     let evil = "=HYPERLINK(\"http://evil.example\",\"x\")";
     let (_, refused) = world
         .on("group")
@@ -538,9 +538,9 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     }
     assert!(
         rows.iter().any(|r| r["source"] == format!("'{evil}")),
-        "told as it was, and harmless"
+        "unchanged, but harmless in a spreadsheet"
     );
-    // Both say the same.
+    // Both formats contain the same events.
     let of_row: BTreeMap<_, _> = rows.iter().map(|r| (r["id"].as_str(), r)).collect();
     for entry in &lines {
         let row = of_row[entry["id"].as_str().unwrap()];
@@ -551,11 +551,12 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
             assert_eq!(row[name], shown, "{name}");
         }
     }
-    // The downloads are on the trail, too.
+    // The downloads are on the trail too.
     let downloads = trail(&ruth, "action=download_audit").await;
     assert_eq!(downloads.len(), 2);
 
-    // In parts, each with the same filters, it is the same; what is added meanwhile stands before it.
+    // Downloaded in parts with the same filters, the result is the same. Events added in between
+    // come before it.
     let (mut parts, mut path) = (Vec::new(), "?outcome=done&limit=100".to_owned());
     let whole = get(&ruth, "/audit-events.csv?outcome=done", 200).await.text;
     loop {
@@ -631,11 +632,11 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         told.contains(&"approve_user done somebody_else ".to_owned()),
         "{told:?}"
     );
-    // Nobody else's, and no ids of others.
+    // No other user's events, and no ids of other users.
     assert!(!activity.text.contains(&id_of(&ruth).await));
     assert!(items.iter().all(|e| e["action"] != "register"));
 
-    // It comes in pages, ends after 90 days, and takes no more than a session, even one with a step to do.
+    // It is paged, covers 90 days, and requires only a session, even one with a pending step.
     for _ in 0..30 {
         get(&sam, "/entitlements?service=enrollment", 200).await;
     }
@@ -666,7 +667,7 @@ fn group() -> PortalId {
     PortalId::parse("group").unwrap()
 }
 
-/// What a verification of the group portal's trail says of the first two days of a test.
+/// Verifies the group portal's trail for the first two days of a test.
 async fn verified(world: &World) -> Verification {
     let days: [Date; 2] = ["2026-11-23", "2026-11-24"].map(|d| d.parse().unwrap());
     let store = &world.instance.app.store;
@@ -676,7 +677,7 @@ async fn verified(world: &World) -> Verification {
         .unwrap()
 }
 
-/// The group portal's items of the audit table: entries, seals, and lists of seals.
+/// The group portal's items in the audit table: events, seals, and lists of seals.
 async fn lying(world: &World, kind: &str) -> Vec<Item> {
     let mut items = world.items(&world.instance.tables.audit).await;
     items.retain(|i| {
@@ -716,7 +717,7 @@ fn text(text: &str) -> aws_sdk_dynamodb::types::AttributeValue {
     aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned())
 }
 
-/// Three hours of work, sealed.
+/// Three hours of events, sealed.
 async fn three_sealed_hours() -> World {
     let world = World::new().await;
     world.register("group", group_principal()).await;
@@ -748,14 +749,14 @@ async fn ux_11_an_untouched_trail_is_proved_whole_by_its_seals() {
         (last.number, last.until.to_string().as_str()),
         (3, "2026-11-23T18:00:00Z")
     );
-    // What comes now is written with its code, and sealed when the hour is over.
+    // A new event is written with its MAC and sealed at the end of the hour.
     world.sign_in("group", "ruth.okafor").await;
     let verification = verified(&world).await;
     assert_eq!(
         (verification.faults.len(), verification.days[0].unsealed),
         (0, 1)
     );
-    // Every entry says until when it is kept: six years.
+    // Every event has its retention time: six years.
     for item in lying(&world, "entries").await {
         let until: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
         let at: jiff::Timestamp = item["occurred_at"].as_s().unwrap().parse().unwrap();
@@ -768,7 +769,7 @@ async fn ux_11_an_altered_entry_shows_before_and_after_sealing() {
     let world = three_sealed_hours().await;
     world.sign_in("group", "ruth.okafor").await;
     let entries = lying(&world, "entries").await;
-    // The first is sealed, the last not yet.
+    // The first is sealed, the last is not yet.
     for original in [&entries[0], entries.last().unwrap()] {
         for (attribute, value) in [
             ("action", "sign_out"),
@@ -802,7 +803,7 @@ async fn ux_11_an_altered_entry_shows_before_and_after_sealing() {
         put(&world, original.clone()).await;
         assert_eq!(verified(&world).await.faults, []);
     }
-    // Who reads the trail sees it, too.
+    // Readers of the trail see it too.
     let last = entries.last().unwrap();
     let mut altered = last.clone();
     altered.insert("source".into(), text("192.0.2.99"));
@@ -825,7 +826,7 @@ async fn ux_11_an_entry_removed_added_or_moved_shows_by_name() {
     put(&world, first.clone()).await;
     assert_eq!(verified(&world).await.faults, []);
 
-    // A genuine entry of another moment is brought into a sealed hour, as if it had been there.
+    // A genuine event from another time is moved into a sealed hour.
     let mut moved = second.clone();
     let (at, id) = ("2026-11-23T15:30:00.000Z", second["id"].as_s().unwrap());
     moved.insert("sk".into(), text(&format!("{at}#{id}")));
@@ -839,7 +840,7 @@ async fn ux_11_an_entry_removed_added_or_moved_shows_by_name() {
     delete(&world, &moved).await;
     put(&world, second.clone()).await;
 
-    // Two entries change places.
+    // Two events swap places.
     for (one, other) in [(first, second), (second, first)] {
         let mut item = one.clone();
         item.insert("pk".into(), other["pk"].clone());
@@ -854,7 +855,7 @@ async fn ux_11_an_entry_removed_added_or_moved_shows_by_name() {
     put(&world, first.clone()).await;
     put(&world, second.clone()).await;
 
-    // A genuine entry that was written too late for its hour.
+    // A genuine event that was written too late for its hour.
     world.pass(-SignedDuration::from_hours(3));
     world.sign_in("group", "ruth.okafor").await;
     world.pass(SignedDuration::from_hours(3));
@@ -899,7 +900,8 @@ async fn ux_11_seals_that_are_altered_removed_or_exchanged_show() {
     put(&world, list).await;
     assert_eq!(verified(&world).await.faults, []);
 
-    // The end of the chain cut off: only who has kept the last digest elsewhere can tell.
+    // The end of the chain was cut off. This is detected only with a digest that was stored
+    // elsewhere.
     let store = &world.instance.app.store;
     let days: (Date, Date) = ("2026-11-23".parse().unwrap(), "2026-11-23".parse().unwrap());
     let last = verified(&world).await.last.unwrap();
@@ -964,7 +966,7 @@ async fn ux_11_sealing_late_twice_and_at_once_makes_one_chain() {
         ]
     );
     assert_eq!(verified(&world).await.faults, []);
-    // Portals on which nothing was done have no seals yet.
+    // Portals without any events have no seals yet.
     assert!(
         world
             .items(&world.instance.tables.audit)
@@ -987,7 +989,7 @@ async fn ux_11_a_sealing_that_fails_at_any_call_is_made_good_by_the_next() {
         world.group_principal().await;
         world.pass(SignedDuration::from_hours(30));
         let store = &world.instance.app.store;
-        // Each run fails a call later than the one before, until one has no call left to fail.
+        // Each run fails one call later than the previous one, until no call is left to fail.
         for n in 0.. {
             faults.arm(n, fault);
             let run = store.seal_audit(&group(), world.now()).await;
@@ -1022,14 +1024,14 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
     let verification = verified(&world).await;
     assert_eq!(verification.faults, []);
     assert!(verification.days[0].expired);
-    // Seals go with what they seal.
+    // Seals expire together with what they seal.
     for seal in lying(&world, "seals").await {
         delete(&world, &seal).await;
     }
     assert_eq!(verified(&world).await.faults, []);
 }
 
-/// Signs in from an address, as a browser of its own or as one that was there before.
+/// Signs in from an address, with a new browser or a known one.
 async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
     let mut body =
         json!({ "username": "omar.haddad", "password": PASSWORD, "token_delivery": "body" });
@@ -1048,7 +1050,7 @@ async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
     answer
 }
 
-/// The mails to Omar Haddad whose subject begins so.
+/// The emails to Omar Haddad whose subject starts with this text.
 async fn mails(world: &World, subject: &str) -> Vec<String> {
     let all = world.mails_to("omar@riverbend.example").await;
     all.into_iter()
@@ -1135,7 +1137,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
         201
     );
     assert_eq!(mails(&world, "New sign-in").await.len(), 2);
-    // Ten are remembered: of eleven more, the first is forgotten.
+    // Ten devices are remembered. After ten more, the first is forgotten.
     for _ in 0..10 {
         world.pass(minute());
         arrive(&world, "192.0.2.1", None).await;
@@ -1165,7 +1167,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     let subject = "Your account on";
     let noticed = async || trail(&first, "action=notice_shared_use").await;
 
-    // Next door, and left alone: nothing is noticed.
+    // From the same network, or with the other session unused: nothing is detected.
     world.pass(minute());
     arrive(&world, "192.0.2.200", Some(&device)).await;
     assert_eq!(noticed().await.len(), 0, "the same network");
@@ -1178,7 +1180,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         "the older session isn't used"
     );
 
-    // The older session is used while the newer is open elsewhere; many requests at once.
+    // The older session is used while the newer one is open elsewhere, with many requests at once.
     world.pass(minute());
     let at_once = (0..8).map(|_| first.get("/me"));
     for answer in futures::future::join_all(at_once).await {
@@ -1204,7 +1206,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     assert_eq!(users.text_at("/items/0/concurrent_use_detected_at"), at);
     vestibule_tests::invariants::invariants(&world).await;
 
-    // Not again on the same day; again on the next.
+    // Not again on the same day, but on the next.
     world.pass(minute());
     arrive(&world, "203.0.113.5", Some(&device)).await;
     get(&first, "/me", 200).await;
@@ -1215,7 +1217,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     arrive(&world, "203.0.113.5", Some(&device)).await;
     get(&here, "/me", 200).await;
     assert_eq!(mails(&world, subject).await.len(), 2);
-    // A change made by the request that notices isn't lost, nor is what it noticed.
+    // A change made by the detecting request isn't lost, nor is the detection.
     world.pass_days(1);
     let here = arrive(&world, "192.0.2.1", Some(&device)).await;
     let here = on.with_token(here.text_at("/token"));
@@ -1227,7 +1229,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         .unwrap();
     assert_eq!(edited.status, 200, "{}", edited.text);
     assert_eq!(mails(&world, subject).await.len(), 3);
-    // Whose portal doesn't look for it isn't told: the policy says.
+    // On a portal whose policy doesn't enable it, nothing is detected.
     let ruth = world.group_principal().await.from_source("192.0.2.1");
     world
         .on("group")
@@ -1239,14 +1241,14 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     assert_eq!(trail(&ruth, "action=notice_shared_use").await.len(), 0);
 }
 
-/// The trail of a portal that the help desk serves; it must be shown.
+/// The trail of a portal that the help desk serves. The request must succeed.
 async fn served(staff: &Client, portal: &str, query: &str) -> Vec<Value> {
     trail_at(staff, &format!("/accounts/{portal}/audit-events?{query}"))
         .await
         .0
 }
 
-/// A page of a trail, and the cursor of the next.
+/// Returns a page of a trail and the cursor of the next.
 async fn trail_at(by: &Client, path: &str) -> (Vec<Value>, Option<String>) {
     let answer = get(by, path, 200).await;
     let items = answer.body["items"].as_array().unwrap().clone();
@@ -1293,7 +1295,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     );
     let both = served(&looking, "group", &format!("{of_ruths}&user_id={ottos}")).await;
     assert_eq!(each(&both, "action"), ["search_audit"], "only this search");
-    // By action and day, whosever they are; of this portal and no other.
+    // By action and day, for all users of this portal and no other.
     let day = "from=2026-11-23&to=2026-11-23";
     let signed_in = served(&looking, "group", &format!("{day}&action=sign_in")).await;
     let mut who = each(&signed_in, "actor_username");
@@ -1301,7 +1303,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     assert_eq!(who, ["otto.maple", "ruth.okafor", "sam.lind"]);
     let next_day = served(&looking, "group", "from=2026-11-24&action=sign_in").await;
     assert_eq!(next_day.len(), 0);
-    // Members have no organization. An act of the help desk tells who and why.
+    // Members have no organization. Help desk actions show the agent and the reason.
     let acts = served(&looking, "member", &format!("{day}&action=reissue_pin")).await;
     let said = ["actor", "actor_id", "object", "justification"].map(|n| acts[0][n].clone());
     let why = "The owner called, case 4711";
@@ -1309,7 +1311,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let refused = served(&desk.agent, "member", &format!("{day}&outcome=refused")).await;
     assert_eq!(refused.len(), 0, "{refused:?}");
 
-    // Each search is on that portal's trail, for the organization and the user whom it was about.
+    // Each search is on that portal's trail, with the organization and user it was about.
     let seen = trail(&ruth, "action=search_audit&outcome=done").await;
     let by_desk: Vec<_> = seen.iter().filter(|e| e["actor"] == "help_desk").collect();
     assert_eq!(by_desk.len(), 2, "{seen:?}");
@@ -1323,7 +1325,7 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let searches = served(&looking, "group", &format!("{day}&action=search_audit")).await;
     assert_eq!(searches.len(), 7, "{searches:?}");
 
-    // Nobody else, and nothing else.
+    // No other role, and no other portal.
     let path = "/accounts/group/audit-events?from=2026-11-23";
     for (by, status, problem) in [
         (&desk.supervisor, 403, "not-allowed"),
@@ -1394,7 +1396,7 @@ async fn ux_11_pages_of_many_days_of_a_portal_show_each_entry_once_in_order() {
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     let (few, _) = ids(3).await;
     assert_eq!(few, whole, "pages of any size show the same");
-    // All that there is on the portal, save for the searches.
+    // Everything on the portal except the searches.
     let lies = world.items(&world.instance.tables.audit).await;
     let text = |i: &Item, name: &str| i[name].as_s().unwrap().to_owned();
     let mut lies: Vec<_> = lies

@@ -1,7 +1,7 @@
-//! Whatever is sent, the answer is a problem that names the field, and never a failure of ours.
+//! Any invalid input results in a problem that names the field, never in a server error.
 //!
-//! What there is to send wrongly comes from the API's own description: a new endpoint, or a new
-//! field, without an example here fails the test.
+//! The invalid input is derived from the OpenAPI document. A new endpoint or field without an
+//! example here fails the test.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -23,17 +23,16 @@ use vestibule_tests::{World, options, pin_in, portals_with, token_in};
 
 use crate::openapi::{operations, resolve};
 
-/// The most bytes that an answer to bad input has, however much was sent.
+/// The maximum size of a response to invalid input, in bytes, however large the input.
 const SMALL: usize = 6_000;
 
-/// The most bytes of a body.
 const MAX_BODY_BYTES: usize = vestibule_http::request::MAX_BODY_BYTES;
 
 thread_local! {
     static SENT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Each request comes from another place, so that what is tried here is no guessing.
+/// Sends each request from another address, so that nothing is rate limited.
 fn from_elsewhere(client: &Client) -> Client {
     let n = SENT.replace(SENT.get() + 1);
     client.from_source(&format!(
@@ -44,14 +43,14 @@ fn from_elsewhere(client: &Client) -> Client {
     ))
 }
 
-/// An endpoint with a body: how it is called, and a body that is right.
+/// An endpoint with a request body: how it is called, and a valid body.
 struct Endpoint {
     method: Method,
     route: String,
     path: String,
     client: Client,
     body: Value,
-    /// Texts that are refused, but not for their form: a name that nobody has, a token of nothing.
+    /// Texts that are refused, but not for their format, such as an unknown username or token.
     looked_up: &'static [&'static str],
 }
 
@@ -74,7 +73,7 @@ impl Endpoint {
     }
 }
 
-/// A system in which campaigns begin an hour later on the producer portal, whose day begins then.
+/// A system in which campaigns start an hour later on the producer portal.
 async fn world_in_campaigns() -> World {
     let portals = portals_with(
         "producer",
@@ -98,7 +97,7 @@ created_before = 2026-11-24
     .await
 }
 
-/// All endpoints with a body, each with a body that is right at this moment.
+/// All endpoints with a body, each with a body that is valid now.
 async fn endpoints(world: &World) -> Vec<Endpoint> {
     let producer = with(agent(), "/registration_type", "producer");
     world.register("producer", producer.clone()).await;
@@ -125,7 +124,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         world.register("practice", dental()).await;
         world.sign_in("practice", "omar.haddad").await
     };
-    // Who is managed, who confirms another address, and who has forgotten their password.
+    // A user to manage, one who confirms an email address, and one who has forgotten the password.
     world.staff(&ruth, "Tess", "user").await;
     let tess = ruth
         .get("/users?query=tess.lind")
@@ -142,7 +141,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
-    // An office manager, and somebody with an account whom another organization has invited.
+    // An office manager, and a user whom another organization has invited.
     let mona = {
         let body = with(dental(), "/registration_type", "office_manager");
         let verification = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
@@ -194,7 +193,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .text_at("/publications/0/id")
         .to_owned();
     let desk = world.help_desk().await;
-    // Served by the help desk: each act finds what it is for.
+    // Accounts for the help desk's actions.
     let of_desk =
         |portal: &str, id: &str, method: Method, act: &str, body: Value, looked_up| Endpoint {
             method,
@@ -540,7 +539,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             json!({}),
             &["reason"],
         ),
-        // The sessions of who has a new password are over, so these come last.
+        // A changed password ends the user's sessions, so these come last.
         one(
             Method::POST,
             &on("group"),
@@ -563,8 +562,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     ]
 }
 
-/// The token of a reset link: the request is looked into by the first delivery and answered by the
-/// second.
+/// The token of a reset link. The first delivery processes the request, the second sends the email.
 async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
     let asked = world
         .on(portal)
@@ -576,7 +574,7 @@ async fn reset_token(world: &World, portal: &str, username: &str, address: &str)
     token_in(&world.last_mail_to(address).await)
 }
 
-/// The answer is a small problem of the caller's making.
+/// Asserts that the response is a small problem with a client error status.
 fn problem(answer: &Answer, what: &str) {
     assert!(
         (400..500).contains(&answer.status),
@@ -591,12 +589,12 @@ fn problem(answer: &Answer, what: &str) {
     assert_eq!(answer.body["status"], answer.status, "{what}");
     assert!(
         answer.text.len() < SMALL,
-        "{what}: {} bytes are told",
+        "{what}: the response has {} bytes",
         answer.text.len()
     );
 }
 
-/// It is one, and names the field, or a list that the field is in.
+/// Asserts that the response is a problem that names the field, or a list that contains it.
 fn names(answer: &Answer, field: &str, what: &str) {
     problem(answer, what);
     let named = answer
@@ -606,18 +604,18 @@ fn names(answer: &Answer, field: &str, what: &str) {
     assert!(named, "{what}: {field} is named, not {:?}", answer.fields());
 }
 
-/// A field of a request: where it is, as JSON pointer and as problems name it, and its schema.
+/// A field of a request: its JSON pointer, its name in problems, and its schema.
 #[derive(Debug, Clone)]
 struct Field {
     pointer: String,
     name: String,
     kinds: BTreeSet<String>,
     required: bool,
-    /// Whether it is an object whose fields are all known.
+    /// Whether it is an object without additional fields.
     closed: bool,
 }
 
-/// All fields that a schema describes, those of its parts too.
+/// Collects all fields in a schema, including nested ones.
 fn fields(document: &Value, schema: &Value, at: &Field, out: &mut Vec<Field>) {
     let schema = resolve(document, schema);
     let alternatives = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
@@ -690,7 +688,7 @@ fn schema_of<'d>(document: &'d Value, endpoint: &Endpoint) -> &'d Value {
     &document["paths"][&endpoint.route][method]["requestBody"]["content"]["application/json"]["schema"]
 }
 
-/// Puts something where a body leaves out what its schema describes.
+/// Adds values for fields of the schema that a body omits.
 fn complete(document: &Value, schema: &Value, body: &mut Value) {
     let schema = resolve(document, schema);
     if let Some(alternatives) = schema["oneOf"].as_array() {
@@ -720,7 +718,7 @@ fn complete(document: &Value, schema: &Value, body: &mut Value) {
     }
 }
 
-/// The fields of an endpoint's request, those of lists and maps as the right body has them.
+/// The fields of an endpoint's request, with lists and maps as in the valid body.
 fn fields_of(document: &Value, endpoint: &Endpoint) -> Vec<Field> {
     let schema = schema_of(document, endpoint);
     let whole = Field {
@@ -756,7 +754,7 @@ fn fields_of(document: &Value, endpoint: &Endpoint) -> Vec<Field> {
     found
 }
 
-/// The body with a value in a field; none where what the field is in isn't there.
+/// Returns the body with a value in a field, or `None` if the field's parent doesn't exist.
 fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
     let mut body = body.clone();
     if let Some(there) = body.pointer_mut(pointer) {
@@ -771,7 +769,7 @@ fn put(body: &Value, pointer: &str, value: Value) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong() {
+async fn every_field_of_every_body_is_validated_and_named_in_problems() {
     let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
@@ -794,7 +792,7 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
 
     for endpoint in &endpoints {
         let route = format!("{} {}", endpoint.method, endpoint.route);
-        // Every field is there, those too that this portal doesn't ask for: types come first.
+        // All fields are present, including those this portal doesn't use: types are checked first.
         let mut full = endpoint.body.clone();
         complete(&document, schema_of(&document, endpoint), &mut full);
         for field in fields_of(&document, endpoint) {
@@ -827,11 +825,11 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
                 names(&told, named, &what(&format!("as {kind}")));
                 assert!(
                     !told.text.contains("struct "),
-                    "nothing of the code is told: {}",
+                    "the code is not revealed: {}",
                     told.text
                 );
             }
-            // Not there, though it must be; and something that must not be there.
+            // A missing required field, and an unknown field.
             if field.required && !field.pointer.is_empty() && there.is_some() {
                 let told = endpoint.send(&without(full.clone(), &field.pointer)).await;
                 names(&told, named, &what("missing"));
@@ -869,7 +867,7 @@ async fn every_field_of_every_body_is_read_strictly_and_named_when_it_is_wrong()
     all_still_right(&endpoints).await;
 }
 
-/// After all that was refused, the right bodies are right: nothing wrong has changed anything.
+/// The valid bodies are still accepted after all refusals, so invalid input has changed nothing.
 async fn all_still_right(endpoints: &[Endpoint]) {
     for endpoint in endpoints {
         let told = endpoint.send(&endpoint.body).await;
@@ -884,7 +882,7 @@ async fn all_still_right(endpoints: &[Endpoint]) {
 }
 
 #[tokio::test]
-async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
+async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
     let world = world_in_campaigns().await;
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let endpoints = endpoints(&world).await;
@@ -916,7 +914,7 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
                 ("very long in wide letters", "\u{1f512}".repeat(15_000)),
                 ("too long for a body", "x".repeat(100_000)),
             ];
-            // A password is whatever its owner's keyboard makes, and feedback is prose.
+            // Passwords can contain any character of a keyboard, and feedback is free text.
             if is_password {
                 texts.remove(1);
             } else if route.ends_with("/feedback") {
@@ -956,7 +954,7 @@ async fn texts_that_nobody_types_are_refused_by_the_name_of_their_field() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn a_body_that_is_not_a_json_object_is_rejected() {
     let world = world_in_campaigns().await;
     let endpoints = endpoints(&world).await;
     for endpoint in &endpoints {
@@ -1035,7 +1033,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
                 told.text
             );
         }
-        // As deep as fits: it is read no deeper than some levels.
+        // Deep nesting within the size limit is rejected at some level.
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let depth = 5_000;
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
@@ -1088,7 +1086,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_content_type_is_read_as_it_may_be_written() {
+async fn content_types_are_parsed_in_every_valid_form() {
     let world = world_in_campaigns().await;
     for (portal, body) in [("agent", agent()), ("group", group_principal())] {
         for content_type in [
@@ -1110,7 +1108,7 @@ async fn a_content_type_is_read_as_it_may_be_written() {
 }
 
 #[tokio::test]
-async fn a_great_many_faults_are_told_shortly() {
+async fn many_errors_result_in_a_short_response() {
     let world = world_in_campaigns().await;
     for field in ["verification", "accepted_agreements"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
@@ -1170,7 +1168,7 @@ async fn a_great_many_faults_are_told_shortly() {
 }
 
 #[tokio::test]
-async fn a_query_is_read_strictly() {
+async fn query_parameters_are_validated() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     for first in ["Sam", "Kim", "Lee"] {
@@ -1190,7 +1188,7 @@ async fn a_query_is_read_strictly() {
         ),
         (200, 2)
     );
-    // What the invitations' cursor would be, were there more than a page of them.
+    // A valid cursor of the invitation list, as if there were more than one page.
     let id = ruth
         .get("/invitations")
         .await
@@ -1261,7 +1259,7 @@ async fn a_query_is_read_strictly() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_too() {
+async fn unknown_paths_and_objects_are_problems() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let huge = "0".repeat(5_000);
@@ -1371,7 +1369,7 @@ async fn what_is_not_there_is_a_problem_too() {
         problem(&told, path);
         assert_eq!((told.status, told.problem()), (404, "not-found"), "{path}");
     }
-    // The root, and whatever lies beside the portals.
+    // The root, and paths outside the portals.
     for path in ["/", "/%00", "/favicon.ico", "/robots.txt"] {
         let request = reqwest::Client::new().get(format!("{}{path}", world.base));
         let told = answer(request).await.unwrap();
@@ -1385,7 +1383,7 @@ async fn what_is_not_there_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_resource_does_not_know_is_a_problem() {
+async fn an_unsupported_method_is_a_problem() {
     let world = world_in_campaigns().await;
     let operations = operations();
     let routes: BTreeSet<&String> = operations.iter().map(|(_, path, _)| path).collect();
@@ -1400,7 +1398,7 @@ async fn a_method_that_a_resource_does_not_know_is_a_problem() {
             .unwrap()
             .replace("{id}", "00000000000000000000000000");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
-            // Another resource's route may answer: `/invitations/look-up` is also an `{id}`.
+            // Another route may match: `/invitations/look-up` also has the form of an `{id}`.
             let other = operations.iter().any(|(m, p, _)| {
                 m == method
                     && p.contains("{id}")
@@ -1425,13 +1423,13 @@ async fn a_method_that_a_resource_does_not_know_is_a_problem() {
             let allowed = told.headers["allow"].to_str().unwrap();
             assert!(
                 known.iter().all(|k| allowed.contains(k)),
-                "{method} {route} tells what it knows: {allowed}"
+                "{method} {route} lists its methods: {allowed}"
             );
         }
     }
 }
 
-/// Whether a route with parameters fits another's text.
+/// Returns whether a route with parameters matches another route's text.
 fn fits(route: &str, text: &str) -> bool {
     route
         .split('/')
@@ -1440,7 +1438,7 @@ fn fits(route: &str, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_persons() {
+async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
     let world = world_in_campaigns().await;
     world.register("group", group_principal()).await;
     let small = with(
@@ -1481,7 +1479,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
             told.text
         );
     }
-    // On another portal it is free: a person registers on each by themselves.
+    // It is available on another portal, because people register on each separately.
     world
         .register(
             "employer",
@@ -1492,7 +1490,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
         )
         .await;
 
-    // EX-08: an address serves one account.
+    // EX-08: an address belongs to one account.
     world.register("practice", dental()).await;
     let other = with(
         with(
@@ -1539,7 +1537,7 @@ async fn names_and_addresses_that_look_alike_or_differ_in_case_are_not_another_p
 }
 
 #[tokio::test]
-async fn what_is_no_session_of_this_portal_opens_nothing() {
+async fn an_invalid_session_gives_no_access() {
     let world = world_in_campaigns().await;
     let ruth = world.group_principal().await;
     let invitation = world
@@ -1656,7 +1654,7 @@ async fn what_is_no_session_of_this_portal_opens_nothing() {
     .unwrap();
     assert_eq!(told.status, 401);
 
-    // It is so on every route with something behind it, and before anything else is looked at.
+    // This applies to every protected route, and is checked before anything else.
     for (method, path, operation) in protected {
         let path = path
             .strip_prefix("/{portal}")
@@ -1678,7 +1676,7 @@ async fn what_is_no_session_of_this_portal_opens_nothing() {
             "{method} {path}"
         );
     }
-    // Both the header and the cookie do, each by itself.
+    // The header and the cookie are each sufficient.
     let told = answer(
         world
             .on("group")
@@ -1691,7 +1689,7 @@ async fn what_is_no_session_of_this_portal_opens_nothing() {
     assert_eq!(ruth.get("/me").await.unwrap().status, 200);
 }
 
-/// Any JSON, not too large.
+/// Arbitrary JSON of limited size.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -1721,7 +1719,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn random_json_never_makes_a_failure_of_ours() {
+fn random_json_never_causes_a_server_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(world_in_campaigns());
     let endpoints = runtime.block_on(endpoints(&world));
@@ -1740,7 +1738,7 @@ fn random_json_never_makes_a_failure_of_ours() {
         any_json(),
         0u8..4,
     );
-    // The strategy makes values before anything is sent: a fault in it would be seen here.
+    // The strategy generates values before anything is sent. An error in it would show here.
     assert!(
         any_json()
             .new_tree(&mut runner)
@@ -1777,7 +1775,7 @@ fn random_json_never_makes_a_failure_of_ours() {
         .unwrap();
 }
 
-/// Where a body has something.
+/// The JSON pointers of all values in a body.
 fn pointers(value: &Value, at: &str) -> Vec<String> {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), v)).collect(),

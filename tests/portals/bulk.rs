@@ -1,4 +1,4 @@
-//! Many at once from a CSV file (UX-08): a result per row, nothing sent for a wrong one.
+//! Bulk creation from a CSV file (UX-08): one result per row, and no message for an invalid one.
 
 use futures::future::join;
 use reqwest::Method;
@@ -9,7 +9,7 @@ use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental, hint};
 use vestibule_tests::{World, code_in, token_in};
 
-/// Sends a file; its status and what was answered.
+/// Sends a file. Returns the status and the response.
 pub async fn send(by: &Client, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
     let request = by.request(Method::POST, path).header(CONTENT_TYPE, kind);
     let answer = request.body(file.into()).send().await.unwrap();
@@ -24,7 +24,7 @@ async fn invite(by: &Client, file: &str) -> Value {
     answer
 }
 
-/// Line, status and first fault of every row.
+/// Line, status and first error of every row.
 fn rows(answer: &Value) -> Vec<(u64, &str, &str)> {
     let rows = answer["rows"].as_array().unwrap().iter();
     rows.map(|row| {
@@ -107,7 +107,8 @@ yul@blueheron.example,,,,Lind\r\n";
     );
     assert_eq!(invited.len(), 3);
 
-    // Sent again, mended: whoever was invited is told so, the mended row is invited.
+    // Sent again after a correction: already invited rows are reported, the corrected row is
+    // invited.
     let mended = file.replace("nobody", "una@blueheron.example");
     let answer = invite(&ruth, &mended).await;
     assert_eq!(counts(&answer), [1, 3, 5, 0], "{answer}");
@@ -202,7 +203,7 @@ async fn ux_08_a_file_that_cannot_be_read_is_refused_whole_with_what_to_do() {
         );
     }
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 0);
-    // Where people come in another way, the file is for another place, or for none.
+    // On portals that add users in another way, the file goes to the other route, or to none.
     let (helen, _) = world.provider().await;
     let (status, answer) = send(&helen, "/invitations.csv", "text/csv", good).await;
     assert!(
@@ -259,7 +260,7 @@ async fn ux_08_users_are_added_from_a_file_and_each_gets_a_code_once() {
     let (status, again) = send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!((status, counts(&again)), (200, [0, 2, 1, 0]), "{again}");
     assert_eq!(world.mails_to("mae@lakeside.example").await.len(), 1);
-    // Removed, they can be added again by the same file.
+    // After removal, the same file can add them again.
     let mae = answer["rows"][2]["id"].as_str().unwrap();
     let gone = helen
         .send(Method::DELETE, &format!("/users/{mae}"), None)

@@ -1,4 +1,5 @@
-//! Campaigns: everybody registers again (AG-13), and usernames from before a date are free (ME-10).
+//! Campaigns: everyone registers again (AG-13), and usernames from before a date are released
+//! (ME-10).
 
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::{join, join_all};
@@ -10,30 +11,31 @@ use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
-use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{invariants, text};
 use vestibule_tests::people::{PASSWORD, agent, member, with};
 use vestibule_tests::white_box;
-use vestibule_tests::{World, masked, options, pin_in, portals_with};
+use vestibule_tests::{Prepared, World, masked, options, pin_in, portals_with};
 
 use crate::persistence::{Life, kept_in};
 
 const DANA: &str = "dana@whitfield.example";
 const MARIA: &str = "maria@example.com";
 
-/// The agent portal with a campaign, and passwords that last. The transition is over on 1 March 2027.
+/// The agent portal with a campaign and without password expiration. The transition ends on March
+/// 1, 2027.
 fn agents(cutoff: &str) -> TempDir {
     let lasting = [(
-        "max_age_days = 90 # AG-02\nwarn_days = [14, 7, 3, 1] # UX-02\n",
+        "max_age_days = 90 # AG-02\nwarning_days = [14, 7, 3, 1] # UX-02\n",
         "",
     )];
     let campaign = format!(
-        "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]\n"
+        "\n[[campaign]]\nkind = \"re_registration\"\nstart = 2026-12-01\ncutoff = {cutoff}\ntransition_days = 90\nwarning_days = [14, 1]\n"
     );
     portals_with("agent", &lasting, &campaign)
 }
 
-/// The member portal, on which names from before December are free from the 15th on.
+/// The member portal, on which usernames from before December are released on the 15th.
 fn members() -> TempDir {
     let dates = [
         ("on = 2028-01-03", "on = 2026-12-15"),
@@ -43,23 +45,32 @@ fn members() -> TempDir {
 }
 
 async fn world(portals: &TempDir) -> World {
+    watched(portals, Vec::new()).await
+}
+
+async fn watched(portals: &TempDir, interceptors: Vec<SharedInterceptor>) -> World {
     World::with(Options {
         portals: portals.path().to_owned(),
+        interceptors,
         ..options()
     })
     .await
 }
 
-/// Dana, who registered before the start, on the agent portal.
+/// Dana, who registered on the agent portal before the start.
 async fn dana() -> World {
     let world = world(&agents("2027-05-31")).await;
     world.register("agent", agent()).await;
     world
 }
 
-/// Maria, whose username is one of those that are released, on the member portal.
+/// Maria on the member portal, whose username will be released.
 async fn maria() -> World {
-    let world = world(&members()).await;
+    maria_watched(Vec::new()).await
+}
+
+async fn maria_watched(interceptors: Vec<SharedInterceptor>) -> World {
+    let world = watched(&members(), interceptors).await;
     world.register("member", member()).await;
     world
 }
@@ -82,7 +93,7 @@ async fn begins(world: &World, portal: &str, username: &str) -> (Client, Answer)
     (client, answer)
 }
 
-/// The status of what is protected, and the step that is asked for first.
+/// The status of a protected route, and the next step.
 async fn protected(client: &Client) -> (u16, String) {
     let told = client.get("/entitlements").await.unwrap();
     (told.status, told.text_at("/next_step").to_owned())
@@ -100,7 +111,7 @@ async fn tick(world: &World) -> Swept {
     swept
 }
 
-/// The mails to an address, those with this in their subject.
+/// The emails to an address with this text in their subject.
 async fn about(world: &World, address: &str, subject: &str) -> Vec<String> {
     let mails = world.mails_to(address).await;
     mails
@@ -119,7 +130,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     let early = registers_again(&dana).await;
     assert_eq!((early.status, early.problem()), (409, "not-asked"));
 
-    // From the first day on it is asked, in the open session too, and everything stays open.
+    // It is required from the first day on, also in an open session, but access remains.
     world.pass(SignedDuration::from_secs(1));
     let window = json!({ "access_end_date": "2027-03-01", "cutoff_date": "2027-05-31" });
     let me = dana.get("/me").await.unwrap();
@@ -135,7 +146,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     assert!(begun.body.get("next_step").is_none());
     is(&protected(&dana).await, OPEN);
 
-    // Until the 90th day after.
+    // Access remains until the 90th day.
     world.wait_until("2027-03-02T05:59:59Z");
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     is(&protected(&dana).await, OPEN);
@@ -147,7 +158,8 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     assert_eq!(refused.problem(), "next-step-required");
     assert!(refused.text.contains("register again"), "{}", refused.text);
 
-    // It takes the proof of the first registration, and doesn't say which part is wrong.
+    // It requires the verification of the first registration, and doesn't reveal which field is
+    // wrong.
     let wrong = with(verification(), "/verification/ssn_last4", "4822");
     let refused = put(&dana, "/me/registration", wrong).await;
     assert_eq!(
@@ -205,7 +217,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
         .filter(|e| text(e, "/action") == "register_again" && text(e, "/reason") == "not_matched");
     assert_eq!(refusals.count(), 2);
 
-    // The cutoff is nothing to who has.
+    // The cutoff doesn't affect users who have registered again.
     world.wait_until("2027-06-01T05:00:00Z");
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     is(&protected(&dana).await, OPEN);
@@ -235,7 +247,7 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
     );
     let (_, begun) = begins(&world, "agent", "dana.whitfield").await;
     assert_eq!(begun.text_at("/next_step"), "call_help_desk");
-    // The help desk sees why.
+    // The help desk sees the reason.
     let desk = world.help_desk().await;
     let id = dana.get("/me").await.unwrap().text_at("/id").to_owned();
     let case = desk
@@ -256,7 +268,7 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
 fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
     let folder = TempDir::new().unwrap();
     let (first, extended) = (agents("2027-05-31"), agents("2027-07-31"));
-    // The same tables and the same clock in each life.
+    // The same tables and clock in each run of the system.
     let kept = kept_in(folder.path());
     let with = |portals: &TempDir| Options {
         portals: portals.path().to_owned(),
@@ -280,7 +292,7 @@ fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
         is(&protected(&dana).await, (403, "call_help_desk"));
     });
     life.end();
-    // And once more, on the last day's last second.
+    // Once more, in the last second of the last day.
     let life = Life::again(&with(&agents("2027-08-01")));
     life.live(async |world| {
         world.wait_until("2027-08-02T04:59:59Z");
@@ -314,7 +326,7 @@ async fn ag_13_new_people_register_at_any_time_after_the_start_and_once() {
     assert!(before.body["register_again"].is_object(), "the day before");
     let (_, on) = begins(&world, "agent", "latoya.agent").await;
     assert!(on.body.get("register_again").is_none(), "on the first day");
-    // After the cutoff too.
+    // Also after the cutoff.
     world.wait_until("2027-06-15T12:00:00Z");
     world
         .register("agent", other("priya", "AG10003", "2954"))
@@ -358,13 +370,13 @@ async fn ag_13_staff_register_again_after_their_organization() {
     is(&protected(&sam).await, (403, "register_again"));
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     assert_eq!(registers_again(&dana).await.status, 200);
-    // Nothing is to be proved by who was let in.
+    // Users who were invited have no verification.
     let wrong = registers_again(&sam).await;
     assert_eq!((wrong.status, wrong.fields()), (422, vec!["verification"]));
     let again = put(&sam, "/me/registration", json!({})).await;
     assert_eq!(again.status, 200, "{}", again.text);
     is(&protected(&sam).await, OPEN);
-    // Who is let in now is new.
+    // A user who joins now is new.
     let token = world
         .invite(&dana, "Tess", "tess@whitfield.example", "user")
         .await;
@@ -412,7 +424,7 @@ async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campai
 #[tokio::test]
 async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     let world = dana().await;
-    // The start and the first reminder have gone by.
+    // The start and the first reminder have passed.
     world.wait_until("2027-02-20T15:00:00Z");
     assert_eq!(
         tick(&world)
@@ -432,14 +444,14 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
             .count(ScheduledAction::CampaignNotice),
         0
     );
-    // Two runs at once.
+    // Two concurrent runs.
     world.wait_until("2027-02-28T15:00:00Z");
     let run = Run::now(world.now());
     let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
     let done = one.summary.count(ScheduledAction::CampaignNotice)
         + two.summary.count(ScheduledAction::CampaignNotice);
     assert_eq!(done, 1);
-    // All of it has.
+    // Everything has ended.
     world.wait_until("2027-06-02T15:00:00Z");
     assert_eq!(
         tick(&world)
@@ -452,7 +464,7 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     assert_eq!(over.len(), 1);
     insta::assert_snapshot!("ag_13_told_after_the_cutoff", over[0]);
     assert_eq!(about(&world, DANA, "Register again").await.len(), 2);
-    // Who has registered again is left alone.
+    // A user who has registered again gets no more notices.
     invariants(&world).await;
     let world = dana_again().await;
     world.wait_until("2027-06-02T15:00:00Z");
@@ -460,7 +472,7 @@ async fn ag_13_missed_runs_are_made_up_for_with_one_mail_that_is_true() {
     assert!(about(&world, DANA, "egister again on").await.is_empty());
 }
 
-/// Dana, who has registered again on the first day.
+/// Dana, who registered again on the first day.
 async fn dana_again() -> World {
     let world = dana().await;
     world.wait_until("2026-12-01T06:00:00Z");
@@ -490,29 +502,28 @@ async fn ag_13_whoever_presses_often_registers_again_once() {
 #[tokio::test]
 async fn ag_13_registering_again_is_done_once_whatever_fails() {
     let portals = agents("2027-05-31");
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(&portals, vec![faults.interceptor()]).await;
+        world.register("agent", agent()).await;
+        world.wait_until("2027-03-02T06:00:00Z");
+        let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+        (world, dana)
+    });
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::with(Options {
-                interceptors: vec![faults.interceptor()],
-                portals: portals.path().to_owned(),
-                ..options()
-            })
-            .await;
-            world.register("agent", agent()).await;
-            world.wait_until("2027-03-02T06:00:00Z");
-            let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
+            let (world, dana) = prepared.again().await;
             faults.arm(n, fault);
-            let first = registers_again(&dana).await;
+            let first = registers_again(dana).await;
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([200, 503].contains(&first.status), "{what}");
-            invariants(&world).await;
-            let again = registers_again(&dana).await;
+            invariants(world).await;
+            let again = registers_again(dana).await;
             assert_eq!(again.status, 200, "{what}: {}", again.text);
-            is(&protected(&dana).await, OPEN);
-            assert_eq!(invariants(&world).await.done("register_again"), 1, "{what}");
-            let told = about(&world, DANA, "You have registered again").await;
+            is(&protected(dana).await, OPEN);
+            assert_eq!(invariants(world).await.done("register_again"), 1, "{what}");
+            let told = about(world, DANA, "You have registered again").await;
             assert_eq!(told.len(), 1, "{what}");
             if suffered.is_none() {
                 break;
@@ -533,7 +544,7 @@ fn other(username: &str) -> Value {
     with(body, "/email", "grace@kim.example")
 }
 
-/// And of a third.
+/// The registration of a third member.
 fn third(username: &str) -> Value {
     let verification = json!({ "enrollee_id": "100200310", "subscriber_last_name": "Barnes", "date_of_birth": "1945-09-09" });
     let body = with(
@@ -557,7 +568,7 @@ async fn chooses(client: &Client, username: &str) -> Answer {
     put(client, "/me/username", json!({ "username": username })).await
 }
 
-/// The username that stands in for the one Maria had, from the mail about it.
+/// Maria's temporary username, from the email about it.
 async fn stand_in(world: &World) -> String {
     let mails = about(world, MARIA, "now belongs to someone else").await;
     assert_eq!(mails.len(), 1, "told once");
@@ -565,7 +576,7 @@ async fn stand_in(world: &World) -> String {
     name.expect("the mail has no username").to_owned()
 }
 
-/// Takes a released username, with something that looks at the calls to AWS.
+/// Takes a released username, with an observer of the calls to AWS.
 pub async fn go_through_a_release(observer: &SharedInterceptor) {
     let portals = members();
     let world = World::with(Options {
@@ -587,7 +598,7 @@ pub async fn go_through_a_release(observer: &SharedInterceptor) {
 async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_and_taken_ones_are_not()
  {
     let world = maria().await;
-    // Taken, until the last second of the day before.
+    // It stays taken until the last second of the day before.
     world.wait_until("2026-12-15T05:59:59Z");
     let early = register(&world, other("Maria.Alvarez")).await;
     assert_eq!((early.status, early.problem()), (409, "already-taken"));
@@ -606,7 +617,7 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
         "{}",
         taken.text
     );
-    // Taken now, and not released: who has it got it after the date.
+    // It is taken again and not released, because its new owner registered after the date.
     let late = register(&world, third("maria.alvarez")).await;
     assert_eq!((late.status, late.problem()), (409, "already-taken"));
     let all = invariants(&world).await;
@@ -643,7 +654,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     let letter = world.last_letter().await;
     world.wait_until("2026-12-15T06:00:00Z");
     world.register("member", other("maria.alvarez")).await;
-    // As anybody with a wrong password, and as for a name that nobody has.
+    // The response is that for a wrong password or an unknown username.
     let wrong = world
         .on("member")
         .sign_in("maria.alvarez", "Wrong-Lake-58!")
@@ -675,7 +686,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         "me_10_username_gone",
         masked(&white_box::shown(gone), &[(&instead, "[USERNAME]")])
     );
-    // Who has lost the mail remembers it as a username is remembered here (ME-05).
+    // Users who have lost the email recover the username as usual on this portal (ME-05).
     let asked = json!({
         "registration_type": "member", "verification": member()["verification"], "first_name": "Maria",
         "security_answers": member()["security_answers"],
@@ -699,7 +710,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
     let short = chooses(&maria, "maria").await;
     assert_eq!((short.status, short.fields()), (422, vec!["username"]));
-    // Nobody else gets what stands in for it.
+    // The temporary username can't be chosen by anyone else.
     assert_eq!(
         register(&world, third(&instead)).await.problem(),
         "already-taken"
@@ -725,7 +736,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         .1;
     assert_eq!(gone.status, 401);
 
-    // The account is the same: the PIN of its letter still opens it.
+    // The account is the same: the PIN from its letter still activates it.
     let (maria, _) = begins(&world, "member", "maria.a.alvarez").await;
     let opened = maria
         .post("/pin/activation", json!({ "pin": pin_in(&letter, 6) }))
@@ -766,7 +777,8 @@ async fn me_10_who_is_first_keeps_the_name() {
         "enter_pin"
     );
     assert!(about(&world, MARIA, "has changed").await.is_empty());
-    // Only the help desk changes it now (ME-09), to one that another hasn't chosen again either.
+    // From now on only the help desk can change it (ME-09), and not to a username chosen again by
+    // another user.
     assert_eq!(
         chooses(&maria, "maria.other").await.problem(),
         "ask-help-desk"
@@ -836,7 +848,7 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
             .count(ScheduledAction::UsernameNotice),
         0
     );
-    // Who registers from then on isn't told, nor whose name was released and is chosen again.
+    // New users get no notice, nor do users who have chosen their released username again.
     world.register("member", other("grace.kim")).await;
     let (maria, _) = begins(&world, "member", "maria.alvarez").await;
     assert_eq!(chooses(&maria, "maria.alvarez").await.status, 200);
@@ -853,26 +865,23 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
+    let starter = Starter::default();
     for round in 0..4 {
-        let world = maria().await;
+        let world = maria_watched(vec![starter.interceptor()]).await;
         world.wait_until("2026-12-15T06:00:00Z");
         let (maria, _) = begins(&world, "member", "maria.alvarez").await;
         let owner = async {
             if round % 2 == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(round * 10)).await;
                 Some(chooses(&maria, "maria.alvarez").await)
             } else {
                 None
             }
         };
-        let (kept, (one, two)) = join(
-            owner,
-            join(
-                register(&world, other("maria.alvarez")),
-                register(&world, third("maria.alvarez")),
-            ),
-        )
-        .await;
+        let others = join(
+            register(&world, other("maria.alvarez")),
+            register(&world, third("maria.alvarez")),
+        );
+        let ((one, two), kept) = starter.start_after(round, others, owner).await;
         let all = [Some(&one), Some(&two), kept.as_ref()];
         let got = all
             .iter()
@@ -906,18 +915,19 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_anybody() {
-    for round in 0..5 {
-        let world = maria().await;
+    let starter = Starter::default();
+    for calls in 0..5 {
+        let world = maria_watched(vec![starter.interceptor()]).await;
         world.wait_until("2026-12-15T06:00:00Z");
         let sign_in = async {
-            tokio::time::sleep(std::time::Duration::from_millis(round * 6)).await;
             let mut body = json!({ "username": "maria.alvarez", "password": PASSWORD });
             body["token_delivery"] = "body".into();
             world.on("member").post("/sessions", body).await.unwrap()
         };
         let mut grace = other("maria.alvarez");
         grace["password"] = "Another-Lake-77!".into();
-        let (taken, begun) = join(register(&world, grace), sign_in).await;
+        let taken = register(&world, grace);
+        let (taken, begun) = starter.start_after(calls, taken, sign_in).await;
         assert_eq!(taken.status, 201, "{}", taken.text);
         match begun.status {
             201 => {
@@ -938,35 +948,34 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
 #[tokio::test]
 async fn me_10_a_released_name_is_taken_once_whatever_fails() {
     let portals = members();
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(&portals, vec![faults.interceptor()]).await;
+        world.register("member", member()).await;
+        world.wait_until("2026-12-15T06:00:00Z");
+        (world, ())
+    });
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::with(Options {
-                interceptors: vec![faults.interceptor()],
-                portals: portals.path().to_owned(),
-                ..options()
-            })
-            .await;
-            world.register("member", member()).await;
-            world.wait_until("2026-12-15T06:00:00Z");
+            let (world, ()) = prepared.again().await;
             faults.arm(n, fault);
-            let first = register(&world, other("maria.alvarez")).await;
+            let first = register(world, other("maria.alvarez")).await;
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([201, 503].contains(&first.status), "{what}");
-            invariants(&world).await;
-            let again = register(&world, other("maria.alvarez")).await;
+            invariants(world).await;
+            let again = register(world, other("maria.alvarez")).await;
             assert_eq!(again.status, 201, "{what}: {}", again.text);
-            let all = invariants(&world).await;
+            let all = invariants(world).await;
             assert_eq!(
                 (all.done("release_username"), all.done("register")),
                 (1, 2),
                 "{what}"
             );
-            let instead = stand_in(&world).await;
-            begins(&world, "member", &instead).await;
+            let instead = stand_in(world).await;
+            begins(world, "member", &instead).await;
             assert_eq!(
-                about(&world, "grace@kim.example", "").await.len(),
+                about(world, "grace@kim.example", "").await.len(),
                 1,
                 "{what}"
             );

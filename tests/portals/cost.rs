@@ -1,5 +1,4 @@
-//! What each flow costs in DynamoDB: calls, round trips, units. A change that costs more shows in
-//! the snapshot.
+//! The DynamoDB cost of each flow: calls, round trips and units. The snapshot shows every change.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +15,7 @@ use vestibule_tests::people::{
 };
 use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
 
-/// A system with its meter, and the bill so far.
+/// A system with its meter, and the costs measured so far.
 struct Bill {
     world: World,
     meter: Meter,
@@ -43,7 +42,7 @@ impl Bill {
         }
     }
 
-    /// Makes a request and puts what it cost on the bill.
+    /// Makes a request and records its cost.
     async fn request(
         &mut self,
         flow: &str,
@@ -78,7 +77,7 @@ impl Bill {
             .await
     }
 
-    /// Sends a CSV file of so many people and puts what it cost on the bill.
+    /// Sends a CSV file with a number of people and records its cost.
     async fn file(&mut self, flow: &str, by: &Client, path: &str, of: &str, people: usize) {
         let file = (0..people).fold("email,first_name,last_name\n".to_owned(), |file, i| {
             format!("{file}{of}{i}@company.example,Pat,Lind\n")
@@ -103,7 +102,7 @@ impl Bill {
             .1
     }
 
-    /// Checks that a flow made exactly these calls, in so many round trips.
+    /// Asserts that a flow made exactly these calls, in this number of round trips.
     #[track_caller]
     fn is<const N: usize>(&self, flow: &str, trips: usize, calls: [(&'static str, usize); N]) {
         let cost = self.cost(flow);
@@ -123,8 +122,9 @@ impl Bill {
     }
 }
 
-/// Checks a bill's table against the snapshot of this name. Another DynamoDB than the embedded one counts units in its
-/// own way (DynamoDB Local none for a query that finds nothing): there calls and round trips are compared alone.
+/// Compares a table of costs with the snapshot of this name. Other implementations of DynamoDB
+/// count units differently (DynamoDB Local counts none for a query without results), so only calls
+/// and round trips are compared there.
 #[track_caller]
 fn assert_as_before(name: &str, table: &str) {
     if options().dynamodb_endpoint.is_none() {
@@ -142,12 +142,12 @@ fn assert_as_before(name: &str, table: &str) {
 }
 
 #[tokio::test]
-async fn every_flow_costs_what_it_cost_before() {
+async fn the_cost_of_every_flow_is_unchanged() {
     let mut bill = Bill::new().await;
     main_flows(&mut bill).await;
     assert_as_before("cost_of_every_flow", &bill.table());
 
-    // Signing in is one read and one transaction, beside the two counters of guesses.
+    // Sign-in is one read and one transaction, in addition to the two attempt counters.
     bill.is(
         "sign in",
         2,
@@ -177,30 +177,30 @@ async fn every_flow_costs_what_it_cost_before() {
             ("UpdateItem", 2),
         ],
     );
-    // They cost the same, save that the trail's indexes, which DynamoDB brings up to date later,
-    // name whom the wrong password was for.
+    // They cost the same, except that the trail's indexes, which DynamoDB updates later, contain
+    // the account for which the password was wrong.
     assert_eq!(
         bill.cost("sign in: wrong password").items,
         bill.cost("sign in: unknown name").items
     );
-    // A request by somebody signed in is one read of session and account.
+    // A signed-in request is one read of session and account.
     bill.is("a request: entitlements", 1, [("BatchGetItem", 1)]);
     assert_eq!(bill.cost("a request: entitlements").reads, 2.0);
-    // A page of users is one query, however many they are.
+    // A page of users is one query, however many there are.
     bill.is(
         "list 50 users",
         2,
         [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
     );
-    // So is the download of a list that takes one page.
+    // So is the download of a list of one page.
     bill.is(
         "download the list of users",
         3,
         [("BatchGetItem", 1), ("PutItem", 1), ("Query", 1)],
     );
-    // A service opened is that read, and its record.
+    // Opening a service is that read and its audit event.
     bill.is("open a service", 2, [("BatchGetItem", 1), ("PutItem", 1)]);
-    // A page of the trail is one query of an organization's, two of a user's, and the names in it.
+    // A page of the trail is one query for an organization, two for a user, and the names in it.
     bill.is(
         "search the audit trail",
         4,
@@ -211,7 +211,7 @@ async fn every_flow_costs_what_it_cost_before() {
         4,
         [("BatchGetItem", 2), ("PutItem", 1), ("Query", 2)],
     );
-    // A refusal costs the same whether nothing matches or somebody was first.
+    // A refusal costs the same whether nothing matches or the record is already registered.
     let (unmatched, taken) = (
         bill.cost("register: refused, no match"),
         bill.cost("register: refused, registered already"),
@@ -220,11 +220,11 @@ async fn every_flow_costs_what_it_cost_before() {
         (&unmatched.calls, unmatched.trips, unmatched.writes),
         (&taken.calls, taken.trips, taken.writes)
     );
-    // What is wrong in itself costs nothing.
+    // Invalid requests cost nothing.
     assert_eq!(bill.cost("register: fields not valid"), &Cost::default());
 }
 
-/// Goes through every flow of this file, with something that looks at the calls to AWS.
+/// Runs every flow of this file, with an observer of the calls to AWS.
 pub async fn go_through_every_flow(observer: &SharedInterceptor) {
     let mut bill = Bill::observed(vec![observer.clone()]).await;
     main_flows(&mut bill).await;
@@ -402,7 +402,7 @@ async fn pins(bill: &mut Bill) {
     bill.post("issue a new PIN", &maria, "/pin/letter", json!({}), 201)
         .await;
 
-    // Of her two letters the one printed last counts.
+    // Of her two letters, the one printed last has the valid PIN.
     let letters = bill.world.letters().await;
     let pin = letters
         .iter()
@@ -436,7 +436,7 @@ async fn pins(bill: &mut Bill) {
     bill.get("me, without an organization", &maria, "/me").await;
 }
 
-/// A further organization for a login, agreements, and looking up agents.
+/// An additional organization for a user, agreements, and searching for agents.
 async fn organizations(bill: &mut Bill) {
     let practice = bill.world.on("practice");
     let mona = |provider_id: &str, tax_id: &str| json!({ "registration_type": "dental_office_manager", "verification": { "provider_id": provider_id, "tax_id": tax_id } });
@@ -664,7 +664,7 @@ async fn sessions(bill: &mut Bill) {
 }
 
 #[tokio::test]
-async fn a_file_costs_what_its_rows_cost() {
+async fn a_file_costs_as_much_as_its_rows() {
     let mut bill = Bill::new().await;
     let ruth = bill.world.group_principal().await;
     let (helen, _) = bill.world.provider().await;
@@ -684,7 +684,7 @@ async fn a_file_costs_what_its_rows_cost() {
         assert!(many.reads < 20.0 * one.reads);
         assert_eq!((again.items, again.writes), (0, 0.0));
     }
-    // Some rows are worked on at once: how many round trips that makes is a matter of chance.
+    // Rows are processed concurrently, so the number of round trips varies.
     for (_, cost) in &mut bill.lines {
         cost.trips = 0;
     }
@@ -692,7 +692,7 @@ async fn a_file_costs_what_its_rows_cost() {
 }
 
 #[tokio::test]
-async fn every_message_costs_what_it_cost_before() {
+async fn the_cost_of_every_message_is_unchanged() {
     let mut bill = Bill::new().await;
     messages(&mut bill).await;
     assert_as_before("cost_of_every_message", &bill.table());
@@ -707,7 +707,7 @@ async fn messages(bill: &mut Bill) {
     bill.world.instance.deliver_pending().await.unwrap();
     bill.lines
         .push(("look for mails: none".into(), bill.meter.read()));
-    // The stream tells of the mail, which has gone, and of the letter, which isn't the courier's.
+    // The stream contains the email, which was sent, and the letter, which the mail sender ignores.
     bill.world.instance.settle().await.unwrap();
     bill.lines.push((
         "two events, and look for letters and print one".into(),
@@ -725,7 +725,7 @@ async fn messages(bill: &mut Bill) {
     ));
 }
 
-/// What the help desk does, for somebody with a PIN letter on its way.
+/// Help desk actions on a user whose PIN letter is on its way.
 async fn help_desk(bill: &mut Bill) {
     let desk = bill.world.help_desk().await;
     let maria = bill.world.member().await;
@@ -785,7 +785,7 @@ async fn help_desk(bill: &mut Bill) {
         .await;
 }
 
-/// What the help desk sends again for organizations.
+/// What the help desk reissues for organizations.
 async fn reissuing(bill: &mut Bill, agent: &Client) {
     let ruth = bill.world.group_principal().await;
     bill.world
@@ -822,19 +822,19 @@ async fn reissuing(bill: &mut Bill, agent: &Client) {
 }
 
 #[tokio::test]
-async fn what_the_help_desk_does_costs_what_it_cost_before() {
+async fn the_cost_of_help_desk_actions_is_unchanged() {
     let mut bill = Bill::new().await;
     help_desk(&mut bill).await;
     assert_as_before("cost_of_the_help_desk", &bill.table());
 }
 
 #[tokio::test]
-async fn every_flow_around_the_main_ones_costs_what_it_cost_before() {
+async fn the_cost_of_every_secondary_flow_is_unchanged() {
     let mut bill = Bill::new().await;
     flows_around(&mut bill).await;
     assert_as_before("cost_of_flows_around", &bill.table());
 
-    // Asking costs the same whether or not there is such an account: it is only noted.
+    // A request costs the same whether or not the account exists, because it is only stored.
     let (known, unknown) = (
         bill.cost("forgot the password: known name"),
         bill.cost("forgot the password: unknown name"),
@@ -982,7 +982,7 @@ async fn managing_users(bill: &mut Bill) {
     .await;
 }
 
-/// A review of access, with one of the staff to answer for.
+/// An access review with one user to review.
 async fn reviewing(bill: &mut Bill) {
     bill.world.register("practice", dental()).await;
     let omar = bill.world.sign_in("practice", "omar.haddad").await;

@@ -1,5 +1,4 @@
-//! Mails that don't arrive: those that SES doesn't take now, those it never will, and those that come
-//! back.
+//! Emails that aren't delivered: SES is unavailable, rejects them, or they bounce.
 
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -18,7 +17,7 @@ use vestibule_tests::{World, options, token_in};
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
 
-/// How many mails stand in a state.
+/// The number of emails in a state.
 async fn in_state(world: &World, state: &str) -> usize {
     let all = Contents::of(world).await;
     let mails = all.messages.values();
@@ -28,7 +27,7 @@ async fn in_state(world: &World, state: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_time() {
+async fn a_temporarily_rejected_email_delays_no_other_and_backs_off() {
     let world = World::new().await;
     world
         .instance
@@ -40,7 +39,7 @@ async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_ti
     assert_eq!(world.instance.inbox.to(RUTH).len(), 2, "the others leave");
     assert!(world.instance.inbox.to(MARIA).is_empty());
 
-    // Each wait ends at its own minute, not before.
+    // Each delay ends exactly at its minute.
     for minutes in [1, 2, 4, 8] {
         let tries = async || {
             let all = Contents::of(&world).await;
@@ -66,7 +65,7 @@ async fn a_mail_that_is_not_taken_now_holds_no_other_up_and_waits_longer_each_ti
 }
 
 #[tokio::test]
-async fn after_three_days_a_mail_is_given_up_and_says_nothing_any_more() {
+async fn an_email_is_abandoned_and_erased_after_three_days() {
     let world = World::new().await;
     world.instance.inbox.set_down(true);
     world.register("member", member()).await;
@@ -97,7 +96,7 @@ async fn after_three_days_a_mail_is_given_up_and_says_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_mail_tells_ses_nothing_but_its_identifier() {
+async fn ses_gets_only_the_identifier_of_an_email_as_metadata() {
     let world = World::new().await;
     world.register("member", member()).await;
     let mail = world.last_mail_to(MARIA).await;
@@ -107,14 +106,14 @@ async fn a_mail_tells_ses_nothing_but_its_identifier() {
     assert!(all.messages.contains_key(&format!("X#{id}")), "{id}");
 }
 
-/// Asks for another address.
+/// Requests a change of email address.
 async fn change(user: &Client, body: &Value) -> Answer {
     user.send(Method::PUT, "/me/email", Some(body))
         .await
         .unwrap()
 }
 
-/// A group's principal whose mails come back.
+/// A group's principal whose emails bounce.
 async fn bounced() -> World {
     let world = World::new().await;
     world
@@ -127,7 +126,7 @@ async fn bounced() -> World {
 }
 
 #[tokio::test]
-async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is_sent() {
+async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
     let world = bounced().await;
     let (ruth, session) = world
         .on("group")
@@ -151,7 +150,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
     }
     assert_eq!(invariants(&world).await.done("mark_undeliverable"), 1);
 
-    // Even where mails would arrive again, none is sent but the one that asks.
+    // Even if email would arrive again, only the confirmation email is sent.
     world.instance.inbox.set_fate(RUTH, None);
     let forgot = json!({ "username": "ruth.okafor" });
     assert_eq!(
@@ -169,7 +168,7 @@ async fn a_bounce_is_shown_to_the_user_and_the_administrator_and_nothing_more_is
     let again = json!({ "email": RUTH, "password": PASSWORD });
     assert_eq!(change(&ruth, &again).await.status, 202);
     let mails = world.mails_to(RUTH).await;
-    assert_eq!(mails.len(), 1, "the one that asks, and no other");
+    assert_eq!(mails.len(), 1, "only the confirmation email");
     let token = json!({ "token": token_in(&mails[0]) });
     assert_eq!(
         world
@@ -222,7 +221,7 @@ async fn bl_12_another_address_takes_the_mark_away() {
 }
 
 #[tokio::test]
-async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
+async fn complaints_and_rejections_are_recorded_and_full_mailboxes_are_not() {
     for (outcome, kind, arrived) in [
         (DeliveryOutcome::Complained, Some("complained"), 1),
         (DeliveryOutcome::Rejected, Some("refused"), 0),
@@ -239,7 +238,7 @@ async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
             .pointer("/email_undeliverable/kind")
             .and_then(Value::as_str);
         assert_eq!(said, kind, "{outcome:?}");
-        // Only what bounced for good keeps mails back.
+        // Only permanent bounces stop email.
         world.instance.inbox.set_fate(MARIA, None);
         assert_eq!(
             maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -257,7 +256,7 @@ async fn complaints_and_refusals_are_marked_and_full_mailboxes_are_not() {
 const GROUP: &str =
     "group_number,name,tax_id,group_codes\nGR20001,Blue Heron Manufacturing,001234567,BH01;BH02";
 
-/// A principal whose mails have come back, and the report of it, which nobody has brought yet.
+/// A principal whose emails have bounced, and the bounce report, which has not been processed.
 async fn reported(faults: &FaultInjector) -> (World, Value) {
     let world = World::empty(Options {
         interceptors: vec![faults.interceptor()],
@@ -276,7 +275,7 @@ async fn reported(faults: &FaultInjector) -> (World, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_comes_twice_or_at_once_marks_once() {
+async fn repeated_and_concurrent_reports_are_recorded_once() {
     let (world, report) = reported(&FaultInjector::default()).await;
     let take = || {
         world
@@ -292,7 +291,7 @@ async fn a_report_that_comes_twice_or_at_once_marks_once() {
 }
 
 #[tokio::test]
-async fn a_report_is_noted_once_whatever_fails() {
+async fn a_report_is_recorded_once_whatever_fails() {
     for fault in Fault::ALL {
         for n in 0.. {
             let faults = FaultInjector::default();
@@ -306,7 +305,7 @@ async fn a_report_is_noted_once_whatever_fails() {
             let (calls, suffered) = faults.disarm();
             invariants(&world).await;
             if taken.is_err() {
-                // Lambda brings it again.
+                // Lambda delivers the event again.
                 world
                     .instance
                     .courier
@@ -330,7 +329,7 @@ async fn a_report_is_noted_once_whatever_fails() {
 }
 
 #[tokio::test]
-async fn a_report_on_a_mail_from_elsewhere_marks_nobody() {
+async fn a_report_about_an_unknown_email_changes_nothing() {
     let (world, report) = reported(&FaultInjector::default()).await;
     for tags in [
         json!({}),

@@ -1,5 +1,6 @@
-//! An eighth portal is one more file and no code: a policy that mixes what no shipped one mixes,
-//! walked from registration to entitlements. And a policy that is wrong stops the start in words.
+//! An eighth portal needs one more file and no code: a policy with a combination that no shipped
+//! one has, tested from registration to entitlements. An invalid policy prevents the start with a
+//! clear message.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, group_principal, member, with};
 use vestibule_tests::{World, options, pin_in, portals_with};
 
-/// The policy: agents with PIN letters and usernames of the system's making, who accept an
-/// agreement on the portal and approve staff with initial passwords.
+/// The policy: agents with PIN letters and generated usernames, who accept an agreement on the
+/// portal and approve staff with initial passwords.
 const ISLAND: &str = r#"
 title = "Island Desk"
 site = "https://island.harborlight.example"
@@ -150,7 +151,7 @@ title = "Hand"
 
 const CHOSEN: &str = "Tide-Table-77";
 
-/// The seven policies of this source tree and others beside them, in a folder of their own.
+/// The seven policies of this source tree and additional ones, in a new folder.
 fn folder_with(others: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for entry in std::fs::read_dir(Options::in_memory().portals).unwrap() {
@@ -216,11 +217,11 @@ async fn the_eighth_portal_describes_itself_and_leaves_the_seven_as_they_were() 
 }
 
 #[tokio::test]
-async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
+async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let (_folder, world) = islands().await;
     let portal = world.on("island-desk");
 
-    // What the policy asks for is asked for, and what it doesn't isn't.
+    // What the policy requires is required, and nothing else.
     let refuse = async |body: Value| portal.post("/registrations", body).await.unwrap();
     for (body, field) in [
         (with(pilot(), "/username", "dana.whitfield"), "username"),
@@ -294,7 +295,8 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     assert_eq!(registered.text_at("/next_step"), "enter_pin");
     assert_eq!(registered.body["notices"], json!(["invite_backup"]));
 
-    // Two business days by ship; the person has a new PIN issued, and only the new one opens.
+    // Delivery takes two business days. The user has a new PIN issued, and only the new one is
+    // valid.
     let (dana, next) = sign_in(&world, &username, CHOSEN).await;
     assert_eq!(next, "enter_pin");
     let old = pin_in(&world.last_letter().await, 8);
@@ -308,7 +310,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
     );
     let reissued = dana.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!(reissued.status, 201, "{}", reissued.text);
-    // Both letters are of one day, so their names don't tell which is newer: the PIN does.
+    // Both letters have the same date, so their names don't show which is newer.
     let pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 8)).collect();
     assert_eq!(pins.len(), 2);
     let new = pins.into_iter().find(|p| *p != old).unwrap();
@@ -330,7 +332,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
         json!(["ISLE-1", "ISLE-2"])
     );
 
-    // Staff come with an initial password, choose their own, and wait for the pilot's word.
+    // Staff get an initial password, choose their own, and wait for approval.
     let hand = json!({
         "first_name": "Finn", "last_name": "Moe", "email": "finn@isle.example", "initial_password": "Harbor-Lamp-24!",
     });
@@ -385,7 +387,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
         entitlements.text
     );
 
-    // An address is somebody's own on this portal; on another realm it is free.
+    // An address is unique on this portal, and free in another realm.
     let twin = dana
         .post("/users", with(hand, "/email", "FINN@isle.example"))
         .await
@@ -409,7 +411,7 @@ async fn a_pilot_registers_answers_the_letter_and_takes_hands_aboard() {
 }
 
 #[tokio::test]
-async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
+async fn a_user_without_the_agreement_sees_nothing_protected() {
     let (_folder, world) = islands().await;
     let registered = world
         .register(
@@ -434,7 +436,7 @@ async fn who_has_not_accepted_the_agreement_sees_nothing_protected() {
 }
 
 #[tokio::test]
-async fn sessions_guesses_and_words_are_the_policys_own() {
+async fn sessions_attempts_and_wording_follow_the_policy() {
     let (_folder, world) = islands().await;
     let registered = world.register("island-desk", pilot()).await;
     let name = registered.text_at("/username");
@@ -477,7 +479,7 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
     let (_, next) = sign_in(&world, name, CHOSEN).await;
     assert_eq!(next, "enter_pin");
 
-    // A way that isn't open to a record says so in its own words.
+    // A registration type that isn't open to a record responds with the policy's message.
     let station = json!({
         "registration_type": "station", "verification": { "group_number": "GR20001", "tax_id": "00-1234567" },
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@isle.example", "password": CHOSEN,
@@ -514,13 +516,13 @@ async fn sessions_guesses_and_words_are_the_policys_own() {
         ("Harbor master", "station")
     );
 
-    // After thirty days the password is over.
+    // The password expires after thirty days.
     world.pass_days(31);
     let (_, next) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     assert_eq!(next, "change_password");
 }
 
-/// The words with which a start on this folder is refused, with the folder's name left out.
+/// The error message of a start with this folder, without the folder's name.
 async fn refused(folder: &Path) -> String {
     let options = Options {
         portals: folder.to_owned(),
@@ -533,7 +535,7 @@ async fn refused(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
+async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
     let wrong = |from: &str, to: &str| {
         assert_eq!(ISLAND.matches(from).count(), 1, "{from}");
         folder_with(&[("island-desk.toml", &ISLAND.replace(from, to))])
@@ -595,10 +597,10 @@ async fn a_wrong_policy_stops_the_start_with_file_line_and_field() {
     );
 }
 
-/// A function reads a policy when its portal is asked for: a wrong one is an outage of that portal, and nothing is
-/// lost by it.
+/// A function reads a policy when a request for its portal arrives. An invalid policy makes only
+/// that portal unavailable, and no data is lost.
 #[tokio::test]
-async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
+async fn an_invalid_policy_makes_only_its_portal_unavailable() {
     let mut world = World::new().await;
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
@@ -646,7 +648,7 @@ async fn a_wrong_policy_is_an_outage_of_its_own_portal() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
+async fn a_folder_without_policies_prevents_the_start_with_a_message() {
     let folder = TempDir::new().unwrap();
     assert_eq!(
         refused(folder.path()).await,
@@ -667,7 +669,7 @@ async fn a_folder_that_is_no_folder_of_policies_stops_the_start_in_words() {
         "Island Desk.toml: a portal's name is 2 to 24 of a-z, 0-9 and -, starting with a letter; the file name must be the portal's name"
     );
 
-    // A policy that can't be read isn't passed over.
+    // An unreadable policy is not skipped.
     let unreadable = folder_with(&[]);
     std::fs::create_dir(unreadable.path().join("folder.toml")).unwrap();
     let told = refused(unreadable.path()).await;

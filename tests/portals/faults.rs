@@ -14,7 +14,7 @@ use vestibule_store::outbox::{Ending, MailClaim};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
-use vestibule_tests::{World, code_in, options, pin_in, token_in};
+use vestibule_tests::{Prepared, World, code_in, options, pin_in, token_in};
 
 /// A request that is made, fails, and is made again.
 struct Journey {
@@ -25,6 +25,15 @@ struct Journey {
 
 type Later<'w, T> = Pin<Box<dyn Future<Output = T> + 'w>>;
 
+/// A system without records whose calls can be meddled with.
+async fn watched(faults: &FaultInjector) -> World {
+    World::empty(vestibule_local::Options {
+        interceptors: vec![faults.interceptor()],
+        ..options()
+    })
+    .await
+}
+
 /// Makes the journey with every fault in every call, once each, and then again without.
 async fn whatever_fails(
     kind: RecordKind,
@@ -32,16 +41,16 @@ async fn whatever_fails(
     prepare: fn(&World) -> Later<'_, Journey>,
     finished: fn(&World, Answer) -> Later<'_, ()>,
 ) {
-    let runs = Fault::ALL.map(|fault| async move {
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(faults).await;
+        world.import(kind, record).await;
+        let journey = prepare(&world).await;
+        (world, journey)
+    });
+    for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::empty(vestibule_local::Options {
-                interceptors: vec![faults.interceptor()],
-                ..options()
-            })
-            .await;
-            world.import(kind, record).await;
-            let journey = prepare(&world).await;
+            let (world, journey) = prepared.again().await;
             let run = async || {
                 journey
                     .by
@@ -70,7 +79,7 @@ async fn whatever_fails(
                 // What the SDK or the store can put right by itself, nobody notices.
                 (Fault::Repeated | Fault::Collides, _) | (_, None) => assert!(done, "{what}"),
             }
-            invariants(&world).await;
+            invariants(world).await;
             let again = if suffered.is_some() {
                 run().await
             } else {
@@ -82,16 +91,15 @@ async fn whatever_fails(
                 again.status,
                 again.text
             );
-            invariants(&world).await;
-            finished(&world, again).await;
+            invariants(world).await;
+            finished(world, again).await;
             // When nothing was left to suffer, every call has had its turn.
             if suffered.is_none() {
                 assert_eq!(n, calls);
-                return;
+                break;
             }
         }
-    });
-    join_all(runs).await;
+    }
 }
 
 /// How many mails with each subject an address has, once all has settled.
@@ -440,21 +448,16 @@ async fn somebody_signs_in_whatever_fails() {
 
 #[tokio::test]
 async fn somebody_is_invited_whatever_fails() {
-    for fault in [
-        Fault::Unsent,
-        Fault::Repeated,
-        Fault::Collides,
-        Fault::AnswerLost,
-    ] {
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(faults).await;
+        world.import(RecordKind::Group, GROUP).await;
+        let ruth = world.group_principal().await;
+        (world, ruth)
+    });
+    for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::empty(vestibule_local::Options {
-                interceptors: vec![faults.interceptor()],
-                ..options()
-            })
-            .await;
-            world.import(RecordKind::Group, GROUP).await;
-            let ruth = world.group_principal().await;
+            let (world, ruth) = prepared.again().await;
             let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
             faults.arm(n, fault);
             let first = ruth.post("/invitations", body.clone()).await.unwrap();
@@ -486,7 +489,7 @@ async fn somebody_is_invited_whatever_fails() {
                     .status,
                 201
             );
-            invariants(&world).await;
+            invariants(world).await;
             if n == calls {
                 break;
             }
@@ -715,16 +718,16 @@ async fn a_file_whatever_fails(
     administrator: fn(&World) -> Later<'_, Client>,
 ) {
     let file = "email,first_name,last_name\na@company.example,Ann,Lind\nb@company.example,Bo,Lind\nc@company.example,Cy,Lind\n";
-    let runs = Fault::ALL.map(|fault| async move {
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let world = watched(faults).await;
+        world.import(kind, record).await;
+        let by = administrator(&world).await;
+        (world, by)
+    });
+    for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = World::empty(vestibule_local::Options {
-                interceptors: vec![faults.interceptor()],
-                ..options()
-            })
-            .await;
-            world.import(kind, record).await;
-            let by = administrator(&world).await;
+            let (world, by) = prepared.again().await;
             let send = async || {
                 let request = by.request(reqwest::Method::POST, path);
                 let request = request.header("content-type", "text/csv").body(file);
@@ -752,7 +755,7 @@ async fn a_file_whatever_fails(
                     assert_eq!(failed, 0, "{what}")
                 }
             }
-            let all = invariants(&world).await;
+            let all = invariants(world).await;
             let done = all.done(action) as u64;
             // Of a row whose answer was lost it isn't known that it was done.
             assert!(
@@ -767,18 +770,17 @@ async fn a_file_whatever_fails(
                 "again after {what}: {}",
                 again.text
             );
-            let all = invariants(&world).await;
+            let all = invariants(world).await;
             assert_eq!(all.done(action), 3, "{what}");
             for name in ["a", "b", "c"] {
                 let mails = world.mails_to(&format!("{name}@company.example")).await;
                 assert_eq!(mails.len(), 1, "{what}");
             }
             if suffered.is_none() {
-                return;
+                break;
             }
         }
-    });
-    join_all(runs).await;
+    }
 }
 
 #[tokio::test]
@@ -807,11 +809,7 @@ async fn ux_08_a_file_of_users_is_done_once_a_row_whatever_fails() {
 
 /// One registered member, whose welcome and letter still wait.
 async fn with_waiting_mail(faults: &FaultInjector) -> World {
-    let world = World::empty(vestibule_local::Options {
-        interceptors: vec![faults.interceptor()],
-        ..options()
-    })
-    .await;
+    let world = watched(faults).await;
     world.import(RecordKind::Member, MEMBER).await;
     world.register("member", member()).await;
     world
@@ -819,15 +817,16 @@ async fn with_waiting_mail(faults: &FaultInjector) -> World {
 
 #[tokio::test]
 async fn a_mail_leaves_once_whatever_fails_on_its_way() {
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || (with_waiting_mail(faults).await, ()));
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let world = with_waiting_mail(&faults).await;
-            let event = event_of(&world, "mail").await;
+            let (world, ()) = prepared.again().await;
+            let event = event_of(world, "mail").await;
             faults.arm(n, fault);
             world.instance.courier.handle(event).await;
             let (calls, suffered) = faults.disarm();
-            invariants(&world).await;
+            invariants(world).await;
             // A minute later, the clockwork finds what is stuck.
             world.pass(SignedDuration::from_secs(60));
             world.instance.deliver_pending().await.unwrap();
@@ -840,7 +839,7 @@ async fn a_mail_leaves_once_whatever_fails_on_its_way() {
                 if unmarked { 2 } else { 1 },
                 "{fault:?} of call {n}, {suffered:?}"
             );
-            let all = invariants(&world).await;
+            let all = invariants(world).await;
             assert_eq!((all.pending("mail"), all.pending("letter")), (0, 0));
             if n == calls {
                 break;

@@ -1,4 +1,4 @@
-//! The nightly feed of plan records, from S3 to what people see (AG-16, EX-06).
+//! The nightly feed of plan records, from S3 to what users see (AG-16, EX-06).
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
@@ -14,7 +14,7 @@ use vestibule_tests::people::{agent, dental, member, with};
 use vestibule_tests::white_box::Calls;
 use vestibule_tests::{World, options};
 
-/// The header and the first rows of a kind's sample records, those that a test's system holds.
+/// The header and the first rows of a kind's sample records, as in a test's system.
 fn sample(kind: RecordKind) -> Vec<String> {
     let feed = sample_records::committed(kind);
     feed.lines().take(11).map(str::to_owned).collect()
@@ -57,7 +57,7 @@ async fn status(world: &World, key: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The function that imports, under its role.
+/// The import function under its role.
 struct AtWork(Importer);
 
 impl AtWork {
@@ -83,7 +83,7 @@ fn importer(world: &World) -> AtWork {
     AtWork(world.instance.importer())
 }
 
-/// Puts a feed there and imports it; it must be.
+/// Uploads a feed and imports it. It must succeed.
 async fn imported(world: &World, key: &str, text: impl Into<String>) -> Summary {
     put(world, key, text).await;
     match importer(world).import(key, None, |_| {}).await {
@@ -92,7 +92,7 @@ async fn imported(world: &World, key: &str, text: impl Into<String>) -> Summary 
     }
 }
 
-/// The plan records, as they lie in the table, but for what is sealed anew each time.
+/// The stored plan records, without what is encrypted differently each time.
 async fn records(world: &World) -> Vec<String> {
     let mut all = Contents::of(world).await.records;
     let mut shown: Vec<_> = all
@@ -118,7 +118,7 @@ fn changes(kind: RecordKind, day: u32) -> String {
 }
 
 #[tokio::test]
-async fn both_buckets_keep_what_is_put_into_them() {
+async fn both_buckets_store_objects() {
     let world = World::empty(options()).await;
     let s3 = &world.instance.s3;
     for bucket in [FEEDS, LETTERS] {
@@ -154,7 +154,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
         client.get("/entitlements").await.unwrap().body["group_codes"].clone()
     };
     assert_eq!(codes(&staff).await, json!(["BH01"]));
-    // A group code is gone, the name is another, and there is a group that wasn't there.
+    // A group code is removed, a name changes, and a group is added.
     let kind = RecordKind::Group;
     let text = replaced(kind, "Blue Heron Manufacturing", "Blue Heron Works").replacen(
         "BH01;BH02;BH03",
@@ -188,7 +188,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     assert!(me.text.contains("Blue Heron Works"), "{}", me.text);
     world.register("group", newcomer).await;
 
-    // Changed facts: the old ones don't prove anything any more, the new ones do.
+    // Facts change: the old ones no longer verify, the new ones do.
     let kind = RecordKind::Member;
     imported(
         &world,
@@ -224,7 +224,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     world.instance.settle().await.unwrap();
     let first = imported(&world, &full(kind, 24), without_row(kind, "GR20001")).await;
     assert_eq!((first.ended, first.unchanged, first.saved), (1, 9, 0));
-    // The next request finds the session closed; signing in leads no further than the help desk.
+    // The next request is blocked; signing in leads only to the help desk.
     for (client, name) in [(&principal, "ruth.okafor"), (&staff, "sam.lind")] {
         let refused = client.get("/entitlements").await.unwrap();
         assert_eq!(refused.status, 401, "{name}: {}", refused.text);
@@ -239,7 +239,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     let mail = world.last_mail_to("ruth@blueheron.example").await;
     insta::assert_snapshot!(vestibule_tests::white_box::shown(&mail));
     let told = world.mails_to("sam@blueheron.example").await.len();
-    // Nobody registers with it.
+    // Nobody can register with it.
     let employer = with(
         vestibule_tests::people::group_principal(),
         "/registration_type",
@@ -255,7 +255,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
         (403, "registration-refused")
     );
     invariants(&world).await;
-    // The same feed again tells nobody anything.
+    // The same feed again sends no notices.
     let outcome = importer(&world).import(&full(kind, 24), None, |_| {}).await;
     assert!(matches!(outcome, Ok(Outcome::Before)), "{outcome:?}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), told);
@@ -299,7 +299,7 @@ async fn ag_16_an_invitation_opens_nothing_when_the_organizations_record_has_end
         late.text
     );
 
-    // Nor when it returns: then Sam is invited anew.
+    // Nor when it returns; Sam has to be invited again.
     imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
     assert_eq!(accept().await.status, 410);
     let principal = world.sign_in("group", "ruth.okafor").await;
@@ -352,7 +352,7 @@ async fn ag_16_rows_that_are_wrong_are_told_beside_the_feed_and_hold_no_other_ba
         1,
     );
     let summary = imported(&world, &key, text).await;
-    // Whose row is wrong keeps the record as it was.
+    // A record whose row is invalid stays unchanged.
     assert_eq!(
         (
             summary.rejected,
@@ -395,7 +395,7 @@ async fn ag_16_a_full_feed_that_would_end_too_many_is_refused_until_an_operator_
         "{told}"
     );
 
-    // With the number in the object's metadata it goes through; with a smaller one it doesn't.
+    // The import accepts at most the number in the object's metadata.
     for (accept, state) in [("9", "refused"), ("10", "imported")] {
         let put = world.instance.s3.put_object().bucket(FEEDS).key(&key);
         let body = ByteStream::from(header.clone().into_bytes());
@@ -424,7 +424,7 @@ async fn ag_16_feeds_are_imported_in_their_order_and_once() {
     let name = |name: &str| replaced(kind, "Dana Whitfield,", &format!("{name},"));
     imported(&world, &changes(kind, 25), name("New Name")).await;
     let now = records(&world).await;
-    // An older one that comes late is refused for good.
+    // An older feed that arrives late is permanently rejected.
     put(&world, &full(kind, 24), name("Old Name")).await;
     importer(&world)
         .handle(&event(&full(kind, 24)), None)
@@ -432,14 +432,14 @@ async fn ag_16_feeds_are_imported_in_their_order_and_once() {
         .unwrap();
     assert_eq!(status(&world, &full(kind, 24)).await["state"], "refused");
     assert_eq!(records(&world).await, now);
-    // The same one again does nothing, a correction of it does.
+    // The same feed again does nothing, a corrected one is imported.
     let calls = importer(&world)
         .import(&changes(kind, 25), None, |_| {})
         .await;
     assert!(matches!(calls, Ok(Outcome::Before)));
     let corrected = imported(&world, &changes(kind, 25), name("Right Name")).await;
     assert_eq!((corrected.saved, corrected.unchanged), (1, 9));
-    // What is no feed is told.
+    // Objects that aren't feeds are reported.
     for key in [
         "feeds/harbor/agent/today.csv",
         "feeds/nowhere/agent/2026-11-26.full.csv",
@@ -474,7 +474,7 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
     let world = World::new().await;
     let kind = RecordKind::Provider;
     let all = sample(kind).join("\n");
-    // The first feed writes to nobody: the plan has known those providers for long.
+    // The first feed sends no letters, because the plan has known those providers for a long time.
     let first = imported(
         &world,
         &full(kind, 23),
@@ -484,7 +484,7 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
     )
     .await;
     assert_eq!((first.saved, first.letters), (1, 0));
-    // Before the claim there is no provider id, and so no way to register.
+    // Before the claim there is no provider ID, and so the provider can't register.
     let claimant = with(
         dental(),
         "/verification",
@@ -505,7 +505,7 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
     assert_eq!(letters.len(), 1);
     insta::assert_snapshot!(letters[0]);
     assert!(!letters[0].contains("009998887") && !letters[0].contains("8887"));
-    // Never again: neither by a repetition, nor by a change, nor after an end and a return.
+    // Never again: not for a repeated feed, a change, or an end and return.
     for (day, text) in [
         (25, format!("{}\n{CLAIMANT}", sample(kind)[0])),
         (
@@ -539,7 +539,7 @@ async fn ex_06_who_has_no_address_is_written_to_when_there_is_one() {
     assert_eq!(one.letters, 1);
 }
 
-/// A system with people, and a full feed in the bucket that changes, ends and adds.
+/// A system with users, and a full feed in the bucket that changes, ends and adds records.
 async fn before_the_feed(options: Options) -> (World, String) {
     let world = World::with(options).await;
     let kind = RecordKind::Provider;
@@ -551,7 +551,7 @@ async fn before_the_feed(options: Options) -> (World, String) {
     (world, key)
 }
 
-/// Imports feeds that change all that a feed can, with something that looks at the calls to AWS.
+/// Imports feeds with every kind of change, with an observer of the calls to AWS.
 pub async fn go_through_feeds(observer: &SharedInterceptor) {
     let observed = Options {
         observers: vec![observer.clone()],
@@ -576,7 +576,7 @@ async fn end_state(world: &World, what: &str) -> (Vec<String>, usize, usize, usi
     let all = invariants(world).await;
     let said = (all.done("end_record"), all.done("notify_provider"));
     assert_eq!((letters, said.0, said.1), (1, 1, 1), "{what}");
-    // Keyed codes and ids differ from system to system.
+    // Keyed MACs and ids differ between systems.
     let known = [
         "PV30002",
         "PV30003",
@@ -654,7 +654,7 @@ async fn ag_16_a_run_whose_time_is_over_is_gone_on_with_and_others_wait_for_it()
     let importer = importer(&world);
     let clock = world.instance.app.clock.clone();
     let deadline = world.now() + SignedDuration::from_secs(60);
-    // Its time is over when 2,100 rows are done; 2,000 of them are noted.
+    // The run is out of time after 2,100 rows, of which 2,000 are recorded.
     let progress = |s: &Summary| {
         if s.saved == 2_100 {
             clock.advance(SignedDuration::from_secs(60));

@@ -16,7 +16,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
 
-    // Nothing but the link lets staff in: no way of registering is theirs.
+    // Staff can only join through an invitation; no registration type is open to them.
     let body = with(
         World::acceptance("vi.x.y", "Sam", "sam@blueheron.example", "sam.lind"),
         "/token",
@@ -42,7 +42,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         (422, vec!["registration_type"])
     );
 
-    // Sent again, the older link is dead and the newer one works.
+    // After resending, the old link is invalid and the new one works.
     let list = ruth.get("/invitations").await.unwrap();
     let id = list.text_at("/items/0/id").to_owned();
     let resent = ruth
@@ -162,20 +162,20 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
     assert_eq!(
         notices().await,
         json!(["invite_backup"]),
-        "one who isn't approved is no backup"
+        "a user who isn't approved doesn't count as a backup"
     );
     let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
     let approved = ruth.post(&path, json!({ "services": [] })).await.unwrap();
     assert_eq!(approved.status, 200, "{}", approved.text);
     assert_eq!(notices().await, json!([]), "there is a backup");
 
-    // The backup has the same administrator rights, and is asked for nothing.
+    // The backup has the same permissions, and is not asked to add a backup.
     let ada = world.sign_in("group", "ada.lind").await;
     assert_eq!(ada.get("/me").await.unwrap().body["notices"], json!([]));
     for path in ["/users", "/invitations"] {
         assert_eq!(ada.get(path).await.unwrap().status, 200, "{path}");
     }
-    // A backup that is disabled or deleted is none any more.
+    // A disabled or deleted backup no longer counts.
     let ada_id = ada.get("/me").await.unwrap().text_at("/id").to_owned();
     world
         .alter("group", &ada_id, |a| a.status = Status::Disabled)
@@ -254,7 +254,7 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
     assert_eq!(
         world.mails_to("ruth@blueheron.example").await.len(),
         before,
-        "the inviter is told, nobody else"
+        "only the inviter is notified"
     );
 
     let path = format!("/users/{id}/approval");
@@ -371,7 +371,7 @@ async fn ag_08_only_services_on_offer_and_the_organizations_own_group_codes_are_
         .await
         .unwrap();
     assert_eq!((refused.status, refused.fields()), (422, vec!["services"]));
-    // Nothing of that approved anybody, or told them so.
+    // None of this approved anyone or notified them.
     let sam = world.sign_in("group", "sam.lind").await;
     assert_eq!(
         sam.get("/entitlements")
@@ -388,7 +388,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let una = world.staff(&ruth, "Una", "user").await;
-    // Another organization of the portal, whose administrators are nobody's business here.
+    // Another organization on the portal, whose administrators must not be visible here.
     let cedar = with(
         group_principal(),
         "/verification",
@@ -420,7 +420,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
         assert_eq!(
             listed(client).await,
             json!([okafor]),
-            "one who isn't approved administers nothing"
+            "a user who isn't approved has no permissions"
         );
     }
     let approved = ruth
@@ -437,7 +437,7 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
         assert_eq!(
             listed(client).await,
             json!([okafor]),
-            "one who is deleted administers nothing"
+            "a deleted user has no permissions"
         );
     }
 }

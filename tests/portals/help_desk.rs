@@ -1,4 +1,4 @@
-//! What the plan's help desk does for the people of the portals, and what it can't (UX-12).
+//! What the plan's help desk can and can't do for users of the portals (UX-12).
 
 use futures::future::{join, join_all};
 use reqwest::Method;
@@ -22,7 +22,7 @@ fn because() -> Value {
     json!({ "reason": WHY })
 }
 
-/// The id of the only account that is found.
+/// Returns the id of the only account found.
 async fn find(staff: &Client, portal: &str, by: &str, what: &str) -> String {
     let found = search(staff, portal, by, what).await;
     assert_eq!(found.status, 200, "{}", found.text);
@@ -36,7 +36,7 @@ async fn search(staff: &Client, portal: &str, by: &str, what: &str) -> Answer {
     staff.post("/accounts/search", body).await.unwrap()
 }
 
-/// The acts of the help desk that a body without anything but a reason is enough for.
+/// The help desk actions whose body contains only a reason.
 const ACTS: [&str; 6] = [
     "pin",
     "registration-code",
@@ -54,7 +54,8 @@ fn text<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// The entries of an action, each as portal, kind and id of the actor, object, outcome and why.
+/// The events of an action, each as portal, kind and id of the actor, object, outcome and
+/// justification.
 async fn trail(world: &World, action: &str) -> Vec<[String; 6]> {
     let mut entries: Vec<_> = world
         .items(&world.instance.tables.audit)
@@ -80,8 +81,8 @@ async fn trail(world: &World, action: &str) -> Vec<[String; 6]> {
         .collect()
 }
 
-/// That the help desk's agent has done this to an account, once, for the reason given, and that it is on
-/// the trail of the account's portal.
+/// Asserts that the help desk agent performed this action on an account once, with the reason, and
+/// that it is on the trail of the account's portal.
 async fn is_on_the_trail(world: &World, desk: &HelpDesk, action: &str, portal: &str, id: &str) {
     let agent = id_of(&desk.agent).await;
     let by_desk: Vec<_> = trail(world, action)
@@ -102,7 +103,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     let helen = world.sign_in("provider", username).await;
     let lost = pin_in(&world.last_letter().await, 4);
 
-    // Her own "issue new PIN" is refused, and names who does it.
+    // The user's own request for a new PIN is refused and refers to the help desk.
     let refused = helen.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
     let id = find(&desk.agent, "provider", "username", username).await;
@@ -119,7 +120,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     let fresh = pin_in(letters.iter().find(|l| !l.contains(&lost)).unwrap(), 4);
     assert!(
         !done.text.contains(&fresh),
-        "nobody reads the PIN but its owner"
+        "only the user can read the PIN"
     );
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(told.subject, "Your new PIN is on its way");
@@ -136,7 +137,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     assert_eq!(enter(&fresh).await.status, 200);
     is_on_the_trail(&world, &desk, "reissue_pin", "provider", &id).await;
 
-    // Once it is entered there is nothing to reissue.
+    // Once it is entered, there is nothing to reissue.
     let late = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!((late.status, late.problem()), (409, "approval-not-pending"));
     invariants(&world).await;
@@ -231,7 +232,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     assert!(told.text.contains("Provider News") && !told.text.contains(WHY));
     is_on_the_trail(&world, &desk, "edit_subscriptions", "provider", id).await;
 
-    // Afterward they are the owner's own.
+    // After activation, users choose them themselves.
     let pin = pin_in(&world.last_letter().await, 4);
     let entered = helen.post("/pin/activation", json!({ "pin": pin })).await;
     assert_eq!(entered.unwrap().status, 200);
@@ -262,7 +263,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     let token = token_in(told);
     assert!(!done.text.contains(&token));
 
-    // The link alone is enough, also for who has forgotten the hint answer; and works once.
+    // The link is sufficient, also for a user who has forgotten the hint answer. It works once.
     let on = world.on("provider");
     let asked = on
         .post("/password-resets/look-up", json!({ "token": token }))
@@ -275,7 +276,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     };
     let redeemed = redeem().await;
     assert_eq!(redeemed.status, 200, "{}", redeemed.text);
-    // BL-15: it tells the username too.
+    // BL-15: it also shows the username.
     assert_eq!(redeemed.text_at("/username"), username);
     assert_eq!(redeem().await.problem(), "recovery-refused");
     assert_eq!(helen.get("/me").await.unwrap().status, 401);
@@ -291,7 +292,7 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
     let maria = world.member().await;
     let id = id_of(&maria).await;
     let path = format!("/accounts/member/{id}/password-reset");
-    // On a portal that asks for security answers, who forgot those too gets in this way.
+    // On a portal with security questions, it works for users who have forgotten their answers too.
     assert_eq!(desk.agent.post(&path, because()).await.unwrap().status, 200);
     let token = token_in(&world.last_mail_to("maria@example.com").await);
     let redeem = async |token: &str| {
@@ -306,7 +307,8 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
         "an own link needs the answers"
     );
 
-    // Disabled before the link is used: it opens nothing, and there is no new one.
+    // If the account is disabled before the link is used, it is invalid, and no new one can be
+    // sent.
     world
         .alter("member", &id, |a| {
             a.status = vestibule_domain::account::Status::Disabled
@@ -318,7 +320,7 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
         (refused.status, refused.problem()),
         (409, "account-disabled")
     );
-    // Deleted: nowhere.
+    // A deleted account can't be recovered.
     world.alter("member", &id, |a| a.delete()).await;
     let refused = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(
@@ -423,7 +425,7 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
     );
     is_on_the_trail(&world, &desk, "rename_user", "member", &id).await;
 
-    // BL-16: what the system made stays.
+    // BL-16: generated usernames can't be changed.
     let (helen, _) = world.provider().await;
     let path = format!("/accounts/provider/{}/username", id_of(&helen).await);
     let fixed = put(&desk.agent, &path, required_action("helen.brandt")).await;
@@ -467,7 +469,7 @@ async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can()
     let again = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!((again.status, again.problem()), (409, "account-deleted"));
 
-    // No organization is left without a principal.
+    // An organization must keep a principal.
     let path = format!("/accounts/practice/{}/removal", id_of(&omar).await);
     let last = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!((last.status, last.problem()), (409, "last-principal"));
@@ -549,7 +551,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     let gone = ruth.send(Method::DELETE, &path, None).await.unwrap();
     assert_eq!(gone.status, 204, "{}", gone.text);
 
-    // Neither those who registered nor the revoked; addresses masked.
+    // Neither accepted nor revoked invitations are listed, and addresses are masked.
     let desk = HelpDesk {
         reader: staff,
         ..desk
@@ -571,13 +573,13 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
         ]
     );
     assert!(!answer.text.contains("tess@"), "{}", answer.text);
-    // The look is on the organization's trail.
+    // The access is on the organization's trail.
     let seen = trail(&world, "list_invitations").await;
     let by_desk: Vec<_> = seen.iter().filter(|e| e[1] == "help_desk").collect();
     assert_eq!(by_desk.len(), 2, "{seen:?}");
     assert!(by_desk.iter().all(|e| e[0] == "group" && e[3] == id));
 
-    // Members invite nobody; of somebody with several organizations one is named.
+    // Members can't invite. For a user of several organizations, one must be named.
     let maria = id_of(&world.member().await).await;
     let path = format!("/accounts/member/{maria}/invitations");
     let none = desk.reader.get(&path).await.unwrap();
@@ -780,7 +782,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
     ];
     let invitation = json!({ "first_name": "Eve", "last_name": "Lind", "email": "eve@harborlight.example", "role": "help_desk_agent" });
     for staff in [&desk.agent, &desk.reader] {
-        // A tier manages nobody, itself least.
+        // The agent tiers manage nobody, including themselves.
         for id in &ids {
             for role in ["principal", "help_desk_agent", "help_desk_reader"] {
                 let body = json!({ "role": role, "services": [] });
@@ -796,7 +798,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
                 refused.text
             );
         }
-        // Nor are its colleagues accounts to be served.
+        // Nor can they act on their colleagues' accounts.
         for id in &ids {
             let path = format!("/accounts/help-desk/{id}");
             assert_eq!(staff.get(&path).await.unwrap().status, 404);
@@ -804,7 +806,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
         let found = search(staff, "help-desk", "username", "olive.grant").await;
         assert_eq!((found.status, found.fields()), (422, vec!["portal"]));
     }
-    // The supervisor manages others, touches no account, and can't change their own role.
+    // The supervisor manages agents, can't act on accounts, and can't change their own role.
     let own = format!("/users/{}/access", ids[0]);
     for role in ["help_desk_agent", "help_desk_reader", "principal"] {
         let refused = put(
@@ -832,7 +834,7 @@ async fn ux_12_nobody_of_the_help_desk_raises_their_own_rights() {
     let act = desk.supervisor.post(&act, because()).await.unwrap();
     assert_eq!((act.status, act.problem()), (403, "not-allowed"));
 
-    // What they grant counts from the next request on.
+    // A granted role applies from the next request on.
     let path = format!("/accounts/member/{maria}/unlock");
     let raised = json!({ "role": "help_desk_agent", "services": [] });
     let access = format!("/users/{}/access", ids[2]);
@@ -862,7 +864,7 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
     let desk = world.help_desk().await;
     let ruth = world.group_principal().await;
     let id = id_of(&ruth).await;
-    // A session of the help desk is none elsewhere, and the other way round.
+    // A help desk session is invalid on other portals, and the reverse.
     let (_, staff) = world
         .on("help-desk")
         .sign_in("ada.lind", PASSWORD)
@@ -885,12 +887,12 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
             .status,
         401
     );
-    // On their own portal these routes are refused to the highest role.
+    // On their own portal, even the highest role can't use these routes.
     let refused = ruth.get(&format!("/accounts/group/{id}")).await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     let refused = search(&ruth, "group", "username", "ruth.okafor").await;
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
-    // An id of another portal is nobody's on this one.
+    // An id of another portal is unknown on this one.
     let wrong = desk
         .agent
         .get(&format!("/accounts/member/{id}"))
@@ -902,7 +904,7 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
         .await
         .unwrap();
     assert_eq!((wrong.status, &wrong.text), (404, &never.text));
-    // There is no registering.
+    // Registration is not possible.
     let body = with(group_principal(), "/registration_type", "group");
     let refused = world
         .on("help-desk")
@@ -958,7 +960,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_of_the_help_desk_act_on_one_account_at_once_and_one_letter_counts() {
+async fn concurrent_pin_reissues_leave_one_valid_letter() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let bea = world
@@ -983,7 +985,7 @@ async fn two_of_the_help_desk_act_on_one_account_at_once_and_one_letter_counts()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_signs_in_while_being_renamed_is_somebody_whole() {
+async fn a_sign_in_during_a_rename_is_consistent() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -1021,7 +1023,7 @@ async fn who_signs_in_while_being_renamed_is_somebody_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
+async fn of_two_concurrent_renames_to_one_username_one_succeeds() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = id_of(&world.member().await).await;
@@ -1046,7 +1048,7 @@ async fn of_two_who_are_given_one_username_at_once_one_gets_it() {
     invariants(&world).await;
 }
 
-/// The billing agency, whose PIN letter waits for its agreement: its client and id.
+/// The billing agency, whose PIN letter is waiting for its agreement: its client and id.
 async fn billing_agency(world: &World) -> (Client, String) {
     let verification = json!({ "provider_id": "PV30005", "tax_id": "007890123" });
     let body = with(
@@ -1098,7 +1100,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
     let pin = pin_in(&world.last_letter().await, 4);
     let entered = billing.post("/pin/activation", json!({ "pin": pin })).await;
     assert_eq!(entered.unwrap().status, 200);
-    // The night's feed, which hasn't heard of it yet, takes nothing away.
+    // The nightly feed, which doesn't contain it yet, removes nothing.
     let feed =
         vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Provider);
     let row = feed.lines().find(|l| l.starts_with("PV30005,")).unwrap();
@@ -1111,7 +1113,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
 }
 
 #[tokio::test]
-async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_again() {
+async fn a_registration_matched_by_mistake_is_reversed_and_the_record_released() {
     let world = World::new().await;
     let desk = world.help_desk().await;
     let maria = world.member().await;
@@ -1140,7 +1142,7 @@ async fn a_registration_matched_by_mistake_is_undone_and_the_record_is_free_agai
     let again = world.register("member", member()).await;
     assert_ne!(again.text_at("/user_id"), id);
 
-    // An organization ends with its only user, and with no other.
+    // An organization ends only together with its only user.
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
     let detach = format!("/accounts/group/{}/record-detachment", id_of(&ruth).await);

@@ -1,4 +1,4 @@
-//! Invitations from both ends: the administrator's list and the invited person's link.
+//! Invitations on both sides: the administrator's list and the invited person's link.
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -7,8 +7,8 @@ use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, group_principal, with};
 use vestibule_tests::{World, token_in};
 
-/// The first moment at which an invitation sent when tests begin is over: fourteen days on, at
-/// midnight in Chicago.
+/// When an invitation sent at the start of a test expires: after fourteen days, at midnight in
+/// Chicago.
 const OVER: &str = "2026-12-08T06:00:00Z";
 
 fn sam() -> Value {
@@ -32,7 +32,7 @@ async fn accept(world: &World, token: &str, email: &str, username: &str) -> Answ
         .unwrap()
 }
 
-/// What the administrator's list says: address, standing and how often it was sent.
+/// The administrator's list: address, status and how often it was sent.
 async fn listed(administrator: &Client) -> Value {
     let list = administrator.get("/invitations").await.unwrap();
     assert_eq!(list.status, 200, "{}", list.text);
@@ -53,7 +53,7 @@ async fn id_of(administrator: &Client) -> String {
         .to_owned()
 }
 
-/// Goes to a moment, at which every session has to be begun anew.
+/// Waits for a time at which every session has ended, and signs in again.
 async fn ruth_at(world: &World, moment: &str) -> Client {
     let moment: Timestamp = moment.parse().unwrap();
     world.pass(moment.duration_since(world.now()));
@@ -137,7 +137,7 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
         "no second mail"
     );
     assert_eq!(listed(&ruth).await, before);
-    // A tag makes another address, and so another invitation.
+    // A tag makes it a different address, and so a separate invitation.
     let tagged = ruth
         .post(
             "/invitations",
@@ -147,7 +147,7 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
         .unwrap();
     assert_eq!(tagged.status, 201, "{}", tagged.text);
 
-    // Any administrator sends it again: one invitation, a new link, a new term.
+    // Any administrator can resend it: the same invitation with a new link and expiration date.
     world.pass_days(1);
     let ada = world.sign_in("group", "ada.lind").await;
     let list = ada.get("/invitations").await.unwrap();
@@ -233,7 +233,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         json!([["sam@blueheron.example", "expired", 1]])
     );
 
-    // Sent again, it lives; the expired link stays dead.
+    // After resending it is valid; the expired link stays invalid.
     let resent = ruth
         .post(
             &format!("/invitations/{}/resend", id_of(&ruth).await),
@@ -252,7 +252,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
     );
     let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
 
-    // Expired once more, the person is invited anew, in place of the old invitation.
+    // After it expires again, a new invitation replaces it.
     let ruth = ruth_at(&world, "2026-12-23T06:00:00Z").await;
     assert_eq!(
         dead(&look_up(&world, &new).await),
@@ -338,7 +338,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
         "a lost mail can't undo it"
     );
 
-    // Inviting anew is a fresh decision, with a fresh link.
+    // Inviting again is a new decision, with a new link.
     let anew = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
@@ -384,7 +384,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
             refused.text
         );
     }
-    // Nor on another portal that takes invitations.
+    // Nor on another portal that accepts invitations.
     for portal in ["agent", "employer", "member"] {
         let elsewhere = world
             .on(portal)
@@ -393,7 +393,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
             .unwrap();
         assert_eq!(dead(&elsewhere), (404, "invitation-not-found"), "{portal}");
     }
-    // Nothing of that used it up, and case is no other address.
+    // None of this used it up, and case doesn't matter in the address.
     assert_eq!(
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 1]])
@@ -448,7 +448,7 @@ async fn ux_01_an_invitation_is_usable_once() {
         json!([["sam@blueheron.example", "accepted", 1]])
     );
 
-    // Used, it is over for everybody; whoever lost the answer gets it again.
+    // Once used, it is invalid for everyone. The person who lost the response gets it again.
     assert_eq!(
         dead(&look_up(&world, &token).await),
         (410, "invitation-used")
@@ -472,7 +472,7 @@ async fn ux_01_an_invitation_is_usable_once() {
     assert_eq!(
         dead(&revoked),
         (409, "invitation-used"),
-        "who is in is not shown out by revoking"
+        "revoking doesn't remove a user who has joined"
     );
 }
 
@@ -561,6 +561,6 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
     }
     assert_eq!(una.get("/invitations").await.unwrap().status, 403);
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
-    // Each organization invites whom it will: the same address twice, once each.
+    // Organizations are independent: each can invite the same address once.
     assert_eq!(baker.post("/invitations", sam()).await.unwrap().status, 201);
 }

@@ -1,5 +1,5 @@
-//! Letters on their way to the print shop: one PDF and one manifest a batch, each letter on one page
-//! of one batch, whatever dies when.
+//! Letters for the print shop: one PDF and one manifest per batch, each letter on one page of one
+//! batch, regardless of when a run fails.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_n
 100200302,0,Jürgen,Groß,Groß,1980-01-02,Rosenthaler Straße 40,Berlin,,10178,DE
 100200303,0,芳,王,王,1981-02-03,1 Elm Street,Springfield,IL,62704,US";
 
-/// The three members of the feed.
+/// The three members in the feed.
 fn members() -> [Value; 3] {
     let other = |number: &str, name: &str, born: &str, user: &str| {
         let mut body = with(member(), "/verification/enrollee_id", number);
@@ -37,7 +37,7 @@ fn members() -> [Value; 3] {
     ]
 }
 
-/// A system with the three members, of whom the first `n` wait for their letters.
+/// A system with the three members, of whom the first `n` have a pending letter.
 async fn with_waiting(n: usize, faults: &FaultInjector) -> World {
     let world = World::empty(Options {
         interceptors: vec![faults.interceptor()],
@@ -71,8 +71,8 @@ async fn bucket(world: &World) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// The letters of all manifests, each with the text of its page. A PDF has the pages that its
-/// manifest names, no more and no fewer.
+/// The letters of all manifests, each with the text of its page. A PDF has exactly the pages in its
+/// manifest.
 fn printed(files: &BTreeMap<String, Vec<u8>>) -> Vec<(String, String)> {
     let mut letters = Vec::new();
     for (key, manifest) in files.iter().filter(|(k, _)| k.ends_with("/manifest.csv")) {
@@ -99,7 +99,7 @@ fn printed(files: &BTreeMap<String, Vec<u8>>) -> Vec<(String, String)> {
     letters
 }
 
-/// The PIN of a page, whose digits are apart.
+/// The PIN on a page, whose digits are spaced.
 fn pin_on(page: &str) -> String {
     let after = page.split_once("Your PIN").unwrap().1;
     let (_, after) = after.split_once("Your PIN").unwrap_or(("", after));
@@ -152,7 +152,7 @@ async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_a
             .all(|m| m.get("payload").is_none())
     );
 
-    // The PIN of the page opens the account, and stands nowhere but on it.
+    // The PIN on the page activates the account, and is stored nowhere else.
     let (_, page) = letters
         .iter()
         .find(|(_, page)| page.contains("Maria Alvarez"))
@@ -194,7 +194,7 @@ async fn bl_03_an_organizations_letter_goes_to_the_address_it_designated() {
 }
 
 #[tokio::test]
-async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_nothing_up() {
+async fn an_unprintable_letter_is_reported_and_delays_no_other() {
     let world = with_waiting(3, &FaultInjector::default()).await;
     let done = world.instance.print_letters().await.unwrap();
     assert_eq!(
@@ -231,7 +231,7 @@ async fn a_letter_that_cannot_be_printed_is_on_the_list_of_problems_and_holds_no
 }
 
 #[tokio::test]
-async fn more_letters_than_a_pdf_holds_are_several_batches() {
+async fn many_letters_are_split_into_batches() {
     let world = with_waiting(3, &FaultInjector::default()).await;
     let mut printer = world.instance.printer.clone();
     printer.most = 1;
@@ -243,7 +243,7 @@ async fn more_letters_than_a_pdf_holds_are_several_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_at_once_print_each_letter_on_one_page() {
+async fn concurrent_runs_print_each_letter_once() {
     let world = with_waiting(2, &FaultInjector::default()).await;
     let runs = (0..5).map(|_| world.instance.printer.run());
     for done in join_all(runs).await {
@@ -262,7 +262,7 @@ async fn two_runs_at_once_print_each_letter_on_one_page() {
 }
 
 #[tokio::test]
-async fn a_batch_is_printed_once_and_whole_whatever_fails_on_its_way() {
+async fn a_batch_is_printed_once_and_completely_whatever_fails() {
     for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
         for n in 0.. {
             let faults = FaultInjector::default();
@@ -316,7 +316,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         201
     );
 
-    // The run dies before its PDF is put: it has looked, opened the batch and claimed the letter.
+    // The run fails before it uploads its PDF, after it opened the batch and claimed the letter.
     faults.arm(7, Fault::Unsent);
     assert!(world.instance.printer.run().await.is_err());
     assert_eq!(faults.disarm(), (8, Some("PutObject")));
@@ -324,7 +324,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         world.instance.app.store.printing().await.unwrap(),
         Printing::Open(_)
     ));
-    // Its letter can't be taken back any more, but its PIN is dead, and another letter follows.
+    // Its letter can't be withdrawn any more, but its PIN is invalid, and another letter follows.
     assert_eq!(
         maria.post("/pin/letter", json!({})).await.unwrap().status,
         201
@@ -351,7 +351,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
 }
 
 #[tokio::test]
-async fn the_pages_that_one_looks_at_here_are_those_of_the_pdf() {
+async fn the_previewed_pages_are_those_of_the_pdf() {
     let world = with_waiting(2, &FaultInjector::default()).await;
     world.letters().await;
     let files = bucket(&world).await;

@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organization.
+//! Administrators' actions on the users of their organization.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn delete(client: &Client, path: &str) -> Answer {
     client.send(Method::DELETE, path, None).await.unwrap()
 }
 
-/// The id of a user found by the beginning of a name.
+/// Returns the id of a user found by the start of a name.
 async fn find(client: &Client, query: &str) -> String {
     let found = client.get(&format!("/users?query={query}")).await.unwrap();
     assert_eq!(
@@ -41,7 +41,7 @@ async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_onc
     let id = find(&ruth, "SAM.li").await;
     assert_eq!(delete(&ruth, &format!("/users/{id}")).await.status, 204);
 
-    // At once, on the open session too; and as if there had never been such a name.
+    // At once, also in the open session. The response is that for a username that doesn't exist.
     assert_eq!(sam.get("/entitlements").await.unwrap().status, 401);
     let (_, refused) = world
         .on("group")
@@ -79,7 +79,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     let id = find(&ruth, "sam").await;
     assert_eq!(delete(&ruth, &format!("/users/{id}")).await.status, 204);
 
-    // Not reactivated by anybody.
+    // Nobody can reactivate it.
     for status in ["active", "disabled"] {
         let refused = put(
             &ruth,
@@ -89,7 +89,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
         .await;
         assert_eq!(refused.status, 404, "{}", refused.text);
     }
-    // Not invited again by an administrator, but by a principal.
+    // An administrator can't invite them again, but a principal can.
     let body =
         json!({ "first_name": "Sam", "last_name": "Lind", "email": "Sam@blueheron.example" });
     let refused = tess.post("/invitations", body.clone()).await.unwrap();
@@ -102,7 +102,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     assert!(refused.text.contains("(312) 555-0120"), "{}", refused.text);
     assert_eq!(ruth.post("/invitations", body).await.unwrap().status, 201);
 
-    // And registers anew, as somebody else to the system.
+    // They register again as a new user.
     let token = token_in(&world.last_mail_to("Sam@blueheron.example").await);
     let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
     let anew = world
@@ -139,7 +139,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
     assert_eq!(
         session.get("/users").await.unwrap().status,
         403,
-        "a user manages nobody"
+        "users can't manage anyone"
     );
 
     let id = find(&helen, &kim).await;
@@ -155,7 +155,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
         "{}",
         edited.text
     );
-    // From the next request on, in the open session.
+    // From the next request on, also in the open session.
     let list = session.get("/users").await.unwrap();
     let roles: Vec<_> = list.body["items"]
         .as_array()
@@ -189,7 +189,7 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
         Some(2)
     );
 
-    // Never the one above, and never oneself.
+    // Never a user of a higher role, and never oneself.
     let top = find(&session, &username).await;
     for refused in [
         delete(&session, &format!("/users/{top}")).await,
@@ -299,7 +299,7 @@ async fn ba_06_a_disabled_user_reads_why_and_is_reinstated_by_an_administrator()
     );
 }
 
-/// The first person of a portal where people are invited, and somebody invited who has registered.
+/// The first person of a portal with invitations, and an invited person who has registered.
 async fn first_and_invited(
     world: &World,
     portal: &str,
@@ -348,7 +348,7 @@ async fn ba_07_a_primary_producer_sees_the_last_sign_in_of_each_sub_user() {
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let after = dana.get("/users?query=sam").await.unwrap();
     assert_eq!(after.text_at("/items/0/last_sign_in_at"), signed_in_at);
-    // Who idles is found by it.
+    // It finds idle users.
     world.pass_days(2);
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let idle = dana
@@ -398,7 +398,7 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
     assert!(!csv.headers.contains_key("link"), "there is no other part");
 }
 
-/// All parts of a download, from the first on, and the cursors between them.
+/// All parts of a download, and the cursors between them.
 async fn parts(by: &Client, path: &str) -> (Vec<Answer>, Vec<String>) {
     let (mut parts, mut cursors) = (Vec::new(), Vec::new());
     let mut query = path.split_once('?').unwrap().1.to_owned();
@@ -450,19 +450,19 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
     users.sort();
     users.dedup();
     assert!(users.len() == 42 && users.contains(&Some("dana.whitfield")));
-    // Where a part ends with the last row, an empty one may follow.
+    // If a part ends with the last row, an empty one may follow.
     let (exact, _) = parts(&dana, "/users.csv?limit=21").await;
     let together: String = exact.iter().map(|p| p.text.as_str()).collect();
     assert_eq!(together, whole.text);
 
-    // A browser's frontend on another origin may read where the next part is.
+    // A browser frontend on another origin can read the location of the next part.
     let request = dana.request(Method::GET, "/users.csv?limit=1");
     let request = request.header("origin", "http://localhost:8600");
     let answer = vestibule_local::client::answer(request).await.unwrap();
     let exposed = answer.headers["access-control-expose-headers"].to_str();
     assert!(exposed.unwrap().split(',').any(|h| h.trim() == "link"));
 
-    // Each part is a look at the list, and on the trail.
+    // Each part is an access to the list, and on the trail.
     let trail = dana
         .get("/audit-events?action=download_users")
         .await
@@ -470,7 +470,8 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
     let looks = trail.body["items"].as_array().unwrap().len();
     assert_eq!(looks, 1 + 3 + exact.len() + 1, "{}", trail.text);
 
-    // BL-17: the cursor says where, not whose: with another's one reads on in one's own list.
+    // BL-17: a cursor contains a position, not an organization. With another's cursor, users read
+    // on in their own list.
     let other = json!({
         "registration_type": "employer", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Otto", "last_name": "Maple", "email": "otto@cedar.example",
@@ -519,7 +520,7 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
     assert_eq!(count("registration=awaiting_approval").await, 5);
     assert_eq!(count("status=disabled").await, 0);
 
-    // Pages of two, whole and without repetition, with and without a filter.
+    // Pages of two, complete and without duplicates, with and without a filter.
     for filter in ["", "&query=lind"] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -544,7 +545,7 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_principal_stays_whoever_removes_whom_at_once() {
+async fn concurrent_removals_never_remove_the_last_principal() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
@@ -566,7 +567,7 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
     )
     .await;
     if made.status == 403 {
-        // Nobody makes principals on this portal: then the one there is can't be removed at all.
+        // On this portal nobody can add principals, so the only one can't be removed.
         assert_eq!(
             delete(&tess, &format!("/users/{ruth_id}")).await.status,
             403
@@ -587,7 +588,7 @@ async fn the_last_principal_stays_whoever_removes_whom_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn administrators_who_change_one_user_at_once_leave_one_whole_change() {
+async fn concurrent_changes_of_a_user_are_never_mixed() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let tess = world.staff(&ruth, "Tess", "administrator").await;
@@ -621,7 +622,7 @@ async fn administrators_who_change_one_user_at_once_leave_one_whole_change() {
             "{services}"
         );
     }
-    // Deleted while edited: gone, and not brought back by the edit.
+    // Deleted while being edited: it stays deleted.
     let (edited, deleted) = futures::future::join(
         put(
             &tess,

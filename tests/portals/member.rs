@@ -8,7 +8,7 @@ use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, QUESTIONS, member, security_answers, with, without};
 use vestibule_tests::{World, another, fault, masked, pin_in, shown};
 
-/// A registration of somebody else of the sample records.
+/// A registration of another person in the sample records.
 fn other(first: &str, last: &str, verification: Value) -> Value {
     let name = first.to_lowercase().replace('í', "i");
     let body = with(member(), "/verification", verification);
@@ -56,7 +56,7 @@ fn lucia() -> Value {
     )
 }
 
-/// The twins have everything in common but the first name.
+/// The twins differ only in their first name.
 fn twin(first: &str) -> Value {
     other(first, "Kim", verification("100200304", "Kim", "2007-05-05"))
 }
@@ -83,7 +83,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
  {
     let world = World::new().await;
 
-    // What can't be right is told by its field, before anything is compared.
+    // Invalid fields are reported by name, before anything is compared.
     let digits = "must be 9 digits";
     let date = "must be a date such as 1980-01-31";
     let malformed = [
@@ -98,7 +98,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("enrollee_id", "", digits),
         ("subscriber_last_name", "", "must not be empty"),
         ("subscriber_last_name", "  ", "must not be empty"),
-        ("subscriber_last_name", "-", "must hold a letter"),
+        ("subscriber_last_name", "-", "must contain a letter"),
         (
             "subscriber_last_name",
             "Alva\u{200b}rez",
@@ -138,7 +138,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         )
     );
 
-    // What is wrong is refused alike, whatever was wrong with it.
+    // The refusal is the same, whatever was wrong.
     let wrong = [
         verification("100200302", "Alvarez", "1979-04-12"),
         verification("999999999", "Alvarez", "1979-04-12"),
@@ -147,7 +147,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         verification("100200301", "Alvarez", "1979-04-13"),
         verification("100200301", "Alvarez", "1979-12-04"),
         verification("100200302", "O'Brien", "1979-04-12"),
-        // Lucía's date of birth goes with the subscriber's name and not with her own.
+        // Lucía's date of birth goes with the subscriber's last name, not with her own.
         verification("100200301", "Moreno", "1981-02-17"),
     ];
     let mut refusals = Vec::new();
@@ -175,7 +175,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         assert!(refusals[0].contains(said), "{said}: {}", refusals[0]);
     }
 
-    // What is right is right in any spelling of the name.
+    // Correct facts match in any spelling of the name.
     for (body, spelled) in [
         (member(), "alvarez"),
         (thomas(), "OBRIEN"),
@@ -199,8 +199,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
 async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has_it() {
     let world = World::new().await;
     let short = "must be 7 to 40 characters long";
-    let letters =
-        "must start with a letter or digit and consist of the letters a to z, digits, and . _ - @";
+    let letters = "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @";
     for (name, why) in [
         ("", short),
         ("m", short),
@@ -238,17 +237,17 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
             "{taken}"
         );
     }
-    // Thomas chooses another and has lost nothing.
+    // Thomas chooses another username, and none of his entries are lost.
     let answer = register(&world, with(thomas(), "/username", "maria78")).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
-    // Case doesn't matter when signing in either.
+    // Usernames are also case-insensitive at sign-in.
     let (_, answer) = world
         .on("member")
         .sign_in("mARIA77", PASSWORD)
         .await
         .unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
-    // Another portal has names of its own.
+    // Usernames are separate on each portal.
     world
         .register(
             "practice",
@@ -262,18 +261,18 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
  {
     let world = World::new().await;
     let name = "maria.alvarez1";
-    let obscene = "must not hold an obscene word";
+    let obscene = "must not contain an obscene word";
     let refused = [
         ("", "must not be empty"),
         ("abcd5", "must have at least 6 characters"),
         ("äöüß5", "must have at least 6 characters"),
-        ("abcdef", "must hold a digit"),
-        ("123456", "must hold a letter"),
-        ("!?!?!?", "must hold a letter, hold a digit"),
-        ("a", "must have at least 6 characters, hold a digit"),
+        ("abcdef", "must contain a digit"),
+        ("123456", "must contain a letter"),
+        ("!?!?!?", "must contain a letter, contain a digit"),
+        ("a", "must have at least 6 characters, contain a digit"),
         (
             "....",
-            "must have at least 6 characters, hold a letter, hold a digit",
+            "must have at least 6 characters, contain a letter, contain a digit",
         ),
         ("maria.alvarez1", "must not be the username"),
         ("MARIA.ALVAREZ1", "must not be the username"),
@@ -300,8 +299,7 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
     let answer = register(&world, without(member(), "/password")).await;
     assert_eq!(fault(&answer), (422, "password", "is required"));
 
-    // A password that is another person's username, or holds what only looks like a fault, is none of
-    // these.
+    // Another person's username, or a text that only resembles a forbidden one, is allowed.
     let body = with(with(member(), "/username", name), "/password", "wq7rtx");
     assert_eq!(register(&world, body).await.status, 201);
     let (maria, _) = world.on("member").sign_in(name, "wq7rtx").await.unwrap();
@@ -326,7 +324,7 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
         assert_eq!(answer.status, 200, "{password:?}: {}", answer.text);
         password.clone_into(&mut current);
     }
-    // The rules hold for a change as they hold at registration.
+    // The rules for changing a password are those at registration.
     let body = json!({ "current_password": current, "new_password": "5h1tface" });
     let answer = maria
         .send(Method::PUT, "/sessions/current/password", Some(&body))
@@ -429,7 +427,7 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
     )
     .await;
     assert_eq!(answer.status, 201, "{}", answer.text);
-    // The answers are nobody's to read, not even in the tables.
+    // Nobody can read the answers, not even in the tables.
     let dump = world.dump().await.join("\n").to_lowercase();
     for answer in ["maple street", "maplestreet", "biscuit", "geneva"] {
         assert!(!dump.contains(answer), "{answer}");
@@ -443,7 +441,7 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     assert_eq!(registered.text_at("/next_step"), "enter_pin");
     let welcome = world.last_mail_to("maria@example.com").await;
     insta::assert_snapshot!("me_06_welcome", shown(&welcome, &[]));
-    // The letter goes to the address in the plan records; nobody could have given another.
+    // The letter goes to the address in the plan records. Nobody can provide another.
     let elsewhere = json!({ "lines": ["1 Elsewhere"], "city": "Reno", "region": null, "postal_code": null, "country": "US" });
     let answer = register(&world, with(thomas(), "/postal_address", elsewhere)).await;
     assert_eq!(
@@ -488,7 +486,7 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     );
     let status = maria.get("/pin/letter").await.unwrap();
 
-    // The right PIN opens it at once, in this session too.
+    // The correct PIN activates the account at once, also in this session.
     let wrong = enter(&maria, &another(&pin)).await;
     assert_eq!(fault(&wrong), (422, "pin", "is incorrect"));
     let opened = enter(&maria, &pin).await;
@@ -501,13 +499,13 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
         json!(["benefits", "claims", "documents", "id_cards"])
     );
     assert_eq!(opened.body["entitlements"], entitlements.body);
-    // Entered again, as by a second click, it is as open; and so with other digits.
+    // Entered again, for example by a double click, it stays active; also with other digits.
     for entered in [&pin, &another(&pin)] {
         let again = enter(&maria, entered).await;
         assert_eq!((again.status, &again.body), (200, &opened.body));
     }
 
-    // It is never asked for again.
+    // It is never required again.
     world.pass_days(90);
     let (maria, session) = world
         .on("member")
@@ -527,7 +525,7 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     }
     assert_eq!(world.letters().await.len(), 1);
 
-    // The PIN stands in the letter and nowhere else.
+    // The PIN is in the letter and nowhere else.
     for answer in [
         &registered,
         &session,
@@ -574,7 +572,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
 
-    // What can't be a PIN costs no try.
+    // A malformed PIN doesn't count as an attempt.
     for malformed in ["", "12345", "1234567", "12345a", "１２３４５６", "12 345"] {
         let answer = enter(&maria, malformed).await;
         assert_eq!(
@@ -599,7 +597,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
         );
         assert_eq!(answer.text_at("/help_desk/phone"), "(312) 555-0130");
     }
-    // For ever, in any session, on any day.
+    // Permanently, in any session, on any day.
     for _ in 0..2 {
         let (maria, _) = world
             .on("member")
@@ -616,7 +614,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
         world.pass_days(2);
     }
 
-    // A new one has tries of its own.
+    // A new PIN has its own attempts.
     let maria = world.sign_in("member", "maria.alvarez").await;
     assert_eq!(
         maria.post("/pin/letter", json!({})).await.unwrap().status,
@@ -636,7 +634,7 @@ async fn me_06_a_pin_dies_with_its_last_try_for_the_right_digits_too() {
 
 #[tokio::test]
 async fn me_06_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
-    // Sixty days after 23 November; midnight in Chicago is 06:00 UTC in winter.
+    // Sixty days after November 23. Midnight in Chicago is 06:00 UTC in winter.
     for (moment, expected) in [
         ("2027-01-23T05:59:59Z", (200, "")),
         ("2027-01-23T06:00:00Z", (410, "pin-expired")),
@@ -704,7 +702,7 @@ async fn me_07_a_new_pin_goes_out_in_a_new_letter_and_the_old_one_is_dead() {
     assert_eq!(enter(&maria, &new).await.status, 200);
     assert_eq!(maria.get("/entitlements").await.unwrap().status, 200);
 
-    // Nobody who isn't signed in can have a letter sent.
+    // A letter can't be requested without signing in.
     let answer = world
         .on("member")
         .post("/pin/letter", json!({}))
@@ -754,7 +752,8 @@ async fn me_07_three_letters_a_day_and_the_next_day_more() {
         "Several letters are already on their way to you. Wait for the most recent one, or try again tomorrow."
     );
     assert_eq!(world.letters().await.len(), letters.len());
-    // The refusal has not killed the PIN that is on its way; and tomorrow there are letters again.
+    // The refusal hasn't invalidated the PIN that is on its way. Tomorrow letters are possible
+    // again.
     world.pass_days(1);
     let maria = world.sign_in("member", "maria.alvarez").await;
     assert_eq!(
@@ -764,7 +763,7 @@ async fn me_07_three_letters_a_day_and_the_next_day_more() {
     let latest = pin_in(&world.last_letter().await, 6);
     assert_eq!(enter(&maria, &latest).await.status, 200);
 
-    // Thomas has a day of his own.
+    // Thomas has his own daily limit.
     world.register("member", thomas()).await;
     let thomas = world.sign_in("member", "thomas.member").await;
     assert_eq!(
@@ -779,7 +778,8 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
     world.register("member", member()).await;
     world.register("member", annika()).await;
 
-    // Three to five business days; a letter abroad takes seven to fifteen. Thanksgiving is none.
+    // Three to five business days; a letter to another country takes seven to fifteen. Thanksgiving
+    // is not a business day.
     for (username, from, by) in [
         ("maria.alvarez", "2026-11-27", "2026-12-01"),
         ("annika.member", "2026-12-03", "2026-12-15"),
@@ -801,7 +801,8 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
         welcome.text
     );
 
-    // The day by which it should be there belongs to the post; midnight in Chicago is 06:00 UTC.
+    // The letter is not overdue on the last delivery day. Midnight in Chicago is 06:00 UTC in
+    // winter.
     let advice = |by: &str| {
         format!(
             "Your letter should have arrived by {by}. Call Member Services at (312) 555-0130 to confirm your mailing address, and then request a new PIN."
@@ -843,7 +844,7 @@ async fn me_08_the_member_sees_when_the_letter_was_issued_and_by_when_it_should_
         }
     }
 
-    // Weekends and the post's holidays don't count, in the time of the portal.
+    // Weekends and postal holidays don't count, in the portal's time zone.
     let letters = [
         (
             "2026-12-23T18:00:00Z",
@@ -960,7 +961,8 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
     }
     assert_eq!(world.letters().await.len(), family.len());
 
-    // Each person once: who comes second is refused like who can't prove who they are.
+    // Each person registers once. The second response is that for a person who can't verify their
+    // identity.
     let stranger = with(
         member(),
         "/verification",
@@ -982,7 +984,8 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         assert_eq!((answer.status, &answer.text), (403, &refusal.text));
         world.pass(HOUR);
     }
-    // Who is neither of the twins is nobody, and who has Diego's day but the own last name neither.
+    // A person who is neither twin isn't found, nor is one with Diego's date of birth and their own
+    // last name.
     for nobody in [
         twin("Emma"),
         with(lucia(), "/verification/subscriber_last_name", "Moreno"),

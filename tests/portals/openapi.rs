@@ -1,4 +1,4 @@
-//! The description of the API, as programs and people read it.
+//! The OpenAPI document, for programs and people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use vestibule_local::openapi::openapi;
 
-/// Every operation of the document: method, path and description.
+/// Every operation in the document: method, path and description.
 pub fn operations() -> Vec<(String, String, Value)> {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let mut operations = Vec::new();
@@ -21,7 +21,7 @@ pub fn operations() -> Vec<(String, String, Value)> {
     operations
 }
 
-/// The document, and what a `$ref` in it stands for.
+/// Resolves a `$ref` in the document.
 pub fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     match schema["$ref"].as_str() {
         Some(reference) => document
@@ -33,7 +33,7 @@ pub fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn the_committed_document_is_what_the_code_says() {
+fn the_committed_document_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
     let made = openapi();
     if std::env::var("UPDATE_OPENAPI").is_ok() {
@@ -53,7 +53,7 @@ fn the_committed_document_is_what_the_code_says() {
 }
 
 #[test]
-fn the_document_says_what_it_is() {
+fn the_document_has_title_and_tags() {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Vestibule");
@@ -67,7 +67,7 @@ fn the_document_says_what_it_is() {
         (&"cookie".into(), &"__Host-session".into())
     );
 
-    // Every tag in use is described, and every tag described is in use.
+    // Every tag that is used is described, and the reverse.
     let described: BTreeSet<&str> = document["tags"]
         .as_array()
         .unwrap()
@@ -162,7 +162,7 @@ fn every_operation_is_described() {
             );
         }
         let body = operation.get("requestBody");
-        // A file is described in words; its columns are no fields.
+        // A file is described in prose; its columns are not fields.
         if let Some(file) = body.filter(|b| b["content"]["text/csv"].is_object()) {
             check(text(&file["description"]), "needs its file described");
         } else if let Some(body) = body {
@@ -193,7 +193,7 @@ fn every_operation_is_described() {
 }
 
 #[test]
-fn what_needs_a_session_says_so() {
+fn operations_that_require_a_session_declare_it() {
     let open = [
         "accept_invitation",
         "start_password_reset",
@@ -231,7 +231,7 @@ fn what_needs_a_session_says_so() {
 }
 
 #[test]
-fn no_two_schemas_are_one() {
+fn no_two_schemas_are_equal() {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let mut names = BTreeMap::new();
@@ -257,7 +257,7 @@ fn no_two_schemas_are_one() {
             );
         }
     }
-    // Nothing is described that nothing uses.
+    // No schema is unused.
     let text = openapi();
     for name in schemas.keys() {
         let used = text.contains(&format!("\"#/components/schemas/{name}\""));
@@ -265,7 +265,7 @@ fn no_two_schemas_are_one() {
     }
 }
 
-/// The kinds of problems that a source text makes: a text in lower case with a title after it.
+/// The problem types in a source text: lowercase texts followed by a title.
 fn kinds_in(source: &str) -> BTreeSet<String> {
     let in_one_line = source.split_whitespace().collect::<Vec<_>>().join(" ");
     let texts: Vec<_> = in_one_line.split("\", \"").collect();
@@ -280,7 +280,7 @@ fn kinds_in(source: &str) -> BTreeSet<String> {
     kinds
 }
 
-/// All sources below a folder.
+/// All source files below a folder.
 pub fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -293,7 +293,7 @@ pub fn sources(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_kind_of_problem_is_in_the_guide() {
+fn every_problem_type_is_in_the_guide() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut texts = Vec::new();
     sources(&root.join("functions"), &mut texts);
@@ -319,5 +319,8 @@ fn every_kind_of_problem_is_in_the_guide() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .map(str::to_owned)
         .collect();
-    assert_eq!(told, made, "the guide and the sources know the same kinds");
+    assert_eq!(
+        told, made,
+        "the guide and the sources contain the same problem types"
+    );
 }

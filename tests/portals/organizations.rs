@@ -1,4 +1,4 @@
-//! One login, several organizations; several ways to one organization.
+//! One user with several organizations, and several users registering one organization.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use vestibule_tests::people::{
 };
 use vestibule_tests::{World, options, pin_in, shown};
 
-/// Somebody who registers on the practice portal with the ids of a provider.
+/// A person who registers on the practice portal with a provider's numbers.
 fn person(registration_type: &str, provider_id: &str, tax_id: &str, name: &str) -> Value {
     let verification = json!({ "provider_id": provider_id, "tax_id": tax_id });
     let body = with(
@@ -30,7 +30,7 @@ fn person(registration_type: &str, provider_id: &str, tax_id: &str, name: &str) 
     with(body, "/email", format!("{name}@practice.example"))
 }
 
-/// What this way of registering lets a person accept.
+/// The agreements that a person can accept with this registration type.
 fn accepted_agreements(registration_type: &str) -> Value {
     if registration_type.ends_with("office_manager") {
         office_manager_terms()
@@ -39,7 +39,7 @@ fn accepted_agreements(registration_type: &str) -> Value {
     }
 }
 
-/// What somebody with an account registers a further provider with.
+/// A request to register an additional provider with an existing account.
 fn further(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     json!({
         "registration_type": registration_type, "verification": { "provider_id": provider_id, "tax_id": tax_id },
@@ -52,7 +52,7 @@ fn manager() -> Value {
     person("office_manager", "PV30001", "003456789", "mona.office")
 }
 
-/// Its provider.
+/// The provider of Lakeside Family Medicine.
 fn physician() -> Value {
     person("medical", "PV30001", "003456789", "helen.brandt")
 }
@@ -103,7 +103,7 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
         }
         let all = invariants(&world).await;
         assert_eq!((all.accounts.len(), all.organizations.len()), (2, 1));
-        // The provider is its principal, whoever was first.
+        // The provider is its principal, whoever registered first.
         let organization = all.organizations.values().next().unwrap();
         let principals = organization["principals"].as_array().unwrap();
         let helen = world.sign_in("practice", "helen.brandt").await;
@@ -116,8 +116,8 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
         assert_eq!(administrators(&mona).await, both());
         assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
 
-        // A way that was used isn't open to a second person; the answer tells no more than for a
-        // number that nobody has.
+        // A used registration type isn't open to a second person. The response is that for an
+        // unknown number.
         let unknown = person("medical", "PV39999", "003456789", "some.body");
         let unknown = register(&world, &unknown).await;
         for registration_type in ["medical", "office_manager"] {
@@ -128,7 +128,7 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
                 (403, "registration-refused", &unknown.body)
             );
         }
-        // Who lost the answer and asks again gets it again.
+        // A person who lost the response and repeats the request gets it again.
         for body in [&first, &second] {
             assert_eq!(register(&world, body).await.status, 201);
         }
@@ -195,7 +195,7 @@ async fn belongs_to(client: &Client) -> Vec<String> {
         .collect()
 }
 
-/// The id of the caller's organization of this name.
+/// Returns the id of the caller's organization with this name.
 async fn id_of(client: &Client, name: &str) -> String {
     let me = client.get("/me").await.unwrap();
     let list = me.body["organizations"].as_array().unwrap();
@@ -203,7 +203,7 @@ async fn id_of(client: &Client, name: &str) -> String {
     text(found.unwrap(), "/id").to_owned()
 }
 
-/// The step that keeps the caller from what is protected; empty: nothing does.
+/// The step that blocks the caller's access; empty if none does.
 async fn step(client: &Client) -> String {
     let answer = client.get("/entitlements").await.unwrap();
     match answer.status {
@@ -212,7 +212,7 @@ async fn step(client: &Client) -> String {
     }
 }
 
-/// Mona, office manager of Lakeside and then of Riverbend; her session works for Lakeside.
+/// Mona, office manager of Lakeside and then of Riverbend. Her session works for Lakeside.
 async fn mona_of_two(world: &World) -> Client {
     assert_eq!(register(world, &manager()).await.status, 201);
     let mona = world.sign_in("practice", "mona.office").await;
@@ -230,7 +230,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": { "lines": ["9 Ferry Road"], "city": "Joliet", "region": "IL", "postal_code": "60432", "country": "US" },
     });
-    // What the way asks for is asked for again: where the letter shall go.
+    // The requirements of the registration type apply again, such as the address for the letter.
     for (field, body) in [
         (
             "postal_address",
@@ -257,7 +257,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
     );
     let mail = world.last_mail_to("helen@lakeside.example").await;
     insta::assert_snapshot!("bl_01_further_organization", shown(&mail, &[]));
-    // The letter goes where this registration said; the session goes on as it was.
+    // The letter goes to the address of this registration. The session continues unchanged.
     let letter = world.last_letter().await;
     assert!(letter.contains("9 Ferry Road"), "{letter}");
     assert_eq!(step(&helen).await, "");
@@ -274,7 +274,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
         ]
     );
 
-    // The other one has its own PIN, and keeps nobody from the first.
+    // The other organization has its own PIN, which doesn't block access to the first.
     let (lakeside, second) = (
         id_of(&helen, "Lakeside Family Medicine").await,
         answer.text_at("/organization_id").to_owned(),
@@ -305,7 +305,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
     let entitlements = helen.get("/entitlements").await.unwrap();
     assert_eq!(entitlements.text_at("/organization_id"), second);
 
-    // Signing in with several asks for which; nothing is open before.
+    // A user with several organizations has to choose one after sign-in.
     let (again, signed_in) = world
         .on("provider")
         .sign_in(&username, PASSWORD)
@@ -320,7 +320,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
     );
     let chosen = choose(&again, &lakeside).await;
     assert_eq!(chosen.text_at("/entitlements/organization_id"), lakeside);
-    // Each session works for its own.
+    // Each session works for its own organization.
     assert_eq!(
         belongs_to(&again).await,
         ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
@@ -330,7 +330,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
         ["Lakeside Family Medicine", "RIVERBEND DENTAL"]
     );
 
-    // The same request sent again is answered as before and does nothing more.
+    // The same request again gets the same response and changes nothing.
     let repeated = attach(&helen, &riverbend).await;
     assert_eq!(repeated.status, 201);
     assert_eq!(repeated.text_at("/organization_id"), second);
@@ -385,7 +385,8 @@ async fn bl_01_the_address_of_one_organizations_letter_is_not_anothers() {
     );
     let riverbend = agency("9 Ferry Road", "PV30002", "004567890", "practice");
     assert_eq!(attach(&helen, &riverbend).await.status, 201);
-    // The letter that waited for the agreement goes where that organization's registration said.
+    // The letter that was waiting for the agreement goes to the address of that organization's
+    // registration.
     let letters = world.letters().await.len();
     world
         .import(RecordKind::Provider, &feed("signatory_agreement=2026-01"))
@@ -435,7 +436,7 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
         json!([item])
     };
     assert_eq!(asked().await, item(None, false));
-    // It is signed on paper: nobody records it for themselves.
+    // It is signed on paper, so users can't record it themselves.
     let path = "/me/agreements/signatory_agreement/acceptance";
     let refused = agency
         .post(path, json!({ "revision": "2026-01" }))
@@ -487,10 +488,10 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
             "{what}"
         );
     }
-    // Who matches and isn't meant reads so, as at a first registration.
+    // A matching record that isn't eligible gets the same message as at a first registration.
     let not_open = attach(&mona, &further("medical", "PV30004", "006789012")).await;
     assert_eq!((not_open.status, not_open.problem()), (403, "not-open"));
-    // Guesses are counted with those of registrations, and the right one comes too late.
+    // Attempts are counted together with those of registrations; a correct one comes too late.
     for n in 0..5 {
         let guess = further("dental_office_manager", "PV30003", &format!("00567890{n}"));
         attach(
@@ -517,7 +518,7 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
         belongs_to(&mona).await,
         ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
     );
-    // The second provider comes later and finds the office manager there.
+    // The second provider registers later and finds the office manager there.
     assert_eq!(register(&world, &dental()).await.status, 201);
     let omar = world.sign_in("practice", "omar.haddad").await;
     let riverbend = id_of(&mona, "Riverbend Dental").await;
@@ -527,7 +528,7 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
         (chosen.status, chosen.text_at("/entitlements/role")),
         (200, "administrator")
     );
-    // Staff of one provider are not those of the other (BL-17).
+    // The users of one provider aren't those of the other (BL-17).
     let sam = json!({
         "first_name": "Sam", "last_name": "Lind", "email": "sam@riverbend.example",
         "username": "sam.lind", "initial_password": "First-Morning-17",
@@ -549,7 +550,7 @@ async fn ux_04_who_is_removed_from_the_organization_worked_for_has_to_choose_ano
     let mona = mona_of_two(&world).await;
     let riverbend = id_of(&mona, "Riverbend Dental").await;
     choose(&mona, &riverbend).await;
-    // Her access at Riverbend is taken: there by a principal who first lowers her.
+    // A principal of Riverbend demotes her there and removes her access.
     assert_eq!(register(&world, &dental()).await.status, 201);
     let omar = world.sign_in("practice", "omar.haddad").await;
     let id = mona.get("/me").await.unwrap().text_at("/id").to_owned();
@@ -612,7 +613,8 @@ async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
     let mona = world.sign_in("practice", "mona.office").await;
     let nina = world.sign_in("practice", "nina.office").await;
     let body = further("dental_office_manager", "PV30002", "004567890");
-    // Twice by one, and by somebody else: one of them has it, and whoever asks twice is answered twice.
+    // Twice by one user, and by another: one of them gets it, and repeated requests get the same
+    // response.
     let answers = join_all([&mona, &mona, &nina].map(|who| attach(who, &body))).await;
     let statuses: Vec<_> = answers.iter().map(|a| a.status).collect();
     assert!(
@@ -671,7 +673,7 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
         accepted.text
     );
     assert_eq!(take_up(&ruth, &token).await.body, accepted.body);
-    // The session goes on; the other organization waits for its administrator, who is told.
+    // The session continues. The other organization's administrator is notified and has to approve.
     assert_eq!(step(&ruth).await, "");
     let told = world.last_mail_to("pat@cedar.example").await;
     assert!(
@@ -692,7 +694,7 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
         (chosen.status, chosen.text_at("/entitlements/role")),
         (200, "user")
     );
-    // She is a user there, and manages nobody.
+    // She is a user there and manages nobody.
     assert_eq!(ruth.get("/users").await.unwrap().problem(), "not-allowed");
     let all = invariants(&world).await;
     assert_eq!(
@@ -766,7 +768,7 @@ async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back(
     for id in [&sam, &kim] {
         assert_eq!(set(&helen, id, "administrator").await.status, 200);
     }
-    // They control the access of staff at once, and not each other's or their own.
+    // They control the access of users at once, but not each other's or their own.
     assert_eq!(add(&sam_lind, "Lee").await.status, 201);
     assert_eq!(set(&sam_lind, &kim, "user").await.problem(), "not-allowed");
     assert_eq!(
@@ -781,7 +783,7 @@ async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back(
             .len(),
         3
     );
-    // What the provider gave, the provider takes back.
+    // The provider can take back what the provider granted.
     assert_eq!(set(&helen, &sam, "user").await.status, 200);
     assert_eq!(add(&sam_lind, "Max").await.problem(), "not-allowed");
     invariants(&world).await;
@@ -830,7 +832,7 @@ async fn ex_14_a_user_finds_out_who_manages_their_access() {
         .unwrap();
     assert_eq!(step(&sam).await, "change_password");
     assert_eq!(administrators(&sam).await, both());
-    // And while waiting for approval, where a portal asks for it.
+    // Also while waiting for approval, on portals that require it.
     let ruth = world.group_principal().await;
     world.invited(&ruth, "Tess", "user").await;
     let tess = world.sign_in("group", "tess.lind").await;
@@ -843,7 +845,7 @@ async fn ex_14_a_user_finds_out_who_manages_their_access() {
 
 #[tokio::test]
 async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
-    // A practice portal whose providers and office managers both need a paper of the plan's.
+    // A practice portal whose providers and office managers both need a signed plan agreement.
     let folder = tempfile::TempDir::new().unwrap();
     let policies = options().portals;
     for file in std::fs::read_dir(&policies).unwrap() {
@@ -873,7 +875,7 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
     for client in [&mona, &helen] {
         assert_eq!(step(client).await, "");
     }
-    // What is on file for one organization opens no other.
+    // An agreement recorded for one organization doesn't apply to another.
     let riverbend = id_of(&mona, "Riverbend Dental").await;
     assert_eq!(
         choose(&mona, &riverbend).await.text_at("/next_step"),
@@ -918,7 +920,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
     }
     assert_eq!(accept(&mona, "other_terms", "2026-10").await.status, 404);
     assert_eq!(step(&mona).await, "sign_agreement");
-    // Accepted, twice at once: it is on file once.
+    // Accepted twice at once, it is recorded once.
     let (a, b) = join(
         accept(&mona, "office_manager_terms", "2026-10"),
         accept(&mona, "office_manager_terms", "2026-10"),
@@ -943,7 +945,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
     );
     assert_eq!(invariants(&world).await.done("record_agreement"), 1);
 
-    // For another provider it is accepted anew.
+    // For another provider it has to be accepted again.
     let body = with(
         further("dental_office_manager", "PV30002", "004567890"),
         "/accepted_agreements",
@@ -968,7 +970,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
         200
     );
     assert_eq!(step(&mona).await, "");
-    // Who isn't asked for it can't accept it.
+    // Users who don't need it can't accept it.
     assert_eq!(register(&world, &physician()).await.status, 201);
     let helen = world.sign_in("practice", "helen.brandt").await;
     assert_eq!(
@@ -983,7 +985,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
     );
 }
 
-/// The ids of a page of agents, and the cursor of the next.
+/// The ids on a page of agents, and the cursor of the next.
 async fn agents(client: &Client, query: &str) -> (Vec<String>, Option<String>) {
     let answer = client.get(&format!("/agents{query}")).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -1041,7 +1043,7 @@ async fn ag_12_a_managing_agent_looks_up_the_ids_of_the_agents_under_them() {
         );
     }
 
-    // Another managing agent finds their own, and nobody else's.
+    // Another managing agent finds only their own agents.
     let latoya = with(
         agent(),
         "/verification",
@@ -1060,7 +1062,7 @@ async fn ag_12_a_managing_agent_looks_up_the_ids_of_the_agents_under_them() {
         "{hers:?}"
     );
 
-    // Who changes the managing agent, or has another name, is found where they are now.
+    // Agents who change their managing agent or name are found with the new values.
     let feed = "agent_id,name,first_name,last_name,ssn_last4,manager,agreements,group_codes,category\n\
                 AG10002,Luis Ortega,Luis,Ortega,7310,AG10012,,BH01,agent\n\
                 AG10003,Priya Nair-Shah,Priya,Nair,2954,AG10001,,CP01,agent\n";
@@ -1095,7 +1097,7 @@ async fn ag_12_only_roles_that_may_look_up_agents_do() {
     let sam = world.sign_in("agent", "sam.lind").await;
     let refused = sam.get("/agents").await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
-    // Nor is there anything to look up on a portal of others.
+    // Other portals have no agents to search for.
     let ruth = world.group_principal().await;
     let refused = ruth.get("/agents").await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));

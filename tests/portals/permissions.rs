@@ -1,9 +1,9 @@
-//! Who may do what: every role of every portal on every route, by calling it. The grids are
-//! committed, so that a change of anybody's rights shows in the diff; a route that no row calls
-//! fails the test.
+//! The permission grid: every role of every portal on every route, by calling it. The grids are
+//! committed, so that a change of permissions shows in the diff. A route without a row fails the
+//! test.
 //!
-//! A cell is the status and the kind of problem; of a session that has something to do first, the
-//! step. All roles are of the first organization, unless their name says otherwise.
+//! A cell contains the status and problem type, or the pending step of a session that has one. All
+//! roles are in the first organization, unless their name says otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ const LOWERED: &str = "an administrator of the first organization, made a user";
 const ONES_OWN: &str = "one's own";
 const COLLEAGUES: &str = "somebody else's of the first organization";
 
-/// Every route, with what is tried on it. What ends or changes the caller's session comes last.
+/// Every route, with the requests to try. Those that end or change the caller's session come last.
 const ROUTES: &[(&str, &str, &[&str])] = &[
     ("GET", "/{portal}", &[""]),
     ("GET", "/{portal}/me", &[""]),
@@ -276,12 +276,12 @@ fn every_route_is_in_the_grid() {
     assert_eq!(described, called);
 }
 
-/// Somebody in a role.
+/// A user with a role.
 struct Actor {
     role: &'static str,
     client: Client,
     password: String,
-    /// Wrong, and of the right form.
+    /// A wrong PIN of the correct format.
     pin: String,
 }
 
@@ -296,29 +296,29 @@ impl Actor {
     }
 }
 
-/// A portal with somebody in each role, and what they try to get at.
+/// A portal with a user in each role, and the objects they try to access.
 struct Site {
     world: World,
     portal: &'static str,
-    /// Who can make what others try to get at, where people are invited.
+    /// A user who can create objects that others try to access, on portals with invitations.
     first: Option<Client>,
-    /// Who stands highest in the first organization, where there is one.
+    /// The user with the highest role in the first organization, if there is one.
     principal: Option<Client>,
     actors: Vec<Actor>,
     /// A user of the first organization, of another, and of another portal.
     users: [String; 3],
     /// An invitation of another organization, and of another portal.
     invitations: [String; 2],
-    /// A session of somebody of another organization, and of another portal.
+    /// A session of a user of another organization, and of another portal.
     sessions: [String; 2],
-    /// Users of the first organization whom nobody has done anything to yet.
+    /// Users of the first organization who have not been changed yet.
     victims: RefCell<BTreeMap<&'static str, String>>,
     pending: RefCell<Option<String>>,
     invitation: RefCell<Option<String>>,
     count: Cell<u32>,
 }
 
-/// An id that nobody has.
+/// An id that doesn't exist.
 const NOBODYS: &str = "00000000000000000000000000";
 
 impl Site {
@@ -326,7 +326,7 @@ impl Site {
         self.count.replace(self.count.get() + 1)
     }
 
-    /// An invitation of the first organization that can be used.
+    /// A valid invitation of the first organization.
     async fn invitation(&self) -> String {
         let Some(first) = self
             .first
@@ -348,10 +348,10 @@ impl Site {
         id
     }
 
-    /// Somebody of the first organization who waits for approval.
+    /// A user of the first organization who is waiting for approval.
     async fn pending(&self) -> String {
         if self.portal == "help-desk" {
-            // Nobody waits there.
+            // Nobody is waiting there.
             return self.users[0].clone();
         }
         let Some(first) = self
@@ -377,7 +377,7 @@ impl Site {
         id
     }
 
-    /// Somebody of the first organization whom nobody has done anything to yet.
+    /// A user of the first organization who has not been changed yet.
     async fn victim(&self, what: &'static str) -> String {
         let Some(principal) = &self.principal else {
             return self.users[0].clone();
@@ -432,7 +432,7 @@ impl Site {
         id
     }
 
-    /// The user that an administrator tries to do something to.
+    /// The user on whom an administrator tries to act.
     async fn target(&self, actor: &Actor, what: &'static str) -> String {
         match what {
             OTHER => self.users[1].clone(),
@@ -448,7 +448,7 @@ impl Site {
         }
     }
 
-    /// The organization that somebody tries to work for.
+    /// The organization that a user tries to work for.
     async fn organization(&self, actor: &Actor, what: &str) -> String {
         let of = async |client: &Client| {
             let me = client.get("/me").await.unwrap();
@@ -469,7 +469,7 @@ impl Site {
         NOBODYS.to_owned()
     }
 
-    /// A session that somebody tries to end.
+    /// A session that a user tries to end.
     async fn session(&self, actor: &Actor, what: &str) -> String {
         match what {
             OTHER => self.sessions[0].clone(),
@@ -491,7 +491,7 @@ impl Site {
         }
     }
 
-    /// What is sent: the path below the portal, and a body.
+    /// The request: the path below the portal, and a body.
     async fn request(
         &self,
         actor: &Actor,
@@ -768,18 +768,18 @@ impl Site {
         table(&lines)
     }
 
-    /// What holds whatever the policy says.
+    /// Assertions that hold under every policy.
     fn check(&self, actor: &Actor, what: &str, answer: &Answer) {
         let cell = format!(
             "{} {}: {} {}",
             self.portal, actor.role, answer.status, answer.text
         );
         assert!(answer.status < 500, "{cell}");
-        // BL-17: nothing of another organization or portal is to be had.
+        // BL-17: nothing of another organization or portal is accessible.
         let outside = actor.role.contains("another");
         let strange = match what {
             OTHER => !outside,
-            // Nobody acts on themselves, and nobody ends another's session.
+            // Nobody can act on themselves or end another user's session.
             ELSEWHERE | ONESELF | COLLEAGUES => true,
             _ => what.contains(OWN) && outside,
         };
@@ -867,7 +867,7 @@ fn unknown_number(portal: &str, n: u32) -> Value {
     )
 }
 
-/// What a portal asks of everybody who registers.
+/// Adds what a portal requires of everyone who registers.
 fn fit(portal: &str, body: &mut Value) {
     match portal {
         "member" => body["security_answers"] = member()["security_answers"].clone(),
@@ -879,7 +879,7 @@ fn fit(portal: &str, body: &mut Value) {
     }
 }
 
-/// Invites somebody; the invitation's id.
+/// Invites a person. Returns the invitation's id.
 async fn invited(administrator: &Client, n: u32, role: &str) -> String {
     let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com"), "role": role });
     let answer = administrator.post("/invitations", body).await.unwrap();
@@ -887,7 +887,7 @@ async fn invited(administrator: &Client, n: u32, role: &str) -> String {
     answer.text_at("/id").to_owned()
 }
 
-/// Somebody invited who has registered; their id.
+/// Registers an invited person. Returns their id.
 async fn accepted(
     world: &World,
     portal: &str,
@@ -907,7 +907,7 @@ async fn accepted(
     answer.text_at("/user_id").to_owned()
 }
 
-/// The same, approved and signed in.
+/// Registers and approves an invited person, and signs them in.
 async fn approved(
     world: &World,
     portal: &str,
@@ -928,7 +928,7 @@ async fn id_of(client: &Client) -> String {
     client.get("/me").await.unwrap().text_at("/id").to_owned()
 }
 
-/// The id of a further session of somebody, begun now.
+/// Starts another session of a user. Returns its id.
 async fn further_session(client: &Client, password: &str, n: u32) -> String {
     let me = client.get("/me").await.unwrap();
     if me.status != 200 {
@@ -946,13 +946,13 @@ async fn further_session(client: &Client, password: &str, n: u32) -> String {
     current["id"].as_str().unwrap().to_owned()
 }
 
-/// The other portal.
+/// Returns another portal.
 fn elsewhere_of(portal: &str) -> &'static str {
     if portal == "group" { "agent" } else { "group" }
 }
 
-/// Somebody of another portal, who brings their session here, with their id, and an invitation and
-/// a session of theirs.
+/// A user of another portal, who uses their session here, with their id and an invitation and
+/// session of theirs.
 async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     let there = elsewhere_of(portal);
     let body = if there == "agent" {
@@ -973,7 +973,7 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     (here, [id, invitation, session])
 }
 
-/// A portal whose people come in by invitation: `first` and `second` register an organization each.
+/// A portal with invitations. `first` and `second` each register an organization.
 async fn by_invitation(
     portal: &'static str,
     role: &'static str,
@@ -1374,7 +1374,7 @@ async fn help_desk_portal() {
     ];
     let users = [&desk.reader, &desk.agent];
     let site = without_invitations(world, "help-desk", actors, first.as_ref(), users).await;
-    // Nobody is of another organization: the help desk has one.
+    // There is no other organization: the help desk has only one.
     let users = [
         site.users[0].clone(),
         NOBODYS.to_owned(),

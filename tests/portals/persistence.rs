@@ -1,4 +1,4 @@
-//! What survives the end of a system: everything that was answered.
+//! What survives a restart: everything that was confirmed in a response.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use vestibule_local::{Instance, Options};
 use vestibule_tests::people::{PASSWORD, member, office_manager_terms, provider};
 use vestibule_tests::{World, options, pin_in};
 
-/// The options of a system that keeps what it knows in a folder.
+/// The options of a system that stores its data in a folder.
 pub(crate) fn kept_in(folder: &Path) -> Options {
     Options {
         data: Some(folder.to_owned()),
@@ -19,19 +19,19 @@ pub(crate) fn kept_in(folder: &Path) -> Options {
     }
 }
 
-/// One life of a system: it has a runtime of its own, and everything that it serves ends with it.
+/// One run of a system. It has its own runtime, which ends everything it serves.
 pub(crate) struct Life {
     runtime: Runtime,
     world: World,
 }
 
 impl Life {
-    /// The first on a folder, with the known records.
+    /// The first run on a folder, with the sample records.
     pub(crate) fn first(options: &Options) -> Self {
         Self::begin(|| World::with(options.clone()))
     }
 
-    /// A further one, with what the folder holds.
+    /// Another run with the folder's data.
     pub(crate) fn again(options: &Options) -> Self {
         Self::begin(|| World::empty(options.clone()))
     }
@@ -46,7 +46,7 @@ impl Life {
         self.runtime.block_on(day(&self.world))
     }
 
-    /// Pulls the plug: what was in memory alone is lost.
+    /// Stops the system abruptly. Whatever was only in memory is lost.
     pub(crate) fn end(self) {
         let Self { runtime, world } = self;
         drop(world);
@@ -95,7 +95,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
             "the letter is still there, and printed once"
         );
 
-        // The PIN of before opens the account: the keys are the same.
+        // The PIN from before activates the account: the keys are the same.
         let pin = pin_in(&letters[0], 6);
         let opened = maria
             .post("/pin/activation", json!({ "pin": pin }))
@@ -104,7 +104,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
         assert_eq!(opened.status, 200, "{}", opened.text);
         world.sign_in("member", "maria.alvarez").await;
 
-        // And the records are there: nobody registers twice.
+        // The records are there: nobody can register twice.
         let (_, again) = world
             .on("member")
             .sign_in("maria.alvarez", "Not-Her-Password-1")
@@ -124,7 +124,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     });
     life.end();
 
-    // A third life knows what the second did.
+    // A third run has the changes of the second.
     let life = Life::again(&options);
     life.live(async |world| {
         let maria = world.on("member").with_token(&token);
@@ -134,7 +134,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
 }
 
 #[test]
-fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
+fn unsent_messages_are_sent_once_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
 
@@ -152,7 +152,7 @@ fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
     life.live(async |world| {
         let inbox = &world.instance.inbox;
         assert!(inbox.is_empty());
-        // The stream tells of what is new since the start only; the clockwork finds the rest.
+        // The stream only contains changes since the start; the scheduler finds the rest.
         assert_eq!(world.instance.deliver_pending().await.unwrap(), 1);
         assert_eq!(inbox.to("helen@lakeside.example").len(), 1);
         assert_eq!(world.letters().await.len(), 1);
@@ -163,7 +163,7 @@ fn what_had_not_left_at_the_stop_leaves_after_the_restart_and_once() {
 }
 
 #[test]
-fn a_restart_gives_nobody_new_guesses() {
+fn a_restart_does_not_reset_attempt_counters() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
     let guess = async |client: &Client, pin: &str| {
@@ -181,7 +181,7 @@ fn a_restart_gives_nobody_new_guesses() {
         for _ in 0..3 {
             assert_eq!(guess(&maria, &wrong).await.problem(), "pin-wrong");
         }
-        // Seven of ten passwords, too.
+        // Seven of ten passwords too.
         for _ in 0..7 {
             let (_, refused) = world
                 .on("member")
@@ -233,7 +233,7 @@ fn a_restart_gives_nobody_new_guesses() {
 }
 
 #[test]
-fn a_second_system_on_the_same_folder_is_refused_in_words() {
+fn a_second_system_on_the_same_folder_is_refused_with_a_message() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
     let life = Life::first(&options);
@@ -244,12 +244,12 @@ fn a_second_system_on_the_same_folder_is_refused_in_words() {
             folder.path().display()
         );
         assert_eq!(refused, expected);
-        // The first goes on as if nothing had happened.
+        // The first system continues undisturbed.
         world.register("member", member()).await;
     });
     life.end();
 
-    // Once it has ended, the folder is free.
+    // Once it has ended, the folder is available.
     let life = Life::again(&options);
     life.live(async |world| {
         world.sign_in("member", "maria.alvarez").await;
@@ -258,7 +258,7 @@ fn a_second_system_on_the_same_folder_is_refused_in_words() {
 }
 
 #[test]
-fn a_damaged_key_stops_the_start_in_words() {
+fn a_damaged_key_prevents_the_start_with_a_message() {
     let folder = TempDir::new().unwrap();
     Life::first(&kept_in(folder.path())).end();
     std::fs::write(folder.path().join("kms.key"), b"half a key").unwrap();
@@ -310,7 +310,7 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
     std::fs::write(&policy, moved_on).unwrap();
     let life = Life::again(&options);
     life.live(async |world| {
-        // The session is the same; what is protected isn't shown any more.
+        // The session is the same, but protected data is no longer shown.
         let mona = world.on("practice").with_token(&token);
         for path in ["/entitlements", "/users"] {
             let refused = mona.get(path).await.unwrap();

@@ -6,7 +6,7 @@ use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, dental, office_manager_terms, with, without};
 use vestibule_tests::{World, fault, shown};
 
-/// A registration with the ids of a provider.
+/// A registration with a provider's numbers.
 fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     let body = with(
         dental(),
@@ -36,7 +36,7 @@ async fn register(world: &World, body: Value) -> Answer {
         .unwrap()
 }
 
-/// What an office manager sends to make an account for somebody.
+/// An office manager's request to add a user.
 fn staff(first: &str) -> Value {
     let first_lower = first.to_lowercase();
     json!({
@@ -58,7 +58,7 @@ async fn change_password(client: &Client, current: &str, new: &str) -> Answer {
 #[tokio::test]
 async fn ex_03_office_managers_register_before_their_staff() {
     let world = World::new().await;
-    // No way of registering is the staff's, and before the office manager there is nobody.
+    // No registration type is open to staff, and there are no users before the office manager.
     let portal = world.on("practice").get("").await.unwrap();
     let registration_types: Vec<_> = portal.body["registration_types"]
         .as_array()
@@ -112,7 +112,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
         .unwrap();
     assert_eq!(refused.status, 404);
 
-    // The office manager registers with a provider's letter and is ready at once.
+    // The office manager registers with a provider's letter and has access at once.
     let registered = register(
         &world,
         registration("office_manager", "PV30001", "003456789"),
@@ -140,7 +140,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
         "Office manager"
     );
 
-    // Then they add their staff, who come in.
+    // Then they add their staff, who sign in.
     let added = manager.post("/users", staff("Sam")).await.unwrap();
     assert_eq!(
         (added.status, added.text_at("/registration")),
@@ -158,13 +158,13 @@ async fn ex_03_office_managers_register_before_their_staff() {
         (201, "change_password")
     );
 
-    // A manager makes no managers; that is the provider's to do (EX-10).
+    // A manager can't add managers; only the provider can (EX-10).
     let refused = manager
         .post("/users", with(staff("Ada"), "/role", "administrator"))
         .await
         .unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
-    // The letter has been used: the next to come with it is refused like a stranger.
+    // The registration type is used. The next person is refused like a stranger.
     let second = with(
         registration("office_manager", "PV30001", "003456789"),
         "/username",
@@ -212,7 +212,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         );
     }
 
-    // Who has proved who they are learns where to turn to.
+    // A person who has verified their identity is told where to go instead.
     let medical = "This way is open to medical providers that participate in our network. If you do not, please call Customer Care at (312) 555-0150.";
     let manager = "This provider does not participate in our network. If it is a dental provider, register as its dental office manager; if not, please call Customer Care at (312) 555-0150.";
     let dentists = "This way is open to dental providers. Medical providers register as a medical group, facility or individual practice.";
@@ -238,7 +238,8 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         assert_eq!(refused.text_at("/help_desk/phone"), "(312) 555-0150");
     }
 
-    // Who has not proved it learns nothing: participating or not, and not whether there is such a provider.
+    // A person who has not learns nothing: neither whether the provider participates nor whether it
+    // exists.
     let mut refusals = Vec::new();
     for (id, tax_id) in [
         ("PV30004", "006789013"),
@@ -296,7 +297,7 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
         (
             with(dental(), "/verification/provider_id", "PV 30002"),
             "verification.provider_id",
-            "must be 1 to 20 letters, digits and -",
+            "must be 1 to 20 letters, digits and hyphens",
         ),
     ];
     for (body, field, why) in faults {
@@ -371,7 +372,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         (
             with(staff("Sam"), "/initial_password", "sam.lind"),
             "initial_password",
-            "must hold a digit, not be the username",
+            "must contain a digit, not be the username",
         ),
         (
             without(staff("Sam"), "/username"),
@@ -395,7 +396,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     }
     let added = manager.post("/users", staff("Sam")).await.unwrap();
     assert_eq!(added.status, 201, "{}", added.text);
-    // A username of their own (EX-01), and an address of their own (EX-08).
+    // Each user needs their own username (EX-01) and email address (EX-08).
     for (body, field) in [
         (with(staff("Ada"), "/username", "SAM.LIND"), "username"),
         (
@@ -409,13 +410,13 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             (409, "already-taken", vec![field])
         );
     }
-    // The mail tells of the account and not of the password, which the manager hands over.
+    // The email contains no password; the manager hands it over.
     let mails = world.mails_to("sam@lakeside.example").await;
     assert_eq!(mails.len(), 1);
     insta::assert_snapshot!("ex_09_account_made", shown(&mails[0], &[]));
     assert!(!added.text.contains(INITIAL) && !mails[0].text.contains(INITIAL));
 
-    // It lets its owner in as far as choosing another.
+    // With it, the user can only choose another password.
     let (elsewhere, _) = world
         .on("practice")
         .sign_in("sam.lind", INITIAL)
@@ -462,7 +463,12 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "new_password",
             "must have at least 8 characters",
         ),
-        (INITIAL, "longenough", "new_password", "must hold a digit"),
+        (
+            INITIAL,
+            "longenough",
+            "new_password",
+            "must contain a digit",
+        ),
         (
             "Wrong-Morning-17",
             PASSWORD,
@@ -476,7 +482,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         assert_eq!(sam.get("/entitlements").await.unwrap().status, 403);
     }
 
-    // Chosen, this session goes on with what was assigned, and all others are over (UX-05).
+    // After the change, this session has the assigned access and all others have ended (UX-05).
     let changed = change_password(&sam, INITIAL, PASSWORD).await;
     assert_eq!(
         (changed.status, changed.body.get("next_step")),
@@ -512,7 +518,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         .unwrap();
     assert_eq!((session.status, session.body.get("next_step")), (201, None));
 
-    // Later changes are as free, and end the other sessions too.
+    // Later changes are also allowed, and also end the other sessions.
     let other = world.sign_in("practice", "sam.lind").await;
     let before = manager.get("/sessions/current").await.unwrap().status;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What users change about themselves.
+//! Changes that users make to their own profile.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         json!([{ "title": "Journal", "url": "https://journal.example/today" }])
     );
     assert!(!me.text.contains("Bled"));
-    // What administrators see follows.
+    // Administrators see the change.
     assert_eq!(
         helen
             .get("/users")
@@ -231,7 +231,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         (410, "email-link-unusable")
     );
 
-    // The forgotten username is found under the new address, and no longer under the old one.
+    // The username can be recovered with the new address, and no longer with the old one.
     for address in ["helen@new.example", "helen@lakeside.example"] {
         assert_eq!(
             world
@@ -262,7 +262,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         (1, 0)
     );
 
-    // Both sides of the last day, and only the latest link.
+    // Before and after the last day, and only with the latest link.
     assert_eq!(ask("helen@third.example", PASSWORD).await.status, 202);
     let older = token_in(&world.last_mail_to("helen@third.example").await);
     assert_eq!(ask("helen@fourth.example", PASSWORD).await.status, 202);
@@ -383,7 +383,7 @@ async fn ux_05_a_user_sees_their_sessions_ends_any_and_a_new_password_ends_the_o
         Some(1)
     );
 
-    // Somebody else's session can't be ended.
+    // Another user's session can't be ended.
     let sam = world.staff(&home, "Sam", "user").await;
     let mine = home
         .get("/sessions")
@@ -410,7 +410,7 @@ async fn ag_02_a_password_is_changed_every_90_days_and_an_expired_one_reaches_on
     let ruth = world.sign_in("group", "ruth.okafor").await;
     assert_eq!(ruth.get("/entitlements").await.unwrap().status, 200);
     world.pass(jiff::SignedDuration::from_secs(1));
-    // Over in the open session too.
+    // Also ended in the open session.
     let refused = ruth.get("/entitlements").await.unwrap();
     assert_eq!(
         (refused.status, refused.text_at("/next_step")),

@@ -10,7 +10,7 @@ use vestibule_local::instance::FUNCTIONS;
 use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, without};
 use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
 
-/// A registration of another organization of the sample records.
+/// A registration of another organization in the sample records.
 fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Value {
     let body = with(
         provider(),
@@ -24,12 +24,12 @@ fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Val
     )
 }
 
-/// Clearwater Billing Services, without a signed agreement on file.
+/// Clearwater Billing Services, without a signed agreement.
 fn billing_agency() -> Value {
     registration("billing_agency", "PV30005", "007890123")
 }
 
-/// Registers somebody, signs them in and enters the PIN of the letter.
+/// Registers a person, signs them in and enters the PIN from the letter.
 async fn active(world: &World, body: Value) -> Client {
     let client = pending(world, body).await;
     let pin = pin_in(&world.last_letter().await, 4);
@@ -37,7 +37,7 @@ async fn active(world: &World, body: Value) -> Client {
     client
 }
 
-/// Registers somebody and signs them in.
+/// Registers a person and signs them in.
 async fn pending(world: &World, body: Value) -> Client {
     let answer = world.register("provider", body).await;
     world.sign_in("provider", answer.text_at("/username")).await
@@ -67,7 +67,7 @@ fn new_user(first: &str, role: &str) -> Value {
     json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role, "services": ["claims"] })
 }
 
-/// First names and how far their registrations are, as the list of users shows them.
+/// First names and registration statuses in the list of users.
 async fn registrations(administrator: &Client) -> Vec<(String, String)> {
     let list = administrator.get("/users").await.unwrap();
     assert_eq!(list.status, 200, "{}", list.text);
@@ -94,7 +94,7 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
     let sam = format!("/users/{}", list.text_at("/items/1/id"));
     assert_eq!(helen.get(&sam).await.unwrap().body, list.body["items"][1]);
 
-    // A wrong code leaves it as it is.
+    // A wrong code changes nothing.
     assert_eq!(
         redeem(&world, redemption(&username, &another(&code)))
             .await
@@ -127,7 +127,7 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
 async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_address_they_designated()
 {
     let world = World::new().await;
-    // The address is the primary user's to designate.
+    // The primary user designates the address.
     let faults = [
         (
             without(provider(), "/postal_address"),
@@ -211,7 +211,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
     );
     assert_eq!(enter(&helen, &pin).await.status, 200);
 
-    // Nobody else gets a PIN, whatever they are there.
+    // No other user gets a PIN, whatever their role.
     for role in ["user", "administrator"] {
         let first = if role == "user" { "Sam" } else { "Ada" };
         let added = helen.post("/users", new_user(first, role)).await.unwrap();
@@ -236,7 +236,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
     }
     assert_eq!(world.letters().await.len(), 1);
 
-    // Facilities have primary users too, and their letters may go abroad.
+    // Facilities have primary users too, and their letters can go to another country.
     let address = json!({ "lines": ["Kranichwinkel 14"], "city": "Berlin", "region": null, "postal_code": "10437", "country": "DE" });
     let facility = with(
         registration("facility", "PV30006", "008901234"),
@@ -297,7 +297,7 @@ async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_ask
         opened.text
     );
     assert_eq!(opened.text_at("/entitlements/role"), "principal");
-    // At once: in this session, in one that was open already, and in each that comes.
+    // At once: in this session, in one that was already open, and in new ones.
     let next = world
         .on("provider")
         .sign_in(username, PASSWORD)
@@ -356,7 +356,7 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
     );
     assert_eq!(helen.get("/entitlements").await.unwrap().status, 403);
 
-    // Not by the user on this portal (BL-06).
+    // Users can't do this themselves on this portal (BL-06).
     let refused = helen.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
     assert_eq!(
@@ -476,7 +476,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     );
     assert!(!added.text.contains(&code), "only the added user knows it");
 
-    // Before it is entered there is nothing to sign in with.
+    // Before it is entered, sign-in is not possible.
     let (_, refused) = world
         .on("provider")
         .sign_in(username, PASSWORD)
@@ -490,7 +490,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         .unwrap();
     assert_eq!((unknown.status, &unknown.text), (401, &refused.text));
 
-    // What is missing or can't be right is told by its field, and costs no try.
+    // Missing and invalid fields are reported by name and don't count as attempts.
     let body = || redemption(username, &code);
     let faults = [
         (
@@ -522,7 +522,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         (
             with(body(), "/password", "longenough"),
             "password",
-            "must hold a digit",
+            "must contain a digit",
         ),
         (without(body(), "/hint"), "hint", "is required"),
         (
@@ -564,7 +564,7 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     );
     assert_eq!(entitlements.text_at("/role"), "user");
 
-    // Sent again it is answered as before; with another password it changes nothing.
+    // The same request again gets the same response. With another password it changes nothing.
     assert_eq!(
         redeem(&world, redemption(username, &code)).await.status,
         200
@@ -596,7 +596,8 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
     let (helen, primary) = world.provider().await;
     let (sam, of_sam) = world.added_by(&helen, "Sam").await;
     let (ada, of_ada) = world.added_by(&helen, "Ada").await;
-    // Whose name isn't known, or is somebody else's, or waits for no code, reads what Sam reads.
+    // An unknown username, another user's, or one without a pending code: the response is that for
+    // Sam.
     let tries = [
         (sam.as_str(), another(&of_sam)),
         ("prvnobody7", of_sam.clone()),
@@ -632,7 +633,7 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
         answers.insert(read);
     }
     assert_eq!(answers.len(), 1, "{answers:#?}");
-    // Dead is dead, for the right code too, and later too; nobody was let in.
+    // Once locked, the correct code is refused too, also later; nobody gained access.
     for _ in 0..2 {
         for (name, code) in [(&sam, &of_sam), (&ada, &of_ada)] {
             let answer = redeem(&world, redemption(name, code)).await;
@@ -668,15 +669,15 @@ async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entere
     assert_eq!(
         (right.status, right.problem()),
         (410, "code-locked"),
-        "the right password is not told from a wrong one"
+        "a correct password and a wrong one get the same response"
     );
-    // Sam signs in as ever.
+    // Sam can still sign in.
     world.sign_in("provider", &sam).await;
 }
 
 #[tokio::test]
 async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
-    // Thirty days after 23 November; midnight in Chicago is 06:00 UTC in winter.
+    // Thirty days after November 23. Midnight in Chicago is 06:00 UTC in winter.
     for (moment, expected) in [
         ("2026-12-24T05:59:59Z", (200, "")),
         ("2026-12-24T06:00:00Z", (410, "code-expired")),
@@ -707,7 +708,7 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
                 "{}",
                 answer.text
             );
-            // A wrong one is wrong, whatever the day: only its owner learns that it is too old.
+            // A wrong code is only wrong; only its owner learns that it has expired.
             assert_eq!(
                 redeem(&world, redemption(&sam, &another(&code)))
                     .await
@@ -779,7 +780,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
     assert_eq!(letters.len(), 1);
     let pin = pin_in(&letters[0], 4);
     insta::assert_snapshot!("bl_10_letter", masked(&letters[0], &[(&pin, "[PIN]")]));
-    // Imported again, no second letter goes out.
+    // Importing again sends no second letter.
     world
         .import(RecordKind::Provider, &row("signatory_agreement=2026-01"))
         .await;
@@ -802,7 +803,7 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
         json!(["claims", "eligibility", "remittances"])
     );
 
-    // Where the agreement is on file already, the letter goes out at once.
+    // If the agreement is already signed, the letter is mailed at once.
     pending(
         &world,
         registration("billing_agency", "PV30022", "004917051"),
@@ -834,7 +835,7 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
         .unwrap();
     assert_eq!(fault(&refused), (422, "username", made));
 
-    // Two are never equal, not even for two people of the same name.
+    // No two are equal, not even for two people with the same name.
     let mut names = vec![primary];
     for n in 0..12 {
         let body = with(
@@ -857,10 +858,10 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
     assert_eq!(BTreeSet::from_iter(&names).len(), names.len(), "{names:?}");
 }
 
-/// An id that nobody has.
+/// An id that doesn't exist.
 const NOBODY: &str = "0123456789abcdefghjkmnpqrs";
 
-/// The routes with an id of which it is known what they answer; all others are compared all the same.
+/// The routes with an id whose responses are known. The others are compared all the same.
 const KNOWN: [&str; 6] = [
     "/users/{id}",
     "/users/{id}/access",
@@ -870,13 +871,13 @@ const KNOWN: [&str; 6] = [
     "/invitations/{id}/resend",
 ];
 
-/// Every route that names something of an organization by its id, with a body that it takes.
+/// Every route that identifies something of an organization by id, with a valid body.
 fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
     let described = FUNCTIONS.map(|f| (f.openapi)().paths.paths);
     let mut routes = Vec::new();
     for (path, item) in described.iter().flatten() {
-        // A session is its owner's alone, whoever else is in the organization, and so is what is
-        // below `/me`. The help desk is of no organization, and tested by itself.
+        // Sessions and everything below `/me` belong to one user, regardless of organization. The
+        // help desk belongs to no organization and is tested separately.
         let own = path.contains("/sessions/") || path.contains("/me/");
         if !path.contains("{id}") || own || path.contains("/accounts/") {
             continue;
@@ -917,7 +918,7 @@ fn routes_with_ids() -> Vec<(Method, String, Option<Value>)> {
 #[tokio::test]
 async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     let world = World::new().await;
-    // Two practices, and on another portal two groups with a pending invitation each; a member.
+    // Two practices, on another portal two groups with a pending invitation each, and a member.
     let (helen, helens_name) = world.provider().await;
     let hannah = active(&world, registration("practice", "PV30029", "004748929")).await;
     world.added_by(&helen, "Sam").await;
@@ -971,7 +972,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     let of_maria = [maria.get("/me").await.unwrap().text_at("/id").to_owned()];
     assert_eq!((of_lakeside.len(), of_blue_heron.len()), (2, 4));
 
-    // Another organization's id is answered as one that doesn't exist, to the letter.
+    // Another organization's id gets exactly the response of one that doesn't exist.
     let strangers = [
         (
             "an administrator of another practice",
@@ -1009,7 +1010,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
                     (403, "not-allowed"),
                     "{method} {route}"
                 ),
-                // On the provider portal nobody is approved.
+                // The provider portal has no approvals.
                 "an administrator of another practice" if route.ends_with("/approval") => {
                     assert_eq!(expected.status, 403)
                 }
@@ -1043,7 +1044,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     ];
     assert_eq!(before, after, "nothing was changed");
 
-    // A list is one's own, and a session is worth nothing on another portal.
+    // Lists contain only one's own users, and a session is invalid on another portal.
     let users = hannah.get("/users").await.unwrap();
     assert_eq!(users.body["items"].as_array().unwrap().len(), 1);
     assert!(

@@ -1,4 +1,4 @@
-//! Getting back in: forgotten passwords and usernames, on every portal that has them.
+//! Account recovery: forgotten passwords and usernames, on every portal that supports them.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
         json!({ "verification_methods": ["security_answers"], "questions": QUESTIONS })
     );
 
-    // One wrong answer of three, or an answer to the wrong question: not confirmed.
+    // One wrong answer of three, or an answer to the wrong question, doesn't verify.
     for (i, wrong) in ["Elm Street School", "Bisquit", "Lake Como"]
         .iter()
         .enumerate()
@@ -67,7 +67,8 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     swapped[1]["answer"] = json!("Maple Street School");
     assert_eq!(redeem(&anyone, by_answers(swapped)).await.status, 403);
 
-    // All right, in another order and written otherwise: back in, and every session is over.
+    // All correct, in another order and spelling: the password is reset and every session has
+    // ended.
     let mut answers = security_answers();
     answers.as_array_mut().unwrap().reverse();
     answers[2]["answer"] = json!("  maple-street SCHOOL ");
@@ -144,7 +145,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         "{}",
         asked.text
     );
-    // Looked into by the first delivery, mailed by the second.
+    // The first delivery processes the request, the second sends the email.
     world.mails_to("helen@lakeside.example").await;
     let mail = world.last_mail_to("helen@lakeside.example").await;
     let token = token_in(&mail);
@@ -161,7 +162,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     let body =
         json!({ "token": token, "hint": { "answer": "a GREEN beetle" }, "new_password": NEW });
 
-    // Neither the link alone nor the answer alone is enough.
+    // Neither the link alone nor the answer alone is sufficient.
     let refused = redeem(&anyone, without(body.clone(), "/hint")).await;
     assert_eq!((refused.status, refused.fields()), (422, vec!["hint"]));
     let refused = redeem(&anyone, without(body.clone(), "/token")).await;
@@ -187,7 +188,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     let (_, new) = anyone.sign_in(&username, NEW).await.unwrap();
     assert_eq!(new.status, 201);
 
-    // Used once.
+    // The link works once.
     let again = redeem(&anyone, with(body, "/new_password", "Other-Kettle-91!")).await;
     assert_eq!((again.status, again.problem()), (403, "recovery-refused"));
     let gone = anyone
@@ -219,7 +220,7 @@ async fn bl_15_a_forgotten_username_is_mailed_to_the_address_on_record() {
         .unwrap();
     assert_eq!((known.status, &known.text), (202, &unknown.text));
     assert_eq!(unknown.status, 202);
-    // Looked into by the first delivery, mailed by the second.
+    // The first delivery processes the request, the second sends the email.
     world.mails_to("helen@lakeside.example").await;
     let mails = world.mails_to("helen@lakeside.example").await;
     assert_eq!(mails.len(), before + 1);
@@ -233,7 +234,7 @@ async fn bl_15_a_forgotten_username_is_mailed_to_the_address_on_record() {
 
 #[tokio::test]
 async fn ex_07_everyone_can_use_forgot_password() {
-    // Each portal has a way back in for its first user.
+    // Every portal has a recovery method for its first user.
     let world = World::new().await;
     for (portal, body, address) in [
         ("agent", people::agent(), "dana@whitfield.example"),
@@ -261,14 +262,14 @@ async fn reset_token(world: &World, portal: &str, username: &str, address: &str)
 }
 
 #[tokio::test]
-async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
+async fn only_the_latest_unexpired_reset_link_is_valid() {
     let world = World::new().await;
     world.group_principal().await;
     let anyone = world.on("group");
     let token = |username| reset_token(&world, "group", username, "ruth@blueheron.example");
     let body = |token: &str| json!({ "token": token, "new_password": NEW });
 
-    // A newer link kills the older.
+    // A newer link invalidates the older one.
     let first = token("ruth.okafor").await;
     let second = token("ruth.okafor").await;
     assert_ne!(first, second);
@@ -277,7 +278,7 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
         "recovery-refused"
     );
 
-    // Thirty minutes to the second.
+    // Exactly thirty minutes.
     world.pass(SignedDuration::from_mins(30) - SignedDuration::from_secs(1));
     assert_eq!(
         anyone
@@ -301,7 +302,7 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
         "recovery-refused"
     );
 
-    // A token for one purpose does nothing for another.
+    // A token for one purpose is invalid for any other.
     let third = token("ruth.okafor").await;
     let ruth = world.sign_in("group", "ruth.okafor").await;
     let invitation = world
@@ -340,7 +341,7 @@ async fn a_reset_link_is_short_lived_the_latest_only_and_for_nothing_else() {
         "recovery-refused"
     );
 
-    // On another portal it finds nobody.
+    // It is unknown on another portal.
     assert_eq!(
         redeem(&world.on("agent"), body(&third)).await.problem(),
         "recovery-refused"
@@ -403,7 +404,7 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
     );
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
 
-    // On the member portal every name has questions, and always the same ones.
+    // On the member portal every username has questions, and always the same ones.
     let member = world.on("member");
     let (known, unknown, once_more) = (
         ask(&member, "maria.alvarez").await,
@@ -426,8 +427,9 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
     assert_eq!((known.status, known.text), (unknown.status, unknown.text));
 }
 
-/// Its time tells nothing where every answer waits for the same moment. Only the least is asserted: how little
-/// known and unknown differ is measured by `tests/examples/uniformity.rs`.
+/// Response times reveal nothing, because every response is delayed until the same time. Only the
+/// minimum is asserted; `tests/examples/uniformity.rs` measures the difference between known and
+/// unknown.
 #[tokio::test]
 async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     let least_time = Duration::from_millis(150);
@@ -462,9 +464,9 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
     ] {
         let began = tokio::time::Instant::now();
         world.on(portal).post(path, body).await.unwrap();
-        assert!(began.elapsed() >= least_time, "{path} answers early");
+        assert!(began.elapsed() >= least_time, "{path} responds early");
     }
-    // Elsewhere a refusal does.
+    // On other routes, only refusals are delayed.
     let signs_in = json!({ "username": "maria.alvarez", "password": "Wrong-River-58!" });
     let code = json!({ "username": "prv23456789", "registration_code": "RC000000", "password": "Calm-Harbor-71!", "hint": people::hint() });
     for (portal, path, body, status) in [
@@ -491,7 +493,7 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
 }
 
 #[tokio::test]
-async fn guesses_of_security_answers_are_counted_before_they_are_looked_at() {
+async fn attempts_at_security_answers_are_counted_before_comparison() {
     let world = World::new().await;
     world.member().await;
     let anyone = world.on("member");

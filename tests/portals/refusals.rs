@@ -1,4 +1,4 @@
-//! Refusals: whom they send people to, and what they keep to themselves.
+//! Refusals: whom they refer people to, and what they don't reveal.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use vestibule_tests::people::{
 use vestibule_tests::white_box::Calls;
 use vestibule_tests::{World, another, options, pin_in, token_in};
 
-/// One portal's refusals, each with what led to it.
+/// One portal's refusals, each with its cause.
 async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str, Answer)> {
     let caller = world.on(portal);
     let mut seen = Vec::new();
 
-    // Registering: what matches nothing, too often, and what is another's.
+    // Registration: no match, too many attempts, and a taken username or address.
     let fact = body["verification"]
         .as_object()
         .unwrap()
@@ -48,7 +48,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         }
     }
 
-    // Signing in: wrong, too often, disabled.
+    // Sign-in: wrong, too often, disabled.
     let username = registered.text_at("/username").to_owned();
     let (principal, signed_in) = caller.sign_in(&username, PASSWORD).await.unwrap();
     assert_eq!(signed_in.status, 201, "{}", signed_in.text);
@@ -61,14 +61,14 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         }
     }
 
-    // Links that lead nowhere.
+    // Unknown links.
     let nowhere = json!({ "token": "vi.nowhere" });
     seen.push((
         "an invitation's link that is not valid",
         caller.post("/invitations/look-up", nowhere).await.unwrap(),
     ));
 
-    // What a person has to do first, and what only others can do about it.
+    // Pending steps, and what only others can do about them.
     let protected = principal.get("/entitlements").await.unwrap();
     if protected.status != 200 {
         seen.push(("what is protected, before the account is open", protected));
@@ -91,7 +91,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
     seen
 }
 
-/// What staff meets that isn't approved, or may not do something.
+/// Refusals for staff who aren't approved or lack a permission.
 async fn staff(
     world: &World,
     portal: &str,
@@ -183,7 +183,7 @@ async fn staff(
     }
 }
 
-/// What invited people meet whose link was withdrawn or is too old.
+/// Refusals for invited people whose link was revoked or has expired.
 async fn old_links(
     world: &World,
     portal: &str,
@@ -220,7 +220,7 @@ async fn old_links(
     }
 }
 
-/// What people meet whose PIN or registration code is wrong, dead or too old.
+/// Refusals for a PIN or registration code that is wrong, locked or expired.
 async fn pins(
     world: &World,
     portal: &str,
@@ -248,7 +248,8 @@ async fn pins(
             reissued,
         ));
     }
-    // Without the reissue the PIN is the letter's; with it, this one is dead and so is wrong too.
+    // Without reissuing, the PIN is that of the letter; with it, the PIN is invalid and so also
+    // wrong.
     seen.push(("a wrong PIN", enter(&another(&pin)).await));
     for _ in 0..3 {
         enter(&another(&pin)).await;
@@ -258,7 +259,7 @@ async fn pins(
     if portal != "provider" {
         return;
     }
-    // The codes of added users, once the account is open.
+    // The codes of added users, once the account is active.
     let me = principal
         .get("/me")
         .await
@@ -289,7 +290,7 @@ async fn pins(
     ));
 }
 
-/// What a person meets to whom a way of registering isn't open.
+/// Refusals for a person who isn't eligible for a registration type.
 async fn not_open(
     world: &World,
     portal: &str,
@@ -342,7 +343,7 @@ async fn ag_18_every_refusal_that_people_cannot_mend_names_the_help_desk_of_thei
                 "{portal}, {what}: {}",
                 refused.text
             );
-            // A sentence that sends people to a number sends them to this portal's.
+            // A sentence with a phone number contains this portal's help desk number.
             let detail = refused.text_at("/detail");
             assert_eq!(
                 detail.contains("555-"),
@@ -360,7 +361,7 @@ async fn ag_18_every_refusal_that_people_cannot_mend_names_the_help_desk_of_thei
     insta::assert_snapshot!("refusals", table);
 }
 
-/// What somebody outside can see of an answer, and what it cost.
+/// What an outsider can observe of a response, and its cost.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     status: u16,
@@ -370,7 +371,7 @@ struct Seen {
     hashes: u64,
 }
 
-/// A system whose calls are noted.
+/// A system whose calls are recorded.
 async fn watched() -> (World, Calls) {
     let calls = Calls::default();
     let world = World::with(Options {
@@ -381,7 +382,7 @@ async fn watched() -> (World, Calls) {
     (world, calls)
 }
 
-/// Sends a request and notes all that could tell something.
+/// Sends a request and records everything that could reveal something.
 async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Value) -> Seen {
     calls.take();
     let before = world.hashes();
@@ -402,7 +403,7 @@ async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Valu
     }
 }
 
-/// Every one of these requests must look, and cost, the same as the first. Returns that.
+/// Asserts that every request looks and costs the same as the first, which is returned.
 async fn see_same(
     world: &World,
     calls: &Calls,
@@ -457,7 +458,7 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
         ]
     );
 
-    // Nor which were disabled or deleted.
+    // Nor which accounts were disabled or deleted.
     let ends: [fn(&mut Account); 2] = [|a| a.status = Status::Disabled, Account::delete];
     for end in ends {
         world.alter("member", &id, end).await;
@@ -484,7 +485,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
     let gone = ruth.send(Method::DELETE, &path, None).await.unwrap();
     assert_eq!(gone.status, 204, "{}", gone.text);
     let anew = world.invited(&ruth, "Sam", "user").await;
-    assert_ne!(anew, deleted, "the same name, another account");
+    assert_ne!(anew, deleted, "the same username, a different account");
     let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let requests = [
         ("an unknown name", attempt("nobody.at.all")),
@@ -494,7 +495,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
     let seen = see_same(&world, &calls, "group", "/sessions", &requests).await;
     assert_eq!((seen.status, seen.hashes), (401, 1), "{}", seen.body);
 
-    // Nor do names that were guessed at too often.
+    // Nor do usernames with too many attempts.
     let mut last = Vec::new();
     for name in ["nobody.at.all", "ruth.okafor", "sam.lind"] {
         for _ in 0..9 {
@@ -524,7 +525,7 @@ async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_th
     assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
     assert_eq!(
         courses[0][11].hashes, 0,
-        "what is over the limit isn't compared"
+        "attempts over the limit are not compared"
     );
 }
 
@@ -715,7 +716,7 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
         ]
     );
 
-    // After the last try it is dead, and a name without a code looks as if it had had one.
+    // After the last attempt it is locked, and a username without a code looks the same.
     let names = ["prv98765432", &world.added_by(&helen, "Kim").await.0];
     let mut courses = Vec::new();
     for name in names {
@@ -752,7 +753,7 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
             .await
             .unwrap()
     };
-    // Whoever lost the answer gets it again with the same password.
+    // A person who lost the response gets it again with the same password.
     for _ in 0..2 {
         let done = redeem(PASSWORD, "192.0.2.1").await;
         assert_eq!(
@@ -853,7 +854,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
         (404, &seen.body, 0)
     );
 
-    // A session's token is no invitation, whatever it is made to look like.
+    // A session token is not an invitation, however it is disguised.
     let (_, begun) = world
         .on("group")
         .sign_in("ruth.okafor", PASSWORD)
@@ -875,7 +876,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
         assert_eq!((refused.status, &refused.body), (404, &seen.body));
     }
 
-    // Used or withdrawn, an invitation tells that only to who has its link.
+    // Only a person with the link learns that an invitation was accepted or revoked.
     let body = World::acceptance(&current, "Sam", "sam@blueheron.example", "sam.lind");
     assert_eq!(
         world

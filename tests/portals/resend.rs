@@ -1,4 +1,4 @@
-//! What administrators send again for their users: registration codes, reset links, usernames.
+//! What administrators resend for their users: registration codes, reset links, usernames.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,7 +37,8 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     let (helen, _) = world.provider().await;
     let (kim, first) = world.added_by(&helen, "Kim").await;
     let id = id_of(&helen, &kim).await;
-    // Too often entered wrongly, and nearly too old: the new one has its own tries and term.
+    // After too many wrong entries, and close to its expiration: the new code has its own attempts
+    // and expiration date.
     for _ in 0..5 {
         redeem(&world, &kim, "RC000000").await;
     }
@@ -63,7 +64,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     assert_eq!((dead.status, dead.problem()), (422, "code-wrong"));
     assert_eq!(redeem(&world, &kim, &second).await.status, 200);
 
-    // Redeemed: there is nothing to send any more.
+    // Once redeemed, there is nothing to resend.
     let (helen, _) = world
         .on("provider")
         .sign_in(&helen_name(&helen, &world).await, PASSWORD)
@@ -78,7 +79,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     assert_eq!(all.done("reissue_registration_code"), 1);
 }
 
-/// The username that the system made for the primary user.
+/// The username that was generated for the primary user.
 async fn helen_name(_: &Client, world: &World) -> String {
     let items = vestibule_tests::invariants::Contents::of(world).await;
     let helen = items
@@ -109,7 +110,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
         mail.text
     );
     assert_eq!(world.mails_to("helen@lakeside.example").await.len(), before);
-    // The portal's other proof is asked of the owner all the same.
+    // The portal's other requirements still apply to the user.
     let redemption = |answer: &str| json!({ "token": token_in(&mail), "hint": { "answer": answer }, "new_password": "Fresh-Kettle-91!" });
     let on = world.on("provider");
     let wrong = on
@@ -185,9 +186,10 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
 
 #[tokio::test]
 async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherever_one_is_chosen() {
-    const COMMON: &str = "must not be one of the common or leaked passwords, which are tried first";
+    const COMMON: &str = "must not be a common or leaked password";
     const DRESSED: &str = "must not be a common password with digits or symbols around it";
-    const NAMES: &str = "must not be made of your name, your username or the name of the portal";
+    const NAMES: &str =
+        "must not consist mainly of your name, your username or the name of the portal";
     let world = World::new().await;
     let fault_of = |answer: &Answer| {
         let errors = answer.body["errors"]
@@ -203,14 +205,17 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let refused = |reason: &str| (422, Some(reason.to_owned()));
     for (password, reason) in [
         ("password1", COMMON),
-        ("P@ssw0rd", "must hold a digit"),
+        ("P@ssw0rd", "must contain a digit"),
         ("Passw0rd", COMMON),
         ("qwerty123", COMMON),
         ("1q2w3e4r", COMMON),
         ("Sunshine2026!", DRESSED),
         ("12Winter34", DRESSED),
         ("Dragon!!77", DRESSED),
-        ("aaaaaaa1", "must hold at least four different characters"),
+        (
+            "aaaaaaa1",
+            "must contain at least four different characters",
+        ),
         ("Okafor-1979", NAMES),
         ("ruth.okafor1", NAMES),
         ("2026Harborlight!", NAMES),
@@ -226,13 +231,13 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
             .post("/registrations", body)
             .await
             .unwrap();
-        if reason == "must hold a digit" {
+        if reason == "must contain a digit" {
             assert_eq!(answer.status, 422, "{password}");
             continue;
         }
         assert_eq!(fault_of(&answer), refused(reason), "{password}");
     }
-    // Not every word makes a password weak.
+    // Not every common word makes a password weak.
     let ruth = world.group_principal().await;
     let change = async |current: &str, new: &str| {
         let body = json!({ "current_password": current, "new_password": new });
@@ -289,7 +294,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let forgot = json!({ "username": "omar.haddad" });
     let asked = world.on("practice").post("/password-resets", forgot).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The request leaves the outbox first, and then the mail that it leads to.
+    // The first delivery processes the request, the second sends its email.
     world.mails_to("omar@riverbend.example").await;
     let mail = world.last_mail_to("omar@riverbend.example").await;
     assert!(mail.text.contains("#token="), "{}", mail.text);
@@ -305,11 +310,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         .post("/password-resets/redemption", body("Omar-Haddad-58"))
         .await
         .unwrap();
-    assert_eq!(
-        fault_of(&answer),
-        refused(NAMES),
-        "only who proved who they are"
-    );
+    assert_eq!(fault_of(&answer), refused(NAMES), "only after verification");
     let answer = on
         .post("/password-resets/redemption", body("Fresh-Kettle-91!"))
         .await

@@ -1,5 +1,5 @@
-//! Reviews of access (EX-11): managers are asked from time to time, confirm or remove each account, and
-//! are chased for what is unanswered.
+//! Access reviews (EX-11): managers are asked regularly, confirm or remove each account, and are
+//! reminded of the others.
 
 use futures::future::{join, join_all};
 use jiff::SignedDuration;
@@ -11,11 +11,11 @@ use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental};
-use vestibule_tests::{World, options, portals_with, shown};
+use vestibule_tests::{Prepared, World, options, portals_with, shown};
 
 const INITIAL: &str = "First-Morning-17";
 
-/// Riverbend Dental with its provider, two office managers and three of the staff.
+/// Riverbend Dental with its provider, two office managers and three users.
 struct Practice {
     world: World,
     omar: Client,
@@ -70,7 +70,7 @@ impl Practice {
             add(&omar, "tess", "user").await,
             add(&omar, "uma", "user").await,
         ];
-        // A moment later than everybody came.
+        // Shortly after everyone joined.
         world.pass(SignedDuration::from_secs(60));
         Self {
             world,
@@ -80,7 +80,7 @@ impl Practice {
         }
     }
 
-    /// Username, answer and by whom, of everybody in the review.
+    /// Username, decision and reviewer of everyone in the review.
     async fn status(&self) -> Vec<(String, String, String)> {
         let shown = self.omar.get("/access-reviews/current").await.unwrap();
         assert_eq!(shown.status, 200, "{}", shown.text);
@@ -145,7 +145,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
             insta::assert_snapshot!("ex_11_asked", shown(&mail, &[]));
         }
     }
-    // Everybody but the provider, who answers for the practice.
+    // Everyone except the provider, who is responsible for the practice.
     let names = |status: Vec<(String, String, String)>, answer: &str| -> Vec<String> {
         let of = status.into_iter().filter(|(_, a, _)| a == answer);
         of.map(|(name, _, _)| name).collect()
@@ -161,7 +161,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         ]
     );
 
-    // Who comes later isn't in it.
+    // Users who join later aren't included.
     practice.world.pass(SignedDuration::from_secs(60));
     let late = add(&practice.omar, "vera", "user").await;
     let refused = answer(mona, &late, "confirmed").await;
@@ -186,7 +186,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         "{}",
         confirmed.text
     );
-    // In answer to the review, or otherwise: removed is removed.
+    // Removed in the review or otherwise, the result is the same.
     let removed = answer(mick, tess, "removed").await;
     assert_eq!(
         (removed.status, removed.text_at("/answer")),
@@ -276,7 +276,7 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
             refused.text
         );
     }
-    // A manager is confirmed by another, and deleted by the help desk only (EX-12).
+    // A manager can be confirmed by another, but only deleted by the help desk (EX-12).
     assert_eq!(answer(mick, &mona_id, "confirmed").await.status, 200);
     let refused = answer(mick, &mona_id, "removed").await;
     assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
@@ -303,7 +303,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     let early = begin(mona).await;
     assert_eq!((early.status, early.problem()), (409, "review-running"));
 
-    // The last day is over at midnight in Chicago.
+    // The last day ends at midnight in Chicago.
     practice.world.wait_until("2026-12-24T05:59:00Z");
     let omar = practice.world.sign_in("practice", "omar.haddad").await;
     let shown = omar.get("/access-reviews/current").await.unwrap();
@@ -338,7 +338,7 @@ async fn ex_11_of_answers_given_at_once_one_counts_and_removed_stays_removed() {
     )
     .await;
     assert_eq!((one.status, other.status), (200, 200));
-    assert_eq!(one.text, other.text, "both read who was first");
+    assert_eq!(one.text, other.text, "both see the first decision");
     assert_eq!(invariants(&practice.world).await.done("confirm_access"), 1);
 
     for id in [tess, uma] {
@@ -369,7 +369,7 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
             let practice = Practice::of(world).await;
             let mona = &practice.managers[0];
             assert_eq!(begin(mona).await.status, 201);
-            // Reading the session, reading the target, writing, looking at what became of it.
+            // The calls read the session, read the target, write, and read the result.
             for (n, id) in practice.staff.iter().enumerate() {
                 faults.arm(n, fault);
                 let first = answer(mona, id, given).await;
@@ -396,7 +396,8 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
 const MONA: &str = "mona@riverbend.example";
 const OMAR: &str = "omar@riverbend.example";
 
-/// One run of the clockwork; nothing may fail. How many reviews it began, and how many it chased.
+/// One run of the scheduler, which must not fail. Returns how many reviews it started, and for how
+/// many it sent reminders.
 async fn tick(world: &World) -> (u64, u64) {
     let Summary {
         failed,
@@ -408,7 +409,7 @@ async fn tick(world: &World) -> (u64, u64) {
     (reviews_started, reviews_chased)
 }
 
-/// The days on which the clockwork began or chased a review, with what it did.
+/// The days on which the scheduler started a review or sent reminders, with the counts.
 async fn tick_days(world: &World, days: u32) -> Vec<(String, u64, u64)> {
     let mut done = Vec::new();
     let passed = world.instance.pass_days(days, |day| {
@@ -423,14 +424,14 @@ async fn tick_days(world: &World, days: u32) -> Vec<(String, u64, u64)> {
     done
 }
 
-/// The mails about reviews that an address got.
+/// The emails about reviews to an address.
 async fn mails_about_reviews(world: &World, address: &str) -> Vec<ReceivedMail> {
     let mails = world.mails_to(address).await;
     let about = |m: &ReceivedMail| m.subject.contains("who has access");
     mails.into_iter().filter(about).collect()
 }
 
-/// A practice that has answered for none of its people when its first review is begun, on 22 May.
+/// A practice with no confirmations when its first review starts on May 22.
 async fn asked() -> Practice {
     let practice = Practice::new().await;
     practice.world.wait_until("2027-05-22T15:00:00Z");
@@ -442,7 +443,7 @@ async fn asked() -> Practice {
 async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked() {
     let practice = Practice::new().await;
     let world = &practice.world;
-    // 180 days after the registration, and not a second before.
+    // 180 days after registration, and not a second before.
     world.wait_until("2027-05-22T04:59:59Z");
     assert_eq!(tick(world).await, (0, 0));
     world.pass(SignedDuration::from_secs(1));
@@ -467,7 +468,7 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
     let accounts = shown.body["accounts"].as_array().unwrap();
     assert!(accounts.len() == 5 && accounts.iter().all(|a| a["answer"] == "pending"));
     assert_eq!(begin(&omar).await.problem(), "review-running");
-    // A second run on the day does nothing.
+    // A second run on the same day does nothing.
     assert_eq!(tick(world).await, (0, 0));
     let all = invariants(world).await;
     assert_eq!(all.done("start_access_review"), 1);
@@ -477,14 +478,14 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
 async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     let practice = asked().await;
     let world = &practice.world;
-    // Two and a half weeks before its end, sam is confirmed and uma removed.
+    // Two and a half weeks before the due date, sam is confirmed and uma removed.
     let mona = world.sign_in("practice", "mona.lind").await;
     let [sam, tess, uma] = &practice.staff;
     assert_eq!(answer(&mona, sam, "confirmed").await.status, 200);
     assert_eq!(answer(&mona, uma, "removed").await.status, 200);
 
     let chased = |day: &str| (day.to_owned(), 0, 1);
-    // Until the day after the last, and then every week.
+    // Until the day after the due date, and then weekly.
     assert_eq!(
         tick_days(world, 31).await,
         [
@@ -500,7 +501,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     assert_eq!(
         mails_about_reviews(world, OMAR).await.len(),
         4,
-        "the provider is told too"
+        "the provider is notified too"
     );
     let omar = world.sign_in("practice", "omar.haddad").await;
     let list = omar
@@ -519,7 +520,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
         [chased("2027-06-29"), chased("2027-07-06")]
     );
 
-    // Late answers count, and end it.
+    // Late decisions count and complete it.
     let mick = world.sign_in("practice", "mick.lind").await;
     let mona = world.sign_in("practice", "mona.lind").await;
     assert_eq!(answer(&mona, tess, "confirmed").await.status, 200);
@@ -532,7 +533,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
         200
     );
     let before = mails_about_reviews(world, MONA).await.len();
-    // The next review is due 180 days after this one began.
+    // The next review is due 180 days after this one started.
     assert_eq!(
         tick_days(world, 136).await,
         [("2027-11-18".to_owned(), 1, 0)]
@@ -559,7 +560,7 @@ async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
 async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
     let practice = asked().await;
     let world = &practice.world;
-    // The day on which it was due, late: a week, and two reminders are missed.
+    // The run is late by a week, and two reminders are missed.
     world.wait_until("2027-06-23T15:00:00Z");
     assert_eq!(tick(world).await, (0, 1));
     let mails = mails_about_reviews(world, MONA).await;
@@ -570,7 +571,7 @@ async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
         mails[1].subject
     );
     assert_eq!(tick(world).await, (0, 0));
-    // The weeks count from the last day, not from the run.
+    // The weeks count from the due date, not from the run.
     assert_eq!(tick_days(world, 6).await, [("2027-06-29".to_owned(), 0, 1)]);
 
     let practice = Practice::new().await;
@@ -607,7 +608,7 @@ async fn ex_11_who_works_alone_is_asked_nothing() {
     world.register("practice", dental()).await;
     assert_eq!(tick_days(&world, 400).await, []);
     assert!(mails_about_reviews(&world, OMAR).await.is_empty());
-    // With somebody to answer for, the next is begun.
+    // Once there are users to review, the next one starts.
     let omar = world.sign_in("practice", "omar.haddad").await;
     add(&omar, "sam", "user").await;
     let begun = tick_days(&world, 180).await;
@@ -695,7 +696,7 @@ async fn ex_11_two_runs_and_a_manager_at_once_begin_one_review() {
         );
         assert_eq!(tick(world).await, (0, 0));
         assert_eq!(mails_about_reviews(world, MONA).await.len(), 1);
-        // Nor is it chased twice.
+        // Nor are reminders sent twice.
         world.wait_until("2027-06-22T15:00:00Z");
         let run = Run::now(world.now());
         let (one, two) = join(world.instance.sweep(&run), world.instance.sweep(&run)).await;
@@ -707,7 +708,7 @@ async fn ex_11_two_runs_and_a_manager_at_once_begin_one_review() {
 
 #[tokio::test]
 async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
-    // One portal only, so that the walk isn't one through other portals' empty partitions.
+    // Only one portal, so that the sweep doesn't read the empty partitions of others.
     let portals = tempfile::tempdir().unwrap();
     let policy = options().portals.join("practice.toml");
     std::fs::copy(policy, portals.path().join("practice.toml")).unwrap();
@@ -715,22 +716,25 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
         ("2027-05-22T15:00:00Z", 1, 1),
         ("2027-06-22T15:00:00Z", 0, 2),
     ] {
+        let faults = &FaultInjector::default();
+        let mut prepared = Prepared::new(async || {
+            let world = World::with(vestibule_local::Options {
+                interceptors: vec![faults.interceptor()],
+                portals: portals.path().to_owned(),
+                ..options()
+            })
+            .await;
+            let world = Practice::of(world).await.world;
+            if begun == 0 {
+                world.wait_until("2027-05-22T15:00:00Z");
+                tick(&world).await;
+            }
+            world.wait_until(day);
+            (world, ())
+        });
         for fault in Fault::ALL {
             for n in 0.. {
-                let faults = FaultInjector::default();
-                let world = World::with(vestibule_local::Options {
-                    interceptors: vec![faults.interceptor()],
-                    portals: portals.path().to_owned(),
-                    ..options()
-                })
-                .await;
-                let practice = Practice::of(world).await;
-                let world = &practice.world;
-                if begun == 0 {
-                    world.wait_until("2027-05-22T15:00:00Z");
-                    tick(world).await;
-                }
-                world.wait_until(day);
+                let (world, ()) = prepared.again().await;
                 faults.arm(n, fault);
                 world.instance.sweep(&Run::now(world.now())).await;
                 let (calls, suffered) = faults.disarm();

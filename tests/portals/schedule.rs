@@ -16,12 +16,12 @@ use vestibule_local::client::Client;
 use vestibule_local::instance::at_work;
 use vestibule_local::{Options, sample_records};
 use vestibule_store::due::Queue;
-use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{Contents, invariants, plain, text};
 use vestibule_tests::meter::Meter;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, member, with};
 use vestibule_tests::white_box;
-use vestibule_tests::{World, options, pin_in};
+use vestibule_tests::{Prepared, World, options, pin_in};
 
 const SAM: &str = "sam@whitfield.example";
 const DANA: &str = "dana@whitfield.example";
@@ -767,19 +767,25 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
     let (mut won, mut lost) = (0, 0);
-    for round in 0..6 {
-        let (world, id) = agency().await;
+    let starter = Starter::default();
+    // Before the sweep, and from when it reads the account until it has disabled it.
+    for calls in [0, 1, 1, 2, 3, 4] {
+        let (world, id) = agency_with(Options {
+            interceptors: vec![starter.interceptor()],
+            ..options()
+        })
+        .await;
         world.pass_days(181);
         let run = Run::now(world.now());
         let sign_in = async {
-            tokio::time::sleep(std::time::Duration::from_millis(round * 8)).await;
             world
                 .on("producer")
                 .sign_in("sam.lind", PASSWORD)
                 .await
                 .unwrap()
         };
-        let (swept, (sam, answer)) = join(world.instance.sweep(&run), sign_in).await;
+        let sweep = world.instance.sweep(&run);
+        let (swept, (sam, answer)) = starter.start_after(calls, sweep, sign_in).await;
         assert_eq!(swept.summary.failed, 0);
         let account = account(&world, "producer", &id).await;
         if answer.status == 201 {
@@ -845,28 +851,32 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
     let portals = tempfile::tempdir().unwrap();
     let policy = options().portals.join("producer.toml");
     std::fs::copy(policy, portals.path().join("producer.toml")).unwrap();
+    let faults = &FaultInjector::default();
+    let mut prepared = Prepared::new(async || {
+        let (world, id) = agency_with(Options {
+            interceptors: vec![faults.interceptor()],
+            portals: portals.path().to_owned(),
+            ..options()
+        })
+        .await;
+        if prepare > 0 {
+            world.pass_days(prepare);
+            tick(&world).await;
+        }
+        world.pass_days(days - prepare);
+        (world, id)
+    });
     for fault in Fault::ALL {
         for n in 0.. {
-            let faults = FaultInjector::default();
-            let (world, _) = agency_with(Options {
-                interceptors: vec![faults.interceptor()],
-                portals: portals.path().to_owned(),
-                ..options()
-            })
-            .await;
-            if prepare > 0 {
-                world.pass_days(prepare);
-                tick(&world).await;
-            }
-            world.pass_days(days - prepare);
+            let (world, _) = prepared.again().await;
             faults.arm(n, fault);
             world.instance.sweep(&Run::now(world.now())).await;
             let (calls, suffered) = faults.disarm();
-            invariants(&world).await;
+            invariants(world).await;
             // The same day again, twice.
-            tick(&world).await;
-            tick(&world).await;
-            let all = invariants(&world).await;
+            tick(world).await;
+            tick(world).await;
+            let all = invariants(world).await;
             finished(&all);
             for address in [SAM, DANA] {
                 let mails = world.mails_to(address).await;

@@ -1,5 +1,4 @@
-//! What must not be read by whom it isn't for: by a thief of the tables, by who sees the logs, by
-//! who makes a request that is refused.
+//! What must not be disclosed: in stolen tables, in logs, and in refused requests.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,7 +15,7 @@ use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
 use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
 
-/// A text that must not be found, and how it would be recognized.
+/// A text that must not be found, and how to recognize it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Secret {
     what: &'static str,
@@ -24,7 +23,7 @@ struct Secret {
 }
 
 impl Secret {
-    /// Whether it stands in a text: as a word of its own where it is so short that it could stand
+    /// Returns whether it is in a text. A short one must be a separate word, because it could occur
     /// in random letters by chance.
     fn is_in(&self, text: &str) -> bool {
         let (text, sought) = (text.to_lowercase(), self.text.to_lowercase());
@@ -39,20 +38,20 @@ impl Secret {
     }
 }
 
-/// The journeys of all portals' people, what they kept secret, and what was seen on the way.
+/// The journeys of users of all portals, their secrets, and what was observed.
 struct Journeys<'w> {
     world: &'w World,
-    /// What nobody may find in the tables, the logs, or a problem.
+    /// What must not be in the tables, the logs or a problem.
     secrets: BTreeSet<Secret>,
-    /// What nobody may find in the logs.
+    /// What must not be in the logs.
     persons: BTreeSet<Secret>,
-    /// Every text of every item, each time somebody looked.
+    /// Every text of every item at each inspection.
     seen: BTreeSet<String>,
     /// The bodies of all problems.
     problems: Vec<String>,
 }
 
-/// All texts of an attribute, names of fields included.
+/// Collects all texts of an attribute, including field names.
 fn texts(value: &AttributeValue, into: &mut BTreeSet<String>) {
     match value {
         AttributeValue::S(s) | AttributeValue::N(s) => drop(into.insert(s.clone())),
@@ -68,7 +67,7 @@ fn texts(value: &AttributeValue, into: &mut BTreeSet<String>) {
     }
 }
 
-/// Which secrets stand in which texts.
+/// Returns which secrets are in which texts.
 fn found(
     secrets: &BTreeSet<Secret>,
     texts: impl IntoIterator<Item = impl AsRef<str>>,
@@ -115,7 +114,7 @@ impl<'w> Journeys<'w> {
         });
     }
 
-    /// A token, and the part of it that no table may hold.
+    /// Adds a token, and the part of it that must not be in any table.
     fn token(&mut self, what: &'static str, token: &str) {
         self.secret(what, token);
         self.secret(what, token.rsplit_once('.').unwrap().1);
@@ -133,7 +132,7 @@ impl<'w> Journeys<'w> {
         }));
     }
 
-    /// Looks into the tables.
+    /// Inspects the tables.
     async fn look(&mut self) {
         for table in [
             &self.world.instance.tables.main,
@@ -145,7 +144,7 @@ impl<'w> Journeys<'w> {
         }
     }
 
-    /// Makes a request that must end with this status.
+    /// Makes a request that must return this status.
     async fn send(
         &mut self,
         by: &Client,
@@ -166,7 +165,7 @@ impl<'w> Journeys<'w> {
         self.send(by, Method::POST, path, body, expected).await
     }
 
-    /// Registers with a password of one's own; what others do is look before mail leaves and after.
+    /// Registers with a separate password. The tables are inspected before and after email is sent.
     async fn register(&mut self, portal: &str, body: Value, password: &str) -> String {
         for field in ["/first_name", "/last_name", "/email", "/username"] {
             if let Some(text) = body.pointer(field).and_then(Value::as_str) {
@@ -368,7 +367,7 @@ impl<'w> Journeys<'w> {
             .find(|l| l.contains("Harbor Lane"))
             .unwrap();
         let pin = pin_in(&letter, 4);
-        // A year stands in every date.
+        // Every date contains a year.
         if !["2026", "2027"].contains(&pin.as_str()) {
             self.secret("PIN", &pin);
         }
@@ -438,7 +437,7 @@ impl<'w> Journeys<'w> {
         self.sign_in("practice", "yara.castellan", initial).await;
     }
 
-    /// Everything that can be wrong with a request, with a secret where it is wrong.
+    /// Every kind of invalid request, with a secret in the invalid place.
     async fn refusals(&mut self) {
         let (group, people, practice) = (
             self.world.on("group"),
@@ -526,7 +525,7 @@ impl<'w> Journeys<'w> {
             }
             let bearer = self.world.on("group").with_token(secret);
             self.refuse(&bearer, "/invitations", json!({})).await;
-            // Not JSON at all, and not said to be.
+            // Not JSON at all, with or without the JSON content type.
             for kind in ["application/json", "text/plain"] {
                 let request = group
                     .request(Method::POST, "/sessions")
@@ -550,7 +549,7 @@ impl<'w> Journeys<'w> {
         self.problems.push(answer.text);
     }
 
-    /// Checks what was seen in the tables.
+    /// Checks the texts observed in the tables.
     fn check_tables(&self) {
         let clear = found(&self.secrets, &self.seen);
         assert!(clear.is_empty(), "in the tables in clear: {clear:#?}");
@@ -558,9 +557,9 @@ impl<'w> Journeys<'w> {
 }
 
 #[tokio::test]
-async fn a_thief_of_the_tables_reads_no_secret() {
+async fn stolen_tables_contain_no_secret() {
     let world = World::new().await;
-    // First nothing leaves, then everything does: looked at before and after.
+    // First no message is sent, then all are: inspected before and after.
     world.instance.inbox.set_down(true);
     let mut early = Journeys::new(&world);
     early
@@ -581,14 +580,14 @@ async fn a_thief_of_the_tables_reads_no_secret() {
 }
 
 #[tokio::test]
-async fn what_lies_open_in_the_tables_is_found() {
+async fn a_plaintext_secret_in_the_tables_is_found() {
     let world = World::new().await;
     let mut journeys = Journeys::new(&world);
     journeys.member().await;
     journeys.check_tables();
     let secrets: Vec<_> = journeys.secrets.iter().cloned().collect();
     for (i, secret) in secrets.iter().enumerate() {
-        // Whole, in a sentence, in a list in a map.
+        // As a whole, in a sentence, and nested in a list and map.
         let planted = match i % 3 {
             0 => AttributeValue::S(secret.text.clone()),
             1 => AttributeValue::S(format!("it is \"{}\".", secret.text)),
@@ -624,7 +623,7 @@ async fn what_lies_open_in_the_tables_is_found() {
     }
 }
 
-/// What was logged.
+/// The captured log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -639,11 +638,11 @@ impl io::Write for Log {
 }
 
 impl Log {
-    /// Takes everything of this system, and of others what is logged in operation, on this thread
-    /// for as long as what it returns lives.
+    /// Captures the whole log of this system, and the operational log of others, on this thread,
+    /// for as long as the returned guard lives.
     fn taken(&self) -> (tracing::Dispatch, tracing::subscriber::DefaultGuard) {
-        // With a single subscriber, tracing asks only the thread that comes first by a line of code
-        // whether anybody listens, and that may be another test's; with two it asks both.
+        // With a single subscriber, `tracing` asks only the first thread that reaches a line of
+        // code whether it is enabled, and that may be another test's. With two it asks both.
         let second = tracing::Dispatch::new(tracing_subscriber::registry());
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -667,7 +666,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn no_log_tells_a_secret_or_a_person() {
+async fn logs_contain_no_secrets_or_personal_data() {
     let log = Log::default();
     let _taken = log.taken();
     let faults = FaultInjector::default();
@@ -701,7 +700,7 @@ async fn no_log_tells_a_secret_or_a_person() {
     let told = found(&journeys.persons, &lines);
     assert!(told.is_empty(), "persons in the log: {told:#?}");
 
-    // What would be told is found.
+    // A logged secret is found.
     tracing::info!(
         who = "maria@example.com",
         "Alvarez entered {}",
@@ -711,7 +710,7 @@ async fn no_log_tells_a_secret_or_a_person() {
     assert!(found(&journeys.persons, log.lines()).len() >= 2);
 }
 
-/// SES is down, DynamoDB fails at every call: all of it is logged.
+/// SES is down and DynamoDB fails at every call; all of it is logged.
 async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
     let world = journeys.world;
     let group = world.on("group").from_source("203.0.113.77");
@@ -777,7 +776,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
 }
 
 #[tokio::test]
-async fn no_refusal_echoes_what_was_sent_in_confidence() {
+async fn no_refusal_repeats_a_secret_from_the_request() {
     let world = World::new().await;
     let mut journeys = Journeys::new(&world);
     journeys.all().await;

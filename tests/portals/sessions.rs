@@ -1,4 +1,4 @@
-//! Sessions: how they begin, how they end, and what changes in them while they are open.
+//! Sessions: how they start and end, and what changes while they are open.
 
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -9,10 +9,10 @@ use vestibule_local::client::{Answer, Client, answer};
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::{START, World};
 
-/// BA-05, word for word.
+/// The exact text of BA-05.
 const LOGIN_FAILED: &str = "Login failed due to either an invalid user ID and/or password, or a connection cannot be established. Please try again.";
 
-/// BA-04, word for word.
+/// The exact text of BA-04.
 const ACCOUNT_DISABLED: &str = "This user ID no longer has access to the system. Please contact your security administrator for more information.";
 
 fn seconds(n: i64) -> SignedDuration {
@@ -23,7 +23,7 @@ fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
 }
 
-/// Whether the session is open.
+/// Returns whether the session is open.
 async fn open(client: &Client) -> bool {
     let answer = client.get("/sessions/current").await.unwrap();
     match answer.status {
@@ -62,7 +62,7 @@ async fn ag_14_a_session_ends_after_eight_hours_to_the_second_however_busy_it_is
             (world.now(), world.now() + minutes(8 * 60)),
             "{portal}"
         );
-        // Used more often than any portal asks for.
+        // Used more often than any portal requires.
         for _ in 0..25 {
             world.pass(minutes(19));
             assert!(open(&client).await, "{portal}");
@@ -99,13 +99,13 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
         assert!(!open(&client).await, "{portal}: idle for longer");
         assert!(!open(&client).await, "{portal}: asking doesn't wake it");
 
-        // Every kind of request counts as use, refused ones too.
+        // Every kind of request counts as use, including refused ones.
         let client = world.sign_in(portal, &username).await;
         world.pass(idle - seconds(1));
         assert_ne!(client.get("/users").await.unwrap().status, 401, "{portal}");
         world.pass(idle - seconds(1));
         assert!(open(&client).await, "{portal}");
-        // Other people's use doesn't.
+        // Other users' requests don't.
         world.pass(idle - seconds(1));
         let other = world.sign_in(portal, &username).await;
         world.pass(seconds(2));
@@ -113,9 +113,9 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
     }
 }
 
-/// The cookie of an answer, as browsers read it: its pair and its attributes.
+/// The cookie of a response as browsers read it: the pair and its attributes.
 fn cookie_of(answer: &Answer) -> (String, Vec<String>) {
-    // Beside it comes the one by which the device is known.
+    // There is also the cookie that identifies the device.
     let mut cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
     cookies.retain(|c| !c.to_str().unwrap().starts_with("__Host-vestibule-device="));
     assert_eq!(cookies.len(), 1, "{:?}", answer.headers);
@@ -185,7 +185,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
         ] {
             assert_eq!(with_cookie(cookie).await.status, 401, "{cookie}");
         }
-        // A token belongs to its portal.
+        // A token is valid on its portal only.
         let elsewhere = world
             .on("employer")
             .with_token(token)
@@ -194,7 +194,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
             .unwrap();
         assert_eq!(elsewhere.status, 401, "{}", elsewhere.text);
 
-        // Signing out with the cookie ends the session and takes the cookie away.
+        // Signing out with the cookie ends the session and deletes the cookie.
         let ended = answer(
             caller
                 .request(Method::DELETE, "/sessions/current")
@@ -228,7 +228,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     assert_eq!(begun.text_at("/started_at"), START);
 }
 
-/// Somebody who has registered: their portal, username and id.
+/// A registered user: portal, username and id.
 async fn registered(world: &World, portal: &'static str, body: Value) -> (String, String) {
     let answer = world.register(portal, body).await;
     (
@@ -275,7 +275,7 @@ async fn ba_05_unknown_deleted_and_not_yet_redeemed_accounts_and_wrong_passwords
         }
     }
 
-    // Who has not redeemed their registration code has no password yet.
+    // A user who has not redeemed the registration code has no password yet.
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, _code) = world.added_by(&helen, "Nils").await;
@@ -497,7 +497,7 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
             closed.text
         );
     }
-    // The lists follow: one organization shows the user no more, the other does.
+    // The lists follow: one organization no longer shows the user, the other does.
     let shows = async |client: &Client| client.get("/users").await.unwrap().text.contains(&id);
     assert!(!shows(&ruth).await && shows(&baker).await);
     assert_eq!(ruth.get(&format!("/users/{id}")).await.unwrap().status, 404);

@@ -1,4 +1,5 @@
-//! What is deployed is what the code needs: `template.yaml` compared with the code, both ways.
+//! Compares `template.yaml` with the code in both directions: what is deployed is what the code
+//! needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
         .collect()
 }
 
-/// The binaries for Lambda, with their sources.
+/// The Lambda binaries, with their sources.
 fn binaries() -> BTreeMap<String, PathBuf> {
     let mut binaries = BTreeMap::new();
     for entry in std::fs::read_dir(root().join("functions")).unwrap() {
@@ -81,7 +82,7 @@ fn every_binary_is_deployed_and_nothing_else() {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
-fn generated_routes_are_what_the_code_says() {
+fn generated_routes_match_the_code() {
     if std::env::var("UPDATE_ROUTES").is_ok() {
         routes::write(root()).unwrap();
     }
@@ -116,7 +117,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         }
     }
 
-    // Each route to the function whose crate serves it, and nothing else.
+    // Each route goes to the function whose crate serves it, and no others exist.
     let mut served = BTreeMap::new();
     for Function { name, openapi, .. } in FUNCTIONS {
         for (path, item) in openapi().paths.paths {
@@ -142,7 +143,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         .collect();
     assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
 
-    // Browsers ask before they call: each path answers OPTIONS, by a function that serves it.
+    // For preflight requests of browsers, each path answers OPTIONS, in a function that serves it.
     for ((_, path), function) in &preflights {
         let mut serving = routes.iter().filter(|((_, p), _)| p == path);
         assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
@@ -152,7 +153,7 @@ fn the_gateway_has_the_routes_of_the_api() {
     assert_eq!(asked, paths);
 }
 
-/// A table's shape in the words of the template; what belongs to a deployment only is left out.
+/// The shape of a table in the terms of the template, without what only a deployment has.
 fn shape(table: &TableDescription) -> Value {
     let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let key = |k: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": k.attribute_name(), "KeyType": k.key_type().as_str() });
@@ -188,7 +189,7 @@ fn shape(table: &TableDescription) -> Value {
     })
 }
 
-/// The same of a table of the template.
+/// The shape of a table in the template.
 fn deployed_shape(table: &Value) -> Value {
     let mut attributes: Vec<_> = table["AttributeDefinitions"]
         .as_array()
@@ -214,7 +215,7 @@ fn deployed_shape(table: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_tables_are_as_the_code_makes_them() {
+async fn the_tables_match_the_code() {
     let data: &'static Value = Box::leak(Box::new(read("infra/stacks/data.yaml")));
     let deployed = resources(data, "AWS::DynamoDB::Table");
     let instance = Instance::start(options()).await.unwrap();
@@ -232,7 +233,7 @@ async fn the_tables_are_as_the_code_makes_them() {
     }
     assert_eq!(deployed.len(), 2);
 
-    // What is kept outlives the stack, encrypted with its own key, and can be brought back to any second.
+    // Data outlives the stack, is encrypted with its own key, and has point-in-time recovery.
     for (id, table) in deployed {
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             assert_eq!(table[policy], "Retain", "{id}");
@@ -276,7 +277,7 @@ fn settings_in(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn functions_are_given_the_settings_they_read() {
+fn functions_have_the_settings_they_read() {
     let source = |path: &Path| std::fs::read_to_string(path).unwrap();
     let of_all = settings_in(&source(&root().join("shared/http/src/settings.rs")));
     for known in ["TABLE", "PORTALS_DIR"] {
@@ -297,8 +298,8 @@ fn functions_are_given_the_settings_they_read() {
     for (name, function) in functions() {
         let mut read = settings_in(&source(&binaries[&name]));
         read.extend(of_all.iter().cloned());
-        // The policies lie where they are looked for, Lambda sets the region, other roots than Amazon's are
-        // somebody's own; and the one that is added is read by lambda_http.
+        // These have defaults or are set by Lambda or an operator; the added one is read by
+        // `lambda_http`.
         for unset in ["PORTALS_DIR", "AWS_REGION", "SSL_CERT_FILE"] {
             assert!(read.remove(unset), "{unset} is read");
         }
@@ -306,8 +307,7 @@ fn functions_are_given_the_settings_they_read() {
         let mut given = variables(function);
         given.extend(global.iter().cloned());
         assert_eq!(given, read, "{name}");
-        // `sam local` has a value for each beside the stand-ins of `cargo portal`; the template's own for the
-        // one that isn't a name of something.
+        // `sam local` has a value for each in addition to the stand-ins of `cargo portal`.
         given.remove("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH");
         let lacking: Vec<_> = given.iter().filter(|v| local.get(v).is_none()).collect();
         assert!(lacking.is_empty(), "events/env.json lacks {lacking:?}");
@@ -315,7 +315,7 @@ fn functions_are_given_the_settings_they_read() {
 }
 
 #[test]
-fn the_stream_brings_new_messages_and_nothing_else() {
+fn the_stream_delivers_only_new_messages() {
     let functions = functions();
     let streams: Vec<_> = functions
         .values()
@@ -337,7 +337,8 @@ fn the_stream_brings_new_messages_and_nothing_else() {
     assert!(message_of_key(&key).is_some(), "{key} is a message's");
     assert!(message_of_key(&key[1..]).is_none());
 
-    // A batch that fails is halved, its good part isn't repeated, and in the end somebody learns of it.
+    // A failed batch is split, its successful part isn't repeated, and a permanent failure is
+    // reported.
     assert_eq!(
         stream["FunctionResponseTypes"],
         json!(["ReportBatchItemFailures"])
@@ -350,7 +351,7 @@ fn the_stream_brings_new_messages_and_nothing_else() {
 }
 
 #[test]
-fn nothing_that_runs_by_itself_fails_unnoticed() {
+fn failures_of_asynchronous_functions_are_reported() {
     let queue = json!({ "Fn::GetAtt": "DeadLetters.Arn" });
     for (name, function) in functions() {
         let all = function["Events"].as_object().unwrap();
@@ -369,7 +370,7 @@ fn nothing_that_runs_by_itself_fails_unnoticed() {
                 other => panic!("{event}: what happens when {other} fails?"),
             }
         }
-        // A schedule and a rule hand their event over; what the function makes of it counts too.
+        // A schedule and a rule only deliver the event, so the function's handling counts too.
         let by_itself = all
             .values()
             .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
@@ -379,11 +380,11 @@ fn nothing_that_runs_by_itself_fails_unnoticed() {
     }
 }
 
-/// Rights that Lambda and S3 use in the function's name, not the function.
+/// Permissions that Lambda and S3 use on the function's behalf.
 const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
 
 #[test]
-fn roles_are_plain() {
+fn roles_have_simple_statements() {
     for kind in [
         "AWS::IAM::Role",
         "AWS::IAM::ManagedPolicy",
@@ -408,7 +409,7 @@ fn roles_are_plain() {
             for resource in &statement.resources {
                 assert!(resource != "*", "{name} {sid}");
             }
-            // What is read is narrowed to kinds of items; indexes of the main table hold keys only.
+            // Reads are restricted to kinds of items; indexes of the main table contain only keys.
             let reads = |a: &String| {
                 ["GetItem", "BatchGetItem", "Query"]
                     .iter()
@@ -428,7 +429,7 @@ fn roles_are_plain() {
         };
         assert_eq!(kebab(log.strip_suffix("Log").unwrap()), *name);
 
-        // The queue where there is something to put into it, the stream where there is one.
+        // The queue only if something is put into it, the stream only if there is one.
         let function = &functions()[name];
         let by_itself = function["Events"]
             .as_object()
@@ -469,9 +470,9 @@ fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
     }
 }
 
-/// What the flows of the costs don't come upon.
+/// Flows that the cost flows don't cover.
 async fn go_through_rare_ways(observer: &SharedInterceptor) {
-    // A policy may let users have their PIN issued anew where they are an organization's.
+    // A policy can let users of an organization have their PIN reissued.
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
         let path = entry.unwrap().path();
@@ -494,13 +495,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let answer = waiting.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
 
-    // Questions are asked of whom the records know.
+    // Only users known to the records are asked questions.
     world.register("member", member()).await;
     let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
     let asked = world.on("member").post("/username-recoveries", who).await;
     assert_eq!(asked.unwrap().status, 200);
 
-    // Where sessions end when they are idle, their use is noted.
+    // On portals with an idle limit, use is recorded.
     world.register("agent", agent()).await;
     let principal = world.sign_in("agent", "dana.whitfield").await;
     for path in [
@@ -513,7 +514,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
         assert_eq!(principal.get(path).await.unwrap().status, 200);
     }
 
-    // Whose username was changed is found by another read; and on AWS, bounces are reported.
+    // A user whose username was changed is found with another read; on AWS, bounces are reported.
     let profile = principal.get("/me").await.unwrap();
     let id = profile.text_at("/id").to_owned();
     let renamed = Username::parse("dana.renamed", 6).unwrap();
@@ -524,13 +525,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let forgotten = json!({ "username": "dana.renamed" });
     let asked = world.on("agent").post("/password-resets", forgotten).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The request leaves the outbox first, and then the mail that it leads to.
+    // The first delivery processes the request, the second sends its email.
     world.mails_to("dana@whitfield.example").await;
     let mails = world.mails_to("dana@whitfield.example").await;
     assert!(mails.iter().any(|m| m.text.contains("#token=")));
 }
 
-/// The same, for an organization of many and its help desk.
+/// The same for a portal with several users per organization, and its help desk.
 async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let world = World::with(Options {
         observers: vec![observer.clone()],
@@ -543,7 +544,8 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let path = format!("/accounts/provider/{id}");
     assert_eq!(desk.agent.get(&path).await.unwrap().status, 200);
 
-    // A file gives an address always the same username; it is somebody else's once they have moved.
+    // A file always gives an address the same username, unless it is taken because the user's
+    // address changed.
     let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     let sam = added["rows"][0]["id"].as_str().unwrap();
@@ -554,16 +556,16 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(added["created"], 1, "{added}");
 
-    // SES reports a mail that came back.
+    // SES reports a bounce.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
     world.register("member", bounces).await;
     world.instance.settle().await.unwrap();
 }
 
-/// That roles lack nothing, every test shows: the harness refuses what they don't allow. Here, that they
-/// have nothing to spare: what no flow uses is told.
+/// Every test shows that roles lack nothing, because the harness refuses what they don't allow.
+/// This test shows that they have no unused permissions.
 #[tokio::test]
-async fn roles_have_nothing_to_spare() {
+async fn roles_have_no_unused_permissions() {
     let permissions = Permissions::default();
     go_through_every_flow(&permissions.interceptor()).await;
     go_through_rare_ways(&permissions.interceptor()).await;
@@ -576,7 +578,8 @@ async fn roles_have_nothing_to_spare() {
     let mut spare = Vec::new();
     let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
     for function in names.into_iter().chain([START]) {
-        // An action of a statement is used with one of its kinds at least, a kind with one of the actions.
+        // Each action of a statement is used with at least one kind of item, and each kind with at
+        // least one action.
         for statement in role(function).unwrap() {
             if BY_OTHERS.contains(&statement.sid.as_str()) {
                 continue;
@@ -618,7 +621,7 @@ async fn roles_have_nothing_to_spare() {
 }
 
 #[test]
-fn sample_events_are_what_functions_take() {
+fn sample_events_are_accepted_by_their_functions() {
     let functions = functions();
     let mut wanted = BTreeSet::new();
     for (name, function) in &functions {
@@ -686,7 +689,7 @@ fn sample_events_are_what_functions_take() {
 }
 
 #[tokio::test]
-async fn at_a_schedule_mails_leave_that_the_stream_has_not_brought() {
+async fn the_schedule_sends_emails_that_the_stream_missed() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
@@ -704,7 +707,7 @@ async fn at_a_schedule_mails_leave_that_the_stream_has_not_brought() {
 }
 
 #[test]
-fn what_carries_secrets_is_not_logged() {
+fn the_gateway_logs_nothing_secret() {
     let api = &TEMPLATE["Resources"]["Api"]["Properties"];
     let format = api["AccessLogSetting"]["Format"].as_str().unwrap();
     let line: BTreeSet<_> = format
@@ -712,7 +715,7 @@ fn what_carries_secrets_is_not_logged() {
         .skip(1)
         .map(|v| v.split(['"', ',', '}']).next().unwrap())
         .collect();
-    // Not $context.path, the query, headers or the caller's address.
+    // Without `$context.path`, the query, headers and the caller's address.
     let known = [
         "context.requestId",
         "context.requestTime",
@@ -733,8 +736,8 @@ fn what_carries_secrets_is_not_logged() {
 }
 
 #[test]
-fn logs_are_encrypted_and_end() {
-    // All of them, with those of the functions and of the gateway, are in one stack.
+fn logs_are_encrypted_and_expire() {
+    // All log groups, including those of the functions and the gateway, are in one stack.
     assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
     let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
     assert_eq!(logs.len(), functions().len() + 1);
@@ -762,7 +765,7 @@ fn filtered_messages(path: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn alarms_and_dashboard_wait_for_messages_that_are_logged() {
+fn alarms_and_dashboard_match_logged_messages() {
     let mut sources = Vec::new();
     for folder in ["functions", "shared/http/src"] {
         read_sources(&root().join(folder), &mut sources);
@@ -779,7 +782,7 @@ fn alarms_and_dashboard_wait_for_messages_that_are_logged() {
 }
 
 #[test]
-fn the_operator_is_asked_for_little_and_for_no_secret() {
+fn the_stack_has_few_parameters_and_no_secret() {
     let parameters = TEMPLATE["Parameters"].as_object().unwrap();
     let asked: Vec<_> = parameters
         .iter()

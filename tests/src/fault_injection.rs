@@ -1,4 +1,4 @@
-//! What looks at, and meddles with, the calls to DynamoDB and S3: an interceptor of the SDK's client.
+//! Injects faults into calls to DynamoDB and S3 with an interceptor of the SDK's client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,22 +11,23 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+use futures::future::join;
+use tokio::sync::watch;
 
-/// What happens to a call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It isn't sent.
+    /// The call is not sent.
     Unsent,
-    /// It is done, but its answer doesn't arrive; the SDK gives up.
+    /// The call succeeds, but its response is lost and the SDK gives up.
     AnswerLost,
-    /// It is done, and because its answer didn't arrive, the SDK sends it a second time.
+    /// The call succeeds, but its response is lost and the SDK sends it again.
     Repeated,
-    /// Another transaction is under way on its items; it isn't done. The next try goes through.
+    /// The call fails because another transaction is in progress on its items. The retry succeeds.
     Collides,
 }
 
 impl Fault {
-    /// All of them.
     pub const ALL: [Self; 4] = [
         Self::Unsent,
         Self::AnswerLost,
@@ -34,18 +35,18 @@ impl Fault {
         Self::Collides,
     ];
 
-    /// Whether a call can suffer it. To a read, all that can happen is that it fails.
+    /// Returns whether the fault can affect an operation. A read can only fail.
     fn befalls(self, operation: &str) -> bool {
         match operation {
             "UpdateItem" | "TransactWriteItems" => true,
-            // What is put alone is new, and S3 has no transactions that it could run into.
+            // A single put is always of a new item, and S3 has no transactions to collide with.
             "PutItem" | "PutObject" => self != Self::Collides,
             _ => self == Self::Unsent,
         }
     }
 }
 
-/// Meddles with one call, whichever it is told to.
+/// Injects a fault into one call, chosen with [`FaultInjector::arm`].
 #[derive(Debug, Clone, Default)]
 pub struct FaultInjector(Arc<Mutex<State>>);
 
@@ -56,7 +57,7 @@ struct State {
     fired: Option<&'static str>,
 }
 
-/// Which call this is, and how often it was sent; kept with the call.
+/// The number of the call and how often it was sent, stored with the call.
 #[derive(Debug, Clone)]
 struct Doomed {
     fault: Fault,
@@ -69,12 +70,12 @@ impl Storable for Doomed {
 }
 
 impl FaultInjector {
-    /// For the options of a system.
+    /// Returns the interceptor for a system's options.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// Of the calls from now on that can suffer this, the n-th will, counted from 0.
+    /// Injects the fault into the `n`-th call from now on that it can affect, counted from 0.
     pub fn arm(&self, n: usize, fault: Fault) {
         *self.lock() = State {
             armed: Some((n, fault)),
@@ -82,8 +83,8 @@ impl FaultInjector {
         };
     }
 
-    /// Lets calls be, and tells how many could have suffered since it was armed, and the operation of
-    /// the one that did, if one did.
+    /// Stops injecting. Returns how many calls could have been affected since arming, and the
+    /// operation of the affected one, if any.
     pub fn disarm(&self) -> (usize, Option<&'static str>) {
         let mut state = self.lock();
         state.armed = None;
@@ -136,10 +137,10 @@ impl Intercept for FaultInjector {
             return Ok(());
         };
         if doomed.fault == Fault::Unsent {
-            return Err("the network is gone".into());
+            return Err("the network is unavailable".into());
         }
         if doomed.fault == Fault::Collides && doomed.sent == 0 {
-            // DynamoDB knows no such operation, and so does nothing.
+            // DynamoDB rejects the unknown operation without doing anything.
             context
                 .request_mut()
                 .headers_mut()
@@ -162,7 +163,7 @@ impl Intercept for FaultInjector {
             return Ok(());
         };
         let (status, body) = match (doomed.fault, doomed.sent) {
-            (Fault::AnswerLost, _) => return Err("the answer is lost".into()),
+            (Fault::AnswerLost, _) => return Err("the response is lost".into()),
             (Fault::Repeated, 1) => (
                 500,
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#,
@@ -186,7 +187,57 @@ impl Intercept for FaultInjector {
     }
 }
 
-/// The name of the operation that an input belongs to.
+/// Lets one flow begin at a certain call of another. Queries are not counted: they are how a sweep looks for what
+/// is due, and many.
+#[derive(Debug, Clone, Default)]
+pub struct Starter(Arc<watch::Sender<usize>>);
+
+impl Starter {
+    /// For the options of a system.
+    pub fn interceptor(&self) -> SharedInterceptor {
+        SharedInterceptor::new(self.clone())
+    }
+
+    /// Does both; the second begins when the first has begun so many calls, or is over.
+    pub async fn start_after<A: Future, B: Future>(
+        &self,
+        calls: usize,
+        first: A,
+        second: B,
+    ) -> (A::Output, B::Output) {
+        self.0.send_replace(0);
+        let mut begun = self.0.subscribe();
+        let first = async {
+            let output = first.await;
+            self.0.send_replace(usize::MAX);
+            output
+        };
+        let second = async {
+            drop(begun.wait_for(|n| *n >= calls).await);
+            second.await
+        };
+        join(first, second).await
+    }
+}
+
+impl Intercept for Starter {
+    fn name(&self) -> &'static str {
+        "Starter"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if operation(context) != "Query" {
+            self.0.send_modify(|n| *n = n.saturating_add(1));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the name of the operation of an input.
 pub fn operation(context: &BeforeSerializationInterceptorContextRef<'_>) -> &'static str {
     use aws_sdk_dynamodb::operation as op;
     let input = context.input();

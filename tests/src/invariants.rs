@@ -1,7 +1,8 @@
-//! What must be true of the tables at any moment, whatever was interrupted, repeated or raced.
+//! Invariants of the tables that must hold at any time, whatever was interrupted, repeated or
+//! concurrent.
 //!
-//! The items are looked at as they lie, not through the store, so that a mistake of the store's
-//! own reading can't hide one of its writing.
+//! Items are read directly, not through the store, so that an error in the store's reading can't
+//! hide one in its writing.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,11 @@ use vestibule_domain::schedule;
 
 use crate::World;
 
-/// Everything in the tables, sorted by what it is.
+/// The content of the tables, by kind of item.
 #[derive(Debug, Default)]
 pub struct Contents {
     /// `A#portal#id` → account.
     pub accounts: BTreeMap<String, Value>,
-    /// Sessions.
     pub sessions: Vec<Value>,
     /// `N#portal#name` → marker.
     pub usernames: BTreeMap<String, Value>,
@@ -25,23 +25,20 @@ pub struct Contents {
     pub emails: BTreeMap<String, Value>,
     /// `O#portal#id` → organization.
     pub organizations: BTreeMap<String, Value>,
-    /// `O#portal#id/M#…` → the row of a user.
+    /// `O#portal#id/M#…` → the row that lists a user.
     pub rows: BTreeMap<String, Value>,
-    /// Invitations.
     pub invitations: Vec<Value>,
-    /// `C#portal#address/account` → what finds an account by its address.
+    /// `C#portal#address/account` → the item that finds an account by its email address.
     pub contacts: BTreeMap<String, Value>,
-    /// Plan records.
     pub records: Vec<Value>,
-    /// `M#plan#manager/R#agent` → what finds an agent by their managing agent.
+    /// `M#plan#manager/R#agent` → the item that finds an agent by their managing agent.
     pub managed: BTreeMap<String, Value>,
     /// `X#id` → message.
     pub messages: BTreeMap<String, Value>,
-    /// `O#portal#id/D#kind` → alarm.
+    /// `O#portal#id/D#kind` → follow-up.
     pub follow_ups: BTreeMap<String, Value>,
-    /// What administrators are still to be told.
+    /// Notices to administrators that have not been sent.
     pub notices_due: Vec<Value>,
-    /// The audit trail.
     pub audit: Vec<Value>,
 }
 
@@ -49,7 +46,7 @@ impl Contents {
     /// Reads both tables.
     ///
     /// # Panics
-    /// When an item is of no known kind.
+    /// If an item is of an unknown kind.
     pub async fn of(world: &World) -> Self {
         let mut all = Self::default();
         for item in world.items(&world.instance.tables.main).await {
@@ -66,19 +63,19 @@ impl Contents {
                 (Some("O"), Some("D")) => drop(all.follow_ups.insert(format!("{pk}/{sk}"), item)),
                 (Some("O"), Some("T")) => all.notices_due.push(item),
                 (Some("C"), _) => drop(all.contacts.insert(format!("{pk}/{sk}"), item)),
-                // That somebody was removed: it outlives them.
+                // Records that a user was removed. They outlive the user.
                 (Some("O"), Some("F" | "V")) => {}
                 (Some("R"), _) => all.records.push(item),
                 (Some("M"), _) => drop(all.managed.insert(format!("{pk}/{sk}"), item)),
                 (Some("X"), _) => drop(all.messages.insert(pk, item)),
-                // The keyring, counters of guesses, how far feeds are, the batch of letters.
+                // The keyring, attempt counters, feed states and letter batches.
                 (Some("K" | "G" | "F" | "L"), _) => {}
-                _ => panic!("an item of no known kind: {pk} {sk}"),
+                _ => panic!("an item of an unknown kind: {pk} {sk}"),
             }
         }
         for item in world.items(&world.instance.tables.audit).await {
             let item = plain(&AttributeValue::M(item));
-            // Seals, and the lists of what they seal, are no entries.
+            // Seals and the lists of sealed events are not events.
             if !matches!(
                 text(&item, "/pk").split('#').nth(1),
                 Some("seals" | "sealed")
@@ -89,7 +86,7 @@ impl Contents {
         all
     }
 
-    /// How many accounts there are on a portal.
+    /// Returns the number of accounts on a portal.
     pub fn accounts_on(&self, portal: &str) -> usize {
         self.accounts
             .values()
@@ -97,7 +94,7 @@ impl Contents {
             .count()
     }
 
-    /// How often something was recorded as done.
+    /// Returns how often an action was recorded as done.
     pub fn done(&self, action: &str) -> usize {
         self.audit
             .iter()
@@ -105,7 +102,7 @@ impl Contents {
             .count()
     }
 
-    /// The messages of a channel that wait to leave.
+    /// Returns the pending messages of a channel.
     pub fn pending(&self, channel: &str) -> usize {
         let waits = |m: &&Value| text(m, "/state") == "pending" && text(m, "/channel") == channel;
         self.messages.values().filter(waits).count()
@@ -115,7 +112,7 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
-    /// Whether an account was removed from an organization. What it registered with stays used.
+    /// Returns whether an account was removed from an organization. Its claim on a record remains.
     fn removed(&self, account: &str, organization: &str) -> bool {
         self.recorded(&["remove_user"], |e| {
             text(e, "/object") == account && text(e, "/organization") == organization
@@ -129,10 +126,10 @@ impl Contents {
     }
 }
 
-/// Checks the structure of everything in the tables, and returns it for further questions.
+/// Checks all invariants and returns the content for further assertions.
 ///
 /// # Panics
-/// When something has lost its counterpart.
+/// If an invariant is violated.
 pub async fn invariants(world: &World) -> Contents {
     let all = Contents::of(world).await;
     let mut faults = Vec::new();
@@ -151,7 +148,7 @@ pub async fn invariants(world: &World) -> Contents {
     all
 }
 
-/// Usernames and addresses belong to the accounts that bear them, both ways.
+/// Username and address markers match the accounts, in both directions.
 fn markers(all: &Contents, faults: &mut Vec<String>) {
     let living = all
         .accounts
@@ -177,7 +174,7 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             .account(portal, text(marker, "/account"))
             .is_some_and(bears)
         {
-            faults.push(format!("{pk} belongs to no account of that name"));
+            faults.push(format!("{pk} belongs to no account with that username"));
         }
     }
     for (pk, marker) in &all.emails {
@@ -220,25 +217,25 @@ fn markers(all: &Contents, faults: &mut Vec<String>) {
             None => faults.push(format!("{pk} is not found as {contact}")),
             Some(found) if found.get("bounced").is_some() != bounced => {
                 faults.push(format!(
-                    "{contact} doesn't say whether mails to {pk} bounce"
+                    "{contact} doesn't contain whether emails to {pk} bounce"
                 ));
             }
             Some(_) => {}
         }
         if all.usernames.get(&name).map(|m| text(m, "/account")) != Some(text(account, "/id")) {
-            faults.push(format!("{pk} doesn't hold {name}"));
+            faults.push(format!("{pk} has no marker {name}"));
         }
         let realm = text(account, "/email_realm");
         let address = format!("E#{realm}#{}", text(account, "/email").to_lowercase());
         if !realm.is_empty()
             && all.emails.get(&address).map(|m| text(m, "/account")) != Some(text(account, "/id"))
         {
-            faults.push(format!("{pk} doesn't hold {address}"));
+            faults.push(format!("{pk} has no marker {address}"));
         }
     }
 }
 
-/// A record is claimed by the account that registered with it, both ways.
+/// Claims on records match the accounts that registered with them, in both directions.
 fn claims(all: &Contents, faults: &mut Vec<String>) {
     for record in &all.records {
         for (name, owner) in record.as_object().into_iter().flatten() {
@@ -248,11 +245,13 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             let owner = owner.as_str().unwrap_or_default();
             let pk = text(record, "/pk");
             let Some((portal, registration_type)) = claim.split_once('#') else {
-                // What was made of the record: an organization, where it isn't a member's.
+                // An organization was registered with the record, unless it is a member's.
                 let organization = all.organizations.get(&format!("O#{claim}#{owner}"));
                 let of_it = organization.is_some_and(|o| o.get("record") == record.get("key"));
                 if owner != "-" && !of_it {
-                    faults.push(format!("{pk} is tied to another's organization {owner}"));
+                    faults.push(format!(
+                        "{pk} is linked to the organization {owner} of another record"
+                    ));
                 }
                 continue;
             };
@@ -266,7 +265,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
             };
             if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
                 faults.push(format!(
-                    "{pk} is claimed on {portal} by nobody who registered with it this way"
+                    "{pk} is claimed on {portal}, but nobody registered with it through this registration type"
                 ));
             }
         }
@@ -289,7 +288,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
     }
 }
 
-/// Managing agents find exactly the agents under them.
+/// Managing agents find exactly the agents they manage.
 fn managers(all: &Contents, faults: &mut Vec<String>) {
     let mut left = all.managed.clone();
     for record in all
@@ -308,11 +307,11 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
         }
     }
     for row in left.into_keys() {
-        faults.push(format!("{row} is left over"));
+        faults.push(format!("{row} has no counterpart"));
     }
 }
 
-/// Organizations list exactly their users, as those are.
+/// The rows of an organization match its users.
 fn rows(all: &Contents, faults: &mut Vec<String>) {
     let mut expected = BTreeMap::new();
     for account in all.accounts.values() {
@@ -390,7 +389,7 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
         }
         if account.as_ref() != Some(&row) {
             faults.push(format!(
-                "{key} is not as its account:\n  {row}\n  {account:?}"
+                "{key} differs from its account:\n  {row}\n  {account:?}"
             ));
         }
     }
@@ -406,16 +405,18 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
             text(organization, "/id"),
             text(organization, "/registered_by"),
         );
-        // Who registered it by mistake is gone (EX-12).
+        // The user who registered it by mistake has been removed (EX-12).
         let ended = organization.get("ended_at").is_some();
         if !there && !ended && !all.removed(by, id) {
-            faults.push(format!("{pk} was registered by nobody"));
+            faults.push(format!(
+                "{pk} was registered by an account that doesn't exist"
+            ));
         }
     }
     for invitation in &all.invitations {
         let by = text(invitation, "/state/account");
         let organization = invitation.get("organization");
-        // Who was removed since is deleted.
+        // A user removed since then is deleted.
         let joined = |a: &Value| {
             text(a, "/status") == "deleted"
                 || memberships(a).any(|m| m.get("organization") == organization)
@@ -426,21 +427,21 @@ fn rows(all: &Contents, faults: &mut Vec<String>) {
                 .is_some_and(joined)
         {
             faults.push(format!(
-                "{} was accepted by nobody",
+                "{} was accepted by an account that doesn't exist",
                 text(invitation, "/sk")
             ));
         }
     }
 }
 
-/// No change without its entry on the audit trail.
+/// Every change has an audit event.
 fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
     for (pk, account) in &all.accounts {
         let id = text(account, "/id");
         let made = all.recorded(&["register", "add_user"], |e| text(e, "/object") == id)
             || all.recorded(&["accept_invitation"], |e| text(e, "/actor/id") == id);
         if !made {
-            faults.push(format!("the making of {pk} is not recorded"));
+            faults.push(format!("the creation of {pk} is not recorded"));
         }
         let signed_in = account.get("last_sign_in_at");
         let at_that_moment =
@@ -452,7 +453,7 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
             text(m, "/pending_step/pending_step") == "open"
                 && m.get("record").is_some_and(|r| !r.is_null())
         });
-        // What a letter says is sealed; one that isn't a notification is a PIN's.
+        // The content of a letter is encrypted. Letters that aren't notifications contain a PIN.
         let portal = text(account, "/portal");
         let letters = all.messages.values();
         let letters = letters
@@ -475,14 +476,12 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
     for session in &all.sessions {
         let id = text(session, "/account");
         if all.account(text(session, "/portal"), id).is_none() {
-            faults.push(format!("a session of {id}, who doesn't exist"));
+            faults.push(format!("a session of {id}, which doesn't exist"));
         }
         if !all.recorded(&["sign_in"], |e| {
             text(e, "/object") == id && e.get("occurred_at") == session.get("started_at")
         }) {
-            faults.push(format!(
-                "a session of {id} was begun by no recorded sign-in"
-            ));
+            faults.push(format!("a session of {id} has no recorded sign-in"));
         }
     }
     for invitation in &all.invitations {
@@ -497,8 +496,8 @@ fn records_of_what_was_done(all: &Contents, faults: &mut Vec<String>) {
     }
 }
 
-/// What waits can be sent, what has gone says nothing any more, and every PIN or code that is
-/// waited for was put into a message.
+/// Pending messages can be sent, sent messages have no content left, and every pending PIN or code
+/// is in a message.
 fn outbox(all: &Contents, faults: &mut Vec<String>) {
     for (pk, message) in &all.messages {
         let has = |name: &str| message.get(name).is_some();
@@ -510,7 +509,7 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
             _ => false,
         };
         if !fits {
-            faults.push(format!("{pk} is neither waiting nor gone: {message}"));
+            faults.push(format!("{pk} is neither pending nor sent: {message}"));
         }
     }
     for (pk, account) in &all.accounts {
@@ -520,15 +519,15 @@ fn outbox(all: &Contents, faults: &mut Vec<String>) {
                 .contains_key(&format!("X#{}", text(issue, "/carried_by")))
             {
                 faults.push(format!(
-                    "{pk} waits for a PIN or code that no message carries"
+                    "{pk} has a pending PIN or code that is in no message"
                 ));
             }
         }
     }
 }
 
-/// Every account is found by the index on the day on which something is next due for it, and what
-/// administrators are to be told has an alarm.
+/// The index finds every account on the day of its next scheduled action, and unsent notices to
+/// administrators have a follow-up.
 fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
     for (pk, item) in &all.accounts {
         let account: Account = serde_json::from_value(item.clone()).unwrap();
@@ -537,16 +536,16 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         let expected = due.map(|d| d.on.to_string()).unwrap_or_default();
         if text(item, "/due_on") != expected || item.get("due").is_some() != due.is_some() {
             faults.push(format!(
-                "{pk} is due on {:?} but is found on {:?}",
+                "{pk} is due on {:?} but indexed on {:?}",
                 expected,
                 text(item, "/due_on")
             ));
         }
     }
     for notices_due in &all.notices_due {
-        let follow_up = format!("{}/D#tidings", text(notices_due, "/pk"));
+        let follow_up = format!("{}/D#admin_notice", text(notices_due, "/pk"));
         if !all.follow_ups.contains_key(&follow_up) {
-            faults.push(format!("nobody will tell of {notices_due}"));
+            faults.push(format!("no follow-up will send {notices_due}"));
         }
     }
     for (pk, item) in &all.organizations {
@@ -554,13 +553,13 @@ fn due(world: &World, all: &Contents, faults: &mut Vec<String>) {
         let reviews = reviews.is_some_and(|p| p.access_review.is_some());
         let follow_up = format!("{pk}/D#review");
         if reviews && item.get("ended_at").is_none() && !all.follow_ups.contains_key(&follow_up) {
-            faults.push(format!("nobody will begin a review of {pk}"));
+            faults.push(format!("no follow-up will start a review of {pk}"));
         }
     }
     for (key, follow_up) in &all.follow_ups {
         let organization = key.split_once('/').map(|(pk, _)| pk).unwrap_or_default();
         if !all.organizations.contains_key(organization) || follow_up.get("due").is_none() {
-            faults.push(format!("{key} is of no organization, or is never found"));
+            faults.push(format!("{key} belongs to no organization, or is never due"));
         }
     }
 }
@@ -573,7 +572,7 @@ fn memberships(account: &Value) -> impl Iterator<Item = &Value> {
         .flatten()
 }
 
-/// A text by JSON pointer; empty if it isn't there.
+/// Returns a text by JSON pointer, or an empty text if it is missing.
 pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value
         .pointer(pointer)
@@ -581,7 +580,7 @@ pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
-/// An attribute as JSON.
+/// Converts an attribute to JSON.
 pub fn plain(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(s) => json!(s),

@@ -1,5 +1,5 @@
-//! The harness of the end-to-end tests: one system a test, the clock in hand, people who register,
-//! and what they find in their mail.
+//! The harness of the end-to-end tests: one system per test with a movable clock, people who
+//! register, and their email.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -23,11 +23,12 @@ use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::client::{Answer, Client};
-use vestibule_local::instance::{at_work, serve_at_free_port};
+use vestibule_local::instance::{Saved, at_work, serve_at_free_port};
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
 use vestibule_secrets::HashParameters;
@@ -35,23 +36,22 @@ use vestibule_store::Tables;
 
 use crate::permissions::Permissions;
 
-/// When tests begin: a Monday morning in Chicago.
+/// The time when tests start: a Monday morning in Chicago.
 pub const START: &str = "2026-11-23T15:00:00Z";
 
-/// How many of the committed records of a kind a test's system holds: those whom tests know by name.
+/// The number of sample records of each kind in a test's system: those that tests refer to by name.
 const KNOWN: usize = 10;
 
-/// A system of one test's own.
+/// The system of one test.
 #[derive(Debug)]
 pub struct World {
-    /// The running system.
     pub instance: Instance,
-    /// Where it is served.
+    /// The base URL.
     pub base: String,
 }
 
-/// The options of a test's system: in memory, or in tables of its own in the DynamoDB that
-/// `VESTIBULE_DYNAMODB_ENDPOINT` names; passwords hashed lightly.
+/// Returns the options of a test's system: in memory, or in new tables of the DynamoDB at
+/// `VESTIBULE_DYNAMODB_ENDPOINT`. Password hashing is reduced.
 #[allow(clippy::disallowed_methods, reason = "the one setting of the tests")]
 pub fn options() -> Options {
     let endpoint = std::env::var("VESTIBULE_DYNAMODB_ENDPOINT").ok();
@@ -73,6 +73,54 @@ pub fn options() -> Options {
     }
 }
 
+/// Whether a system with these options can begin as a copy of one that was made before: in memory, where nobody
+/// observes what making it takes.
+fn can_be_copied(options: &Options) -> bool {
+    options.data.is_none() && options.dynamodb_endpoint.is_none() && options.observers.is_empty()
+}
+
+async fn saved(make: impl AsyncFnOnce() -> World) -> Saved {
+    let world = make().await;
+    world
+        .instance
+        .save()
+        .await
+        .unwrap()
+        .expect("it is in memory")
+}
+
+/// A system that is prepared once and set back before each use. Where its database can't be set back, because it
+/// is another than the embedded one, it is prepared each time.
+#[derive(Debug)]
+pub struct Prepared<F, T> {
+    prepare: F,
+    ready: Option<(World, T, Option<Saved>)>,
+}
+
+impl<T, F: AsyncFn() -> (World, T)> Prepared<F, T> {
+    /// To be prepared by this.
+    pub fn new(prepare: F) -> Self {
+        Self {
+            prepare,
+            ready: None,
+        }
+    }
+
+    /// The system as it was prepared, with what its preparation gave.
+    pub async fn again(&mut self) -> (&World, &T) {
+        match &self.ready {
+            Some((world, _, Some(saved))) => world.instance.restore(saved).await.unwrap(),
+            _ => {
+                let (world, given) = (self.prepare)().await;
+                let saved = world.instance.save().await.unwrap();
+                self.ready = Some((world, given, saved));
+            }
+        }
+        let (world, given, _) = self.ready.as_ref().unwrap();
+        (world, given)
+    }
+}
+
 /// The shipped policies in a folder of their own, that of one portal with texts in the place of others
 /// and with more at its end.
 pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> TempDir {
@@ -82,7 +130,7 @@ pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> Tem
         let mut text = std::fs::read_to_string(&path).unwrap();
         if path.file_stem().is_some_and(|stem| stem == portal) {
             for (from, to) in replaced {
-                assert!(text.contains(from), "{portal}.toml holds {from}");
+                assert!(text.contains(from), "{portal}.toml contains {from}");
                 text = text.replacen(from, to, 1);
             }
             text.push_str(added);
@@ -93,31 +141,70 @@ pub fn portals_with(portal: &str, replaced: &[(&str, &str)], added: &str) -> Tem
 }
 
 impl World {
-    /// A system with the records of those whom tests know by name.
+    /// Starts a system with the sample records that tests refer to by name.
     pub async fn new() -> Self {
         Self::with(options()).await
     }
 
-    /// The same with other options.
+    /// Starts such a system with other options.
     pub async fn with(options: Options) -> Self {
-        let world = Self::empty(options).await;
-        for kind in RecordKind::ALL {
-            let feed = sample_records::committed(kind);
-            let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
-            world.import(kind, &known.join("\n")).await;
+        static KNOWN: OnceCell<Saved> = OnceCell::const_new();
+        // Records are the same wherever policies and the time of the import are.
+        let usual = options.portals == Options::in_memory().portals
+            && options.clock.now() == START.parse().unwrap();
+        if usual && can_be_copied(&options) {
+            let known = KNOWN
+                .get_or_init(|| saved(World::made_with_known_people))
+                .await;
+            return Self::copied(options, known).await;
         }
+        let world = Self::empty(options).await;
+        world.import_known_people().await;
         world
     }
 
+    async fn made_with_known_people() -> Self {
+        let world = Self::made(self::options()).await;
+        world.import_known_people().await;
+        world
+    }
+
+    async fn import_known_people(&self) {
+        for kind in RecordKind::ALL {
+            let feed = sample_records::committed(kind);
+            let known: Vec<_> = feed.lines().take(KNOWN + 1).collect();
+            self.import(kind, &known.join("\n")).await;
+        }
+    }
+
     /// A system without records.
-    pub async fn empty(mut options: Options) -> Self {
+    pub async fn empty(options: Options) -> Self {
+        static EMPTY: OnceCell<Saved> = OnceCell::const_new();
+        if can_be_copied(&options) {
+            let empty = EMPTY
+                .get_or_init(|| saved(|| World::made(self::options())))
+                .await;
+            return Self::copied(options, empty).await;
+        }
+        Self::made(options).await
+    }
+
+    async fn copied(mut options: Options, of: &Saved) -> Self {
         options.observers.push(Permissions::default().interceptor());
-        let instance = Instance::start(options).await.unwrap();
+        Self::serving(Instance::start_from(options, of).await.unwrap()).await
+    }
+
+    async fn made(mut options: Options) -> Self {
+        options.observers.push(Permissions::default().interceptor());
+        Self::serving(Instance::start(options).await.unwrap()).await
+    }
+
+    async fn serving(instance: Instance) -> Self {
         let base = serve_at_free_port(instance.router()).await.unwrap();
         Self { instance, base }
     }
 
-    /// Imports a feed; every row of it must be right.
+    /// Imports a feed. Every row must be valid.
     pub async fn import(&self, kind: RecordKind, feed: &str) {
         let plan = Slug::parse(sample_records::PLAN).unwrap();
         let imported = vestibule_import_records::import(
@@ -128,55 +215,58 @@ impl World {
             |_| {},
         );
         let summary = at_work("import-records", imported).await.unwrap();
-        assert_eq!(summary.rejects, [], "the feed of a test must be right");
+        assert_eq!(
+            summary.rejects,
+            [],
+            "every row of a test's feed must be valid"
+        );
     }
 
-    /// A caller on a portal who isn't signed in.
+    /// Returns a client on a portal that isn't signed in.
     pub fn on(&self, portal: &str) -> Client {
         Client::new(&self.base, portal)
     }
 
-    /// The moment it is.
     pub fn now(&self) -> Timestamp {
         self.instance.app.clock.now()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass(&self, time: SignedDuration) {
         self.instance.app.clock.advance(time);
     }
 
-    /// Lets days pass.
+    /// Advances the clock by days.
     pub fn pass_days(&self, days: i64) {
         self.pass(SignedDuration::from_hours(24 * days));
     }
 
-    /// Lets time pass until a moment that is still to come.
+    /// Advances the clock to a later time.
     pub fn wait_until(&self, moment: &str) {
         let wait = moment
             .parse::<Timestamp>()
             .unwrap()
             .duration_since(self.now());
-        assert!(!wait.is_negative(), "{moment} is over");
+        assert!(!wait.is_negative(), "{moment} has passed");
         self.pass(wait);
     }
 
-    /// Brings mails and letters to where they go, and returns the mails that went to an address.
+    /// Delivers pending messages and returns the emails sent to an address.
     pub async fn mails_to(&self, address: &str) -> Vec<ReceivedMail> {
         self.instance.settle().await.unwrap();
         self.instance.inbox.to(address)
     }
 
-    /// The last mail that went to an address; there must be one.
+    /// Returns the last email to an address. There must be one.
     pub async fn last_mail_to(&self, address: &str) -> ReceivedMail {
         let mails = self.mails_to(address).await;
         mails
             .into_iter()
             .next_back()
-            .unwrap_or_else(|| panic!("no mail went to {address}"))
+            .unwrap_or_else(|| panic!("no email was sent to {address}"))
     }
 
-    /// Prints the letters that wait and returns the texts of all, in the order of printing.
+    /// Prints the pending letters and returns the texts of all letters so far, in printing order.
     pub async fn letters(&self) -> Vec<String> {
         self.instance.settle().await.unwrap();
         self.instance
@@ -186,12 +276,11 @@ impl World {
             .collect()
     }
 
-    /// The text of the last letter; there must be one.
+    /// Returns the text of the last letter. There must be one.
     pub async fn last_letter(&self) -> String {
         self.letters().await.pop().expect("no letter was printed")
     }
 
-    /// All items of a table.
     pub async fn items(&self, table: &str) -> Vec<Item> {
         let mut items = Vec::new();
         let mut start = None;
@@ -213,7 +302,7 @@ impl World {
         }
     }
 
-    /// All items of both tables, as text: what a thief of the tables would hold.
+    /// Returns all items of both tables as text: what somebody who stole the tables would have.
     pub async fn dump(&self) -> Vec<String> {
         let mut dumped = Vec::new();
         for table in [&self.instance.tables.main, &self.instance.tables.audit] {
@@ -226,30 +315,30 @@ impl World {
     }
 }
 
-/// An item, as it lies in a table.
+/// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The token of an invitation's link.
+/// Extracts the token from the link in an invitation.
 pub fn token_in(mail: &ReceivedMail) -> String {
     let (_, rest) = mail
         .text
         .split_once("#token=")
-        .expect("the mail has no link");
+        .expect("the email has no link");
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
-/// The PIN of a letter: the only line that is nothing but digits, perhaps spaced.
+/// Extracts the PIN from a letter: the only line of digits and spaces.
 pub fn pin_in(letter: &str, digits: usize) -> String {
     let pins: Vec<String> = letter
         .lines()
         .map(|l| l.chars().filter(|c| !c.is_whitespace()).collect::<String>())
         .filter(|l| l.len() == digits && l.chars().all(|c| c.is_ascii_digit()))
         .collect();
-    assert_eq!(pins.len(), 1, "one PIN in the letter:\n{letter}");
+    assert_eq!(pins.len(), 1, "expected one PIN in the letter:\n{letter}");
     pins[0].clone()
 }
 
-/// The registration code of a mail.
+/// Extracts the registration code from an email.
 pub fn code_in(mail: &ReceivedMail) -> String {
     let found = mail
         .text
@@ -260,11 +349,11 @@ pub fn code_in(mail: &ReceivedMail) -> String {
     });
     codes
         .next()
-        .expect("the mail has no registration code")
+        .expect("the email has no registration code")
         .to_owned()
 }
 
-/// A mail as a snapshot shows it: subject and text, with what is random named instead of shown.
+/// Renders an email for a snapshot: subject and text, with random parts replaced by names.
 pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
     masked(
         &format!("Subject: {}\n\n{}", mail.subject, mail.text),
@@ -272,15 +361,15 @@ pub fn shown(mail: &ReceivedMail, random: &[(&str, &str)]) -> String {
     )
 }
 
-/// A text with each of the random parts, none of which may be missing, replaced by its name.
+/// Replaces each random part of a text, all of which must be present, by its name.
 pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
     random.iter().fold(text.to_owned(), |text, (part, name)| {
-        assert!(text.contains(part), "{name} is missing in:\n{text}");
+        assert!(text.contains(part), "{name} is missing from:\n{text}");
         text.replace(part, name)
     })
 }
 
-/// The status of a problem with a single field, that field, and what is wrong with it.
+/// Returns the status of a problem with a single field, the field, and what is wrong with it.
 pub fn fault(answer: &Answer) -> (u16, &str, &str) {
     assert!(answer.fields().len() < 2, "{}", answer.text);
     (
@@ -290,7 +379,7 @@ pub fn fault(answer: &Answer) -> (u16, &str, &str) {
     )
 }
 
-/// Another code of the same form.
+/// Returns a different code of the same form.
 pub fn another(code: &str) -> String {
     let last = code.chars().next_back().unwrap();
     let other = if last == '9' {

@@ -1,5 +1,5 @@
-//! What the measurements under `examples` share: each size has a process of its own, and the embedded
-//! DynamoDB another, so that the time and the memory are those of what is measured.
+//! Shared parts of the measurements in `examples`. Each size runs in its own process, and the
+//! embedded DynamoDB in another, so that time and memory are only those of the measured code.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::StreamSpecification;
 use vestibule_local::Instance;
 use vestibule_local::instance::{FREE, embedded};
 
-/// Measures each size that the command line names, one after the other. `measure` is given the size and
-/// the address of a DynamoDB of its own.
+/// Measures each size given on the command line, one after the other. `measure` receives the size
+/// and the address of a new DynamoDB.
 pub async fn sizes(header: &str, measure: impl AsyncFn(usize, String)) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -32,7 +32,7 @@ pub async fn sizes(header: &str, measure: impl AsyncFn(usize, String)) {
     }
 }
 
-/// Measures one size: this program once more, beside one that is its DynamoDB.
+/// Measures one size in a new process, with another process as its DynamoDB.
 fn in_processes(size: &str) {
     let again = || Command::new(std::env::current_exe().unwrap());
     let started = again().arg("dynamodb").stdout(Stdio::piped()).spawn();
@@ -44,7 +44,7 @@ fn in_processes(size: &str) {
     assert!(measured.unwrap().success(), "at {size}");
 }
 
-/// A process that ends with this one's interest in it.
+/// A process that is killed when this is dropped.
 pub struct Killed(pub Child);
 
 impl Drop for Killed {
@@ -54,8 +54,8 @@ impl Drop for Killed {
     }
 }
 
-/// Switches the stream of the main table off: nobody follows it in a measurement, and the embedded
-/// DynamoDB looks through all of it with every write.
+/// Disables the stream of the main table. Nothing reads it in a measurement, and the embedded
+/// DynamoDB scans it at every write.
 pub async fn without_stream(instance: &Instance) {
     let off = StreamSpecification::builder().stream_enabled(false);
     instance
@@ -68,17 +68,17 @@ pub async fn without_stream(instance: &Instance) {
         .unwrap();
 }
 
-/// The most memory that this process has held at a time since [`reset_peak`], in MiB.
+/// Returns the peak memory of this process since [`reset_peak`], in MiB.
 pub fn peak_mib() -> f64 {
     status_mib("VmHWM:")
 }
 
-/// The memory that this process holds, in MiB.
+/// Returns the current memory of this process, in MiB.
 pub fn held_mib() -> f64 {
     status_mib("VmRSS:")
 }
 
-/// A line of proc(5)'s status; 0 where Linux doesn't tell.
+/// Reads a line of `/proc/self/status` (proc(5)); 0 if it is missing.
 fn status_mib(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix(name));
@@ -86,17 +86,17 @@ fn status_mib(name: &str) -> f64 {
     kib.unwrap_or(0.0) / 1024.0
 }
 
-/// Forgets the peak so far.
+/// Resets the peak.
 pub fn reset_peak() {
-    // Where that can't be, the peak is one of the whole process.
+    // If this fails, the peak is that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// How much CPU time this process has had, in milliseconds.
+/// Returns the CPU time of this process, in milliseconds.
 pub fn cpu_ms() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit(')').next().unwrap_or_default();
     let ticks = after.split_whitespace().skip(11).take(2);
-    // 100 ticks a second, as Linux reports them to every program.
+    // Linux reports 100 ticks per second to every program.
     ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() * 10.0
 }

@@ -1,5 +1,5 @@
-//! What a flow costs in DynamoDB: an interceptor of the SDK's client that counts calls, round trips
-//! and consumed units.
+//! Measures the DynamoDB cost of a flow: an interceptor of the SDK's client that counts calls,
+//! round trips and consumed units.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,20 +18,20 @@ use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
 use crate::fault_injection::operation;
 
-/// What a flow has cost.
+/// The cost of a flow.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cost {
-    /// How many calls there were of each operation.
+    /// The number of calls by operation.
     pub calls: BTreeMap<&'static str, usize>,
-    /// How many items its transactions wrote.
+    /// The number of items that transactions wrote.
     pub items: usize,
-    /// How many of its conditional writes were refused.
+    /// The number of conditional writes that failed.
     pub refused: usize,
-    /// How many calls it waited for one after another.
+    /// The number of sequential calls.
     pub trips: usize,
-    /// Read units.
+    /// Consumed read units.
     pub reads: f64,
-    /// Write units; DynamoDB doesn't tell those of a refused write.
+    /// Consumed write units. DynamoDB doesn't report those of a failed write.
     pub writes: f64,
 }
 
@@ -68,18 +68,18 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Counts what calls cost.
+/// Counts the cost of calls.
 #[derive(Debug, Clone, Default)]
 pub struct Meter(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     cost: Cost,
-    /// The longest chain of calls of which each waited for the one before.
+    /// The longest chain of sequential calls.
     chain: usize,
 }
 
-/// How many calls a call has waited for, itself included.
+/// The position of a call in its chain.
 #[derive(Debug)]
 struct Place(usize);
 
@@ -88,12 +88,12 @@ impl Storable for Place {
 }
 
 impl Meter {
-    /// For the options of a system.
+    /// Returns the interceptor for a system's options.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// What was spent since the last time.
+    /// Returns the cost since the last read.
     pub fn read(&self) -> Cost {
         std::mem::take(&mut *self.lock()).cost
     }
@@ -121,7 +121,7 @@ impl Intercept for Meter {
         {
             state.cost.items += input.transact_items().len();
         }
-        // It begins after what has ended, and beside what is still under way.
+        // A call starts after those that have ended, in parallel to those in progress.
         let place = state.chain + 1;
         state.cost.trips = state.cost.trips.max(place);
         cfg.interceptor_state().store_put(Place(place));
@@ -175,7 +175,7 @@ impl Intercept for Meter {
     }
 }
 
-/// The read and write units that an answer tells.
+/// Returns the read and write units of a response.
 fn consumed(output: &Output) -> (f64, f64) {
     let units = |c: &ConsumedCapacity| c.capacity_units().unwrap_or_default();
     let all = |list: &[ConsumedCapacity]| list.iter().map(units).sum::<f64>();

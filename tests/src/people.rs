@@ -1,4 +1,4 @@
-//! The people of the sample records, and how they come in.
+//! The people in the sample records, and how they register.
 
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
@@ -6,7 +6,7 @@ use vestibule_local::first_staff::{self, FirstStaff};
 
 use crate::{World, code_in, pin_in, token_in};
 
-/// The password that people in tests choose.
+/// The password of people in tests.
 pub const PASSWORD: &str = "Quiet-River-58!";
 
 /// The first person of Blue Heron Manufacturing, group GR20001.
@@ -18,7 +18,7 @@ pub fn group_principal() -> Value {
     })
 }
 
-/// Agent AG10001, whose agreement is on file.
+/// Agent AG10001, whose agreement is signed.
 pub fn agent() -> Value {
     json!({
         "registration_type": "agent", "verification": { "agent_id": "AG10001", "ssn_last4": "4821" },
@@ -37,7 +37,7 @@ pub fn member() -> Value {
     })
 }
 
-/// The answers that members in tests give.
+/// The answers of members in tests.
 pub fn security_answers() -> Value {
     json!([
         { "question": QUESTIONS[0], "answer": "Maple Street School" },
@@ -63,7 +63,7 @@ pub fn provider() -> Value {
     })
 }
 
-/// The hint question that people in tests set.
+/// The hint question of people in tests.
 pub fn hint() -> Value {
     json!({ "question": "What was my first car?", "answer": "A green Beetle" })
 }
@@ -77,12 +77,12 @@ pub fn dental() -> Value {
     })
 }
 
-/// What an office manager accepts when they register.
+/// The agreements that an office manager accepts when registering.
 pub fn office_manager_terms() -> Value {
     json!({ "office_manager_terms": "2026-10" })
 }
 
-/// One person for each portal who can register there.
+/// For each portal, a person who can register there.
 pub fn everyone() -> [(&'static str, Value); 7] {
     [
         ("agent", agent()),
@@ -98,18 +98,18 @@ pub fn everyone() -> [(&'static str, Value); 7] {
     ]
 }
 
-/// The staff of the plan's help desk, signed in.
+/// The help desk agents, signed in.
 #[derive(Debug)]
 pub struct HelpDesk {
-    /// Manages staff.
+    /// The tier that manages other agents.
     pub supervisor: Client,
-    /// The acting tier.
+    /// The tier that can act on accounts.
     pub agent: Client,
     /// The read-only tier.
     pub reader: Client,
 }
 
-/// A changed copy: `with(member(), "/email", "other@example.com")`.
+/// Returns a copy with one value changed: `with(member(), "/email", "other@example.com")`.
 pub fn with(mut body: Value, pointer: &str, value: impl Into<Value>) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = if parent.is_empty() {
@@ -124,7 +124,7 @@ pub fn with(mut body: Value, pointer: &str, value: impl Into<Value>) -> Value {
     body
 }
 
-/// A copy without a field.
+/// Returns a copy without a field.
 pub fn without(mut body: Value, pointer: &str) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = if parent.is_empty() {
@@ -137,27 +137,27 @@ pub fn without(mut body: Value, pointer: &str) -> Value {
 }
 
 impl World {
-    /// Registers somebody; it must succeed.
+    /// Registers a person. It must succeed.
     pub async fn register(&self, portal: &str, body: Value) -> Answer {
         let answer = self.on(portal).post("/registrations", body).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer
     }
 
-    /// Signs somebody in; it must succeed.
+    /// Signs a user in. It must succeed.
     pub async fn sign_in(&self, portal: &str, username: &str) -> Client {
         let (client, answer) = self.on(portal).sign_in(username, PASSWORD).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
         client
     }
 
-    /// The principal of Blue Heron Manufacturing, registered and signed in.
+    /// Returns the principal of Blue Heron Manufacturing, registered and signed in.
     pub async fn group_principal(&self) -> Client {
         self.register("group", group_principal()).await;
         self.sign_in("group", "ruth.okafor").await
     }
 
-    /// Invites somebody and returns the token of their link.
+    /// Invites a person and returns the token in the link.
     pub async fn invite(
         &self,
         administrator: &Client,
@@ -172,7 +172,7 @@ impl World {
         token_in(&self.last_mail_to(email).await)
     }
 
-    /// What an invited person sends.
+    /// Returns the request of an invited person.
     pub fn acceptance(token: &str, first: &str, email: &str, username: &str) -> Value {
         json!({
             "token": token, "first_name": first, "last_name": "Lind", "email": email,
@@ -180,7 +180,7 @@ impl World {
         })
     }
 
-    /// Somebody invited to the group who has registered and waits for approval; returns their id.
+    /// Registers an invited person, who then waits for approval. Returns their id.
     pub async fn invited(&self, administrator: &Client, first: &str, role: &str) -> String {
         let email = format!("{}@blueheron.example", first.to_lowercase());
         let token = self.invite(administrator, first, &email, role).await;
@@ -195,7 +195,7 @@ impl World {
         answer.text_at("/user_id").to_owned()
     }
 
-    /// The same, approved and signed in.
+    /// Registers and approves an invited person, and signs them in.
     pub async fn staff(&self, administrator: &Client, first: &str, role: &str) -> Client {
         let id = self.invited(administrator, first, role).await;
         let body = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
@@ -208,7 +208,8 @@ impl World {
             .await
     }
 
-    /// The help desk, made as its plan makes it: the first account by the command, the others invited.
+    /// Sets up the help desk as a plan does: the first account with the command, the others by
+    /// invitation.
     pub async fn help_desk(&self) -> HelpDesk {
         let first = FirstStaff {
             portal: None,
@@ -242,7 +243,7 @@ impl World {
         }
     }
 
-    /// Somebody whom the supervisor has invited to the help desk, signed in.
+    /// Returns an agent invited by the supervisor, signed in.
     pub async fn desk_staff(&self, supervisor: &Client, first: &str, role: &str) -> Client {
         let name = first.to_lowercase();
         let email = format!("{name}@harborlight.example");
@@ -258,13 +259,14 @@ impl World {
         self.sign_in("help-desk", &username).await
     }
 
-    /// Maria Alvarez, registered and signed in, her PIN not entered yet.
+    /// Returns Maria Alvarez, registered and signed in, with her PIN pending.
     pub async fn member(&self) -> Client {
         self.register("member", member()).await;
         self.sign_in("member", "maria.alvarez").await
     }
 
-    /// The primary user of Lakeside Family Medicine with an active account, and their username.
+    /// Returns the primary user of Lakeside Family Medicine with an active account, and the
+    /// username.
     pub async fn provider(&self) -> (Client, String) {
         let answer = self.register("provider", provider()).await;
         let username = answer.text_at("/username").to_owned();
@@ -278,7 +280,8 @@ impl World {
         (client, username)
     }
 
-    /// A user added to Lakeside Family Medicine who has not redeemed their code: username and code.
+    /// Adds a user to Lakeside Family Medicine who has not redeemed the code. Returns username and
+    /// code.
     pub async fn added_by(&self, administrator: &Client, first: &str) -> (String, String) {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims"] });

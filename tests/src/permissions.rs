@@ -1,6 +1,5 @@
-//! Every call to AWS is held against the role that `template.yaml` gives to the function that makes
-//! it: what the role doesn't allow fails, as it would on AWS. So the whole suite runs under the
-//! roles.
+//! Checks every call to AWS against the role that `template.yaml` gives to the calling function. A
+//! call that the role doesn't allow fails, as on AWS. The whole test suite runs under the roles.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,31 +15,31 @@ use vestibule_local::instance::{self, function_at_work};
 
 use crate::template::{ROLES, START, Statement, holds};
 
-/// What a call wants: one action on one resource, in the words of the template.
+/// An action on a resource that a call requires, in the terms of the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequiredAction {
-    /// Such as `dynamodb:Query`.
+    /// For example, `dynamodb:Query`.
     pub action: String,
-    /// Such as `Table/index/pending`.
+    /// For example, `Table/index/pending`.
     pub resource: String,
-    /// The partition, where the call reads one.
+    /// The partition that the call reads, if any.
     pub partition: Option<String>,
 }
 
-/// A wish and the function that had it.
+/// A required action and the function that required it.
 pub type Wished = (&'static str, RequiredAction);
 
-/// Holds every call against its function's role, and notes it.
+/// Checks every call against its function's role and records it.
 #[derive(Debug, Clone, Default)]
 pub struct Permissions(Arc<Mutex<BTreeSet<Wished>>>);
 
 impl Permissions {
-    /// For the observers of a system.
+    /// Returns the interceptor for a system's options.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// What was wished for so far.
+    /// Returns the actions required so far.
     pub fn noted(&self) -> BTreeSet<Wished> {
         self.0
             .lock()
@@ -49,7 +48,7 @@ impl Permissions {
     }
 }
 
-/// The statements that count for a function.
+/// Returns the statements that apply to a function.
 pub fn role(function: &str) -> Option<&'static [Statement]> {
     match function {
         instance::START => Some(&START),
@@ -58,7 +57,7 @@ pub fn role(function: &str) -> Option<&'static [Statement]> {
 }
 
 impl RequiredAction {
-    /// Whether a statement allows it.
+    /// Returns whether a statement allows the action.
     pub fn is_allowed_by(&self, statement: &Statement) -> bool {
         statement.actions.contains(&self.action)
             && statement.resources.contains(&self.resource)
@@ -83,7 +82,7 @@ impl Intercept for Permissions {
         let Some(function) = function_at_work() else {
             return Ok(());
         };
-        // What isn't deployed yet has no role.
+        // A function that isn't deployed has no role.
         let Some(statements) = role(function) else {
             return Ok(());
         };
@@ -106,7 +105,8 @@ impl Intercept for Permissions {
     }
 }
 
-/// What a call wants of IAM. DynamoDB has no right to a transaction: each of its writes wants its own.
+/// Returns the IAM actions that a call requires. DynamoDB has no permission for transactions: each
+/// write in them requires its own.
 fn required_actions(
     call: &Metadata,
     uri: &str,
@@ -153,8 +153,8 @@ fn required_actions(
                     };
                     vec![required_action("Query", resource, values.get(name))]
                 }
-                // Not by partition: whether IAM sees the keys of a transaction of two tables together
-                // or one by one isn't documented.
+                // Without partitions: it is not documented whether IAM checks the keys of a
+                // transaction on two tables together or separately.
                 "TransactWriteItems" => body["TransactItems"]
                     .as_array()
                     .into_iter()
@@ -171,7 +171,7 @@ fn required_actions(
                 name => vec![required_action(name, table(&body), None)],
             })
         }
-        // The stand-in names buckets in the path.
+        // The S3 stand-in has the bucket name in the path.
         "S3" => {
             let letters = uri.contains(&format!("/{}/", instance::LETTERS));
             let bucket = if letters {
@@ -179,7 +179,7 @@ fn required_actions(
             } else {
                 "FeedsBucket/*"
             };
-            // There is no right of its own to look at an object's head.
+            // Reading an object's head requires no permission of its own.
             let action = match call.name() {
                 "HeadObject" => "GetObject",
                 other => other,
@@ -213,7 +213,7 @@ fn table(name: &Value) -> String {
     table_named(name.as_str().unwrap_or_default())
 }
 
-/// Tests give both tables names of their own; the audit trail's ends so.
+/// Tests name both tables themselves. The audit table's name ends in the suffix.
 fn table_named(name: &str) -> String {
     let id = if name.ends_with("-audit") {
         "AuditTable"

@@ -1,4 +1,4 @@
-//! Reads `template.yaml` and the stacks that it nests, for tests that compare them with the code.
+//! Reads `template.yaml` and its nested stacks, for tests that compare them with the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,14 +13,15 @@ pub fn root() -> &'static Path {
     Path::new(ROOT)
 }
 
-/// The template, with short forms written out: `!Ref X` is `{"Ref": "X"}`.
+/// The template with short forms expanded: `!Ref X` is `{"Ref": "X"}`.
 pub static TEMPLATE: LazyLock<Value> = LazyLock::new(|| read("template.yaml"));
 
-/// The stack of the roles and log groups.
+/// The stack of roles and log groups.
 pub static ROLES_STACK: LazyLock<Value> = LazyLock::new(|| nested("Roles"));
 
-/// Returns the stack that a resource of the template nests. Every reference to a parameter is replaced by
-/// the value that the template passes, so that `!Ref TableArn` is `!GetAtt Data.Outputs.TableArn`.
+/// Returns the stack nested by a resource of the template. References to parameters are replaced by
+/// the values that the template passes, so that `!Ref TableArn` becomes `!GetAtt
+/// Data.Outputs.TableArn`.
 fn nested(id: &str) -> Value {
     let properties = &TEMPLATE["Resources"][id]["Properties"];
     let mut stack = read(properties["Location"].as_str().unwrap());
@@ -62,7 +63,7 @@ fn replace_parameters(value: &mut Value, passed: &Map<String, Value>) {
     }
 }
 
-/// A template of the source tree.
+/// Reads a template of the source tree.
 pub fn read(path: &str) -> Value {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
     let mut documents = YamlOwned::load_from_str(&text).unwrap();
@@ -97,7 +98,7 @@ fn value(yaml: YamlOwned) -> Value {
     }
 }
 
-/// The resources of a type, by their logical ids.
+/// Returns the resources of a type, by logical id.
 pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str, &'static Value> {
     let all = template["Resources"].as_object().unwrap();
     all.iter()
@@ -106,7 +107,7 @@ pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str,
         .collect()
 }
 
-/// The template's functions by their crates' names: `sign-in` is `SignInFunction`.
+/// Returns the template's functions by crate name: `sign-in` is `SignInFunction`.
 pub fn functions() -> BTreeMap<String, &'static Value> {
     resources(&TEMPLATE, "AWS::Serverless::Function")
         .into_iter()
@@ -117,7 +118,7 @@ pub fn functions() -> BTreeMap<String, &'static Value> {
         .collect()
 }
 
-/// `sign-in` of `SignIn`.
+/// Converts `SignIn` to `sign-in`.
 pub fn kebab(name: &str) -> String {
     let mut kebab = String::new();
     for c in name.chars() {
@@ -132,23 +133,21 @@ pub fn kebab(name: &str) -> String {
 /// A statement of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its name in the role.
     pub sid: String,
-    /// What it allows.
     pub actions: Vec<String>,
-    /// On what: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
+    /// For example, `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`.
     pub resources: Vec<String>,
-    /// On which partitions only, by the beginnings of their keys.
+    /// The allowed partitions, by key prefix.
     pub leading_keys: Option<Vec<String>>,
-    /// Under which other conditions.
+    /// Other conditions.
     pub conditions: Value,
 }
 
-/// The statements of what every function does when it starts.
+/// The statements that every function needs to start.
 pub static START: LazyLock<Vec<Statement>> =
     LazyLock::new(|| statements(&ROLES_STACK["Resources"]["StartPolicy"]["Properties"]));
 
-/// The statements of each function's role, without those of its start.
+/// The statements of each function's role, except those to start.
 pub static ROLES: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
     resources(&ROLES_STACK, "AWS::IAM::Role")
         .into_iter()
@@ -187,7 +186,7 @@ fn statement(text: &Value) -> Statement {
     }
 }
 
-/// A text or a list of texts.
+/// Returns a text or a list of texts as a list.
 pub fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],
@@ -198,7 +197,7 @@ pub fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// The short name of a resource of a statement.
+/// Returns the short name of a statement's resource.
 fn resource(arn: &Value) -> String {
     if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
         let name = attribute
@@ -224,7 +223,7 @@ fn resource(arn: &Value) -> String {
         .to_owned()
 }
 
-/// Whether a pattern, which may end with a star, holds for a text.
+/// Returns whether a text matches a pattern, which may end with a star.
 pub fn holds(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => text.starts_with(beginning),

@@ -1,5 +1,5 @@
-//! What tests look at beside answers: the work that a request costs, whole mails, and accounts that
-//! change in ways no endpoint offers.
+//! What tests inspect in addition to responses: the work that a request costs, complete emails, and
+//! account changes that no endpoint offers.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,17 +17,17 @@ use vestibule_local::standins::ses::ReceivedMail;
 
 use crate::World;
 
-/// Notes the calls to DynamoDB, each attempt with its kind and its number of items.
+/// Records the calls to DynamoDB: each attempt with its operation and number of items.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<Mutex<Vec<String>>>);
 
 impl Calls {
-    /// To be given to [`vestibule_local::Options::interceptors`].
+    /// Returns the interceptor for [`vestibule_local::Options::interceptors`].
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// The calls since the last time, in alphabetical order: parallel ones come in any.
+    /// Returns the calls since the last time, sorted, because parallel calls arrive in any order.
     pub fn take(&self) -> Vec<String> {
         let mut calls = std::mem::take(&mut *self.0.lock().unwrap());
         calls.sort();
@@ -64,7 +64,7 @@ impl Intercept for Calls {
     }
 }
 
-/// A mail as its reader sees it, with the secrets that differ from run to run left out.
+/// Renders an email as its reader sees it, without the secrets that differ between runs.
 pub fn shown(mail: &ReceivedMail) -> String {
     let ReceivedMail {
         from,
@@ -90,8 +90,8 @@ pub fn shown(mail: &ReceivedMail) -> String {
 }
 
 impl World {
-    /// Changes an account through the one door for writes, as the plan's staff, a sweep or another
-    /// administrator does.
+    /// Changes an account through the store's commit, as the help desk, a sweep or another
+    /// administrator would.
     pub async fn alter(&self, portal: &str, user_id: &str, change: impl FnOnce(&mut Account)) {
         let app = &self.instance.app;
         let portal = PortalId::parse(portal).unwrap();
@@ -116,7 +116,7 @@ impl World {
         app.store.commit(decision, &mut rng).await.unwrap();
     }
 
-    /// How many passwords have been hashed so far.
+    /// Returns the number of password hashes computed so far.
     pub fn hashes(&self) -> u64 {
         self.instance.app.hasher.runs()
     }

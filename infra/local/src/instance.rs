@@ -1,5 +1,6 @@
 //! One running system: the embedded DynamoDB, the stand-ins for SES, KMS and S3, and the API.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,15 +15,17 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use dynoxide::Database;
+use jiff::Timestamp;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::{Policy, Slug};
+use vestibule_domain::portals::Portals;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::app::LEAST_TIME;
 use vestibule_http::router::OpenApi;
@@ -30,12 +33,12 @@ use vestibule_http::{App, Clock, Routes, Source, portals};
 use vestibule_import_records::{Importer, STATUS, Summary};
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_print_letters::{MAX_LETTERS, Printed, Printer, Summary as PrintSummary, file_name};
-use vestibule_secrets::{HashParameters, Hasher};
+use vestibule_secrets::{HashParameters, Hasher, Keyring};
 use vestibule_store::{Store, Tables, keyring, tables};
 
 use crate::standins::kms::{self, LocalKms};
 use crate::standins::s3;
-use crate::standins::ses::{self, Inbox};
+use crate::standins::ses::{self, Inbox, ReceivedMail};
 use crate::streams::Stream;
 use crate::{aws, folder, sample_records};
 
@@ -119,6 +122,11 @@ pub struct Instance {
     pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
+    portals: PathBuf,
+    keyring: Arc<Keyring>,
+    kms_key: MasterKey,
+    /// The embedded DynamoDB; none where the state is in another one.
+    database: Option<Embedded>,
     /// Held as long as the instance lives, so that a second one can't use the same folder.
     _lock: Option<File>,
     /// The buckets, where there is no folder for them; gone with the instance.
@@ -130,6 +138,50 @@ pub struct Instance {
 enum Letters {
     Folder(PathBuf),
     Memory(Arc<std::sync::Mutex<Vec<PrintedLetter>>>),
+}
+
+/// The state of an [`Instance`] on the embedded DynamoDB at one moment. Instances can be started from it or
+/// be set back to it.
+#[derive(Debug)]
+pub struct Saved {
+    database: Vec<u8>,
+    keyring: Arc<Keyring>,
+    kms_key: MasterKey,
+    portals: (PathBuf, Arc<Portals>),
+    tables: Tables,
+    stream: Vec<Option<String>>,
+    inbox: Vec<ReceivedMail>,
+    letters: Vec<PrintedLetter>,
+    at: Timestamp,
+}
+
+/// The embedded DynamoDB.
+#[derive(Clone)]
+struct Embedded(Database);
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Embedded")
+    }
+}
+
+/// The key of the stand-in for KMS.
+#[derive(Clone, Copy)]
+struct MasterKey([u8; 32]);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+impl Saved {
+    /// A copy of the database in a file, for as long as the file is held.
+    fn file(&self) -> Result<NamedTempFile, StartError> {
+        let mut file = NamedTempFile::new()?;
+        file.write_all(&self.database)?;
+        Ok(file)
+    }
 }
 
 /// A letter as it was printed.
@@ -218,39 +270,69 @@ impl Instance {
     /// # Errors
     /// What is wrong, and what to do about it.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let portals = Arc::new(portals::read(&options.portals)?);
+        Self::start_with(options, None).await
+    }
+
+    /// Starts another system in memory as a copy of a saved one, with the saved one's tables, records, keys and
+    /// accounts. Policies, clock and whatever else the options say are the new one's own.
+    ///
+    /// # Errors
+    /// As [`Instance::start`].
+    pub async fn start_from(options: Options, saved: &Saved) -> Result<Self, StartError> {
+        Self::start_with(options, Some(saved)).await
+    }
+
+    async fn start_with(mut options: Options, saved: Option<&Saved>) -> Result<Self, StartError> {
+        let portals = match saved {
+            Some(Saved { portals, .. }) if portals.0 == options.portals => Arc::clone(&portals.1),
+            _ => Arc::new(portals::read(&options.portals)?),
+        };
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let at = |nth: u16| {
             options.aws.map_or(FREE, |first| {
                 SocketAddr::new(first.ip(), first.port().saturating_add(nth))
             })
         };
-        let endpoint = match &options.dynamodb_endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => embedded(options.data.as_deref(), at(0)).await?,
+        let database = match &options.dynamodb_endpoint {
+            Some(_) => None,
+            None => Some(open(options.data.as_deref())?),
+        };
+        let endpoint = match (&options.dynamodb_endpoint, &database) {
+            (None, Some(database)) => serve_database(database.clone(), at(0)).await?,
+            (endpoint, _) => endpoint.clone().unwrap_or_default(),
         };
         let plain = aws::dynamodb(&endpoint, &[]);
         if options.dynamodb_endpoint.is_some() {
             reach(&endpoint).await?;
         }
-        tables::create(&plain, &options.tables)
-            .await
-            .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
-        let first = plain
-            .scan()
-            .table_name(&options.tables.main)
-            .limit(1)
-            .send()
-            .await?;
-        let fresh = first.items().is_empty();
+        let fresh = match (saved, &database) {
+            (Some(saved), Some(database)) => {
+                restore_database(database, saved)?;
+                options.tables = saved.tables.clone();
+                false
+            }
+            _ => {
+                tables::create(&plain, &options.tables)
+                    .await
+                    .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
+                let first = plain
+                    .scan()
+                    .table_name(&options.tables.main)
+                    .limit(1)
+                    .send()
+                    .await?;
+                first.items().is_empty()
+            }
+        };
         let inbox = match &options.data {
             Some(folder) => Inbox::with_file(folder.join(folder::INBOX))?,
             None => Inbox::new(),
         };
-        let kms = LocalKms::new(
-            master_key(options.data.as_deref())?,
-            StdRng::try_from_rng(&mut SysRng)?,
-        );
+        let kms_key = match saved {
+            Some(saved) => saved.kms_key,
+            None => MasterKey(master_key(options.data.as_deref())?),
+        };
+        let kms = LocalKms::new(kms_key.0, StdRng::try_from_rng(&mut SysRng)?);
         let kms = aws::kms(&listen(kms::router(kms), at(1)).await?, &options.observers);
         let ses = aws::ses(
             &listen(ses::router(inbox.clone()), at(2)).await?,
@@ -268,14 +350,19 @@ impl Instance {
             &s3,
             &[options.s3_interceptors, options.observers.clone()].concat(),
         );
-        let observed = aws::dynamodb(&endpoint, &options.observers);
-        let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
-        let keyring = Arc::new(at_work(START, opened).await.map_err(|e| {
-            format!(
-                "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
-                options.tables.main, options.tables.audit
-            )
-        })?);
+        let keyring = match saved {
+            Some(saved) => Arc::clone(&saved.keyring),
+            None => {
+                let observed = aws::dynamodb(&endpoint, &options.observers);
+                let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
+                Arc::new(at_work(START, opened).await.map_err(|e| {
+                    format!(
+                        "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
+                        options.tables.main, options.tables.audit
+                    )
+                })?)
+            }
+        };
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let app = App {
             portals: Arc::clone(&portals),
@@ -288,7 +375,7 @@ impl Instance {
                 Arc::clone(&keyring),
                 Arc::clone(&portals),
             ),
-            hasher: Hasher::new(options.hashing, keyring, cores),
+            hasher: Hasher::new(options.hashing, Arc::clone(&keyring), cores),
             clock: options.clock,
             least_time: options.least_time,
         };
@@ -308,11 +395,18 @@ impl Instance {
             most: MAX_LETTERS,
         };
         let streams = aws_sdk_dynamodbstreams::Client::new(&aws::config(&endpoint));
-        let stream = Stream::at_end(streams, &plain, &options.tables.main).await?;
+        let stream = match saved {
+            Some(saved) => Stream::at(streams, saved.stream.clone()),
+            None => Stream::at_end(streams, &plain, &options.tables.main).await?,
+        };
         let letters = match &options.data {
             Some(folder) => Letters::Folder(folder.join(folder::LETTERS)),
             None => Letters::Memory(Arc::default()),
         };
+        if let Some(saved) = saved {
+            inbox.set(&saved.inbox);
+            letters.set(&saved.letters)?;
+        }
         Ok(Self {
             app,
             inbox,
@@ -324,9 +418,57 @@ impl Instance {
             fresh,
             letters,
             stream: Mutex::new(stream),
+            portals: options.portals,
+            keyring,
+            kms_key,
+            database,
             _lock: lock,
             _buckets: in_memory,
         })
+    }
+
+    /// The state as it is now, but for the objects in the buckets; none where the DynamoDB is not the embedded
+    /// one.
+    ///
+    /// # Errors
+    /// When it can't be copied.
+    pub async fn save(&self) -> Result<Option<Saved>, StartError> {
+        let Some(Embedded(database)) = &self.database else {
+            return Ok(None);
+        };
+        let folder = TempDir::new()?;
+        let file = folder.path().join(folder::DATABASE);
+        database.vacuum_into(utf8(&file)?)?;
+        Ok(Some(Saved {
+            database: fs::read(file)?,
+            keyring: Arc::clone(&self.keyring),
+            kms_key: self.kms_key,
+            portals: (self.portals.clone(), Arc::clone(&self.app.portals)),
+            tables: self.tables.clone(),
+            stream: self.stream.lock().await.position().to_vec(),
+            inbox: self.inbox.all(),
+            letters: self.letters.all(),
+            at: self.app.clock.now(),
+        }))
+    }
+
+    /// Returns to a state that this instance saved, and to its time where the clock is set by hand. Nothing may
+    /// be under way meanwhile; objects in the buckets stay as they are.
+    ///
+    /// # Errors
+    /// When the state can't be restored.
+    pub async fn restore(&self, saved: &Saved) -> Result<(), StartError> {
+        let database = self.database.as_ref().ok_or("nothing to restore into")?;
+        restore_database(database, saved)?;
+        self.stream.lock().await.set_position(saved.stream.clone());
+        self.inbox.set(&saved.inbox);
+        self.letters.set(&saved.letters)?;
+        if let Clock::Manual(_) = self.app.clock {
+            self.app
+                .clock
+                .advance(saved.at.duration_since(self.app.clock.now()));
+        }
+        Ok(())
     }
 
     /// The API, as the functions together serve it.
@@ -509,6 +651,13 @@ impl Instance {
 }
 
 impl Letters {
+    fn set(&self, letters: &[PrintedLetter]) -> Result<(), StartError> {
+        if let Self::Memory(list) = self {
+            *list.lock().map_err(|_| "the letters are locked")? = letters.to_vec();
+        }
+        Ok(())
+    }
+
     fn keep(&self, printed: &Printed<'_>) -> Result<(), StartError> {
         let letter = PrintedLetter {
             name: file_name(printed.letter),
@@ -606,14 +755,33 @@ pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// # Errors
 /// When the file in the folder can't be opened, or no port is free.
 pub async fn embedded(folder: Option<&Path>, at: SocketAddr) -> Result<String, StartError> {
+    serve_database(open(folder)?, at).await
+}
+
+fn open(folder: Option<&Path>) -> Result<Embedded, StartError> {
     let database = match folder.map(|f| f.join(folder::DATABASE)) {
-        Some(path) => Database::new(
-            path.to_str()
-                .ok_or("the data folder's name is not valid UTF-8")?,
-        ),
+        Some(path) => Database::new(utf8(&path)?),
         None => Database::memory(),
     };
     let database = database.map_err(|e| format!("the embedded DynamoDB can't be opened: {e}"))?;
+    Ok(Embedded(database))
+}
+
+fn utf8(path: &Path) -> Result<&str, StartError> {
+    Ok(path
+        .to_str()
+        .ok_or("the data folder's name is not valid UTF-8")?)
+}
+
+fn restore_database(Embedded(database): &Embedded, saved: &Saved) -> Result<(), StartError> {
+    let file = saved.file()?;
+    Ok(database.restore_from(utf8(file.path())?)?)
+}
+
+async fn serve_database(
+    Embedded(database): Embedded,
+    at: SocketAddr,
+) -> Result<String, StartError> {
     let listener = bind(at).await?;
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));

@@ -44,6 +44,24 @@ impl Stream {
         Ok(Self { client, iterators })
     }
 
+    /// Starts reading where another reader of the same stream has come to.
+    pub fn at(client: Client, position: Vec<Option<String>>) -> Self {
+        Self {
+            client,
+            iterators: position,
+        }
+    }
+
+    /// Where reading has come to: an iterator per shard.
+    pub fn position(&self) -> &[Option<String>] {
+        &self.iterators
+    }
+
+    /// Reads on from another position.
+    pub fn set_position(&mut self, position: Vec<Option<String>>) {
+        self.iterators = position;
+    }
+
     /// What has been written since the last time.
     ///
     /// # Errors

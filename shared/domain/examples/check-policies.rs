@@ -1,4 +1,4 @@
-//! Checks the policies of a folder, as `sam build` does before it packs them.
+//! Checks the policies in a folder. `sam build` runs it before packaging them.
 
 use std::error::Error;
 use std::path::Path;
@@ -8,15 +8,15 @@ use vestibule_domain::ids::PortalId;
 use vestibule_domain::portals::Portals;
 
 const HELP: &str = "\
-Checks the policies of portals: every NAME.toml of a folder, each by itself and all together.
-Tells the file, line and field of the first fault and exits with 1.
+Checks every portal policy NAME.toml in a folder, individually and in combination.
+Prints the errors of the first invalid file and exits with 1.
 
 Usage: check-policies FOLDER
 
 Example:
   cargo run -q -p vestibule-domain --example check-policies -- infra/portals
 
-docs/portals.md explains every field.";
+docs/portals.md describes every field.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,11 +30,11 @@ fn main() -> ExitCode {
     }
     match check(Path::new(folder)) {
         Ok(count) => {
-            println!("{count} policies in {folder} are right");
+            println!("{count} policies in {folder} are valid");
             ExitCode::SUCCESS
         }
-        Err(fault) => {
-            eprintln!("{fault}\nCorrect it; docs/portals.md explains every field.");
+        Err(error) => {
+            eprintln!("{error}\ndocs/portals.md describes every field.");
             ExitCode::FAILURE
         }
     }
@@ -55,7 +55,7 @@ fn check(folder: &Path) -> Result<usize, Box<dyn Error>> {
         }
     }
     if files.is_empty() {
-        return Err(format!("{}: holds no policy", folder.display()).into());
+        return Err(format!("{}: contains no policy", folder.display()).into());
     }
     let count = files.len();
     Portals::new(files).check()?;

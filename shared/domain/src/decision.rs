@@ -1,4 +1,4 @@
-//! What a verb decides: changes, messages, and at least one audit entry, for one transaction.
+//! The result of a rule: changes, messages and one audit event, committed in one transaction.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -15,150 +15,131 @@ use crate::state::session::Session;
 use crate::values::ids::{AccountId, MessageId, OrganizationId, PortalId};
 use crate::values::text::Email;
 
-/// Names a counter of guesses; made by the store, which keys it so that it tells nothing.
+/// Identifies an attempt counter. The store derives it with a key, so it reveals nothing about the
+/// username or record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptKey(pub String);
 
-/// One change of state. The store adds the condition under which it may happen, and everything
-/// that follows from it: unique markers and the rows by which an organization lists its users.
+/// One state change. The store adds the condition under which it applies and derives the dependent
+/// items: uniqueness markers and the rows that list an organization's users.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A new account. Its username, and its address where the portal says so, must be free.
+    /// Fails if the username is taken, or the email address on portals where addresses are unique.
     CreateAccount(Box<Account>),
-    /// An account as it was read, and as it shall be.
     UpdateAccount {
-        /// As it was read; the write fails if it has changed since.
+        /// The account as it was read. The write fails if it has changed since.
         before: Box<Account>,
-        /// As it shall be, save for the version, which the store counts.
+        /// The new state. The store increments the version.
         after: Box<Account>,
     },
-    /// A sign-in: notes the moment without counting as a change, so that two don't collide.
+    /// Records a sign-in. It doesn't increment the version, so that concurrent sign-ins don't
+    /// conflict.
     NoteSignIn {
-        /// The account as it was read.
         account: Box<Account>,
-        /// When.
         at: Timestamp,
-        /// The password under the current parameters, where they have changed.
+        /// The password hashed with the current parameters, if the stored hash uses older ones.
         rehashed: Option<PasswordHash>,
-        /// From which address.
+        /// The client's IP address.
         from: Option<String>,
         /// The digest of the device, which is remembered.
         device: String,
-        /// The devices that are forgotten.
+        /// Digests of the devices to forget.
         forgotten_devices: Vec<String>,
     },
-    /// A new organization.
     CreateOrganization(Organization),
-    /// An organization as it was read, and as it shall be, save for the version.
     UpdateOrganization {
-        /// As it was read; the write fails if it has changed since.
+        /// The organization as it was read. The write fails if it has changed since.
         before: Box<Organization>,
-        /// As it shall be.
+        /// The new state. The store increments the version.
         after: Box<Organization>,
     },
-    /// Notes that the owner of an address was removed from an organization (AG-10).
+    /// Records that the owner of an email address was removed from an organization (AG-10).
     NoteFormerUser {
-        /// The portal.
         portal: PortalId,
-        /// The organization.
         organization: OrganizationId,
-        /// The address.
         email: Email,
     },
-    /// Notes that somebody who was in a review of access was removed (EX-11).
+    /// Records that a person included in an access review was removed (EX-11).
     NoteRemovedInReview {
-        /// The portal.
         portal: PortalId,
-        /// The organization.
         organization: OrganizationId,
-        /// The review.
+        /// The start of the review, which identifies it.
         started_at: Timestamp,
-        /// Who.
         removed: Box<Removed>,
     },
-    /// Ties a plan record on a portal to what is made of it, and a way of registering to the one
-    /// account that uses it.
+    /// Links a plan record on a portal to the organization or account registered with it, and a
+    /// registration type to the one account that uses it.
     ClaimRecord {
-        /// The record.
         record: RecordKey,
-        /// The portal.
         portal: PortalId,
-        /// The way.
         registration_type: Slug,
-        /// The account.
         account: AccountId,
-        /// What is made of the record.
         claims: RecordClaim,
     },
-    /// Unties a way of registering from the account that used it, so that another can.
+    /// Unlinks a registration type from the account that used it, so that another account can use
+    /// it.
     ReleaseRecord {
-        /// The record.
         record: RecordKey,
-        /// The portal.
         portal: PortalId,
-        /// The way, by its id.
+        /// The id of the registration type.
         registration_type: String,
-        /// The account; the write fails if another has it.
+        /// The account. The write fails if another account holds the claim.
         account: AccountId,
-        /// Whether what was made of the record is over too: it is as if nobody had registered with it.
+        /// Whether to remove the whole claim, as if nobody had registered with the record.
         whole: bool,
     },
-    /// Notes that the notification letter of a record goes out; it does so once (EX-06).
+    /// Records that the notification letter of a plan record was sent. It is sent only once
+    /// (EX-06).
     NoteNotified(RecordKey),
-    /// An invitation, new or changed.
     SaveInvitation {
-        /// As it was read; none for a new one.
+        /// The invitation as it was read; `None` for a new one.
         before: Option<Box<Invitation>>,
-        /// As it shall be, save for the version.
+        /// The new state. The store increments the version.
         after: Box<Invitation>,
     },
-    /// A new session.
     StartSession(Session),
-    /// A session under its account's new epoch; it must still be there.
+    /// Moves a session to its account's new epoch. Fails if the session no longer exists.
     RenewSession(Session),
-    /// The end of one.
     EndSession(Session),
-    /// Takes a letter back that has not been printed yet.
+    /// Cancels a letter that has not been printed yet.
     WithdrawLetter(MessageId),
-    /// Notes what the administrators of an organization are to be told (BA-01, BA-02).
+    /// Queues a notice to the administrators of an organization (BA-01, BA-02).
     QueueAdminNotice(AdminNotice),
-    /// Drops what they have been told.
+    /// Removes notices that were sent.
     ClearAdminNotices(Vec<AdminNotice>),
-    /// Ends an alarm, or sets it again; nobody must have set it meanwhile.
+    /// Completes or reschedules a follow-up. Fails if it was rescheduled since it was read.
     ResolveFollowUp {
-        /// As it was read.
+        /// The follow-up as it was read.
         follow_up: FollowUp,
-        /// The day on which to look again.
+        /// The day of the next follow-up; `None` to complete it.
         again: Option<Date>,
     },
-    /// Clears a counter of guesses.
+    /// Resets an attempt counter.
     ForgetAttempts(AttemptKey),
 }
 
-/// What is made of a plan record when it is claimed.
+/// What a claimed plan record is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordClaim {
-    /// Something new: an organization, or nothing but the person's own account. Nobody may have
-    /// registered with the record yet.
+    /// A new organization, or only the person's own account. Fails if anyone has registered with
+    /// the record.
     NewOrganization(Option<OrganizationId>),
-    /// A place in the organization that was made of it by another way.
+    /// Membership in the organization that was registered with the record through another
+    /// registration type.
     JoinExisting(OrganizationId),
 }
 
-/// Everything one verb does, to be done whole or not at all. It can't be made without an audit
-/// entry, so no change goes unrecorded.
+/// Everything that one operation does, committed as a whole or not at all. It can't be created
+/// without an audit event, so every change is recorded.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// What changes.
     pub changes: Vec<Change>,
-    /// What is sent.
     pub messages: Vec<Message>,
-    /// What is recorded.
     pub audit: AuditEvent,
 }
 
 impl Decision {
-    /// A decision that so far only records something.
+    /// Returns a decision that only records an audit event.
     pub const fn recording(audit: AuditEvent) -> Self {
         Self {
             changes: Vec::new(),
@@ -167,21 +148,19 @@ impl Decision {
         }
     }
 
-    /// Adds a change.
     #[must_use]
     pub fn change(mut self, change: Change) -> Self {
         self.changes.push(change);
         self
     }
 
-    /// Adds messages.
     #[must_use]
     pub fn send(mut self, messages: impl IntoIterator<Item = Message>) -> Self {
         self.messages.extend(messages);
         self
     }
 
-    /// Adds the change of an account as it was read.
+    /// Adds an account update. `before` is the account as it was read.
     #[must_use]
     pub fn update(self, before: &Account, after: Account) -> Self {
         self.change(Change::UpdateAccount {

@@ -1,11 +1,12 @@
-//! The rules of Vestibule, pure: no AWS, no async, no clock or randomness of its own, no HTTP.
+//! The business rules of Vestibule as pure functions. They have no AWS, HTTP or async dependencies;
+//! time and randomness are parameters.
 //!
-//! A rule is a function `(state, command, policy, now, random) -> Result<Decision, Refusal>`; the
-//! store commits a [`Decision`] in one transaction. What differs between portals is a field of
+//! A rule has the form `(state, command, policy, origin, rng) -> Result<Decision, Refusal>`. The
+//! store commits the [`Decision`] in one transaction. Differences between portals are fields of
 //! [`policy::Policy`].
 //!
-//! Imports go one way: `values < policy < state < outbox < decision < rules`; `feed` reads plan
-//! records and nothing imports it. `tests/layers.rs` checks this.
+//! Imports go one way: `values < policy < state < outbox < decision < rules`. `feed` parses plan
+//! records; no other layer imports it. `tests/layers.rs` checks this.
 
 pub mod decision;
 pub mod feed;
@@ -26,7 +27,6 @@ pub use rules::{
 pub use state::{audit, organization, session};
 pub use values::{ids, text};
 
-/// Accounts and their memberships.
 pub mod account {
     pub use crate::rules::next_step::{NextStep, next_step};
     pub use crate::state::account::*;
@@ -35,39 +35,36 @@ pub mod account {
     };
 }
 
-/// Campaigns and what they require.
+/// Campaigns, and the notices to people who have to act in one.
 pub mod campaign {
     pub use crate::outbox::mail::Call;
     pub use crate::rules::campaign::*;
 }
 
-/// Scheduled actions and what they leave to report.
+/// Scheduled actions and the administrator notices they produce.
 pub mod schedule {
     pub use crate::rules::schedule::*;
     pub use crate::state::account::Notices;
     pub use crate::state::follow_up::{AdminNotice, FollowUp, FollowUpKind, Manager};
 }
 
-/// Invitations.
 pub mod invite {
     pub use crate::rules::acting::ActingAdministrator;
     pub use crate::rules::invite::*;
     pub use crate::state::invitation::{Invitation, InvitationStatus, State};
 }
 
-/// Emails and letters.
 pub mod message {
     pub use crate::outbox::mail::*;
     pub use crate::state::follow_up::AccountOutcome;
 }
 
-/// Plan records.
 pub mod record {
     pub use crate::state::record::*;
     pub use crate::values::record_kind::{Fact, RecordKind};
 }
 
-/// Reviews of access.
+/// Access reviews.
 pub mod review {
     pub use crate::rules::access_review::*;
     pub use crate::state::membership::Confirmation;

@@ -1,10 +1,10 @@
-//! The order of the crate's modules: imports go one way, and no two files import each other.
+//! Checks the order of the crate's modules: imports go one way, and no two files import each other.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Each layer imports only from layers with a lower number, and from itself.
+/// Each layer imports only from itself and from layers with a lower number.
 const LAYERS: [(&str, u8); 7] = [
     ("values", 0),
     ("policy", 1),
@@ -29,7 +29,7 @@ fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns the text of every source file of the crate but `lib.rs`, by its module.
+/// Returns the text of every source file except `lib.rs`, by module.
 fn sources() -> BTreeMap<Module, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -51,7 +51,7 @@ fn sources() -> BTreeMap<Module, String> {
         .collect()
 }
 
-/// Reads the paths of a use tree: `a::{b, c::d}` is `a::b` and `a::c::d`. Returns what follows it.
+/// Parses a use tree: `a::{b, c::d}` yields `a::b` and `a::c::d`. Returns the remaining text.
 fn use_tree<'t>(text: &'t str, before: &[String], paths: &mut Vec<Module>) -> &'t str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -83,7 +83,7 @@ fn use_tree<'t>(text: &'t str, before: &[String], paths: &mut Vec<Module>) -> &'
         return use_tree(rest, &path, paths);
     }
     paths.push(path);
-    // An alias, or the star of a glob.
+    // Skip an alias or the star of a glob.
     let rest = rest.strip_prefix('*').unwrap_or(rest);
     match rest.strip_prefix(" as ") {
         Some(alias) => alias.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'),
@@ -91,8 +91,8 @@ fn use_tree<'t>(text: &'t str, before: &[String], paths: &mut Vec<Module>) -> &'
     }
 }
 
-/// Returns each path that a file names with `crate`, `super` or `self`, or imports from one of its own
-/// submodules, from the root of the crate, with its line.
+/// Returns each path in a file that starts with `crate`, `super`, `self` or one of its submodules,
+/// relative to the crate's root, with its line.
 fn named(module: &Module, text: &str, modules: &BTreeSet<Module>) -> Vec<(usize, Module)> {
     let mut found = Vec::new();
     let mut inline: Vec<(String, String)> = Vec::new();
@@ -131,7 +131,7 @@ fn named(module: &Module, text: &str, modules: &BTreeSet<Module>) -> Vec<(usize,
         for (i, _) in line.match_indices("self::") {
             add(&here, start + i + "self::".len());
         }
-        // Of `super::super::`, all but the last only count.
+        // In `super::super::`, only the segments before the last one count.
         let mut up = 0;
         for (i, _) in line.match_indices("super::") {
             up += 1;
@@ -152,14 +152,14 @@ fn named(module: &Module, text: &str, modules: &BTreeSet<Module>) -> Vec<(usize,
     found
 }
 
-/// Returns the file that a path leads into: the longest part of it that is a module with a file.
+/// Returns the file that a path leads to: the longest prefix that is a module with a file.
 fn file_of<'m>(path: &[String], modules: &'m BTreeSet<Module>) -> Option<&'m Module> {
     (1..=path.len())
         .rev()
         .find_map(|n| modules.get(&path[..n].to_vec()))
 }
 
-/// For each file, the files it imports from, each with the line that does.
+/// For each file, the files it imports from, with the line of the import.
 type Imports = BTreeMap<Module, BTreeMap<Module, usize>>;
 
 fn imports() -> Imports {
@@ -170,7 +170,7 @@ fn imports() -> Imports {
         .map(|(module, text)| {
             let mut from = BTreeMap::new();
             for (line, path) in named(module, text, &modules) {
-                // What no file holds is a name that lib.rs exports.
+                // A name that is not in a file is exported by lib.rs.
                 let target = file_of(&path, &modules).cloned().unwrap_or_default();
                 if target != *module {
                     from.entry(target).or_insert(line);

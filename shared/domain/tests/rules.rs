@@ -1,4 +1,4 @@
-//! The rules by themselves: tables and properties over pure functions, with the shipped policies.
+//! Tests of the rules as pure functions, with tables and properties, under the shipped policies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::RefCell;
@@ -38,12 +38,12 @@ fn policy(portal: &str) -> Policy {
     edited(portal, "", "")
 }
 
-/// A shipped policy with one text in the place of another.
+/// Returns a shipped policy with one text replaced.
 fn edited(portal: &str, from: &str, to: &str) -> Policy {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join(format!("../../infra/portals/{portal}.toml"));
     let text = std::fs::read_to_string(path).unwrap();
-    assert!(text.contains(from), "{portal}.toml holds {from}");
+    assert!(text.contains(from), "{portal}.toml contains {from}");
     let text = if from.is_empty() {
         text
     } else {
@@ -66,7 +66,7 @@ fn minutes(n: i64) -> SignedDuration {
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// The same cases in every run.
+/// Runs the same cases every time.
 fn fixed() -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(7),
@@ -78,7 +78,7 @@ fn fixed() -> ProptestConfig {
 // Passwords (ME-03)
 
 #[test]
-fn passwords_break_or_keep_the_rules_of_their_portal() {
+fn passwords_follow_the_rules_of_their_portal() {
     let member = policy("member").password;
     let strict = edited(
         "agent",
@@ -87,73 +87,78 @@ fn passwords_break_or_keep_the_rules_of_their_portal() {
     )
     .password;
     let agent = policy("agent").password;
-    let fine = "";
+    let accepted = "";
     let long = "a1".repeat(64);
     let too_long = format!("{long}x");
-    for (policy, text, fault) in [
-        (&member, "abcde1", fine),
+    for (policy, text, expected) in [
+        (&member, "abcde1", accepted),
         (&member, "abcd1", "must have at least 6 characters"),
-        (&member, "abcdef", "must hold a digit"),
-        (&member, "123456", "must hold a letter"),
+        (&member, "abcdef", "must contain a digit"),
+        (&member, "123456", "must contain a letter"),
         (
             &member,
             "12345",
-            "must have at least 6 characters, hold a letter",
+            "must have at least 6 characters, contain a letter",
         ),
         (&member, "", "must not be empty"),
-        (&member, "      ", "must hold a letter, hold a digit"),
+        (&member, "      ", "must contain a letter, contain a digit"),
         (&member, "maria.alvarez1", "must not be the username"),
         (&member, "MARIA.Alvarez1", "must not be the username"),
-        (&member, "maria.alvarez12", fine),
-        (&member, "päss1ö", fine),
-        (&member, "пароль1", fine),
-        (&member, "correct horse battery 7", fine),
-        (&member, "\u{1f512}\u{1f512}\u{1f512}\u{1f512}a1", fine),
+        (&member, "maria.alvarez12", accepted),
+        (&member, "päss1ö", accepted),
+        (&member, "пароль1", accepted),
+        (&member, "correct horse battery 7", accepted),
+        (&member, "\u{1f512}\u{1f512}\u{1f512}\u{1f512}a1", accepted),
         (&member, "abc\tde1", "must not contain control characters"),
         (&member, "abc\0de1", "must not contain control characters"),
-        (&member, long.as_str(), fine),
+        (&member, long.as_str(), accepted),
         (
             &member,
             too_long.as_str(),
             "must be at most 128 characters long",
         ),
-        // ME-03: nothing obscene, in whatever letters.
-        (&member, "fuckyou1", "must not hold an obscene word"),
-        (&member, "Shit-happens-1", "must not hold an obscene word"),
-        (&member, "my b1tch 77", "must not hold an obscene word"),
-        (&member, "@sshole-99", "must not hold an obscene word"),
-        // And no word that only holds one's letters, or only across what parts words.
-        (&member, "Scunthorpe-1999", fine),
-        (&member, "Dickens-1812", fine),
-        (&member, "Classic-Assassin-1", fine),
-        (&member, "First-Watch-01!", fine),
-        (&member, "grapefruits-12", fine),
-        (&member, "anna1984-essex", fine),
-        // Nor one that is part of another word: it is obscene by itself only.
-        (&member, "my-ass-2026", "must not hold an obscene word"),
-        (&member, "compass-2026", fine),
-        // The agent portal doesn't ask for that.
-        (&agent, "fuckyou1", fine),
+        // ME-03: no obscene words, however they are spelled.
+        (&member, "fuckyou1", "must not contain an obscene word"),
+        (
+            &member,
+            "Shit-happens-1",
+            "must not contain an obscene word",
+        ),
+        (&member, "my b1tch 77", "must not contain an obscene word"),
+        (&member, "@sshole-99", "must not contain an obscene word"),
+        // Words that only contain an obscene one, or contain it only across a separator, are
+        // allowed.
+        (&member, "Scunthorpe-1999", accepted),
+        (&member, "Dickens-1812", accepted),
+        (&member, "Classic-Assassin-1", accepted),
+        (&member, "First-Watch-01!", accepted),
+        (&member, "grapefruits-12", accepted),
+        (&member, "anna1984-essex", accepted),
+        // Some words are obscene only on their own, not as part of another word.
+        (&member, "my-ass-2026", "must not contain an obscene word"),
+        (&member, "compass-2026", accepted),
+        // The agent portal doesn't reject obscene words.
+        (&agent, "fuckyou1", accepted),
         (&agent, "short-1", "must have at least 8 characters"),
-        (&strict, "lower-case-1", "must hold a capital letter"),
-        (&strict, "UPPER-CASE-1", "must hold a small letter"),
-        (&strict, "NoDigit-here", "must hold a digit"),
-        (&strict, "NoSymbol123", "must hold a symbol"),
-        (&strict, "All-four-1", fine),
+        (&strict, "lower-case-1", "must contain an uppercase letter"),
+        (&strict, "UPPER-CASE-1", "must contain a lowercase letter"),
+        (&strict, "NoDigit-here", "must contain a digit"),
+        (&strict, "NoSymbol123", "must contain a symbol"),
+        (&strict, "All-four-1", accepted),
         (
             &strict,
             "    ",
-            "must have at least 8 characters, hold a capital letter, hold a small letter, hold a digit",
+            "must have at least 8 characters, contain an uppercase letter, contain a lowercase letter, contain a digit",
         ),
     ] {
-        let told = password::check(text, Some("maria.alvarez1"), policy)
+        let actual = password::check(text, Some("maria.alvarez1"), policy)
             .map_or_else(|e| e.to_string(), |_| String::new());
-        assert_eq!(told, fault, "{text:?}");
+        assert_eq!(actual, expected, "{text:?}");
     }
 }
 
 #[test]
-fn a_random_password_is_seldom_taken_for_an_obscene_one() {
+fn random_passwords_are_rarely_rejected_as_obscene() {
     const ALPHABET: &[u8] =
         b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#%&*-_=+";
     let policy = policy("member").password;
@@ -190,16 +195,16 @@ proptest! {
     #![proptest_config(fixed())]
 
     #[test]
-    fn what_check_takes_is_normal_and_keeps_every_rule(text in "\\PC{0,140}|[a-zA-Z0-9!]{4,20}") {
+    fn accepted_passwords_are_normalized_and_follow_every_rule(text in "\\PC{0,140}|[a-zA-Z0-9!]{4,20}") {
         let policy = policy_of_members();
-        if let Ok(taken) = password::check(&text, None, policy) {
-            let taken = taken.expose();
-            prop_assert!(taken.chars().count() >= 6);
+        if let Ok(accepted) = password::check(&text, None, policy) {
+            let accepted = accepted.expose();
+            prop_assert!(accepted.chars().count() >= 6);
             prop_assert!(text.chars().count() <= MAX_LENGTH);
-            prop_assert!(taken.chars().any(char::is_alphabetic) && taken.chars().any(|c| c.is_ascii_digit()));
-            // Normal already: what was stored is what is compared.
-            prop_assert_eq!(password::normalize(taken).map(|p| p.expose().to_owned()), Ok(taken.to_owned()));
-            prop_assert!(password::check(&text, Some(taken), policy).is_err(), "never the username");
+            prop_assert!(accepted.chars().any(char::is_alphabetic) && accepted.chars().any(|c| c.is_ascii_digit()));
+            // The result is already normalized: what is stored is what is compared.
+            prop_assert_eq!(password::normalize(accepted).map(|p| p.expose().to_owned()), Ok(accepted.to_owned()));
+            prop_assert!(password::check(&text, Some(accepted), policy).is_err(), "never the username");
         }
     }
 }
@@ -212,7 +217,7 @@ fn policy_of_members() -> &'static vestibule_domain::policy::PasswordPolicy {
 
 // Plan records (AG-06, ME-01, ME-11)
 
-/// A code that shows what it is of: the tests' `verify` compares context and text.
+/// A readable MAC, so that the tests' `verify` can compare context and text.
 fn code(context: &str, text: &str) -> Mac {
     Mac {
         key: 1,
@@ -260,7 +265,7 @@ fn verification(last: &str, born: &str, first: &str) -> Verification {
     }
 }
 
-/// Who is found, and how often a fact was compared.
+/// Returns the person found, and the context of each comparison.
 fn found(records: &[PlanRecord], verification: &Verification) -> (Option<u8>, Vec<String>) {
     let compared = RefCell::new(Vec::new());
     let one = find(records, verification, |mac, context, entered| {
@@ -271,7 +276,7 @@ fn found(records: &[PlanRecord], verification: &Verification) -> (Option<u8>, Ve
 }
 
 #[test]
-fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
+fn facts_find_a_person_and_the_first_name_distinguishes_twins() {
     let family = [
         person(0, "grace", "1988-01-15"),
         person(1, "ethan", "2007-05-05"),
@@ -279,7 +284,7 @@ fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
     ];
     for (verification, expected) in [
         (verification("kim", "1988-01-15", "grace"), Some(0)),
-        // The given name decides between twins and nowhere else.
+        // The first name distinguishes twins and is otherwise ignored.
         (verification("kim", "1988-01-15", "grazia"), Some(0)),
         (verification("kim", "2007-05-05", "ethan"), Some(1)),
         (verification("kim", "2007-05-05", "olivia"), Some(2)),
@@ -300,13 +305,13 @@ fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
         found(&[], &verification("kim", "1988-01-15", "grace")).0,
         None
     );
-    // Who proves nothing is nobody, however few there are.
+    // Without facts nobody is found, even if there is only one record.
     let nothing = Verification {
         facts: BTreeMap::new(),
         first_name: Sensitive::new("grace"),
     };
     assert_eq!(found(&family[..1], &nothing).0, None);
-    // A record without the fact isn't a match.
+    // A record without the fact doesn't match.
     let mut without = family[0].clone();
     without.facts.remove(&Fact::DateOfBirth);
     assert_eq!(
@@ -316,7 +321,7 @@ fn a_proof_finds_its_person_and_a_given_name_decides_between_twins() {
 }
 
 #[test]
-fn every_fact_of_every_record_is_compared_whatever_the_first_says() {
+fn every_fact_of_every_record_is_compared_even_after_a_mismatch() {
     let family = [
         person(0, "grace", "1988-01-15"),
         person(1, "ethan", "2007-05-05"),
@@ -345,7 +350,7 @@ proptest! {
     #![proptest_config(fixed())]
 
     #[test]
-    fn nobody_is_found_by_anything_but_all_their_facts(which in 0u8..3, change in 0usize..3, other in "[a-z]{1,8}") {
+    fn only_all_facts_together_find_a_person(which in 0u8..3, change in 0usize..3, other in "[a-z]{1,8}") {
         let family = [person(0, "grace", "1988-01-15"), person(1, "ethan", "2007-05-05"), person(2, "olivia", "2007-05-05")];
         let born = ["1988-01-15", "2007-05-05", "2007-05-05"][usize::from(which)];
         let first = ["grace", "ethan", "olivia"][usize::from(which)];
@@ -357,7 +362,7 @@ proptest! {
 }
 
 #[test]
-fn a_fact_is_compared_in_one_form_only() {
+fn facts_are_compared_in_normalized_form() {
     for (fact, text, form) in [
         (Fact::SubscriberLastName, " O\u{2019}Brien ", Some("obrien")),
         (
@@ -388,7 +393,7 @@ fn a_fact_is_compared_in_one_form_only() {
     }
 }
 
-// Accounts: what stands in front of what they open
+// Accounts: the steps before access
 
 const NOW: &str = "2026-11-23T15:00:00Z";
 
@@ -464,12 +469,12 @@ fn account(portal: &str, memberships: Vec<Membership>) -> Account {
 }
 
 #[test]
-fn the_steps_come_in_their_order() {
-    // The agent portal has passwords that end and an agreement, so that everything can stand in the way.
+fn next_steps_come_in_order() {
+    // The agent portal has password expiration and an agreement, so that every step is possible.
     let policy = policy("agent");
     let fresh = at(NOW) + minutes(1);
     let old = at(NOW) + SignedDuration::from_hours(24 * 90);
-    let gates = [
+    let pending_steps = [
         (
             PendingStep::Approval,
             Some(NextStep::AwaitApproval),
@@ -496,25 +501,25 @@ fn the_steps_come_in_their_order() {
             Registration::Registered,
         ),
     ];
-    for (pending_step, step, registration) in gates {
+    for (pending_step, step, registration) in pending_steps {
         let mut account = account(
             "agent",
             vec![membership(pending_step.clone(), Some("agent"))],
         );
         let mut membership = account.memberships[0].clone();
         assert_eq!(membership.registration(), registration);
-        // The gate stands before the agreement.
+        // The pending step comes before the agreement.
         assert_eq!(
             next_step(&account, Some(&membership), &policy, fresh),
             step,
             "{pending_step:?}"
         );
-        // No organization is chosen yet: that comes before the gate.
+        // Choosing an organization comes before the pending step.
         assert_eq!(
             next_step(&account, None, &policy, fresh),
             Some(NextStep::ChooseOrganization)
         );
-        // With the agreement on file only the gate is left.
+        // With the agreement signed, only the pending step is left.
         membership
             .agreements
             .insert("producer_agreement".into(), "2026-01".into());
@@ -524,7 +529,7 @@ fn the_steps_come_in_their_order() {
             left,
             "{pending_step:?}"
         );
-        // A password that is over comes before all.
+        // An expired password comes first.
         assert_eq!(
             next_step(&account, Some(&membership), &policy, old),
             Some(NextStep::ChangePassword)
@@ -538,11 +543,11 @@ fn the_steps_come_in_their_order() {
             next_step(&account, Some(&membership), &policy, fresh),
             Some(NextStep::ChangePassword)
         );
-        // Without a password there is none to change.
+        // Without a password, there is none to change.
         account.password = None;
         assert_eq!(next_step(&account, Some(&membership), &policy, old), left);
     }
-    // On a portal where passwords don't end, ninety days are nothing.
+    // On a portal without password expiration, 90 days make no difference.
     let member = account(
         "member",
         vec![Membership {
@@ -562,7 +567,7 @@ fn the_steps_come_in_their_order() {
 }
 
 #[test]
-fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
+fn an_agreement_is_valid_in_its_current_or_a_later_revision() {
     let policy = policy("agent");
     for (on_file, missing) in [
         (None, true),
@@ -586,14 +591,14 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
             missing.then(|| "producer_agreement".to_owned()),
             "{on_file:?}"
         );
-        // It is asked of those who registered this way: not of staff.
+        // Only users with this registration type need it, not staff.
         let staff = membership(PendingStep::Open, None);
         assert_eq!(staff.missing_agreement(&policy), None);
     }
-    // Where it names nobody it is everybody's, and a category can narrow it down.
-    let everybodys = edited("agent", "registration_types = [\"agent\"]", "");
-    let anybody = membership(PendingStep::Open, None);
-    assert!(anybody.missing_agreement(&everybodys).is_some());
+    // Without registration types it applies to everyone; categories narrow it down.
+    let for_everyone = edited("agent", "registration_types = [\"agent\"]", "");
+    let anyone = membership(PendingStep::Open, None);
+    assert!(anyone.missing_agreement(&for_everyone).is_some());
     let managing = edited(
         "agent",
         "registration_types = [\"agent\"]",
@@ -617,7 +622,7 @@ fn an_agreement_counts_in_its_current_revision_or_a_later_one() {
 }
 
 #[test]
-fn a_letter_is_withheld_until_its_agreement_is_on_file() {
+fn a_letter_is_withheld_until_its_agreement_is_signed() {
     let policy = policy("provider");
     let agency = policy.registration_type("billing_agency").unwrap();
     let signed =
@@ -633,9 +638,9 @@ fn a_letter_is_withheld_until_its_agreement_is_on_file() {
 }
 
 #[test]
-fn a_letter_is_overdue_on_the_day_after_its_last() {
+fn a_letter_is_overdue_the_day_after_it_should_arrive() {
     let policy = policy("member");
-    // Issued on the Monday before Thanksgiving, which carries no letters.
+    // Issued on the Monday before Thanksgiving, when no mail is delivered.
     let home = issue();
     let status = LetterStatus::of(&home, &policy, at(NOW)).unwrap();
     let days = (
@@ -682,7 +687,7 @@ fn a_letter_is_overdue_on_the_day_after_its_last() {
         None,
         "a portal without letters"
     );
-    // The day of issue is the portal's: half past five in London is the evening before in Chicago.
+    // The issue date is in the portal's time zone: 5:30 in London is the evening before in Chicago.
     let late = Issue {
         issued_at: at("2026-11-24T05:30:00Z"),
         ..issue()
@@ -713,15 +718,15 @@ fn session(policy: &Policy) -> Session {
 }
 
 #[test]
-fn a_session_is_open_up_to_its_limits_and_no_longer() {
+fn a_session_is_valid_until_its_limits() {
     let policy = policy("member");
     let account = account("member", Vec::new());
     let session = session(&policy);
-    // Half an hour idle is allowed, a second more is not.
+    // Thirty minutes idle are allowed, one second more is not.
     assert!(session.is_open(&account, &policy, at(NOW)));
     assert!(session.is_open(&account, &policy, at(NOW) + minutes(30)));
     assert!(!session.is_open(&account, &policy, at(NOW) + minutes(30) + SECOND));
-    // Eight hours are the end, used or not.
+    // Eight hours are the absolute limit, regardless of use.
     let end = at(NOW) + minutes(8 * 60);
     let used = |last_seen_at| Session {
         last_seen_at,
@@ -729,15 +734,15 @@ fn a_session_is_open_up_to_its_limits_and_no_longer() {
     };
     assert!(used(end - SECOND).is_open(&account, &policy, end - SECOND));
     assert!(!used(end - SECOND).is_open(&account, &policy, end));
-    // Without an idle limit only the hours count.
+    // Without an idle limit, only the absolute limit applies.
     let endless = edited("member", "idle_minutes = 30", "");
     assert!(session.is_open(&account, &endless, end - SECOND));
     assert!(!session.is_open(&account, &endless, end));
     assert!(!session.wants_touch(&endless, end - SECOND));
-    // A shorter limit counts for open sessions too.
+    // A shorter limit also applies to open sessions.
     let shorter = edited("member", "idle_minutes = 30", "idle_minutes = 5");
     assert!(!session.is_open(&account, &shorter, at(NOW) + minutes(6)));
-    // Whatever was decided about the account counts at once.
+    // Changes of the account apply at once.
     for status in [Status::Disabled, Status::Deleted] {
         assert!(!session.is_open(
             &Account {
@@ -768,7 +773,7 @@ fn a_session_is_open_up_to_its_limits_and_no_longer() {
 }
 
 #[test]
-fn use_is_noted_once_in_a_thirtieth_of_the_limit() {
+fn use_is_recorded_once_per_thirtieth_of_the_idle_limit() {
     let policy = policy("member");
     let session = session(&policy);
     assert!(!session.wants_touch(&policy, at(NOW)));
@@ -780,7 +785,7 @@ proptest! {
     #![proptest_config(fixed())]
 
     #[test]
-    fn who_keeps_using_a_session_keeps_it_until_its_end(gaps in proptest::collection::vec(1i64..29, 1..40)) {
+    fn a_session_in_use_lasts_until_its_absolute_limit(gaps in proptest::collection::vec(1i64..29, 1..40)) {
         let policy = policy("member");
         let account = account("member", Vec::new());
         let mut session = session(&policy);
@@ -826,7 +831,7 @@ fn invitation(token: &Token, state: State) -> Invitation {
 }
 
 #[test]
-fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
+fn invitation_statuses_and_refusals() {
     let mut rng = rng();
     let right = Token::random(TokenKind::Invitation, "where".into(), &mut rng);
     let older = Token::random(TokenKind::Invitation, "where".into(), &mut rng);
@@ -881,7 +886,7 @@ fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
             ),
             (status, usable)
         );
-        // With another token it is no invitation at all, however it stands.
+        // With another token, the invitation is unknown, whatever its state.
         assert_eq!(
             check_usable(&invitation, &older, now),
             Err(Refusal::Unknown)
@@ -889,13 +894,13 @@ fn an_invitation_stands_where_it_stands_and_says_why_it_cannot_be_used() {
     }
 }
 
-// Names, codes and ids that the system makes
+// Generated usernames, codes and ids
 
 #[test]
-fn the_system_makes_names_only_where_it_is_its_task() {
+fn usernames_are_generated_only_where_the_policy_says_so() {
     let mut rng = rng();
     let provider = policy("provider");
-    let mut made = BTreeSet::new();
+    let mut generated = BTreeSet::new();
     for _ in 0..2_000 {
         let name = provider.make_username(&mut rng).unwrap();
         let tail = name.as_str().strip_prefix("prv").unwrap();
@@ -907,12 +912,12 @@ fn the_system_makes_names_only_where_it_is_its_task() {
         );
         assert!(
             !tail.contains(['i', 'l', 'o', '0', '1']),
-            "nothing that is misread: {tail}"
+            "no character that is easily misread: {tail}"
         );
         assert_eq!(Username::parse(name.as_str(), 7).unwrap().key(), name.key());
-        made.insert(name.key());
+        generated.insert(name.key());
     }
-    assert_eq!(made.len(), 2_000, "no two are the same");
+    assert_eq!(generated.len(), 2_000, "all are different");
     for portal in [
         "agent", "group", "member", "practice", "producer", "employer",
     ] {
@@ -921,12 +926,12 @@ fn the_system_makes_names_only_where_it_is_its_task() {
 }
 
 #[test]
-fn codes_have_their_form_and_every_digit_everywhere() {
+fn codes_are_well_formed_and_uniformly_distributed() {
     let mut rng = rng();
     let mut counts = [[0u32; 10]; 6];
     let mut ids = BTreeSet::new();
-    const DRAWN: u32 = 6_000;
-    for _ in 0..DRAWN {
+    const SAMPLES: u32 = 6_000;
+    for _ in 0..SAMPLES {
         let fresh = FreshCode::random("RC", 6, &mut rng, |id, digits| {
             code(id.as_str(), digits.expose())
         });
@@ -938,17 +943,17 @@ fn codes_have_their_form_and_every_digit_everywhere() {
         assert_eq!(
             fresh.code,
             code(fresh.id.as_str(), &format!("RC{digits}")),
-            "the code is of what its owner enters"
+            "the MAC is of what the user enters"
         );
         for (place, digit) in digits.bytes().enumerate() {
             counts[place][usize::from(digit - b'0')] += 1;
         }
         ids.insert(fresh.id);
     }
-    assert_eq!(ids.len() as u32, DRAWN, "every issue has an id of its own");
-    // Chi-square with nine degrees of freedom: beyond 27.9 once in a thousand for even digits.
+    assert_eq!(ids.len() as u32, SAMPLES, "every issue has its own id");
+    // Chi-square with nine degrees of freedom: uniform digits exceed 27.9 once in a thousand.
     for place in counts {
-        let expected = f64::from(DRAWN) / 10.0;
+        let expected = f64::from(SAMPLES) / 10.0;
         let chi: f64 = place
             .iter()
             .map(|n| (f64::from(*n) - expected).powi(2) / expected)
@@ -961,7 +966,7 @@ fn codes_have_their_form_and_every_digit_everywhere() {
     );
     assert!(
         !format!("{pin:?}").contains(pin.digits.expose()),
-        "it isn't printed"
+        "the digits are not printed"
     );
 }
 
@@ -969,7 +974,7 @@ proptest! {
     #![proptest_config(fixed())]
 
     #[test]
-    fn a_natural_id_is_the_same_for_the_same_name_and_no_other(a in "[a-z0-9._@-]{1,40}", b in "[a-z0-9._@-]{1,40}") {
+    fn natural_ids_are_unique_to_a_username(a in "[a-z0-9._@-]{1,40}", b in "[a-z0-9._@-]{1,40}") {
         let (agent, group) = (PortalId::parse("agent").unwrap(), PortalId::parse("group").unwrap());
         let id = Account::natural_id(&agent, &a);
         prop_assert_eq!(&id, &Account::natural_id(&agent, &a));
@@ -979,7 +984,7 @@ proptest! {
     }
 
     #[test]
-    fn an_organization_has_one_invitation_for_an_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
+    fn an_organization_has_one_invitation_per_address(local in "[a-zA-Z0-9+]{1,20}", one: [u8; 16], two: [u8; 16]) {
         let lower = Email::parse(&format!("{}@example.com", local.to_lowercase())).unwrap();
         let as_typed = Email::parse(&format!("{local}@Example.COM")).unwrap();
         let (a, b) = (OrganizationId::from_bytes(one), OrganizationId::from_bytes(two));
@@ -991,19 +996,19 @@ proptest! {
     }
 }
 
-/// The producer portal, with passwords that end besides.
+/// The producer portal with password expiration.
 fn timed() -> Policy {
     edited(
         "producer",
         "reject_obscene_words = false",
-        "reject_obscene_words = false\nmax_age_days = 90\nwarn_days = [14, 7, 3, 1]",
+        "reject_obscene_words = false\nmax_age_days = 90\nwarning_days = [14, 7, 3, 1]",
     )
 }
 
-/// The same with campaigns: everything that time brings to a user.
+/// The same with campaigns, so that every scheduled action can occur.
 fn busy() -> Policy {
     let campaigns = format!(
-        "max_age_days = 90\nwarn_days = [14, 7, 3, 1]\n{}\n{}\n[session]",
+        "max_age_days = 90\nwarning_days = [14, 7, 3, 1]\n{}\n{}\n[session]",
         re_registration("2027-03-01", "2027-08-31"),
         "[[campaign]]\nkind = \"release_usernames\"\non = 2028-01-03\ncreated_before = 2027-07-01",
     );
@@ -1012,13 +1017,13 @@ fn busy() -> Policy {
 
 fn re_registration(start: &str, cutoff: &str) -> String {
     format!(
-        "[[campaign]]\nkind = \"re_registration\"\nstart = {start}\ncutoff = {cutoff}\ntransition_days = 90\nwarn_days = [14, 1]"
+        "[[campaign]]\nkind = \"re_registration\"\nstart = {start}\ncutoff = {cutoff}\ntransition_days = 90\nwarning_days = [14, 1]"
     )
 }
 
-/// What campaigns ask, by the days of registering and of asking: the access, the cutoff.
+/// A campaign's requirements (end of access, cutoff), by registration date and current date.
 #[test]
-fn ag_13_what_a_campaign_asks_follows_from_the_days() {
+fn ag_13_a_campaigns_requirements_follow_from_the_dates() {
     let day = |text: &str| text.parse::<Date>().unwrap();
     let with = |campaigns: &[(&str, &str)]| {
         let text: String = campaigns
@@ -1029,9 +1034,9 @@ fn ag_13_what_a_campaign_asks_follows_from_the_days() {
     };
     let one = [("2027-03-01", "2027-08-31")];
     let short = [("2027-03-01", "2027-03-31")];
-    // Missed, and then the next.
+    // One campaign was missed; then the next starts.
     let two = [("2027-03-01", "2027-08-31"), ("2028-03-01", "2028-08-31")];
-    for (campaigns, registered, today, asked) in [
+    for (campaigns, registered, today, required) in [
         (&one[..], "2027-02-28", "2027-02-28", None),
         (
             &one,
@@ -1047,7 +1052,7 @@ fn ag_13_what_a_campaign_asks_follows_from_the_days() {
         ),
         (&one, "2027-03-01", "2027-03-01", None),
         (&one, "2027-09-01", "2027-09-01", None),
-        // No access after a cutoff that comes before the end of the transition.
+        // A cutoff before the end of the transition period also ends access.
         (
             &short,
             "2027-02-28",
@@ -1079,12 +1084,12 @@ fn ag_13_what_a_campaign_asks_follows_from_the_days() {
             let mut m = membership(PendingStep::Open, None);
             m.joined_at = noon;
             if again {
-                // Registered again counts as registered.
+                // Registering again counts like registering.
                 m.joined_at = at("2020-01-01T00:00:00Z");
                 m.registered_again_at = Some(noon);
             }
             let call = campaign::call(&m, &policy, day(today));
-            let expected = asked.map(|(access, cutoff)| Call {
+            let expected = required.map(|(access, cutoff)| Call {
                 access_expires_at: day(access),
                 cutoff: day(cutoff),
             });
@@ -1094,7 +1099,7 @@ fn ag_13_what_a_campaign_asks_follows_from_the_days() {
 }
 
 #[test]
-fn ag_13_the_steps_of_a_campaign_follow_one_another() {
+fn ag_13_the_steps_of_a_campaign_come_in_order() {
     let policy = edited(
         "agent",
         "[roles.user]",
@@ -1117,7 +1122,7 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
     ] {
         assert_eq!(step(&dana, day), expected, "{day}");
     }
-    // What was still to be done is done afterward.
+    // Other pending steps come after registering again.
     dana.memberships[0].pending_step = PendingStep::Approval;
     assert_eq!(step(&dana, "2027-05-30"), Some(NextStep::AwaitApproval));
     assert_eq!(step(&dana, "2027-05-31"), Some(NextStep::RegisterAgain));
@@ -1125,12 +1130,12 @@ fn ag_13_the_steps_of_a_campaign_follow_one_another() {
     assert_eq!(step(&dana, "2027-09-01"), Some(NextStep::AwaitApproval));
 }
 
-/// A user made so many days before today, and what has become of them since, each so many days ago.
+/// A user created `made` days ago, with later events, each a number of days ago.
 fn aged(
     today: Timestamp,
     (made, signed_in, changed): (i64, Option<i64>, Option<i64>),
     disabled: bool,
-    told: Option<i64>,
+    notified: Option<i64>,
     ends: Option<i64>,
 ) -> Account {
     let ago = |days: i64| today - SignedDuration::from_hours(24 * days);
@@ -1148,7 +1153,7 @@ fn aged(
     if let Some(password) = &mut account.password {
         password.changed_at = ago(made.min(100));
     }
-    account.notices.idle = told.map(|d| policy.date_of(ago(d.min(made))));
+    account.notices.idle = notified.map(|d| policy.date_of(ago(d.min(made))));
     account
 }
 
@@ -1159,28 +1164,28 @@ fn days_between(a: Date, b: Date) -> i64 {
 proptest! {
     #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
-    /// Nothing is done before it is due, and no more once it is done; the day of what is next due only
-    /// moves forward.
+    /// No action is performed before it is due or repeated once done, and the day of the next one
+    /// only moves forward.
     #[test]
-    fn ba_10_the_clockwork_acts_when_something_is_due_and_then_comes_to_rest(
+    fn ba_10_the_scheduler_performs_each_due_action_once(
         offset in 0i64..2000,
         made in 0i64..900,
         signed_in in proptest::option::of(0i64..900),
         changed in proptest::option::of(0i64..500),
         disabled: bool,
-        told in proptest::option::of(0i64..900),
+        notified in proptest::option::of(0i64..900),
         ends in proptest::option::of(-30i64..60),
     ) {
         let policy = busy();
         let now = at(NOW) + SignedDuration::from_hours(24 * offset);
         let today = policy.today(now);
         let origin = Origin { portal: policy.portal.clone(), at: now, source: None };
-        let mut account = aged(now, (made, signed_in, changed), disabled, told, ends);
+        let mut account = aged(now, (made, signed_in, changed), disabled, notified, ends);
         let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
         while let Some(act) = schedule::apply(&account, &policy, &origin, &mut rng()) {
             prop_assert!(act.due.on <= today);
-            prop_assert_eq!(act.decision.messages.len(), 1, "each is told, once");
+            prop_assert_eq!(act.decision.messages.len(), 1, "each sends one notice");
             prop_assert_eq!(act.after.version, account.version + 1);
             match act.due.action {
                 ScheduledAction::Disable => prop_assert!(account.status == Status::Active && idle > 180),
@@ -1206,11 +1211,11 @@ proptest! {
         }
     }
 
-    /// A sign-in puts everything off that has to do with idleness.
+    /// A sign-in postpones everything that depends on idleness.
     #[test]
-    fn ba_01_who_signs_in_is_left_alone_for_166_days(made in 0i64..900, told in proptest::option::of(0i64..900)) {
+    fn ba_01_a_sign_in_postpones_the_warning_by_166_days(made in 0i64..900, notified in proptest::option::of(0i64..900)) {
         let policy = timed();
-        let mut account = aged(at(NOW), (made, Some(0), None), false, told, None);
+        let mut account = aged(at(NOW), (made, Some(0), None), false, notified, None);
         account.password = None;
         let next = schedule::next_due(&account, &policy).unwrap();
         prop_assert_eq!(next.action, ScheduledAction::WarnOfDisabling);

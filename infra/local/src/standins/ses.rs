@@ -131,6 +131,13 @@ impl Inbox {
             .collect()
     }
 
+    /// Sets an inbox in memory to these mails, with nothing left to report.
+    pub fn set(&self, mails: &[ReceivedMail]) {
+        let mut inner = self.lock();
+        inner.mails = mails.to_vec();
+        inner.reports.clear();
+    }
+
     /// How many mails there are.
     pub fn len(&self) -> usize {
         self.lock().mails.len()

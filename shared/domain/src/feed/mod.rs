@@ -1,4 +1,4 @@
-//! Reading feeds of plan records.
+//! Parsing of plan record feeds.
 
 pub mod rows;
 pub mod sequence;

@@ -1,8 +1,9 @@
-//! Reads a feed of plan records: a CSV file for each [`RecordKind`], row by row (AG-16).
+//! Reads a feed of plan records: one CSV file per [`RecordKind`], row by row (AG-16).
 //!
-//! A row that is wrong comes back as a [`Reject`], and the next one is read. No field of a record
-//! holds a line break, so here a line is a row, whatever its quotes say: a quote left open costs
-//! its own row and no other, the row's number is the line's, and one line at a time is in memory.
+//! An invalid row becomes a [`Reject`], and reading continues with the next one. No field of a
+//! record contains a line break, so each line is one row regardless of quotes. An unclosed quote
+//! therefore affects only its own row, row numbers equal line numbers, and only one line is in
+//! memory at a time.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,15 +18,14 @@ use crate::values::text::{
     Sensitive,
 };
 
-/// The longest line, in bytes. It bounds the memory that a broken feed can take.
+/// The maximum length of a line. It limits the memory that a malformed feed can use.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// A column of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// As it stands in the header.
     pub name: &'static str,
-    /// Whether the header must have it. A column that is left out reads as empty in every row.
+    /// Whether the header must contain the column. An omitted column is empty in every row.
     pub required: bool,
 }
 
@@ -102,11 +102,11 @@ const PROVIDERS: [Column; 13] = [
     optional("country"),
 ];
 
-/// A column of every kind of feed: `yes` where the record has ended. The rest of such a row, but for
-/// what finds the record, may be empty and is not looked at.
+/// An optional column of every kind of feed: `yes` if the record has ended. Only the key of such a
+/// row is read.
 const ENDED: Column = optional("ended");
 
-/// The columns of a file of this kind, in the order in which they are usually written.
+/// Returns the columns of a file of this kind, in their usual order.
 pub const fn columns(kind: RecordKind) -> &'static [Column] {
     match kind {
         RecordKind::Member => &MEMBERS,
@@ -116,7 +116,7 @@ pub const fn columns(kind: RecordKind) -> &'static [Column] {
     }
 }
 
-/// What the file with the records of this kind is called.
+/// Returns the name of the file that contains records of this kind.
 pub const fn file_name(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Member => "members.csv",
@@ -126,14 +126,15 @@ pub const fn file_name(kind: RecordKind) -> &'static str {
     }
 }
 
-/// A row that is no record. What stood in it may be personal data, so it is never repeated here.
+/// A row that is not a valid record. Its content may be personal data, so it is never repeated
+/// here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// The number of the line, as an editor shows it: the header is usually 1.
+    /// The line number as an editor shows it. The header is usually line 1.
     pub row: u64,
-    /// The column at fault; none, where it is the row as a whole.
+    /// The invalid column; `None` if the whole row is invalid.
     pub column: Option<&'static str>,
-    /// What is wrong, as the rest of a sentence that begins with the column or the line.
+    /// What is wrong, as a phrase that follows the column or line number.
     pub reason: String,
 }
 
@@ -148,45 +149,42 @@ impl fmt::Display for Reject {
 
 impl std::error::Error for Reject {}
 
-/// Why a whole feed can't be read.
+/// Why a feed can't be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// There is no line with anything on it.
-    #[error("the feed is empty, without even a header")]
+    /// The file has no line that isn't blank.
+    #[error("the feed is empty and has no header")]
     Empty,
-    /// The header is no row of a CSV file.
+    /// The header is not a valid CSV row.
     #[error("the header {0}")]
     Header(&'static str),
-    /// A column that such a feed doesn't have. Its name is kept only where it looks like one: in a
-    /// file without a header, what stands in its place is somebody's data.
-    #[error("{} is none of: {known}", column_shown(*position, name.as_deref()))]
+    /// The header contains an unknown column. Its name is kept only if it looks like a column name,
+    /// because a file without a header has personal data in its place.
+    #[error("{} is not one of: {known}", describe_column(*position, name.as_deref()))]
     UnknownColumn {
-        /// Which column of the header, counted from 1.
+        /// The position in the header, counted from 1.
         position: usize,
-        /// What the header calls it.
         name: Option<String>,
-        /// The columns that such a feed has.
+        /// The known columns.
         known: String,
     },
-    /// A column stands twice in the header.
-    #[error("the column {0} stands twice in the header")]
+    #[error("the column {0} appears twice in the header")]
     RepeatedColumn(&'static str),
-    /// A column that must be there isn't.
-    #[error("the column {0} is missing in the header")]
+    #[error("the column {0} is missing from the header")]
     MissingColumn(&'static str),
-    /// The header couldn't be read at all.
+    /// The header couldn't be read.
     #[error("the feed could not be read")]
     Read(#[from] io::Error),
 }
 
-fn column_shown(position: usize, name: Option<&str>) -> String {
+fn describe_column(position: usize, name: Option<&str>) -> String {
     match name {
         Some(name) => format!("the column {name} of the header"),
         None => format!("column {position} of the header"),
     }
 }
 
-/// A feed being read: an iterator over its records and rejects, in the order of the file.
+/// An iterator over the records and rejects of a feed, in the order of the file.
 #[derive(Debug)]
 pub struct Feed<R> {
     lines: Lines<R>,
@@ -197,10 +195,10 @@ pub struct Feed<R> {
 }
 
 impl<R: Read> Feed<R> {
-    /// Begins to read a feed of one plan's records of one kind, as far as its header.
+    /// Opens a feed of one plan's records of one kind and reads its header.
     ///
     /// # Errors
-    /// [`FeedError`] when the header isn't that of such a feed.
+    /// [`FeedError`] if the header is invalid.
     pub fn open(kind: RecordKind, plan: &Slug, reader: R) -> Result<Self, FeedError> {
         let mut lines = Lines::new(reader);
         loop {
@@ -222,7 +220,8 @@ impl<R: Read> Feed<R> {
         })
     }
 
-    /// Whose the row is that was read last, where it tells, even if something else of it is wrong.
+    /// Returns the key of the row read last, if it can be read, even if another column of the row
+    /// is invalid.
     pub fn last_key(&self) -> Option<RecordKey> {
         let fields = self.lines.text().and_then(split).ok()?;
         let row = Row {
@@ -233,7 +232,7 @@ impl<R: Read> Feed<R> {
         row.key(self.kind, &self.plan).ok()
     }
 
-    /// Why the feed ended before its end, if it did. Its last item is then a [`Reject`], too.
+    /// Returns the error that ended the feed early, if any. The last item is then a [`Reject`].
     pub fn broken_off(&self) -> Option<&io::Error> {
         self.broken_off.as_ref()
     }
@@ -261,7 +260,7 @@ impl<R: Read> Iterator for Feed<R> {
                     return Some(Err(Reject {
                         row: self.lines.number + 1,
                         column: None,
-                        reason: "could not be read; the feed breaks off here".into(),
+                        reason: "could not be read; the rest of the feed was not read".into(),
                     }));
                 }
             }
@@ -269,7 +268,7 @@ impl<R: Read> Iterator for Feed<R> {
     }
 }
 
-/// The columns in the order of the header.
+/// Returns the columns in the order of the header.
 fn read_header(kind: RecordKind, fields: &[Cow<'_, str>]) -> Result<Vec<&'static str>, FeedError> {
     let known = columns(kind);
     let mut header = Vec::with_capacity(fields.len());
@@ -305,7 +304,7 @@ fn looks_like_a_column(field: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// The lines of a file, ended by LF, CRLF or CR; one at a time, however long the file is.
+/// The lines of a file, ended by LF, CRLF or CR. Only one line is in memory at a time.
 #[derive(Debug)]
 struct Lines<R> {
     reader: BufReader<R>,
@@ -327,11 +326,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Goes to the next line, if there is one.
+    /// Reads the next line. Returns false at the end of the file.
     fn advance(&mut self) -> io::Result<bool> {
         self.line.clear();
         self.too_long = false;
-        let mut begun = false;
+        let mut has_read = false;
         loop {
             let chunk = match self.reader.fill_buf() {
                 Ok(chunk) => chunk,
@@ -345,7 +344,7 @@ impl<R: Read> Lines<R> {
                 self.reader.consume(1);
                 continue;
             }
-            begun = true;
+            has_read = true;
             let end = chunk.iter().position(|b| matches!(b, b'\n' | b'\r'));
             let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
             if self.line.len() + part.len() > MAX_LINE_BYTES {
@@ -360,11 +359,11 @@ impl<R: Read> Lines<R> {
                 break;
             }
         }
-        self.number += u64::from(begun);
+        self.number += u64::from(has_read);
         if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
             self.line.drain(..3);
         }
-        Ok(begun)
+        Ok(has_read)
     }
 }
 
@@ -381,7 +380,7 @@ impl<R> Lines<R> {
     }
 }
 
-/// Splits a line into its fields (RFC 4180).
+/// Splits a line into fields (RFC 4180).
 fn split(line: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
     let mut fields = Vec::new();
     let mut rest = line;
@@ -391,7 +390,7 @@ fn split(line: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
             None => {
                 let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
                 if field.contains('"') {
-                    return Err("has a quote inside a field that is not quoted");
+                    return Err("has a quote inside an unquoted field");
                 }
                 (Cow::Borrowed(field), after)
             }
@@ -402,18 +401,19 @@ fn split(line: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
         }
         rest = after
             .strip_prefix(',')
-            .ok_or("has more text behind a closing quote")?;
+            .ok_or("has text after a closing quote")?;
     }
 }
 
-/// The field that a quote opened, and what stands behind the quote that closes it.
+/// Reads a quoted field, after its opening quote. Returns the field and the text after its closing
+/// quote.
 fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
     let mut field = Cow::Borrowed("");
     let mut rest = text;
     loop {
         let (part, after) = rest
             .split_once('"')
-            .ok_or("has an opening quote without its closing one")?;
+            .ok_or("has an opening quote without a closing quote")?;
         field += part;
         let Some(doubled) = after.strip_prefix('"') else {
             return Ok((field, after));
@@ -423,7 +423,7 @@ fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
     }
 }
 
-/// A row with as many fields as the header has.
+/// A row with as many fields as the header.
 struct Row<'a> {
     number: u64,
     header: &'a [&'static str],
@@ -433,7 +433,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn read<R>(header: &'a [&'static str], lines: &'a Lines<R>) -> Result<Self, Reject> {
         let number = lines.number;
-        let wrong = |reason: String| Reject {
+        let reject = |reason: String| Reject {
             row: number,
             column: None,
             reason,
@@ -441,7 +441,7 @@ impl<'a> Row<'a> {
         let fields = lines
             .text()
             .and_then(split)
-            .map_err(|reason| wrong(reason.into()))?;
+            .map_err(|reason| reject(reason.into()))?;
         if fields.len() == header.len() {
             return Ok(Self {
                 number,
@@ -450,12 +450,12 @@ impl<'a> Row<'a> {
             });
         }
         let (found, expected) = (fields.len(), header.len());
-        Err(wrong(format!(
-            "has {found} fields where the header has {expected}"
+        Err(reject(format!(
+            "has {found} fields, but the header has {expected}"
         )))
     }
 
-    /// What stands in a column, trimmed; nothing, where the file doesn't have the column.
+    /// Returns the trimmed value of a column, or an empty text if the file doesn't have the column.
     fn text(&self, column: &str) -> &str {
         let position = self.header.iter().position(|name| *name == column);
         position
@@ -505,7 +505,7 @@ impl<'a> Row<'a> {
             return Ok(NewRecord {
                 key,
                 facts: BTreeMap::new(),
-                data: named(String::new()),
+                data: data_named(String::new()),
                 ended: true,
             });
         }
@@ -525,14 +525,14 @@ impl<'a> Row<'a> {
                 let name = name.full();
                 RecordData {
                     address: self.address(&name)?,
-                    ..named(name)
+                    ..data_named(name)
                 }
             }
             RecordKind::Agent => {
                 facts = self.facts(&[Fact::FirstName, Fact::LastName, Fact::SsnLast4])?;
                 let manager = |t: &str| match kind.parse_number(t) {
                     Ok(manager) if manager == key.number => {
-                        Err(Invalid::new("must be another agent"))
+                        Err(Invalid::new("must be a different agent"))
                     }
                     other => other,
                 };
@@ -541,7 +541,7 @@ impl<'a> Row<'a> {
                     manager: self.parse_if_any("manager", manager)?,
                     agreements: self.parse("agreements", agreements)?,
                     group_codes: self.parse("group_codes", group_codes)?,
-                    ..named(self.organization_name()?)
+                    ..data_named(self.organization_name()?)
                 }
             }
             RecordKind::Group => {
@@ -551,7 +551,7 @@ impl<'a> Row<'a> {
                     category: self.parse_if_any("category", category)?,
                     group_codes: self.parse("group_codes", group_codes)?,
                     address: self.address(&name)?,
-                    ..named(name)
+                    ..data_named(name)
                 }
             }
             RecordKind::Provider => {
@@ -562,7 +562,7 @@ impl<'a> Row<'a> {
                     participating: self.parse_if_any("participating", yes_or_no)?,
                     agreements: self.parse("agreements", agreements)?,
                     address: self.address(&name)?,
-                    ..named(name)
+                    ..data_named(name)
                 }
             }
         };
@@ -587,7 +587,7 @@ impl<'a> Row<'a> {
             .collect()
     }
 
-    /// The tax id, and its last four digits as a fact of their own.
+    /// Reads the tax ID, and derives its last four digits as a separate fact.
     fn tax_id(&self) -> Result<BTreeMap<Fact, Sensitive>, Reject> {
         self.parse("tax_id", |t| {
             let whole = Fact::TaxId.parse(t)?;
@@ -596,7 +596,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// The address, if there is any. One that is begun must be whole.
+    /// Reads the address. It must be complete if any of its columns has a value.
     fn address(&self, name: &str) -> Result<Option<PostalAddress>, Reject> {
         const LINES: [&str; 3] = ["address_line1", "address_line2", "address_line3"];
         let rest = ["city", "region", "postal_code", "country"];
@@ -614,7 +614,7 @@ impl<'a> Row<'a> {
         let addressee = AddressLine::parse(first_words(name, 60)).map_err(|_| Reject {
             row: self.number,
             column: None,
-            reason: "has no name that an address could begin with".into(),
+            reason: "has no name to address a letter to".into(),
         })?;
         Ok(Some(PostalAddress {
             addressee,
@@ -627,7 +627,7 @@ impl<'a> Row<'a> {
     }
 }
 
-fn named(name: String) -> RecordData {
+fn data_named(name: String) -> RecordData {
     RecordData {
         name,
         category: None,
@@ -639,7 +639,8 @@ fn named(name: String) -> RecordData {
     }
 }
 
-/// As many whole words as fit in so many characters: a name may be longer than a line of an address.
+/// Truncates a name to whole words of at most `longest` characters, so that it fits in an address
+/// line.
 fn first_words(name: &str, longest: usize) -> &str {
     let Some((end, _)) = name.char_indices().nth(longest) else {
         return name;
@@ -655,9 +656,7 @@ fn person_number(text: &str) -> Result<u8, Invalid> {
     text::digits(text, 1, 3)
         .ok()
         .and_then(|d| d.expose().parse().ok())
-        .ok_or_else(|| {
-            Invalid::new("must be 0 for the subscriber, or the number of the dependent, 1 to 255")
-        })
+        .ok_or_else(|| Invalid::new("must be 0 for the subscriber or 1 to 255 for a dependent"))
 }
 
 fn category(text: &str) -> Result<String, Invalid> {
@@ -674,7 +673,7 @@ fn yes_or_no(text: &str) -> Result<bool, Invalid> {
     }
 }
 
-/// The parts of a list such as `A;B`.
+/// Splits a list such as `A;B`.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(';')
         .map(str::trim)
@@ -685,7 +684,9 @@ fn group_codes(text: &str) -> Result<BTreeSet<String>, Invalid> {
     parts(text)
         .map(|code| {
             text::plan_number(code).map_err(|_| {
-                Invalid::new("must be codes of 1 to 20 letters, digits and -, such as A1;B2")
+                Invalid::new(
+                    "must be codes such as A1;B2, each of 1 to 20 letters, digits and hyphens",
+                )
             })
         })
         .collect()
@@ -699,10 +700,10 @@ fn agreements(text: &str) -> Result<BTreeMap<String, String>, Invalid> {
             .map(|(id, revision)| (id.trim(), revision.trim()))
             .filter(|(id, revision)| Slug::parse(id).is_ok() && is_revision(revision))
             .ok_or_else(|| {
-                Invalid::new("must be agreements with their revisions, such as terms=2026-01")
+                Invalid::new("must be agreements and their revisions, such as terms=2026-01")
             })?;
         if all.insert(id.to_owned(), revision.to_owned()).is_some() {
-            return Err(Invalid::new("must not hold an agreement twice"));
+            return Err(Invalid::new("must not list an agreement twice"));
         }
     }
     Ok(all)
@@ -741,7 +742,7 @@ mod tests {
         record.facts[&fact].expose()
     }
 
-    /// A good row of this kind, its columns in their usual order.
+    /// A valid row of this kind, with its columns in their usual order.
     fn row(kind: RecordKind) -> &'static str {
         match kind {
             RecordKind::Member => MEMBER,
@@ -751,7 +752,7 @@ mod tests {
         }
     }
 
-    /// A member's row with something else in one column.
+    /// A member's row with one column replaced.
     fn member_with(column: &str, value: &str) -> String {
         let at = MEMBER_HEADER
             .split(',')
@@ -819,7 +820,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_and_a_provider_are_known_by_the_whole_tax_id_and_by_its_last_four() {
+    fn a_group_and_a_provider_have_the_full_tax_id_and_its_last_four_digits() {
         let group = one(
             RecordKind::Group,
             "group_number,name,tax_id,group_codes,category\n\
@@ -842,7 +843,7 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_of_a_record_are_those_that_its_kind_has() {
+    fn a_record_has_only_facts_of_its_kind() {
         let header = |kind| {
             columns(kind)
                 .iter()
@@ -863,7 +864,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_wrong_is_an_error_that_names_the_column() {
+    fn an_invalid_header_is_an_error_that_names_the_column() {
         let error = |text: &str| {
             open(RecordKind::Member, text.as_bytes())
                 .unwrap_err()
@@ -874,16 +875,16 @@ mod tests {
         assert!(error(&format!("{MEMBER_HEADER},nickname")).starts_with("the column nickname of"));
         assert_eq!(
             error(&MEMBER_HEADER.replace(",person", "")),
-            "the column person is missing in the header"
+            "the column person is missing from the header"
         );
         assert_eq!(
             error(&format!("{MEMBER_HEADER},city")),
-            "the column city stands twice in the header"
+            "the column city appears twice in the header"
         );
         assert!(error("\"enrollee_id").contains("quote"));
         let columns = "enrollee_id, person, first_name, last_name, subscriber_last_name, ";
         let no_header = error(MEMBER);
-        assert!(no_header.starts_with(&format!("column 1 of the header is none of: {columns}")));
+        assert!(no_header.starts_with(&format!("column 1 of the header is not one of: {columns}")));
         assert!(!no_header.contains("100200302"));
         assert!(matches!(
             open(RecordKind::Member, &b"\xff\xfee\0n\0"[..]),
@@ -892,7 +893,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_counted_as_an_editor_counts_lines() {
+    fn row_numbers_are_line_numbers() {
         for end in ["\n", "\r\n", "\r"] {
             let text =
                 format!("\u{feff}{MEMBER_HEADER}{end}{end}{MEMBER}{end}  {end}x,y{end}{MEMBER}");
@@ -902,28 +903,28 @@ mod tests {
             let reject = rows[1].as_ref().unwrap_err();
             assert_eq!(
                 reject.to_string(),
-                "line 5 has 2 fields where the header has 13"
+                "line 5 has 2 fields, but the header has 13"
             );
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_row_costs_that_row_only() {
+    fn an_invalid_row_affects_no_other_row() {
         let unreadable: [(&[u8], &str); 6] = [
             (
                 b"100200302,0,\"Thomas,O'Brien",
-                "has an opening quote without its closing one",
+                "has an opening quote without a closing quote",
             ),
             (
                 b"100200302,0,Tho\"mas,O'Brien",
-                "has a quote inside a field that is not quoted",
+                "has a quote inside an unquoted field",
             ),
             (
                 b"100200302,0,\"Thomas\" ,O'Brien",
-                "has more text behind a closing quote",
+                "has text after a closing quote",
             ),
             (b"100200302,0,Thom\xe1s,O'Brien", "is not valid UTF-8"),
-            (b"100200302,0", "has 2 fields where the header has 13"),
+            (b"100200302,0", "has 2 fields, but the header has 13"),
             (&[b'x'; MAX_LINE_BYTES + 1], "is longer than 64 KiB"),
         ];
         for (row, reason) in unreadable {
@@ -952,7 +953,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_by_its_column_and_not_repeated() {
+    fn a_reject_names_the_column_and_does_not_repeat_the_value() {
         for (column, value) in [
             ("enrollee_id", "10020030X"),
             ("enrollee_id", ""),
@@ -1005,14 +1006,14 @@ mod tests {
     }
 
     #[test]
-    fn a_member_without_any_address_is_a_record_still() {
+    fn a_member_without_an_address_is_valid() {
         let text =
             format!("{MEMBER_HEADER}\n100200302,0,Thomas,O'Brien,O'Brien,1965-11-03,,,,,,,\n");
         assert_eq!(one(RecordKind::Member, &text).data.address, None);
     }
 
     #[test]
-    fn a_name_that_is_longer_than_a_line_is_shortened_in_the_address_only() {
+    fn a_long_name_is_truncated_only_in_the_address() {
         let long = "Wolfeschlegelstein".repeat(3);
         let record = one(RecordKind::Member, &member_with("first_name", &long));
         assert_eq!(record.data.name, format!("{long} O'Brien"));
@@ -1023,7 +1024,7 @@ mod tests {
         assert_eq!(first_words("Ännchen", 4), "Ännc");
     }
 
-    /// Gives a byte at a time, interrupted before each, and breaks off in the end.
+    /// Returns one byte at a time, with an interruption before each, and fails at the end.
     struct Dribble<'a>(&'a [u8], bool);
 
     impl Read for Dribble<'_> {
@@ -1044,7 +1045,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_that_breaks_off_says_so_and_ends() {
+    fn a_read_error_is_reported_and_ends_the_feed() {
         let text = format!("\u{feff}{MEMBER_HEADER}\r\n{MEMBER}\r\n1002003");
         let mut feed = open(RecordKind::Member, Dribble(text.as_bytes(), false)).unwrap();
         assert!(matches!(feed.next(), Some(Ok(_))));
@@ -1052,7 +1053,7 @@ mod tests {
         let reject = feed.next().unwrap().unwrap_err();
         assert_eq!(
             reject.to_string(),
-            "line 3 could not be read; the feed breaks off here"
+            "line 3 could not be read; the rest of the feed was not read"
         );
         assert_eq!(
             feed.broken_off().unwrap().kind(),
@@ -1062,7 +1063,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_does_not_grow_with_a_line_that_never_ends() {
+    fn memory_does_not_grow_with_an_endless_line() {
         let start = format!("{MEMBER_HEADER}\n\"");
         let end = format!("\n{MEMBER}\n");
         let endless = io::repeat(b'x').take(10 * 1024 * 1024);
@@ -1076,7 +1077,7 @@ mod tests {
         assert!(feed.lines.line.capacity() <= 2 * MAX_LINE_BYTES);
     }
 
-    /// A field as a careful program would write it.
+    /// Quotes a field.
     fn quoted(field: &str) -> String {
         format!("\"{}\"", field.replace('"', "\"\""))
     }
@@ -1091,7 +1092,7 @@ mod tests {
         }
 
         #[test]
-        fn no_value_is_ever_repeated_in_a_reject(
+        fn no_reject_repeats_a_value(
             kind in 0..4usize,
             column in 0..13usize,
             value in "§\\PC{0,80}|§.{0,80}|[0-9;=A-Za-z-]{0,20}§",
@@ -1101,20 +1102,20 @@ mod tests {
             let mut fields: Vec<_> = row(kind).split(',').map(quoted).collect();
             let last = fields.len() - 1;
             fields[column.min(last)] = quoted(&value);
-            // Every value is marked with a sign that no message has.
+            // Every value contains a character that no message has.
             for reject in read(kind, format!("{}\n{}\n", header.join(","), fields.join(","))) {
                 prop_assert!(reject.err().is_none_or(|r| !r.to_string().contains('§')));
             }
         }
 
         #[test]
-        fn fields_come_out_as_they_were_put_in(fields in prop::collection::vec("\\PC{0,20}|[\",; ]{0,6}", 1..8)) {
+        fn quoted_fields_round_trip(fields in prop::collection::vec("\\PC{0,20}|[\",; ]{0,6}", 1..8)) {
             let line = fields.iter().map(|f| quoted(f)).collect::<Vec<_>>().join(",");
             prop_assert_eq!(split(&line).unwrap(), fields);
         }
 
         #[test]
-        fn good_rows_survive_any_bad_neighbours(
+        fn valid_rows_are_read_whatever_surrounds_them(
             rows in prop::collection::vec(prop::option::of(prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..40),
                 "[\",a0\r\n]{0,20}".prop_map(String::into_bytes),

@@ -1,7 +1,9 @@
-//! The order of feeds: which of them may be imported now, whatever arrives late, twice or at once.
+//! The order of feeds: decides which feed may be imported now, even if feeds arrive late, twice or
+//! at the same time.
 //!
-//! Each kind of record of a plan has a [`FeedState`]. A feed is begun, noted as far as it has come,
-//! and done; a later one waits until then, and an earlier one is refused.
+//! Each record kind of a plan has a [`FeedState`]. It records the feed being imported, its progress
+//! and the last completed feed. A later feed waits for the current one, and an earlier one is
+//! rejected.
 
 use std::fmt;
 
@@ -12,46 +14,43 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Slug;
 use crate::values::record_kind::RecordKind;
 
-/// How long a feed that was begun keeps others out after its last sign of life. A run that hears
-/// nothing for so long has to stop.
+/// How long an import excludes other feeds after it last recorded its progress. A run that can't
+/// renew the lease in this time has to stop.
 pub const LEASE: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a feed holds.
+/// What a feed contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
-    /// All records of its kind: what isn't in it has ended.
+    /// All records of its kind. Records that are missing have ended.
     Full,
-    /// What has changed since the feed before.
+    /// Changes since the previous feed.
     Changes,
 }
 
-/// A feed's name, which is its key in S3: `feeds/PLAN/KIND/2026-11-23.full.csv`, or
-/// `….changes.csv`, with `-2` and so on behind the day for further ones of a day.
+/// A feed's name, which is its S3 key: `feeds/PLAN/KIND/2026-11-23.full.csv` or `….changes.csv`.
+/// Further feeds of the same day have `-2`, `-3` and so on after the date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedName {
-    /// Whose records.
     pub plan: Slug,
-    /// Which of them.
     pub kind: RecordKind,
-    /// Where it stands among the feeds of its kind: its day, and its number within the day.
+    /// The position among the feeds of its kind: the date and the number within the day.
     pub order: (Date, u16),
-    /// What it holds.
     pub extent: Extent,
 }
 
-/// Why a key names no feed.
+/// A key that is not the name of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a feed is called feeds/PLAN/KIND/YYYY-MM-DD.full.csv or .changes.csv, with -2 and so on behind the day for further ones; KIND is member, agent, group or provider"
+    "a feed must be named feeds/PLAN/KIND/YYYY-MM-DD.full.csv or .changes.csv, with -2, -3 and so on after the date for further feeds of the day; KIND is member, agent, group or provider"
 )]
 pub struct NoFeed;
 
 impl FeedName {
-    /// Reads a key.
+    /// Parses an S3 key.
     ///
     /// # Errors
-    /// [`NoFeed`].
+    /// [`NoFeed`] if the key is not the name of a feed.
     pub fn parse(key: &str) -> Result<Self, NoFeed> {
         let mut parts = key.split('/');
         let (Some("feeds"), Some(plan), Some(kind), Some(file), None) = (
@@ -90,7 +89,7 @@ impl FeedName {
         })
     }
 
-    /// Its order as text that sorts as it does.
+    /// Returns the order as text that sorts in the same way.
     pub fn sorted(&self) -> String {
         format!("{}#{:04}", self.order.0, self.order.1)
     }
@@ -110,77 +109,73 @@ impl fmt::Display for FeedName {
     }
 }
 
-/// How far the feeds of one kind of a plan's records are.
+/// The import state of one kind of a plan's records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedState {
-    /// Counts its changes; every write is conditional on it.
+    /// Incremented by every change. Every write is conditional on it.
     pub version: u64,
-    /// The last feed that was done.
+    /// The last completed feed.
     pub done: Option<DoneFeed>,
-    /// The feed that is under way.
+    /// The feed being imported.
     pub current: Option<CurrentFeed>,
 }
 
-/// A feed that was done.
+/// A completed feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoneFeed {
-    /// Its name.
     pub name: String,
-    /// Its order, as [`FeedName::sorted`].
+    /// The order, as [`FeedName::sorted`].
     pub order: String,
-    /// Tells its content from another under the same name: the object's ETag.
+    /// The S3 object's ETag, which identifies the content.
     pub content: String,
-    /// When it was done.
     pub at: Timestamp,
 }
 
-/// A feed that is under way.
+/// A feed that is being imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentFeed {
-    /// Its name.
     pub name: String,
-    /// Its order, as [`FeedName::sorted`].
+    /// The order, as [`FeedName::sorted`].
     pub order: String,
-    /// Tells its content from another under the same name.
+    /// The S3 object's ETag, which identifies the content.
     pub content: String,
-    /// How many rows have been dealt with.
+    /// The number of rows processed.
     pub rows: u64,
-    /// Whether what it would end has been looked at and found right.
+    /// Whether the number of records that the feed would end was checked and accepted.
     pub checked: bool,
-    /// Until when it keeps other feeds out.
+    /// When the lease ends. Other feeds are excluded until then.
     pub until: Timestamp,
 }
 
 impl CurrentFeed {
-    /// Whether it is this feed with this content.
+    /// Returns whether this is the named feed with the same content.
     pub fn is(&self, name: &FeedName, content: &str) -> bool {
         self.order == name.sorted() && self.name == name.to_string() && self.content == content
     }
 }
 
-/// Why a feed isn't imported now.
+/// Why a feed can't be imported now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotNow {
-    /// It is done already.
-    #[error("it was imported before")]
+    #[error("it was already imported")]
     Done,
-    /// A later one came first.
-    #[error("a later one was imported before it: {0}")]
+    /// A later feed was imported or started first.
+    #[error("a later feed was already imported: {0}")]
     Late(String),
-    /// Another one is under way.
-    #[error("another one is under way: {0}")]
+    #[error("another feed is being imported: {0}")]
     Busy(String),
-    /// One before it was begun and not done, and without that one its changes say too little.
-    #[error("one before it was not imported to its end; import that one again first: {0}")]
+    /// An earlier feed was started and not completed, so the changes in this one are not
+    /// sufficient.
+    #[error("an earlier feed was not completed; import it again first: {0}")]
     Gap(String),
 }
 
 impl FeedState {
-    /// Begins a feed, or goes on with it where it was left. A feed of the same name with another
-    /// content is a correction, and is imported again.
+    /// Starts a feed, or resumes it where the last run ended. A feed with the same name but other
+    /// content is a correction and is imported from the beginning.
     ///
     /// # Errors
-    /// [`NotNow`].
+    /// [`NotNow`] if another feed comes first or the feed was completed.
     pub fn begin(
         &self,
         name: &FeedName,
@@ -196,7 +191,7 @@ impl FeedState {
                 return Err(NotNow::Done);
             }
         }
-        let begun = CurrentFeed {
+        let started = CurrentFeed {
             name: name.to_string(),
             content: content.to_owned(),
             rows: 0,
@@ -209,24 +204,26 @@ impl FeedState {
                 until: now + LEASE,
                 ..current.clone()
             }),
-            Some(current) if current.order > begun.order => Err(NotNow::Late(current.name.clone())),
+            Some(current) if current.order > started.order => {
+                Err(NotNow::Late(current.name.clone()))
+            }
             Some(current) if current.until > now => Err(NotNow::Busy(current.name.clone())),
-            Some(current) if current.order < begun.order && name.extent == Extent::Changes => {
+            Some(current) if current.order < started.order && name.extent == Extent::Changes => {
                 Err(NotNow::Gap(current.name.clone()))
             }
-            _ => Ok(begun),
+            _ => Ok(started),
         }
     }
 }
 
-/// So few records may always end.
+/// The number of records that a feed may always end.
 const ALWAYS_FEW: u64 = 10;
 
-/// Whether a full feed that would end `ending` of `all` records is more likely broken than true:
-/// all of them, or more than so many percent.
-pub const fn is_suspicious(ending: u64, all: u64, most_percent: u32) -> bool {
+/// Returns whether a full feed that would end `ending` of `all` records is probably incomplete: it
+/// would end all of them, or more than `max_percent` percent.
+pub const fn is_suspicious(ending: u64, all: u64, max_percent: u32) -> bool {
     ending > 0
-        && (ending == all || (ending > ALWAYS_FEW && ending * 100 > all * most_percent as u64))
+        && (ending == all || (ending > ALWAYS_FEW && ending * 100 > all * max_percent as u64))
 }
 
 #[cfg(test)]
@@ -242,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn names_read_back_and_sort_as_their_days_and_numbers() {
+    fn names_round_trip_and_sort_by_date_and_number() {
         let keys = [
             "feeds/harbor/member/2026-11-22.full.csv",
             "feeds/harbor/member/2026-11-23.changes.csv",
@@ -274,26 +271,26 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_begins_goes_on_and_gives_way() {
+    fn a_feed_starts_resumes_and_excludes_others() {
         let now = at("2026-11-23T02:00:00Z");
         let late = now + LEASE;
         let monday = name("feeds/harbor/agent/2026-11-23.changes.csv");
         let tuesday = name("feeds/harbor/agent/2026-11-24.changes.csv");
-        let all = name("feeds/harbor/agent/2026-11-24.full.csv");
+        let full = name("feeds/harbor/agent/2026-11-24.full.csv");
         let mut state = FeedState::default();
-        let mut begun = state.begin(&monday, "a", now).unwrap();
-        begun.rows = 300;
-        state.current = Some(begun.clone());
-        // The same goes on where it was; others wait, until nothing is heard of it.
+        let mut started = state.begin(&monday, "a", now).unwrap();
+        started.rows = 300;
+        state.current = Some(started.clone());
+        // The same feed resumes; others wait until the lease expires.
         assert_eq!(state.begin(&monday, "a", now).unwrap().rows, 300);
         let busy = NotNow::Busy(monday.to_string());
         assert_eq!(state.begin(&monday, "b", now), Err(busy.clone()));
         assert_eq!(state.begin(&tuesday, "a", now), Err(busy.clone()));
-        assert_eq!(state.begin(&all, "a", now), Err(busy));
-        // Then changes don't pass over what was left undone; the whole does, and a correction.
+        assert_eq!(state.begin(&full, "a", now), Err(busy));
+        // After that, changes don't skip the incomplete feed; a full feed or a correction does.
         let gap = NotNow::Gap(monday.to_string());
         assert_eq!(state.begin(&tuesday, "a", late), Err(gap));
-        assert_eq!(state.begin(&all, "a", late).unwrap().rows, 0);
+        assert_eq!(state.begin(&full, "a", late).unwrap().rows, 0);
         assert_eq!(state.begin(&monday, "b", late).unwrap().rows, 0);
 
         state.current = None;
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_that_ends_too_much_is_suspicious() {
+    fn a_feed_that_ends_too_many_records_is_suspicious() {
         for (ending, all, suspicious) in [
             (0, 0, false),
             (0, 100, false),

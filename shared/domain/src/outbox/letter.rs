@@ -1,4 +1,4 @@
-//! Letters that are printed and posted.
+//! Letters that are printed and mailed.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -6,43 +6,39 @@ use serde::{Deserialize, Serialize};
 use crate::values::ids::{MessageId, PortalId};
 use crate::values::text::{PostalAddress, Sensitive};
 
-/// A letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
-    /// Its identifier.
     pub id: MessageId,
-    /// The portal in whose name it is written.
     pub portal: PortalId,
-    /// Where it goes.
     pub to: PostalAddress,
-    /// The day on it.
+    /// The date printed on the letter.
     pub dated: Date,
-    /// What it says.
     pub says: LetterText,
 }
 
-/// What a letter says.
+/// The kind of letter, with its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LetterText {
-    /// The PIN that opens an account (ME-06, BL-03).
+    /// The PIN that activates an account (ME-06, BL-03).
     Pin {
-        /// How the person is called.
+        /// The name in the salutation.
         greeting: String,
-        /// The organization, where it is for one.
+        /// The organization that the PIN is for, if any.
         organization: Option<String>,
-        /// The PIN. It is in the outbox, sealed, until the letter is printed, and then nowhere.
+        /// The PIN. It is stored only in the outbox, encrypted, until the letter is printed.
         pin: Sensitive,
         /// The last day on which it can be entered.
         expires_on: Date,
     },
-    /// With what a provider can register now (EX-05, EX-06).
+    /// Informs a provider that it can register (EX-05, EX-06).
     Notification {
-        /// Who can register.
+        /// The provider that can register.
         organization: String,
-        /// The title of the way to register.
+        /// The title of the registration type.
         registration_type: String,
-        /// The provider id. The tax id, which its owner knows, isn't put beside it.
+        /// The provider ID. The letter omits the tax ID, so that it alone is not enough to
+        /// register.
         provider_id: String,
     },
 }

@@ -1,5 +1,6 @@
-//! Mails and letters that a decision sends. They are written in the decision's own transaction and
-//! leave later, so that none is lost and none tells of something that didn't happen.
+//! Emails and letters that a decision sends. They are written in the same transaction as its
+//! changes and sent later, so that no message is lost and none reports something that didn't
+//! happen.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -13,20 +14,18 @@ use crate::values::ids::{MessageId, PortalId};
 use crate::values::text::{Email, Sensitive};
 use rand::Rng;
 
-/// What leaves the system.
+/// A message in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// By email.
     Mail(Mail),
-    /// By post.
     Letter(Letter),
-    /// To whom it goes is still to be found out, away from who asked for it.
+    /// A recovery request. Its recipient is looked up when it leaves the outbox, not while the
+    /// person waits.
     Recovery(RecoveryRequest),
 }
 
 impl Message {
-    /// Its identifier.
     pub const fn id(&self) -> &MessageId {
         match self {
             Self::Mail(m) => &m.id,
@@ -36,425 +35,369 @@ impl Message {
     }
 }
 
-/// Somebody has forgotten something. The request is only noted when it is made, and looked into when
-/// it leaves the outbox: so its answer can't tell whether there is such an account (UX-09).
+/// A request to recover a password or username. It is only stored when it is made and processed
+/// when it leaves the outbox, so that the response cannot reveal whether the account exists
+/// (UX-09).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryRequest {
-    /// Its identifier.
     pub id: MessageId,
-    /// On which portal, when and from where it was made.
+    /// The portal, time and source of the request.
     pub origin: Origin,
-    /// What was forgotten, and whose it would be.
     pub forgotten: Forgotten,
 }
 
-/// What was forgotten, with what is known instead.
+/// What the person forgot, with the identifier they provided instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forgotten {
-    /// The password of this username.
     Password {
         /// The username's key.
         username: String,
     },
-    /// The usernames of this address.
     Username {
-        /// The address.
         email: Email,
     },
 }
 
-/// An email.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
-    /// Its identifier.
     pub id: MessageId,
-    /// The portal in whose name it is written.
+    /// The portal that sends the email.
     pub portal: PortalId,
-    /// Where it goes.
     pub to: Email,
-    /// How the person is called.
+    /// The name in the greeting.
     pub greeting: String,
-    /// When it was decided on.
+    /// The time of the decision.
     pub at: Timestamp,
-    /// What it says.
     pub says: MailText,
 }
 
-/// What a mail says.
+/// The kind of email, with its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailText {
-    /// To who has registered.
+    /// Sent to a person who has registered.
     Registered {
-        /// Their username.
         username: String,
-        /// By when the letter with the PIN should arrive, where one is posted.
+        /// The date by which the PIN letter should arrive, if one is mailed.
         pin_letter_by: Option<Date>,
-        /// Title and form of an agreement that has to be signed first.
+        /// The title and form URL of an agreement that has to be signed first.
         agreement: Option<(String, String)>,
     },
-    /// To who has an account and now a place in a further organization (BL-01).
+    /// Sent to a user who has joined an additional organization (BL-01).
     AdditionalOrganizationResponse {
-        /// The organization.
         organization: String,
-        /// Whether an administrator has to approve first.
+        /// Whether an administrator has to approve the user first.
         awaits_approval: bool,
-        /// By when the letter with the PIN should arrive, where one is posted.
+        /// The date by which the PIN letter should arrive, if one is mailed.
         pin_letter_by: Option<Date>,
-        /// Title and form of an agreement that has to be signed first.
+        /// The title and form URL of an agreement that has to be signed first.
         agreement: Option<(String, String)>,
     },
-    /// To a principal without a backup (AG-04).
-    BackupWanted {
-        /// The organization.
-        organization: String,
-    },
-    /// To who is invited (AG-08).
+    /// Sent to a principal whose organization has no backup administrator (AG-04).
+    BackupWanted { organization: String },
+    /// Sent to an invited person (AG-08).
     Invitation {
-        /// The organization.
         organization: String,
-        /// Who invites.
+        /// The name of the administrator who sent the invitation.
         inviter: String,
-        /// What the person will be.
+        /// The title of the role that the person will have.
         role: String,
-        /// The token that the link carries.
+        /// The token in the link.
         token: Sensitive,
-        /// The last day on which it can be used.
+        /// The last day on which the invitation can be used.
         expires_on: Date,
     },
-    /// To the administrator who invited somebody that has now registered (AG-08).
+    /// Sent to the administrator whose invitation was accepted (AG-08).
     InvitedPersonRegistered {
-        /// The organization.
         organization: String,
-        /// Who registered.
+        /// The name of the person who registered.
         person: String,
-        /// Their username.
         username: String,
-        /// Whether they wait for approval.
+        /// Whether the person is waiting for approval.
         awaits_approval: bool,
     },
-    /// To who has been approved (AG-08).
+    /// Sent to a user who was approved (AG-08).
     Approved {
-        /// The organization.
         organization: String,
         /// The titles of the services assigned.
         services: Vec<String>,
-        /// The last day of the access, if it ends (UX-07).
+        /// The last day of access, if it ends (UX-07).
         end_date: Option<Date>,
     },
-    /// To a user whom an administrator added (BL-08).
+    /// Sent to a user whom an administrator added (BL-08).
     RegistrationCode {
-        /// The organization.
         organization: String,
-        /// The username that was made for them.
+        /// The username that was assigned.
         username: String,
-        /// The code.
         code: Sensitive,
-        /// The last day on which it can be used.
+        /// The last day on which the code can be used.
         expires_on: Date,
     },
-    /// To a user whom an administrator added with an initial password (EX-09).
+    /// Sent to a user whom an administrator added with an initial password (EX-09).
     AccountMade {
-        /// The organization.
         organization: String,
-        /// The username.
         username: String,
     },
-    /// To who had a new PIN issued (ME-07).
+    /// Sent to a user whose PIN was reissued (ME-07).
     PinReissued {
-        /// By when the letter should arrive.
+        /// The date by which the letter should arrive.
         arrives_by: Date,
     },
-    /// To whose access an administrator has changed.
+    /// Sent to a user whose access an administrator changed.
     AccessChanged {
-        /// The organization.
         organization: String,
-        /// What became of it.
         change: AccessChange,
     },
-    /// To managers who are asked to review who has access (EX-11).
+    /// Sent to managers when an access review starts (EX-11).
     AccessReview {
-        /// The organization.
         organization: String,
-        /// The last day for the answers.
         due_date: Date,
     },
-    /// To managers who leave a review of access unanswered (EX-11).
+    /// Sent to managers who have not completed an access review (EX-11).
     AccessReviewOpen {
-        /// The organization.
         organization: String,
-        /// The last day for the answers.
         due_date: Date,
-        /// Whether that day is over.
+        /// Whether the due date has passed.
         overdue: bool,
-        /// Of whom no access is confirmed or removed, the first of them.
+        /// The names of the first users who are neither confirmed nor removed.
         unanswered: Vec<String>,
-        /// How many there are besides.
+        /// The number of further users.
         others: usize,
     },
-    /// To who has to register again in a campaign (AG-13).
-    RegisterAgain {
-        /// What the campaign asks.
-        call: Call,
-    },
-    /// To who has registered again (AG-13).
+    /// Sent to a user who has to register again in a campaign (AG-13).
+    RegisterAgain { call: Call },
+    /// Sent to a user who has registered again (AG-13).
     RegisteredAgain,
-    /// To whose username a campaign has released (ME-10).
-    UsernameReleased {
-        /// The username.
-        username: String,
-    },
-    /// To whose released username somebody else has chosen (ME-10).
+    /// Sent to a user whose username was released by a campaign (ME-10).
+    UsernameReleased { username: String },
+    /// Sent to a user whose released username somebody else has chosen (ME-10).
     UsernameGone {
-        /// The username that was theirs.
+        /// The username that the user had.
         username: String,
-        /// The one that stands in for it.
+        /// The temporary username that replaces it.
         instead: String,
     },
-    /// To who has chosen another username in a campaign (ME-10).
+    /// Sent to a user who has chosen another username in a campaign (ME-10).
     UsernameChosen {
-        /// The username now.
+        /// The new username.
         username: String,
     },
-    /// To whose account the help desk has changed (UX-12).
-    HelpDeskActed {
-        /// What it did.
-        act: HelpDeskAct,
-    },
-    /// To who loses access because a plan record has ended, or has it back because it returned.
+    /// Sent to a user whose account the help desk changed (UX-12).
+    HelpDeskActed { act: HelpDeskAct },
+    /// Sent to a user whose access ended because a plan record ended, or was restored because it
+    /// returned.
     RecordEnded {
-        /// The organization, where the record is one's.
+        /// The organization; `None` if the record is the person's own.
         organization: Option<String>,
-        /// Whether it returned.
+        /// Whether the record returned.
         returned: bool,
     },
-    /// To who has a new password (UX-06).
+    /// Sent to a user whose password was changed (UX-06).
     PasswordChanged,
-    /// To whose account was signed in to from a new device (UX-06).
+    /// Sent to a user after a sign-in from a new device (UX-06).
     NewDevice {
-        /// From which address.
+        /// The client's IP address.
         source: Option<String>,
-        /// With what kind of program, in words of ours.
+        /// A description of the browser and operating system.
         program: String,
     },
-    /// To whose account is in use from several places at once (EX-01).
+    /// Sent to a user whose account is in use from several places at once (EX-01).
     SharedUse {
-        /// The addresses.
+        /// The IP addresses.
         sources: Vec<String>,
     },
-    /// To whose security or hint questions have changed (UX-06).
+    /// Sent to a user whose security questions or hint question changed (UX-06).
     QuestionsChanged,
-    /// To the new address, which its owner has to confirm (BL-12).
+    /// Sent to a new email address for confirmation (BL-12).
     ConfirmEmail {
-        /// The token that the link carries.
+        /// The token in the link.
         token: Sensitive,
-        /// The last day on which it can be used.
+        /// The last day on which the link can be used.
         expires_on: Date,
     },
-    /// To the old address, when a new one is asked for and when it is confirmed (BL-12, UX-06).
+    /// Sent to the old address when a change is requested and when it is confirmed (BL-12, UX-06).
     EmailChange {
-        /// Whether it is confirmed.
+        /// Whether the change is confirmed.
         confirmed: bool,
     },
-    /// To the help desk: what a user thinks of the site (AG-17).
+    /// Feedback from a user, sent to the help desk (AG-17).
     Feedback {
-        /// The username.
         username: String,
-        /// Where to answer.
+        /// The user's email address.
         reply_to: String,
-        /// What the user wrote.
+        /// The user's message.
         text: String,
     },
-    /// To who asked for a new password.
+    /// Sent to a user who has to set a new password.
     PasswordReset {
-        /// The token that the link carries.
+        /// The token in the link.
         token: Sensitive,
-        /// For how many minutes it can be used.
+        /// How long the link can be used, in minutes.
         minutes: u32,
-        /// Who has asked for it.
         asked: ResetAsked,
     },
-    /// To who hasn't signed in for long: what becomes, or became, of the account (UX-02).
+    /// Sent to a user who hasn't signed in for a long time (UX-02).
     Idle {
-        /// The day of the last sign-in, or of the account's making.
+        /// The day of the last sign-in, or the day the account was created.
         since: Date,
-        /// Whether there was a sign-in.
+        /// Whether the user has ever signed in.
         signed_in: bool,
-        /// What happens.
         then: IdleStep,
-        /// The day on which it happens; of a disabled account, on which it will be deleted.
+        /// The day of the step. For a disabled account, the day it will be deleted.
         on: Option<Date>,
     },
-    /// To whose access had an end date, which is over (UX-07).
+    /// Sent to a user whose access has reached its end date (UX-07).
     AccessEnded {
-        /// The last day on which it could be used.
+        /// The last day of access.
         last: Date,
-        /// Whether there was no other access, so that the account is deleted.
+        /// Whether no other access was left, so that the account was deleted.
         whole: bool,
     },
-    /// To whose password expires soon (UX-02).
+    /// Sent to a user whose password expires soon (UX-02).
     PasswordExpires {
-        /// The day.
         on: Date,
-        /// Whether it is over already: the notice is late.
+        /// Whether it has already expired because the notice is late.
         over: bool,
     },
-    /// To whose PIN letter should have arrived (ME-08).
+    /// Sent to a user whose PIN letter should have arrived (ME-08).
     LetterOverdue {
-        /// By which day.
+        /// The date by which it should have arrived.
         arrives_by: Date,
     },
-    /// To administrators: what the clockwork did to users of their organization.
+    /// Informs administrators of scheduled actions that affected users of their organization.
     UsersChanged {
-        /// The organization.
         organization: String,
-        /// The users.
         users: Vec<NoticeLine>,
     },
-    /// To who asked for the username.
-    UsernameReminder {
-        /// The username.
-        username: String,
-    },
+    /// Sent to a user who asked for their username.
+    UsernameReminder { username: String },
 }
 
-/// What the help desk has done to somebody's account. What it says to itself isn't in it.
+/// What the help desk did to an account. Excludes the agent's reason, which is internal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HelpDeskAct {
-    /// Cleared the counts of wrong guesses.
+    /// Reset the counters of failed attempts.
     Unlocked,
-    /// Reinstated it (BA-06).
+    /// Reinstated the account (BA-06).
     Reinstated,
-    /// Gave it another username (ME-09).
+    /// Changed the username (ME-09).
     Renamed {
-        /// The username now.
+        /// The new username.
         username: String,
     },
-    /// Chose other e-news (BL-13).
+    /// Changed the e-news subscriptions (BL-13).
     SubscriptionsChanged {
-        /// The titles of what is subscribed to now.
+        /// The titles of the current subscriptions.
         titles: Vec<String>,
     },
-    /// Recorded that an agreement is signed (AG-11, BL-10).
+    /// Recorded a signed agreement (AG-11, BL-10).
     AgreementRecorded {
-        /// The agreement's title.
         title: String,
-        /// By when the PIN letter that waited for it should arrive.
+        /// The date by which the PIN letter that was waiting for it should arrive.
         letter_by: Option<Date>,
     },
-    /// Undid a registration that was matched with somebody else's plan record.
+    /// Reversed a registration that was matched with another person's plan record.
     RecordDetached {
-        /// The organization; none of a member.
+        /// The organization; `None` for a member.
         organization: Option<String>,
-        /// Whether the account is deleted.
+        /// Whether the account was deleted.
         deleted: bool,
     },
-    /// Removed the person from an organization, or deleted the account (EX-12).
+    /// Removed the user from an organization, or deleted the account (EX-12).
     Removed {
-        /// The organization; none where the person belonged to none.
+        /// The organization; `None` if the user belonged to none.
         organization: Option<String>,
-        /// Whether the account is deleted.
+        /// Whether the account was deleted.
         deleted: bool,
     },
 }
 
-/// Who has asked for a link for a new password.
+/// Who requested a password reset link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetAsked {
-    /// Somebody who says they are the owner.
+    /// Someone who claims to be the account's owner.
     ByOwner,
     /// An administrator of this organization (BL-14).
     ByAdministrator(String),
-    /// The help desk, which knows whom it speaks to (BL-14).
+    /// The help desk, after verifying the caller (BL-14).
     ByHelpDesk,
 }
 
-/// What became of somebody's access.
+/// A change to a user's access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessChange {
-    /// Another role, services, group codes or end.
+    /// The role, services, group codes or end date changed.
     Assigned {
-        /// The last day of the access, if it ends (UX-07).
+        /// The last day of access, if it ends (UX-07).
         end_date: Option<Date>,
     },
-    /// It is disabled.
     Disabled,
-    /// It is reinstated.
     Reinstated,
-    /// It is removed.
     Removed,
 }
 
-/// What happens to an account that nobody signs in to.
+/// A step in the lifecycle of an idle account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdleStep {
-    /// It will be disabled.
     WillBeDisabled,
-    /// It is disabled now.
     Disabled,
-    /// It will be deleted.
     WillBeDeleted,
-    /// It is deleted now.
     Deleted,
 }
 
-/// A user and what became of them.
+/// One user in a notice to administrators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeLine {
-    /// The person's name.
     pub person: String,
-    /// Their username.
     pub username: String,
-    /// What became of them.
     pub outcome: AccountOutcome,
-    /// On which day.
     pub on: Date,
 }
 
-/// That somebody has to register again, and until when what is possible. Days are the portal's.
+/// A campaign's request to register again. Dates are in the portal's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// The last day on which all that they have stays open.
+    /// The last day of full access without registering again.
     pub access_expires_at: Date,
-    /// The last day on which they can register again.
+    /// The last day on which the person can register again.
     pub cutoff: Date,
 }
 
 impl Call {
-    /// Whether all that they have is open on a day.
+    /// Returns whether the person still has full access.
     pub fn leaves_access(&self, today: Date) -> bool {
         today <= self.access_expires_at
     }
 
-    /// Whether it is too late to register again.
+    /// Returns whether it is too late to register again.
     pub fn is_over(&self, today: Date) -> bool {
         today > self.cutoff
     }
 }
 
-/// A mail to an account's owner.
+/// Creates an email to an account's owner.
 pub(crate) fn mail(
     account: &Account,
     at: Timestamp,
-    says: MailText,
+    text: MailText,
     rng: &mut impl Rng,
 ) -> Message {
-    mail_as(MessageId::random(rng), account, at, says)
+    mail_as(MessageId::random(rng), account, at, text)
 }
 
-/// The same under an id that something else names already.
-pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, says: MailText) -> Message {
+/// Creates an email with an id that something else already refers to.
+pub(crate) fn mail_as(id: MessageId, account: &Account, at: Timestamp, text: MailText) -> Message {
     Message::Mail(Mail {
         id,
         portal: account.portal.clone(),
         to: account.email.clone(),
         greeting: account.name.full(),
         at,
-        says,
+        says: text,
     })
 }

@@ -1,8 +1,8 @@
-//! Reviews of access: from time to time managers confirm or remove each account (EX-11).
+//! Access reviews: managers regularly confirm or remove each account (EX-11).
 //!
-//! A review is a moment on the organization. Who was there at that moment is in it; what was
-//! answered stands on each membership, so that answers race with nothing but changes of that one
-//! account. Those removed since have left their membership, and a trace of it.
+//! A review is a time on the organization. Users who had joined by then are part of it. Each
+//! confirmation is stored on the membership, so that it conflicts only with changes of that
+//! account. Users removed since are recorded separately, because their membership is gone.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
@@ -13,7 +13,7 @@ use crate::outbox::mail::MailText;
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
-use crate::rules::schedule::{answering, to_manager};
+use crate::rules::schedule::{email_to_manager, resolve_follow_up};
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::follow_up::{FollowUp, Manager};
@@ -21,21 +21,18 @@ use crate::state::membership::{Confirmation, Membership};
 use crate::state::organization::{Organization, Removed, Review, next_due_on};
 use crate::values::ids::{AccountId, OrganizationId};
 
-/// What a review looks at of an account.
+/// The data of a membership that a review needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Reviewed<'a> {
-    /// The account.
     pub account: &'a AccountId,
-    /// What it is.
     pub role: Role,
-    /// Since when.
     pub joined_at: Timestamp,
-    /// Its latest confirmation, of whatever review.
+    /// The latest confirmation, of any review.
     pub confirmed: Option<&'a Confirmation>,
 }
 
 impl<'a> Reviewed<'a> {
-    /// What is looked at of a membership.
+    /// Extracts the data from an account and its membership.
     pub fn of(account: &'a Account, membership: &'a Membership) -> Self {
         Self {
             account: &account.id,
@@ -46,25 +43,24 @@ impl<'a> Reviewed<'a> {
     }
 }
 
-/// Where an account stands in a review.
+/// The status of an account in a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReviewStatus<'a> {
-    /// It isn't in it.
     NotInReview,
-    /// Nobody has answered yet.
     Pending,
-    /// A manager has confirmed it.
+    /// A manager confirmed the access.
     Confirmed(&'a Confirmation),
 }
 
-/// Where an account stands in the organization's latest review.
+/// Returns the status of an account in the organization's latest review.
 ///
-/// Principals aren't in it, nor, where there is none, who registered the organization: they answer
-/// for it, and there may be nobody to confirm them.
+/// Principals aren't part of it. If there is none, neither is the user who registered the
+/// organization. They are responsible for it, and there may be nobody to confirm them.
 pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> ReviewStatus<'a> {
     match &organization.review {
         Some(review)
-            if !answers_for(organization, reviewed) && reviewed.joined_at <= review.started_at =>
+            if !is_responsible_for(organization, reviewed)
+                && reviewed.joined_at <= review.started_at =>
         {
             reviewed
                 .confirmed
@@ -75,34 +71,35 @@ pub fn status<'a>(organization: &Organization, reviewed: Reviewed<'a>) -> Review
     }
 }
 
-/// Whether somebody answers for the organization, and so is in no review of it.
-fn answers_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
-    let first =
+/// Returns whether a user is responsible for the organization and therefore not part of its
+/// reviews.
+fn is_responsible_for(organization: &Organization, reviewed: Reviewed<'_>) -> bool {
+    let registered_it =
         organization.principals.is_empty() && *reviewed.account == organization.registered_by;
-    first || reviewed.role == Role::Principal
+    registered_it || reviewed.role == Role::Principal
 }
 
-/// Whether it is time for the next review.
+/// Returns whether the next review is due.
 pub fn due(organization: &Organization, today: Date) -> bool {
     organization
         .next_review_due_on
         .is_some_and(|day| day <= today)
 }
 
-/// The review that is being answered.
+/// Returns the review whose due date has not passed.
 fn running(organization: &Organization, today: Date) -> Option<&Review> {
     let review = organization.review.as_ref();
     review.filter(|r| today <= r.due_date)
 }
 
-/// After how many days managers are chased again for what is unanswered in a review that is over.
+/// The interval of reminders after a review's due date, in days.
 pub const CHASED_EVERY_DAYS: u32 = 7;
 
-/// How many people a mail names that are unanswered.
+/// The maximum number of unreviewed users that an email lists.
 const MAX_NAMED: usize = 40;
 
-/// The first day after `day` on which the clockwork has to see to an organization's reviews; none: on
-/// this portal it never has to.
+/// Returns the first day after `day` on which the scheduler has to check the organization's
+/// reviews, or `None` if never on this portal.
 pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Option<Date> {
     let rules = policy.access_review.as_ref()?;
     if organization.ended_at.is_some() {
@@ -113,7 +110,7 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
     let reminders = organization.review.iter().flat_map(|review| {
         let before = rules.reminder_days.iter();
         let before = before.map(|d| days_earlier(review.due_date, d.get()));
-        before.chain([next_chase(review.due_date, day)])
+        before.chain([next_overdue_reminder(review.due_date, day)])
     });
     reminders
         .filter(|on| *on > day)
@@ -121,8 +118,8 @@ pub fn next_look(organization: &Organization, policy: &Policy, day: Date) -> Opt
         .min()
 }
 
-/// The first day after `day` on which managers are chased: those of a review that is over, every week.
-fn next_chase(due_date: Date, day: Date) -> Date {
+/// Returns the first day after `day` on which managers are reminded of an overdue review, weekly.
+fn next_overdue_reminder(due_date: Date, day: Date) -> Date {
     let first = days_later(due_date, 1);
     let since = day.since(first).map_or(0, |span| span.get_days());
     match u32::try_from(since) {
@@ -133,9 +130,9 @@ fn next_chase(due_date: Date, day: Date) -> Date {
     }
 }
 
-/// Sees to the reviews of an organization (EX-11): begins one that is due, and chases the managers for
-/// what is unanswered in the latest. Who may answer is reminded while it can be answered; when it is
-/// over, every administrator is told, principals too.
+/// Performs the scheduled work on an organization's reviews (EX-11): starts a review that is due,
+/// and reminds managers of unreviewed users. Until the due date, managers who can complete the
+/// review are reminded; after it, every administrator, including principals.
 pub fn see_to(
     follow_up: &FollowUp,
     organization: &Organization,
@@ -147,19 +144,21 @@ pub fn see_to(
 ) -> Decision {
     let today = policy.today(origin.at);
     let again = next_look(organization, policy, today);
-    let answers = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
+    let can_review = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
     let running = running(organization, today);
     if again.is_some() && due(organization, today) && running.is_none() {
-        let asked: Vec<_> = managers.iter().filter(answers).cloned().collect();
-        let alone = people.iter().all(|(r, _)| answers_for(organization, *r));
-        if asked.is_empty() || alone {
-            // Nobody to ask about, or nobody to ask: perhaps there will be.
-            let every = policy.access_review.as_ref().filter(|_| alone);
-            let days = every.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
-            return answering(follow_up, origin, Some(days_later(today, days)), rng);
+        let reviewers: Vec<_> = managers.iter().filter(can_review).cloned().collect();
+        let nobody_to_review = people
+            .iter()
+            .all(|(r, _)| is_responsible_for(organization, *r));
+        if reviewers.is_empty() || nobody_to_review {
+            // There is nobody to review, or nobody who can. Check again later.
+            let rules = policy.access_review.as_ref().filter(|_| nobody_to_review);
+            let days = rules.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
+            return resolve_follow_up(follow_up, origin, Some(days_later(today, days)), rng);
         }
-        let begun = start(Actor::System, organization, &asked, policy, origin, rng);
-        if let Ok((after, mut decision)) = begun {
+        let started = start(Actor::System, organization, &reviewers, policy, origin, rng);
+        if let Ok((after, mut decision)) = started {
             let follow_up = Change::ResolveFollowUp {
                 follow_up: follow_up.clone(),
                 again: next_look(&after, policy, today),
@@ -168,55 +167,53 @@ pub fn see_to(
             return decision;
         }
     }
-    let decision = answering(follow_up, origin, again, rng);
+    let decision = resolve_follow_up(follow_up, origin, again, rng);
     let Some(review) = organization.review.as_ref().filter(|_| again.is_some()) else {
         return decision;
     };
     let open = people
         .iter()
         .filter(|(r, _)| status(organization, *r) == ReviewStatus::Pending);
-    let mut unanswered: Vec<_> = open.map(|(_, name)| name.clone()).collect();
-    if unanswered.is_empty() {
+    let mut unreviewed: Vec<_> = open.map(|(_, name)| name.clone()).collect();
+    if unreviewed.is_empty() {
         return decision;
     }
-    unanswered.sort();
-    let others = unanswered.len().saturating_sub(MAX_NAMED);
-    unanswered.truncate(MAX_NAMED);
+    unreviewed.sort();
+    let others = unreviewed.len().saturating_sub(MAX_NAMED);
+    unreviewed.truncate(MAX_NAMED);
     let overdue = running.is_none();
-    let told = managers.iter().filter(|m| overdue || answers(m));
-    let mails: Vec<_> = told
+    let recipients = managers.iter().filter(|m| overdue || can_review(m));
+    let mails: Vec<_> = recipients
         .take(MAX_NOTIFIED)
         .map(|manager| {
-            let says = MailText::AccessReviewOpen {
+            let text = MailText::AccessReviewOpen {
                 organization: organization.name.clone(),
                 due_date: review.due_date,
                 overdue,
-                unanswered: unanswered.clone(),
+                unanswered: unreviewed.clone(),
                 others,
             };
-            to_manager(manager, origin, says, rng)
+            email_to_manager(manager, origin, text, rng)
         })
         .collect();
     decision.send(mails)
 }
 
-/// Why no review begins.
+/// Why a review can't be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The portal has no reviews.
+    /// The portal has no access reviews.
     UnsupportedOnPortal,
-    /// One is being answered until this day.
+    /// A review is in progress until this day.
     Running(Date),
 }
 
-/// The most managers who are told by mail: all writes of a review fit one transaction.
+/// The maximum number of managers who are emailed, so that all writes of a review fit in one
+/// transaction.
 pub const MAX_NOTIFIED: usize = 50;
 
-/// Begins a review and asks the managers for their answers. An earlier one must be over: what was
-/// not answered in it is asked again in this one.
-///
-/// # Errors
-/// [`Refusal`].
+/// Starts a review and emails the managers. The previous review must be past its due date. Users it
+/// left unreviewed are part of the new one.
 pub fn start(
     by: Actor,
     organization: &Organization,
@@ -233,21 +230,21 @@ pub fn start(
     if let Some(running) = running(organization, today) {
         return Err(Refusal::Running(running.due_date));
     }
-    let within = i64::from(rules.due_within_days.get());
+    let due_within = i64::from(rules.due_within_days.get());
     let review = Review {
         started_at: origin.at,
         started_by: by.clone(),
-        due_date: today.saturating_add(within.days()),
+        due_date: today.saturating_add(due_within.days()),
     };
-    let asked: Vec<_> = managers
+    let requests: Vec<_> = managers
         .iter()
         .take(MAX_NOTIFIED)
         .map(|manager| {
-            let says = MailText::AccessReview {
+            let text = MailText::AccessReview {
                 organization: organization.name.clone(),
                 due_date: review.due_date,
             };
-            to_manager(manager, origin, says, rng)
+            email_to_manager(manager, origin, text, rng)
         })
         .collect();
     let after = Organization {
@@ -263,16 +260,16 @@ pub fn start(
             before: Box::new(organization.clone()),
             after: Box::new(after.clone()),
         })
-        .send(asked);
+        .send(requests);
     Ok((after, decision))
 }
 
-/// Why an access can't be confirmed.
+/// Why a user's access can't be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotConfirmed {
     /// The administrator can't act on this user.
     Denied(Denied),
-    /// The account isn't in the review (EX-11).
+    /// The account isn't part of the review (EX-11).
     NotInReview,
 }
 
@@ -285,7 +282,7 @@ impl From<Denied> for NotConfirmed {
 /// Confirms a user's access. Returns `None` if it is already confirmed in this review.
 ///
 /// # Errors
-/// [`NotConfirmed`]: administrators confirm neither themselves nor anyone of a higher rank.
+/// [`NotConfirmed`]. Administrators can't confirm themselves or users with a higher role.
 pub fn confirm(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -315,7 +312,7 @@ pub fn confirm(
     Ok(Some((after, decision)))
 }
 
-/// The trace that somebody leaves who is removed while in a review; every removal adds it.
+/// Records that a user who is part of a review was removed. Every removal adds this change.
 pub fn trace(
     organization: &Organization,
     user: &Account,

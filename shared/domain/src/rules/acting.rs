@@ -1,4 +1,4 @@
-//! The administrator who acts, and whose access they may change.
+//! The administrator who performs an action, and whose access they can change.
 
 use rand::Rng;
 
@@ -12,25 +12,24 @@ use crate::values::ids::OrganizationId;
 /// Why an administrator can't act on a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// The administrator lacks the permission, or the user's role ranks higher.
+    /// The administrator lacks the permission, or the user's role is higher.
     NotAllowed,
     /// The organization has no such user (BL-17).
     Unknown,
-    /// Nobody does this to themselves.
+    /// Administrators can't do this to their own account.
     SelfActionForbidden,
 }
 
-/// The administrator who acts, and for which organization.
+/// The administrator who performs an action, and the organization they act for.
 #[derive(Debug, Clone, Copy)]
 pub struct ActingAdministrator<'a> {
-    /// The account.
     pub account: &'a Account,
-    /// What it is in the organization it works for.
+    /// The administrator's membership in that organization.
     pub membership: &'a Membership,
 }
 
 impl<'a> ActingAdministrator<'a> {
-    /// The organization, if the person may do this there.
+    /// Returns the organization if the administrator has the permission in it.
     pub fn allowed(&self, permission: Permission, policy: &Policy) -> Option<&'a OrganizationId> {
         self.membership
             .organization
@@ -38,15 +37,15 @@ impl<'a> ActingAdministrator<'a> {
             .filter(|_| policy.allows(self.membership.role, permission))
     }
 
-    /// Starts an audit entry about what is done here.
+    /// Creates an audit event for an action of the administrator.
     pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
         AuditEvent::done(origin, Actor::Account(self.account.id.clone()), action, rng)
             .for_organization(self.membership.organization.as_ref())
     }
 }
 
-/// The user's membership, if the administrator may do this to it: nobody reaches across
-/// organizations (BL-17), above themselves, or at themselves.
+/// Returns the user's membership if the administrator has the permission on it. Administrators
+/// can't act on users of other organizations (BL-17), on higher roles or on themselves.
 pub(crate) fn authorize_on<'u>(
     acting: ActingAdministrator<'_>,
     permission: Permission,
@@ -70,14 +69,18 @@ pub(crate) fn authorize_on<'u>(
     Ok(membership)
 }
 
-/// Whether the administrator may take away this user's access: other administrators' only with the
-/// permission to (EX-12).
+/// Checks whether the administrator can remove this user's access. Removing another administrator's
+/// access requires a separate permission (EX-12).
 pub(crate) fn authorize_removal(
     acting: ActingAdministrator<'_>,
     membership: &Membership,
     policy: &Policy,
 ) -> Result<(), Denied> {
-    let may = !membership.role.is_administrator()
+    let is_allowed = !membership.role.is_administrator()
         || policy.allows(acting.membership.role, Permission::DeleteAdministrators);
-    if may { Ok(()) } else { Err(Denied::NotAllowed) }
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(Denied::NotAllowed)
+    }
 }

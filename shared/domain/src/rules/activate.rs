@@ -1,4 +1,4 @@
-//! PINs and registration codes: issuing, entering, issuing anew.
+//! PINs and registration codes: issuing, entering and reissuing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,19 +17,18 @@ use crate::state::record::{Mac, RecordKey};
 use crate::values::ids::{IssueId, MessageId, OrganizationId};
 use crate::values::text::{PostalAddress, Sensitive};
 
-/// Fresh digits and their keyed code, bound to the issue.
+/// New random digits and their MAC, bound to an issue.
 #[derive(Debug, Clone)]
 pub struct FreshCode {
-    /// The issue.
     pub id: IssueId,
-    /// What its owner will enter.
+    /// What the user will enter.
     pub digits: Sensitive,
-    /// What is stored.
+    /// The MAC to store.
     pub code: Mac,
 }
 
 impl FreshCode {
-    /// Makes `count` random digits behind a prefix; `seal` turns them into the keyed code.
+    /// Generates `count` random digits after a prefix. `seal` computes their MAC.
     pub fn random(
         prefix: &str,
         count: u32,
@@ -46,23 +45,22 @@ impl FreshCode {
     }
 }
 
-/// Why entering a PIN or code changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It isn't the right one.
+    /// The digits are wrong.
     Wrong,
-    /// It is too old.
+    /// The PIN or code has expired.
     Expired,
-    /// None is waited for.
+    /// No PIN or code is pending.
     ApprovalNotPending,
-    /// It is somebody else's to reissue.
+    /// The portal doesn't allow this actor to reissue it.
     NotYours,
-    /// There is no address to post it to.
+    /// There is no address for the letter.
     NoAddress,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Wrong => "wrong",
@@ -74,8 +72,8 @@ impl Refusal {
     }
 }
 
-/// Puts a fresh PIN into a letter; none on a portal without PIN letters.
-pub(crate) fn post_pin(
+/// Creates the letter with a new PIN. Returns `None` on a portal without PIN letters.
+pub(crate) fn pin_letter(
     fresh: FreshCode,
     to: PostalAddress,
     greeting: String,
@@ -109,11 +107,8 @@ pub(crate) fn post_pin(
     Some((issue, Message::Letter(letter)))
 }
 
-/// Opens the account with the PIN that was entered (BL-04, ME-06). `matches` says whether the
-/// digits are those of the issue; the try has been counted before.
-///
-/// # Errors
-/// [`Refusal`].
+/// Activates the account with the PIN that was entered (BL-04, ME-06). `matches` returns whether
+/// the digits are those of the issue. The attempt has already been counted.
 pub fn enter_pin(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -121,7 +116,7 @@ pub fn enter_pin(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    open(
+    complete_step(
         account,
         organization,
         Action::ActivatePin,
@@ -132,11 +127,8 @@ pub fn enter_pin(
     )
 }
 
-/// Completes a registration with the code that was emailed, and sets what a new person needs to
-/// sign in with (BL-08).
-///
-/// # Errors
-/// [`Refusal`].
+/// Completes a registration with an emailed code, and sets the new user's password and questions
+/// (BL-08).
 pub fn redeem_code(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -146,7 +138,7 @@ pub fn redeem_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<Decision, Refusal> {
-    let set = |account: &mut Account| {
+    let set_credentials = |account: &mut Account| {
         account.password = Some(Password {
             hash: password,
             changed_at: origin.at,
@@ -154,24 +146,24 @@ pub fn redeem_code(
         });
         (account.security_answers, account.hint) = answers;
     };
-    let (_, decision) = open(
+    let (_, decision) = complete_step(
         account,
         organization,
         Action::RedeemRegistrationCode,
         matches,
-        set,
+        set_credentials,
         origin,
         rng,
     )?;
     Ok(decision)
 }
 
-fn open(
+fn complete_step(
     account: &Account,
     organization: Option<&OrganizationId>,
     action: Action,
     matches: impl FnOnce(&Issue) -> bool,
-    and: impl FnOnce(&mut Account),
+    update: impl FnOnce(&mut Account),
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
@@ -191,7 +183,7 @@ fn open(
         return Err(Refusal::Expired);
     }
     membership.pending_step = PendingStep::Open;
-    and(&mut after);
+    update(&mut after);
     let audit = AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())
         .for_organization(organization);
@@ -201,12 +193,9 @@ fn open(
     ))
 }
 
-/// Issues a new PIN in place of the one that is waited for; the old one is dead at once (ME-07).
+/// Replaces a pending PIN with a new one. The old PIN becomes invalid (ME-07).
 ///
-/// `address` is where the letter goes: of the plan record, or as designated at registration.
-///
-/// # Errors
-/// [`Refusal`].
+/// `address` is the address for the letter: from the plan record, or as designated at registration.
 #[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     account: &Account,
@@ -235,7 +224,7 @@ pub fn reissue_pin(
     let old_letter = old.carried_by.clone();
     let greeting = account.name.full();
     let name = organization.map(|(_, name)| name.to_owned());
-    let (issue, letter) = post_pin(
+    let (issue, letter) = pin_letter(
         fresh,
         address.ok_or(Refusal::NoAddress)?,
         greeting,
@@ -271,7 +260,7 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
-/// A registration code to be waited for, and the mail that carries it (BL-08).
+/// Returns a pending registration code, and the email that contains it (BL-08).
 pub(crate) fn issue_code(
     fresh: FreshCode,
     (organization, username): (String, String),
@@ -291,20 +280,19 @@ pub(crate) fn issue_code(
         carried_by,
         abroad: false,
     };
-    let says = MailText::RegistrationCode {
+    let text = MailText::RegistrationCode {
         organization,
         username,
         code: fresh.digits,
         expires_on,
     };
-    (PendingStep::RegistrationCode { issue }, says)
+    (PendingStep::RegistrationCode { issue }, text)
 }
 
-/// Sends a new registration code in place of the one that is waited for; the old one is dead at once
-/// (BL-09).
+/// Replaces a pending registration code with a new one. The old code becomes invalid (BL-09).
 ///
 /// # Errors
-/// [`Refusal`]; [`Refusal::Expired`] where the access is over that the code would open.
+/// [`Refusal`]. [`Refusal::Expired`] if the access that the code would activate has ended.
 pub fn reissue_code(
     account: &Account,
     organization: (&OrganizationId, &str),
@@ -332,7 +320,7 @@ pub fn reissue_code(
         return Err(Refusal::Expired);
     }
     let carried_by = MessageId::random(rng);
-    let (pending_step, says) = issue_code(
+    let (pending_step, text) = issue_code(
         fresh,
         (name.to_owned(), account.username.to_string()),
         carried_by.clone(),
@@ -342,18 +330,17 @@ pub fn reissue_code(
         now,
     );
     membership.pending_step = pending_step;
-    let carrier = mail_as(carried_by, account, now, says);
+    let email = mail_as(carried_by, account, now, text);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([carrier]);
+        .send([email]);
     Ok((after, decision))
 }
 
-/// Notes which agreements the plan has on file now, as its records say (AG-11). What isn't on file any
-/// more is asked for again. None where nothing changes.
+/// Applies the agreements in the plan's records to the account (AG-11). Agreements that are no
+/// longer there are required again. Returns `None` if nothing changes.
 ///
-/// `letter` is what the PIN letter takes that may have waited for one: a fresh PIN, where it would
-/// go, and what the organization is called.
+/// `letter` is used for a PIN letter that was waiting for an agreement.
 pub fn agreements_recorded(
     account: &Account,
     on_file: &BTreeMap<String, String>,
@@ -363,7 +350,7 @@ pub fn agreements_recorded(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
-    let (at, membership) = account
+    let (index, membership) = account
         .memberships
         .iter()
         .enumerate()
@@ -378,20 +365,20 @@ pub fn agreements_recorded(
         .filter(|a| a.recorded_by == RecordedBy::Plan)
     {
         let id = agreement.id.as_str();
-        let told = on_file.get(id);
-        // What the help desk has seen signed stays until the feed has caught up with it.
-        if ahead.contains(id) && told.is_none_or(|r| Some(r) < agreements.get(id)) {
+        let recorded = on_file.get(id);
+        // An agreement that the help desk recorded stays until the feed contains it.
+        if ahead.contains(id) && recorded.is_none_or(|r| Some(r) < agreements.get(id)) {
             continue;
         }
         ahead.remove(id);
-        match told {
+        match recorded {
             Some(revision) => agreements.insert(id.to_owned(), revision.clone()),
             None => agreements.remove(id),
         };
     }
-    put_on_file(
+    set_agreements(
         account,
-        at,
+        index,
         (agreements, ahead),
         letter,
         Actor::System,
@@ -401,20 +388,19 @@ pub fn agreements_recorded(
     )
 }
 
-/// What a PIN letter takes that may have waited for an agreement.
+/// The data for a PIN letter that was waiting for an agreement.
 #[derive(Debug, Clone)]
 pub struct WithheldLetter {
-    /// A fresh PIN.
+    /// A new PIN.
     pub fresh: FreshCode,
-    /// Where the letter goes.
     pub address: Option<PostalAddress>,
-    /// What the organization is called.
+    /// The organization's name.
     pub organization: Option<String>,
 }
 
-/// Puts one agreement on file for an organization's user, in the revision that was signed, and posts
-/// the PIN letter that waited for it (BL-10). None where it is on file already, or the account is
-/// nobody's there.
+/// Records the signed revision of one agreement for a user, and mails the PIN letter that was
+/// waiting for it (BL-10). Returns `None` if it is already recorded, or the account has no
+/// membership there.
 #[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     account: &Account,
@@ -426,7 +412,7 @@ pub fn record_agreement(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
-    let (at, membership) = account
+    let (index, membership) = account
         .memberships
         .iter()
         .enumerate()
@@ -437,9 +423,9 @@ pub fn record_agreement(
     if agreement.recorded_by == RecordedBy::Plan {
         ahead.insert(agreement.id.to_string());
     }
-    put_on_file(
+    set_agreements(
         account,
-        at,
+        index,
         (agreements, ahead),
         letter,
         by,
@@ -449,11 +435,12 @@ pub fn record_agreement(
     )
 }
 
-/// The agreements of the `at`-th membership as they are now, with the letter that waited for them.
+/// Sets the agreements of the membership at index `at`, and mails the letter that was waiting for
+/// them.
 #[allow(clippy::too_many_arguments)]
-fn put_on_file(
+fn set_agreements(
     account: &Account,
-    at: usize,
+    index: usize,
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
     letter: Option<WithheldLetter>,
     by: Actor,
@@ -462,7 +449,7 @@ fn put_on_file(
     rng: &mut impl Rng,
 ) -> Option<(Account, Decision)> {
     let mut after = account.clone();
-    let membership = after.memberships.get_mut(at)?;
+    let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
     membership.ahead_of_feed = ahead;
     let registration_type = membership
@@ -473,12 +460,12 @@ fn put_on_file(
         && registration_type.is_some_and(|w| {
             !policy.withholds_letter(w, membership.category.as_deref(), &membership.agreements)
         });
-    let mut posted = None;
+    let mut sent_letter = None;
     if released
         && let Some(letter) = letter
         && let Some(address) = letter.address
     {
-        let (issue, message) = post_pin(
+        let (issue, message) = pin_letter(
             letter.fresh,
             address,
             account.name.full(),
@@ -488,7 +475,7 @@ fn put_on_file(
             rng,
         )?;
         membership.pending_step = PendingStep::Pin { issue };
-        posted = Some(message);
+        sent_letter = Some(message);
     }
     let organization = membership.organization.clone();
     if after == *account {
@@ -499,6 +486,6 @@ fn put_on_file(
         .for_organization(organization.as_ref());
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send(posted);
+        .send(sent_letter);
     Some((after, decision))
 }

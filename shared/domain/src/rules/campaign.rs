@@ -1,10 +1,9 @@
-//! Campaigns: everybody registers again within a window (AG-13), and usernames from before a date
-//! become free (ME-10).
+//! Campaigns: everyone registers again within a period (AG-13), or usernames from before a date are
+//! released (ME-10).
 //!
-//! Both are dates in the policy, and what they ask of somebody follows from the day and from when
-//! that person registered or got their username. So nothing has to be written when a campaign
-//! begins, a cutoff that is moved counts from the next request on, and a missed run of the clockwork
-//! costs nobody anything but a notice.
+//! Both are dates in the policy. What a user has to do follows from the current date and from when
+//! they registered or got their username. Nothing is written when a campaign starts, a changed
+//! cutoff applies from the next request on, and a missed run of the scheduler only delays notices.
 
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -22,8 +21,8 @@ use crate::state::record::PlanRecord;
 use crate::values::ids::OrganizationId;
 use crate::values::text::{Username, eight_characters};
 
-/// The re-registrations that ask those who registered on `day`: its first day, what it asks, and the
-/// days on which it is told.
+/// Returns the re-registration campaigns that apply to users who registered on `day`: their first
+/// day, what they require, and the days of notices.
 fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Date>)> {
     policy.campaigns.iter().filter_map(move |c| match c {
         Campaign::ReRegistration {
@@ -44,19 +43,19 @@ fn calls(policy: &Policy, day: Date) -> impl Iterator<Item = (Date, Call, Vec<Da
                     call.cutoff.saturating_sub(before),
                 ]
             });
-            let told = std::iter::once(*start)
+            let notice_days = std::iter::once(*start)
                 .chain(warnings.filter(|day| day > start))
                 .collect();
-            Some((*start, call, told))
+            Some((*start, call, notice_days))
         }
         _ => None,
     })
 }
 
-/// What campaigns ask on a day of who registered on another. Of several, the access is that of the
-/// strictest, so that a new one gives nothing back that an older one took; but who can register again
-/// in one of them can.
-fn asked(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
+/// Returns what campaigns require today of a user who registered on `registered_on`. Of several
+/// campaigns, the earliest end of access applies, so that a new campaign doesn't restore access
+/// that an older one ended, and the latest cutoff for registering again.
+fn combined_call(policy: &Policy, registered_on: Date, today: Date) -> Option<Call> {
     calls(policy, registered_on)
         .filter(|(start, ..)| *start <= today)
         .map(|(_, call, _)| call)
@@ -74,12 +73,12 @@ fn registered_on(membership: &Membership, policy: &Policy) -> Date {
     )
 }
 
-/// What a campaign asks of somebody for one of their memberships; none: nothing (AG-13).
+/// Returns what a campaign requires for a membership, or `None` if nothing (AG-13).
 pub fn call(membership: &Membership, policy: &Policy, today: Date) -> Option<Call> {
-    asked(policy, registered_on(membership, policy), today)
+    combined_call(policy, registered_on(membership, policy), today)
 }
 
-/// What campaigns ask of somebody first, for whichever membership.
+/// Returns the most urgent requirement of campaigns among the memberships.
 pub(crate) fn first_call(account: &Account, policy: &Policy, today: Date) -> Option<Call> {
     let calls = account.memberships.iter();
     calls
@@ -87,35 +86,35 @@ pub(crate) fn first_call(account: &Account, policy: &Policy, today: Date) -> Opt
         .min_by_key(|call| call.access_expires_at)
 }
 
-/// The next day on which somebody is told that they have to register again, after those on which
-/// they were: on the first day of a campaign, and before the access and the campaign end.
+/// Returns the next notice to register again and its date. Notices are sent on the first day of a
+/// campaign, and before the access and the campaign end.
 pub(crate) fn call_notice(account: &Account, policy: &Policy) -> Option<(Date, Call)> {
-    let told = account.notices.campaign;
+    let last_notice = account.notices.campaign;
     let memberships = account.memberships.iter();
     memberships
         .flat_map(|m| calls(policy, registered_on(m, policy)))
         .flat_map(|(_, call, days)| days.into_iter().map(move |day| (day, call)))
-        .filter(|(day, _)| Some(*day) > told)
+        .filter(|(day, _)| Some(*day) > last_notice)
         .min_by_key(|(day, _)| *day)
 }
 
-/// Why somebody doesn't register again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// No campaign asks for it.
+    /// No campaign requires it.
     NotAsked,
-    /// The cutoff is over.
+    /// The cutoff has passed.
     Over(Date),
-    /// What was entered doesn't lead to the record that they registered with (AG-06).
+    /// The entered facts don't match the record that the user registered with (AG-06).
     NotMatched,
-    /// The record isn't one of those the way is open to any more (EX-04), in the portal's words.
+    /// The record is no longer eligible for the registration type (EX-04), with the policy's
+    /// message.
     NotOpen(String),
-    /// Whoever was let in by an organization registers again after the organization.
+    /// A user who was added by an organization can register again only after the organization.
     OrganizationFirst,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotAsked => "not_asked",
@@ -127,17 +126,17 @@ impl Refusal {
     }
 }
 
-/// Registers somebody again for one of their memberships (AG-13): they keep the account and all that
-/// is in it. Who registered against the plan's records proves it anew, against the same record; who
-/// was let in by an organization does so once the organization is registered again.
+/// Registers a user again for one membership (AG-13). The account and its content remain. A user
+/// who registered against the plan's records verifies against the same record again. A user who was
+/// added by an organization can do so once the organization has registered again.
 ///
 /// # Errors
-/// [`Refusal`]; none of them tells which field was wrong.
+/// [`Refusal`]. None of them reveals which field was wrong.
 pub fn register_again(
     account: &Account,
     membership: &Membership,
     organization: Option<&Organization>,
-    proven: Option<&PlanRecord>,
+    verified: Option<&PlanRecord>,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -149,10 +148,10 @@ pub fn register_again(
     }
     let behind = organization.filter(|o| {
         let registered = policy.date_of(o.registered_again_at.unwrap_or(o.registered_at));
-        asked(policy, registered, today).is_some()
+        combined_call(policy, registered, today).is_some()
     });
     if let Some(own) = &membership.record {
-        let record = proven
+        let record = verified
             .filter(|r| r.key == *own)
             .ok_or(Refusal::NotMatched)?;
         let registration_type = membership
@@ -178,11 +177,11 @@ pub fn register_again(
     let audit = AuditEvent::done(origin, actor, Action::RegisterAgain, rng)
         .on(account.id.as_str())
         .for_organization(membership.organization.as_ref());
-    let told = mail(account, origin.at, MailText::RegisteredAgain, rng);
+    let notice = mail(account, origin.at, MailText::RegisteredAgain, rng);
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([told]);
-    // Here only for who has proved it: for all others the organization isn't behind.
+        .send([notice]);
+    // Only a user with a plan record gets here while the organization hasn't registered again.
     let decision = match behind {
         Some(organization) => decision.change(Change::UpdateOrganization {
             before: Box::new(organization.clone()),
@@ -196,22 +195,20 @@ pub fn register_again(
     Ok((after, decision))
 }
 
-fn named_on(account: &Account, policy: &Policy) -> Date {
+fn username_set_on(account: &Account, policy: &Policy) -> Date {
     policy.date_of(account.username_since.unwrap_or(account.created_at))
 }
 
-/// The first day on which the username that somebody has is free for anyone (ME-10); none: it isn't
-/// among those that are released.
+/// Returns the first day on which anyone can choose the user's username (ME-10), or `None` if it
+/// isn't released.
 pub(crate) fn name_released_on(account: &Account, policy: &Policy) -> Option<Date> {
     if account.must_choose_username {
-        // One that stands in for a released one is nobody else's to choose.
+        // A temporary username can't be chosen by anyone else.
         return None;
     }
-    let named_on = named_on(account, policy);
+    let set_on = username_set_on(account, policy);
     let releases = policy.campaigns.iter().filter_map(|c| match c {
-        Campaign::ReleaseUsernames { on, created_before } if named_on < *created_before => {
-            Some(*on)
-        }
+        Campaign::ReleaseUsernames { on, created_before } if set_on < *created_before => Some(*on),
         _ => None,
     });
     releases.min()
@@ -221,25 +218,26 @@ fn is_released(account: &Account, policy: &Policy, today: Date) -> bool {
     name_released_on(account, policy).is_some_and(|on| on <= today)
 }
 
-/// Whether any usernames are released on this portal by now.
+/// Returns whether any usernames are released on this portal today.
 pub fn releases_usernames(policy: &Policy, today: Date) -> bool {
     let mut campaigns = policy.campaigns.iter();
     campaigns.any(|c| matches!(c, Campaign::ReleaseUsernames { on, .. } if *on <= today))
 }
 
-/// Whether somebody has to choose their username again: it is released, or taken already (ME-10).
+/// Returns whether a user has to choose a username again, because it is released or somebody else
+/// has chosen it (ME-10).
 pub fn must_choose_username(account: &Account, policy: &Policy, today: Date) -> bool {
     account.must_choose_username || is_released(account, policy, today)
 }
 
-/// The next day on which somebody is told that their username is released.
+/// Returns the date of the next notice that the username is released.
 pub(crate) fn release_notice(account: &Account, policy: &Policy) -> Option<Date> {
     name_released_on(account, policy).filter(|on| Some(*on) > account.notices.username)
 }
 
-/// Takes a released username from who had it, for somebody who chooses it (ME-10). They get one that
-/// stands in for it, by mail, with which they sign in and choose another. None where the name isn't
-/// released, or has been chosen again.
+/// Transfers a released username: gives its previous holder a temporary username, which is emailed
+/// to them and with which they sign in and choose another (ME-10). Returns `None` if the username
+/// isn't released or was chosen again.
 pub fn release_username(
     holder: &Account,
     policy: &Policy,
@@ -253,7 +251,7 @@ pub fn release_username(
     let mut after = holder.clone();
     after.username = instead;
     after.must_choose_username = true;
-    let says = MailText::UsernameGone {
+    let text = MailText::UsernameGone {
         username: holder.username.to_string(),
         instead: after.username.to_string(),
     };
@@ -264,16 +262,16 @@ pub fn release_username(
     let audit = AuditEvent::done(origin, Actor::System, Action::ReleaseUsername, rng)
         .on(holder.id.as_str())
         .for_organization(organization);
-    let told = mail(holder, origin.at, says, rng);
+    let notice = mail(holder, origin.at, text, rng);
     Some(
         Decision::recording(audit)
             .update(holder, after)
-            .send([told]),
+            .send([notice]),
     )
 }
 
-/// Chooses one's username again: the same, or another (ME-10). None where nothing released it: then
-/// only the help desk changes it (ME-09).
+/// Sets the username that a user chooses in a campaign, the same or another (ME-10). Returns `None`
+/// if it wasn't released; only the help desk can change it then (ME-09).
 pub fn choose_username(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -285,19 +283,19 @@ pub fn choose_username(
     if !must_choose_username(account, policy, policy.today(origin.at)) {
         return None;
     }
-    let kept = username.key() == account.username.key();
+    let unchanged = username.key() == account.username.key();
     let mut after = account.clone();
     after.set_username(username, origin.at);
     let actor = Actor::Account(account.id.clone());
     let audit = AuditEvent::done(origin, actor, Action::ChooseUsername, rng)
         .on(account.id.as_str())
         .for_organization(organization);
-    let says = MailText::UsernameChosen {
+    let text = MailText::UsernameChosen {
         username: after.username.to_string(),
     };
-    let told = (!kept).then(|| mail(account, origin.at, says, rng));
+    let notice = (!unchanged).then(|| mail(account, origin.at, text, rng));
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send(told);
+        .send(notice);
     Some((after, decision))
 }

@@ -1,5 +1,5 @@
-//! Devices and places: from what and from where somebody signs in, so that its owner hears of a new
-//! device (UX-06) and of an account that is in use from several places at once (EX-01).
+//! Devices and networks used to sign in. The user is notified of a new device (UX-06) and of
+//! concurrent use from several places (EX-01).
 
 use std::net::IpAddr;
 
@@ -17,32 +17,32 @@ use crate::state::session::Session;
 use crate::values::ids::AccountId;
 use crate::values::text::Sensitive;
 
-/// How many devices an account remembers; the one used longest ago is forgotten first.
-const REMEMBERED: usize = 10;
+/// The maximum number of devices that an account remembers. The least recently used one is
+/// forgotten first.
+const MAX_REMEMBERED: usize = 10;
 
-/// What a browser or program is known by: 256 random bits that it keeps. They let nobody in.
+/// Identifies a browser or program: 256 random bits that it stores. They give no access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device([u8; 32]);
 
 impl Device {
-    /// A new one.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self(rng.random())
     }
 
-    /// Reads one back; any other text is none.
+    /// Parses the stored form. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// What its holder keeps: base64url, 43 characters.
+    /// Returns what the device stores: base64url, 43 characters.
     pub fn expose(&self) -> Sensitive {
         Sensitive::new(BASE64URL_NOPAD.encode(&self.0))
     }
 
-    /// What the account remembers: 128 bits of a SHA-256 over account and device, so that accounts
-    /// don't tell whether they share one.
+    /// Returns what the account stores: 128 bits of the SHA-256 of account and device, so that
+    /// accounts don't reveal whether they share a device.
     pub fn digest(&self, account: &AccountId) -> String {
         let mut hash = Sha256::new();
         hash.update(format!("vestibule device\0{account}\0"));
@@ -51,24 +51,23 @@ impl Device {
     }
 }
 
-/// From what somebody signs in.
+/// The device that a person signs in from.
 #[derive(Debug, Clone)]
 pub struct Arrival<'a> {
-    /// The device.
     pub device: &'a Device,
-    /// The program's own words about itself, if it sent any.
+    /// The User-Agent header, if it was sent.
     pub user_agent: Option<&'a str>,
 }
 
-/// The kind of program, in words of ours: nothing that a client sends gets into a mail.
+/// Describes the program with fixed names, so that no text from the client is copied into an email.
 pub fn program(user_agent: Option<&str>) -> String {
-    let named = |known: &[(&str, &str)]| {
-        let said = user_agent.unwrap_or_default();
-        let found = known.iter().find(|(part, _)| said.contains(part));
+    let find_name = |known: &[(&str, &str)]| {
+        let text = user_agent.unwrap_or_default();
+        let found = known.iter().find(|(part, _)| text.contains(part));
         found.map(|(_, name)| (*name).to_owned())
     };
-    // What pretends to be another comes first.
-    let browser = named(&[
+    // Browsers whose User-Agent also contains another browser's name come first.
+    let browser = find_name(&[
         ("Edg", "Edge"),
         ("OPR/", "Opera"),
         ("Firefox/", "Firefox"),
@@ -77,7 +76,7 @@ pub fn program(user_agent: Option<&str>) -> String {
         ("CriOS/", "Chrome"),
         ("Safari/", "Safari"),
     ]);
-    let system = named(&[
+    let system = find_name(&[
         ("Windows", "Windows"),
         ("iPhone", "an iPhone"),
         ("iPad", "an iPad"),
@@ -94,7 +93,7 @@ pub fn program(user_agent: Option<&str>) -> String {
 }
 
 impl Account {
-    /// The devices that are forgotten when this one is remembered.
+    /// Returns the digests to forget so that this device can be remembered.
     pub fn devices_to_forget(&self, history: &str) -> Vec<String> {
         let mut others: Vec<_> = self
             .devices
@@ -102,14 +101,14 @@ impl Account {
             .filter(|(digest, _)| *digest != history)
             .collect();
         others.sort_by_key(|(digest, used_at)| (std::cmp::Reverse(**used_at), *digest));
-        let too_many = others.into_iter().skip(REMEMBERED - 1);
-        too_many.map(|(digest, _)| digest.clone()).collect()
+        let excess = others.into_iter().skip(MAX_REMEMBERED - 1);
+        excess.map(|(digest, _)| digest.clone()).collect()
     }
 }
 
-/// The place of a source address: the network of an IPv4 address (/24) or an IPv6 site (/48), within
-/// which a provider gives the same customer now this address, now that.
-fn place(source: &str) -> String {
+/// Returns the network of a source address: /24 for IPv4, /48 for IPv6. A provider may assign any
+/// address in it to the same customer.
+fn network_of(source: &str) -> String {
     match source.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => format!("{:?}", &ip.octets()[..3]),
         Ok(IpAddr::V6(ip)) => format!("{:?}", &ip.segments()[..3]),
@@ -117,12 +116,12 @@ fn place(source: &str) -> String {
     }
 }
 
-/// What is done when a session is used though its account was signed in to from another place since,
-/// a short while ago: it is recorded, told to the user, and noted for the administrators, once a
-/// day (EX-01). Returns the account as it then is.
+/// Reports concurrent use: a session is used although the account has recently signed in from
+/// another network. It is recorded, and the user is notified, at most once a day (EX-01). Returns
+/// the updated account.
 ///
-/// It is noticed where the older session is used, not where the newer begins: who has merely left one
-/// open elsewhere isn't suspected, and a sign-in costs nothing more.
+/// It is detected when the older session is used, not when the newer one starts. A session merely
+/// left open elsewhere is therefore not suspicious, and sign-in needs no extra work.
 pub fn notice_shared_use(
     account: &Account,
     session: &Session,
@@ -137,13 +136,13 @@ pub fn notice_shared_use(
         .last_sign_in_at
         .zip(account.last_sign_in_from.as_ref())?;
     let day = |at: Timestamp| policy.date_of(at);
-    let at_once = last_at >= session.started_at
+    let is_concurrent = last_at >= session.started_at
         && origin.at.duration_since(last_at) <= within
-        && place(here) != place(elsewhere);
-    let told = account
+        && network_of(here) != network_of(elsewhere);
+    let already_reported = account
         .concurrent_use_detected_at
         .is_some_and(|at| day(at) == day(origin.at));
-    if !at_once || told {
+    if !is_concurrent || already_reported {
         return None;
     }
     let after = Account {
@@ -154,12 +153,12 @@ pub fn notice_shared_use(
     let audit = AuditEvent::done(origin, Actor::System, Action::NoticeSharedUse, rng)
         .on(account.id.as_str())
         .for_organization(session.organization.as_ref());
-    let says = MailText::SharedUse {
+    let text = MailText::SharedUse {
         sources: vec![here.clone(), elsewhere.clone()],
     };
     let decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([mail(account, origin.at, says, rng)]);
+        .send([mail(account, origin.at, text, rng)]);
     Some((after, decision))
 }
 
@@ -168,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_networks() {
+    fn networks_of_addresses() {
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.254", true),
             ("192.0.2.1", "192.0.3.1", false),
@@ -177,13 +176,13 @@ mod tests {
             ("2001:db8:1::1", "2001:db8:2::1", false),
             ("unknown", "192.0.2.1", false),
         ] {
-            assert_eq!(place(one) == place(other), same, "{one} {other}");
+            assert_eq!(network_of(one) == network_of(other), same, "{one} {other}");
         }
     }
 
     #[test]
-    fn programs_are_told_in_words_of_ours() {
-        for (said, told) in [
+    fn programs_are_described_with_fixed_names() {
+        for (user_agent, description) in [
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36 Edg/142.0",
                 "Edge on Windows",
@@ -199,7 +198,7 @@ mod tests {
             ("call +1 900 555 0100 now", "an unknown program"),
             ("", "an unknown program"),
         ] {
-            assert_eq!(program(Some(said)), told);
+            assert_eq!(program(Some(user_agent)), description);
         }
     }
 }

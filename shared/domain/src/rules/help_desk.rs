@@ -1,8 +1,9 @@
-//! What the plan's help desk does for the people of other portals (UX-12): each act names a reason and
-//! is recorded under the name of who does it; the person is told what was done, not why.
+//! Actions of the plan's help desk on accounts of other portals (UX-12). Every action requires a
+//! reason and is recorded under the agent's account. The user is notified of the action, but not of
+//! the reason.
 //!
-//! Who of the help desk may is a matter of its own portal's policy; whether something may be done at
-//! all is a matter of the policy of the portal that the account belongs to.
+//! The help desk portal's policy decides what an agent is allowed to do. The policy of the
+//! account's portal decides what is possible at all.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, Message, ResetAsked, mail};
 use crate::policy::{ChosenBy, Policy, RecordedBy, Reissuer, Role};
 use crate::rules::activate::{self, FreshCode, WithheldLetter};
-use crate::rules::invite::{self};
+use crate::rules::invite;
 use crate::rules::register::{self, Applicant, Registered};
 use crate::rules::{manage_users, recover};
 use crate::state::account::{Account, Status};
@@ -25,53 +26,52 @@ use crate::state::session::Token;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::{PostalAddress, Reason, Username};
 
-/// Who of the help desk acts, and why.
+/// The help desk agent who acts.
 #[derive(Debug, Clone, Copy)]
 pub struct Staff<'a> {
-    /// Their account, on the help desk's portal.
+    /// The agent's account on the help desk portal.
     pub account: &'a AccountId,
-    /// Why they act; a look needs no reason.
+    /// The reason for the action. Viewing an account requires none.
     pub reason: Option<&'a Reason>,
 }
 
-/// Why something is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The account is deleted, which nothing undoes (BA-06).
+    /// The account is deleted, which can't be undone (BA-06).
     Deleted,
-    /// It is disabled, and has to be reinstated first.
+    /// The account is disabled and has to be reinstated first.
     Disabled,
-    /// The account is nothing in that organization.
+    /// The account has no membership in the organization.
     NotInOrganization,
-    /// It is something in several organizations, and none was named.
+    /// The account has several memberships, and the request names no organization.
     WhichOrganization,
-    /// No PIN or code is waited for.
+    /// No PIN or code is pending.
     ApprovalNotPending,
-    /// On this portal the help desk doesn't do this.
+    /// The help desk can't do this on the portal.
     UnsupportedOnPortal,
-    /// There is no address to post a letter to.
+    /// There is no address for a letter.
     NoAddress,
-    /// The access is over that a code would open.
+    /// The access that the code would activate has ended.
     AccessOver,
-    /// The account has no password yet: its registration code sets one.
+    /// The account has no password yet. Its registration code sets one.
     NoPassword,
-    /// Usernames are made by the system and stay (BL-16).
+    /// Usernames are assigned by the system and can't be changed (BL-16).
     NameFixed,
-    /// The person chooses subscriptions themselves by now (BL-13).
+    /// The user has activated the account and chooses subscriptions themselves (BL-13).
     Activated,
-    /// The portal offers no such publication.
+    /// The portal has no such publication.
     NoSuchPublication,
     /// The organization would have no principal left.
     LastPrincipal,
-    /// The same, and others are in it.
+    /// The organization would have no principal left, and it has other users.
     OthersThere,
-    /// The account registered with no plan record there.
+    /// The membership is not based on a plan record.
     NoRecord,
-    /// The plan records no such agreement.
+    /// The plan doesn't record such an agreement.
     NoSuchAgreement,
-    /// What was signed isn't the current revision.
+    /// The signed revision isn't the current one.
     OtherRevision,
-    /// The invitation can't be sent again.
+    /// The invitation can't be resent.
     Invitation(invite::Refusal),
 }
 
@@ -89,7 +89,7 @@ impl From<activate::Refusal> for Refusal {
 }
 
 impl Staff<'_> {
-    /// An entry of the account's portal about what is done here. `origin` is of that portal.
+    /// Creates an audit event for an action of the agent. `origin` has the portal of the account.
     pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
         AuditEvent {
             justification: self.reason.map(|r| r.as_str().to_owned()),
@@ -97,7 +97,7 @@ impl Staff<'_> {
         }
     }
 
-    /// The same about an account, and for its organization where it has one.
+    /// Creates an audit event about an account, with its organization if it has only one.
     pub fn about(
         &self,
         account: &Account,
@@ -114,7 +114,7 @@ impl Staff<'_> {
             .for_organization(organization)
     }
 
-    /// Puts the help desk's name under what another verb has decided.
+    /// Records the agent as the actor of a decision made by another rule.
     fn sign(&self, mut decision: Decision) -> Decision {
         decision.audit.actor = Actor::HelpDesk(self.account.clone());
         decision.audit.justification = self.reason.map(|r| r.as_str().to_owned());
@@ -122,9 +122,9 @@ impl Staff<'_> {
     }
 }
 
-/// That an account can be acted on: what a deleted one was is over, and a disabled one has to be
-/// reinstated first, so that nothing else brings it back to life.
-fn alive(account: &Account) -> Result<(), Refusal> {
+/// Checks that the account is active, so that no action but reinstating has an effect on a disabled
+/// one.
+fn require_active(account: &Account) -> Result<(), Refusal> {
     match account.status {
         Status::Active => Ok(()),
         Status::Disabled => Err(Refusal::Disabled),
@@ -132,44 +132,43 @@ fn alive(account: &Account) -> Result<(), Refusal> {
     }
 }
 
-/// The membership that an act is about: the one named, or the only one that `fits`.
+/// Returns the membership that an action is about: the one named, or the only one that matches.
 ///
 /// # Errors
-/// [`Refusal::NotInOrganization`], [`Refusal::WhichOrganization`], or `none` where none fits.
+/// [`Refusal::NotInOrganization`], [`Refusal::WhichOrganization`], or `none` if no membership
+/// matches.
 fn choose<'a>(
     account: &'a Account,
     named: Option<&OrganizationId>,
-    fits: impl Fn(&Membership) -> bool,
+    matches: impl Fn(&Membership) -> bool,
     none: Refusal,
 ) -> Result<&'a Membership, Refusal> {
     if named.is_some() {
         let membership = account
             .membership(named)
             .ok_or(Refusal::NotInOrganization)?;
-        return if fits(membership) {
+        return if matches(membership) {
             Ok(membership)
         } else {
             Err(none)
         };
     }
-    let mut fitting = account.memberships.iter().filter(|m| fits(m));
-    match (fitting.next(), fitting.next()) {
+    let mut candidates = account.memberships.iter().filter(|m| matches(m));
+    match (candidates.next(), candidates.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(none),
         (Some(_), Some(_)) => Err(Refusal::WhichOrganization),
     }
 }
 
-fn tell(account: &Account, act: HelpDeskAct, origin: &Origin, rng: &mut impl Rng) -> Message {
+fn notify(account: &Account, act: HelpDeskAct, origin: &Origin, rng: &mut impl Rng) -> Message {
     mail(account, origin.at, MailText::HelpDeskActed { act }, rng)
 }
 
-/// Has a new PIN letter posted; the old PIN is dead at once (BL-06, ME-07).
+/// Mails a new PIN letter. The old PIN becomes invalid (BL-06, ME-07).
 ///
-/// `organizations` are the account's, `address` tells where a membership's letter goes.
-///
-/// # Errors
-/// [`Refusal`].
+/// `organizations` are those of the account. `address` returns the address for a membership's
+/// letter.
 #[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     staff: Staff<'_>,
@@ -182,9 +181,9 @@ pub fn reissue_pin(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
-    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
-    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
+    require_active(account)?;
+    let has_pending_pin = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
+    let membership = choose(account, named, has_pending_pin, Refusal::ApprovalNotPending)?;
     let organization = name_of(membership, organizations);
     let (after, decision) = activate::reissue_pin(
         account,
@@ -208,10 +207,7 @@ fn name_of<'a>(
     Some((id, organization.name.as_str()))
 }
 
-/// Sends a new registration code; the old one is dead at once (BL-09).
-///
-/// # Errors
-/// [`Refusal`].
+/// Sends a new registration code. The old code becomes invalid (BL-09).
 #[allow(clippy::too_many_arguments)]
 pub fn reissue_code(
     staff: Staff<'_>,
@@ -223,9 +219,15 @@ pub fn reissue_code(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
-    let waits = |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
-    let membership = choose(account, named, waits, Refusal::ApprovalNotPending)?;
+    require_active(account)?;
+    let has_pending_code =
+        |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
+    let membership = choose(
+        account,
+        named,
+        has_pending_code,
+        Refusal::ApprovalNotPending,
+    )?;
     let organization = name_of(membership, organizations).ok_or(Refusal::NotInOrganization)?;
     let audit = staff
         .audit(origin, Action::ReissueRegistrationCode, rng)
@@ -242,11 +244,11 @@ pub fn reissue_code(
     )?)
 }
 
-/// Mails a link with which the owner sets a new password, to the address on record and nowhere else
-/// (BL-14, BL-15: it tells the username too).
+/// Sends a password reset link to the address on record only (BL-14). The page it opens also shows
+/// the username (BL-15).
 ///
 /// # Errors
-/// [`Refusal`]; nothing brings a disabled or deleted account back this way.
+/// [`Refusal`]. A disabled or deleted account can't be recovered this way.
 pub fn start_reset(
     staff: Staff<'_>,
     account: &Account,
@@ -254,7 +256,7 @@ pub fn start_reset(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let (after, link) = recover::link(account, ResetAsked::ByHelpDesk, policy, origin, rng)
         .ok_or(Refusal::NoPassword)?;
     let audit = staff.about(account, origin, Action::AskPasswordReset, rng);
@@ -264,10 +266,7 @@ pub fn start_reset(
     Ok((account.clone(), decision))
 }
 
-/// Clears the counts of wrong guesses, so that the owner can try again at once.
-///
-/// # Errors
-/// [`Refusal`].
+/// Resets the counters of failed attempts, so that the user can try again at once.
 pub fn unlock(
     staff: Staff<'_>,
     account: &Account,
@@ -275,21 +274,22 @@ pub fn unlock(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let audit = staff.about(account, origin, Action::UnlockUser, rng);
-    let told = tell(account, HelpDeskAct::Unlocked, origin, rng);
+    let notice = notify(account, HelpDeskAct::Unlocked, origin, rng);
     let decision = counters
         .into_iter()
         .map(Change::ForgetAttempts)
         .fold(Decision::recording(audit), Decision::change)
-        .send([told]);
+        .send([notice]);
     Ok((account.clone(), decision))
 }
 
-/// Reinstates a disabled account (BA-06). Who is active already stays so, and isn't told again.
+/// Reinstates a disabled account (BA-06). An active account is left unchanged, and its owner isn't
+/// notified.
 ///
 /// # Errors
-/// [`Refusal::Deleted`]: what is deleted is not reinstated.
+/// [`Refusal::Deleted`]: a deleted account can't be reinstated.
 pub fn reinstate(
     staff: Staff<'_>,
     account: &Account,
@@ -303,29 +303,29 @@ pub fn reinstate(
         Status::Disabled => {
             let mut after = account.clone();
             after.reinstate(origin.at);
-            let told = tell(account, HelpDeskAct::Reinstated, origin, rng);
-            Ok(changed(account, after, audit, told))
+            let notice = notify(account, HelpDeskAct::Reinstated, origin, rng);
+            Ok(changed(account, after, audit, notice))
         }
     }
 }
 
-/// The account after a change, and the decision that makes it, audited and told to its owner.
+/// Creates the decision that changes an account and notifies its owner.
 fn changed(
     before: &Account,
     after: Account,
     audit: AuditEvent,
-    told: Message,
+    notice: Message,
 ) -> (Account, Decision) {
     let decision = Decision::recording(audit)
         .update(before, after.clone())
-        .send([told]);
+        .send([notice]);
     (after, decision)
 }
 
-/// Gives an account another username, where people choose theirs (ME-09).
+/// Changes the username on a portal where users choose theirs (ME-09).
 ///
 /// # Errors
-/// [`Refusal`]; that somebody has the name is for the store to say.
+/// [`Refusal`]. The store checks whether the username is taken.
 pub fn rename(
     staff: Staff<'_>,
     account: &Account,
@@ -334,7 +334,7 @@ pub fn rename(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     if policy.username.chosen_by == ChosenBy::System {
         return Err(Refusal::NameFixed);
     }
@@ -347,15 +347,12 @@ pub fn rename(
     let act = HelpDeskAct::Renamed {
         username: after.username.to_string(),
     };
-    let told = tell(account, act, origin, rng);
-    Ok(changed(account, after, audit, told))
+    let notice = notify(account, act, origin, rng);
+    Ok(changed(account, after, audit, notice))
 }
 
-/// Chooses the e-news of who can't yet, because a PIN or registration code is still to be entered
-/// (BL-13).
-///
-/// # Errors
-/// [`Refusal`].
+/// Sets the e-news subscriptions of a user who can't yet, because a PIN or registration code is
+/// pending (BL-13).
 pub fn subscribe(
     staff: Staff<'_>,
     account: &Account,
@@ -364,7 +361,7 @@ pub fn subscribe(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     if policy.publications.is_empty() {
         return Err(Refusal::UnsupportedOnPortal);
     }
@@ -388,21 +385,18 @@ pub fn subscribe(
         .collect();
     let mut after = account.clone();
     after.subscriptions = subscriptions;
-    let told = tell(
+    let notice = notify(
         account,
         HelpDeskAct::SubscriptionsChanged { titles },
         origin,
         rng,
     );
-    Ok(changed(account, after, audit, told))
+    Ok(changed(account, after, audit, notice))
 }
 
-/// Removes somebody from an organization, whatever they are there, or deletes a member's account; who
-/// belongs to no other organization is deleted for good (EX-12). The way in which they registered with
-/// the plan's record is free again. The last principal stays, as no organization is without one.
-///
-/// # Errors
-/// [`Refusal`].
+/// Removes a user from an organization, whatever their role, or deletes a member's account. A user
+/// without another organization is deleted permanently (EX-12). The plan record can be registered
+/// again with the same registration type. The last principal can't be removed.
 pub fn remove(
     staff: Staff<'_>,
     account: &Account,
@@ -415,46 +409,49 @@ pub fn remove(
         return Err(Refusal::Deleted);
     }
     let membership = choose(account, named, |_| true, Refusal::NotInOrganization)?;
-    let organization = of(membership, organizations);
-    let (after, deleted) = without(account, membership);
+    let organization = organization_in(membership, organizations);
+    let (after, deleted) = without_membership(account, membership);
     let act = HelpDeskAct::Removed {
         organization: organization.map(|o| o.name.clone()),
         deleted,
     };
-    let told = tell(account, act, origin, rng);
+    let notice = notify(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::RemoveUser, rng)
         .on(account.id.as_str())
         .for_organization(membership.organization.as_ref());
-    let left = match organization {
+    let removal = match organization {
         Some(organization) => {
             manage_users::removal_changes(organization, account, &audit.actor, origin)
                 .map_err(|_| Refusal::LastPrincipal)?
         }
         None => Vec::new(),
     };
-    let decision = left
+    let decision = removal
         .into_iter()
         .chain(release(account, membership, organization.is_none()))
         .fold(Decision::recording(audit), Decision::change)
         .update(account, after.clone())
-        .send([told]);
+        .send([notice]);
     Ok((after, decision))
 }
 
-fn of<'o>(membership: &Membership, organizations: &'o [Organization]) -> Option<&'o Organization> {
+fn organization_in<'o>(
+    membership: &Membership,
+    organizations: &'o [Organization],
+) -> Option<&'o Organization> {
     let id = membership.organization.as_ref()?;
     organizations.iter().find(|o| o.id == *id)
 }
 
-/// The account without a membership, and whether that has deleted it.
-fn without(account: &Account, membership: &Membership) -> (Account, bool) {
+/// Returns the account without a membership, and whether this deleted it.
+fn without_membership(account: &Account, membership: &Membership) -> (Account, bool) {
     let mut after = account.clone();
     let deleted = after.keep_memberships(|m| m.organization != membership.organization);
     (after, deleted)
 }
 
-/// Frees the way in which somebody registered with a plan record; none where they didn't.
+/// Releases the claim on a plan record. Returns `None` if the membership isn't based on one.
 fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Change> {
     Some(Change::ReleaseRecord {
         record: membership.record.clone()?,
@@ -465,30 +462,31 @@ fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Ch
     })
 }
 
-/// Undoes a registration that was matched with somebody else's plan record: the account loses what it
-/// opened, and is deleted where it opened nothing else; the record can be registered with again. An
-/// organization that has nobody left ends with it. `alone` says whether the account is its only user.
+/// Reverses a registration that was matched with another person's plan record. The account loses
+/// the membership, and is deleted if it has no other; the record can be registered again. An
+/// organization without other users ends. `is_only_user` returns whether the account is the only
+/// user of an organization.
 ///
 /// # Errors
-/// [`Refusal`]; [`Refusal::OthersThere`] where the organization would be without a principal while
-/// others are in it: they came in on the strength of the mistake, and have to be removed first.
+/// [`Refusal`]. [`Refusal::OthersThere`] if the organization would have no principal but still has
+/// other users. They joined because of the mistake and have to be removed first.
 #[allow(clippy::too_many_arguments)]
 pub fn detach_record(
     staff: Staff<'_>,
     account: &Account,
     named: Option<&OrganizationId>,
     organizations: &[Organization],
-    alone: impl FnOnce(&OrganizationId) -> bool,
+    is_only_user: impl FnOnce(&OrganizationId) -> bool,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
-    let registered = |m: &Membership| m.record.is_some() && m.registration_type.is_some();
-    let membership = choose(account, named, registered, Refusal::NoRecord)?;
-    let organization = of(membership, organizations);
-    let ends = organization.is_none_or(|o| alone(&o.id));
+    let has_record = |m: &Membership| m.record.is_some() && m.registration_type.is_some();
+    let membership = choose(account, named, has_record, Refusal::NoRecord)?;
+    let organization = organization_in(membership, organizations);
+    let ends = organization.is_none_or(|o| is_only_user(&o.id));
     let principals = match organization {
         None => None,
         Some(before) if ends => {
@@ -503,12 +501,12 @@ pub fn detach_record(
         Some(organization) => manage_users::with_principals(organization, account, None)
             .map_err(|_| Refusal::OthersThere)?,
     };
-    let (after, deleted) = without(account, membership);
+    let (after, deleted) = without_membership(account, membership);
     let act = HelpDeskAct::RecordDetached {
         organization: organization.map(|o| o.name.clone()),
         deleted,
     };
-    let told = tell(account, act, origin, rng);
+    let notice = notify(account, act, origin, rng);
     let audit = staff
         .audit(origin, Action::DetachRecord, rng)
         .on(account.id.as_str())
@@ -524,14 +522,11 @@ pub fn detach_record(
         }
         _ => decision,
     };
-    Ok((after, decision.send([told])))
+    Ok((after, decision.send([notice])))
 }
 
-/// Records an agreement that the plan has received signed, before the plan's own feed tells of it; the
-/// PIN letter that waited for it is posted (AG-11, BL-10).
-///
-/// # Errors
-/// [`Refusal`].
+/// Records a signed agreement before the plan's feed contains it, and mails the PIN letter that was
+/// waiting for it (AG-11, BL-10).
 #[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     staff: Staff<'_>,
@@ -545,7 +540,7 @@ pub fn record_agreement(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Result<(Account, Decision), Refusal> {
-    alive(account)?;
+    require_active(account)?;
     let agreement = policy
         .agreements
         .iter()
@@ -554,8 +549,8 @@ pub fn record_agreement(
     if agreement.revision.as_str() != revision {
         return Err(Refusal::OtherRevision);
     }
-    let asked = |m: &Membership| m.needs(agreement);
-    let membership = choose(account, named, asked, Refusal::ApprovalNotPending)?;
+    let needs_agreement = |m: &Membership| m.needs(agreement);
+    let membership = choose(account, named, needs_agreement, Refusal::ApprovalNotPending)?;
     if agreement.is_current(&membership.agreements) {
         return Err(Refusal::ApprovalNotPending);
     }
@@ -566,7 +561,7 @@ pub fn record_agreement(
     let letter = WithheldLetter {
         fresh,
         address,
-        organization: of(membership, organizations).map(|o| o.name.clone()),
+        organization: organization_in(membership, organizations).map(|o| o.name.clone()),
     };
     let by = Actor::HelpDesk(staff.account.clone());
     let organization = membership.organization.as_ref();
@@ -591,14 +586,11 @@ pub fn record_agreement(
         title: agreement.title.to_string(),
         letter_by,
     };
-    let told = tell(account, act, origin, rng);
-    Ok((after, staff.sign(decision).send([told])))
+    let notice = notify(account, act, origin, rng);
+    Ok((after, staff.sign(decision).send([notice])))
 }
 
-/// Sends an invitation of the account's organization again; the older link is dead (AG-01).
-///
-/// # Errors
-/// [`Refusal`].
+/// Resends an invitation of the account's organization. The previous link becomes invalid (AG-01).
 pub fn resend_invitation(
     staff: Staff<'_>,
     invitation: &Invitation,
@@ -613,15 +605,12 @@ pub fn resend_invitation(
     invite::send_again(invitation, token, audit, policy, origin, rng).map_err(Refusal::Invitation)
 }
 
-/// The organization that an act about one of its invitations is for: the one named, or the only one.
-///
-/// # Errors
-/// [`Refusal`].
+/// Returns the organization whose invitation an action is about: the one named, or the only one.
 pub fn organization_of<'a>(
     account: &'a Account,
     named: Option<&OrganizationId>,
 ) -> Result<&'a OrganizationId, Refusal> {
-    alive(account)?;
+    require_active(account)?;
     choose(
         account,
         named,
@@ -633,8 +622,8 @@ pub fn organization_of<'a>(
     .ok_or(Refusal::NotInOrganization)
 }
 
-/// The id of a help desk's organization: the portal has one and no other, so that there can be one
-/// first staff account.
+/// Returns the id of a help desk's organization. A help desk portal has exactly one, so that its
+/// first account can be created only once.
 pub fn organization_id(portal: &PortalId) -> OrganizationId {
     let hash = Sha256::digest(format!("help-desk/{portal}"));
     let mut bytes = [0; 16];
@@ -642,8 +631,8 @@ pub fn organization_id(portal: &PortalId) -> OrganizationId {
     OrganizationId::from_bytes(bytes)
 }
 
-/// Makes the first staff account: a supervisor, and the organization that staff belong to. None on a
-/// portal that isn't a help desk. That there is one already is for the store to say.
+/// Creates the first help desk account, a supervisor, and its organization. Returns `None` on a
+/// portal that isn't a help desk. The store checks that none exists yet.
 pub fn first_staff(
     applicant: Applicant,
     policy: &Policy,
@@ -678,13 +667,13 @@ pub fn first_staff(
         organization: organization.name.clone(),
         username: account.username.to_string(),
     };
-    let told = mail(&account, origin.at, welcome, rng);
+    let notice = mail(&account, origin.at, welcome, rng);
     let audit = AuditEvent::done(origin, Actor::System, Action::AddUser, rng)
         .on(account.id.as_str())
         .for_organization(Some(&organization.id));
     let decision = Decision::recording(audit)
         .change(Change::CreateOrganization(organization))
         .change(Change::CreateAccount(Box::new(account.clone())))
-        .send([told]);
+        .send([notice]);
     Some(Registered { account, decision })
 }

@@ -19,37 +19,35 @@ use crate::state::session::Token;
 use crate::values::ids::MessageId;
 use crate::values::text::{Email, PersonName};
 
-/// Why something about an invitation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The person isn't allowed to.
+    /// The person lacks the permission.
     NotAllowed,
-    /// The portal's people don't come in by invitation.
+    /// The portal doesn't use invitations.
     UnsupportedOnPortal,
-    /// The address has a pending one: send that again instead (UX-01).
+    /// The address already has a pending invitation, which can be resent (UX-01).
     AlreadyInvited,
-    /// The person it was for has registered.
+    /// The invited person has registered.
     AlreadyAccepted,
-    /// An administrator took it back.
     Revoked,
-    /// Its time is over.
     Expired,
-    /// The person was removed from the organization; not everybody can invite them again (AG-10).
+    /// The person was removed from the organization, and the administrator isn't allowed to invite
+    /// them again (AG-10).
     PreviouslyRemoved,
-    /// The last day of the access would be over already (UX-07).
+    /// The end date of the access has passed (UX-07).
     EndsInPast,
-    /// A principal's access has no end (UX-07).
+    /// A principal's access can't have an end date (UX-07).
     PrincipalsStay,
-    /// It was sent to another address (UX-01).
+    /// The invitation was sent to a different email address (UX-01).
     OtherAddress,
-    /// The account belongs to as many organizations as one can.
+    /// The account has reached the maximum number of organizations.
     TooMany,
-    /// There is no such invitation, or a newer link has been sent (AG-01).
+    /// There is no such invitation, or a newer link was sent (AG-01).
     Unknown,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NotAllowed => "not_allowed",
@@ -68,10 +66,7 @@ impl Refusal {
     }
 }
 
-/// Checks that an invitation can be used with this token now.
-///
-/// # Errors
-/// [`Refusal`] saying why not.
+/// Checks that the token is valid for the invitation now.
 pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<(), Refusal> {
     if invitation.token != token.digest() {
         return Err(Refusal::Unknown);
@@ -84,8 +79,8 @@ pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<
     }
 }
 
-/// Writes the email that carries an invitation.
-fn carry(
+/// Creates the email with the invitation's link.
+fn invitation_email(
     invitation: &Invitation,
     token: &Token,
     policy: &Policy,
@@ -108,20 +103,19 @@ fn carry(
     })
 }
 
-/// Whom to invite, to what.
+/// The person to invite, and the access to give.
 #[derive(Debug, Clone)]
 pub struct Invitee {
-    /// The person.
     pub name: PersonName,
     /// The only address that can use the invitation.
     pub email: Email,
-    /// What the person will be.
+    /// The role that the person will have.
     pub role: Role,
-    /// The last day of their access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
 }
 
-/// The rule for last days, in the words of invitations.
+/// Checks the end date, and returns a refusal of this module.
 fn check_end(
     end_date: Option<Date>,
     role: Role,
@@ -134,14 +128,11 @@ fn check_end(
     })
 }
 
-/// Invites somebody to the organization (AG-05).
+/// Invites a person to the organization (AG-05).
 ///
-/// `existing` is the organization's invitation to this address, if there ever was one: a pending
-/// one is not doubled, an old one is replaced. `former` says whether the address is that of a user
-/// who was removed; only some may invite such a person again (AG-10).
-///
-/// # Errors
-/// [`Refusal`].
+/// `existing` is the organization's earlier invitation to this address, if any. A pending one is a
+/// refusal; any other is replaced. `former` is whether the address belongs to a user who was
+/// removed, whom only some administrators can invite again (AG-10).
 #[allow(clippy::too_many_arguments)]
 pub fn invite(
     acting: ActingAdministrator<'_>,
@@ -166,7 +157,7 @@ pub fn invite(
     check_end(invitee.end_date, invitee.role, policy, origin)?;
     match existing.map(|i| i.status(origin.at)) {
         Some(InvitationStatus::Pending) => return Err(Refusal::AlreadyInvited),
-        // Who registered with it is a user, unless they were removed since.
+        // A person who accepted is a user, unless they have been removed since.
         Some(InvitationStatus::Accepted) if !former => return Err(Refusal::AlreadyAccepted),
         _ => {}
     }
@@ -203,14 +194,12 @@ pub fn invite(
         before: existing.cloned().map(Box::new),
         after: Box::new(invitation.clone()),
     })
-    .send([carry(&invitation, token, policy, origin.at, rng)]);
+    .send([invitation_email(&invitation, token, policy, origin.at, rng)]);
     Ok((invitation, decision))
 }
 
-/// Sends an invitation again with a new link and a new term; the older link is dead (AG-01).
-///
-/// # Errors
-/// [`Refusal`].
+/// Resends an invitation with a new link and a new expiration date. The previous link becomes
+/// invalid (AG-01).
 pub fn resend(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
@@ -226,7 +215,8 @@ pub fn resend(
     send_again(invitation, token, audit, policy, origin, rng)
 }
 
-/// The same, for who may: `audit` names them.
+/// Resends an invitation on behalf of the actor in `audit`, whose permission the caller has
+/// checked.
 pub(crate) fn send_again(
     invitation: &Invitation,
     token: &Token,
@@ -260,14 +250,11 @@ pub(crate) fn send_again(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(after.clone()),
         })
-        .send([carry(&after, token, policy, origin.at, rng)]);
+        .send([invitation_email(&after, token, policy, origin.at, rng)]);
     Ok((after, decision))
 }
 
-/// Takes an invitation back (UX-01). Taking it back twice is taking it back.
-///
-/// # Errors
-/// [`Refusal`].
+/// Revokes an invitation (UX-01). Returns `None` if it is already revoked.
 pub fn revoke(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
@@ -288,11 +275,8 @@ pub fn revoke(
     }
 }
 
-/// Registers the invited person; the administrator is told, and approves where the portal says so
-/// (AG-08). Until then the person has no access.
-///
-/// # Errors
-/// [`Refusal`].
+/// Registers the invited person and notifies the administrator who sent the invitation. If the
+/// portal requires approval, the person has no access until an administrator approves them (AG-08).
 pub fn accept(
     invitation: &Invitation,
     token: &Token,
@@ -302,7 +286,7 @@ pub fn accept(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
-    let membership = place(invitation, token, &applicant.email, policy, now)?;
+    let membership = membership_for(invitation, token, &applicant.email, policy, now)?;
     let account = applicant.into_account(membership, policy, now);
     let welcome = mail(
         &account,
@@ -314,17 +298,14 @@ pub fn accept(
         },
         rng,
     );
-    let decision = taken_up(invitation, &account, policy, origin, rng)
+    let decision = acceptance(invitation, &account, policy, origin, rng)
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([welcome]);
     Ok(Registered { account, decision })
 }
 
-/// Gives an invited person who has an account already a place in the organization: one login, several
-/// organizations (BL-01). As with [`accept`], the administrator is told and may have to approve.
-///
-/// # Errors
-/// [`Refusal`].
+/// Adds an invited person who already has an account to the organization: one login, several
+/// organizations (BL-01). The notice and approval are those of [`accept`].
 pub fn accept_as(
     invitation: &Invitation,
     token: &Token,
@@ -334,7 +315,7 @@ pub fn accept_as(
     rng: &mut impl Rng,
 ) -> Result<Registered, Refusal> {
     let now = origin.at;
-    let membership = place(invitation, token, &account.email, policy, now)?;
+    let membership = membership_for(invitation, token, &account.email, policy, now)?;
     if account.membership(Some(&invitation.organization)).is_some() {
         return Err(Refusal::AlreadyAccepted);
     }
@@ -342,11 +323,11 @@ pub fn accept_as(
         return Err(Refusal::TooMany);
     }
     let name = invitation.organization_name.clone();
-    let says = further_text(name, &membership, policy, now);
-    let notice = mail(account, now, says, rng);
+    let text = further_text(name, &membership, policy, now);
+    let notice = mail(account, now, text, rng);
     let mut after = account.clone();
     after.memberships.push(membership);
-    let decision = taken_up(invitation, account, policy, origin, rng)
+    let decision = acceptance(invitation, account, policy, origin, rng)
         .update(account, after.clone())
         .send([notice]);
     Ok(Registered {
@@ -355,7 +336,7 @@ pub fn accept_as(
     })
 }
 
-/// Revokes an invitation.
+/// Creates the decision that revokes an invitation.
 pub(crate) fn revoked(invitation: &Invitation, audit: AuditEvent) -> Decision {
     let after = Invitation {
         state: State::Revoked,
@@ -367,8 +348,8 @@ pub(crate) fn revoked(invitation: &Invitation, audit: AuditEvent) -> Decision {
     })
 }
 
-/// Returns the membership that an invitation gives to the owner of an address, if they can use it now.
-fn place(
+/// Checks the invitation and returns the membership that it gives to the owner of an address.
+fn membership_for(
     invitation: &Invitation,
     token: &Token,
     email: &Email,
@@ -391,8 +372,9 @@ fn place(
     })
 }
 
-/// Marks an invitation as accepted by an account and notifies the administrator who sent it.
-fn taken_up(
+/// Creates the decision that marks an invitation as accepted and notifies the administrator who
+/// sent it.
+fn acceptance(
     invitation: &Invitation,
     account: &Account,
     policy: &Policy,
@@ -405,7 +387,7 @@ fn taken_up(
         },
         ..invitation.clone()
     };
-    let told = Message::Mail(Mail {
+    let notice = Message::Mail(Mail {
         id: MessageId::random(rng),
         portal: policy.portal.clone(),
         to: invitation.inviter_email.clone(),
@@ -431,7 +413,7 @@ fn taken_up(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(accepted),
         })
-        .send([told])
+        .send([notice])
 }
 
 fn awaits_approval(policy: &Policy) -> bool {

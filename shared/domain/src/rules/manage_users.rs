@@ -1,4 +1,4 @@
-//! What administrators do to the users of their organization.
+//! Administrators' actions on the users of their organization.
 
 use std::collections::BTreeSet;
 
@@ -18,43 +18,43 @@ use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
-/// Why something about a user is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The person isn't allowed to.
+    /// The administrator lacks the permission.
     NotAllowed,
-    /// There is no such user in the organization (BL-17).
+    /// The organization has no such user (BL-17).
     Unknown,
-    /// The portal's people don't come in this way.
+    /// The portal doesn't support adding users this way.
     UnsupportedOnPortal,
-    /// The user doesn't wait for approval.
+    /// The user isn't waiting for approval.
     ApprovalNotPending,
-    /// The user doesn't wait for a registration code.
+    /// The user isn't waiting for a registration code.
     NoPendingCode,
-    /// The user has no password to be forgotten yet, or can't sign in (BL-14).
+    /// The user has no password yet or can't sign in (BL-14).
     NotRecoverable,
-    /// On this portal the help desk does this.
+    /// On this portal only the help desk can do this.
     AskHelpDesk,
-    /// The account isn't in the review of access (EX-11).
+    /// The account isn't part of the access review (EX-11).
     NotInReview,
-    /// The portal offers no such service.
+    /// The portal has no such service.
     NoSuchService(String),
     /// The organization has no such group code.
     NoSuchGroupCode(String),
-    /// Nobody does this to themselves.
+    /// Administrators can't do this to their own account.
     SelfActionForbidden,
-    /// The last day of an access would be over already (UX-07).
+    /// The end date has passed (UX-07).
     EndsInPast,
-    /// A principal's access has no end: the organization would be left without one (UX-07).
+    /// A principal's access can't have an end date, so that the organization always has a principal
+    /// (UX-07).
     PrincipalsStay,
     /// The organization would have no principal left.
     LastPrincipal,
-    /// The user works for other organizations too.
+    /// The user belongs to other organizations too.
     SeveralOrganizations,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotAllowed => "not_allowed",
@@ -95,26 +95,21 @@ impl From<access_review::NotConfirmed> for Refusal {
     }
 }
 
-/// What an approval gives.
+/// The access that an approval gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The services.
     pub services: BTreeSet<String>,
-    /// The group codes.
     pub group_codes: BTreeSet<String>,
-    /// Another last day of the access, or none any more; if not given, it stays as invited (UX-07).
+    /// `None` keeps the end date of the invitation, `Some(None)` removes it (UX-07).
     pub end_date: Option<Option<Date>>,
 }
 
 /// Approves a user who registered, with exactly these services and group codes (AG-08).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn approve(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    given: Approval,
+    approval: Approval,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
@@ -133,14 +128,19 @@ pub fn approve(
     if membership.pending_step != PendingStep::Approval {
         return Err(Refusal::ApprovalNotPending);
     }
-    check_offered(&given.services, &given.group_codes, organization, policy)?;
-    if let Some(end_date) = given.end_date {
+    check_offered(
+        &approval.services,
+        &approval.group_codes,
+        organization,
+        policy,
+    )?;
+    if let Some(end_date) = approval.end_date {
         membership.end_date = end_date;
     }
     check_end(membership.end_date, membership.role, policy, origin)?;
     membership.pending_step = PendingStep::Open;
-    membership.services = given.services;
-    membership.group_codes = given.group_codes;
+    membership.services = approval.services;
+    membership.group_codes = approval.group_codes;
     let titles = titles(membership, policy);
     let end_date = membership.end_date;
     let notice = mail(
@@ -184,7 +184,7 @@ fn check_offered(
     Ok(())
 }
 
-/// That an access which ends at all ends today or later, and is no principal's (UX-07).
+/// Checks that an end date hasn't passed and isn't set for a principal (UX-07).
 pub(crate) fn check_end(
     end_date: Option<Date>,
     role: Role,
@@ -207,27 +207,21 @@ fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
         .collect()
 }
 
-/// A user that an administrator adds.
+/// A user to add.
 #[derive(Debug)]
 pub struct NewUser {
-    /// The person; without a password where a registration code is sent.
+    /// The person. Without a password if a registration code is sent.
     pub applicant: Applicant,
-    /// What they will be.
     pub role: Role,
-    /// The services assigned.
     pub services: BTreeSet<String>,
-    /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
-    /// The last day of their access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
-    /// A fresh registration code, where the portal sends one.
+    /// A new registration code, on portals that send one.
     pub code: Option<FreshCode>,
 }
 
 /// Adds a user to the organization (BL-07, BL-08, EX-09).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn add_user(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -255,7 +249,7 @@ pub fn add_user(
     let name = organization.name.clone();
     let username = applicant.username.to_string();
     let message_id = MessageId::random(rng);
-    let (pending_step, says) = match (staff.onboarding, code, &policy.registration_code) {
+    let (pending_step, text) = match (staff.onboarding, code, &policy.registration_code) {
         (Onboarding::RegistrationCode, Some(fresh), Some(p)) => {
             let carried_by = message_id.clone();
             activate::issue_code(
@@ -291,7 +285,7 @@ pub fn add_user(
         ..Membership::joined(organization.id.clone(), role, pending_step, now)
     };
     let account = applicant.into_account(membership, policy, now);
-    let notice = mail_as(message_id, &account, now, says);
+    let notice = mail_as(message_id, &account, now, text);
     let decision = Decision::recording(
         acting
             .audit(origin, Action::AddUser, rng)
@@ -302,10 +296,7 @@ pub fn add_user(
     Ok(Registered { account, decision })
 }
 
-/// Sends a lost registration code again: a new one, with a new term; the older is dead (BL-09).
-///
-/// # Errors
-/// [`Refusal`].
+/// Replaces a lost registration code with a new one. The old code becomes invalid (BL-09).
 pub fn reissue_code(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -337,11 +328,8 @@ pub fn reissue_code(
     })
 }
 
-/// Has a forgotten password reset: the link goes to the user's own address, and nowhere else (BL-14).
-/// Whatever else the portal asks for is still asked.
-///
-/// # Errors
-/// [`Refusal`].
+/// Sends a password reset link to the user's own address only (BL-14). The portal's other recovery
+/// requirements still apply.
 pub fn send_reset_link(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -358,9 +346,9 @@ pub fn send_reset_link(
     {
         return Err(Refusal::AskHelpDesk);
     }
-    let asked = ResetAsked::ByAdministrator(organization.name.clone());
+    let requested_by = ResetAsked::ByAdministrator(organization.name.clone());
     let (after, link) =
-        recover::link(user, asked, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+        recover::link(user, requested_by, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::AskPasswordReset, rng)
         .on(user.id.as_str());
@@ -368,9 +356,6 @@ pub fn send_reset_link(
 }
 
 /// Sends a forgotten username to the user's own address (BL-15).
-///
-/// # Errors
-/// [`Refusal`].
 pub fn send_username(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -387,20 +372,17 @@ pub fn send_username(
     Ok(Decision::recording(audit).send([reminder]))
 }
 
-/// What a user is and has in an organization.
+/// A user's access in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// The role.
     pub role: Role,
-    /// The services.
     pub services: BTreeSet<String>,
-    /// The group codes.
     pub group_codes: BTreeSet<String>,
-    /// The last day of the access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
 }
 
-/// The organization with another set of principals, if that changes it.
+/// Returns the change of an organization's principals when a user's role changes, if any.
 pub(crate) fn with_principals(
     organization: &Organization,
     user: &Account,
@@ -442,11 +424,8 @@ fn notice(
     )
 }
 
-/// Gives a user another role, services, group codes and end; it counts from the next request on (UX-04,
-/// BL-07).
-///
-/// # Errors
-/// [`Refusal`].
+/// Assigns a role, services, group codes and end date. They apply from the user's next request on
+/// (UX-04, BL-07).
 pub fn assign(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -458,26 +437,26 @@ pub fn assign(
 ) -> Result<(Account, Decision), Refusal> {
     let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
     if current.pending_step == PendingStep::Approval {
-        // What a user who waits for approval gets is said by the approval.
+        // The access of a user who is waiting for approval is set by the approval.
         return Err(Refusal::ApprovalNotPending);
     }
-    let giver = acting.membership.role;
-    let regrades = to.role != current.role;
-    let may_regrade = policy.allows(giver, Permission::GrantRoles)
-        && policy.grants(giver, to.role)
-        && policy.grants(giver, current.role);
-    if regrades && !may_regrade {
+    let own_role = acting.membership.role;
+    let changes_role = to.role != current.role;
+    let can_change_role = policy.allows(own_role, Permission::GrantRoles)
+        && policy.grants(own_role, to.role)
+        && policy.grants(own_role, current.role);
+    if changes_role && !can_change_role {
         return Err(Refusal::NotAllowed);
     }
-    if to.role.rank() < current.role.rank() && giver.rank() <= current.role.rank() {
-        // Who stands above takes back what they granted (EX-10). Among equals an administrator could
-        // else make another a user first, and then remove them (EX-12).
+    if to.role.rank() < current.role.rank() && own_role.rank() <= current.role.rank() {
+        // A higher administrator can take back what they granted (EX-10). Without this check, an
+        // administrator could demote an equal to a user and then remove them (EX-12).
         authorize_removal(acting, current, policy)?;
     }
     check_offered(&to.services, &to.group_codes, organization, policy)?;
     check_end(to.end_date, to.role, policy, origin)?;
     let end_date = to.end_date;
-    let principals = if regrades {
+    let principals = if changes_role {
         with_principals(organization, user, Some(to.role))?
     } else {
         None
@@ -504,11 +483,8 @@ pub fn assign(
     Ok((after, decision))
 }
 
-/// Disables a user or reinstates one; open sessions end at their next request (UX-04, BA-06). None
-/// where the user is so already.
-///
-/// # Errors
-/// [`Refusal`].
+/// Disables or reinstates a user. Sessions end at their next request (UX-04, BA-06). Returns `None`
+/// if the status is already the requested one.
 pub fn set_disabled(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -551,11 +527,8 @@ pub fn set_disabled(
     Ok(Some((after, decision)))
 }
 
-/// Removes a user from the organization at once; who belongs to no other is deleted for good (AG-09,
-/// AG-10, BL-07, EX-12).
-///
-/// # Errors
-/// [`Refusal`].
+/// Removes a user from the organization at once. A user without another organization is deleted
+/// permanently (AG-09, AG-10, BL-07, EX-12).
 pub fn remove(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
@@ -569,19 +542,19 @@ pub fn remove(
     let audit = acting
         .audit(origin, Action::RemoveUser, rng)
         .on(user.id.as_str());
-    let left = removal_changes(organization, user, &audit.actor, origin)?;
+    let removal = removal_changes(organization, user, &audit.actor, origin)?;
     let mut after = user.clone();
     after.keep_memberships(|m| m.organization.as_ref() != Some(&organization.id));
-    let told = notice(user, organization, AccessChange::Removed, origin, rng);
-    Ok(left
+    let message = notice(user, organization, AccessChange::Removed, origin, rng);
+    Ok(removal
         .into_iter()
         .fold(Decision::recording(audit), Decision::change)
         .update(user, after)
-        .send([told]))
+        .send([message]))
 }
 
-/// What an organization keeps of somebody who is removed from it, whoever removes them: who its
-/// principals are, that they were there (AG-10), and that their access has been answered for (EX-11).
+/// Returns the organization's changes when a user is removed: its principals, the record of a
+/// former user (AG-10) and, if the user is part of an access review, the record for that (EX-11).
 pub(crate) fn removal_changes(
     organization: &Organization,
     user: &Account,
@@ -594,10 +567,10 @@ pub(crate) fn removal_changes(
         organization: organization.id.clone(),
         email: user.email.clone(),
     };
-    let answered = access_review::trace(organization, user, by, origin.at);
+    let review_trace = access_review::trace(organization, user, by, origin.at);
     Ok(principals
         .into_iter()
         .chain([former])
-        .chain(answered)
+        .chain(review_trace)
         .collect())
 }

@@ -1,4 +1,4 @@
-//! What a session has to do before anything else.
+//! The step that a session has to complete before anything else.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,34 +8,33 @@ use crate::rules::campaign;
 use crate::state::account::Account;
 use crate::state::membership::{Membership, PendingStep};
 
-/// What has to be done in a session before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextStep {
     /// Choose a new password (AG-02, EX-09).
     ChangePassword,
-    /// Choose the username again, which a campaign has released (ME-10).
+    /// Choose a username again, because a campaign released it (ME-10).
     ChooseUsername,
-    /// Say for which organization one works now (BL-01).
+    /// Choose the organization to work for (BL-01).
     ChooseOrganization,
-    /// Register again, as a campaign asks and the transition is over (AG-13).
+    /// Register again; the campaign's transition period has ended (AG-13).
     RegisterAgain,
-    /// Ask the help desk: it wasn't done before the campaign's cutoff (AG-13).
+    /// Call the help desk; the campaign's cutoff has passed (AG-13).
     CampaignOver,
-    /// Enter the PIN of the letter (BL-04).
+    /// Enter the PIN from the letter (BL-04).
     EnterPin,
-    /// Enter the code of the email (BL-08).
+    /// Enter the code from the email (BL-08).
     EnterRegistrationCode,
-    /// Wait for an administrator (AG-08).
+    /// Wait for an administrator's approval (AG-08).
     AwaitApproval,
-    /// Sign, or have recorded, an agreement (AG-11).
+    /// Sign an agreement or have it recorded (AG-11).
     SignAgreement,
-    /// Nothing that the person could do here: the plan record has ended.
+    /// Call the help desk; the plan record has ended.
     RecordEnded,
 }
 
 impl NextStep {
-    /// As it stands in the API.
+    /// Returns the name used in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChangePassword => "change_password",
@@ -60,20 +59,21 @@ impl NextStep {
     }
 }
 
-/// Returns what a session that works for `membership` has to do first; `None`: everything is open.
+/// Returns the first step for a session that works for `membership`, or `None` if it has full
+/// access.
 pub fn next_step(
     account: &Account,
     membership: Option<&Membership>,
     policy: &Policy,
     now: Timestamp,
 ) -> Option<NextStep> {
-    let password_over = account.password.as_ref().is_some_and(|p| {
+    let password_expired = account.password.as_ref().is_some_and(|p| {
         p.must_change
             || policy
                 .password_expires_at(p.changed_at)
                 .is_some_and(|end| now >= end)
     });
-    if password_over {
+    if password_expired {
         return Some(NextStep::ChangePassword);
     }
     let today = policy.today(now);
@@ -83,7 +83,7 @@ pub fn next_step(
     let Some(membership) = membership else {
         return Some(NextStep::ChooseOrganization);
     };
-    // Nobody can register again with a record that has ended.
+    // A user can't register again with a record that has ended.
     if matches!(membership.pending_step, PendingStep::RecordEnded { .. }) {
         return Some(NextStep::RecordEnded);
     }

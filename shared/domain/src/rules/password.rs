@@ -8,13 +8,13 @@ use unicode_normalization::UnicodeNormalization;
 use crate::policy::{CharacterKind, PasswordPolicy};
 use crate::values::text::{Invalid, Sensitive};
 
-/// The longest password, in characters. Argon2id takes more; this bounds the work.
+/// The maximum length in characters. It limits the work that hashing takes.
 pub const MAX_LENGTH: usize = 128;
 
-/// A password in its normal form (NFKC), so that it is the same from every keyboard.
+/// Normalizes a password (NFKC), so that it is the same from every keyboard.
 ///
 /// # Errors
-/// [`Invalid`] when it is empty, too long, or holds control characters.
+/// [`Invalid`] if it is empty, too long, or contains control characters.
 pub fn normalize(text: &str) -> Result<Sensitive, Invalid> {
     if text.is_empty() {
         return Err(Invalid::new("must not be empty"));
@@ -30,10 +30,10 @@ pub fn normalize(text: &str) -> Result<Sensitive, Invalid> {
     Ok(Sensitive::new(text.nfkc().collect::<String>()))
 }
 
-/// Checks a new password against the portal's rules and reports all that it breaks.
+/// Checks a new password against the portal's rules.
 ///
 /// # Errors
-/// [`Invalid`] with every broken rule, in words.
+/// [`Invalid`] with every rule that the password breaks.
 pub fn check(
     text: &str,
     username: Option<&str>,
@@ -41,57 +41,58 @@ pub fn check(
 ) -> Result<Sensitive, Invalid> {
     let password = normalize(text)?;
     let chars = || password.expose().chars();
-    let mut faults = Vec::new();
+    let mut broken_rules = Vec::new();
     let shortest = policy.min_length.get() as usize;
     if chars().count() < shortest {
-        faults.push(format!("have at least {shortest} characters"));
+        broken_rules.push(format!("have at least {shortest} characters"));
     }
     for kind in &policy.required_characters {
-        let (held, words) = match kind {
+        let (is_present, words) = match kind {
             CharacterKind::Letter => (chars().any(char::is_alphabetic), "a letter"),
-            CharacterKind::Uppercase => (chars().any(char::is_uppercase), "a capital letter"),
-            CharacterKind::Lowercase => (chars().any(char::is_lowercase), "a small letter"),
+            CharacterKind::Uppercase => (chars().any(char::is_uppercase), "an uppercase letter"),
+            CharacterKind::Lowercase => (chars().any(char::is_lowercase), "a lowercase letter"),
             CharacterKind::Digit => (chars().any(|c| c.is_ascii_digit()), "a digit"),
             CharacterKind::Symbol => (chars().any(|c| !c.is_alphanumeric()), "a symbol"),
         };
-        if !held {
-            faults.push(format!("hold {words}"));
+        if !is_present {
+            broken_rules.push(format!("contain {words}"));
         }
     }
     if username.is_some_and(|name| name.eq_ignore_ascii_case(password.expose())) {
-        faults.push("not be the username".into());
+        broken_rules.push("not be the username".into());
     }
-    if policy.reject_obscene_words && holds_obscene_word(password.expose()) {
-        faults.push("not hold an obscene word".into());
+    if policy.reject_obscene_words && contains_obscene_word(password.expose()) {
+        broken_rules.push("not contain an obscene word".into());
     }
-    if faults.is_empty() {
+    if broken_rules.is_empty() {
         Ok(password)
     } else {
-        Err(Invalid::new(format!("must {}", faults.join(", "))))
+        Err(Invalid::new(format!("must {}", broken_rules.join(", "))))
     }
 }
 
-/// Words that are obscene by themselves, after `=`, or wherever they stand in another, sorted bytewise.
+/// Words that are obscene on their own (lines that start with `=`) or as part of another word,
+/// sorted bytewise.
 const OBSCENE: &[u8] = include_bytes!("../../../../infra/blocklist/obscene.txt");
 
-/// Words that hold an obscene one and are not obscene, sorted bytewise.
+/// Harmless words that contain an obscene one, sorted bytewise.
 const HARMLESS: &[u8] = include_bytes!("../../../../infra/blocklist/harmless.txt");
 
-/// The fewest letters of an obscene word that is found within another.
+/// The minimum length of an obscene word that is searched for within other words.
 const SHORTEST_WITHIN: usize = 4;
 
-/// Whether one of the words in a text is obscene, with `@` for `a` and `1` for `i` too. Words are
-/// looked at one by one: across what parts them, `First-Watch` would hold one.
-fn holds_obscene_word(text: &str) -> bool {
+/// Returns whether a word in a text is obscene, also if spelled with `@` for `a` and `1` for `i`.
+/// Words are checked separately, because `First-Watch` contains one across its hyphen.
+fn contains_obscene_word(text: &str) -> bool {
     let text = text.to_lowercase();
-    [plainly(&text), text].iter().any(|reading| {
+    [replace_substitutes(&text), text].iter().any(|reading| {
         reading
             .split(|c: char| !c.is_ascii_alphabetic())
             .any(is_obscene)
     })
 }
 
-/// Whether a word of small letters is obscene, or holds what is and stands in no harmless part of it.
+/// Returns whether a lowercase word is obscene, or contains an obscene word outside a harmless one.
 fn is_obscene(word: &str) -> bool {
     let parts = |shortest| {
         (0..word.len())
@@ -107,38 +108,40 @@ fn is_obscene(word: &str) -> bool {
             .any(|(begin, end)| is_listed(OBSCENE, &word[begin..end]) && !harmless((begin, end)))
 }
 
-/// Passwords that were leaked and are used again and again, in lower case, sorted bytewise; an
-/// operator can add to it (docs/portals.md). It lies in the program as data that nothing reads, or
-/// loads, before a password is chosen.
+/// Leaked passwords in common use, lowercase, sorted bytewise. Operators can add to the list
+/// (docs/portals.md). It is compiled into the program as data that is not loaded until a password
+/// is chosen.
 const COMMON: &[u8] = include_bytes!("../../../../infra/blocklist/passwords.txt");
 
-/// How many characters around a common word make a password that isn't one any more.
+/// A password with this many characters around a common word is no longer considered common.
 const ENOUGH_AROUND: usize = 8;
 
-/// How many letters make a password that isn't made of names any more.
+/// A password with this many letters besides names is no longer considered made of names.
 const ENOUGH_LETTERS: usize = 5;
 
-/// Refuses what is guessed first (UX-10; NIST SP 800-63B-4, 3.1.1.2): common and leaked passwords,
-/// dressed up with digits and symbols or not, and those made of words that anybody would try for
-/// this person here: `about` holds their names, and those of the portal and the plan.
+/// Rejects passwords that attackers guess first (UX-10; NIST SP 800-63B-4, 3.1.1.2): common and
+/// leaked passwords, also with digits or symbols added, and those made of words specific to the
+/// user. `about` contains the user's names and the names of the portal and the plan.
 ///
 /// # Errors
-/// [`Invalid`] with the one reason that says most.
+/// [`Invalid`] with the most specific reason.
 pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid> {
     let text = password.expose().to_lowercase();
     let length = text.chars().count();
     if text.chars().collect::<BTreeSet<_>>().len() < 4 {
-        return Err(Invalid::new("must hold at least four different characters"));
-    }
-    if is_listed(COMMON, &text) || is_listed(COMMON, &plainly(&text)) {
         return Err(Invalid::new(
-            "must not be one of the common or leaked passwords, which are tried first",
+            "must contain at least four different characters",
         ));
     }
-    // `p4ssw0rd` is read as a word, the digits behind it are not.
+    if is_listed(COMMON, &text) || is_listed(COMMON, &replace_substitutes(&text)) {
+        return Err(Invalid::new("must not be a common or leaked password"));
+    }
+    // `p4ssw0rd` is read as a word; the digits after it are not.
     let cores = [
         text.trim_matches(|c: char| !c.is_alphabetic()).to_owned(),
-        plainly(text.trim_matches(|c: char| !c.is_alphabetic() && !matches!(c, '@' | '$'))),
+        replace_substitutes(
+            text.trim_matches(|c: char| !c.is_alphabetic() && !matches!(c, '@' | '$')),
+        ),
     ];
     let dressed = |core: &String| {
         core.len() >= 4 && length - core.chars().count() < ENOUGH_AROUND && is_listed(COMMON, core)
@@ -161,14 +164,14 @@ pub fn hard_to_guess(password: &Sensitive, about: &[&str]) -> Result<(), Invalid
     let letters = left.chars().filter(|c| c.is_alphabetic()).count();
     if left != text && letters < ENOUGH_LETTERS {
         return Err(Invalid::new(
-            "must not be made of your name, your username or the name of the portal",
+            "must not consist mainly of your name, your username or the name of the portal",
         ));
     }
     Ok(())
 }
 
-/// A text with the usual stand-ins read as letters.
-fn plainly(text: &str) -> String {
+/// Replaces digits and symbols that commonly stand for letters.
+fn replace_substitutes(text: &str) -> String {
     let letter = |c| match c {
         '@' | '4' => 'a',
         '3' => 'e',
@@ -181,7 +184,7 @@ fn plainly(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// Whether a text is a line of a list: halves the list until one line is left.
+/// Returns whether a text is a line of a sorted list, by binary search.
 fn is_listed(list: &[u8], text: &str) -> bool {
     let (mut low, mut high) = (0, list.len());
     while low < high {
@@ -203,9 +206,9 @@ fn is_listed(list: &[u8], text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What an operator adds must be found: `LC_ALL=C sort -u` puts a list in order.
+    /// An operator's additions must be found. `LC_ALL=C sort -u` sorts a list.
     #[test]
-    fn the_lists_are_sorted_in_lower_case_and_every_line_of_them_is_found() {
+    fn lists_are_sorted_and_lowercase_and_every_line_is_found() {
         for list in [COMMON, OBSCENE, HARMLESS] {
             let text = std::str::from_utf8(list).unwrap();
             assert!(text.ends_with('\n'), "its last line ends like the others");
@@ -230,20 +233,21 @@ mod tests {
         }
     }
 
-    /// What an operator adds must work: a word of the one list is refused, one of the other is not.
+    /// An operator's additions must have an effect: every word of one list is rejected, and none of
+    /// the other.
     #[test]
-    fn every_obscene_word_is_refused_and_no_harmless_one_is() {
+    fn obscene_words_are_rejected_and_harmless_words_are_not() {
         let lines = |list| std::str::from_utf8(list).unwrap().lines();
         for line in lines(OBSCENE) {
             let word = line.trim_start_matches('=');
             assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word:?}");
             let found = word != line || word.len() >= SHORTEST_WITHIN;
             assert!(found, "too short to be found in a word: write ={word}");
-            assert!(holds_obscene_word(&word.to_uppercase()), "{word:?}");
+            assert!(contains_obscene_word(&word.to_uppercase()), "{word:?}");
         }
         for word in lines(HARMLESS) {
             assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word:?}");
-            assert!(!holds_obscene_word(word), "{word:?}");
+            assert!(!contains_obscene_word(word), "{word:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What users change about themselves (BL-11 to BL-13), and what they say of the site (AG-17).
+//! Changes that users make to their own profile (BL-11 to BL-13), and feedback (AG-17).
 
 use std::collections::BTreeSet;
 
@@ -15,26 +15,23 @@ use crate::state::session::{Token, TokenKind};
 use crate::values::ids::{MessageId, OrganizationId};
 use crate::values::text::{Email, PersonName};
 
-/// For how many days a new address can be confirmed.
+/// How long a new email address can be confirmed.
 const CONFIRMABLE_DAYS: u32 = 3;
 
-/// What shall be different; what is none stays as it is.
+/// The changes to make. A field that is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// The name.
     pub name: Option<PersonName>,
-    /// The hint question and the code of its answer.
+    /// The hint question with the MAC of its answer.
     pub hint: Option<QuestionAnswer>,
-    /// The security questions and the codes of their answers.
+    /// The security questions with the MACs of their answers.
     pub security_answers: Option<Vec<QuestionAnswer>>,
-    /// The links.
     pub bookmarks: Option<Vec<Bookmark>>,
-    /// The e-news.
     pub subscriptions: Option<BTreeSet<String>>,
 }
 
-/// Changes the profile. None where nothing is different. The owner is told when questions with which
-/// they get back in have changed (UX-06).
+/// Edits the profile. Returns `None` if nothing changes. The user is notified if a recovery
+/// question changed (UX-06).
 pub fn edit(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -61,19 +58,22 @@ pub fn edit(
     if after == *account {
         return None;
     }
-    let audit = own(account, organization, Action::EditProfile, origin, rng);
+    let audit = own_event(account, organization, Action::EditProfile, origin, rng);
     let recovery_changed =
         after.hint != account.hint || after.security_answers != account.security_answers;
-    let told = recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
+    let notice =
+        recovery_changed.then(|| mail(account, origin.at, MailText::QuestionsChanged, rng));
     Some((
         after.clone(),
-        Decision::recording(audit).update(account, after).send(told),
+        Decision::recording(audit)
+            .update(account, after)
+            .send(notice),
     ))
 }
 
-/// Notes a new address and asks its owner to confirm it; the old address is told. A newer request
-/// takes the place of an older one. The address that the account has can be confirmed again, which
-/// is how mails come to be sent to it again where they did not arrive.
+/// Stores a new email address, sends a confirmation link to it and notifies the old address. A
+/// newer request replaces an older one. Confirming the current address again is allowed; it
+/// re-enables email to an address that was undeliverable.
 pub fn ask_email_change(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -101,7 +101,7 @@ pub fn ask_email_change(
             expires_on,
         },
     });
-    let told = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
+    let notice = (after.pending_email.as_ref().map(|p| p.email.key()) != Some(account.email.key()))
         .then(|| {
             mail(
                 account,
@@ -110,7 +110,7 @@ pub fn ask_email_change(
                 rng,
             )
         });
-    Decision::recording(own(
+    Decision::recording(own_event(
         account,
         organization,
         Action::AskEmailChange,
@@ -118,11 +118,11 @@ pub fn ask_email_change(
         rng,
     ))
     .update(account, after)
-    .send([Some(confirm), told].into_iter().flatten())
+    .send([Some(confirm), notice].into_iter().flatten())
 }
 
-/// Makes the confirmed address the account's; the old one is told. None where the token isn't that of
-/// the latest request, or too old.
+/// Replaces the email address with the confirmed one and notifies the old address. Returns `None`
+/// if the token isn't that of the latest request or has expired.
 pub fn confirm_email(
     account: &Account,
     token: &Token,
@@ -140,10 +140,10 @@ pub fn confirm_email(
     after.email = pending.email.clone();
     after.email_undeliverable = None;
     after.pending_email = None;
-    // A reset link that went to the old address must not outlive it.
+    // Invalidate a reset link that was sent to the old address.
     after.reset = None;
-    let audit = own(account, None, Action::ChangeEmail, origin, rng);
-    let told = (after.email.key() != account.email.key()).then(|| {
+    let audit = own_event(account, None, Action::ChangeEmail, origin, rng);
+    let notice = (after.email.key() != account.email.key()).then(|| {
         mail(
             account,
             origin.at,
@@ -151,18 +151,23 @@ pub fn confirm_email(
             rng,
         )
     });
-    Some(Decision::recording(audit).update(account, after).send(told))
+    Some(
+        Decision::recording(audit)
+            .update(account, after)
+            .send(notice),
+    )
 }
 
-/// Notes that mails don't reach the account's address. None where that, or worse, is known already.
+/// Records that emails don't reach the account's address. Returns `None` if this or a more severe
+/// problem is already recorded.
 pub fn mark_undeliverable(
     account: &Account,
     kind: UndeliverableKind,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
-    let known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
-    if known || account.status == Status::Deleted {
+    let already_known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
+    if already_known || account.status == Status::Deleted {
         return None;
     }
     let mut after = account.clone();
@@ -175,7 +180,7 @@ pub fn mark_undeliverable(
     Some(Decision::recording(audit).update(account, after))
 }
 
-/// Sends feedback to the help desk. None where the portal has no address for it.
+/// Sends feedback to the help desk. Returns `None` if the portal has no email address for it.
 pub fn send_feedback(
     account: &Account,
     organization: Option<&OrganizationId>,
@@ -198,7 +203,7 @@ pub fn send_feedback(
         },
     });
     Some(
-        Decision::recording(own(
+        Decision::recording(own_event(
             account,
             organization,
             Action::SendFeedback,
@@ -209,7 +214,7 @@ pub fn send_feedback(
     )
 }
 
-fn own(
+fn own_event(
     account: &Account,
     organization: Option<&OrganizationId>,
     action: Action,

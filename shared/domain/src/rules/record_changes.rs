@@ -1,5 +1,5 @@
-//! What follows for people and organizations when the plan records they registered with change, end
-//! or return (AG-16), and for a provider whose record is new (EX-06).
+//! Consequences for people and organizations when their plan record changes, ends or returns
+//! (AG-16), and for a provider whose record is new (EX-06).
 
 use std::collections::BTreeSet;
 
@@ -18,17 +18,17 @@ use crate::state::organization::Organization;
 use crate::state::record::{PlanRecord, RecordData, RecordKey};
 use crate::values::ids::{MessageId, OrganizationId};
 
-/// What a record says now.
+/// The current state of a record.
 #[derive(Debug, Clone, Copy)]
 pub enum RecordState<'a> {
-    /// That it has ended.
     Ended,
-    /// This.
+    /// The record is valid and has this content.
     Holds(&'a RecordData),
 }
 
-/// The membership that rests on a record: of its organization, where it is one's.
-fn resting<'a>(
+/// Finds the membership based on a record: that in `organization`, or the one registered with the
+/// record.
+fn membership_based_on<'a>(
     account: &'a mut Account,
     organization: Option<&OrganizationId>,
     record: &RecordKey,
@@ -39,16 +39,16 @@ fn resting<'a>(
     })
 }
 
-/// What follows for one person: who has registered with the record, or works for the organization
-/// that did. None where nothing changes.
+/// Applies a record change to a person who registered with the record or works for the organization
+/// that did. Returns `None` if nothing changes.
 ///
-/// Access that ends is back as it was when the record returns; both are told by mail. Group codes
-/// that the organization no longer has are taken from its people.
+/// Access that ended is restored when the record returns; the user is notified of both. Group codes
+/// that the organization no longer has are removed from its users.
 pub fn person(
     account: &Account,
     organization: Option<&Organization>,
     record: &RecordKey,
-    says: RecordState<'_>,
+    state: RecordState<'_>,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Decision> {
@@ -57,9 +57,9 @@ pub fn person(
     }
     let id = organization.map(|o| &o.id);
     let mut after = account.clone();
-    let membership = resting(&mut after, id, record)?;
-    let mut told = None;
-    let action = match says {
+    let membership = membership_based_on(&mut after, id, record)?;
+    let mut returned = None;
+    let action = match state {
         RecordState::Ended => {
             if matches!(membership.pending_step, PendingStep::RecordEnded { .. }) {
                 return None;
@@ -69,7 +69,7 @@ pub fn person(
                 PendingStep::Open,
             ));
             membership.pending_step = PendingStep::RecordEnded { before };
-            told = Some(false);
+            returned = Some(false);
             Action::EndRecord
         }
         RecordState::Holds(data) => {
@@ -83,7 +83,7 @@ pub fn person(
             }
             if let PendingStep::RecordEnded { before } = &membership.pending_step {
                 membership.pending_step = (**before).clone();
-                told = Some(true);
+                returned = Some(true);
                 Action::ReturnRecord
             } else {
                 Action::FollowRecord
@@ -93,23 +93,23 @@ pub fn person(
     if after == *account {
         return None;
     }
-    // Who still works for another organization keeps that session: for this one, the next request
-    // finds the gate closed.
-    let gone = |m: &Membership| matches!(m.pending_step, PendingStep::RecordEnded { .. });
-    if told == Some(false) && after.memberships.iter().all(gone) {
+    // Sessions remain valid if another membership is active. For this one, the pending step blocks
+    // the next request.
+    let has_ended = |m: &Membership| matches!(m.pending_step, PendingStep::RecordEnded { .. });
+    if returned == Some(false) && after.memberships.iter().all(has_ended) {
         after.end_sessions();
     }
     let audit = AuditEvent::done(origin, Actor::System, action, rng)
         .on(account.id.as_str())
         .for_organization(id);
-    let notice = told
+    let notice = returned
         .filter(|_| account.status == Status::Active)
         .map(|returned| {
-            let says = MailText::RecordEnded {
+            let text = MailText::RecordEnded {
                 organization: organization.map(|o| o.name.clone()),
                 returned,
             };
-            mail(account, origin.at, says, rng)
+            mail(account, origin.at, text, rng)
         });
     Some(
         Decision::recording(audit)
@@ -118,8 +118,8 @@ pub fn person(
     )
 }
 
-/// What follows for an organization itself: its name, and the group codes that it can assign. None
-/// where nothing changes.
+/// Applies a record change to an organization: its name and the group codes it can assign. Returns
+/// `None` if nothing changes.
 pub fn organization(
     organization: &Organization,
     data: &RecordData,
@@ -145,8 +145,8 @@ pub fn organization(
     )
 }
 
-/// What follows for an invitation into an organization whose record has ended: nobody comes in with it
-/// any more, even if the record returns. None where it isn't open.
+/// Revokes an invitation to an organization whose record has ended, permanently even if the record
+/// returns. Returns `None` if it isn't pending.
 pub fn invitation(
     invitation: &Invitation,
     origin: &Origin,
@@ -160,21 +160,21 @@ pub fn invitation(
     Some(invite::revoked(invitation, audit))
 }
 
-/// Whether a user of an organization has something to learn from what its record says now.
+/// Returns whether the change of an organization's record affects one of its users.
 pub fn concerns(
     record_ended: bool,
     codes: &BTreeSet<String>,
     assigned: &[String],
-    says: RecordState<'_>,
+    state: RecordState<'_>,
 ) -> bool {
-    match says {
+    match state {
         RecordState::Ended => !record_ended,
         RecordState::Holds(_) => record_ended || assigned.iter().any(|code| !codes.contains(code)),
     }
 }
 
-/// The way that a record, if it is new, opens to a provider outside the network: the plan then
-/// writes to it (EX-06).
+/// Returns the registration type for which an out-of-network provider with this record receives a
+/// letter (EX-06).
 pub fn way_opened<'p>(
     key: &RecordKey,
     data: &RecordData,
@@ -189,8 +189,8 @@ pub fn way_opened<'p>(
     })
 }
 
-/// Writes to the provider of a record that is new (EX-05, EX-06). None without an address: then it is
-/// written to when a feed brings one.
+/// Sends the notification letter to the provider of a new record (EX-05, EX-06). Returns `None`
+/// without an address; the letter is then sent when a feed contains one.
 pub fn notify(
     record: &PlanRecord,
     policy: &Policy,

@@ -1,4 +1,4 @@
-//! Getting back in: a forgotten password, a forgotten username (ME-05, BL-14, BL-15, EX-07).
+//! Account recovery: forgotten passwords and usernames (ME-05, BL-14, BL-15, EX-07).
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::session::{Token, TokenKind};
 use crate::values::text::Sensitive;
 
-/// What somebody shows who can't sign in.
+/// What a person provides to recover an account.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The token of a link that was mailed.
+    /// The token of an emailed link.
     pub token: Option<Token>,
     /// Answers to security questions.
     pub answers: Vec<(String, Sensitive)>,
@@ -25,19 +25,20 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Whether it holds every means that is asked for. All are compared, whatever the first says.
+    /// Returns whether the evidence satisfies every means. All are compared, even after a mismatch,
+    /// so that timing reveals nothing.
     ///
-    /// `verify` compares an entered answer with a stored code of the account.
-    fn proves(
+    /// `verify` compares an entered answer with a stored MAC of the account.
+    fn satisfies(
         &self,
         means: &BTreeSet<RecoveryMeans>,
         account: &Account,
         verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
         origin: &Origin,
     ) -> bool {
-        let verification = |means: &RecoveryMeans| match means {
-            RecoveryMeans::Email => self.proves_link(account, origin),
-            RecoveryMeans::SecurityAnswers => self.proves_answers(account, verify),
+        let satisfied = |means: &RecoveryMeans| match means {
+            RecoveryMeans::Email => self.has_valid_link(account, origin),
+            RecoveryMeans::SecurityAnswers => self.has_correct_answers(account, verify),
             RecoveryMeans::HintQuestion => match (&account.hint, &self.hint) {
                 (Some(stored), Some(entered)) => verify(stored, entered),
                 _ => false,
@@ -45,24 +46,24 @@ impl Evidence {
         };
         means
             .iter()
-            .fold(!means.is_empty(), |so_far, m| so_far & verification(m))
+            .fold(!means.is_empty(), |all_match, m| all_match & satisfied(m))
     }
 
-    /// Whether the token is that of the account's latest link, and not too old.
-    fn proves_link(&self, account: &Account, origin: &Origin) -> bool {
+    /// Returns whether the token is that of the account's latest link and hasn't expired.
+    fn has_valid_link(&self, account: &Account, origin: &Origin) -> bool {
         let (Some(link), Some(token)) = (&account.reset, &self.token) else {
             return false;
         };
         link.token == token.digest() && origin.at < link.expires_at
     }
 
-    /// Whether each of the account's questions is answered rightly (ME-05: all must be right).
-    fn proves_answers(
+    /// Returns whether every security question of the account is answered correctly (ME-05).
+    fn has_correct_answers(
         &self,
         account: &Account,
         verify: &impl Fn(&QuestionAnswer, &Sensitive) -> bool,
     ) -> bool {
-        let answered = |stored: &QuestionAnswer| {
+        let is_correct = |stored: &QuestionAnswer| {
             self.answers
                 .iter()
                 .any(|(question, entered)| *question == stored.question && verify(stored, entered))
@@ -70,18 +71,18 @@ impl Evidence {
         account
             .security_answers
             .iter()
-            .fold(!account.security_answers.is_empty(), |so_far, stored| {
-                so_far & answered(stored)
+            .fold(!account.security_answers.is_empty(), |all_match, stored| {
+                all_match & is_correct(stored)
             })
     }
 }
 
-/// Whether an account can be recovered: locked out, disabled, ended and unfinished ones can't.
-fn recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
+/// Returns whether an account can be recovered: it must be active, not ended, and have a password.
+fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
     account.is_usable(policy.today(origin.at)) && account.password.is_some()
 }
 
-/// Sends the owner a link with which to set a new password; older links are dead. None where the
+/// Sends a password reset link to the owner. Older links become invalid. Returns `None` if the
 /// account can't be recovered.
 pub fn send_link(
     account: &Account,
@@ -99,8 +100,8 @@ pub fn send_link(
     )
 }
 
-/// What has to be shown to set a new password, all of it: what the portal asks for, or the help
-/// desk's link alone.
+/// Returns everything that is required to set a new password: the portal's recovery means, or only
+/// the link if the help desk sent it.
 pub fn means_for(token: Option<&Token>, policy: &Policy) -> BTreeSet<RecoveryMeans> {
     match token.map(Token::kind) {
         Some(TokenKind::VouchedReset) => BTreeSet::from([RecoveryMeans::Email]),
@@ -108,14 +109,14 @@ pub fn means_for(token: Option<&Token>, policy: &Policy) -> BTreeSet<RecoveryMea
     }
 }
 
-/// Reads the token of a reset link, whoever it was asked for by.
+/// Parses the token of a reset link, whoever requested it.
 pub fn parse_link(text: &str) -> Option<Token> {
     Token::parse(TokenKind::Reset, text).or_else(|| Token::parse(TokenKind::VouchedReset, text))
 }
 
-/// A fresh link in place of any older one, on its way to the owner's own address, whoever asked for
-/// it. The help desk's needs nothing besides, and works where the portal asks for security answers
-/// that the owner has forgotten too (BL-14). None where the account can't be recovered.
+/// Creates a reset link, which replaces any older one, and the email to the owner's own address. A
+/// link from the help desk requires nothing else, so it also works for users who have forgotten
+/// their security answers (BL-14). Returns `None` if the account can't be recovered.
 pub(crate) fn link(
     account: &Account,
     asked: ResetAsked,
@@ -123,7 +124,7 @@ pub(crate) fn link(
     origin: &Origin,
     rng: &mut impl CryptoRng,
 ) -> Option<(Account, Message)> {
-    if !recoverable(account, policy, origin) {
+    if !is_recoverable(account, policy, origin) {
         return None;
     }
     let minutes = policy.recovery.link_minutes.get();
@@ -137,15 +138,15 @@ pub(crate) fn link(
         token: token.digest(),
         expires_at: origin.at + SignedDuration::from_mins(minutes.into()),
     });
-    let says = MailText::PasswordReset {
+    let text = MailText::PasswordReset {
         token: token.expose(),
         minutes,
         asked,
     };
-    Some((after, mail(account, origin.at, says, rng)))
+    Some((after, mail(account, origin.at, text, rng)))
 }
 
-/// Sends the owner the username. None where the account can't be recovered.
+/// Sends the username to the owner. Returns `None` if the account can't be recovered.
 pub fn send_username(
     account: &Account,
     policy: &Policy,
@@ -158,32 +159,34 @@ pub fn send_username(
     Some(Decision::recording(audit).send([reminder]))
 }
 
-/// The username, on its way to the owner's own address. None where the account can't be recovered.
+/// Creates the email with the username to the owner's own address. Returns `None` if the account
+/// can't be recovered.
 pub(crate) fn reminder(
     account: &Account,
     policy: &Policy,
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Option<Message> {
-    recoverable(account, policy, origin).then(|| {
-        let says = MailText::UsernameReminder {
+    is_recoverable(account, policy, origin).then(|| {
+        let text = MailText::UsernameReminder {
             username: account.username.to_string(),
         };
-        mail(account, origin.at, says, rng)
+        mail(account, origin.at, text, rng)
     })
 }
 
-/// Whether the link that a token comes from works, so that its page can go on.
+/// Returns whether a reset link is valid, so that its page can continue.
 pub fn link_works(account: &Account, token: &Token, policy: &Policy, origin: &Origin) -> bool {
     let evidence = Evidence {
         token: Some(token.clone()),
         ..Evidence::default()
     };
-    recoverable(account, policy, origin) && evidence.proves_link(account, origin)
+    is_recoverable(account, policy, origin) && evidence.has_valid_link(account, origin)
 }
 
-/// Sets a new password for who shows everything that the portal asks for. The link is used up, all
-/// sessions end, and the owner is told (UX-06). None where it isn't shown, for whatever reason.
+/// Sets a new password if the evidence satisfies all of the portal's requirements. The link is used
+/// up, all sessions end and the user is notified (UX-06). Returns `None` otherwise, whatever the
+/// reason.
 #[allow(clippy::too_many_arguments)]
 pub fn reset_password(
     account: Option<&Account>,
@@ -197,7 +200,7 @@ pub fn reset_password(
 ) -> Option<Decision> {
     let means = means_for(evidence.token.as_ref(), policy);
     let account = account.filter(|a| {
-        recoverable(a, policy, origin) && evidence.proves(&means, a, &verify, origin)
+        is_recoverable(a, policy, origin) && evidence.satisfies(&means, a, &verify, origin)
     })?;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
@@ -216,8 +219,8 @@ pub fn reset_password(
     )
 }
 
-/// Whether somebody who proved who they are by the plan's records may read the username, having
-/// answered all the security questions (ME-05).
+/// Returns whether a person who verified against the plan's records and answered all security
+/// questions can see the username (ME-05).
 pub fn may_read_username(
     account: &Account,
     evidence: &Evidence,
@@ -225,5 +228,5 @@ pub fn may_read_username(
     policy: &Policy,
     origin: &Origin,
 ) -> bool {
-    recoverable(account, policy, origin) && evidence.proves_answers(account, &verify)
+    is_recoverable(account, policy, origin) && evidence.has_correct_answers(account, &verify)
 }

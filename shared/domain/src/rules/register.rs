@@ -1,4 +1,5 @@
-//! Registering against the plan's records: principals, members, everybody with a proof.
+//! Registration against the plan's records: principals, members and others who verify their
+//! identity.
 
 use std::collections::BTreeMap;
 
@@ -19,63 +20,58 @@ use crate::state::record::{PlanRecord, RecordData};
 use crate::values::ids::{AccountId, OrganizationId};
 use crate::values::text::{Email, PersonName, PostalAddress, Username};
 
-/// The person who registers: all of it parsed, secrets already turned into hashes and codes.
+/// The person who registers. All fields are parsed, and secrets are already hashed.
 #[derive(Debug, Clone)]
 pub struct Applicant {
-    /// The account's id to be: [`Account::natural_id`], or a random one where that is taken.
+    /// [`Account::natural_id`], or a random id if that is taken.
     pub id: AccountId,
-    /// Their username.
     pub username: Username,
-    /// Their name.
     pub name: PersonName,
-    /// Where mail goes.
     pub email: Email,
-    /// The hash of their password; none before a registration code is redeemed.
+    /// `None` until a registration code is redeemed.
     pub password: Option<PasswordHash>,
-    /// Whether they must choose another at the first sign-in.
+    /// Whether the password must be changed at the first sign-in.
     pub must_change_password: bool,
-    /// Their security answers.
     pub security_answers: Vec<QuestionAnswer>,
-    /// Their hint question.
     pub hint: Option<QuestionAnswer>,
-    /// The agreements they accept on the portal, with revisions.
+    /// The agreements accepted on the portal, with revisions.
     pub accepted_agreements: BTreeMap<String, String>,
 }
 
-/// A request to register.
+/// A request to register with a plan record.
 #[derive(Debug)]
 pub struct Registration<'a> {
-    /// How.
     pub registration_type: &'a RegistrationType,
-    /// Who.
     pub applicant: Applicant,
-    /// Where the PIN letter shall go, where the portal lets the person say so (BL-03).
+    /// The address for the PIN letter, on portals where the person chooses it (BL-03).
     pub designated_address: Option<PostalAddress>,
-    /// A fresh PIN, for the case that one is needed.
+    /// A new PIN, used if the registration requires one.
     pub pin: Option<FreshCode>,
-    /// The id of the organization to be, where none was made of the record yet.
+    /// The id for a new organization, used if none was registered with the record.
     pub organization: OrganizationId,
-    /// The organization that was made of it, by who registered another way (EX-03).
+    /// The organization that was registered with the record through another registration type
+    /// (EX-03).
     pub existing_organization: Option<&'a Organization>,
 }
 
-/// Why a registration is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// What was entered matches no record (AG-06).
+    /// The entered facts match no record (AG-06).
     NotMatched,
-    /// The record is registered already, this way. Answered like [`Refusal::NotMatched`] (UX-09).
+    /// The record was already registered through this registration type. The response is the same
+    /// as for [`Refusal::NotMatched`] (UX-09).
     AlreadyRegistered,
-    /// The record isn't one of those this way is open to (EX-04), in the portal's words.
+    /// The record isn't eligible for this registration type (EX-04), with the policy's message.
     NotOpen(String),
-    /// There is no address to post the PIN letter to. Answered like [`Refusal::NotMatched`].
+    /// There is no address for the PIN letter. The response is the same as for
+    /// [`Refusal::NotMatched`].
     NoAddress,
-    /// The account belongs to as many organizations as one can.
+    /// The account has reached the maximum number of organizations.
     TooMany,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NotMatched => "not_matched",
@@ -87,17 +83,15 @@ impl Refusal {
     }
 }
 
-/// What a registration leads to.
+/// An account that registered or joined an organization, with the decision to commit.
 #[derive(Debug)]
 pub struct Registered {
-    /// The new account.
     pub account: Account,
-    /// What is to be committed.
     pub decision: Decision,
 }
 
 impl Applicant {
-    /// The account of a new person, with one membership.
+    /// Creates the account, with one membership.
     pub(crate) fn into_account(
         self,
         mut membership: Membership,
@@ -142,19 +136,19 @@ impl Applicant {
     }
 }
 
-/// What a plan record opens to a person: a place in an organization, or their own account.
+/// What a plan record gives a person: a membership, and the changes to commit with it.
 struct Admission {
     membership: Membership,
     claim: Change,
-    /// What becomes of the organization, where it is new or has a new principal.
+    /// Creates the organization, or adds a principal to it.
     organization: Option<Change>,
-    /// What it is called.
+    /// The organization's name.
     name: Option<String>,
-    /// The letter with the PIN.
+    /// The PIN letter.
     letter: Option<Message>,
 }
 
-/// What a person asks with, besides who they are.
+/// A request for a membership, without the applicant's identity.
 struct Application<'a> {
     registration_type: &'a RegistrationType,
     accepted_agreements: &'a BTreeMap<String, String>,
@@ -164,7 +158,8 @@ struct Application<'a> {
     existing_organization: Option<&'a Organization>,
 }
 
-/// Decides whether the record lets this person in, and into what (AG-03, BL-03, EX-03 to EX-05).
+/// Decides whether the record can be registered, and with which membership (AG-03, BL-03, EX-03 to
+/// EX-05).
 fn admit(
     record: &PlanRecord,
     application: Application<'_>,
@@ -193,8 +188,8 @@ fn admit(
     let taken = record
         .claimed_by(&policy.portal, registration_type)
         .is_some();
-    let made_of_it = record.organization(&policy.portal);
-    if taken || made_of_it != existing_organization.map(|o| &o.id) {
+    let registered_organization = record.organization(&policy.portal);
+    if taken || registered_organization != existing_organization.map(|o| &o.id) {
         return Err(Refusal::AlreadyRegistered);
     }
     let principal = registration_type.role == Role::Principal;
@@ -240,19 +235,19 @@ fn admit(
     let mut agreements = record.data.agreements.clone();
     agreements.extend(accepted_agreements.clone());
     let (pending_step, letter) = if registration_type.pin {
-        let withheld = policy.withholds_letter(
+        let is_withheld = policy.withholds_letter(
             registration_type,
             record.data.category.as_deref(),
             &agreements,
         );
         let address = letter_address(policy, &record.data, designated_address.as_ref())
             .ok_or(Refusal::NoAddress)?;
-        if withheld {
+        if is_withheld {
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
             let (issue, letter) =
-                activate::post_pin(fresh, address, greeting, name.clone(), policy, now, rng)
+                activate::pin_letter(fresh, address, greeting, name.clone(), policy, now, rng)
                     .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
@@ -297,10 +292,10 @@ fn admit(
     })
 }
 
-/// Registers a person whose proof led to `record` (AG-03, ME-01, BL-03, EX-04, EX-05).
+/// Registers a person whose verification matched `record` (AG-03, ME-01, BL-03, EX-04, EX-05).
 ///
 /// # Errors
-/// [`Refusal`]; none of them tells an outsider which field was wrong.
+/// [`Refusal`]. None of them reveals which field was wrong.
 pub fn register(
     record: Option<&PlanRecord>,
     request: Registration<'_>,
@@ -352,8 +347,8 @@ pub fn register(
     if let Some(organization) = admission.name
         && requires_backup_administrator(registration_type.role, policy)
     {
-        let says = MailText::BackupWanted { organization };
-        messages.push(mail(&account, now, says, rng));
+        let text = MailText::BackupWanted { organization };
+        messages.push(mail(&account, now, text, rng));
     }
     messages.extend(admission.letter);
     let decision = Decision::recording(audit)
@@ -367,28 +362,29 @@ pub fn register(
     Ok(Registered { account, decision })
 }
 
-/// Somebody with an account, and what they register a further organization with (BL-01).
+/// A user's request to register an additional organization (BL-01).
 #[derive(Debug)]
 pub struct Further<'a> {
-    /// How.
     pub registration_type: &'a RegistrationType,
-    /// The agreements they accept on the portal, with revisions.
+    /// The agreements accepted on the portal, with revisions.
     pub accepted_agreements: BTreeMap<String, String>,
-    /// Where the PIN letter shall go, where the portal lets the person say so (BL-03).
+    /// The address for the PIN letter, on portals where the person chooses it (BL-03).
     pub designated_address: Option<PostalAddress>,
-    /// A fresh PIN, for the case that one is needed.
+    /// A new PIN, used if the registration requires one.
     pub pin: Option<FreshCode>,
-    /// The id of the organization to be, where none was made of the record yet.
+    /// The id for a new organization, used if none was registered with the record.
     pub organization: OrganizationId,
-    /// The organization that was made of it, by who registered another way (EX-03).
+    /// The organization that was registered with the record through another registration type
+    /// (EX-03).
     pub existing_organization: Option<&'a Organization>,
 }
 
-/// Gives the owner of an account a place in a further organization, whose record their proof led to:
-/// the same proof, statement, letter and agreement as at a first registration (BL-01, EX-13).
+/// Adds an organization, whose record the user's verification matched, to an existing account. The
+/// requirements are those of a first registration: verification, attestation, PIN letter and
+/// agreement (BL-01, EX-13).
 ///
 /// # Errors
-/// [`Refusal`]; none of them tells who doesn't hold the proof more than a registration would.
+/// [`Refusal`]. It reveals no more than the refusal of a first registration.
 pub fn register_further(
     account: &Account,
     record: Option<&PlanRecord>,
@@ -407,7 +403,7 @@ pub fn register_further(
         organization,
         existing_organization,
     } = request;
-    // A person is one thing in an organization.
+    // A user has at most one membership in an organization.
     if existing_organization.is_some_and(|o| account.membership(Some(&o.id)).is_some()) {
         return Err(Refusal::AlreadyRegistered);
     }
@@ -440,11 +436,11 @@ pub fn register_further(
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {
-        let says = further_text(organization.clone(), &membership, policy, now);
-        messages.push(mail(account, now, says, rng));
+        let text = further_text(organization.clone(), &membership, policy, now);
+        messages.push(mail(account, now, text, rng));
         if requires_backup_administrator(registration_type.role, policy) {
-            let says = MailText::BackupWanted { organization };
-            messages.push(mail(account, now, says, rng));
+            let text = MailText::BackupWanted { organization };
+            messages.push(mail(account, now, text, rng));
         }
     }
     messages.extend(admission.letter);
@@ -464,11 +460,11 @@ pub fn register_further(
     })
 }
 
-/// The organizations of one login: a sign-in writes a row of each, in one transaction of at most a
-/// hundred writes.
+/// The maximum number of organizations of an account. Sign-in writes one row for each, in a
+/// transaction of at most 100 writes.
 pub const MAX_ORGANIZATIONS: usize = 50;
 
-/// What is written to who has a place in a further organization.
+/// Returns the email to a user who joined an additional organization.
 pub(crate) fn further_text(
     organization: String,
     membership: &Membership,
@@ -493,7 +489,7 @@ fn agreement_of(membership: &Membership, policy: &Policy) -> Option<(String, Str
     Some((missing.title.to_string(), missing.form_url.to_string()))
 }
 
-/// Whether the portal asks this person for a backup (AG-04).
+/// Returns whether the portal asks this user to add a backup administrator (AG-04).
 pub fn requires_backup_administrator(role: Role, policy: &Policy) -> bool {
     role == Role::Principal
         && policy
@@ -502,7 +498,7 @@ pub fn requires_backup_administrator(role: Role, policy: &Policy) -> bool {
             .is_some_and(|s| s.requires_backup_administrator)
 }
 
-/// The group codes that an organization's administrators can assign.
+/// Returns the group codes that an organization's administrators can assign.
 fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeSet<String> {
     let mut codes = policy.group_codes.offered.clone();
     if policy.group_codes.from_records {
@@ -511,7 +507,7 @@ fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeS
     codes
 }
 
-/// Where the PIN letter goes (ME-06, BL-03).
+/// Returns the address for the PIN letter (ME-06, BL-03).
 pub fn letter_address(
     policy: &Policy,
     record: &RecordData,
@@ -523,7 +519,7 @@ pub fn letter_address(
     }
 }
 
-/// The welcome that fits what the account still has to do.
+/// Returns the welcome email, with the steps that the account still has to complete.
 fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailText {
     let membership = account.memberships.first();
     MailText::Registered {
@@ -533,7 +529,7 @@ fn registered_text(account: &Account, policy: &Policy, now: Timestamp) -> MailTe
     }
 }
 
-/// The PIN that a membership waits for.
+/// Returns the PIN that a membership is waiting for.
 pub fn pin_issue(membership: &Membership) -> Option<&Issue> {
     match &membership.pending_step {
         PendingStep::Pin { issue } => Some(issue),

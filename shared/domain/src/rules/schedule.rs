@@ -1,14 +1,15 @@
-//! What time alone brings about: warnings, disabling and deletion of idle accounts (BA-01 to BA-03,
-//! UX-02), notices of passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), reminders of a
-//! missing backup (AG-04) and of reviews of access (EX-11, in [`crate::rules::access_review`]).
+//! Scheduled actions: warnings, disabling and deletion of idle accounts (BA-01 to BA-03, UX-02),
+//! notices about passwords, letters and campaigns (UX-02, ME-08, AG-13, ME-10), and reminders of a
+//! missing backup administrator (AG-04) and of access reviews (EX-11, in
+//! [`crate::rules::access_review`]).
 //!
-//! [`next_due`] tells the day on which something is next due for an account, from the account and its
-//! policy alone. The store derives it at every write, so that an index finds what is due; [`act`]
-//! decides on one thing that is due, and moves that day forward. Whoever adds something that time
-//! brings about adds it to [`ScheduledAction`] and to the list in `all_due`, and nothing else.
+//! [`next_due`] computes the day of an account's next action from the account and its policy. The
+//! store calls it at every write and indexes the result. [`apply`] performs one action that is due
+//! and moves that day forward. To add an action, add it to [`ScheduledAction`] and to the list in
+//! `all_due`.
 //!
-//! Days are civil days in the portal's time zone. "After more than 180 days" is: on the 181st day
-//! after that of the last sign-in.
+//! Days are calendar days in the portal's time zone. "After more than 180 days" means on the 181st
+//! day after the last sign-in.
 
 use jiff::civil::Date;
 use rand::Rng;
@@ -27,39 +28,39 @@ use crate::state::membership::{LetterStatus, Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::values::ids::MessageId;
 
-/// How many days lie between two reminders that an organization has no backup (AG-04).
+/// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// How many of an organization's administrators are told of what became of its users, and of how
-/// many users in one mail: DynamoDB writes at most a hundred items at once.
+/// The maximum number of administrators notified at once, and of users in one notice. DynamoDB
+/// writes at most 100 items in a transaction.
 pub const MAX_NOTIFIED: usize = 40;
 
-/// What can be due for an account. Of several on one day the first of these comes first.
+/// An action on an account, in order of priority if several are due on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduledAction {
-    /// Taking an access away whose last day is over (UX-07).
+    /// Remove access whose end date has passed (UX-07).
     EndAccess,
-    /// Deleting it: disabled, and not signed in for too long (BA-02).
+    /// Delete a disabled account after a long time without sign-in (BA-02).
     Delete,
-    /// Disabling it: not signed in for too long (BA-01).
+    /// Disable an account after a long time without sign-in (BA-01).
     Disable,
-    /// Warning its owner that it will be deleted (UX-02).
+    /// Warn that the account will be deleted (UX-02).
     WarnOfDeletion,
-    /// Warning its owner that it will be disabled (UX-02).
+    /// Warn that the account will be disabled (UX-02).
     WarnOfDisabling,
-    /// Telling its owner that the password expires (UX-02).
+    /// Notify that the password expires (UX-02).
     PasswordNotice,
-    /// Telling its owner that a letter should have arrived (ME-08).
+    /// Notify that a PIN letter should have arrived (ME-08).
     LetterNotice,
-    /// Telling its owner to register again (AG-13).
+    /// Notify that the user has to register again (AG-13).
     CampaignNotice,
-    /// Telling its owner that the username is released (ME-10).
+    /// Notify that the username is released (ME-10).
     UsernameNotice,
 }
 
 impl ScheduledAction {
-    /// As it stands in previews and logs.
+    /// Returns the name used in previews and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EndAccess => "end_access",
@@ -75,24 +76,23 @@ impl ScheduledAction {
     }
 }
 
-/// Something that is due.
+/// An action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// From which day on.
+    /// The first day on which it is due.
     pub on: Date,
-    /// What.
     pub action: ScheduledAction,
-    /// The day that it is about: of a warning, the day on which what it warns of happens.
+    /// The day that the action refers to. For a warning, the day of the event it announces.
     pub about: Date,
 }
 
-/// What is next due for an account, and when. None: nothing, unless the account changes.
+/// Returns the next action and its day, or `None` if there is none unless the account changes.
 pub fn next_due(account: &Account, policy: &Policy) -> Option<Due> {
     all_due(account, policy).min_by_key(|due| (due.on, due.action))
 }
 
-/// The thing to do first among all that is due by a day: what is final before what announces it, so
-/// that a run that comes late sends no warning of what it does at once.
+/// Returns the first action to perform among those due by a day. Final actions come before their
+/// warnings, so that a late run doesn't announce what it does at once.
 pub fn first_due(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
     all_due(account, policy)
         .filter(|due| due.on <= day)
@@ -102,31 +102,32 @@ pub fn first_due(account: &Account, policy: &Policy, day: Date) -> Option<Due> {
 fn all_due(account: &Account, policy: &Policy) -> impl Iterator<Item = Due> {
     let idle = policy.inactivity.as_ref();
     [
-        end_of_access(account),
-        idle.and_then(|i| disabling(account, i, policy)),
-        idle.and_then(|i| warning_of_disabling(account, i, policy)),
-        idle.and_then(|i| deletion(account, i, policy)),
-        idle.and_then(|i| warning_of_deletion(account, i, policy)),
-        password_notice(account, policy),
-        letter_notice(account, policy),
-        campaign_notice(account, policy),
-        username_notice(account, policy),
+        end_of_access_due(account),
+        idle.and_then(|i| disable_due(account, i, policy)),
+        idle.and_then(|i| disable_warning_due(account, i, policy)),
+        idle.and_then(|i| deletion_due(account, i, policy)),
+        idle.and_then(|i| deletion_warning_due(account, i, policy)),
+        password_notice_due(account, policy),
+        letter_notice_due(account, policy),
+        campaign_notice_due(account, policy),
+        username_notice_due(account, policy),
     ]
     .into_iter()
     .flatten()
 }
 
-/// The day from which idleness counts: of the last sign-in, or of the account's making (UX-02).
+/// Returns the day from which idleness counts: the last sign-in or the account's creation (UX-02).
 pub fn idle_since(account: &Account, policy: &Policy) -> Date {
     policy.date_of(account.last_sign_in_at.unwrap_or(account.created_at))
 }
 
-/// The day since which the account is disabled, or since which it is reinstated.
+/// Returns the day on which the account was last disabled or reinstated.
 fn status_since(account: &Account, policy: &Policy) -> Option<Date> {
     account.status_since.map(|at| policy.date_of(at))
 }
 
-/// Whether one of its roles, in whichever organization, keeps it from growing old (BA-03).
+/// Returns whether one of the account's roles, in any organization, exempts it from the idle limits
+/// (BA-03).
 fn is_exempt(account: &Account, inactivity: &InactivityPolicy) -> bool {
     let exempt = |role| inactivity.exempt_roles.contains(&role);
     account.memberships.iter().any(|m| exempt(m.role))
@@ -145,12 +146,13 @@ fn disabled_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy
     grace.max(Some(idle))
 }
 
-/// A principal is never deleted by the clockwork: the organization would have nobody to sign for it.
+/// Returns the day of deletion. The scheduler never deletes a principal, who is the only person
+/// with signing authority.
 fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Date> {
-    let principal = |role| role == Role::Principal;
+    let is_principal = |role| role == Role::Principal;
     if account.status != Status::Disabled
         || is_exempt(account, inactivity)
-        || account.memberships.iter().any(|m| principal(m.role))
+        || account.memberships.iter().any(|m| is_principal(m.role))
     {
         return None;
     }
@@ -158,12 +160,12 @@ fn deleted_on(account: &Account, inactivity: &InactivityPolicy, policy: &Policy)
         idle_since(account, policy),
         inactivity.delete_after_days.get() + 1,
     );
-    // Not on the day on which it was disabled, so that the mail about that comes before.
-    let told = status_since(account, policy).map(|day| days_later(day, 1));
-    told.max(Some(idle))
+    // At least one day after disabling, so that its notice arrives first.
+    let after_disabling = status_since(account, policy).map(|day| days_later(day, 1));
+    after_disabling.max(Some(idle))
 }
 
-fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+fn disable_due(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
     let on = disabled_on(account, inactivity, policy)?;
     Some(Due {
         on,
@@ -172,7 +174,7 @@ fn disabling(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) 
     })
 }
 
-fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
+fn deletion_due(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -> Option<Due> {
     let on = deleted_on(account, inactivity, policy)?;
     Some(Due {
         on,
@@ -181,13 +183,13 @@ fn deletion(account: &Account, inactivity: &InactivityPolicy, policy: &Policy) -
     })
 }
 
-/// The next of the days before `end` on which a warning is due, of those after `since`.
+/// Returns the first day before `end` on which a warning is due and that is later than `since`.
 fn warning(end: Date, warning_days: &[Days], since: Option<Date>) -> Option<Date> {
     let days = warning_days.iter().map(|d| days_earlier(end, d.get()));
     days.filter(|day| Some(*day) > since).min()
 }
 
-fn warning_of_disabling(
+fn disable_warning_due(
     account: &Account,
     inactivity: &InactivityPolicy,
     policy: &Policy,
@@ -202,7 +204,7 @@ fn warning_of_disabling(
     })
 }
 
-fn warning_of_deletion(
+fn deletion_warning_due(
     account: &Account,
     inactivity: &InactivityPolicy,
     policy: &Policy,
@@ -217,8 +219,8 @@ fn warning_of_deletion(
     })
 }
 
-/// On the day after the last of the first access that ends.
-fn end_of_access(account: &Account) -> Option<Due> {
+/// Due the day after the earliest end date.
+fn end_of_access_due(account: &Account) -> Option<Due> {
     let last = account
         .memberships
         .iter()
@@ -231,8 +233,8 @@ fn end_of_access(account: &Account) -> Option<Due> {
     })
 }
 
-/// A password that must be changed at the next sign-in anyway is nothing to warn of.
-fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
+/// No notice is due if the password must be changed at the next sign-in anyway.
+fn password_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     let password = account.password.as_ref().filter(|p| !p.must_change)?;
     if account.status != Status::Active {
         return None;
@@ -247,8 +249,8 @@ fn password_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-/// On the day after the last on which the letter should have arrived.
-fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
+/// Due the day after the letter should have arrived.
+fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -271,7 +273,7 @@ fn letter_notice(account: &Account, policy: &Policy) -> Option<Due> {
         .min_by_key(|due| due.on)
 }
 
-fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn campaign_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -283,7 +285,7 @@ fn campaign_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
+fn username_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
     if account.status != Status::Active {
         return None;
     }
@@ -295,21 +297,19 @@ fn username_notice(account: &Account, policy: &Policy) -> Option<Due> {
     })
 }
 
-/// What was decided on for an account.
+/// The result of a scheduled action.
 #[derive(Debug)]
 pub struct Applied {
-    /// What was due.
     pub due: Due,
-    /// The account as it is afterward, its version too.
+    /// The account after the action, including its new version.
     pub after: Account,
-    /// What is to be committed.
     pub decision: Decision,
 }
 
-/// Does the first thing that is due for an account on the day of `origin`, if anything is.
+/// Performs the first action that is due for an account on the day of `origin`, if any.
 ///
-/// Whoever commits it can act on what it leaves until nothing is due any more: each act moves the day
-/// of what it did beyond today.
+/// The caller can repeat this on the result until nothing is due, because each action moves its own
+/// next day past today.
 pub fn apply(
     account: &Account,
     policy: &Policy,
@@ -319,15 +319,15 @@ pub fn apply(
     let today = policy.today(origin.at);
     let due = first_due(account, policy, today)?;
     let mut after = account.clone();
-    let (over, stays): (Vec<_>, Vec<_>) = account
+    let (ended, remaining): (Vec<_>, Vec<_>) = account
         .memberships
         .iter()
         .cloned()
         .partition(|m| due.action == ScheduledAction::EndAccess && m.is_over(today));
-    let losing = if due.action == ScheduledAction::EndAccess {
-        &over
+    let affected = if due.action == ScheduledAction::EndAccess {
+        &ended
     } else {
-        &stays
+        &remaining
     };
     let idle = |then, on| MailText::Idle {
         since: idle_since(account, policy),
@@ -335,25 +335,26 @@ pub fn apply(
         then,
         on,
     };
-    let (action, says, outcome) = match due.action {
+    let (action, text, outcome) = match due.action {
         ScheduledAction::EndAccess => {
-            let whole = stays.is_empty();
+            let whole = remaining.is_empty();
             if whole {
                 after.delete();
             } else {
-                // A session that works for what has ended has to choose another organization.
-                after.memberships = stays.clone();
+                // A session that works for an organization whose access ended has to choose
+                // another.
+                after.memberships = remaining.clone();
             }
-            let says = MailText::AccessEnded {
+            let text = MailText::AccessEnded {
                 last: due.about,
                 whole,
             };
-            (Action::EndAccess, says, Some(AccountOutcome::Ended))
+            (Action::EndAccess, text, Some(AccountOutcome::Ended))
         }
         ScheduledAction::Delete => {
             after.delete();
-            let says = idle(IdleStep::Deleted, Some(today));
-            (Action::DeleteIdle, says, Some(AccountOutcome::Deleted))
+            let text = idle(IdleStep::Deleted, Some(today));
+            (Action::DeleteIdle, text, Some(AccountOutcome::Deleted))
         }
         ScheduledAction::Disable => {
             after.disable(origin.at);
@@ -361,33 +362,33 @@ pub fn apply(
                 .inactivity
                 .as_ref()
                 .and_then(|i| deleted_on(&after, i, policy));
-            let says = idle(IdleStep::Disabled, next);
-            (Action::DisableIdle, says, Some(AccountOutcome::Disabled))
+            let text = idle(IdleStep::Disabled, next);
+            (Action::DisableIdle, text, Some(AccountOutcome::Disabled))
         }
         ScheduledAction::WarnOfDeletion => {
             after.notices.idle = Some(today);
-            let says = idle(IdleStep::WillBeDeleted, Some(due.about));
-            (Action::WarnIdle, says, None)
+            let text = idle(IdleStep::WillBeDeleted, Some(due.about));
+            (Action::WarnIdle, text, None)
         }
         ScheduledAction::WarnOfDisabling => {
             after.notices.idle = Some(today);
-            let says = idle(IdleStep::WillBeDisabled, Some(due.about));
-            (Action::WarnIdle, says, None)
+            let text = idle(IdleStep::WillBeDisabled, Some(due.about));
+            (Action::WarnIdle, text, None)
         }
         ScheduledAction::PasswordNotice => {
             after.notices.password = Some(today);
-            let says = MailText::PasswordExpires {
+            let text = MailText::PasswordExpires {
                 on: due.about,
                 over: due.about <= today,
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
         ScheduledAction::LetterNotice => {
             after.notices.letter = Some(today);
-            let says = MailText::LetterOverdue {
+            let text = MailText::LetterOverdue {
                 arrives_by: due.about,
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
         ScheduledAction::CampaignNotice => {
             after.notices.campaign = Some(today);
@@ -396,13 +397,13 @@ pub fn apply(
         }
         ScheduledAction::UsernameNotice => {
             after.notices.username = Some(today);
-            let says = MailText::UsernameReleased {
+            let text = MailText::UsernameReleased {
                 username: account.username.to_string(),
             };
-            (Action::Remind, says, None)
+            (Action::Remind, text, None)
         }
     };
-    // Who works for one organization is found on its trail; the owner's own finds the others too.
+    // With one organization, the event is on its trail. With several, it is only on the user's own.
     let organization = match account.memberships.as_slice() {
         [only] => only.organization.as_ref(),
         _ => None,
@@ -412,9 +413,9 @@ pub fn apply(
         .for_organization(organization);
     let mut decision = Decision::recording(audit)
         .update(account, after.clone())
-        .send([mail(account, origin.at, says, rng)]);
+        .send([mail(account, origin.at, text, rng)]);
     if let Some(outcome) = outcome {
-        decision = notify_organizations(decision, (account, losing), outcome, today);
+        decision = notify_organizations(decision, (account, affected), outcome, today);
     }
     after.version += 1;
     Some(Applied {
@@ -426,15 +427,15 @@ pub fn apply(
 
 fn notify_organizations(
     decision: Decision,
-    (account, losing): (&Account, &[Membership]),
+    (account, affected): (&Account, &[Membership]),
     outcome: AccountOutcome,
     on: Date,
 ) -> Decision {
-    let organizations = losing.iter().filter_map(|m| m.organization.clone());
+    let organizations = affected.iter().filter_map(|m| m.organization.clone());
     organizations.fold(decision, |decision, organization| {
         let decision = match outcome {
             AccountOutcome::Disabled => decision,
-            // So that the invitation they once used doesn't bar another (AG-10, BA-06).
+            // Otherwise the accepted invitation would prevent a new one (AG-10, BA-06).
             AccountOutcome::Deleted | AccountOutcome::Ended => {
                 decision.change(Change::NoteFormerUser {
                     portal: account.portal.clone(),
@@ -455,10 +456,10 @@ fn notify_organizations(
     })
 }
 
-pub(crate) fn to_manager(
+pub(crate) fn email_to_manager(
     manager: &Manager,
     origin: &Origin,
-    says: MailText,
+    text: MailText,
     rng: &mut impl Rng,
 ) -> Message {
     Message::Mail(Mail {
@@ -467,11 +468,11 @@ pub(crate) fn to_manager(
         to: manager.email.clone(),
         greeting: manager.name.clone(),
         at: origin.at,
-        says,
+        says: text,
     })
 }
 
-pub(crate) fn answering(
+pub(crate) fn resolve_follow_up(
     follow_up: &FollowUp,
     origin: &Origin,
     again: Option<Date>,
@@ -486,8 +487,8 @@ pub(crate) fn answering(
     })
 }
 
-/// Asks a principal again for a backup, unless there is one by now (AG-04). Where no principal can
-/// act, the only administrator is asked.
+/// Reminds a principal to add a backup administrator, unless there is one (AG-04). If no principal
+/// can act, reminds the only administrator.
 pub fn remind_of_backup(
     follow_up: &FollowUp,
     organization: &Organization,
@@ -496,24 +497,25 @@ pub fn remind_of_backup(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let wanted = policy
+    let required = policy
         .staff
         .as_ref()
         .is_some_and(|s| s.requires_backup_administrator);
-    let asked = match managers {
-        [only] if wanted => only,
-        // There is a backup; or nobody can act, and whoever can again sets the alarm anew.
-        _ => return answering(follow_up, origin, None, rng),
+    let recipient = match managers {
+        [only] if required => only,
+        // There is a backup, or nobody can act. The follow-up is set again when somebody can.
+        _ => return resolve_follow_up(follow_up, origin, None, rng),
     };
     let again = days_later(policy.today(origin.at), BACKUP_REMINDER_DAYS);
-    let says = MailText::BackupWanted {
+    let text = MailText::BackupWanted {
         organization: organization.name.clone(),
     };
-    answering(follow_up, origin, Some(again), rng).send([to_manager(asked, origin, says, rng)])
+    resolve_follow_up(follow_up, origin, Some(again), rng)
+        .send([email_to_manager(recipient, origin, text, rng)])
 }
 
-/// Tells the administrators of an organization, in one mail, what became of its users; of more than
-/// [`MAX_NOTIFIED`] users, the rest in the next.
+/// Notifies the administrators of an organization of scheduled actions on its users, in one email.
+/// More than [`MAX_NOTIFIED`] users are split over several runs.
 pub fn notify_administrators(
     follow_up: &FollowUp,
     organization: &Organization,
@@ -523,26 +525,26 @@ pub fn notify_administrators(
     origin: &Origin,
     rng: &mut impl Rng,
 ) -> Decision {
-    let told = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
-    let again = (told.len() < notices_due.len()).then(|| policy.today(origin.at));
-    let users: Vec<_> = told
+    let batch = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
+    let again = (batch.len() < notices_due.len()).then(|| policy.today(origin.at));
+    let users: Vec<_> = batch
         .iter()
-        .map(|t| NoticeLine {
-            person: t.person.clone(),
-            username: t.username.clone(),
-            outcome: t.outcome,
-            on: t.on,
+        .map(|n| NoticeLine {
+            person: n.person.clone(),
+            username: n.username.clone(),
+            outcome: n.outcome,
+            on: n.on,
         })
         .collect();
-    let mut decision =
-        answering(follow_up, origin, again, rng).change(Change::ClearAdminNotices(told.to_vec()));
+    let mut decision = resolve_follow_up(follow_up, origin, again, rng)
+        .change(Change::ClearAdminNotices(batch.to_vec()));
     if !users.is_empty() {
         for manager in managers.iter().take(MAX_NOTIFIED) {
-            let says = MailText::UsersChanged {
+            let text = MailText::UsersChanged {
                 organization: organization.name.clone(),
                 users: users.clone(),
             };
-            decision = decision.send([to_manager(manager, origin, says, rng)]);
+            decision = decision.send([email_to_manager(manager, origin, text, rng)]);
         }
     }
     decision

@@ -1,4 +1,4 @@
-//! Beginning and ending sessions (AG-14, BA-04, BA-05).
+//! Starting and ending sessions (AG-14, BA-04, BA-05).
 
 use rand::{CryptoRng, Rng};
 
@@ -11,17 +11,17 @@ use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
 
-/// Why nobody is signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Unknown, deleted, without a password yet, or the password is wrong: all the same (BA-05).
+    /// The username is unknown, the account is deleted or has no password yet, or the password is
+    /// wrong. The response is the same for all (BA-05).
     Failed,
-    /// The password is right, the account disabled (BA-04).
+    /// The password is correct, but the account is disabled (BA-04).
     Disabled,
 }
 
 impl Refusal {
-    /// As it stands on the audit trail.
+    /// Returns the reason recorded on the audit trail.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -30,33 +30,30 @@ impl Refusal {
     }
 }
 
-/// An opened session.
+/// A new session.
 #[derive(Debug)]
 pub struct SignedIn {
-    /// The token for its owner.
     pub token: Token,
-    /// The session.
     pub session: Session,
-    /// What is to be committed.
     pub decision: Decision,
 }
 
-/// What the comparison of the password said.
+/// The result of checking the password.
 #[derive(Debug, Clone)]
 pub enum Checked {
-    /// It is wrong, or there was none to compare with.
+    /// The password is wrong, or there was none to compare it with.
     Wrong,
-    /// It is right; here it is under the current parameters, where those have changed.
+    /// The password is correct.
     Right {
-        /// The new hash.
+        /// The password hashed with the current parameters, if the stored hash uses older ones.
         rehashed: Option<PasswordHash>,
     },
 }
 
-/// Opens a session for the owner of the account.
+/// Starts a session for the account's owner.
 ///
 /// # Errors
-/// [`Refusal`]; both have cost the same work.
+/// [`Refusal`]. Both take the same amount of work.
 pub fn sign_in(
     account: Option<&Account>,
     checked: Checked,
@@ -77,11 +74,12 @@ pub fn sign_in(
     let now = origin.at;
     let today = policy.today(now);
     if !account.is_usable(today) {
-        // Whose last access is over is as good as deleted, removed already or not (UX-07).
+        // An account whose access has ended counts as deleted, even if the scheduler has not
+        // processed it yet (UX-07).
         return Err(Refusal::Failed);
     }
-    let mut running = account.running_memberships(today);
-    let membership = running.next().filter(|_| running.next().is_none());
+    let mut active = account.running_memberships(today);
+    let membership = active.next().filter(|_| active.next().is_none());
     let token = Token::random(TokenKind::Session, account.id.to_string(), rng);
     let session = Session {
         id: token.digest(),
@@ -103,14 +101,14 @@ pub fn sign_in(
     .on(account.id.as_str())
     .for_organization(session.organization.as_ref());
     let device = arrival.device.digest(&account.id);
-    // The first device of all is no news to who has just registered (UX-06).
+    // The first device of an account needs no notice: its owner has just registered (UX-06).
     let is_new = !account.devices.is_empty() && !account.devices.contains_key(&device);
     let warning = is_new.then(|| {
-        let says = MailText::NewDevice {
+        let text = MailText::NewDevice {
             source: origin.source.clone(),
             program: device::program(arrival.user_agent),
         };
-        mail(account, now, says, rng)
+        mail(account, now, text, rng)
     });
     let decision = Decision::recording(audit)
         .send(warning)
@@ -131,8 +129,8 @@ pub fn sign_in(
     })
 }
 
-/// Lets a session go on for another organization of its owner (BL-01). None where the account doesn't
-/// belong to that one, or not any more.
+/// Switches a session to another organization of its user (BL-01). Returns `None` if the account
+/// has no active membership there.
 pub fn choose_organization(
     account: &Account,
     session: &Session,
@@ -161,7 +159,6 @@ pub fn choose_organization(
     Some((session, decision))
 }
 
-/// Ends a session.
 pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decision {
     let audit = AuditEvent::done(
         origin,
@@ -174,9 +171,9 @@ pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decis
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
-/// Sets a new password in a session, ends all the others and tells the owner (AG-02, EX-09, UX-05).
+/// Changes the password, ends all other sessions and notifies the user (AG-02, EX-09, UX-05).
 ///
-/// The session goes on under the account's new epoch; it is returned with the account.
+/// The current session moves to the account's new epoch. It is returned with the account.
 pub fn change_password(
     account: &Account,
     session: &Session,

@@ -1,4 +1,5 @@
-//! The audit trail: who did what to which object, for whom, when, from where, and how it ended.
+//! The audit trail: who did what to which object, for which organization, when, from where, and
+//! with what outcome.
 
 use std::fmt;
 
@@ -9,29 +10,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::ids::{AccountId, AuditId, OrganizationId, PortalId};
 
-/// What was done. Names are stable: they are searched for and exported.
+/// What was done. The names are stored, searched for and exported, so they must not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Somebody registered against the plan's records.
+    /// A person registered against the plan's records.
     Register,
-    /// Somebody with an account registered for a further organization.
+    /// A user registered an additional organization.
     RegisterFurther,
-    /// Somebody registered again in a campaign (AG-13).
+    /// A user registered again in a campaign (AG-13).
     RegisterAgain,
-    /// Somebody registered through an invitation.
+    /// A person registered through an invitation.
     AcceptInvitation,
-    /// An administrator invited somebody.
     Invite,
-    /// An administrator sent an invitation again.
     ResendInvitation,
-    /// An administrator took an invitation back.
     RevokeInvitation,
     /// An administrator added a user.
     AddUser,
-    /// An administrator approved a user.
     ApproveUser,
-    /// An administrator gave a user another role, services or group codes.
+    /// An administrator changed a user's role, services or group codes.
     AssignAccess,
     /// An administrator disabled a user.
     DisableUser,
@@ -39,114 +36,105 @@ pub enum Action {
     ReinstateUser,
     /// An administrator removed a user from the organization.
     RemoveUser,
-    /// A registration code was issued anew and sent.
     ReissueRegistrationCode,
-    /// A review of access began.
+    /// An access review started.
     StartAccessReview,
-    /// A manager confirmed somebody's access in a review.
+    /// A manager confirmed a user's access in an access review.
     ConfirmAccess,
-    /// Somebody signed in, or tried to.
+    /// A user signed in or tried to.
     SignIn,
-    /// Somebody signed out.
     SignOut,
-    /// Somebody said for which organization they work in a session.
+    /// A user chose the organization that a session works for.
     ChooseOrganization,
-    /// Somebody chose a new password.
+    /// A user changed their password.
     ChangePassword,
-    /// A PIN was entered, rightly or wrongly.
+    /// A user entered a PIN, correct or not.
     ActivatePin,
-    /// A PIN was issued anew.
     ReissuePin,
-    /// A registration code was entered, rightly or wrongly.
+    /// A user entered a registration code, correct or not.
     RedeemRegistrationCode,
-    /// Somebody asked for a new password, having forgotten theirs.
+    /// A password reset was requested.
     AskPasswordReset,
-    /// Somebody set a new password, having forgotten theirs.
+    /// A user set a new password with a reset link or after verification.
     ResetPassword,
-    /// Somebody asked for their username, having forgotten it.
+    /// A forgotten username was requested.
     RecoverUsername,
-    /// Somebody changed their own profile.
+    /// A user changed their own profile.
     EditProfile,
-    /// Somebody asked for another address.
+    /// A user requested a change of email address.
     AskEmailChange,
-    /// Somebody confirmed another address.
+    /// A user confirmed a new email address.
     ChangeEmail,
-    /// Mails turned out not to reach an account's address.
+    /// Emails to an account's address were found undeliverable.
     MarkUndeliverable,
-    /// Somebody sent feedback.
     SendFeedback,
-    /// The clockwork warned somebody that their account will be disabled or deleted.
+    /// The scheduler warned a user that the account will be disabled or deleted.
     WarnIdle,
-    /// The clockwork disabled an idle account.
+    /// The scheduler disabled an idle account.
     DisableIdle,
-    /// The clockwork deleted an idle account.
+    /// The scheduler deleted an idle account.
     DeleteIdle,
-    /// The clockwork took an access away whose last day was over.
+    /// The scheduler removed access whose end date had passed.
     EndAccess,
-    /// The clockwork told or reminded somebody of something.
+    /// The scheduler sent a notice or reminder.
     Remind,
-    /// An agreement came on file.
+    /// A signed agreement was recorded.
     RecordAgreement,
-    /// The help desk looked for an account, or at one.
+    /// The help desk searched for or viewed an account.
     LookAtAccount,
-    /// The help desk cleared the counts of wrong guesses.
+    /// The help desk reset the counters of failed attempts.
     UnlockUser,
     /// The help desk changed a username.
     RenameUser,
-    /// Somebody chose their username again in a campaign (ME-10).
+    /// A user chose a username in a campaign (ME-10).
     ChooseUsername,
-    /// A username that a campaign had released was given up for somebody who chose it (ME-10).
+    /// A released username was transferred to the user who chose it (ME-10).
     ReleaseUsername,
-    /// The help desk undid a registration that was matched by mistake.
+    /// The help desk reversed a registration that was matched with the wrong record.
     DetachRecord,
-    /// The help desk changed somebody's subscriptions.
+    /// The help desk changed a user's subscriptions.
     EditSubscriptions,
     /// An administrator listed or searched the organization's users.
     ListUsers,
-    /// An administrator looked at a user.
+    /// An administrator viewed a user.
     LookAtUser,
     /// An administrator downloaded the list of users.
     DownloadUsers,
-    /// An administrator listed the organization's invitations.
     ListInvitations,
-    /// A managing agent looked up the agents under them.
+    /// A managing agent searched for the agents they manage.
     LookUpAgents,
-    /// Somebody opened a service: protected information.
+    /// A user opened a service, which contains protected health information.
     OpenService,
-    /// Somebody searched the audit trail.
     SearchAudit,
-    /// Somebody downloaded the audit trail.
     DownloadAudit,
     /// An account was found in use from several places at once (EX-01).
     NoticeSharedUse,
-    /// A plan record ended, and with it somebody's access.
+    /// A plan record ended, and access based on it ended too.
     EndRecord,
-    /// A plan record returned, and with it somebody's access.
+    /// A plan record returned, and access based on it was restored.
     ReturnRecord,
-    /// What a plan record says of an organization has changed.
+    /// A plan record's change was applied to an organization.
     FollowRecord,
-    /// The plan wrote to a provider who can register now (EX-06).
+    /// A provider was notified that it can register (EX-06).
     NotifyProvider,
 }
 
-/// The name by which it is stored, searched for and exported.
+/// Writes the name by which it is stored, searched for and exported.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
     }
 }
 
-/// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
     Done,
-    /// It was refused; nothing changed.
+    /// The request was refused and nothing changed.
     Refused,
 }
 
-/// The name by which it is stored, searched for and exported.
+/// Writes the name by which it is stored, searched for and exported.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
@@ -157,18 +145,17 @@ impl fmt::Display for Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]
 pub enum Actor {
-    /// The owner of an account.
     Account(AccountId),
-    /// Somebody of the plan's help desk, whose account is on another portal than the entry.
+    /// A help desk agent, whose account is on a different portal than the event.
     HelpDesk(AccountId),
-    /// Somebody who isn't known: before registration, or with a wrong password.
+    /// A person who is not identified: before registration, or with a wrong password.
     Unknown,
-    /// The system itself: a feed, a sweep.
+    /// The system itself: a feed import or scheduled action.
     System,
 }
 
 impl Actor {
-    /// What kind of actor it is, and whose account where it is one's.
+    /// Returns the kind of actor, and the account if there is one.
     pub const fn parts(&self) -> (&'static str, Option<&AccountId>) {
         match self {
             Self::Account(id) => ("account", Some(id)),
@@ -179,57 +166,48 @@ impl Actor {
     }
 }
 
-/// For how many years an entry is kept (UX-11; 45 CFR 164.316(b)(2)(i)).
+/// How long an event is kept, in years (UX-11; 45 CFR 164.316(b)(2)(i)).
 const YEARS_KEPT: i32 = 6;
 
-/// Until when an entry of this moment is kept.
+/// Returns the time until which an event that occurred at `at` is kept.
 pub fn kept_until(at: Timestamp) -> Timestamp {
     at.to_zoned(TimeZone::UTC)
         .checked_add(YEARS_KEPT.years())
         .map_or(Timestamp::MAX, |end| end.timestamp())
 }
 
-/// One entry of the trail. It holds identifiers, never names, addresses or secrets; only what the help
-/// desk says of why it acted is in people's own words.
+/// One event on the audit trail. It contains identifiers and no names, addresses or secrets. Only
+/// the help desk's justification is free text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
-    /// Its identifier.
     pub id: AuditId,
-    /// When.
     pub occurred_at: Timestamp,
-    /// On which portal.
     pub portal: PortalId,
-    /// Who.
     pub actor: Actor,
-    /// For which organization.
     pub organization: Option<OrganizationId>,
-    /// What.
     pub action: Action,
-    /// To what: the identifier of an account, invitation or record.
+    /// The identifier of the account, invitation or record acted on.
     pub object: Option<String>,
-    /// How it ended.
     pub outcome: Outcome,
-    /// Why it was refused, as a name in the API.
+    /// Why the request was refused, as a name in the API.
     pub reason: Option<String>,
-    /// Why the help desk did it, in its own words (UX-12).
+    /// The help desk agent's reason, in their own words (UX-12).
     pub justification: Option<String>,
-    /// From where.
+    /// The client's IP address.
     pub source: Option<String>,
 }
 
-/// What every entry of one request has in common.
+/// What all audit events of one request have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The portal.
     pub portal: PortalId,
-    /// When the request was made.
     pub at: Timestamp,
-    /// From where it came.
+    /// The client's IP address.
     pub source: Option<String>,
 }
 
 impl AuditEvent {
-    /// An entry about something done.
+    /// Creates an event for something that was done.
     pub fn done(origin: &Origin, actor: Actor, action: Action, rng: &mut impl Rng) -> Self {
         Self {
             id: AuditId::random(rng),
@@ -246,7 +224,7 @@ impl AuditEvent {
         }
     }
 
-    /// The same about something refused.
+    /// Creates an event for something that was refused.
     pub fn refused(
         origin: &Origin,
         actor: Actor,
@@ -261,27 +239,26 @@ impl AuditEvent {
         }
     }
 
-    /// Names the object.
+    /// Sets the object acted on.
     #[must_use]
     pub fn on(mut self, object: impl Into<String>) -> Self {
         self.object = Some(object.into());
         self
     }
 
-    /// Names the organization.
     #[must_use]
     pub fn for_organization(mut self, organization: Option<&OrganizationId>) -> Self {
         self.organization = organization.cloned();
         self
     }
 
-    /// All it says in one text, of which its code is made. Two entries that differ in anything differ
-    /// here: each field stands behind its length in bytes.
+    /// Returns all fields as one text, over which the event's MAC is computed. Events that differ
+    /// in any field have different texts, because each value is preceded by its length in bytes.
     ///
-    /// Entries are checked for as long as they are kept, so this form must not change: a new field
-    /// makes a second form, with another first line.
+    /// Events are verified for as long as they are kept, so this form must not change. A new field
+    /// requires a second form with a different first line.
     pub fn canonical(&self) -> String {
-        // A new field must not be forgotten here.
+        // Destructured so that a new field can't be forgotten.
         let Self {
             id,
             occurred_at,
@@ -328,7 +305,7 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    fn entry() -> AuditEvent {
+    fn event() -> AuditEvent {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let origin = Origin {
             portal: PortalId::parse("group").unwrap(),
@@ -339,42 +316,42 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_are_stored() {
+    fn display_returns_the_stored_name() {
         assert_eq!(Action::OpenService.to_string(), "open_service");
         assert_eq!(Outcome::Refused.to_string(), "refused");
     }
 
     #[test]
-    fn the_canonical_form_stays_as_it_is() {
-        let id = entry().id;
+    fn the_canonical_form_is_stable() {
+        let id = event().id;
         assert_eq!(
-            entry().canonical(),
+            event().canonical(),
             format!(
-                "vestibule audit 1\nid 26:{id}\nat 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
+                "vestibule audit 1\nid 26:{id}\noccurred_at 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
                  account -\norganization -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
             )
         );
     }
 
     #[test]
-    fn no_two_entries_have_one_canonical_form() {
+    fn different_events_have_different_canonical_forms() {
         let mut forms: Vec<_> = [
-            entry(),
-            entry().on("-"),
-            entry().on(""),
-            entry().on("x\noutcome 4:done"),
+            event(),
+            event().on("-"),
+            event().on(""),
+            event().on("x\noutcome 4:done"),
             AuditEvent {
                 reason: None,
-                ..entry()
+                ..event()
             },
             AuditEvent {
                 source: None,
                 reason: Some("failed\nsource 9:192.0.2.1".into()),
-                ..entry()
+                ..event()
             },
             AuditEvent {
                 actor: Actor::System,
-                ..entry()
+                ..event()
             },
         ]
         .iter()
@@ -387,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn ux_11_entries_are_kept_for_six_years() {
+    fn ux_11_events_are_kept_for_six_years() {
         let at = "2028-02-29T12:00:00Z".parse().unwrap();
         assert_eq!(kept_until(at).to_string(), "2034-02-28T12:00:00Z");
     }

@@ -1,4 +1,4 @@
-//! Invitations into an organization (AG-01, AG-05, UX-01).
+//! Invitations to an organization (AG-01, AG-05, UX-01).
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -9,76 +9,64 @@ use crate::policy::Role;
 use crate::values::ids::{AccountId, InvitationId, OrganizationId, PortalId};
 use crate::values::text::{Email, PersonName};
 
-/// Where an invitation stands. That it is expired follows from the clock.
+/// The stored state of an invitation. Expiration is computed from the time; see
+/// [`InvitationStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum State {
-    /// It waits for the invited person.
     Pending,
-    /// The person has registered with it.
     Accepted {
-        /// As this account.
+        /// The account that was registered or that joined.
         account: AccountId,
     },
-    /// An administrator took it back.
     Revoked,
 }
 
-/// An invitation. An organization has at most one for an address.
+/// An invitation. An organization has at most one per email address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// Its identifier, from organization and address.
+    /// Derived from the organization and email address.
     pub id: InvitationId,
-    /// Counts its changes.
+    /// Incremented by every change.
     pub version: u64,
-    /// The portal.
     pub portal: PortalId,
-    /// The organization.
     pub organization: OrganizationId,
-    /// Its name, for the page behind the link.
+    /// The organization's name, for the page that the link opens.
     pub organization_name: String,
-    /// Whom it is for.
     pub name: PersonName,
-    /// The only address that can use it.
+    /// The only address that can accept the invitation.
     pub email: Email,
-    /// What the person will be.
+    /// The role that the person will have.
     pub role: Role,
-    /// The last day of their access, if it ends (UX-07).
+    /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
-    /// Who sent it.
+    /// The administrator who sent it.
     pub invited_by: AccountId,
-    /// That person's name.
+    /// The name of that administrator.
     pub inviter: String,
-    /// Where that person is told (AG-08).
+    /// The address notified when the invitation is accepted (AG-08).
     pub inviter_email: Email,
-    /// The digest of the one token that works.
+    /// The digest of the only valid token.
     pub token: String,
-    /// When it was last sent.
     pub sent_at: Timestamp,
     /// How often it was sent.
     pub sent: u32,
-    /// Until when it can be used.
     pub expires_at: Timestamp,
-    /// Where it stands.
     pub state: State,
 }
 
-/// Where an invitation stands at a moment, as administrators see it.
+/// The status of an invitation at a given time, as shown to administrators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvitationStatus {
-    /// It can be used.
     Pending,
-    /// Its time is over.
     Expired,
-    /// The person has registered.
     Accepted,
-    /// It was taken back.
     Revoked,
 }
 
 impl InvitationStatus {
-    /// As it stands in the API.
+    /// Returns the name used in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -90,7 +78,7 @@ impl InvitationStatus {
 }
 
 impl Invitation {
-    /// The id of an organization's invitation to an address.
+    /// Derives the id from the organization and email address.
     pub fn natural_id(organization: &OrganizationId, email: &Email) -> InvitationId {
         let hash = Sha256::digest(format!("invitation/{organization}/{}", email.key()));
         let mut bytes = [0; 16];
@@ -98,7 +86,6 @@ impl Invitation {
         InvitationId::from_bytes(bytes)
     }
 
-    /// Where it stands.
     pub fn status(&self, now: Timestamp) -> InvitationStatus {
         match self.state {
             State::Accepted { .. } => InvitationStatus::Accepted,

@@ -1,4 +1,5 @@
-//! What an account is in one organization, and what its owner still has to do there.
+//! A membership: an account's role in one organization, and the step that its owner still has to
+//! complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,88 +12,78 @@ use crate::state::record::{Mac, RecordKey};
 use crate::values::ids::{AccountId, IssueId, MessageId, OrganizationId};
 use crate::values::text::PostalAddress;
 
-/// A PIN or registration code on its way to its owner.
+/// An issued PIN or registration code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
-    /// Its tries are counted under this, and its code is bound to it.
+    /// Attempts are counted under this id, and the MAC is bound to it.
     pub id: IssueId,
-    /// The keyed code of the digits.
+    /// The MAC of the digits.
     pub code: Mac,
-    /// When it was issued.
     pub issued_at: Timestamp,
-    /// Until when it can be entered.
     pub expires_at: Timestamp,
-    /// The mail or letter that carries it.
+    /// The email or letter that contains it.
     pub carried_by: MessageId,
-    /// Whether the letter goes abroad (ME-08).
+    /// Whether the letter goes to another country (ME-08).
     pub abroad: bool,
 }
 
-/// What stands between a membership and what it opens.
+/// A step that has to be completed before a membership gives access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "pending_step")]
 pub enum PendingStep {
-    /// Nothing: it is open.
+    /// No step is pending.
     Open,
-    /// An administrator has to approve (AG-08).
+    /// An administrator has to approve the user (AG-08).
     Approval,
-    /// The PIN of a posted letter has to be entered (ME-06, BL-04).
-    Pin {
-        /// The PIN.
-        issue: Issue,
-    },
-    /// An agreement has to be on file before the PIN letter is posted (BL-10).
+    /// The user has to enter the PIN from a mailed letter (ME-06, BL-04).
+    Pin { issue: Issue },
+    /// An agreement has to be signed before the PIN letter is mailed (BL-10).
     PinLetterWithheld,
-    /// The code of an email has to be entered (BL-08).
-    RegistrationCode {
-        /// The code.
-        issue: Issue,
-    },
-    /// The plan record has ended. If it returns, the membership is where it was.
+    /// The user has to enter the code from an email (BL-08).
+    RegistrationCode { issue: Issue },
+    /// The plan record has ended. If it returns, the earlier step is restored.
     RecordEnded {
-        /// What stood there before.
+        /// The step to restore.
         before: Box<Self>,
     },
 }
 
-/// What an account is in one organization, or, for a member of the plan, by themselves.
+/// An account's role and access in one organization or, for a member of the plan, on their own
+/// behalf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The organization; none for members of the plan.
+    /// `None` for members of the plan.
     pub organization: Option<OrganizationId>,
-    /// What the person is there.
     pub role: Role,
-    /// What stands between it and what it opens.
     pub pending_step: PendingStep,
-    /// The services assigned.
     pub services: BTreeSet<String>,
-    /// The group codes assigned.
     pub group_codes: BTreeSet<String>,
-    /// Since when.
     pub joined_at: Timestamp,
-    /// The last day, in the portal's time zone, on which it opens anything (UX-07); none: no end.
+    /// The last day of access, in the portal's time zone (UX-07); `None` if it doesn't end.
     pub end_date: Option<Date>,
-    /// When a manager last confirmed it in a review of access (EX-11).
+    /// The latest confirmation in an access review (EX-11).
     pub confirmed: Option<Confirmation>,
     /// When the person last registered again in a campaign (AG-13).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_again_at: Option<Timestamp>,
-    /// How the person registered, where it was against the plan's records.
+    /// The registration type, if the person registered against the plan's records.
     pub registration_type: Option<String>,
-    /// The plan record they registered with.
+    /// The plan record the person registered with.
     pub record: Option<RecordKey>,
-    /// The record's category.
+    /// The plan record's category.
     pub category: Option<String>,
-    /// The agreements on file for it, with their revisions: one organization's open no other.
+    /// The signed agreements with their revisions. They apply to this organization only.
     pub agreements: BTreeMap<String, String>,
-    /// Those of them that the help desk has recorded and the plan's feed doesn't tell yet.
+    /// The agreements that the help desk recorded and the plan's feed doesn't contain yet.
     pub ahead_of_feed: BTreeSet<String>,
-    /// Where its PIN letter goes, on portals where the person says so (BL-03). Sealed in the table.
+    /// Where the PIN letter is mailed, on portals where the person chooses the address (BL-03).
+    /// Stored encrypted.
     pub postal_address: Option<PostalAddress>,
 }
 
 impl Membership {
-    /// What it is to have joined an organization by its administrators' doing: no record, no way.
+    /// Creates the membership of a user whom an administrator invited or added, without a plan
+    /// record.
     pub(crate) fn joined(
         organization: OrganizationId,
         role: Role,
@@ -118,12 +109,13 @@ impl Membership {
         }
     }
 
-    /// Returns whether the owner of this membership has to sign an agreement.
+    /// Returns whether this membership requires an agreement.
     pub fn needs(&self, agreement: &Agreement) -> bool {
         agreement.applies_to(self.registration_type.as_deref(), self.category.as_deref())
     }
 
-    /// The first agreement that isn't on file in its current revision (AG-11, BL-10, UX-13).
+    /// Returns the first required agreement that isn't signed in its current revision (AG-11,
+    /// BL-10, UX-13).
     pub fn missing_agreement<'p>(&self, policy: &'p Policy) -> Option<&'p Agreement> {
         policy
             .agreements
@@ -131,13 +123,13 @@ impl Membership {
             .find(|a| self.needs(a) && !a.is_current(&self.agreements))
     }
 
-    /// Whether its last day is over (UX-07). What is over opens nothing; that it is still there only
-    /// means that nobody has removed it yet.
+    /// Returns whether the last day of access has passed (UX-07). The membership gives no access
+    /// from then on, even if the scheduler has not removed it yet.
     pub fn is_over(&self, today: Date) -> bool {
         self.end_date.is_some_and(|last| last < today)
     }
 
-    /// How far the person's registration is (BL-02).
+    /// Returns the progress of the registration (BL-02).
     pub const fn registration(&self) -> Registration {
         match self.pending_step {
             PendingStep::Open => Registration::Registered,
@@ -150,22 +142,21 @@ impl Membership {
     }
 }
 
-/// How far a registration is, as administrators see it.
+/// The progress of a registration, as shown to administrators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
-    /// A PIN or registration code has to be entered (BL-02).
+    /// The user has to enter a PIN or registration code (BL-02).
     Pending,
-    /// An administrator has to approve (AG-08).
+    /// An administrator has to approve the user (AG-08).
     AwaitingApproval,
-    /// Complete.
     Registered,
-    /// The plan record that it rests on has ended.
+    /// The plan record on which the membership is based has ended.
     RecordEnded,
 }
 
 impl Registration {
-    /// As it stands in the API.
+    /// Returns the name used in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -176,21 +167,20 @@ impl Registration {
     }
 }
 
-/// Where a PIN letter is on its way (ME-08).
+/// The delivery status of a PIN letter (ME-08).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LetterStatus {
-    /// The day it was issued.
     pub issued_on: Date,
-    /// The first day on which it should be there.
+    /// The first day on which it should arrive.
     pub arrives_from: Date,
-    /// The day by which it should be there.
+    /// The last day on which it should arrive.
     pub arrives_by: Date,
-    /// Whether that day is over, so that the address on record should be checked.
+    /// Whether that day has passed. The address on record should then be checked.
     pub overdue: bool,
 }
 
 impl LetterStatus {
-    /// The status of a letter; none on a portal without PIN letters.
+    /// Computes the status of a letter, or `None` on a portal without PIN letters.
     pub fn of(issue: &Issue, policy: &Policy, now: Timestamp) -> Option<Self> {
         let pin = policy.pin.as_ref()?;
         let span = if issue.abroad {
@@ -209,13 +199,12 @@ impl LetterStatus {
     }
 }
 
-/// That a manager has confirmed somebody's access.
+/// A manager's confirmation of a user's access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
-    /// Who.
+    /// The manager.
     pub by: AccountId,
-    /// What they are called.
+    /// The manager's name.
     pub name: String,
-    /// When.
     pub at: Timestamp,
 }

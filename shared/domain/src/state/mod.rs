@@ -1,4 +1,5 @@
-//! What the store holds: accounts, organizations, invitations, sessions, plan records, audit events.
+//! The state in the store: accounts, organizations, invitations, sessions, plan records, audit
+//! events.
 
 pub mod account;
 pub mod audit;

@@ -13,69 +13,66 @@ use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::PersonName;
 use jiff::ToSpan;
 
-/// An organization that registered on a portal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
-    /// Its identifier.
     pub id: OrganizationId,
-    /// Its portal.
     pub portal: PortalId,
-    /// What it is: "agency", "practice".
+    /// The kind of organization, such as "agency" or "practice".
     pub kind: String,
-    /// What the plan calls it.
+    /// The name in the plan's records.
     pub name: String,
-    /// The plan record it registered with; none for the plan's own help desk.
+    /// The plan record it registered with; `None` for the plan's own help desk.
     pub record: Option<RecordKey>,
-    /// Who registered it first (AG-03).
+    /// The account that registered it first (AG-03).
     pub registered_by: AccountId,
-    /// When.
     pub registered_at: Timestamp,
-    /// When somebody who proved it with the plan's record last did so again in a campaign (AG-13).
+    /// When it was last registered again in a campaign, by a person who verified against the plan
+    /// record (AG-13).
     pub registered_again_at: Option<Timestamp>,
-    /// Counts its changes; every write is conditional on it.
+    /// Incremented by every change. Every write is conditional on it.
     pub version: u64,
-    /// When the help desk ended it: its record had been matched by mistake, and is free again.
+    /// When the help desk ended it because its plan record had been matched by mistake. The record
+    /// can be used again.
     pub ended_at: Option<Timestamp>,
-    /// Its principals. It never loses the last one, but at its end.
+    /// The principals. The last one can't be removed unless the organization ends.
     pub principals: BTreeSet<AccountId>,
-    /// The group codes that can be assigned to its people.
+    /// The group codes that can be assigned to its users.
     pub group_codes: BTreeSet<String>,
-    /// The latest review of access, if there was one (EX-11).
+    /// The latest access review, if there was one (EX-11).
     pub review: Option<Review>,
-    /// When the next one is due; none on portals without.
+    /// When the next access review is due; `None` on portals without reviews.
     pub next_review_due_on: Option<Date>,
 }
 
-/// The latest review of an organization.
+/// An access review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
-    /// When it began. Who came later isn't in it.
+    /// When it started. Users who joined later aren't included.
     pub started_at: Timestamp,
-    /// Who began it.
     pub started_by: Actor,
-    /// The last day for the answers; from then on managers are chased.
+    /// The last day to complete the review. Managers are reminded after it.
     pub due_date: Date,
 }
 
-/// Somebody who was in a review and was removed since, in answer to it or otherwise.
+/// A person who was included in an access review and has been removed since, for any reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
-    /// Who.
     pub account: AccountId,
-    /// Their username.
     pub username: String,
-    /// The person.
     pub name: PersonName,
-    /// What they were.
     pub role: Role,
-    /// Who removed them.
+    /// Who removed the person.
     pub by: Actor,
-    /// When.
     pub at: Timestamp,
 }
 
-/// The day of the next review, counted from one or from the registration; none on a portal without.
+/// Returns the day of the next review, counted from the latest review or the registration; `None`
+/// on a portal without reviews.
 pub fn next_due_on(policy: &Policy, from: Timestamp) -> Option<Date> {
-    let every = policy.access_review.as_ref()?.interval_days.get();
-    Some(policy.today(from).saturating_add(i64::from(every).days()))
+    let interval_days = policy.access_review.as_ref()?.interval_days.get();
+    Some(
+        policy
+            .today(from)
+            .saturating_add(i64::from(interval_days).days()),
+    )
 }

@@ -1,4 +1,5 @@
-//! Plan records: what the insurer already knows, and how what a person enters is compared with it.
+//! Plan records: what the plan knows about a person or organization, and how entered facts are
+//! compared with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +12,12 @@ use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{PostalAddress, Sensitive};
 
-/// A keyed message authentication code under a named key: what stands in the table instead of a
-/// short secret. Without the key it can't be guessed, and it compares in constant time.
+/// A message authentication code under a versioned key, stored in place of a short secret. Without
+/// the key the secret can't be guessed. Comparison takes constant time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mac {
-    /// The version of the key.
     pub key: u32,
-    /// The code, base64url.
+    /// Stored as base64url.
     #[serde(with = "base64url")]
     pub code: Vec<u8>,
 }
@@ -44,21 +44,20 @@ impl PartialEq for Mac {
 
 impl Eq for Mac {}
 
-/// Finds a record: which plan's, of what kind, under which number, and whose.
+/// Identifies a plan record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordKey {
-    /// The plan.
     pub plan: String,
-    /// The kind.
     pub kind: RecordKind,
-    /// The number that the plan gave it.
+    /// The number that the plan assigned.
     pub number: String,
-    /// 0 for the subscriber and for everything that isn't a member; dependents count from 1.
+    /// 0 for the subscriber and for records that aren't members'; dependents count from 1.
     pub person: u8,
 }
 
 impl RecordKey {
-    /// What a fact's code is bound to, so that no code can be moved to another record.
+    /// Returns the context that a fact's MAC is bound to, so that it can't be moved to another
+    /// record.
     pub fn context(&self, fact: Fact) -> String {
         format!(
             "{}/{}/{}/{}/{}",
@@ -71,95 +70,93 @@ impl RecordKey {
     }
 }
 
-/// What a record says, apart from the facts that prove who somebody is.
+/// The content of a record, except for the facts that verify identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordData {
-    /// What the plan calls it: a person or an organization.
+    /// The name of the person or organization.
     pub name: String,
-    /// A provider's, group's or agent's category: `medical_group`, `dental`, `billing_agency`.
+    /// The category of a provider, group or agent: `medical_group`, `dental`, `billing_agency`.
     pub category: Option<String>,
     /// Whether a provider participates in the plan's network.
     pub participating: Option<bool>,
-    /// The agent id of the managing agent (AG-12).
+    /// The agent ID of the managing agent (AG-12).
     pub manager: Option<String>,
-    /// The agreements on file, with their revisions (AG-11, BL-10).
+    /// The signed agreements with their revisions (AG-11, BL-10).
     pub agreements: BTreeMap<String, String>,
-    /// The group codes of the organization.
     pub group_codes: BTreeSet<String>,
-    /// Where letters go. Sealed in the table.
+    /// Where letters are mailed. Stored encrypted.
     pub address: Option<PostalAddress>,
 }
 
-/// A record as a feed gives it: facts in clear, on their way to becoming codes.
+/// A record read from a feed. Its facts are plaintext until the import replaces them with MACs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Which record.
     pub key: RecordKey,
-    /// The facts, in their comparable form.
+    /// The facts, in their normalized form.
     pub facts: BTreeMap<Fact, Sensitive>,
-    /// The rest.
     pub data: RecordData,
-    /// Whether the record has ended: then it says nothing else.
+    /// Whether the record has ended. If so, it contains only its key.
     pub ended: bool,
 }
 
-/// A record as the table holds it.
+/// A record as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRecord {
-    /// Which record.
     pub key: RecordKey,
-    /// The codes of its facts.
+    /// The MACs of the facts.
     pub facts: BTreeMap<Fact, Mac>,
-    /// The rest.
     pub data: RecordData,
-    /// What has been made of it, on each portal.
+    /// The registrations with this record, by portal.
     pub claims: BTreeMap<PortalId, Claim>,
-    /// Whether it has ended: its facts and address are gone then, and nobody registers with it.
+    /// Whether the record has ended. Its facts and address are then removed, and nobody can
+    /// register with it.
     pub ended: bool,
-    /// Whether the plan still has to write to it that it can register (EX-06).
+    /// Whether the plan still has to send the letter that invites registration (EX-06).
     pub to_notify: bool,
 }
 
-/// What has been made of a record on one portal: one organization, whoever registered it, or one
-/// person's own account.
+/// The registrations with a record on one portal: one organization, however it was registered, or
+/// one person's own account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// The organization; none for members of the plan.
+    /// `None` for members of the plan.
     pub organization: Option<OrganizationId>,
-    /// Who has used each way of registering, by its id. Each can be used once.
+    /// The account that used each registration type, by its id. Each can be used once.
     pub by: BTreeMap<String, AccountId>,
 }
 
-/// What a person entered to prove who they are, besides the number that finds the record.
+/// What a person entered to verify their identity, in addition to the number that identifies the
+/// record.
 #[derive(Debug, Clone)]
 pub struct Verification {
-    /// The facts that the way of registering asks for.
+    /// The facts that the registration type requires.
     pub facts: BTreeMap<Fact, Sensitive>,
-    /// The given name, which decides between twins: same number, same date of birth.
+    /// The first name, which distinguishes twins with the same number and date of birth.
     pub first_name: Sensitive,
 }
 
 impl PlanRecord {
-    /// Who has registered with it this way. A person who belongs to no organization registers once,
-    /// whatever the way.
+    /// Returns the account that used this registration type. A person without an organization can
+    /// register only once, whatever the type.
     pub fn claimed_by(
         &self,
         portal: &PortalId,
         registration_type: &RegistrationType,
     ) -> Option<&AccountId> {
-        let by = &self.claims.get(portal)?.by;
+        let accounts = &self.claims.get(portal)?.by;
         match registration_type.organization {
-            Some(_) => by.get(registration_type.id.as_str()),
-            None => by.values().next(),
+            Some(_) => accounts.get(registration_type.id.as_str()),
+            None => accounts.values().next(),
         }
     }
 
-    /// The organization that was made of it (EX-03).
+    /// Returns the organization that was registered with the record (EX-03).
     pub fn organization(&self, portal: &PortalId) -> Option<&OrganizationId> {
         self.claims.get(portal)?.organization.as_ref()
     }
 
-    /// Whether each fact is as the record has it. All are compared, whatever the first says.
+    /// Returns whether every fact matches the record. All facts are compared, even after a
+    /// mismatch, so that timing reveals nothing.
     fn matches(
         &self,
         facts: &BTreeMap<Fact, Sensitive>,
@@ -167,19 +164,19 @@ impl PlanRecord {
     ) -> bool {
         facts
             .iter()
-            .fold(!facts.is_empty(), |so_far, (fact, entered)| {
+            .fold(!facts.is_empty(), |all_match, (fact, entered)| {
                 let same = self
                     .facts
                     .get(fact)
                     .is_some_and(|code| verify(code, &self.key.context(*fact), entered));
-                so_far & same
+                all_match & same
             })
     }
 }
 
-/// The record that the proof is about, if what was entered matches one (AG-06, ME-01, ME-11).
+/// Returns the record that the entered facts match, if any (AG-06, ME-01, ME-11).
 ///
-/// `verify` compares an entered fact with a stored code in a context.
+/// `verify` compares an entered fact with a stored MAC in a context.
 pub fn find<'a>(
     records: &'a [PlanRecord],
     verification: &Verification,
@@ -204,7 +201,7 @@ pub fn find<'a>(
 }
 
 impl RecordCondition {
-    /// Whether a record is one of those that the condition names.
+    /// Returns whether a record meets the condition.
     pub fn holds_for(&self, record: &RecordData) -> bool {
         let category = self.categories.is_empty()
             || record
@@ -219,7 +216,7 @@ impl RecordCondition {
 }
 
 impl RegistrationType {
-    /// The record's category, where it is one a policy could name.
+    /// Returns the record's category, if it is valid in a policy.
     pub(crate) fn category(record: &RecordData) -> Option<Slug> {
         record.category.as_deref().and_then(|c| Slug::parse(c).ok())
     }

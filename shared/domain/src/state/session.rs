@@ -1,4 +1,4 @@
-//! Sessions: an opaque token, of which only the SHA-256 is kept.
+//! Sessions and other tokens. A token is opaque, and only its SHA-256 digest is stored.
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
@@ -11,10 +11,10 @@ use crate::state::account::Account;
 use crate::values::ids::{AccountId, OrganizationId, PortalId};
 use crate::values::text::Sensitive;
 
-/// A token in somebody's hands: where to look it up, and 256 random bits.
+/// A token as its holder has it: a locator for the lookup, and 256 random bits.
 ///
-/// Each kind of token begins with its own letters, and its hash is bound to them: a token for one
-/// purpose does nothing for another.
+/// Each kind has its own prefix, which is part of the digest, so that a token for one purpose is
+/// invalid for any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     locator: String,
@@ -22,19 +22,19 @@ pub struct Token {
     kind: TokenKind,
 }
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// An open session; the locator is its account.
+    /// A session. The locator is the account.
     Session,
-    /// An invitation; the locator is its organization and its id.
+    /// An invitation. The locator is the organization and the invitation's id.
     Invitation,
-    /// A reset of the password; the locator is the account.
+    /// A password reset. The locator is the account.
     Reset,
-    /// The same, started by the help desk, which knows whom it sends it to: the link is proof enough
-    /// (BL-14).
+    /// A password reset link that the help desk sent after verifying the caller. No further
+    /// verification is required (BL-14).
     VouchedReset,
-    /// The confirmation of a new address; the locator is the account.
+    /// The confirmation of a new email address. The locator is the account.
     Email,
 }
 
@@ -51,7 +51,6 @@ impl TokenKind {
 }
 
 impl Token {
-    /// A new token for what the locator finds.
     pub fn random(kind: TokenKind, locator: String, rng: &mut impl CryptoRng) -> Self {
         Self {
             locator,
@@ -60,7 +59,7 @@ impl Token {
         }
     }
 
-    /// Reads a token of one kind; any other text is none.
+    /// Parses a token of one kind. Returns `None` for any other text.
     pub fn parse(kind: TokenKind, text: &str) -> Option<Self> {
         if text.len() > 256 {
             return None;
@@ -79,17 +78,16 @@ impl Token {
         })
     }
 
-    /// What it is for.
     pub const fn kind(&self) -> TokenKind {
         self.kind
     }
 
-    /// Where to look.
+    /// Returns the part of the token that the lookup uses.
     pub fn locator(&self) -> &str {
         &self.locator
     }
 
-    /// What is stored: SHA-256 over kind, locator and secret, base64url.
+    /// Returns the stored form: SHA-256 of kind, locator and secret, base64url.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for part in [
@@ -103,7 +101,7 @@ impl Token {
         BASE64URL_NOPAD.encode(&hash.finalize())
     }
 
-    /// What its holder sends.
+    /// Returns the text that the holder sends.
     pub fn expose(&self) -> Sensitive {
         Sensitive::new(format!(
             "{}.{}.{}",
@@ -114,36 +112,33 @@ impl Token {
     }
 }
 
-/// An open session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The digest of its token.
+    /// The digest of the token.
     pub id: String,
-    /// The portal.
     pub portal: PortalId,
-    /// Whose it is.
     pub account: AccountId,
-    /// The organization its user works for; none for members, and before one is chosen.
+    /// The organization that the user works for; `None` for members, and until one is chosen.
     pub organization: Option<OrganizationId>,
-    /// The account's session epoch when it began.
+    /// The account's session epoch when the session started.
     pub epoch: u32,
-    /// When it began.
     pub started_at: Timestamp,
-    /// When it was last used, to about a thirtieth of the idle limit.
+    /// When it was last used, accurate to about one thirtieth of the idle limit.
     pub last_seen_at: Timestamp,
-    /// When it ends, whatever its user does (AG-14).
+    /// The absolute time limit (AG-14).
     pub expires_at: Timestamp,
-    /// From where it was begun.
+    /// The IP address from which it was started.
     pub source: Option<String>,
 }
 
 impl Session {
-    /// Whether it can still be used with its account as it now is (AG-09, AG-14, UX-04, UX-07).
+    /// Returns whether the session is valid, given the current state of its account (AG-09, AG-14,
+    /// UX-04, UX-07).
     pub fn is_open(&self, account: &Account, policy: &Policy, now: Timestamp) -> bool {
         let today = policy.today(now);
-        let works_for = account.membership(self.organization.as_ref());
+        let membership = account.membership(self.organization.as_ref());
         account.is_usable(today)
-            && !works_for.is_some_and(|m| m.is_over(today))
+            && !membership.is_some_and(|m| m.is_over(today))
             && self.epoch == account.session_epoch
             && now < self.expires_at
             && self
@@ -151,7 +146,7 @@ impl Session {
                 .is_none_or(|limit| now.duration_since(self.last_seen_at) <= limit)
     }
 
-    /// Whether its use should be noted, so that idleness is known to a thirtieth of the limit
+    /// Returns whether to record the use. Idle time is then accurate to one thirtieth of the limit
     /// without a write on every request.
     pub fn wants_touch(&self, policy: &Policy, now: Timestamp) -> bool {
         self.idle_limit(policy)
@@ -172,7 +167,7 @@ mod tests {
     use rand::SeedableRng;
 
     #[test]
-    fn a_token_reads_back_and_only_as_its_kind() {
+    fn a_token_round_trips_only_as_its_kind() {
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
         let token = Token::random(TokenKind::Session, "abc.def".into(), &mut rng);
         let text = token.expose();
@@ -187,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_none() {
+    fn invalid_tokens_are_rejected() {
         for text in [
             "",
             "vs",

@@ -1,6 +1,6 @@
-//! The countries there are, and their names in English for the last line of an address abroad.
+//! ISO 3166-1 countries, with their English names for the last line of an international address.
 
-/// What the country with this code is called; none where there is no such code.
+/// Returns the English name of a country, or `None` if the code is not assigned.
 pub(crate) fn name(code: &str) -> Option<&'static str> {
     NAMES
         .binary_search_by_key(&code, |(code, _)| code)
@@ -8,7 +8,7 @@ pub(crate) fn name(code: &str) -> Option<&'static str> {
         .map(|i| NAMES[i].1)
 }
 
-/// ISO 3166-1 alpha-2 codes and short names, by code.
+/// ISO 3166-1 alpha-2 codes and short names, sorted by code.
 const NAMES: [(&str, &str); 249] = [
     ("AD", "Andorra"),
     ("AE", "United Arab Emirates"),

@@ -1,4 +1,4 @@
-//! Identifiers: 128 random bits, written as 26 lower-case base-32 characters.
+//! Identifiers: 128 random bits, encoded as 26 lowercase base-32 characters.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 26;
 
-/// Encodes 16 bytes in 26 characters (Crockford's alphabet, lower case).
+/// Encodes 16 bytes as 26 characters (Crockford's alphabet, lowercase).
 fn encode(bytes: [u8; 16]) -> String {
     let mut rest = u128::from_be_bytes(bytes);
     let mut out = [0u8; LENGTH];
@@ -20,9 +20,9 @@ fn encode(bytes: [u8; 16]) -> String {
     out.iter().map(|&c| char::from(c)).collect()
 }
 
-/// What is wrong with a text that should be an identifier.
+/// A text that is not a valid identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not an identifier of this system")]
+#[error("is not a valid identifier")]
 pub struct NotAnId;
 
 fn check(text: &str) -> Result<(), NotAnId> {
@@ -38,25 +38,23 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// A new one, from the given randomness.
             pub fn random(rng: &mut impl Rng) -> Self {
                 Self::from_bytes(rng.random())
             }
 
-            /// The one that stands for these 16 bytes.
+            /// Encodes 16 bytes, for identifiers derived from a hash.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(encode(bytes))
             }
 
-            /// Reads one back.
+            /// Parses an identifier.
             ///
             /// # Errors
-            /// [`NotAnId`] unless it is 26 characters of the alphabet.
+            /// [`NotAnId`] unless the text is 26 characters of the alphabet.
             pub fn parse(text: &str) -> Result<Self, NotAnId> {
                 check(text).map(|()| Self(text.to_owned()))
             }
 
-            /// As text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -90,40 +88,41 @@ macro_rules! id {
 }
 
 id!(
-    /// One person's account on one portal. Stable: it survives a change of username.
+    /// One person's account on one portal. It doesn't change when the username does.
     AccountId
 );
 id!(
-    /// An agency, employer group, practice, facility or billing agency, on one portal.
+    /// An agency, employer group, practice, facility or billing agency on one portal.
     OrganizationId
 );
 id!(
-    /// An invitation. Derived from organization and address, so that an address has at most one.
+    /// An invitation. Derived from the organization and email address, so that an address has at
+    /// most one.
     InvitationId
 );
 id!(
-    /// A mail or letter in the outbox.
+    /// An email or letter in the outbox.
     MessageId
 );
 id!(
-    /// An entry of the audit trail.
+    /// An event on the audit trail.
     AuditId
 );
 id!(
-    /// One issue of a PIN or registration code; its tries are counted under this.
+    /// One issued PIN or registration code. Attempts to enter it are counted under this id.
     IssueId
 );
 
-/// The name of a portal, as it stands in URLs: the file name of its policy.
+/// A portal's name in URLs. It is also the file name of the portal's policy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PortalId(String);
 
 impl PortalId {
-    /// Reads a portal's name: 2 to 24 of `a-z`, `0-9` and `-`, starting with a letter.
+    /// Parses a name of 2 to 24 characters (`a-z`, `0-9` and `-`) that starts with a letter.
     ///
     /// # Errors
-    /// A sentence saying what is allowed.
+    /// A sentence that describes the allowed format.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let fits = (2..=24).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -137,13 +136,12 @@ impl PortalId {
         }
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// So that a portal is found by the name in a path.
+/// Lets a map of portals be searched with a path segment.
 impl Borrow<str> for PortalId {
     fn borrow(&self) -> &str {
         &self.0
@@ -176,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_reads_back_as_it_was_written(bytes: [u8; 16]) {
+        fn ids_round_trip(bytes: [u8; 16]) {
             let id = AccountId::from_bytes(bytes);
             prop_assert_eq!(AccountId::parse(id.as_str()), Ok(id));
         }
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn invalid_ids_are_rejected() {
         for text in [
             "",
             "abc",

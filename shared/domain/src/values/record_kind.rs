@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::text::{self, Invalid, Sensitive};
 
-/// The kinds of plan record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordKind {
@@ -20,10 +19,9 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Member, Self::Agent, Self::Group, Self::Provider];
 
-    /// As it stands in policies, feeds and keys.
+    /// Returns the name used in policies, feeds and keys.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Member => "member",
@@ -33,7 +31,7 @@ impl RecordKind {
         }
     }
 
-    /// What the number that finds such a record is called in the API and in feeds.
+    /// Returns the name, in the API and in feeds, of the number that identifies such a record.
     pub const fn number_field(self) -> &'static str {
         match self {
             Self::Member => "enrollee_id",
@@ -43,10 +41,10 @@ impl RecordKind {
         }
     }
 
-    /// Reads such a number. An enrollee id is nine digits and nothing else (ME-01).
+    /// Parses a record number. An enrollee ID is exactly nine digits (ME-01).
     ///
     /// # Errors
-    /// [`Invalid`] saying what it must be.
+    /// [`Invalid`] with the expected format.
     pub fn parse_number(self, text: &str) -> Result<String, Invalid> {
         match self {
             Self::Member => text::digits(text, 9, 9).map(|d| d.expose().to_owned()),
@@ -54,7 +52,7 @@ impl RecordKind {
         }
     }
 
-    /// Whether records of this kind hold a fact.
+    /// Returns whether records of this kind contain a fact.
     pub const fn has(self, fact: Fact) -> bool {
         use Fact::{
             DateOfBirth, FirstName, LastName, SsnLast4, SubscriberLastName, TaxId, TaxIdLast4,
@@ -70,28 +68,25 @@ impl RecordKind {
     }
 }
 
-/// A fact in a plan record that proves who somebody is. Only its keyed code is stored.
+/// A fact in a plan record that verifies a person's identity. Only its keyed MAC is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// The last name of the subscriber, for a dependent too (ME-11).
+    /// The subscriber's last name, also in a dependent's record (ME-11).
     SubscriberLastName,
-    /// The person's own given name.
     FirstName,
-    /// The person's own family name.
     LastName,
-    /// The person's own date of birth.
     DateOfBirth,
-    /// The last four digits of the social security number.
+    /// The last four digits of the Social Security number.
     SsnLast4,
-    /// The last four digits of the tax id.
+    /// The last four digits of the tax ID.
     TaxIdLast4,
-    /// The whole tax id, nine digits.
+    /// The full tax ID, nine digits.
     TaxId,
 }
 
 impl Fact {
-    /// As it stands in the API and in policies.
+    /// Returns the name used in the API and in policies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SubscriberLastName => "subscriber_last_name",
@@ -104,16 +99,17 @@ impl Fact {
         }
     }
 
-    /// Reads what was entered or fed, in the one form in which it is compared.
+    /// Parses a fact that a person entered or a feed contains into the normalized form that is
+    /// compared.
     ///
     /// # Errors
-    /// [`Invalid`] saying what it must be.
+    /// [`Invalid`] with the expected format.
     pub fn parse(self, text: &str) -> Result<Sensitive, Invalid> {
         match self {
             Self::SubscriberLastName | Self::FirstName | Self::LastName => {
                 let comparable = text::comparable(text::NamePart::parse(text)?.as_str());
                 if comparable.is_empty() {
-                    return Err(Invalid::new("must hold a letter"));
+                    return Err(Invalid::new("must contain a letter"));
                 }
                 Ok(Sensitive::new(comparable))
             }

@@ -1,4 +1,5 @@
-//! What people type, parsed: bounded, normalized, and impossible to hold in a wrong form.
+//! Parsed user input. A value of these types is always normalized, within its length limit and
+//! valid.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// What is wrong with a field, as a sentence that follows the field's name: "must be …".
+/// Why a field is invalid, as a phrase that follows the field's name: "must be …".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub String);
 
@@ -23,17 +24,16 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// A text that must not be shown: it is wiped when dropped and prints as `***`.
+/// A secret text. It is wiped from memory when dropped, and its `Debug` output is `***`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Sensitive(Zeroizing<String>);
 
 impl Sensitive {
-    /// Takes a text into custody.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself. Never log, format or store what this returns.
+    /// Returns the text. Never log, format or store it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -46,7 +46,7 @@ impl fmt::Debug for Sensitive {
 }
 
 impl Serialize for Sensitive {
-    /// Serialized only inside a sealed payload; the store is the one place that does it.
+    /// Used only inside an encrypted payload, by the store.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Sensitive {
     }
 }
 
-/// Trims, refuses control and invisible characters, and bounds the length in characters.
+/// Trims the text, rejects control and invisible characters, and limits the length in characters.
 fn line(text: &str, longest: usize) -> Result<String, Invalid> {
     if text.len() > longest * 4 {
         return Err(Invalid::new(format!(
@@ -82,7 +82,8 @@ fn line(text: &str, longest: usize) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// Control characters, and the format characters that hide text or turn its direction.
+/// Returns true for control characters and for format characters that hide text or change its
+/// direction.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
@@ -96,15 +97,15 @@ macro_rules! text_type {
         pub struct $name(String);
 
         impl $name {
-            /// Reads it from what somebody typed.
+            /// Parses user input.
             ///
             /// # Errors
-            /// [`Invalid`] when empty, too long, or holding control or invisible characters.
+            /// [`Invalid`] if the text is empty, too long, or contains control or invisible
+            /// characters.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 line(text, $longest).map(Self)
             }
 
-            /// As text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -137,16 +138,16 @@ text_type!(
     Answer, 100
 );
 
-/// Why somebody of the help desk acts, in their own words: one line of 5 to 300 characters (UX-12).
+/// The reason that a help desk agent gives for an action: one line of 5 to 300 characters (UX-12).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reason(String);
 
 impl Reason {
-    /// Reads it from what somebody typed.
+    /// Parses user input.
     ///
     /// # Errors
-    /// [`Invalid`] when too short, too long, or holding control or invisible characters.
+    /// [`Invalid`] if the text is too short, too long, or contains control or invisible characters.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = line(text, 300)?;
         if text.chars().count() < 5 {
@@ -155,7 +156,6 @@ impl Reason {
         Ok(Self(text))
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -168,14 +168,15 @@ impl fmt::Debug for Reason {
 }
 
 impl Answer {
-    /// The form in which answers are compared: case, accents, spaces and punctuation don't count.
+    /// Returns the form in which answers are compared: without case, accents, spaces and
+    /// punctuation.
     pub fn comparable(&self) -> Sensitive {
         Sensitive::new(comparable(&self.0))
     }
 }
 
-/// Folds case, accents, spaces and punctuation away, so that `O'Brien`, `OBRIEN` and `o brien`
-/// are one name (AG-06, ME-01: what is entered *matches* the plan records).
+/// Removes case, accents, spaces and punctuation, so that `O'Brien`, `OBRIEN` and `o brien` are the
+/// same name. Entries match the plan records in this form (AG-06, ME-01).
 pub fn comparable(text: &str) -> String {
     text.nfkd()
         .filter(|c| c.is_alphanumeric())
@@ -183,22 +184,19 @@ pub fn comparable(text: &str) -> String {
         .collect()
 }
 
-/// A person's first and last name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonName {
-    /// Given name.
     pub first: NamePart,
-    /// Family name.
     pub last: NamePart,
 }
 
 impl PersonName {
-    /// Both, for a greeting or an address.
+    /// Returns the first and last name, for a greeting or an address.
     pub fn full(&self) -> String {
         format!("{} {}", self.first, self.last)
     }
 
-    /// What stands in place of a name that was removed.
+    /// Returns the placeholder for a name that was removed.
     pub fn removed() -> Self {
         Self {
             first: NamePart("Removed".into()),
@@ -209,19 +207,19 @@ impl PersonName {
 
 /// A username: ASCII letters, digits, `.`, `_`, `-` and `@`, so that no two look alike.
 ///
-/// It is shown as typed and compared without regard to case (ME-02).
+/// It is displayed as typed and compared without regard to case (ME-02).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Username(String);
 
 impl Username {
-    /// The longest username, in characters.
+    /// In characters.
     pub const MAX_LENGTH: usize = 40;
 
-    /// Reads a username of at least `shortest` characters.
+    /// Parses a username of at least `shortest` characters.
     ///
     /// # Errors
-    /// [`Invalid`] with the rule that was broken.
+    /// [`Invalid`] with the rule that the text breaks.
     pub fn parse(text: &str, shortest: usize) -> Result<Self, Invalid> {
         if !(shortest..=Self::MAX_LENGTH).contains(&text.chars().count()) {
             return Err(Invalid::new(format!(
@@ -229,21 +227,22 @@ impl Username {
                 Self::MAX_LENGTH
             )));
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
-        if !text.bytes().all(plain) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        let is_allowed =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+        if !text.bytes().all(is_allowed) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(Invalid::new(
-                "must start with a letter or digit and consist of the letters a to z, digits, and . _ - @",
+                "must start with a letter or digit and contain only the letters a to z, digits, and . _ - @",
             ));
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// As it was typed.
+    /// Returns the username as typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form that is unique on a portal.
+    /// Returns the lowercase form, which is unique on a portal.
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -261,21 +260,24 @@ impl fmt::Debug for Username {
     }
 }
 
-/// An email address: ASCII, as SES delivers it (an internationalized domain in its `xn--` form).
+/// An email address in ASCII, as SES delivers it. An internationalized domain is in its `xn--`
+/// form.
 ///
-/// The `+tag` counts: `name+tag@example.com` is another address than `name@example.com` (EX-08).
+/// The `+tag` is significant: `name+tag@example.com` and `name@example.com` are different addresses
+/// (EX-08).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// Reads an address of the form `local@domain` (RFC 5321's dot-string and domain, no quoting).
+    /// Parses an address of the form `local@domain` (RFC 5321 dot-string and domain, without
+    /// quoting).
     ///
     /// # Errors
-    /// [`Invalid`] when it is no such address.
+    /// [`Invalid`] if the text is not such an address.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        let wrong = || {
+        let invalid = || {
             Invalid::new(
                 "must be an email address such as name@example.com, in plain ASCII letters",
             )
@@ -283,7 +285,7 @@ impl Email {
         if text.len() > 254 {
             return Err(Invalid::new("must be at most 254 characters long"));
         }
-        let (local, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let (local, domain) = text.rsplit_once('@').ok_or_else(invalid)?;
         let local_fits = (1..=64).contains(&local.len())
             && local.split('.').all(|atom| {
                 !atom.is_empty()
@@ -308,21 +310,21 @@ impl Email {
         if local_fits && domain_fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(wrong())
+            Err(invalid())
         }
     }
 
-    /// What stands in place of an address that was removed; nothing can be sent there (RFC 2606).
+    /// Returns the placeholder for an address that was removed. It is undeliverable (RFC 2606).
     pub fn removed() -> Self {
         Self("removed@deleted.invalid".into())
     }
 
-    /// As it was typed.
+    /// Returns the address as typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form in which addresses are compared: lower case, tag kept.
+    /// Returns the form in which addresses are compared: lowercase, including the tag.
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -340,10 +342,10 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Digits and nothing else, of a length between two bounds.
+/// Parses a text of `shortest` to `longest` digits.
 ///
 /// # Errors
-/// [`Invalid`] naming the length.
+/// [`Invalid`] with the expected length.
 pub fn digits(text: &str, shortest: usize, longest: usize) -> Result<Sensitive, Invalid> {
     let text = text.trim();
     if (shortest..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -356,10 +358,10 @@ pub fn digits(text: &str, shortest: usize, longest: usize) -> Result<Sensitive, 
     }))
 }
 
-/// An identifier the plan gives out: letters, digits and `-`, compared in upper case.
+/// Parses an identifier that the plan assigned: letters, digits and `-`. Returns it in uppercase.
 ///
 /// # Errors
-/// [`Invalid`] when empty, over 20 characters, or holding anything else.
+/// [`Invalid`] if the text is empty, longer than 20 characters, or contains anything else.
 pub fn plan_number(text: &str) -> Result<String, Invalid> {
     let text = text.trim();
     let fits = (1..=20).contains(&text.len())
@@ -367,24 +369,22 @@ pub fn plan_number(text: &str) -> Result<String, Invalid> {
     if fits {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err(Invalid::new("must be 1 to 20 letters, digits and -"))
+        Err(Invalid::new("must be 1 to 20 letters, digits and hyphens"))
     }
 }
 
-/// Where a letter goes. Lines are as they are printed; the country is ISO 3166-1 alpha-2.
+/// A mailing address. Lines are printed as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostalAddress {
-    /// Who it is for, the first line of the address.
+    /// The recipient, printed on the first line.
     pub addressee: AddressLine,
-    /// Street and number, post box, or what stands in their place: one to three lines.
+    /// Street and number, P.O. Box or equivalent: one to three lines.
     pub lines: Vec<AddressLine>,
-    /// City or town.
     pub city: AddressLine,
-    /// State, province or region, where the country has one in addresses.
+    /// State, province or region, if addresses in the country have one.
     pub region: Option<AddressLine>,
-    /// ZIP or postal code, where the country has one.
+    /// ZIP Code or postal code, if the country has one.
     pub postal_code: Option<AddressLine>,
-    /// ISO 3166-1 alpha-2 code of the country.
     pub country: Country,
 }
 
@@ -393,16 +393,16 @@ text_type!(
     AddressLine, 60
 );
 
-/// A country's two-letter code (ISO 3166-1 alpha-2).
+/// An ISO 3166-1 alpha-2 country code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Country(String);
 
 impl Country {
-    /// Reads a code; case doesn't matter.
+    /// Parses a code, ignoring case.
     ///
     /// # Errors
-    /// [`Invalid`] unless there is such a country.
+    /// [`Invalid`] if there is no such country.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let code = text.trim().to_ascii_uppercase();
         if code.len() == 2 && crate::values::countries::name(&code).is_some() {
@@ -412,12 +412,11 @@ impl Country {
         }
     }
 
-    /// What it is called in English.
+    /// Returns the English name.
     pub fn name(&self) -> &str {
         crate::values::countries::name(&self.0).unwrap_or(&self.0)
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -430,11 +429,11 @@ impl TryFrom<String> for Country {
     }
 }
 
-/// Random letters and digits, none of which is misread.
+/// Returns eight random letters and digits, excluding those that are easily misread.
 pub(crate) fn eight_characters(rng: &mut impl Rng) -> String {
-    const PLAIN: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    const UNAMBIGUOUS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
     (0..8)
-        .map(|_| char::from(PLAIN[rng.random_range(0..PLAIN.len())]))
+        .map(|_| char::from(UNAMBIGUOUS[rng.random_range(0..UNAMBIGUOUS.len())]))
         .collect()
 }
 
@@ -444,7 +443,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_compare_without_case_accents_and_punctuation() {
+    fn names_are_compared_without_case_accents_and_punctuation() {
         for (a, b) in [
             ("O'Brien", "obrien"),
             ("Müller", "MULLER"),
@@ -457,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn usernames_that_look_alike_cannot_both_exist() {
+    fn usernames_cannot_look_alike() {
         let taken = Username::parse("paul.meyer", 7).unwrap();
         assert_eq!(Username::parse("Paul.Meyer", 7).unwrap().key(), taken.key());
         for alike in [
@@ -475,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn email_addresses() {
         for good in [
             "name@example.com",
             "name+tag@example.com",
@@ -511,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_seen_is_not_printed() {
+    fn debug_output_hides_sensitive_values() {
         assert_eq!(format!("{:?}", Sensitive::new("1234")), "***");
         assert_eq!(
             format!("{:?}", Email::parse("name@example.com").unwrap()),
