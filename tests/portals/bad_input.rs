@@ -384,7 +384,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             "/me",
             json!({
                 "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "password": PASSWORD, "subscriptions": [publication],
-                "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
+                "links": [{ "title": "Journal", "url": "https://journal.example/today" }],
             }),
             &[],
         ),
@@ -551,7 +551,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::POST,
             &on("provider"),
             "/password-resets/redemption",
-            json!({ "token": reset_helen, "hint_answer": "A green Beetle", "new_password": "Other-Brook-63!" }),
+            json!({ "token": reset_helen, "hint": { "answer": "A green Beetle" }, "new_password": "Other-Brook-63!" }),
             &["token"],
         ),
         post(

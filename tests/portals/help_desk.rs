@@ -153,7 +153,7 @@ async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_expires_at");
+    let until = done.text_at("/memberships/0/registration_code_expires_on");
     assert_eq!(until, "2026-12-23");
     let fresh = code_in(&world.last_mail_to("ivy@lakeside.example").await);
     assert!(!done.text.contains(&fresh));
@@ -184,7 +184,7 @@ async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_expires_at");
+    let until = done.text_at("/memberships/0/registration_code_expires_on");
     assert_eq!(until, "2026-11-24", "not the code's own thirty days");
     let told = world.last_mail_to("kim@lakeside.example").await;
     assert!(told.text.contains("November 24, 2026"), "{}", told.text);
@@ -645,7 +645,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
     assert!(refused.contains(&429), "{refused:?}");
     assert_eq!(guess(PASSWORD).await, 429);
     let at = format!("/accounts/member/{id}");
-    let locked = async |staff: &Client| staff.get(&at).await.unwrap().body["locked"].clone();
+    let locked = async |staff: &Client| staff.get(&at).await.unwrap().body["is_locked"].clone();
     assert_eq!(locked(&desk.reader).await, true);
 
     let done = desk
@@ -653,7 +653,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
         .post(&format!("{at}/unlock"), because())
         .await
         .unwrap();
-    assert_eq!((done.status, &done.body["locked"]), (200, &json!(false)));
+    assert_eq!((done.status, &done.body["is_locked"]), (200, &json!(false)));
     assert_eq!(locked(&desk.reader).await, false);
     assert_eq!(guess(PASSWORD).await, 201);
     let told = world.last_mail_to("maria@example.com").await;

@@ -323,7 +323,11 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
         let listed = mona.get("/me/agreements").await.unwrap();
         let item = &listed.body["items"][0];
         assert_eq!(
-            [&item["revision"], &item["on_file"], &item["is_current"]],
+            [
+                &item["revision"],
+                &item["revision_on_file"],
+                &item["is_current"]
+            ],
             [&json!("2026-11"), &json!("2026-10"), &json!(false)]
         );
         let path = "/me/agreements/office_manager_terms/acceptance";

@@ -67,7 +67,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
     let body = json!({
         "first_name": "Héléna", "last_name": "Brandt-Ruiz",
         "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" }, "password": PASSWORD,
-        "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
+        "links": [{ "title": "Journal", "url": "https://journal.example/today" }],
     });
     let changed = patch(&helen, body).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
@@ -76,10 +76,10 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         (me.text_at("/first_name"), me.text_at("/last_name")),
         ("Héléna", "Brandt-Ruiz")
     );
-    assert_eq!(me.text_at("/hint_question"), "Where did I learn to swim?");
+    assert_eq!(me.text_at("/hint/question"), "Where did I learn to swim?");
     assert_eq!(
         me.body["links"],
-        json!([{ "title": "Journal", "address": "https://journal.example/today" }])
+        json!([{ "title": "Journal", "url": "https://journal.example/today" }])
     );
     assert!(!me.text.contains("Bled"));
     // Administrators see the change.
@@ -97,8 +97,8 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         (json!({ "first_name": "Only" }), "last_name"),
         (json!({ "first_name": "", "last_name": "X" }), "first_name"),
         (
-            json!({ "links": [{ "title": "x", "address": "javascript:alert(1)" }] }),
-            "links[0].address",
+            json!({ "links": [{ "title": "x", "url": "javascript:alert(1)" }] }),
+            "links[0].url",
         ),
         (
             json!({ "subscriptions": ["no_such_paper"] }),

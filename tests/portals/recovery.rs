@@ -157,19 +157,17 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         .unwrap();
     assert_eq!(
         looked_up.body,
-        json!({ "verification_methods": ["email", "hint_question"], "hint_question": "What was my first car?" })
+        json!({ "verification_methods": ["email", "hint_question"], "hint": { "question": "What was my first car?" } })
     );
-    let body = json!({ "token": token, "hint_answer": "a GREEN beetle", "new_password": NEW });
+    let body =
+        json!({ "token": token, "hint": { "answer": "a GREEN beetle" }, "new_password": NEW });
 
     // Neither the link alone nor the answer alone is sufficient.
-    let refused = redeem(&anyone, without(body.clone(), "/hint_answer")).await;
-    assert_eq!(
-        (refused.status, refused.fields()),
-        (422, vec!["hint_answer"])
-    );
+    let refused = redeem(&anyone, without(body.clone(), "/hint")).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["hint"]));
     let refused = redeem(&anyone, without(body.clone(), "/token")).await;
     assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
-    let refused = redeem(&anyone, with(body.clone(), "/hint_answer", "A red Beetle")).await;
+    let refused = redeem(&anyone, with(body.clone(), "/hint/answer", "A red Beetle")).await;
     assert_eq!(
         (refused.status, refused.problem()),
         (403, "recovery-refused")

@@ -111,7 +111,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
     );
     assert_eq!(world.mails_to("helen@lakeside.example").await.len(), before);
     // The portal's other requirements still apply to the user.
-    let redemption = |answer: &str| json!({ "token": link_token(&mail), "hint_answer": answer, "new_password": "Fresh-Kettle-91!" });
+    let redemption = |answer: &str| json!({ "token": link_token(&mail), "hint": { "answer": answer }, "new_password": "Fresh-Kettle-91!" });
     let on = world.on("provider");
     let wrong = on
         .post("/password-resets/redemption", redemption("A red Beetle"))

@@ -307,11 +307,11 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     practice.world.wait_until("2026-12-24T05:59:00Z");
     let omar = practice.world.sign_in("practice", "omar.haddad").await;
     let shown = omar.get("/access-reviews/current").await.unwrap();
-    assert_eq!(shown.body["overdue"], false);
+    assert_eq!(shown.body["is_overdue"], false);
     assert_eq!(begin(&omar).await.status, 409);
     practice.world.wait_until("2026-12-24T06:00:00Z");
     let shown = omar.get("/access-reviews/current").await.unwrap();
-    assert_eq!(shown.body["overdue"], true);
+    assert_eq!(shown.body["is_overdue"], true);
     let next = begin(&omar).await;
     assert_eq!(next.status, 201, "{}", next.text);
     let unanswered = next.body["accounts"].as_array().unwrap();
@@ -508,7 +508,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
         .get("/access-reviews/current?decision=pending")
         .await
         .unwrap();
-    assert_eq!(list.body["overdue"], true);
+    assert_eq!(list.body["is_overdue"], true);
     assert_eq!(
         list.body["accounts"].as_array().unwrap().len(),
         3,

@@ -282,8 +282,8 @@ impl Printer {
         put.map(drop).map_err(|e| PrintError::Put {
             file: key.to_owned(),
             cause: match &e {
-                SdkError::ServiceError(answer) => {
-                    answer.err().code().unwrap_or("unknown").to_owned()
+                SdkError::ServiceError(response) => {
+                    response.err().code().unwrap_or("unknown").to_owned()
                 }
                 _ => "no response".to_owned(),
             },

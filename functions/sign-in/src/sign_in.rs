@@ -17,8 +17,9 @@ use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
 use vestibule_domain::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source, rate_limit};
 use vestibule_secrets::Verified;
 use vestibule_store::CommitError;
 use vestibule_store::attempts::AttemptKind;
@@ -68,14 +69,14 @@ const MAX_ATTEMPTS: usize = 3;
 #[utoipa::path(
     post, path = "/{portal}/sessions", tag = "sessions",
     operation_id = "sign_in",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = SignInRequest,
     responses(
-        (status = 201, body = SessionResponse, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session` and `__Host-vestibule-device`"))),
-        (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = SessionResponse, description = "The session", headers(("location" = String, description = "The URL of the session"), ("set-cookie" = String, description = "The cookies `__Host-session` and `__Host-vestibule-device`"))),
+        (status = 401, description = "`sign-in-failed` (BA-05)"),
+        (status = 403, description = "`account-disabled` (BA-04)"),
+        (status = 429, description = "`too-many-attempts`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn sign_in(
@@ -157,9 +158,9 @@ pub(crate) async fn sign_in(
         let Some(account) = &account else { continue };
         match app.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionResponse::of(&session, account, &policy, &origin);
+                let response = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
-                return Ok(begun(answer, tokens, request.token_delivery, &policy));
+                return Ok(begun(response, tokens, request.token_delivery, &policy));
             }
             // The account changed at the same time. Load it again, because it may now be disabled.
             Err(CommitError::Stale) => {}
@@ -260,7 +261,7 @@ async fn refused(
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 
 fn begun(
-    mut answer: SessionResponse,
+    mut response: SessionResponse,
     (token, device): (Sensitive, Sensitive),
     token_delivery: TokenDelivery,
     policy: &Policy,
@@ -268,8 +269,8 @@ fn begun(
     let location = format!("/{}/sessions/current", policy.portal);
     let cookies = match token_delivery {
         TokenDelivery::Body => {
-            answer.token = Some(token.expose().to_owned());
-            answer.device = Some(device.expose().to_owned());
+            response.token = Some(token.expose().to_owned());
+            response.device = Some(device.expose().to_owned());
             Vec::new()
         }
         // Without Max-Age the browser deletes the cookie when it closes (AG-14).
@@ -284,7 +285,7 @@ fn begun(
     let mut response = (
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(answer),
+        Json(response),
     )
         .into_response();
     for cookie in cookies.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::sign_in;
 use vestibule_http::caller::COOKIE;
-use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{App, Problem, SignedIn};
 
 /// Sign out
 ///
@@ -12,11 +13,11 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 #[utoipa::path(
     delete, path = "/{portal}/sessions/current", tag = "sessions",
     operation_id = "sign_out",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204, description = "Signed out"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 204, description = "The session is ended"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn sign_out(

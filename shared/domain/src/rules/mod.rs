@@ -16,4 +16,5 @@ pub mod record_changes;
 pub mod recover;
 pub mod register;
 pub mod schedule;
+pub mod security_questions;
 pub mod sign_in;

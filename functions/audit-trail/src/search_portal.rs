@@ -12,9 +12,10 @@ use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_http::answer::Page;
+use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
 use vestibule_http::request::{AccountPortal, Query};
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::{AuditFilter, AuditOf};
 
 use crate::AuditEventResponse;
@@ -24,7 +25,7 @@ use crate::search::{WantedPage, between, subject};
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ServedQuery {
+pub(crate) struct PortalSearchQuery {
     /// Returns only events in which the user with this id was the actor or the object.
     user_id: Option<String>,
     /// Returns only events of the organization with this id.
@@ -56,22 +57,20 @@ pub(crate) struct ServedQuery {
 /// that were searched for.
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
-    operation_id = "search_audit_of_portal",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The portal that is searched"), ServedQuery),
+    operation_id = "search_audit_events_of_portal",
+    params(AccountPortalParams, PortalSearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<AuditEventResponse>, description = "A page of entries"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: this help desk serves no such portal", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `from` is needed, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of events"),
+        (status = 404, description = "`not-found`: the help desk does not support this portal"),
+        EntitledProblems, QueryProblems,
     )
 )]
-pub(crate) async fn search(
+pub(crate) async fn search_portal(
     State(app): State<App>,
     Entitled(caller): Entitled,
     AccountPortal(portal): AccountPortal,
-    Query(query): Query<ServedQuery>,
+    Query(query): Query<PortalSearchQuery>,
 ) -> Result<Json<Page<AuditEventResponse>>, Problem> {
     caller
         .acting()?
@@ -96,7 +95,7 @@ pub(crate) async fn search(
     wanted.of_trail(&policy.portal, &filter, &app).await
 }
 
-impl ServedQuery {
+impl PortalSearchQuery {
     /// Builds the filter, and returns the organization that was searched for.
     fn filter(
         self,

@@ -18,9 +18,8 @@ use vestibule_domain::register::{self as rules, Further, Registered};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
-use vestibule_http::{
-    App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer, verification,
-};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, responses, verification};
 use vestibule_store::{CommitError, Unique};
 
 use crate::register::{
@@ -55,6 +54,10 @@ pub(crate) struct AdditionalOrganizationResponse {
     /// The step that the user must complete before working for the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// Actions that the portal recommends: `invite_backup` (AG-04).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<&'static str>,
@@ -76,37 +79,36 @@ struct Parsed<'a> {
 /// registered (UX-09). A repeated request returns the same response.
 #[utoipa::path(
     post, path = "/{portal}/me/organizations", tag = "registration",
-    operation_id = "register_further_organization",
-    params(("portal" = String, Path, description = "The portal")),
+    operation_id = "register_additional_organization",
+    params(PortalParams),
     request_body = AdditionalOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = AdditionalOrganizationResponse, description = "Registered", headers(("location" = String, description = "Where the caller finds their organizations"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04) or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = AdditionalOrganizationResponse, description = "The new membership", headers(("location" = String, description = "The URL of the caller's profile"))),
+        (status = 403, description = "`registration-refused` (AG-06), `not-open` (EX-04), or `next-step-required`: the password must be changed first"),
+        (status = 409, description = "`too-many-organizations`"),
+        SignedInProblems, FieldProblems,
     )
 )]
-pub(crate) async fn further_organization(
+pub(crate) async fn register_additional_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<AdditionalOrganizationRequest>,
-) -> Result<Place, Problem> {
+) -> Result<NewMembership, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    with_a_good_password(&caller)?;
+    require_valid_password(&caller)?;
     let parsed = parse(&request, &caller)?;
     let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     for look in 0..MAX_ATTEMPTS {
         if look > 0 {
-            account = still_there(&app, &caller).await?;
+            account = reload_account(&app, &caller).await?;
         }
         let records = app.store.plan_records(&parsed.record).await?;
         let matched = verification::find(&app, &records, &parsed.verification);
         if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.registration_type)) {
-            return place(&account, membership, &caller);
+            return new_membership(&account, membership, &caller);
         }
         let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.registration_type));
         if look == 0 && theirs == Some(&account.id) {
@@ -138,7 +140,7 @@ pub(crate) async fn further_organization(
         match app.commit(decision, &mut rng).await {
             Ok(()) => {
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
-                return place(&after, membership, &caller);
+                return new_membership(&after, membership, &caller);
             }
             // Another registration was committed first, perhaps a duplicate of this one. Load it again.
             Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
@@ -149,7 +151,7 @@ pub(crate) async fn further_organization(
 }
 
 /// The response for a new membership: status, location and body.
-pub(crate) type Place = (
+pub(crate) type NewMembership = (
     StatusCode,
     [(HeaderName, String); 1],
     Json<AdditionalOrganizationResponse>,
@@ -159,7 +161,7 @@ pub(crate) type Place = (
 ///
 /// # Errors
 /// A problem that asks the caller to change the password.
-pub(crate) fn with_a_good_password(caller: &Caller) -> Result<(), Problem> {
+pub(crate) fn require_valid_password(caller: &Caller) -> Result<(), Problem> {
     match caller.next_step {
         Some(step @ NextStep::ChangePassword) => Err(Problem::next_step(step, &caller.policy)),
         _ => Ok(()),
@@ -170,7 +172,7 @@ pub(crate) fn with_a_good_password(caller: &Caller) -> Result<(), Problem> {
 ///
 /// # Errors
 /// A problem when the session is no longer valid for the account.
-pub(crate) async fn still_there(app: &App, caller: &Caller) -> Result<Account, Problem> {
+pub(crate) async fn reload_account(app: &App, caller: &Caller) -> Result<Account, Problem> {
     let found = app
         .store
         .account(&caller.policy.portal, &caller.account.id)
@@ -195,11 +197,11 @@ fn own<'a>(
 }
 
 /// Builds the response for a membership in an organization.
-pub(crate) fn place(
+pub(crate) fn new_membership(
     account: &Account,
     membership: &Membership,
     caller: &Caller,
-) -> Result<Place, Problem> {
+) -> Result<NewMembership, Problem> {
     let policy = &caller.policy;
     let organization = membership.organization.as_ref();
     let organization =
@@ -208,7 +210,8 @@ pub(crate) fn place(
     let asks = rules::requires_backup_administrator(membership.role, policy);
     let body = AdditionalOrganizationResponse {
         organization_id: organization.to_string(),
-        next_step: answer::step(next_step),
+        next_step: responses::step(next_step),
+        reason: responses::reason(next_step),
         notices: asks.then_some("invite_backup").into_iter().collect(),
     };
     let location = format!("/{}/me", policy.portal);

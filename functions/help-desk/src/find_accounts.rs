@@ -15,9 +15,10 @@ use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::record::{RecordKey, RecordKind};
 use vestibule_domain::text::{Email, Username};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, HelpDeskParams};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
-use crate::case::allowed;
+use crate::account_context::allowed;
 use crate::masked_email;
 
 /// The maximum number of accounts in a result.
@@ -74,17 +75,15 @@ enum By {
 #[utoipa::path(
     post, path = "/{portal}/accounts/search", tag = "help desk",
     operation_id = "find_accounts",
-    params(("portal" = String, Path, description = "The help desk's portal")),
+    params(HelpDeskParams),
     request_body = AccountSearchRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountSearchResponse, description = "What was found, perhaps nothing"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = AccountSearchResponse, description = "The matching accounts, which may be none"),
+        EntitledProblems, FieldProblems,
     )
 )]
-pub(crate) async fn find(
+pub(crate) async fn find_accounts(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Body(request): Body<AccountSearchRequest>,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::register::requires_backup_administrator;
-use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{App, Caller, Problem, SignedIn, responses};
 
 /// The caller's profile.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,10 +21,14 @@ pub(crate) struct ProfileResponse {
     /// Why emails can't be delivered to the address, if that is known. Cleared when the address is
     /// changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    email_undeliverable: Option<answer::EmailUndeliverable>,
+    email_undeliverable: Option<responses::EmailDeliveryProblem>,
     /// The step that the caller must complete before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The organization that this session acts for. Absent for members.
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<OrganizationResponse>,
@@ -38,14 +43,14 @@ pub(crate) struct ProfileResponse {
     notices: Vec<&'static str>,
     /// The registration campaign, if the caller must register again, with its deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
-    register_again: Option<answer::RegisterAgain>,
+    register_again: Option<responses::ReregistrationDeadlines>,
     /// The links of the profile.
     links: Vec<LinkResponse>,
     /// The publications that the caller subscribes to.
     subscriptions: Vec<String>,
-    /// The question that serves as the caller's hint.
+    /// The caller's hint question.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint_question: Option<String>,
+    hint: Option<responses::HintResponse>,
     /// A new email address that has not been confirmed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     unconfirmed_email: Option<String>,
@@ -105,7 +110,7 @@ pub(crate) struct LinkResponse {
     /// The title that the user gave the link.
     pub title: String,
     /// The URL of the link.
-    pub address: String,
+    pub url: String,
 }
 
 /// An agreement to sign.
@@ -124,14 +129,14 @@ pub(crate) struct AgreementResponse {
 #[utoipa::path(
     get, path = "/{portal}/me", tag = "profile",
     operation_id = "show_profile",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = ProfileResponse, description = "The profile"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        SignedInProblems,
     )
 )]
-pub(crate) async fn me(
+pub(crate) async fn show_profile(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
 ) -> Result<Json<ProfileResponse>, Problem> {
@@ -182,7 +187,7 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
     let agreement = caller
         .membership()
         .and_then(|m| m.missing_agreement(policy));
-    let again = answer::register_again(caller.membership(), policy, caller.origin.at);
+    let again = responses::register_again(caller.membership(), policy, caller.origin.at);
     if again.is_some() {
         notices.push("register_again");
     }
@@ -197,7 +202,8 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
         last_name: account.name.last.to_string(),
         email: account.email.to_string(),
         email_undeliverable: account.email_undeliverable.map(Into::into),
-        next_step: answer::step(caller.next_step),
+        next_step: responses::step(caller.next_step),
+        reason: responses::reason(caller.next_step),
         organization,
         organizations: organizations(&belongs, caller),
         agreement: agreement.map(|a| AgreementResponse {
@@ -213,13 +219,15 @@ pub(crate) async fn show(app: &App, caller: &Caller) -> Result<ProfileResponse, 
             .iter()
             .map(|b| LinkResponse {
                 title: b.title.clone(),
-                address: b.address.clone(),
+                url: b.url.clone(),
             })
             .collect(),
         subscriptions: account.subscriptions.iter().cloned().collect(),
-        hint_question: account.hint.as_ref().map(|h| h.question.clone()),
+        hint: account.hint.as_ref().map(|h| responses::HintResponse {
+            question: h.question.clone(),
+        }),
         unconfirmed_email: account.pending_email.as_ref().map(|p| p.email.to_string()),
-        password_expires_at: expires.map(answer::moment),
+        password_expires_at: expires.map(responses::moment),
     })
 }
 

@@ -6,15 +6,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Body, Entitled, Problem};
 
 use crate::{Target, UserResponse, problem};
 
 /// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct StatusRequest {
+pub(crate) struct SetUserStatusRequest {
     /// The new account status.
     status: UserStatus,
 }
@@ -35,23 +36,20 @@ pub(crate) enum UserStatus {
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/status", tag = "users",
     operation_id = "set_user_status",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
-    request_body = StatusRequest,
+    params(UserParams),
+    request_body = SetUserStatusRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = UserResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`several-organizations`, `yourself`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UserResponse, description = "The user after the change"),
+        (status = 409, description = "`several-organizations`, `self-action-forbidden` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
-pub(crate) async fn status(
+pub(crate) async fn set_status(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<StatusRequest>,
+    Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::DisableUsers, &id).await?;

@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::{Action, Outcome};
-use vestibule_http::answer::EntitlementsResponse;
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::request::Query;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::EntitlementsResponse;
+use vestibule_http::{App, Entitled, Problem};
 
 /// The service to open.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,16 +30,16 @@ pub(crate) struct OpenQuery {
 #[utoipa::path(
     get, path = "/{portal}/entitlements", tag = "profile",
     operation_id = "show_entitlements",
-    params(("portal" = String, Path, description = "The portal"), OpenQuery),
+    params(PortalParams, OpenQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = EntitlementsResponse, description = "What the caller may use"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`, or `service-not-assigned`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: there is no such service", content_type = "application/problem+json"),
+        (status = 200, body = EntitlementsResponse, description = "The caller's entitlements"),
+        (status = 403, description = "`next-step-required` or `service-not-assigned`"),
+        (status = 422, description = "`invalid-fields`: the portal does not offer this service"),
+        SignedInProblems,
     )
 )]
-pub(crate) async fn entitlements(
+pub(crate) async fn show_entitlements(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<OpenQuery>,

@@ -8,9 +8,10 @@ use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::record::RecordKind;
-use vestibule_http::answer::Page;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::managed::AgentsCursor;
 
 /// Filters and paging for the list of agents.
@@ -41,16 +42,14 @@ pub(crate) struct AgentResponse {
 #[utoipa::path(
     get, path = "/{portal}/agents", tag = "users",
     operation_id = "list_agents",
-    params(("portal" = String, Path, description = "The portal"), AgentsQuery),
+    params(PortalParams, AgentsQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<AgentResponse>, description = "The agents"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = Page<AgentResponse>, description = "A page of agents"),
+        EntitledProblems, FieldProblems,
     )
 )]
-pub(crate) async fn agents(
+pub(crate) async fn list_agents(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Query(query): Query<AgentsQuery>,

@@ -3,14 +3,18 @@
 use axum::extract::State;
 use vestibule_domain::invite::{self, Refusal, State as InvitationStatus};
 use vestibule_domain::register::Registered;
-use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{
+    FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
+};
+use vestibule_http::{App, Body, Problem, SignedIn};
 use vestibule_store::CommitError;
 
-use crate::further_organization::{
-    AdditionalOrganizationResponse, Place, place, still_there, with_a_good_password,
-};
-use crate::look_up_invitation::{LookUpRequest, find, problem};
+use crate::look_up_invitation::{InvitationLinkRequest, find, problem};
 use crate::register::MAX_ATTEMPTS;
+use crate::register_additional_organization::{
+    AdditionalOrganizationResponse, NewMembership, new_membership, reload_account,
+    require_valid_password,
+};
 
 /// Accept an invitation with an existing account
 ///
@@ -21,31 +25,28 @@ use crate::register::MAX_ATTEMPTS;
 #[utoipa::path(
     post, path = "/{portal}/me/invitations", tag = "registration",
     operation_id = "accept_invitation_as_user",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = LookUpRequest,
+    params(PortalParams),
+    request_body = InvitationLinkRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = AdditionalOrganizationResponse, description = "Accepted", headers(("location" = String, description = "Where the caller finds their organizations"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`invitation-not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`too-many-organizations`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = AdditionalOrganizationResponse, description = "The new membership", headers(("location" = String, description = "The URL of the caller's profile"))),
+        (status = 403, description = "`next-step-required`: the password must be changed first"),
+        (status = 409, description = "`too-many-organizations`"),
+        SignedInProblems, InvitationLinkProblems, FieldProblems,
     )
 )]
-pub(crate) async fn accept_as_user(
+pub(crate) async fn accept_invitation_as_user(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<LookUpRequest>,
-) -> Result<Place, Problem> {
+    Body(request): Body<InvitationLinkRequest>,
+) -> Result<NewMembership, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    with_a_good_password(&caller)?;
+    require_valid_password(&caller)?;
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     for look in 0..MAX_ATTEMPTS {
         if look > 0 {
-            account = still_there(&app, &caller).await?;
+            account = reload_account(&app, &caller).await?;
         }
         let (token, invitation) = find(&app, policy, &request.token).await?;
         let mine = matches!(&invitation.state, InvitationStatus::Accepted { account: by } if *by == account.id)
@@ -54,7 +55,7 @@ pub(crate) async fn accept_as_user(
             .membership(Some(&invitation.organization))
             .filter(|_| mine)
         {
-            return place(&account, membership, &caller);
+            return new_membership(&account, membership, &caller);
         }
         let Registered {
             account: after,
@@ -72,7 +73,7 @@ pub(crate) async fn accept_as_user(
         match app.commit(decision, &mut rng).await {
             Ok(()) => {
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
-                return place(&after, membership, &caller);
+                return new_membership(&after, membership, &caller);
             }
             // The invitation was used, revoked or resent at the same time. Load it again.
             Err(CommitError::Stale) => {}

@@ -10,16 +10,17 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
-use crate::ask_questions::find;
 use crate::refused;
+use crate::start_username_recovery::find;
 
 /// The facts that identify a person, and the answers to their security questions.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AnswersRequest {
+pub(crate) struct RecoverUsernameRequest {
     /// The registration type with which the person registered.
     registration_type: String,
     /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
@@ -32,7 +33,7 @@ pub(crate) struct AnswersRequest {
 
 /// A recovered username.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct UsernameResponse {
+pub(crate) struct RecoverUsernameResponse {
     username: String,
 }
 
@@ -42,20 +43,20 @@ pub(crate) struct UsernameResponse {
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries/answers", tag = "recovery",
     operation_id = "recover_username",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = AnswersRequest,
+    params(PortalParams),
+    request_body = RecoverUsernameRequest,
     responses(
-        (status = 200, body = UsernameResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = RecoverUsernameResponse, description = "The username"),
+        (status = 403, description = "`recovery-refused`"),
+        FieldProblems,
     )
 )]
-pub(crate) async fn answer_for_username(
+pub(crate) async fn recover_username(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<AnswersRequest>,
-) -> Result<Json<UsernameResponse>, Problem> {
+    Body(request): Body<RecoverUsernameRequest>,
+) -> Result<Json<RecoverUsernameResponse>, Problem> {
     let mut fields = FieldErrors::default();
     let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
     let answers = fields.into_result(answers)?;
@@ -101,7 +102,7 @@ pub(crate) async fn answer_for_username(
     app.commit(Decision::recording(audit), &mut rng).await?;
     proved
         .map(|a| {
-            Json(UsernameResponse {
+            Json(RecoverUsernameResponse {
                 username: a.username.to_string(),
             })
         })

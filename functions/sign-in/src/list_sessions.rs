@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_http::answer::{Page, moment};
-use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::responses::{Page, moment};
+use vestibule_http::{App, Problem, SignedIn};
 
 /// An open session of the caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,14 +30,14 @@ pub(crate) struct OpenSession {
 #[utoipa::path(
     get, path = "/{portal}/sessions", tag = "sessions",
     operation_id = "list_sessions",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<OpenSession>, description = "Done; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 200, body = Page<OpenSession>, description = "The open sessions"),
+        SignedInProblems,
     )
 )]
-pub(crate) async fn list(
+pub(crate) async fn list_sessions(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
 ) -> Result<Json<Page<OpenSession>>, Problem> {

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::profile;
-use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Problem, SignedIn};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
@@ -31,17 +32,16 @@ pub(crate) struct FeedbackRequest {
 #[utoipa::path(
     post, path = "/{portal}/feedback", tag = "profile",
     operation_id = "send_feedback",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = FeedbackRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 202, description = "It is on its way"),
-        (status = 409, body = ProblemBody, description = "`feedback-unavailable`: the help desk has no address for it", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, description = "The message is queued"),
+        (status = 409, description = "`feedback-unavailable`: the help desk accepts feedback by phone only"),
+        SignedInProblems, FieldProblems,
     )
 )]
-pub(crate) async fn feedback(
+pub(crate) async fn send_feedback(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<FeedbackRequest>,

@@ -11,15 +11,16 @@ use vestibule_domain::account::Account;
 use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::text::NamePart;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, verification};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, verification};
 
-use crate::{not_here, questions};
+use crate::{questions, unsupported};
 
 /// The facts that identify a person who forgot their username.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct QuestionsRequest {
+pub(crate) struct StartUsernameRecoveryRequest {
     /// The registration type with which the person registered.
     registration_type: String,
     /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
@@ -30,7 +31,7 @@ pub(crate) struct QuestionsRequest {
 
 /// The security questions to answer.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct QuestionsResponse {
+pub(crate) struct StartUsernameRecoveryResponse {
     /// The security questions; returned whether or not the verification is correct.
     questions: Vec<String>,
 }
@@ -41,21 +42,21 @@ pub(crate) struct QuestionsResponse {
 /// does not reveal whether the verification is correct.
 #[utoipa::path(
     post, path = "/{portal}/username-recoveries", tag = "recovery",
-    operation_id = "ask_security_questions",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = QuestionsRequest,
+    operation_id = "start_username_recovery",
+    params(PortalParams),
+    request_body = StartUsernameRecoveryRequest,
     responses(
-        (status = 200, body = QuestionsResponse, description = "Done; this is how it is now"),
-        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = StartUsernameRecoveryResponse, description = "The security questions"),
+        (status = 409, description = "`unsupported-on-portal`"),
+        FieldProblems,
     )
 )]
-pub(crate) async fn ask_questions(
+pub(crate) async fn start_username_recovery(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<QuestionsRequest>,
-) -> Result<Json<QuestionsResponse>, Problem> {
+    Body(request): Body<StartUsernameRecoveryRequest>,
+) -> Result<Json<StartUsernameRecoveryResponse>, Problem> {
     let (subject, account) = find(
         &app,
         &policy,
@@ -67,7 +68,7 @@ pub(crate) async fn ask_questions(
         ),
     )
     .await?;
-    Ok(Json(QuestionsResponse {
+    Ok(Json(StartUsernameRecoveryResponse {
         questions: questions(&app, &policy, &subject, account.as_ref()),
     }))
 }
@@ -88,7 +89,7 @@ pub(crate) async fn find(
         .forgot_username
         .contains(&RecoveryMeans::SecurityAnswers)
     {
-        return Err(not_here(policy));
+        return Err(unsupported(policy));
     }
     let Some(registration_type) = policy.registration_type(registration_type) else {
         return Err(Problem::invalid_field(

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::audit::Actor;
 use vestibule_domain::ids::AccountId;
-use vestibule_http::answer::{Page, moment};
+use vestibule_http::openapi::{PortalParams, QueryProblems, SignedInProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_http::responses::{Page, moment};
+use vestibule_http::{App, Problem, SignedIn};
 use vestibule_store::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 
 /// The page of the activity list.
@@ -68,15 +69,14 @@ const ON_A_PAGE: usize = 25;
 #[utoipa::path(
     get, path = "/{portal}/me/activity", tag = "profile",
     operation_id = "show_activity",
-    params(("portal" = String, Path, description = "The portal"), ActivityQuery),
+    params(PortalParams, ActivityQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<ActivityResponse>, description = "A page of what was done"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 200, body = Page<ActivityResponse>, description = "A page of events"),
+        SignedInProblems, QueryProblems,
     )
 )]
-pub(crate) async fn activity(
+pub(crate) async fn show_activity(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Query(query): Query<ActivityQuery>,

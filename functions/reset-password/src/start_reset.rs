@@ -11,22 +11,23 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Username;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 
 use crate::{count, names, questions};
 
 /// A request to reset a forgotten password.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PasswordResetRequestRequest {
+pub(crate) struct StartPasswordResetRequest {
     /// The username of the account, not case-sensitive.
     username: String,
 }
 
 /// What a password reset requires. The response is the same for an unknown username.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResetInstructionsResponse {
+pub(crate) struct StartPasswordResetResponse {
     /// Everything that the reset requires: `email` (the link sent by email, if the account exists),
     /// `security_answers`, `hint_question`.
     verification_methods: Vec<&'static str>,
@@ -41,20 +42,20 @@ pub(crate) struct ResetInstructionsResponse {
 /// it also sends a link to the email address on file.
 #[utoipa::path(
     post, path = "/{portal}/password-resets", tag = "recovery",
-    operation_id = "ask_password_reset",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = PasswordResetRequestRequest,
+    operation_id = "start_password_reset",
+    params(PortalParams),
+    request_body = StartPasswordResetRequest,
     responses(
-        (status = 202, body = ResetInstructionsResponse, description = "Noted"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, body = StartPasswordResetResponse, description = "What the reset requires"),
+        FieldProblems,
     )
 )]
-pub(crate) async fn ask_reset(
+pub(crate) async fn start_reset(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<PasswordResetRequestRequest>,
-) -> Result<(StatusCode, Json<ResetInstructionsResponse>), Problem> {
+    Body(request): Body<StartPasswordResetRequest>,
+) -> Result<(StatusCode, Json<StartPasswordResetResponse>), Problem> {
     let mut fields = FieldErrors::default();
     let username = fields.take("username", Username::parse(request.username.trim(), 1));
     let key = fields.into_result(username)?.key();
@@ -83,7 +84,7 @@ pub(crate) async fn ask_reset(
     app.commit(decision, &mut rng).await?;
     Ok((
         StatusCode::ACCEPTED,
-        Json(ResetInstructionsResponse {
+        Json(StartPasswordResetResponse {
             verification_methods: names(means),
             questions: asked,
         }),

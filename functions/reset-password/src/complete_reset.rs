@@ -9,9 +9,10 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
 use vestibule_domain::text::Username;
-use vestibule_http::credentials::{self, QuestionAnswerFields, parse_answer};
+use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
 use vestibule_store::CommitError;
 
 use crate::look_up_reset::account_of;
@@ -21,7 +22,7 @@ use crate::{count, refused};
 /// what is required.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PasswordResetRequest {
+pub(crate) struct CompletePasswordResetRequest {
     /// The token from the reset link, on portals that reset passwords by email.
     token: Option<String>,
     /// The username, on all other portals.
@@ -30,14 +31,14 @@ pub(crate) struct PasswordResetRequest {
     #[serde(default)]
     security_answers: Vec<QuestionAnswerFields>,
     /// The answer to the hint question, if the reset requires it.
-    hint_answer: Option<String>,
+    hint: Option<HintAnswerFields>,
     /// The new password.
     new_password: String,
 }
 
 /// A completed password reset.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PasswordResetResponse {
+pub(crate) struct CompletePasswordResetResponse {
     /// The username to sign in with.
     username: String,
 }
@@ -48,22 +49,22 @@ pub(crate) struct PasswordResetResponse {
 /// all of the user's sessions. All refusals are the same.
 #[utoipa::path(
     post, path = "/{portal}/password-resets/redemption", tag = "recovery",
-    operation_id = "reset_password",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = PasswordResetRequest,
+    operation_id = "complete_password_reset",
+    params(PortalParams),
+    request_body = CompletePasswordResetRequest,
     responses(
-        (status = 200, body = PasswordResetResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`recovery-refused`", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = CompletePasswordResetResponse, description = "The username to sign in with"),
+        (status = 403, description = "`recovery-refused`"),
+        (status = 429, description = "`too-many-attempts`"),
+        FieldProblems,
     )
 )]
-pub(crate) async fn reset(
+pub(crate) async fn complete_reset(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<PasswordResetRequest>,
-) -> Result<Json<PasswordResetResponse>, Problem> {
+    Body(request): Body<CompletePasswordResetRequest>,
+) -> Result<Json<CompletePasswordResetResponse>, Problem> {
     let token = request.token.as_deref().and_then(recover::parse_link);
     let means = recover::means_for(token.as_ref(), &policy);
     let by_link = means.contains(&RecoveryMeans::Email);
@@ -88,13 +89,14 @@ pub(crate) async fn reset(
             Username::parse(t.trim(), 1)
         })
     };
-    let hint = match (
-        means.contains(&RecoveryMeans::HintQuestion),
-        &request.hint_answer,
-    ) {
-        (true, given) => fields.required("hint_answer", given.as_deref(), parse_answer),
+    let hint = match (means.contains(&RecoveryMeans::HintQuestion), &request.hint) {
+        (true, Some(given)) => fields.take("hint.answer", parse_answer(&given.answer)),
+        (true, None) => {
+            fields.push("hint", "is required");
+            None
+        }
         (false, given) => {
-            fields.reject_if_present("hint_answer", given.is_some(), "is not used on this portal");
+            fields.reject_if_present("hint", given.is_some(), "is not used on this portal");
             None
         }
     };
@@ -182,7 +184,7 @@ pub(crate) async fn reset(
     fields.into_result(Some(()))?;
     credentials::not_used_before("new_password", &password, account, &app).await?;
     match app.commit(decision, &mut rng).await {
-        Ok(()) => Ok(Json(PasswordResetResponse {
+        Ok(()) => Ok(Json(CompletePasswordResetResponse {
             username: account.username.to_string(),
         })),
         // The link was used or the account changed at the same time.

@@ -1,7 +1,8 @@
 //! `GET /{portal}/sessions/current`: shows the current session and its next step.
 
 use axum::Json;
-use vestibule_http::{ProblemBody, SignedIn};
+use vestibule_http::SignedIn;
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
 
 use crate::SessionResponse;
 
@@ -11,14 +12,14 @@ use crate::SessionResponse;
 #[utoipa::path(
     get, path = "/{portal}/sessions/current", tag = "sessions",
     operation_id = "show_session",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = SessionResponse, description = "The session"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        SignedInProblems,
     )
 )]
-pub(crate) async fn current(SignedIn(caller): SignedIn) -> Json<SessionResponse> {
+pub(crate) async fn show_session(SignedIn(caller): SignedIn) -> Json<SessionResponse> {
     Json(SessionResponse::of(
         &caller.session,
         &caller.account,

@@ -11,14 +11,15 @@ use vestibule_domain::password;
 use vestibule_domain::profile::{self, Changes};
 use vestibule_domain::text::{Invalid, NamePart, PersonName};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit};
 
-use crate::me::{ProfileResponse, show};
+use crate::show_profile::{ProfileResponse, show};
 
 /// The fields to change. Absent fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct EditRequest {
+pub(crate) struct EditProfileRequest {
     /// The first name. Requires `last_name`.
     first_name: Option<String>,
     /// The last name. Requires `first_name`.
@@ -47,20 +48,19 @@ const MAX_LINKS: usize = 20;
 #[utoipa::path(
     patch, path = "/{portal}/me", tag = "profile",
     operation_id = "edit_profile",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = EditRequest,
+    params(PortalParams),
+    request_body = EditProfileRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = ProfileResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ProfileResponse, description = "The profile after the change"),
+        (status = 403, description = "`next-step-required`"),
+        SignedInProblems, FieldProblems,
     )
 )]
-pub(crate) async fn edit(
+pub(crate) async fn edit_profile(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<EditRequest>,
+    Body(request): Body<EditProfileRequest>,
 ) -> Result<Json<ProfileResponse>, Problem> {
     let policy = &caller.policy;
     let mut fields = FieldErrors::default();
@@ -158,17 +158,17 @@ fn parse_links(links: Vec<LinkFields>, fields: &mut FieldErrors) -> Vec<Bookmark
     let mut parsed = Vec::new();
     for (i, link) in links.into_iter().enumerate() {
         let title = fields.take(&format!("links[{i}].title"), NamePart::parse(&link.title));
-        let address = fields.take(&format!("links[{i}].address"), parse_address(&link.address));
-        parsed.extend(title.zip(address).map(|(title, address)| Bookmark {
+        let url = fields.take(&format!("links[{i}].url"), parse_url(&link.url));
+        parsed.extend(title.zip(url).map(|(title, url)| Bookmark {
             title: title.to_string(),
-            address,
+            url,
         }));
     }
     parsed
 }
 
-/// Accepts only `http` and `https` addresses, so that no link can run a script.
-fn parse_address(text: &str) -> Result<String, Invalid> {
+/// Accepts only `http` and `https` URLs, so that no link can run a script.
+fn parse_url(text: &str) -> Result<String, Invalid> {
     let text = text.trim();
     let web = text.starts_with("https://") || text.starts_with("http://");
     if web

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::{LetterStatus, PendingStep};
 use vestibule_domain::policy::Reissuer;
-use vestibule_http::{Caller, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{Caller, Problem, SignedIn};
 
 /// The status of a PIN letter.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,15 +36,15 @@ pub(crate) struct LetterResponse {
 #[utoipa::path(
     get, path = "/{portal}/pin/letter", tag = "activation",
     operation_id = "show_letter",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = LetterResponse, description = "Where the letter is"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
+        (status = 200, body = LetterResponse, description = "The status of the letter"),
+        (status = 404, description = "`not-found`: no PIN is pending"),
+        SignedInProblems,
     )
 )]
-pub(crate) async fn letter_status(
+pub(crate) async fn show_letter(
     SignedIn(caller): SignedIn,
 ) -> Result<Json<LetterResponse>, Problem> {
     of(&caller).map(Json)

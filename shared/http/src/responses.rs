@@ -30,9 +30,14 @@ pub fn step(step: Option<NextStep>) -> Option<&'static str> {
     step.map(NextStep::as_str)
 }
 
+/// Returns the API name of the reason for a pending step, if it has one.
+pub fn reason(step: Option<NextStep>) -> Option<&'static str> {
+    step.and_then(NextStep::reason)
+}
+
 /// A delivery problem of an email address.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EmailUndeliverable {
+pub struct EmailDeliveryProblem {
     /// When the problem was detected.
     pub detected_at: String,
     /// The kind of problem. `bounced`: the address does not exist, and no more email is sent to it;
@@ -41,7 +46,7 @@ pub struct EmailUndeliverable {
     pub kind: &'static str,
 }
 
-impl From<Undeliverable> for EmailUndeliverable {
+impl From<Undeliverable> for EmailDeliveryProblem {
     fn from(undeliverable: Undeliverable) -> Self {
         Self {
             detected_at: moment(undeliverable.detected_at),
@@ -52,11 +57,11 @@ impl From<Undeliverable> for EmailUndeliverable {
 
 /// The deadlines of a registration campaign.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RegisterAgain {
+pub struct ReregistrationDeadlines {
     /// The last day of access without registering again, `YYYY-MM-DD`.
-    pub access_expires_at: String,
+    pub access_end_date: String,
     /// The last day on which the user can register again, `YYYY-MM-DD`.
-    pub cutoff: String,
+    pub cutoff_date: String,
 }
 
 /// Returns the campaign deadlines that apply to a membership, if any (AG-13).
@@ -64,12 +69,19 @@ pub fn register_again(
     membership: Option<&Membership>,
     policy: &Policy,
     now: Timestamp,
-) -> Option<RegisterAgain> {
+) -> Option<ReregistrationDeadlines> {
     let call = campaign::call(membership?, policy, policy.today(now))?;
-    Some(RegisterAgain {
-        access_expires_at: call.access_expires_at.to_string(),
-        cutoff: call.cutoff.to_string(),
+    Some(ReregistrationDeadlines {
+        access_end_date: call.access_expires_at.to_string(),
+        cutoff_date: call.cutoff.to_string(),
     })
+}
+
+/// A hint question.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HintResponse {
+    /// The question.
+    pub question: String,
 }
 
 /// The user's next step or entitlements after completing a step.
@@ -78,6 +90,10 @@ pub struct NextStepResponse {
     /// The step that the user must complete next; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// The user's entitlements; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entitlements: Option<EntitlementsResponse>,
@@ -90,6 +106,7 @@ impl NextStepResponse {
         let next_step = next_step(account, membership, &caller.policy, caller.origin.at);
         Self {
             next_step: step(next_step),
+            reason: reason(next_step),
             entitlements: membership
                 .filter(|_| next_step.is_none())
                 .map(EntitlementsResponse::of),

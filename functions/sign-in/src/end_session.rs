@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::sign_in;
+use vestibule_http::openapi::{NotFoundProblems, SessionParams, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_http::{App, Problem, SignedIn};
 
 /// End a session
 ///
@@ -12,15 +13,14 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 #[utoipa::path(
     delete, path = "/{portal}/sessions/{id}", tag = "sessions",
     operation_id = "end_session",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The session")),
+    params(SessionParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204, description = "Done"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        (status = 204, description = "The session is ended"),
+        SignedInProblems, NotFoundProblems,
     )
 )]
-pub(crate) async fn end(
+pub(crate) async fn end_session(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Id(id): Id,

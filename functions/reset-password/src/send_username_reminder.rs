@@ -10,15 +10,16 @@ use vestibule_domain::ids::MessageId;
 use vestibule_domain::message::{Forgotten, Message, RecoveryRequest};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::text::Email;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
 
-use crate::{count, not_here};
+use crate::{count, unsupported};
 
 /// A request for a username reminder.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ReminderRequest {
+pub(crate) struct UsernameReminderRequest {
     /// The email address of the account.
     email: String,
 }
@@ -29,27 +30,27 @@ pub(crate) struct ReminderRequest {
 /// has none.
 #[utoipa::path(
     post, path = "/{portal}/username-reminders", tag = "recovery",
-    operation_id = "remind_username",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = ReminderRequest,
+    operation_id = "send_username_reminder",
+    params(PortalParams),
+    request_body = UsernameReminderRequest,
     responses(
-        (status = 202, description = "Noted"),
-        (status = 404, body = ProblemBody, description = "`unsupported-on-portal`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, description = "The email is queued if an account has this address"),
+        (status = 409, description = "`unsupported-on-portal`"),
+        FieldProblems,
     )
 )]
-pub(crate) async fn remind_username(
+pub(crate) async fn send_username_reminder(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<ReminderRequest>,
+    Body(request): Body<UsernameReminderRequest>,
 ) -> Result<StatusCode, Problem> {
     if !policy
         .recovery
         .forgot_username
         .contains(&RecoveryMeans::Email)
     {
-        return Err(not_here(&policy));
+        return Err(unsupported(&policy));
     }
     let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));

@@ -91,7 +91,7 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
 }
 
 /// Parses the reason and the organization.
-pub(crate) fn why(
+pub(crate) fn parse_reason(
     reason: &str,
     organization: Option<&str>,
     fields: &mut FieldErrors,
@@ -110,7 +110,7 @@ pub(crate) fn why(
 
 /// The additional data that an action needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wants {
+pub(crate) enum RequiredData {
     /// Only the account and its organizations.
     Nothing,
     /// The addresses that letters would be sent to.
@@ -120,7 +120,7 @@ pub(crate) enum Wants {
 }
 
 /// An account, with what is needed to decide on an action.
-pub(crate) struct Case<'a> {
+pub(crate) struct AccountContext<'a> {
     pub app: &'a App,
     /// The policy of the account's portal.
     pub policy: &'a Policy,
@@ -135,10 +135,10 @@ pub(crate) struct Case<'a> {
     shared: BTreeSet<OrganizationId>,
 }
 
-impl<'a> Case<'a> {
+impl<'a> AccountContext<'a> {
     /// Loads an account. Callers without the permission can't probe ids, and portals that this help
     /// desk doesn't support are not found.
-    pub async fn open(
+    pub async fn load(
         app: &'a App,
         caller: &Caller,
         permission: Permission,
@@ -178,13 +178,13 @@ impl<'a> Case<'a> {
     }
 
     /// Loads the additional data that an action needs.
-    async fn with(mut self, wants: Wants) -> Result<Self, Problem> {
+    async fn with(mut self, required: RequiredData) -> Result<Self, Problem> {
         for membership in &self.account.memberships {
             let waits = matches!(
                 membership.pending_step,
                 PendingStep::Pin { .. } | PendingStep::PinLetterWithheld
             );
-            if wants == Wants::Addresses && waits {
+            if required == RequiredData::Addresses && waits {
                 let address = self.app.letter_address(membership, self.policy).await?;
                 self.addresses
                     .extend(address.map(|a| (membership.organization.clone(), a)));
@@ -192,7 +192,7 @@ impl<'a> Case<'a> {
             if let Some(id) = membership
                 .organization
                 .as_ref()
-                .filter(|_| wants == Wants::Colleagues)
+                .filter(|_| required == RequiredData::Colleagues)
             {
                 let page = self
                     .app
@@ -217,7 +217,7 @@ impl<'a> Case<'a> {
         self.addresses.get(&membership.organization).cloned()
     }
 
-    pub fn answer(&self) -> AccountResponse {
+    pub fn response(&self) -> AccountResponse {
         AccountResponse::of(
             &self.account,
             &self.organizations,
@@ -236,8 +236,12 @@ pub(crate) async fn act(
     caller: &Caller,
     path: &AccountPath,
     reason: &Reason,
-    wants: Wants,
-    mut decide: impl FnMut(&Case<'_>, Staff<'_>, &mut StdRng) -> Result<(Account, Decision), Refusal>,
+    required: RequiredData,
+    mut decide: impl FnMut(
+        &AccountContext<'_>,
+        Staff<'_>,
+        &mut StdRng,
+    ) -> Result<(Account, Decision), Refusal>,
 ) -> Result<AccountResponse, Problem> {
     let staff = Staff {
         account: &caller.account.id,
@@ -245,22 +249,22 @@ pub(crate) async fn act(
     };
     let mut rng = app.rng();
     for _ in 0..MAX_ATTEMPTS {
-        let case = Case::open(app, caller, Permission::ActOnAccounts, path)
+        let context = AccountContext::load(app, caller, Permission::ActOnAccounts, path)
             .await?
-            .with(wants)
+            .with(required)
             .await?;
-        let (after, decision) =
-            decide(&case, staff, &mut rng).map_err(|refusal| problem(refusal, case.policy))?;
+        let (after, decision) = decide(&context, staff, &mut rng)
+            .map_err(|refusal| problem(refusal, context.policy))?;
         let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
-        let (name, policy, origin) = (&after.username, case.policy, &case.origin);
+        let (name, policy, origin) = (&after.username, context.policy, &context.origin);
         match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
             Ok(()) => {
-                let now = Case {
+                let now = AccountContext {
                     account: after,
-                    locked: case.locked && !unlocked,
-                    ..case
+                    locked: context.locked && !unlocked,
+                    ..context
                 };
-                return Ok(now.answer());
+                return Ok(now.response());
             }
             Err(CommitError::Stale) => {}
             Err(CommitError::Taken(unique)) => {
@@ -301,9 +305,8 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Nothing pending",
             "This account has no such step pending. The owner may have already completed it.",
         ),
-        Refusal::UnsupportedOnPortal => conflict(
-            "unsupported-on-portal",
-            "Not available on this portal",
+        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+            policy,
             "The help desk can't do this for accounts on this portal.",
         ),
         Refusal::NoAddress => conflict(

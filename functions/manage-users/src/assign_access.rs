@@ -9,15 +9,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Assignment};
 use vestibule_domain::policy::{Permission, Role};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
 
 use crate::{Target, UserResponse, problem};
 
 /// The user's access. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AccessRequest {
+pub(crate) struct AssignAccessRequest {
     /// The user's role in the organization, such as `user` or `administrator`.
     #[schema(value_type = String)]
     role: Role,
@@ -38,23 +39,20 @@ pub(crate) struct AccessRequest {
 #[utoipa::path(
     put, path = "/{portal}/users/{id}/access", tag = "users",
     operation_id = "assign_access",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
-    request_body = AccessRequest,
+    params(UserParams),
+    request_body = AssignAccessRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = UserResponse, description = "Done; this is how it is now"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UserResponse, description = "The user after the change"),
+        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
-pub(crate) async fn access(
+pub(crate) async fn assign_access(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<AccessRequest>,
+    Body(request): Body<AssignAccessRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::EditUsers, &id).await?;
