@@ -10,7 +10,7 @@ use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{
     HelpDesk, PASSWORD, dental, group_principal, hint, member, provider, with,
 };
-use vestibule_tests::{Item, World, code_in, fault, pin_in, token_in};
+use vestibule_tests::{Item, World, code_in, fault, link_token, pin_in};
 
 const WHY: &str = "The owner called, case 4711";
 
@@ -260,7 +260,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
         told.text
     );
     assert!(!told.text.contains(WHY));
-    let token = token_in(told);
+    let token = link_token(told);
     assert!(!done.text.contains(&token));
 
     // The link is sufficient, also for a user who has forgotten the hint answer. It works once.
@@ -294,7 +294,7 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
     let path = format!("/accounts/member/{id}/password-reset");
     // On a portal with security questions, it works for users who have forgotten their answers too.
     assert_eq!(desk.agent.post(&path, because()).await.unwrap().status, 200);
-    let token = token_in(&world.last_mail_to("maria@example.com").await);
+    let token = link_token(&world.last_mail_to("maria@example.com").await);
     let redeem = async |token: &str| {
         let body = json!({ "token": token, "new_password": "Other-Brook-63!" });
         let on = world.on("member");
@@ -499,7 +499,7 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
         .await
         .unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let fresh = token_in(&world.last_mail_to("kim@blueheron.example").await);
+    let fresh = link_token(&world.last_mail_to("kim@blueheron.example").await);
     let accept = async |token: &str| {
         let body = World::acceptance(token, "Kim", "kim@blueheron.example", "kim.lind");
         let on = world.on("group");
@@ -934,7 +934,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         other => panic!("one of two is made: {other:?}"),
     };
     assert!(
-        refused.to_string().contains("has a supervisor already"),
+        refused.to_string().contains("already has a supervisor"),
         "{refused}"
     );
     let name = &made.username;

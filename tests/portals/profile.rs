@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{self, PASSWORD, hint, security_answers};
-use vestibule_tests::{World, fault, pin_in, token_in};
+use vestibule_tests::{World, fault, link_token, pin_in};
 
 async fn patch(client: &Client, body: Value) -> Answer {
     client
@@ -198,7 +198,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         told.subject,
         "Request to change your email address on Harborlight for Providers"
     );
-    let token = token_in(&world.last_mail_to("helen@new.example").await);
+    let token = link_token(&world.last_mail_to("helen@new.example").await);
     let me = helen.get("/me").await.unwrap();
     assert_eq!(
         (me.text_at("/email"), me.text_at("/unconfirmed_email")),
@@ -264,9 +264,9 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
 
     // Before and after the last day, and only with the latest link.
     assert_eq!(ask("helen@third.example", PASSWORD).await.status, 202);
-    let older = token_in(&world.last_mail_to("helen@third.example").await);
+    let older = link_token(&world.last_mail_to("helen@third.example").await);
     assert_eq!(ask("helen@fourth.example", PASSWORD).await.status, 202);
-    let newer = token_in(&world.last_mail_to("helen@fourth.example").await);
+    let newer = link_token(&world.last_mail_to("helen@fourth.example").await);
     assert_eq!(confirm(older).await.problem(), "email-link-unusable");
     world.pass_days(4);
     assert_eq!(confirm(newer).await.problem(), "email-link-unusable");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{self, PASSWORD, QUESTIONS, security_answers, with, without};
-use vestibule_tests::{World, options, token_in};
+use vestibule_tests::{World, link_token, options};
 
 const NEW: &str = "Amber-Kettle-73!";
 
@@ -148,7 +148,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     // The first delivery processes the request, the second sends the email.
     world.mails_to("helen@lakeside.example").await;
     let mail = world.last_mail_to("helen@lakeside.example").await;
-    let token = token_in(&mail);
+    let token = link_token(&mail);
     insta::assert_snapshot!(mail.text.replace(&token, "[token]"));
 
     let looked_up = anyone
@@ -258,7 +258,7 @@ async fn ex_07_everyone_can_use_forgot_password() {
 async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
     assert_eq!(ask(&world.on(portal), username).await.status, 202);
     world.mails_to(address).await;
-    token_in(&world.last_mail_to(address).await)
+    link_token(&world.last_mail_to(address).await)
 }
 
 #[tokio::test]

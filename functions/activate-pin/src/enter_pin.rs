@@ -102,7 +102,7 @@ pub(crate) async fn enter_pin(
             );
         }
     };
-    let account = match app.store.commit(decision, &mut rng).await {
+    let account = match app.commit(decision, &mut rng).await {
         Ok(()) => account,
         // A duplicate request was committed first, or the PIN was reissued. Load the account again.
         Err(CommitError::Stale) => app
@@ -142,7 +142,7 @@ async fn refused(
     )
     .on(caller.account.id.as_str())
     .for_organization(caller.session.organization.as_ref());
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Wrong => {
             let left = match tries_left {

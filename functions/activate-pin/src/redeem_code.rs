@@ -190,7 +190,7 @@ pub(crate) async fn redeem_code(
         });
     match decided {
         Ok(decision) => {
-            match app.store.commit(decision, &mut rng).await {
+            match app.commit(decision, &mut rng).await {
                 Ok(()) => {}
                 // Perhaps a duplicate request was committed first.
                 Err(CommitError::Stale) => {
@@ -220,9 +220,7 @@ pub(crate) async fn redeem_code(
                 Some(account) => audit.on(account.id.as_str()),
                 None => audit,
             };
-            app.store
-                .commit(Decision::recording(audit), &mut rng)
-                .await?;
+            app.commit(Decision::recording(audit), &mut rng).await?;
             Err(match refusal {
                 Refusal::Expired => code_problem(
                     "code-expired",

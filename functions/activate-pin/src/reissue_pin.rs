@@ -82,7 +82,7 @@ pub(crate) async fn reissue_pin(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let caller = Caller { account, ..caller };
     Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::ids::PortalId;
 use vestibule_http::{App, responses};
-use vestibule_store::{AuditEntry, Unavailable};
+use vestibule_store::{AuditEntry, StoreError};
 
 vestibule_http::routes! {
     search::search,
@@ -28,7 +28,7 @@ vestibule_http::routes! {
 ///
 /// # Errors
 /// When the trail of a portal can't be sealed.
-pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
+pub async fn seal(app: &App) -> Result<Sealed, StoreError> {
     let now = app.clock.now();
     let mut sealed = Sealed::default();
     let mut failed = None;
@@ -137,7 +137,7 @@ impl AuditEventResponse {
         entries: Vec<AuditEntry>,
         portal: &PortalId,
         app: &App,
-    ) -> Result<Vec<Self>, Unavailable> {
+    ) -> Result<Vec<Self>, StoreError> {
         let names = app.store.usernames_in(portal, &entries).await?;
         Ok(entries
             .into_iter()

@@ -120,11 +120,11 @@ pub(crate) async fn find_accounts(
         .chain(nothing)
         .collect();
     // Recorded before anything is shown.
-    futures::future::try_join_all(looks.into_iter().map(async |look| {
-        app.store
-            .commit(Decision::recording(look), &mut app.rng())
-            .await
-    }))
+    futures::future::try_join_all(
+        looks
+            .into_iter()
+            .map(async |look| app.commit(Decision::recording(look), &mut app.rng()).await),
+    )
     .await?;
     let found = |account: &Account| AccountSummary {
         portal: account.portal.to_string(),

@@ -102,7 +102,7 @@ pub(crate) async fn resend_invitation(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(Json(ResendInvitationResponse {
         id: invitation.id.to_string(),
         sent: invitation.sent,

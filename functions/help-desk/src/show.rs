@@ -44,8 +44,6 @@ pub(crate) async fn show(
         &mut rng,
     );
     // Recorded before anything is shown.
-    app.store
-        .commit(Decision::recording(look), &mut rng)
-        .await?;
+    app.commit(Decision::recording(look), &mut rng).await?;
     Ok(Json(context.response()))
 }

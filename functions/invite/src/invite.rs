@@ -127,7 +127,7 @@ pub(crate) async fn one(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(invitation),
         // Another request invited the same address at the same time.
         Err(CommitError::Stale) => Err(problem(rules::Refusal::AlreadyInvited, policy)),

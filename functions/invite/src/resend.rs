@@ -58,6 +58,6 @@ pub(crate) async fn resend(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
 }

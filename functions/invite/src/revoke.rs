@@ -46,7 +46,7 @@ pub(crate) async fn revoke(
     let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng)
         .map_err(|refusal| problem(refusal, policy))?;
     if let Some(decision) = decision {
-        app.store.commit(decision, &mut rng).await?;
+        app.commit(decision, &mut rng).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

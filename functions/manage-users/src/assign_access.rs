@@ -77,6 +77,6 @@ pub(crate) async fn assign_access(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -180,7 +180,7 @@ async fn act(
     let mut rng = app.rng();
     let decision = decide(caller.acting()?, &target, policy, &mut rng)
         .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(())
 }
 

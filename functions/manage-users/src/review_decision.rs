@@ -92,7 +92,7 @@ async fn confirm(
     let Some((user, decision)) = confirmed else {
         return ReviewItem::after(user, organization).map(Some);
     };
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => ReviewItem::after(&user, organization).map(Some),
         Err(CommitError::Stale) => Ok(None),
         Err(other) => Err(other.into()),
@@ -133,7 +133,7 @@ async fn remove(
         &mut rng,
     );
     match decided {
-        Ok(decision) => match app.store.commit(decision, &mut rng).await {
+        Ok(decision) => match app.commit(decision, &mut rng).await {
             Ok(()) => {}
             Err(CommitError::Stale) => return Ok(None),
             Err(other) => return Err(other.into()),

@@ -82,7 +82,7 @@ pub(crate) async fn start(
             ),
         ),
     })?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let location = format!("/{}/access-reviews/current", policy.portal);
     let body = ReviewResponse::page(&app, &organization, None, None, &caller).await?;
     Ok((

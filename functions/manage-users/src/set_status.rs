@@ -69,6 +69,6 @@ pub(crate) async fn set_status(
     let Some((user, decision)) = decided else {
         return UserResponse::after(&user, &organization, &caller).map(Json);
     };
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -67,6 +67,6 @@ pub(crate) async fn change_email(
         &caller.origin,
         &mut rng,
     );
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -55,7 +55,7 @@ pub(crate) async fn confirm_email(
     let mut rng = app.rng();
     let decision =
         profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(CommitError::Taken(unique)) => {
             Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))

@@ -135,7 +135,7 @@ pub(crate) async fn edit_profile(
     ) else {
         return show(&app, &caller).await.map(Json);
     };
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     show(&app, &Caller { account, ..caller }).await.map(Json)
 }
 

@@ -97,6 +97,6 @@ pub(crate) async fn send_feedback(
         )
         .with_help(policy)
     })?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -70,7 +70,7 @@ pub(crate) async fn accept_invitation_as_user(
                 other => problem(other, policy),
             },
         )?;
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => {
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
                 return new_membership(&after, membership, &caller);

@@ -133,7 +133,7 @@ pub(crate) async fn accept(
         let Some((after, decision)) = accepted else {
             return Ok(Json(NextStepResponse::of(&account, &caller)));
         };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),

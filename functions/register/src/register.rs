@@ -319,7 +319,7 @@ pub(crate) async fn refused_as(
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Problem, Problem> {
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,

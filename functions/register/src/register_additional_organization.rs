@@ -137,7 +137,7 @@ pub(crate) async fn register_additional_organization(
             }
         };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => {
                 let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
                 return new_membership(&after, membership, &caller);

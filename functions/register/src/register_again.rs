@@ -110,7 +110,7 @@ pub(crate) async fn register_again(
             Some((.., attempts)) => decision.change(Change::ForgetAttempts(attempts.clone())),
             None => decision,
         };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             // The account or the organization changed at the same time. Load both again.
             Err(CommitError::Stale) => {}
@@ -187,7 +187,7 @@ async fn problem(
         rng,
     );
     let audit = audit.for_organization(caller.session.organization.as_ref());
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     let desk = &policy.help_desk;
     Ok(match refusal {
         Refusal::Over(cutoff) => Problem::new(

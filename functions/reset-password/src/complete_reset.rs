@@ -168,9 +168,7 @@ pub(crate) async fn complete_reset(
             &mut rng,
         );
         audit.object = account.map(|a| a.id.to_string());
-        app.store
-            .commit(Decision::recording(audit), &mut rng)
-            .await?;
+        app.commit(Decision::recording(audit), &mut rng).await?;
         return Err(refused(&policy));
     };
     // Check the password against the account only after identity is confirmed, so that a fault reveals
@@ -185,7 +183,7 @@ pub(crate) async fn complete_reset(
     );
     fields.into_result(Some(()))?;
     credentials::not_used_before("new_password", &password, account, &app).await?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Json(CompletePasswordResetResponse {
             username: account.username.to_string(),
         })),

@@ -99,9 +99,7 @@ pub(crate) async fn recover_username(
             &mut rng,
         ),
     };
-    app.store
-        .commit(Decision::recording(audit), &mut rng)
-        .await?;
+    app.commit(Decision::recording(audit), &mut rng).await?;
     proved
         .map(|a| {
             Json(RecoverUsernameResponse {

@@ -63,8 +63,7 @@ pub(crate) async fn send_username_reminder(
         origin,
         forgotten: Forgotten::Username { email },
     });
-    app.store
-        .commit(Decision::recording(audit).send([noted]), &mut rng)
+    app.commit(Decision::recording(audit).send([noted]), &mut rng)
         .await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -81,7 +81,7 @@ pub(crate) async fn start_reset(
             forgotten: Forgotten::Password { username: key },
         })]);
     }
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(StartPasswordResetResponse {

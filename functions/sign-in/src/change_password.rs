@@ -80,7 +80,7 @@ pub(crate) async fn change_password(
         &caller.origin,
         &mut rng,
     );
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let response = SessionResponse::of(&session, &account, policy, &caller.origin);
     Ok(Json(response))
 }

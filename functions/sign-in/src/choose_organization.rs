@@ -63,7 +63,7 @@ pub(crate) async fn choose_organization(
     let (session, origin) = (&caller.session, &caller.origin);
     let chosen = rules::choose_organization(account, session, &wanted, policy, origin, &mut rng);
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));
     let next_step = next_step(account, membership, policy, caller.origin.at);
     Ok(Json(ChosenOrganizationResponse {

@@ -34,11 +34,10 @@ pub(crate) async fn end_session(
         .find(|s| s.id == id)
         .ok_or_else(|| Problem::not_found("session"))?;
     let mut rng = app.rng();
-    app.store
-        .commit(
-            sign_in::sign_out(session, &caller.origin, &mut rng),
-            &mut rng,
-        )
-        .await?;
+    app.commit(
+        sign_in::sign_out(session, &caller.origin, &mut rng),
+        &mut rng,
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -156,7 +156,7 @@ pub(crate) async fn sign_in(
         } = signed_in;
         // `rules::sign_in` never succeeds without an account.
         let Some(account) = &account else { continue };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => {
                 let response = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
@@ -176,7 +176,7 @@ async fn find_account(
     app: &App,
     policy: &Policy,
     name: &str,
-) -> Result<Option<Account>, vestibule_store::Unavailable> {
+) -> Result<Option<Account>, vestibule_store::StoreError> {
     app.store
         .account_by_username(&policy.portal, &lookup_key(name))
         .await
@@ -193,7 +193,7 @@ async fn equalize_reads(
     account: Option<&Account>,
     policy: &Policy,
     name: &str,
-) -> Result<(), vestibule_store::Unavailable> {
+) -> Result<(), vestibule_store::StoreError> {
     let natural = Account::natural_id(&policy.portal, &lookup_key(name));
     if account.is_none_or(|a| a.id == natural) {
         app.store.account(&policy.portal, &natural).await?;
@@ -240,7 +240,7 @@ async fn refused(
         [only] => only.organization.clone(),
         _ => None,
     });
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Failed => Problem::new(
             StatusCode::UNAUTHORIZED,

@@ -84,7 +84,7 @@ pub fn openapi() -> String {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_delivery\": \"body\"`.",
+            "For programs: the `token` that `POST /{portal}/sessions` returns for `\"token_delivery\": \"body\"`.",
         ))
         .build();
     let cookie = ApiKeyValue::with_description(

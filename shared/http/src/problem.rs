@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::NextStep;
 use vestibule_domain::policy::{Policy, PolicyError};
-use vestibule_store::{CommitError, Unavailable};
+use vestibule_store::{CommitError, StoreError};
 
 /// The maximum number of fields that a problem names, to limit the size of the response.
 const MAX_ERRORS: usize = 20;
@@ -278,8 +278,8 @@ impl From<PolicyError> for Problem {
     }
 }
 
-impl From<Unavailable> for Problem {
-    fn from(cause: Unavailable) -> Self {
+impl From<StoreError> for Problem {
+    fn from(cause: StoreError) -> Self {
         Self::unavailable(&cause)
     }
 }
@@ -288,7 +288,7 @@ impl From<CommitError> for Problem {
     /// Converts commit errors that a handler does not handle itself.
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Unavailable(cause) => cause.into(),
+            CommitError::Store(cause) => cause.into(),
             CommitError::Stale | CommitError::Taken(_) => Self::conflict(),
         }
     }

@@ -4,6 +4,7 @@ pub mod access_review;
 pub mod acting;
 pub mod activate;
 pub mod campaign;
+pub mod consequences;
 pub mod device;
 pub mod help_desk;
 pub mod invite;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::Put;
 use data_encoding::BASE64URL_NOPAD;
 use futures::future;
 use jiff::civil::Date;
@@ -14,11 +14,14 @@ use vestibule_domain::record::Mac;
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
-use crate::item::{self, Item};
-use crate::keys::{self, Key};
+use crate::commit::Writes;
+use crate::error::took_effect;
+use crate::expression::{Expression, n, s};
+use crate::item::{self, Item, text};
+use crate::key::Key;
 use crate::read::Page;
 use crate::tables::{AUDIT_INDEXES, AUDIT_TTL};
-use crate::{Store, Unavailable};
+use crate::{Store, StoreError, accounts};
 
 /// The number of partitions of a portal's day, enough for a busy day.
 pub(crate) const SHARDS: u8 = 16;
@@ -65,17 +68,17 @@ fn place(key: &Key) -> String {
 }
 
 /// Builds the item of an entry with its MAC.
-pub(crate) fn entry(event: &AuditEvent, keyring: &Keyring) -> Result<Item, Unavailable> {
+pub(crate) fn entry(event: &AuditEvent, keyring: &Keyring) -> Result<Item, StoreError> {
     let canonical = Sensitive::new(event.canonical());
     let mac = keyring.mac(Purpose::AuditEntry, &place(&key(event)), &canonical);
     lying(event, &mac)
 }
 
 /// Builds the item of an entry with a given MAC.
-fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
+fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, StoreError> {
     let mut item = item::write(key(event), event)?;
     let mut put = |name: &str, value: String| {
-        item.insert(name.to_owned(), AttributeValue::S(value));
+        item.insert(name.to_owned(), s(value));
     };
     put(
         MAC,
@@ -99,7 +102,7 @@ fn lying(event: &AuditEvent, mac: &Mac) -> Result<Item, Unavailable> {
         put("of_object", of(portal, &object));
     }
     let end = kept_until(event.occurred_at).as_second();
-    item.insert(AUDIT_TTL.to_owned(), AttributeValue::N(end.to_string()));
+    item.insert(AUDIT_TTL.to_owned(), n(end));
     Ok(item)
 }
 
@@ -115,7 +118,7 @@ fn of_action(portal: &PortalId, organization: &OrganizationId, action: Action) -
 /// attribute of an index was added, changed or removed.
 pub(crate) fn genuine(item: &Item, keyring: &Keyring) -> Option<AuditEvent> {
     let event: AuditEvent = item::read(item.clone()).ok()?;
-    let (version, code) = item.get(MAC)?.as_s().ok()?.split_once('.')?;
+    let (version, code) = text(item, MAC)?.split_once('.')?;
     let mac = Mac {
         key: version.parse().ok()?,
         code: BASE64URL_NOPAD.decode(code.as_bytes()).ok()?,
@@ -134,7 +137,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    fn of(item: Item, keyring: &Keyring) -> Result<Self, Unavailable> {
+    fn of(item: Item, keyring: &Keyring) -> Result<Self, StoreError> {
         let genuine = genuine(&item, keyring);
         if genuine.is_none() {
             tracing::error!("an audit trail entry was altered; verify the audit trail");
@@ -297,7 +300,7 @@ impl Partition {
         store: &Store,
         (from, until): (&str, &str),
         at_a_time: i32,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         while self.read.is_empty() && !self.exhausted {
             let below = self.below.as_deref().filter(|below| *below < until);
             let until = below.unwrap_or(until);
@@ -311,20 +314,22 @@ impl Partition {
                 .table_name(&store.tables.audit)
                 .set_index_name(self.index.map(str::to_owned))
                 .key_condition_expression("#of = :of AND sk BETWEEN :from AND :until")
-                .expression_attribute_names("#of", self.attribute)
-                .expression_attribute_values(":of", AttributeValue::S(self.value.clone()))
-                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-                .expression_attribute_values(":until", AttributeValue::S(until.to_owned()))
+                .names([("#of", self.attribute)])
+                .values([
+                    (":of", s(self.value.clone())),
+                    (":from", s(from)),
+                    (":until", s(until)),
+                ])
                 .scan_index_forward(false)
                 .limit(at_a_time)
                 .send()
                 .await
-                .map_err(Unavailable::call)?;
+                .map_err(StoreError::call)?;
             self.exhausted = got.last_evaluated_key.is_none();
             for found in got.items.unwrap_or_default() {
-                let sk = found.get("sk").and_then(|v| v.as_s().ok()).cloned();
+                let sk = text(&found, "sk").cloned();
                 let sk =
-                    sk.ok_or_else(|| Unavailable::corrupt("the key of an audit trail entry"))?;
+                    sk.ok_or_else(|| StoreError::corrupt("the key of an audit trail entry"))?;
                 // `BETWEEN` includes the last sort key that was already read.
                 if self.below.as_ref() != Some(&sk) {
                     self.read
@@ -345,8 +350,8 @@ impl Store {
     /// Records that protected information is read. [`Store::commit`] records changes.
     ///
     /// # Errors
-    /// [`Unavailable`]; the information must then not be shown.
-    pub async fn record(&self, event: &AuditEvent) -> Result<(), Unavailable> {
+    /// [`StoreError`]; the information must then not be shown.
+    pub async fn record(&self, event: &AuditEvent) -> Result<(), StoreError> {
         let put = self
             .db
             .put_item()
@@ -355,17 +360,9 @@ impl Store {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
-        match put {
-            Ok(_) => Ok(()),
-            // Ids are unique, so this is a retry after a lost response.
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(e) => Err(Unavailable::call(e)),
-        }
+        // Ids are unique, so a failed condition means a retry after a lost response.
+        took_effect(put)?;
+        Ok(())
     }
 
     /// Loads a page of the audit trail, latest entries first. The cost is proportional to the entries in the
@@ -373,14 +370,14 @@ impl Store {
     /// entries than `limit` even if there are more.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn audit(
         &self,
         portal: &PortalId,
         filter: &AuditFilter,
         cursor: Option<&AuditCursor>,
         limit: usize,
-    ) -> Result<Page<AuditEntry>, Unavailable> {
+    ) -> Result<Page<AuditEntry>, StoreError> {
         let mut page = Page {
             items: Vec::new(),
             next: None,
@@ -431,7 +428,7 @@ impl Store {
         below: Option<&AuditCursor>,
         wanted: usize,
         (items, looked_at): (&mut Vec<AuditEntry>, &mut usize),
-    ) -> Result<Option<AuditCursor>, Unavailable> {
+    ) -> Result<Option<AuditCursor>, StoreError> {
         for partition in &mut partitions {
             partition.below = below.map(|c| c.0.clone());
         }
@@ -468,12 +465,12 @@ impl Store {
     /// Loads the usernames of the accounts that these entries refer to, including deleted accounts.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn usernames_in(
         &self,
         portal: &PortalId,
         entries: &[AuditEntry],
-    ) -> Result<BTreeMap<String, String>, Unavailable> {
+    ) -> Result<BTreeMap<String, String>, StoreError> {
         let named = entries.iter().flat_map(|AuditEntry { event: e, .. }| {
             // The object of a search may be a user of another organization (BL-17).
             let searched = matches!(e.action, Action::SearchAudit | Action::DownloadAudit);
@@ -490,12 +487,23 @@ impl Store {
         let mut names = BTreeMap::new();
         // One call returns at most 100 items.
         for some in wanted.chunks(100) {
-            let keys = some.iter().map(|id| keys::account(portal, id)).collect();
+            let keys = some.iter().map(|id| accounts::key(portal, id)).collect();
             for found in self.batch(keys).await? {
-                let text = |name: &str| found.get(name)?.as_s().ok().cloned();
-                names.extend(text("id").zip(text("username")));
+                let (id, username) = (text(&found, "id"), text(&found, "username"));
+                names.extend(id.cloned().zip(username.cloned()));
             }
         }
         Ok(names)
+    }
+}
+
+impl Writes<'_> {
+    /// Adds an entry to the audit trail; an existing entry is never replaced.
+    pub(crate) fn audit(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
+        let put = Put::builder()
+            .table_name(&self.store.tables.audit)
+            .set_item(Some(entry(event, &self.store.keyring)?))
+            .condition_expression("attribute_not_exists(pk)");
+        self.push_put(put, None)
     }
 }
