@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, dental, hint};
-use vestibule_tests::{World, code_in, fault, token_in};
+use vestibule_tests::{World, code_in, fault, link_token};
 
 async fn put(client: &Client, path: &str, body: Value) -> Answer {
     client.send(Method::PUT, path, Some(&body)).await.unwrap()
@@ -168,7 +168,7 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
             "{}",
             invited.text
         );
-        let token = token_in(&world.last_mail_to(&email).await);
+        let token = link_token(&world.last_mail_to(&email).await);
         let body = World::acceptance(&token, first, &email, &username);
         let accepted = world.on("group").post("/invitations/accept", body).await;
         let accepted = accepted.unwrap();
@@ -208,7 +208,12 @@ async fn ux_07_an_invitation_is_of_no_use_when_the_access_it_gives_is_over() {
     );
     let mail = world.last_mail_to("sam@blueheron.example").await;
     assert!(mail.text.contains("November 24, 2026"), "{}", mail.text);
-    let body = World::acceptance(&token_in(&mail), "Sam", "sam@blueheron.example", "sam.lind");
+    let body = World::acceptance(
+        &link_token(&mail),
+        "Sam",
+        "sam@blueheron.example",
+        "sam.lind",
+    );
     world.wait_until("2026-11-25T06:00:00Z");
     let late = world.on("group").post("/invitations/accept", body).await;
     let late = late.unwrap();

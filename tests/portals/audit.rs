@@ -154,7 +154,7 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         };
         let mut expected = json!({
             "occurred_at": at, "action": action, "outcome": outcome, "actor": "account", "actor_id": who,
-            "actor_username": name, "organization_id": organization, "source": from, "verified": true,
+            "actor_username": name, "organization_id": organization, "source": from, "is_verified": true,
         });
         if !object.is_empty() {
             expected["object"] = object.into();
@@ -509,7 +509,7 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     assert!(
         lines
             .iter()
-            .all(|e| e["verified"] == true && e["outcome"] == "done")
+            .all(|e| e["is_verified"] == true && e["outcome"] == "done")
     );
 
     world.pass(minute());
@@ -810,7 +810,7 @@ async fn ux_11_an_altered_entry_shows_before_and_after_sealing() {
     put(&world, altered).await;
     let ruth = world.sign_in("group", "ruth.okafor").await;
     let seen = trail(&ruth, "").await;
-    let unverified: Vec<_> = seen.iter().filter(|e| e["verified"] != true).collect();
+    let unverified: Vec<_> = seen.iter().filter(|e| e["is_verified"] != true).collect();
     assert_eq!(unverified.len(), 1, "{unverified:?}");
     assert_eq!(unverified[0]["source"], "192.0.2.99");
 }

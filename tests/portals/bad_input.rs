@@ -19,7 +19,7 @@ use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, security_answers, with,
     without,
 };
-use vestibule_tests::{World, options, pin_in, portals_with, token_in};
+use vestibule_tests::{World, link_token, options, pin_in, portals_with};
 
 use crate::openapi::{operations, resolve};
 
@@ -138,7 +138,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .await
         .unwrap();
     assert_eq!(asked.status, 202, "{}", asked.text);
-    let confirmation = token_in(&world.last_mail_to("ruth@other.example").await);
+    let confirmation = link_token(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
     // An office manager, and a user whom another organization has invited.
@@ -384,7 +384,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             "/me",
             json!({
                 "first_name": "Helen", "last_name": "Brandt-Ruiz", "hint": hint(), "password": PASSWORD, "subscriptions": [publication],
-                "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
+                "links": [{ "title": "Journal", "url": "https://journal.example/today" }],
             }),
             &[],
         ),
@@ -551,7 +551,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             Method::POST,
             &on("provider"),
             "/password-resets/redemption",
-            json!({ "token": reset_helen, "hint_answer": "A green Beetle", "new_password": "Other-Brook-63!" }),
+            json!({ "token": reset_helen, "hint": { "answer": "A green Beetle" }, "new_password": "Other-Brook-63!" }),
             &["token"],
         ),
         post(
@@ -571,7 +571,7 @@ async fn reset_token(world: &World, portal: &str, username: &str, address: &str)
         .unwrap();
     assert_eq!(asked.status, 202, "{}", asked.text);
     world.mails_to(address).await;
-    token_in(&world.last_mail_to(address).await)
+    link_token(&world.last_mail_to(address).await)
 }
 
 /// Asserts that the response is a small problem with a client error status.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vestibule_local::client::Client;
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental, hint};
-use vestibule_tests::{World, code_in, token_in};
+use vestibule_tests::{World, code_in, link_token};
 
 /// Sends a file. Returns the status and the response.
 pub async fn send(by: &Client, path: &str, kind: &str, file: impl Into<Vec<u8>>) -> (u16, Value) {
@@ -113,7 +113,7 @@ yul@blueheron.example,,,,Lind\r\n";
     let answer = invite(&ruth, &mended).await;
     assert_eq!(counts(&answer), [1, 3, 5, 0], "{answer}");
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
-    let token = token_in(&world.last_mail_to("una@blueheron.example").await);
+    let token = link_token(&world.last_mail_to("una@blueheron.example").await);
     let body = World::acceptance(&token, "Una", "una@blueheron.example", "una.lind");
     let accepted = world.on("group").post("/invitations/accept", body).await;
     assert_eq!(accepted.unwrap().status, 201);

@@ -132,7 +132,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
 
     // It is required from the first day on, also in an open session, but access remains.
     world.pass(SignedDuration::from_secs(1));
-    let window = json!({ "access_expires_at": "2027-03-01", "cutoff": "2027-05-31" });
+    let window = json!({ "access_end_date": "2027-03-01", "cutoff_date": "2027-05-31" });
     let me = dana.get("/me").await.unwrap();
     assert_eq!(me.body["register_again"], window);
     assert!(
@@ -256,7 +256,7 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
         .await
         .unwrap();
     assert_eq!(
-        case.text_at("/memberships/0/register_again/cutoff"),
+        case.text_at("/memberships/0/register_again/cutoff_date"),
         "2027-05-31",
         "{}",
         case.text

@@ -13,7 +13,7 @@ use vestibule_tests::meter::{Cost, Meter};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, with,
 };
-use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
+use vestibule_tests::{World, another, code_in, link_token, options, pin_in};
 
 /// A system with its meter, and the costs measured so far.
 struct Bill {
@@ -347,7 +347,7 @@ async fn invitations(bill: &mut Bill) {
         200,
     )
     .await;
-    let token = token_in(&bill.world.last_mail_to("sam@blueheron.example").await);
+    let token = link_token(&bill.world.last_mail_to("sam@blueheron.example").await);
     bill.post(
         "look up an invitation",
         &group,
@@ -862,7 +862,7 @@ async fn getting_back_in(bill: &mut Bill) {
     .await;
     bill.world.mails_to("ruth@blueheron.example").await;
     bill.meter.read();
-    let token = token_in(&bill.world.last_mail_to("ruth@blueheron.example").await);
+    let token = link_token(&bill.world.last_mail_to("ruth@blueheron.example").await);
     bill.post(
         "forgot the password: unknown name",
         &group,
@@ -997,7 +997,7 @@ async fn reviewing(bill: &mut Bill) {
         ("confirm in a review", "confirmed"),
         ("remove in a review", "removed"),
     ] {
-        let body = json!({ "answer": answer });
+        let body = json!({ "decision": answer });
         bill.request(flow, &omar, (Method::PUT, &path), body, 200)
             .await;
     }
@@ -1039,7 +1039,7 @@ async fn ones_own_profile(bill: &mut Bill) {
         202,
     )
     .await;
-    let token = token_in(&bill.world.last_mail_to("ruth@new.example").await);
+    let token = link_token(&bill.world.last_mail_to("ruth@new.example").await);
     bill.post(
         "confirm another address",
         &ruth,

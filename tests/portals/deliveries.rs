@@ -12,7 +12,7 @@ use vestibule_local::standins::ses::DeliveryOutcome;
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, member};
-use vestibule_tests::{World, options, token_in};
+use vestibule_tests::{World, link_token, options};
 
 const RUTH: &str = "ruth@blueheron.example";
 const MARIA: &str = "maria@example.com";
@@ -169,7 +169,7 @@ async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
     assert_eq!(change(&ruth, &again).await.status, 202);
     let mails = world.mails_to(RUTH).await;
     assert_eq!(mails.len(), 1, "only the confirmation email");
-    let token = json!({ "token": token_in(&mails[0]) });
+    let token = json!({ "token": link_token(&mails[0]) });
     assert_eq!(
         world
             .on("group")
@@ -202,7 +202,7 @@ async fn bl_12_another_address_takes_the_mark_away() {
     let ruth = world.sign_in("group", "ruth.okafor").await;
     let body = json!({ "email": "ruth@new.example", "password": PASSWORD });
     assert_eq!(change(&ruth, &body).await.status, 202);
-    let token = token_in(&world.last_mail_to("ruth@new.example").await);
+    let token = link_token(&world.last_mail_to("ruth@new.example").await);
     assert_eq!(
         world
             .on("group")

@@ -232,7 +232,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
         ),
         (
             with(pilot(), "/accepted_agreements/tide_rules", "2025-06"),
-            "accepts.tide_rules",
+            "accepted_agreements.tide_rules",
         ),
         (
             with(
@@ -240,7 +240,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
                 "/accepted_agreements",
                 json!({ "producer_agreement": "2026-01" }),
             ),
-            "accepts.producer_agreement",
+            "accepted_agreements.producer_agreement",
         ),
         (with(pilot(), "/hint", Value::Null), "hint"),
         (

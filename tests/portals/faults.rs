@@ -14,7 +14,7 @@ use vestibule_store::outbox::{Ending, MailClaim};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
-use vestibule_tests::{Prepared, World, code_in, options, pin_in, token_in};
+use vestibule_tests::{Prepared, World, code_in, link_token, options, pin_in};
 
 /// A request that is made, fails, and is made again.
 struct Journey {
@@ -475,7 +475,7 @@ async fn somebody_is_invited_whatever_fails() {
             let mails = world.mails_to("sam@blueheron.example").await;
             assert_eq!(mails.len(), 1, "{fault:?} of call {n}");
             let accepted = World::acceptance(
-                &token_in(&mails[0]),
+                &link_token(&mails[0]),
                 "Sam",
                 "sam@blueheron.example",
                 "sam.lind",
@@ -625,7 +625,7 @@ async fn a_pin_is_issued_anew_by_the_help_desk_whatever_fails() {
 async fn links(world: &World, address: &str) -> Vec<String> {
     let mails = world.mails_to(address).await;
     let with_link = mails.iter().filter(|m| m.text.contains("#token="));
-    with_link.map(token_in).collect()
+    with_link.map(link_token).collect()
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use vestibule_domain::account::{Account, Status};
 use vestibule_local::client::Client;
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::white_box::shown;
-use vestibule_tests::{World, token_in};
+use vestibule_tests::{World, link_token};
 
 #[tokio::test]
 async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_the_older() {
@@ -53,7 +53,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         (resent.status, resent.body["sent"].as_u64()),
         (200, Some(2))
     );
-    let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    let new = link_token(&world.last_mail_to("sam@blueheron.example").await);
     assert_ne!(old, new);
     let with_old = World::acceptance(&old, "Sam", "sam@blueheron.example", "sam.lind");
     let refused = world

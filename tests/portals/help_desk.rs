@@ -10,7 +10,7 @@ use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{
     HelpDesk, PASSWORD, dental, group_principal, hint, member, provider, with,
 };
-use vestibule_tests::{Item, World, code_in, fault, pin_in, token_in};
+use vestibule_tests::{Item, World, code_in, fault, link_token, pin_in};
 
 const WHY: &str = "The owner called, case 4711";
 
@@ -153,7 +153,7 @@ async fn bl_09_a_lost_registration_code_is_sent_again_by_the_help_desk() {
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_expires_at");
+    let until = done.text_at("/memberships/0/registration_code_expires_on");
     assert_eq!(until, "2026-12-23");
     let fresh = code_in(&world.last_mail_to("ivy@lakeside.example").await);
     assert!(!done.text.contains(&fresh));
@@ -184,7 +184,7 @@ async fn ux_07_a_code_from_the_help_desk_outlasts_no_access() {
     let path = format!("/accounts/provider/{id}/registration-code");
     let done = desk.agent.post(&path, because()).await.unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let until = done.text_at("/memberships/0/registration_code_expires_at");
+    let until = done.text_at("/memberships/0/registration_code_expires_on");
     assert_eq!(until, "2026-11-24", "not the code's own thirty days");
     let told = world.last_mail_to("kim@lakeside.example").await;
     assert!(told.text.contains("November 24, 2026"), "{}", told.text);
@@ -260,7 +260,7 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
         told.text
     );
     assert!(!told.text.contains(WHY));
-    let token = token_in(told);
+    let token = link_token(told);
     assert!(!done.text.contains(&token));
 
     // The link is sufficient, also for a user who has forgotten the hint answer. It works once.
@@ -294,7 +294,7 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
     let path = format!("/accounts/member/{id}/password-reset");
     // On a portal with security questions, it works for users who have forgotten their answers too.
     assert_eq!(desk.agent.post(&path, because()).await.unwrap().status, 200);
-    let token = token_in(&world.last_mail_to("maria@example.com").await);
+    let token = link_token(&world.last_mail_to("maria@example.com").await);
     let redeem = async |token: &str| {
         let body = json!({ "token": token, "new_password": "Other-Brook-63!" });
         let on = world.on("member");
@@ -499,7 +499,7 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
         .await
         .unwrap();
     assert_eq!(done.status, 200, "{}", done.text);
-    let fresh = token_in(&world.last_mail_to("kim@blueheron.example").await);
+    let fresh = link_token(&world.last_mail_to("kim@blueheron.example").await);
     let accept = async |token: &str| {
         let body = World::acceptance(token, "Kim", "kim@blueheron.example", "kim.lind");
         let on = world.on("group");
@@ -645,7 +645,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
     assert!(refused.contains(&429), "{refused:?}");
     assert_eq!(guess(PASSWORD).await, 429);
     let at = format!("/accounts/member/{id}");
-    let locked = async |staff: &Client| staff.get(&at).await.unwrap().body["locked"].clone();
+    let locked = async |staff: &Client| staff.get(&at).await.unwrap().body["is_locked"].clone();
     assert_eq!(locked(&desk.reader).await, true);
 
     let done = desk
@@ -653,7 +653,7 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
         .post(&format!("{at}/unlock"), because())
         .await
         .unwrap();
-    assert_eq!((done.status, &done.body["locked"]), (200, &json!(false)));
+    assert_eq!((done.status, &done.body["is_locked"]), (200, &json!(false)));
     assert_eq!(locked(&desk.reader).await, false);
     assert_eq!(guess(PASSWORD).await, 201);
     let told = world.last_mail_to("maria@example.com").await;
@@ -934,7 +934,7 @@ async fn ux_12_the_first_staff_account_is_made_once_with_a_password_for_one_sign
         other => panic!("one of two is made: {other:?}"),
     };
     assert!(
-        refused.to_string().contains("has a supervisor already"),
+        refused.to_string().contains("already has a supervisor"),
         "{refused}"
     );
     let name = &made.username;

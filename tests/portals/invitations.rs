@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, group_principal, with};
-use vestibule_tests::{World, token_in};
+use vestibule_tests::{World, link_token};
 
 /// When an invitation sent at the start of a test expires: after fourteen days, at midnight in
 /// Chicago.
@@ -71,7 +71,7 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
     assert_eq!(listed(&ruth).await, json!([]));
     let invited = ruth.post("/invitations", sam()).await.unwrap();
     assert_eq!(invited.status, 201, "{}", invited.text);
-    let token = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    let token = link_token(&world.last_mail_to("sam@blueheron.example").await);
     world
         .invite(&ruth, "Ada", "ada@blueheron.example", "administrator")
         .await;
@@ -175,7 +175,7 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
     assert_eq!(resent.text_at("/expires_at"), "2026-12-09T06:00:00Z");
     let mails = world.mails_to("sam@blueheron.example").await;
     assert_eq!(mails.len(), 2);
-    let new = token_in(&mails[1]);
+    let new = link_token(&mails[1]);
     assert_eq!(
         dead(&look_up(&world, &old).await),
         (404, "invitation-not-found")
@@ -250,7 +250,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         dead(&look_up(&world, &token).await),
         (404, "invitation-not-found")
     );
-    let new = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    let new = link_token(&world.last_mail_to("sam@blueheron.example").await);
 
     // After it expires again, a new invitation replaces it.
     let ruth = ruth_at(&world, "2026-12-23T06:00:00Z").await;
@@ -267,7 +267,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 1]])
     );
-    let newest = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    let newest = link_token(&world.last_mail_to("sam@blueheron.example").await);
     assert_eq!(
         look_up(&world, &newest).await.text_at("/role"),
         "Administrator"

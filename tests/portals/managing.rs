@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, with};
-use vestibule_tests::{World, code_in, token_in};
+use vestibule_tests::{World, code_in, link_token};
 
 async fn put(client: &Client, path: &str, body: Value) -> Answer {
     client.send(Method::PUT, path, Some(&body)).await.unwrap()
@@ -103,7 +103,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     assert_eq!(ruth.post("/invitations", body).await.unwrap().status, 201);
 
     // They register again as a new user.
-    let token = token_in(&world.last_mail_to("Sam@blueheron.example").await);
+    let token = link_token(&world.last_mail_to("Sam@blueheron.example").await);
     let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
     let anew = world
         .on("group")
@@ -316,7 +316,7 @@ async fn first_and_invited(
         json!({ "first_name": first, "last_name": last, "email": "sam@whitfield.example" });
     let invited = dana.post("/invitations", invitation).await.unwrap();
     assert_eq!(invited.status, 201, "{}", invited.text);
-    let token = token_in(&world.last_mail_to("sam@whitfield.example").await);
+    let token = link_token(&world.last_mail_to("sam@whitfield.example").await);
     let accept = with(
         World::acceptance(&token, first, "sam@whitfield.example", "sam.lind"),
         "/last_name",

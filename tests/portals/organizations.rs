@@ -431,7 +431,7 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
             "recorded_by": "plan", "blocks": "pin_letter", "is_current": is_current,
         });
         if let Some(revision) = on_file {
-            item["on_file"] = revision.into();
+            item["revision_on_file"] = revision.into();
         }
         json!([item])
     };
@@ -938,7 +938,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
     let listed = mona.get("/me/agreements").await.unwrap();
     assert_eq!(
         (
-            listed.text_at("/items/0/on_file"),
+            listed.text_at("/items/0/revision_on_file"),
             &listed.body["items"][0]["is_current"]
         ),
         ("2026-10", &json!(true))

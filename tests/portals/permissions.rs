@@ -557,7 +557,7 @@ impl Site {
                         body["username"] = format!("nobody{n}").into();
                         body.as_object_mut().unwrap().remove("token");
                     }
-                    "provider" => body["hint_answer"] = "A green Beetle".into(),
+                    "provider" => body["hint"] = json!({ "answer": "A green Beetle" }),
                     _ => {}
                 }
                 (plain(), Some(body))

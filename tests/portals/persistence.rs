@@ -240,7 +240,7 @@ fn a_second_system_on_the_same_folder_is_refused_with_a_message() {
     life.live(async |world| {
         let refused = Instance::start(options.clone()).await.unwrap_err().to_string();
         let expected = format!(
-            "another portal is running on the folder {}. Stop that one first, or use another folder with --data DIR",
+            "another portal is running on the folder {}. Stop it first, or choose another folder with --data DIR",
             folder.path().display()
         );
         assert_eq!(refused, expected);
@@ -268,7 +268,7 @@ fn a_damaged_key_prevents_the_start_with_a_message() {
         .unwrap_err()
         .to_string();
     assert!(
-        refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"),
+        refused.ends_with("kms.key is damaged; start over with `cargo portal reset`"),
         "{refused}"
     );
 }
@@ -323,7 +323,11 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
         let listed = mona.get("/me/agreements").await.unwrap();
         let item = &listed.body["items"][0];
         assert_eq!(
-            [&item["revision"], &item["on_file"], &item["is_current"]],
+            [
+                &item["revision"],
+                &item["revision_on_file"],
+                &item["is_current"]
+            ],
             [&json!("2026-11"), &json!("2026-10"), &json!(false)]
         );
         let path = "/me/agreements/office_manager_terms/acceptance";

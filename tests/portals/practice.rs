@@ -213,9 +213,9 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
     }
 
     // A person who has verified their identity is told where to go instead.
-    let medical = "This way is open to medical providers that participate in our network. If you do not, please call Customer Care at (312) 555-0150.";
-    let manager = "This provider does not participate in our network. If it is a dental provider, register as its dental office manager; if not, please call Customer Care at (312) 555-0150.";
-    let dentists = "This way is open to dental providers. Medical providers register as a medical group, facility or individual practice.";
+    let medical = "Only medical providers that participate in our network can register here. If you don't participate, please call Customer Care at (312) 555-0150.";
+    let manager = "This provider doesn't participate in our network. For a dental provider, please register as office manager of a dental practice; otherwise, call Customer Care at (312) 555-0150.";
+    let dentists = "Only dental providers can register here. Medical providers, please register as a medical group, facility or individual practice.";
     let not_open = [
         (registration("medical", "PV30004", "006789012"), medical),
         (registration("medical", "PV30016", "005464616"), medical),

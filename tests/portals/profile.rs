@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{self, PASSWORD, hint, security_answers};
-use vestibule_tests::{World, fault, pin_in, token_in};
+use vestibule_tests::{World, fault, link_token, pin_in};
 
 async fn patch(client: &Client, body: Value) -> Answer {
     client
@@ -47,7 +47,7 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
             .post("/feedback", json!({ "message": text }))
             .await
             .unwrap();
-        assert_eq!((refused.status, refused.fields()), (status, vec!["text"]));
+        assert_eq!((refused.status, refused.fields()), (status, vec!["message"]));
     }
     assert_eq!(
         world
@@ -67,7 +67,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
     let body = json!({
         "first_name": "Héléna", "last_name": "Brandt-Ruiz",
         "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" }, "password": PASSWORD,
-        "links": [{ "title": "Journal", "address": "https://journal.example/today" }],
+        "links": [{ "title": "Journal", "url": "https://journal.example/today" }],
     });
     let changed = patch(&helen, body).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
@@ -76,10 +76,10 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         (me.text_at("/first_name"), me.text_at("/last_name")),
         ("Héléna", "Brandt-Ruiz")
     );
-    assert_eq!(me.text_at("/hint_question"), "Where did I learn to swim?");
+    assert_eq!(me.text_at("/hint/question"), "Where did I learn to swim?");
     assert_eq!(
         me.body["links"],
-        json!([{ "title": "Journal", "address": "https://journal.example/today" }])
+        json!([{ "title": "Journal", "url": "https://journal.example/today" }])
     );
     assert!(!me.text.contains("Bled"));
     // Administrators see the change.
@@ -97,8 +97,8 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         (json!({ "first_name": "Only" }), "last_name"),
         (json!({ "first_name": "", "last_name": "X" }), "first_name"),
         (
-            json!({ "links": [{ "title": "x", "address": "javascript:alert(1)" }] }),
-            "links[0].address",
+            json!({ "links": [{ "title": "x", "url": "javascript:alert(1)" }] }),
+            "links[0].url",
         ),
         (
             json!({ "subscriptions": ["no_such_paper"] }),
@@ -198,7 +198,7 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         told.subject,
         "Request to change your email address on Harborlight for Providers"
     );
-    let token = token_in(&world.last_mail_to("helen@new.example").await);
+    let token = link_token(&world.last_mail_to("helen@new.example").await);
     let me = helen.get("/me").await.unwrap();
     assert_eq!(
         (me.text_at("/email"), me.text_at("/unconfirmed_email")),
@@ -264,9 +264,9 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
 
     // Before and after the last day, and only with the latest link.
     assert_eq!(ask("helen@third.example", PASSWORD).await.status, 202);
-    let older = token_in(&world.last_mail_to("helen@third.example").await);
+    let older = link_token(&world.last_mail_to("helen@third.example").await);
     assert_eq!(ask("helen@fourth.example", PASSWORD).await.status, 202);
-    let newer = token_in(&world.last_mail_to("helen@fourth.example").await);
+    let newer = link_token(&world.last_mail_to("helen@fourth.example").await);
     assert_eq!(confirm(older).await.problem(), "email-link-unusable");
     world.pass_days(4);
     assert_eq!(confirm(newer).await.problem(), "email-link-unusable");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{self, PASSWORD, QUESTIONS, security_answers, with, without};
-use vestibule_tests::{World, options, token_in};
+use vestibule_tests::{World, link_token, options};
 
 const NEW: &str = "Amber-Kettle-73!";
 
@@ -148,7 +148,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
     // The first delivery processes the request, the second sends the email.
     world.mails_to("helen@lakeside.example").await;
     let mail = world.last_mail_to("helen@lakeside.example").await;
-    let token = token_in(&mail);
+    let token = link_token(&mail);
     insta::assert_snapshot!(mail.text.replace(&token, "[token]"));
 
     let looked_up = anyone
@@ -157,19 +157,17 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         .unwrap();
     assert_eq!(
         looked_up.body,
-        json!({ "verification_methods": ["email", "hint_question"], "hint_question": "What was my first car?" })
+        json!({ "verification_methods": ["email", "hint_question"], "hint": { "question": "What was my first car?" } })
     );
-    let body = json!({ "token": token, "hint_answer": "a GREEN beetle", "new_password": NEW });
+    let body =
+        json!({ "token": token, "hint": { "answer": "a GREEN beetle" }, "new_password": NEW });
 
     // Neither the link alone nor the answer alone is sufficient.
-    let refused = redeem(&anyone, without(body.clone(), "/hint_answer")).await;
-    assert_eq!(
-        (refused.status, refused.fields()),
-        (422, vec!["hint_answer"])
-    );
+    let refused = redeem(&anyone, without(body.clone(), "/hint")).await;
+    assert_eq!((refused.status, refused.fields()), (422, vec!["hint"]));
     let refused = redeem(&anyone, without(body.clone(), "/token")).await;
     assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
-    let refused = redeem(&anyone, with(body.clone(), "/hint_answer", "A red Beetle")).await;
+    let refused = redeem(&anyone, with(body.clone(), "/hint/answer", "A red Beetle")).await;
     assert_eq!(
         (refused.status, refused.problem()),
         (403, "recovery-refused")
@@ -260,7 +258,7 @@ async fn ex_07_everyone_can_use_forgot_password() {
 async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
     assert_eq!(ask(&world.on(portal), username).await.status, 202);
     world.mails_to(address).await;
-    token_in(&world.last_mail_to(address).await)
+    link_token(&world.last_mail_to(address).await)
 }
 
 #[tokio::test]

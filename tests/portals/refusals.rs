@@ -9,7 +9,7 @@ use vestibule_tests::people::{
     PASSWORD, everyone, group_principal, hint, member, provider, security_answers, with, without,
 };
 use vestibule_tests::white_box::Calls;
-use vestibule_tests::{World, another, options, pin_in, token_in};
+use vestibule_tests::{World, another, link_token, options, pin_in};
 
 /// One portal's refusals, each with its cause.
 async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str, Answer)> {
@@ -109,7 +109,7 @@ async fn staff(
                 .status
                 == 201 =>
         {
-            let token = token_in(&world.last_mail_to("sam@staff.example").await);
+            let token = link_token(&world.last_mail_to("sam@staff.example").await);
             let other = World::acceptance(&token, "Sam", "other@staff.example", "sam.lind");
             seen.push((
                 "an invitation sent to another address",
@@ -197,7 +197,7 @@ async fn old_links(
         if invited.status != 201 {
             return;
         }
-        tokens.push(token_in(&world.last_mail_to(address).await));
+        tokens.push(link_token(&world.last_mail_to(address).await));
         if tokens.len() == 1 {
             let path = format!("/invitations/{}", invited.text_at("/id"));
             principal.send(Method::DELETE, &path, None).await.unwrap();
@@ -805,7 +805,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
             .text_at("/items/0/id")
     );
     assert_eq!(ruth.post(&path, json!({})).await.unwrap().status, 200);
-    let current = token_in(&world.last_mail_to("sam@blueheron.example").await);
+    let current = link_token(&world.last_mail_to("sam@blueheron.example").await);
 
     let parts: Vec<&str> = current.split('.').collect();
     let [kind, organization, id, secret] = parts[..] else {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, hint};
-use vestibule_tests::{World, code_in, token_in};
+use vestibule_tests::{World, code_in, link_token};
 
 async fn id_of(by: &Client, query: &str) -> String {
     let found = by.get(&format!("/users?query={query}")).await.unwrap();
@@ -111,7 +111,7 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
     );
     assert_eq!(world.mails_to("helen@lakeside.example").await.len(), before);
     // The portal's other requirements still apply to the user.
-    let redemption = |answer: &str| json!({ "token": token_in(&mail), "hint_answer": answer, "new_password": "Fresh-Kettle-91!" });
+    let redemption = |answer: &str| json!({ "token": link_token(&mail), "hint": { "answer": answer }, "new_password": "Fresh-Kettle-91!" });
     let on = world.on("provider");
     let wrong = on
         .post("/password-resets/redemption", redemption("A red Beetle"))
@@ -298,7 +298,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     world.mails_to("omar@riverbend.example").await;
     let mail = world.last_mail_to("omar@riverbend.example").await;
     assert!(mail.text.contains("#token="), "{}", mail.text);
-    let token = token_in(&mail);
+    let token = link_token(&mail);
     let body = |new: &str| json!({ "token": token, "new_password": new });
     let on = world.on("practice");
     let answer = on

@@ -373,13 +373,7 @@ async fn bystanders(world: &World, id: &str, count: usize) {
         copy.last_sign_in_at = None;
         let decision = vestibule_domain::Decision::recording(audit)
             .change(vestibule_domain::Change::CreateAccount(Box::new(copy)));
-        world
-            .instance
-            .app
-            .store
-            .commit(decision, &mut rng)
-            .await
-            .unwrap();
+        world.instance.app.commit(decision, &mut rng).await.unwrap();
     }
 }
 

@@ -13,7 +13,7 @@ use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
-use vestibule_tests::{World, another, code_in, options, pin_in, token_in};
+use vestibule_tests::{World, another, code_in, link_token, options, pin_in};
 
 /// A text that must not be found, and how to recognize it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,7 +240,7 @@ impl<'w> Journeys<'w> {
         let invited = self.post(&ruth, "/invitations", body.clone(), 201).await;
         self.post(&ruth, "/invitations", body, 409).await;
         self.look().await;
-        let old = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
+        let old = link_token(&self.world.last_mail_to("ada@blueheron.example").await);
         self.post(
             &ruth,
             &format!("/invitations/{}/resend", invited.text_at("/id")),
@@ -249,7 +249,7 @@ impl<'w> Journeys<'w> {
         )
         .await;
         self.look().await;
-        let new = token_in(&self.world.last_mail_to("ada@blueheron.example").await);
+        let new = link_token(&self.world.last_mail_to("ada@blueheron.example").await);
         self.token("invitation token", &old);
         self.token("invitation token", &new);
         self.secret("password", PASSWORDS[1]);

@@ -1,5 +1,4 @@
-//! Compares `template.yaml` with the code in both directions: what is deployed is what the code
-//! needs.
+//! Compares `template.yaml` and its nested stacks with the code, both ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ use crate::feeds::go_through_feeds;
 use crate::openapi::{operations, sources as read_sources};
 use crate::schedule::go_through_the_clockwork;
 
-/// The events of a type that start a function.
+/// Returns the events of a type that start a function.
 fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
     let all = function["Events"].as_object();
     all.into_iter()
@@ -42,7 +41,7 @@ fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
         .collect()
 }
 
-/// The Lambda binaries, with their sources.
+/// Returns the binaries for Lambda with their source files.
 fn binaries() -> BTreeMap<String, PathBuf> {
     let mut binaries = BTreeMap::new();
     for entry in std::fs::read_dir(root().join("functions")).unwrap() {
@@ -117,7 +116,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         }
     }
 
-    // Each route goes to the function whose crate serves it, and no others exist.
+    // Each route goes to the function whose crate serves it, and there are no others.
     let mut served = BTreeMap::new();
     for Function { name, openapi, .. } in FUNCTIONS {
         for (path, item) in openapi().paths.paths {
@@ -143,7 +142,7 @@ fn the_gateway_has_the_routes_of_the_api() {
         .collect();
     assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
 
-    // For preflight requests of browsers, each path answers OPTIONS, in a function that serves it.
+    // Each path answers OPTIONS (CORS preflight) with a function that serves it.
     for ((_, path), function) in &preflights {
         let mut serving = routes.iter().filter(|((_, p), _)| p == path);
         assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
@@ -153,7 +152,7 @@ fn the_gateway_has_the_routes_of_the_api() {
     assert_eq!(asked, paths);
 }
 
-/// The shape of a table in the terms of the template, without what only a deployment has.
+/// Returns a table's schema as in the template, without deployment settings.
 fn shape(table: &TableDescription) -> Value {
     let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
         let key = |k: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": k.attribute_name(), "KeyType": k.key_type().as_str() });
@@ -189,7 +188,7 @@ fn shape(table: &TableDescription) -> Value {
     })
 }
 
-/// The shape of a table in the template.
+/// Returns the same of a table in the template.
 fn deployed_shape(table: &Value) -> Value {
     let mut attributes: Vec<_> = table["AttributeDefinitions"]
         .as_array()
@@ -233,7 +232,7 @@ async fn the_tables_match_the_code() {
     }
     assert_eq!(deployed.len(), 2);
 
-    // Data outlives the stack, is encrypted with its own key, and has point-in-time recovery.
+    // Tables are kept when the stack is deleted, encrypted with the stack's key, and can be restored to any second.
     for (id, table) in deployed {
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             assert_eq!(table[policy], "Retain", "{id}");
@@ -266,7 +265,7 @@ async fn the_tables_match_the_code() {
     }
 }
 
-/// The settings that a source text reads.
+/// Returns the settings that a source file reads.
 fn settings_in(source: &str) -> BTreeSet<String> {
     source
         .split("setting(")
@@ -298,8 +297,8 @@ fn functions_have_the_settings_they_read() {
     for (name, function) in functions() {
         let mut read = settings_in(&source(&binaries[&name]));
         read.extend(of_all.iter().cloned());
-        // These have defaults or are set by Lambda or an operator; the added one is read by
-        // `lambda_http`.
+        // The policies are in the default folder, Lambda sets the region, and root certificates other than Amazon's
+        // are optional. lambda_http reads the setting that is added.
         for unset in ["PORTALS_DIR", "AWS_REGION", "SSL_CERT_FILE"] {
             assert!(read.remove(unset), "{unset} is read");
         }
@@ -307,7 +306,8 @@ fn functions_have_the_settings_they_read() {
         let mut given = variables(function);
         given.extend(global.iter().cloned());
         assert_eq!(given, read, "{name}");
-        // `sam local` has a value for each in addition to the stand-ins of `cargo portal`.
+        // events/env.json has a value for each, for `sam local` with `cargo portal`, except for this one, whose
+        // value in the template works there too.
         given.remove("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH");
         let lacking: Vec<_> = given.iter().filter(|v| local.get(v).is_none()).collect();
         assert!(lacking.is_empty(), "events/env.json lacks {lacking:?}");
@@ -337,8 +337,7 @@ fn the_stream_delivers_only_new_messages() {
     assert!(message_of_key(&key).is_some(), "{key} is a message's");
     assert!(message_of_key(&key[1..]).is_none());
 
-    // A failed batch is split, its successful part isn't repeated, and a permanent failure is
-    // reported.
+    // A failed batch is split, successful records aren't repeated, and the rest goes to the dead-letter queue.
     assert_eq!(
         stream["FunctionResponseTypes"],
         json!(["ReportBatchItemFailures"])
@@ -370,7 +369,7 @@ fn failures_of_asynchronous_functions_are_reported() {
                 other => panic!("{event}: what happens when {other} fails?"),
             }
         }
-        // A schedule and a rule only deliver the event, so the function's handling counts too.
+        // Schedules and rules call asynchronously, so the function's own failures need the queue too.
         let by_itself = all
             .values()
             .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
@@ -380,7 +379,7 @@ fn failures_of_asynchronous_functions_are_reported() {
     }
 }
 
-/// Permissions that Lambda and S3 use on the function's behalf.
+/// Statements that Lambda and S3 use on the function's behalf.
 const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
 
 #[test]
@@ -409,7 +408,7 @@ fn roles_have_simple_statements() {
             for resource in &statement.resources {
                 assert!(resource != "*", "{name} {sid}");
             }
-            // Reads are restricted to kinds of items; indexes of the main table contain only keys.
+            // Reads are limited to kinds of items. Indexes of the main table contain keys only.
             let reads = |a: &String| {
                 ["GetItem", "BatchGetItem", "Query"]
                     .iter()
@@ -429,7 +428,7 @@ fn roles_have_simple_statements() {
         };
         assert_eq!(kebab(log.strip_suffix("Log").unwrap()), *name);
 
-        // The queue only if something is put into it, the stream only if there is one.
+        // Only functions that events call use the queue, and only consumers of the stream read it.
         let function = &functions()[name];
         let by_itself = function["Events"]
             .as_object()
@@ -470,9 +469,9 @@ fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
     }
 }
 
-/// Flows that the cost flows don't cover.
+/// Covers calls that the flows of the cost snapshot don't make.
 async fn go_through_rare_ways(observer: &SharedInterceptor) {
-    // A policy can let users of an organization have their PIN reissued.
+    // A policy can let an organization's users request a new PIN.
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
         let path = entry.unwrap().path();
@@ -495,13 +494,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let answer = waiting.post("/pin/letter", json!({})).await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text);
 
-    // Only users known to the records are asked questions.
+    // Security questions are asked of people in the plan records.
     world.register("member", member()).await;
     let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
     let asked = world.on("member").post("/username-recoveries", who).await;
     assert_eq!(asked.unwrap().status, 200);
 
-    // On portals with an idle limit, use is recorded.
+    // With an idle timeout, the last use of a session is stored.
     world.register("agent", agent()).await;
     let principal = world.sign_in("agent", "dana.whitfield").await;
     for path in [
@@ -514,7 +513,7 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
         assert_eq!(principal.get(path).await.unwrap().status, 200);
     }
 
-    // A user whose username was changed is found with another read; on AWS, bounces are reported.
+    // A changed username takes another read, and on AWS a configuration set reports bounces.
     let profile = principal.get("/me").await.unwrap();
     let id = profile.text_at("/id").to_owned();
     let renamed = Username::parse("dana.renamed", 6).unwrap();
@@ -525,13 +524,13 @@ async fn go_through_rare_ways(observer: &SharedInterceptor) {
     let forgotten = json!({ "username": "dana.renamed" });
     let asked = world.on("agent").post("/password-resets", forgotten).await;
     assert_eq!(asked.unwrap().status, 202);
-    // The first delivery processes the request, the second sends its email.
+    // The reset request leaves the outbox first, then the email that it creates.
     world.mails_to("dana@whitfield.example").await;
     let mails = world.mails_to("dana@whitfield.example").await;
     assert!(mails.iter().any(|m| m.text.contains("#token=")));
 }
 
-/// The same for a portal with several users per organization, and its help desk.
+/// The same for a large organization and the help desk.
 async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let world = World::with(Options {
         observers: vec![observer.clone()],
@@ -544,8 +543,7 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let path = format!("/accounts/provider/{id}");
     assert_eq!(desk.agent.get(&path).await.unwrap().status, 200);
 
-    // A file always gives an address the same username, unless it is taken because the user's
-    // address changed.
+    // A file always gives an email address the same username, which is taken after the user changes the address.
     let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     let sam = added["rows"][0]["id"].as_str().unwrap();
@@ -556,14 +554,14 @@ async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
     let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
     assert_eq!(added["created"], 1, "{added}");
 
-    // SES reports a bounce.
+    // SES reports a bounced email.
     let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
     world.register("member", bounces).await;
     world.instance.settle().await.unwrap();
 }
 
-/// Every test shows that roles lack nothing, because the harness refuses what they don't allow.
-/// This test shows that they have no unused permissions.
+/// Every test shows that roles lack nothing, because calls that they don't allow fail. This one shows that
+/// they have no unused permissions.
 #[tokio::test]
 async fn roles_have_no_unused_permissions() {
     let permissions = Permissions::default();
@@ -578,8 +576,7 @@ async fn roles_have_no_unused_permissions() {
     let mut spare = Vec::new();
     let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
     for function in names.into_iter().chain([START]) {
-        // Each action of a statement is used with at least one kind of item, and each kind with at
-        // least one action.
+        // Each action, resource and key pattern of a statement must be used at least once.
         for statement in role(function).unwrap() {
             if BY_OTHERS.contains(&statement.sid.as_str()) {
                 continue;
@@ -615,7 +612,7 @@ async fn roles_have_no_unused_permissions() {
     }
     assert!(
         spare.is_empty(),
-        "rights that nothing uses; take them out of infra/stacks/roles.yaml, or use them in tests/portals/cost.rs:\n{}",
+        "unused permissions; remove them from infra/stacks/roles.yaml, or use them in tests/portals/cost.rs:\n{}",
         spare.join("\n")
     );
 }
@@ -667,7 +664,7 @@ fn sample_events_are_accepted_by_their_functions() {
             "deliver-mail" => {
                 let kind = match Event::parse(event).unwrap() {
                     Event::Stream(_) => "stream",
-                    Event::Clockwork => "schedule",
+                    Event::Scheduled => "schedule",
                     Event::Report(_) => "ses",
                 };
                 assert_eq!(file, format!("deliver-mail.{kind}.json"));
@@ -715,7 +712,7 @@ fn the_gateway_logs_nothing_secret() {
         .skip(1)
         .map(|v| v.split(['"', ',', '}']).next().unwrap())
         .collect();
-    // Without `$context.path`, the query, headers and the caller's address.
+    // Without $context.path, the query, headers and the caller's address.
     let known = [
         "context.requestId",
         "context.requestTime",
@@ -736,8 +733,8 @@ fn the_gateway_logs_nothing_secret() {
 }
 
 #[test]
-fn logs_are_encrypted_and_expire() {
-    // All log groups, including those of the functions and the gateway, are in one stack.
+fn logs_are_encrypted_and_end() {
+    // One stack holds all log groups: one per function and one for the gateway.
     assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
     let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
     assert_eq!(logs.len(), functions().len() + 1);

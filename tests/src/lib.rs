@@ -319,7 +319,7 @@ impl World {
 pub type Item = HashMap<String, AttributeValue>;
 
 /// Extracts the token from the link in an invitation.
-pub fn token_in(mail: &ReceivedMail) -> String {
+pub fn link_token(mail: &ReceivedMail) -> String {
     let (_, rest) = mail
         .text
         .split_once("#token=")

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::first_staff::{self, FirstStaff};
 
-use crate::{World, code_in, pin_in, token_in};
+use crate::{World, code_in, link_token, pin_in};
 
 /// The password of people in tests.
 pub const PASSWORD: &str = "Quiet-River-58!";
@@ -169,7 +169,7 @@ impl World {
             json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
         let answer = administrator.post("/invitations", body).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text);
-        token_in(&self.last_mail_to(email).await)
+        link_token(&self.last_mail_to(email).await)
     }
 
     /// Returns the request of an invited person.

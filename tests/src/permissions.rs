@@ -1,5 +1,5 @@
-//! Checks every call to AWS against the role that `template.yaml` gives to the calling function. A
-//! call that the role doesn't allow fails, as on AWS. The whole test suite runs under the roles.
+//! Checks every call to AWS against the role of the calling function (`infra/stacks/roles.yaml`). A call
+//! that the role doesn't allow fails, as on AWS, so the whole suite runs under the roles.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +15,18 @@ use vestibule_local::instance::{self, function_at_work};
 
 use crate::template::{ROLES, START, Statement, holds};
 
-/// An action on a resource that a call requires, in the terms of the template.
+/// One action on one resource that a call requires, named as in the template.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequiredAction {
     /// For example, `dynamodb:Query`.
     pub action: String,
     /// For example, `Table/index/pending`.
     pub resource: String,
-    /// The partition that the call reads, if any.
+    /// The partition key, if the call reads one partition.
     pub partition: Option<String>,
 }
 
-/// A required action and the function that required it.
+/// A required action and the function that requires it.
 pub type Wished = (&'static str, RequiredAction);
 
 /// Checks every call against its function's role and records it.
@@ -34,12 +34,12 @@ pub type Wished = (&'static str, RequiredAction);
 pub struct Permissions(Arc<Mutex<BTreeSet<Wished>>>);
 
 impl Permissions {
-    /// Returns the interceptor for a system's options.
+    /// Returns the interceptor for the observers of a system.
     pub fn interceptor(&self) -> SharedInterceptor {
         SharedInterceptor::new(self.clone())
     }
 
-    /// Returns the actions required so far.
+    /// Returns all actions recorded so far.
     pub fn noted(&self) -> BTreeSet<Wished> {
         self.0
             .lock()
@@ -48,7 +48,7 @@ impl Permissions {
     }
 }
 
-/// Returns the statements that apply to a function.
+/// Returns the statements of a function's role.
 pub fn role(function: &str) -> Option<&'static [Statement]> {
     match function {
         instance::START => Some(&START),
@@ -57,7 +57,7 @@ pub fn role(function: &str) -> Option<&'static [Statement]> {
 }
 
 impl RequiredAction {
-    /// Returns whether a statement allows the action.
+    /// Whether a statement allows this action.
     pub fn is_allowed_by(&self, statement: &Statement) -> bool {
         statement.actions.contains(&self.action)
             && statement.resources.contains(&self.resource)
@@ -92,7 +92,7 @@ impl Intercept for Permissions {
         for required_action in required_actions(metadata, request.uri(), body)? {
             if !statements.iter().any(|s| required_action.is_allowed_by(s)) {
                 let message = format!(
-                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: give its role what it needs, and no more",
+                    "infra/stacks/roles.yaml does not allow {function} {} on {} {:?}: add only what it needs to its role",
                     required_action.action, required_action.resource, required_action.partition
                 );
                 eprintln!("{message}");
@@ -105,8 +105,8 @@ impl Intercept for Permissions {
     }
 }
 
-/// Returns the IAM actions that a call requires. DynamoDB has no permission for transactions: each
-/// write in them requires its own.
+/// Returns the IAM actions that a call requires. A DynamoDB transaction requires the action of each of its
+/// writes.
 fn required_actions(
     call: &Metadata,
     uri: &str,
@@ -153,8 +153,8 @@ fn required_actions(
                     };
                     vec![required_action("Query", resource, values.get(name))]
                 }
-                // Without partitions: it is not documented whether IAM checks the keys of a
-                // transaction on two tables together or separately.
+                // Without partition keys: AWS doesn't document how IAM evaluates the keys of a transaction
+                // on two tables.
                 "TransactWriteItems" => body["TransactItems"]
                     .as_array()
                     .into_iter()
@@ -179,7 +179,7 @@ fn required_actions(
             } else {
                 "FeedsBucket/*"
             };
-            // Reading an object's head requires no permission of its own.
+            // HeadObject has no action of its own.
             let action = match call.name() {
                 "HeadObject" => "GetObject",
                 other => other,
@@ -213,7 +213,7 @@ fn table(name: &Value) -> String {
     table_named(name.as_str().unwrap_or_default())
 }
 
-/// Tests name both tables themselves. The audit table's name ends in the suffix.
+/// Tests name both tables themselves; the audit table's name ends with `-audit`.
 fn table_named(name: &str) -> String {
     let id = if name.ends_with("-audit") {
         "AuditTable"

@@ -98,7 +98,7 @@ fn value(yaml: YamlOwned) -> Value {
     }
 }
 
-/// Returns the resources of a type, by logical id.
+/// Returns the resources of a type by logical id.
 pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str, &'static Value> {
     let all = template["Resources"].as_object().unwrap();
     all.iter()
@@ -107,7 +107,7 @@ pub fn resources(template: &'static Value, kind: &str) -> BTreeMap<&'static str,
         .collect()
 }
 
-/// Returns the template's functions by crate name: `sign-in` is `SignInFunction`.
+/// Returns the properties of the template's functions by binary name: `sign-in` is `SignInFunction`.
 pub fn functions() -> BTreeMap<String, &'static Value> {
     resources(&TEMPLATE, "AWS::Serverless::Function")
         .into_iter()
@@ -135,19 +135,19 @@ pub fn kebab(name: &str) -> String {
 pub struct Statement {
     pub sid: String,
     pub actions: Vec<String>,
-    /// For example, `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`.
+    /// Short names: `Table`, `AuditTable`, `Table/index/pending`, `Key`, `identity`, …
     pub resources: Vec<String>,
-    /// The allowed partitions, by key prefix.
+    /// The partition keys that the statement is limited to, as patterns.
     pub leading_keys: Option<Vec<String>>,
     /// Other conditions.
     pub conditions: Value,
 }
 
-/// The statements that every function needs to start.
+/// The statements that every function needs when it starts.
 pub static START: LazyLock<Vec<Statement>> =
     LazyLock::new(|| statements(&ROLES_STACK["Resources"]["StartPolicy"]["Properties"]));
 
-/// The statements of each function's role, except those to start.
+/// The statements of each function's role, without those of [`START`].
 pub static ROLES: LazyLock<BTreeMap<String, Vec<Statement>>> = LazyLock::new(|| {
     resources(&ROLES_STACK, "AWS::IAM::Role")
         .into_iter()
@@ -186,7 +186,7 @@ fn statement(text: &Value) -> Statement {
     }
 }
 
-/// Returns a text or a list of texts as a list.
+/// Returns the items of a string or a list of strings.
 pub fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],
@@ -197,7 +197,7 @@ pub fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// Returns the short name of a statement's resource.
+/// Returns the short name of a resource in a statement.
 fn resource(arn: &Value) -> String {
     if let Some(attribute) = arn["Fn::GetAtt"].as_str() {
         let name = attribute
@@ -223,7 +223,7 @@ fn resource(arn: &Value) -> String {
         .to_owned()
 }
 
-/// Returns whether a text matches a pattern, which may end with a star.
+/// Whether a text matches a pattern, which may end with `*`.
 pub fn holds(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => text.starts_with(beginning),

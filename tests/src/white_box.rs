@@ -113,7 +113,7 @@ impl World {
         let audit =
             AuditEvent::done(&origin, Actor::System, Action::ApproveUser, &mut rng).on(user_id);
         let decision = Decision::recording(audit).update(&before, after);
-        app.store.commit(decision, &mut rng).await.unwrap();
+        app.commit(decision, &mut rng).await.unwrap();
     }
 
     /// Returns the number of password hashes computed so far.

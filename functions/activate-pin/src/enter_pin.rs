@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::account::{NextStep, PendingStep};
@@ -10,8 +10,9 @@ use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{self, Sensitive};
-use vestibule_http::answer::EntitlementsResponse;
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, answer};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::NextStepResponse;
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn};
 use vestibule_secrets::Purpose;
 use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
@@ -21,20 +22,9 @@ use crate::{ask_for_new_pin, code_problem};
 /// The PIN from the caller's letter.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PinRequest {
+pub(crate) struct EnterPinRequest {
     /// The digits of the PIN, as printed in the letter.
     pin: String,
-}
-
-/// The caller's access after activation.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ActivationResponse {
-    /// The step that the user must still complete; absent if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<&'static str>,
-    /// The caller's entitlements; absent while a step must still be completed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entitlements: Option<EntitlementsResponse>,
 }
 
 /// Activate access with a PIN
@@ -44,22 +34,21 @@ pub(crate) struct ActivationResponse {
 #[utoipa::path(
     post, path = "/{portal}/pin/activation", tag = "activation",
     operation_id = "enter_pin",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = PinRequest,
+    params(PortalParams),
+    request_body = EnterPinRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ActivationResponse, description = "The PIN was right; what is open now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`pin-locked` or `pin-expired`: a new one is needed", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`pin-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
+        (status = 410, description = "`pin-locked` or `pin-expired`: a new PIN is required"),
+        (status = 422, description = "`pin-wrong`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn enter_pin(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<PinRequest>,
-) -> Result<Json<ActivationResponse>, Problem> {
+    Body(request): Body<EnterPinRequest>,
+) -> Result<Json<NextStepResponse>, Problem> {
     let policy = &caller.policy;
     let pin_policy = policy
         .pin
@@ -72,10 +61,10 @@ pub(crate) async fn enter_pin(
 
     // A repeated request after activation succeeds without comparing the PIN.
     if !matches!(caller.next_step, Some(NextStep::EnterPin)) {
-        return answer(&caller);
+        return Ok(Json(NextStepResponse::of(&caller.account, &caller)));
     }
     let Some(PendingStep::Pin { issue }) = caller.membership().map(|m| &m.pending_step) else {
-        return answer(&caller);
+        return Ok(Json(NextStepResponse::of(&caller.account, &caller)));
     };
     let tries = pin_policy.max_attempts.get();
     let limit = Limit {
@@ -113,7 +102,7 @@ pub(crate) async fn enter_pin(
             );
         }
     };
-    let account = match app.store.commit(decision, &mut rng).await {
+    let account = match app.commit(decision, &mut rng).await {
         Ok(()) => account,
         // A duplicate request was committed first, or the PIN was reissued. Load the account again.
         Err(CommitError::Stale) => app
@@ -132,11 +121,7 @@ pub(crate) async fn enter_pin(
     if next_step == Some(NextStep::EnterPin) {
         return Err(Problem::conflict());
     }
-    answer(&Caller {
-        account,
-        next_step,
-        ..caller
-    })
+    Ok(Json(NextStepResponse::of(&account, &caller)))
 }
 
 /// Records the refusal on the audit trail and returns it as a problem.
@@ -157,7 +142,7 @@ async fn refused(
     )
     .on(caller.account.id.as_str())
     .for_organization(caller.session.organization.as_ref());
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Wrong => {
             let left = match tries_left {
@@ -184,16 +169,6 @@ async fn refused(
         ),
         Refusal::ApprovalNotPending | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
     })
-}
-
-fn answer(caller: &Caller) -> Result<Json<ActivationResponse>, Problem> {
-    Ok(Json(ActivationResponse {
-        next_step: answer::step(caller.next_step),
-        entitlements: caller
-            .membership()
-            .filter(|_| caller.next_step.is_none())
-            .map(EntitlementsResponse::of),
-    }))
 }
 
 /// Normalizes an entered code for comparison: trimmed and in upper case.

@@ -1,9 +1,9 @@
 //! PINs and registration codes: activate, reissue and show the status of the letter.
 
 mod enter_pin;
-mod letter_status;
 mod redeem_code;
 mod reissue_pin;
+mod show_letter;
 
 use axum::http::StatusCode;
 use axum::middleware;
@@ -13,7 +13,7 @@ use vestibule_http::router::refusals_in_least_time;
 
 vestibule_http::routes! {
     enter_pin::enter_pin,
-    letter_status::letter_status,
+    show_letter::show_letter,
     reissue_pin::reissue_pin,
     redeem_code::redeem_code,
     ; layer: middleware::from_fn(refusals_in_least_time)

@@ -12,8 +12,9 @@ use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source};
 use vestibule_secrets::{Purpose, Verified};
 use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
@@ -24,7 +25,7 @@ use crate::{ask_for_new_code, code_problem};
 /// A registration code and the new user's credentials.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RedemptionRequest {
+pub(crate) struct RedeemCodeRequest {
     /// The username from the email.
     username: String,
     /// The registration code from the email, such as `RC` followed by six digits.
@@ -40,7 +41,7 @@ pub(crate) struct RedemptionRequest {
 
 /// A registration that was completed with a code.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RedemptionResponse {
+pub(crate) struct RedeemCodeResponse {
     /// The username to sign in with.
     username: String,
     /// The registration status, always `registered` (BL-02).
@@ -54,21 +55,21 @@ pub(crate) struct RedemptionResponse {
 #[utoipa::path(
     post, path = "/{portal}/registration-codes/redemption", tag = "activation",
     operation_id = "redeem_registration_code",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = RedemptionRequest,
+    params(PortalParams),
+    request_body = RedeemCodeRequest,
     responses(
-        (status = 200, body = RedemptionResponse, description = "The registration is complete"),
-        (status = 410, body = ProblemBody, description = "`code-locked` or `code-expired`: a new one is needed", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`code-wrong`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = RedeemCodeResponse, description = "The completed registration"),
+        (status = 410, description = "`code-locked` or `code-expired`: a new code is required"),
+        (status = 422, description = "`code-wrong`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn redeem_code(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<RedemptionRequest>,
-) -> Result<Json<RedemptionResponse>, Problem> {
+    Body(request): Body<RedeemCodeRequest>,
+) -> Result<Json<RedeemCodeResponse>, Problem> {
     let code_policy = policy
         .registration_code
         .as_ref()
@@ -189,7 +190,7 @@ pub(crate) async fn redeem_code(
         });
     match decided {
         Ok(decision) => {
-            match app.store.commit(decision, &mut rng).await {
+            match app.commit(decision, &mut rng).await {
                 Ok(()) => {}
                 // Perhaps a duplicate request was committed first.
                 Err(CommitError::Stale) => {
@@ -219,9 +220,7 @@ pub(crate) async fn redeem_code(
                 Some(account) => audit.on(account.id.as_str()),
                 None => audit,
             };
-            app.store
-                .commit(Decision::recording(audit), &mut rng)
-                .await?;
+            app.commit(Decision::recording(audit), &mut rng).await?;
             Err(match refusal {
                 Refusal::Expired => code_problem(
                     "code-expired",
@@ -260,7 +259,7 @@ async fn already_redeemed(
     app: &App,
     account: Option<&Account>,
     password: &vestibule_domain::text::Sensitive,
-) -> Option<RedemptionResponse> {
+) -> Option<RedeemCodeResponse> {
     let hash = account
         .filter(|a| {
             a.memberships
@@ -273,8 +272,8 @@ async fn already_redeemed(
     account.filter(|_| right).map(|a| redeemed(&a.username))
 }
 
-fn redeemed(username: &Username) -> RedemptionResponse {
-    RedemptionResponse {
+fn redeemed(username: &Username) -> RedeemCodeResponse {
+    RedeemCodeResponse {
         username: username.to_string(),
         registration: "registered",
     }

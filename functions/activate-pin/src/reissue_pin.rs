@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use vestibule_domain::account::PendingStep;
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::policy::{Policy, Reissuer};
-use vestibule_http::{App, Caller, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{App, Caller, Problem, SignedIn};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
-use crate::letter_status::{self, LetterResponse};
+use crate::show_letter::{self, LetterResponse};
 
 /// The number of letters that one user can request per day.
 const LETTERS_A_DAY: Limit = Limit {
@@ -23,14 +24,14 @@ const LETTERS_A_DAY: Limit = Limit {
 #[utoipa::path(
     post, path = "/{portal}/pin/letter", tag = "activation",
     operation_id = "reissue_pin",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = LetterResponse, description = "A new letter goes out"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`ask-help-desk`: on this portal only the help desk issues PINs anew (BL-06)", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "no PIN is waited for", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
+        (status = 201, body = LetterResponse, description = "The new letter"),
+        (status = 403, description = "`ask-help-desk`: on this portal, only the help desk sends new PINs (BL-06)"),
+        (status = 404, description = "`not-found`: no PIN is pending"),
+        (status = 429, description = "`too-many-attempts`"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn reissue_pin(
@@ -81,9 +82,9 @@ pub(crate) async fn reissue_pin(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let caller = Caller { account, ..caller };
-    Ok((StatusCode::CREATED, Json(letter_status::of(&caller)?)))
+    Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }
 
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {

@@ -5,9 +5,10 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use vestibule_domain::audit::Action;
 use vestibule_http::csv::cell;
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::Query;
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::AuditCursor;
 
 use crate::AuditEventResponse;
@@ -21,14 +22,12 @@ use crate::search::{SearchQuery, readable, subject};
 /// formulas.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.csv", tag = "audit",
-    operation_id = "download_audit_csv",
-    params(("portal" = String, Path, description = "The portal"), SearchQuery),
+    operation_id = "download_audit_events_csv",
+    params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = String, content_type = "text/csv", description = "The entries", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = String, content_type = "text/csv", description = "A part of the events", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn csv(
@@ -53,14 +52,12 @@ pub(crate) async fn csv(
 /// `next`.
 #[utoipa::path(
     get, path = "/{portal}/audit-events.jsonl", tag = "audit",
-    operation_id = "download_audit_json_lines",
-    params(("portal" = String, Path, description = "The portal"), SearchQuery),
+    operation_id = "download_audit_events_json_lines",
+    params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "The entries, each on a line of its own", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = AuditEventResponse, content_type = "application/jsonl", description = "A part of the events, one per line", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn json_lines(
@@ -107,7 +104,7 @@ async fn download(
     .await
 }
 
-const HEAD: &str = "id,occurred_at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,verified\r\n";
+const HEAD: &str = "id,occurred_at,action,outcome,reason,justification,actor,actor_id,actor_username,organization_id,object,object_username,source,is_verified\r\n";
 
 fn csv_line(entry: &AuditEventResponse) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -125,7 +122,7 @@ fn csv_line(entry: &AuditEventResponse) -> String {
         or_empty(&entry.object),
         or_empty(&entry.object_username),
         or_empty(&entry.source),
-        entry.verified.to_string(),
+        entry.is_verified.to_string(),
     ];
     cells.map(|text| cell(&text)).join(",") + "\r\n"
 }

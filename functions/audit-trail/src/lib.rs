@@ -1,10 +1,10 @@
 //! The audit trail: search, downloads, a user's own activity, and the job that seals it (EX-01,
 //! EX-02, UX-11). No other function reads the trail.
 
-mod activity;
 mod download;
 mod search;
-mod served;
+mod search_portal;
+mod show_activity;
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::audit::AuditEvent;
 use vestibule_domain::ids::PortalId;
-use vestibule_http::{App, answer};
-use vestibule_store::{AuditEntry, Unavailable};
+use vestibule_http::{App, responses};
+use vestibule_store::{AuditEntry, StoreError};
 
 vestibule_http::routes! {
     search::search,
     download::csv,
     download::json_lines,
-    activity::activity,
-    served::search,
+    show_activity::show_activity,
+    search_portal::search_portal,
 }
 
 /// Seals the audit trails of all portals up to the last full hour. It can run late, repeatedly or
@@ -28,7 +28,7 @@ vestibule_http::routes! {
 ///
 /// # Errors
 /// When the trail of a portal can't be sealed.
-pub async fn seal(app: &App) -> Result<Sealed, Unavailable> {
+pub async fn seal(app: &App) -> Result<Sealed, StoreError> {
     let now = app.clock.now();
     let mut sealed = Sealed::default();
     let mut failed = None;
@@ -94,7 +94,7 @@ struct AuditEventResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     /// Whether the event is unchanged since it was recorded. `false` means that it was altered.
-    verified: bool,
+    is_verified: bool,
 }
 
 impl AuditEventResponse {
@@ -116,7 +116,7 @@ impl AuditEventResponse {
         let name = |id: &str| names.get(id).cloned();
         Self {
             id: id.to_string(),
-            occurred_at: answer::moment(occurred_at),
+            occurred_at: responses::moment(occurred_at),
             action: action.to_string(),
             outcome: outcome.to_string(),
             reason,
@@ -128,7 +128,7 @@ impl AuditEventResponse {
             object_username: object.as_deref().and_then(name),
             object,
             source,
-            verified: genuine,
+            is_verified: genuine,
         }
     }
 
@@ -137,7 +137,7 @@ impl AuditEventResponse {
         entries: Vec<AuditEntry>,
         portal: &PortalId,
         app: &App,
-    ) -> Result<Vec<Self>, Unavailable> {
+    ) -> Result<Vec<Self>, StoreError> {
         let names = app.store.usernames_in(portal, &entries).await?;
         Ok(entries
             .into_iter()

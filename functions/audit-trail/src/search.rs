@@ -11,9 +11,10 @@ use vestibule_domain::audit::{Action, Outcome};
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::text::Username;
-use vestibule_http::answer::Page;
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{AuditCursor, AuditFilter, AuditOf};
 
 use crate::AuditEventResponse;
@@ -54,14 +55,12 @@ pub(crate) struct SearchQuery {
 /// events than `limit`, or none, even if more follow: continue while `next_cursor` is present.
 #[utoipa::path(
     get, path = "/{portal}/audit-events", tag = "audit",
-    operation_id = "search_audit",
-    params(("portal" = String, Path, description = "The portal"), SearchQuery),
+    operation_id = "search_audit_events",
+    params(PortalParams, SearchQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = Page<AuditEventResponse>, description = "A page of entries"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: a filter is not valid, `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of events"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn search(

@@ -2,9 +2,9 @@
 //! change accounts (UX-12). Staff sign in on the help desk's own portal; everything they view or do
 //! is recorded on the audit trail of the account's portal.
 
-mod case;
+mod account_context;
 mod detach_record;
-mod find;
+mod find_accounts;
 mod list_invitations;
 mod record_agreement;
 mod reinstate;
@@ -13,9 +13,9 @@ mod reissue_pin;
 mod remove;
 mod rename;
 mod resend_invitation;
+mod set_subscriptions;
 mod show;
 mod start_reset;
-mod subscribe;
 mod unlock;
 
 use serde::Serialize;
@@ -24,11 +24,11 @@ use vestibule_domain::account::{Account, LetterStatus, Membership, PendingStep, 
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::text::Email;
-use vestibule_http::answer;
-use vestibule_http::answer::EmailUndeliverable;
+use vestibule_http::responses;
+use vestibule_http::responses::EmailDeliveryProblem;
 
 vestibule_http::routes! {
-    find::find,
+    find_accounts::find_accounts,
     show::show,
     list_invitations::list_invitations,
     reissue_pin::reissue_pin,
@@ -38,7 +38,7 @@ vestibule_http::routes! {
     unlock::unlock,
     reinstate::reinstate,
     rename::rename,
-    subscribe::subscribe,
+    set_subscriptions::set_subscriptions,
     remove::remove,
     record_agreement::record_agreement,
     detach_record::detach_record,
@@ -60,13 +60,13 @@ struct AccountResponse {
     email: Option<String>,
     /// Why emails can't be delivered to the address, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    email_undeliverable: Option<EmailUndeliverable>,
+    email_undeliverable: Option<EmailDeliveryProblem>,
     /// Whether a new email address is awaiting confirmation.
-    email_change_pending: bool,
+    has_pending_email_change: bool,
     /// The account status: `active`, `disabled` or `deleted`.
     status: &'static str,
     /// Whether sign-in or recovery is temporarily locked after too many failed attempts.
-    locked: bool,
+    is_locked: bool,
     created_at: String,
     /// When the owner last signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct AccountResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     password_changed_at: Option<String>,
     /// Whether the owner must change the password at the next sign-in.
-    password_must_change: bool,
+    must_change_password: bool,
     /// When the latest password reset link expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset_link_expires_at: Option<String>,
@@ -105,13 +105,13 @@ struct MembershipResponse {
     letter: Option<AccountLetterResponse>,
     /// The last day on which the pending registration code can be entered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    registration_code_expires_at: Option<String>,
+    registration_code_expires_on: Option<String>,
     /// The id of an agreement that has not been signed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing_agreement: Option<String>,
     /// The registration campaign, if the person must register again, with its deadline (AG-13).
     #[serde(skip_serializing_if = "Option::is_none")]
-    register_again: Option<answer::RegisterAgain>,
+    register_again: Option<responses::ReregistrationDeadlines>,
 }
 
 /// The status of a PIN letter.
@@ -178,14 +178,14 @@ impl MembershipResponse {
                 .map(|o| o.name.clone()),
             role: membership.role.as_str(),
             registration: membership.registration().as_str(),
-            joined_at: answer::moment(membership.joined_at),
+            joined_at: responses::moment(membership.joined_at),
             end_date: membership.end_date.map(|d| d.to_string()),
             letter: AccountLetterResponse::of(membership, policy, now),
-            registration_code_expires_at: code,
+            registration_code_expires_on: code,
             missing_agreement: membership
                 .missing_agreement(policy)
                 .map(|a| a.id.to_string()),
-            register_again: answer::register_again(Some(membership), policy, now),
+            register_again: responses::register_again(Some(membership), policy, now),
         }
     }
 }
@@ -207,18 +207,18 @@ impl AccountResponse {
             last_name: account.name.last.to_string(),
             email: masked_email(account),
             email_undeliverable: account.email_undeliverable.map(Into::into),
-            email_change_pending: account.pending_email.is_some(),
+            has_pending_email_change: account.pending_email.is_some(),
             status: account.status.as_str(),
-            locked,
-            created_at: answer::moment(account.created_at),
-            last_sign_in_at: account.last_sign_in_at.map(answer::moment),
-            password_changed_at: password.map(|p| answer::moment(p.changed_at)),
-            password_must_change: password.is_some_and(|p| p.must_change),
+            is_locked: locked,
+            created_at: responses::moment(account.created_at),
+            last_sign_in_at: account.last_sign_in_at.map(responses::moment),
+            password_changed_at: password.map(|p| responses::moment(p.changed_at)),
+            must_change_password: password.is_some_and(|p| p.must_change),
             reset_link_expires_at: account
                 .reset
                 .as_ref()
                 .filter(|r| now < r.expires_at)
-                .map(|r| answer::moment(r.expires_at)),
+                .map(|r| responses::moment(r.expires_at)),
             subscriptions: account.subscriptions.iter().cloned().collect(),
             memberships: account
                 .memberships

@@ -10,12 +10,13 @@ use vestibule_domain::help_desk::{self, Staff};
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::invite::{Invitation, InvitationStatus};
 use vestibule_domain::policy::Permission;
-use vestibule_http::answer::{Page, moment};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, NotFoundProblems, QueryProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::{Page, moment};
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::InvitationsCursor;
 
-use crate::case::{AccountPath, Case, allowed, problem};
+use crate::account_context::{AccountContext, AccountPath, allowed, problem};
 use crate::masked;
 
 /// The organization and the page.
@@ -81,15 +82,12 @@ impl PendingInvitation {
 #[utoipa::path(
     get, path = "/{portal}/accounts/{account_portal}/{id}/invitations", tag = "help desk",
     operation_id = "list_invitations_of_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account"), InvitationsQuery),
+    params(AccountParams, InvitationsQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<PendingInvitation>, description = "A page of invitations"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`account-disabled`, `account-deleted`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `organization_id` is needed or not one of the account's, or `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 409, description = "`account-disabled` or `account-deleted`"),
+        EntitledProblems, NotFoundProblems, QueryProblems,
     )
 )]
 pub(crate) async fn list_invitations(
@@ -104,9 +102,9 @@ pub(crate) async fn list_invitations(
         Problem::invalid_field("organization_id", "must be the id of an organization")
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
-    let case = Case::open(&app, &caller, Permission::FindAccounts, &path).await?;
-    let organization = help_desk::organization_of(&case.account, named.as_ref())
-        .map_err(|refusal| problem(refusal, case.policy))?;
+    let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
+    let organization = help_desk::organization_of(&context.account, named.as_ref())
+        .map_err(|refusal| problem(refusal, context.policy))?;
     let staff = Staff {
         account: &caller.account.id,
         reason: None,
@@ -114,8 +112,8 @@ pub(crate) async fn list_invitations(
     let mut rng = app.rng();
     let look = staff
         .about(
-            &case.account,
-            &case.origin,
+            &context.account,
+            &context.origin,
             Action::ListInvitations,
             &mut rng,
         )
@@ -124,9 +122,9 @@ pub(crate) async fn list_invitations(
     app.store.record(&look).await?;
     let page = app
         .store
-        .invitations(&case.policy.portal, organization, after.as_ref(), 50)
+        .invitations(&context.policy.portal, organization, after.as_ref(), 50)
         .await?;
-    let now = case.origin.at;
+    let now = context.origin.at;
     let waiting = page
         .items
         .iter()

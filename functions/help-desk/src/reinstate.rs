@@ -5,10 +5,13 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Reinstate an account
 ///
@@ -17,16 +20,13 @@ use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/reinstatement", tag = "help desk",
     operation_id = "reinstate_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = HelpDeskActionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountResponse, description = "Done; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = AccountResponse, description = "The account after the action"),
+        (status = 409, description = "`account-deleted` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn reinstate(
@@ -37,15 +37,15 @@ pub(crate) async fn reinstate(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| help_desk::reinstate(staff, &case.account, &case.origin, rng),
+        RequiredData::Nothing,
+        |context, staff, rng| help_desk::reinstate(staff, &context.account, &context.origin, rng),
     )
     .await
     .map(Json)

@@ -4,10 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Send a new PIN letter
 ///
@@ -15,16 +18,13 @@ use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, w
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/pin", tag = "help desk",
     operation_id = "reissue_pin_for_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = OrganizationActionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountResponse, description = "Done; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = AccountResponse, description = "The account after the action"),
+        (status = 409, description = "`approval-not-pending`, `unsupported-on-portal`, `no-address`, `account-disabled`, `account-deleted` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn reissue_pin(
@@ -35,30 +35,30 @@ pub(crate) async fn reissue_pin(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Addresses,
-        |case, staff, rng| {
-            let digits = case.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+        RequiredData::Addresses,
+        |context, staff, rng| {
+            let digits = context.policy.pin.as_ref().map_or(0, |p| p.digits.get());
             let fresh = app.fresh_pin(digits, rng);
             help_desk::reissue_pin(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
+                &context.organizations,
                 fresh,
-                |membership| case.address(membership),
-                case.policy,
-                &case.origin,
+                |membership| context.address(membership),
+                context.policy,
+                &context.origin,
                 rng,
             )
         },

@@ -5,10 +5,13 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Remove a person
 ///
@@ -18,16 +21,13 @@ use crate::case::{AccountPath, OrganizationActionRequest, Wants, act, allowed, w
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/removal", tag = "help desk",
     operation_id = "remove_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = OrganizationActionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountResponse, description = "Done; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`last-principal`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = AccountResponse, description = "The account after the action"),
+        (status = 409, description = "`last-principal`, `account-deleted` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn remove(
@@ -38,25 +38,25 @@ pub(crate) async fn remove(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let (reason, organization) = fields.into_result(why)?;
+    let (reason, organization) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
+        RequiredData::Nothing,
+        |context, staff, rng| {
             help_desk::remove(
                 staff,
-                &case.account,
+                &context.account,
                 organization.as_ref(),
-                &case.organizations,
-                &case.origin,
+                &context.organizations,
+                &context.origin,
                 rng,
             )
         },

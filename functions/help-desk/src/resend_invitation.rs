@@ -11,9 +11,10 @@ use vestibule_domain::invite::Invitation;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, answer};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, responses};
 
-use crate::case::{AccountPath, Case, allowed, problem, why};
+use crate::account_context::{AccountContext, AccountPath, allowed, parse_reason, problem};
 
 /// An invitation to send again.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,16 +46,14 @@ pub(crate) struct ResendInvitationResponse {
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/invitation", tag = "help desk",
     operation_id = "resend_invitation_of_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = ResendInvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ResendInvitationResponse, description = "Sent again"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: no such account, or no invitation to this address", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ResendInvitationResponse, description = "The resent invitation"),
+        (status = 404, description = "`not-found`: there is no such account, or no invitation to this address"),
+        (status = 409, description = "`invitation-used`, `invitation-revoked`, `no-invitations`, `account-disabled`, `account-deleted` or `conflict`"),
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn resend_invitation(
@@ -66,17 +65,18 @@ pub(crate) async fn resend_invitation(
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
     let email = fields.take("email", Email::parse(&request.email));
-    let why = why(
+    let parsed = parse_reason(
         &request.reason,
         request.organization_id.as_deref(),
         &mut fields,
     );
-    let ((reason, named), email) = fields.into_result(why.zip(email))?;
+    let ((reason, named), email) = fields.into_result(parsed.zip(email))?;
 
-    let case = Case::open(&app, &caller, Permission::ActOnAccounts, &path).await?;
-    let policy = case.policy;
-    let organization: &OrganizationId = help_desk::organization_of(&case.account, named.as_ref())
-        .map_err(|refusal| problem(refusal, policy))?;
+    let context = AccountContext::load(&app, &caller, Permission::ActOnAccounts, &path).await?;
+    let policy = context.policy;
+    let organization: &OrganizationId =
+        help_desk::organization_of(&context.account, named.as_ref())
+            .map_err(|refusal| problem(refusal, policy))?;
     let id: InvitationId = Invitation::natural_id(organization, &email);
     let invitation = app
         .store
@@ -93,13 +93,19 @@ pub(crate) async fn resend_invitation(
         account: &caller.account.id,
         reason: Some(&reason),
     };
-    let (invitation, decision) =
-        help_desk::resend_invitation(staff, &invitation, &token, policy, &case.origin, &mut rng)
-            .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    let (invitation, decision) = help_desk::resend_invitation(
+        staff,
+        &invitation,
+        &token,
+        policy,
+        &context.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    app.commit(decision, &mut rng).await?;
     Ok(Json(ResendInvitationResponse {
         id: invitation.id.to_string(),
         sent: invitation.sent,
-        expires_at: answer::moment(invitation.expires_at),
+        expires_at: responses::moment(invitation.expires_at),
     }))
 }

@@ -5,10 +5,13 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, rate_limit};
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit};
 
 use crate::AccountResponse;
-use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
+use crate::account_context::{
+    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
+};
 
 /// Unlock an account
 ///
@@ -17,16 +20,13 @@ use crate::case::{AccountPath, HelpDeskActionRequest, Wants, act, allowed, why};
 #[utoipa::path(
     post, path = "/{portal}/accounts/{account_portal}/{id}/unlock", tag = "help desk",
     operation_id = "unlock_account",
-    params(("portal" = String, Path, description = "The help desk's portal"), ("account_portal" = String, Path, description = "The account's portal"), ("id" = String, Path, description = "The account")),
+    params(AccountParams),
     request_body = HelpDeskActionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = AccountResponse, description = "Done; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`account-disabled`, `account-deleted`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = AccountResponse, description = "The account after the action"),
+        (status = 409, description = "`account-disabled`, `account-deleted` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn unlock(
@@ -37,17 +37,18 @@ pub(crate) async fn unlock(
 ) -> Result<Json<AccountResponse>, Problem> {
     allowed(&caller, Permission::ActOnAccounts)?;
     let mut fields = FieldErrors::default();
-    let why = why(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(why)?;
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
     act(
         &app,
         &caller,
         &path,
         &reason,
-        Wants::Nothing,
-        |case, staff, rng| {
-            let counters = rate_limit::of_account(&app, &case.account, case.policy, case.origin.at);
-            help_desk::unlock(staff, &case.account, counters, &case.origin, rng)
+        RequiredData::Nothing,
+        |context, staff, rng| {
+            let counters =
+                rate_limit::of_account(&app, &context.account, context.policy, context.origin.at);
+            help_desk::unlock(staff, &context.account, counters, &context.origin, rng)
         },
     )
     .await

@@ -231,11 +231,11 @@ impl Applying<'_> {
             tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
         };
-        match self.app.store.commit(decision, &mut rng).await {
+        match self.app.commit(decision, &mut rng).await {
             Ok(()) => Ok(true),
             // Another run has already sent it.
             Err(CommitError::Stale | CommitError::Taken(_)) => Ok(false),
-            Err(CommitError::Unavailable(cause)) => Err(cause.into()),
+            Err(CommitError::Store(cause)) => Err(cause.into()),
         }
     }
 
@@ -295,9 +295,9 @@ impl Applying<'_> {
             let Some(decision) = decision else {
                 break found;
             };
-            match store.commit(decision, &mut rng).await {
+            match self.app.commit(decision, &mut rng).await {
                 Ok(()) => changed += 1,
-                Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                Err(CommitError::Store(cause)) => return Err(cause.into()),
                 Err(CommitError::Stale | CommitError::Taken(_)) => {}
             }
             looks += 1;
@@ -357,9 +357,9 @@ impl Applying<'_> {
                 else {
                     continue;
                 };
-                match store.commit(decision, &mut rng).await {
+                match self.app.commit(decision, &mut rng).await {
                     Ok(()) => changed += 1,
-                    Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                    Err(CommitError::Store(cause)) => return Err(cause.into()),
                     // It was accepted, sent again or revoked at the same time.
                     Err(CommitError::Stale | CommitError::Taken(_)) => again = true,
                 }
@@ -446,9 +446,9 @@ impl Applying<'_> {
             let Some(decision) = decide(&account, &mut rng) else {
                 return Ok(false);
             };
-            match self.app.store.commit(decision, &mut rng).await {
+            match self.app.commit(decision, &mut rng).await {
                 Ok(()) => return Ok(true),
-                Err(CommitError::Unavailable(cause)) => return Err(cause.into()),
+                Err(CommitError::Store(cause)) => return Err(cause.into()),
                 Err(CommitError::Stale | CommitError::Taken(_)) => {}
             }
         }

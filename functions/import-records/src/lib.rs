@@ -17,7 +17,7 @@ use vestibule_domain::feeds::{NoFeed, NotNow};
 use vestibule_domain::policy::{PolicyError, Slug};
 use vestibule_domain::record::RecordKind;
 use vestibule_http::App;
-use vestibule_store::Unavailable;
+use vestibule_store::StoreError;
 
 pub use event::S3Event;
 pub use importer::{ACCEPT, Importer, Outcome, STATUS};
@@ -69,7 +69,7 @@ pub enum ImportError {
     BrokenOff(String),
     /// The store is unavailable.
     #[error(transparent)]
-    Store(#[from] Unavailable),
+    Store(#[from] StoreError),
     /// A portal's policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),

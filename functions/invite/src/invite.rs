@@ -9,7 +9,8 @@ use vestibule_domain::invite::{self as rules, Invitation, Invitee};
 use vestibule_domain::policy::Role;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, ProblemBody, credentials};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
 use vestibule_store::CommitError;
 
 use crate::{InvitationResponse, problem};
@@ -41,16 +42,14 @@ const fn user() -> Role {
 /// Sends an invitation to join the caller's organization by email.
 #[utoipa::path(
     post, path = "/{portal}/invitations", tag = "invitations",
-    operation_id = "invite",
-    params(("portal" = String, Path, description = "The portal")),
+    operation_id = "invite_user",
+    params(PortalParams),
     request_body = InvitationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = InvitationResponse, description = "Invited", headers(("location" = String, description = "Where it is"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-invited`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = InvitationResponse, description = "The invitation", headers(("location" = String, description = "The URL of the invitation"))),
+        (status = 409, description = "`already-invited`"),
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn invite(
@@ -128,7 +127,7 @@ pub(crate) async fn one(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(invitation),
         // Another request invited the same address at the same time.
         Err(CommitError::Stale) => Err(problem(rules::Refusal::AlreadyInvited, policy)),

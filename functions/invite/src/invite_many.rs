@@ -6,7 +6,8 @@ use futures::{StreamExt, stream};
 use vestibule_domain::invite::{Invitee, Refusal};
 use vestibule_domain::policy::{Onboarding, Permission};
 use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_http::openapi::{EntitledProblems, FileProblems, PortalParams};
+use vestibule_http::{App, Caller, Entitled, Problem};
 
 use crate::{invite, problem};
 
@@ -26,19 +27,14 @@ const ALREADY: [&str; 2] = ["already-invited", "invitation-used"];
 /// uploading the same file again invites nobody twice.
 #[utoipa::path(
     post, path = "/{portal}/invitations.csv", tag = "invitations",
-    operation_id = "invite_many",
-    params(("portal" = String, Path, description = "The portal")),
+    operation_id = "invite_users",
+    params(PortalParams),
     request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = BulkResponse, description = "What became of each row"),
-        (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`no-invitations`", content_type = "application/problem+json"),
-        (status = 413, body = ProblemBody, description = "`too-large`", content_type = "application/problem+json"),
-        (status = 415, body = ProblemBody, description = "`not-csv`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: the header", content_type = "application/problem+json"),
+        (status = 200, body = BulkResponse, description = "The result of each row"),
+        (status = 409, description = "`no-invitations`"),
+        EntitledProblems, FileProblems,
     )
 )]
 pub(crate) async fn invite_many(

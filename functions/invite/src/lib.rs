@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::invite::{Invitation, Refusal};
 use vestibule_domain::policy::Policy;
-use vestibule_http::{Problem, answer, credentials};
+use vestibule_http::{Problem, credentials, responses};
 
 vestibule_http::routes! {
     invite::invite,
@@ -51,9 +51,9 @@ impl InvitationResponse {
             email: invitation.email.to_string(),
             role: invitation.role.as_str().to_owned(),
             status: invitation.status(now).as_str(),
-            sent_at: answer::moment(invitation.sent_at),
+            sent_at: responses::moment(invitation.sent_at),
             sent: invitation.sent,
-            expires_at: answer::moment(invitation.expires_at),
+            expires_at: responses::moment(invitation.expires_at),
             end_date: invitation.end_date.map(|d| d.to_string()),
         }
     }

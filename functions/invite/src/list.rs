@@ -7,9 +7,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use vestibule_domain::audit::Action;
 use vestibule_domain::policy::Permission;
-use vestibule_http::answer::Page;
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::InvitationsCursor;
 
 use crate::InvitationResponse;
@@ -27,13 +28,11 @@ pub(crate) struct ListQuery {
 #[utoipa::path(
     get, path = "/{portal}/invitations", tag = "invitations",
     operation_id = "list_invitations",
-    params(("portal" = String, Path, description = "The portal"), ListQuery),
+    params(PortalParams, ListQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<InvitationResponse>, description = "A page of invitations"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn list(

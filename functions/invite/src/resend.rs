@@ -6,8 +6,9 @@ use vestibule_domain::ids::InvitationId;
 use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::{InvitationResponse, problem};
 
@@ -17,13 +18,12 @@ use crate::{InvitationResponse, problem};
 #[utoipa::path(
     post, path = "/{portal}/invitations/{id}/resend", tag = "invitations",
     operation_id = "resend_invitation",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    params(InvitationParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = InvitationResponse, description = "Sent again"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
+        (status = 200, body = InvitationResponse, description = "The resent invitation"),
+        (status = 409, description = "`invitation-used` or `invitation-revoked`"),
+        SignedInProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn resend(
@@ -58,6 +58,6 @@ pub(crate) async fn resend(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
 }

@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use vestibule_domain::ids::InvitationId;
 use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::problem;
 
@@ -16,13 +17,12 @@ use crate::problem;
 #[utoipa::path(
     delete, path = "/{portal}/invitations/{id}", tag = "invitations",
     operation_id = "revoke_invitation",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The invitation")),
+    params(InvitationParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204, description = "Revoked"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`invitation-used`", content_type = "application/problem+json"),
+        (status = 204, description = "The invitation is revoked"),
+        (status = 409, description = "`invitation-used`"),
+        SignedInProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn revoke(
@@ -46,7 +46,7 @@ pub(crate) async fn revoke(
     let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng)
         .map_err(|refusal| problem(refusal, policy))?;
     if let Some(decision) = decision {
-        app.store.commit(decision, &mut rng).await?;
+        app.commit(decision, &mut rng).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,8 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Onboarding, Permission, Policy};
 use vestibule_domain::text::{Email, Username};
 use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, credentials};
+use vestibule_http::openapi::{EntitledProblems, FileProblems, PortalParams};
+use vestibule_http::{App, Caller, Entitled, Problem, credentials};
 use vestibule_store::Unique;
 
 use crate::add_user::{Addition, add, own_organization};
@@ -35,18 +36,13 @@ const ALREADY: &str = "already-added";
 #[utoipa::path(
     post, path = "/{portal}/users.csv", tag = "users",
     operation_id = "add_users",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body(content = String, content_type = "text/csv", description = "The file, in UTF-8, with commas and a header"),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = BulkResponse, description = "What became of each row"),
-        (status = 400, body = ProblemBody, description = "`invalid-csv`", content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`unsupported-on-portal` where people are invited or get an initial password", content_type = "application/problem+json"),
-        (status = 413, body = ProblemBody, description = "`too-large`", content_type = "application/problem+json"),
-        (status = 415, body = ProblemBody, description = "`not-csv`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: the header", content_type = "application/problem+json"),
+        (status = 200, body = BulkResponse, description = "The result of each row"),
+        (status = 409, description = "`unsupported-on-portal`: users join by invitation or get an initial password"),
+        EntitledProblems, FileProblems,
     )
 )]
 pub(crate) async fn add_many(
@@ -69,12 +65,7 @@ pub(crate) async fn add_many(
         }
     };
     if let Some(detail) = detail {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "unsupported-on-portal",
-            "Not available on this portal",
-            detail,
-        ));
+        return Err(Problem::unsupported_on_portal(policy, detail));
     }
     let (rows, doubles) = bulk::without_doubles(bulk::read(request, COLUMNS).await?);
     let organization = own_organization(&app, &caller).await?;

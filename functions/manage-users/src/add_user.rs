@@ -16,9 +16,8 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Onboarding, Role};
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, PersonName, Username};
-use vestibule_http::{
-    App, Body, Caller, Entitled, FieldErrors, Problem, ProblemBody, credentials, usernames,
-};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials, usernames};
 use vestibule_store::{CommitError, Unique, UserRow};
 
 use crate::{UserResponse, problem};
@@ -64,15 +63,13 @@ const fn user() -> Role {
 #[utoipa::path(
     post, path = "/{portal}/users", tag = "users",
     operation_id = "add_user",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = AddUserRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = UserResponse, description = "Added", headers(("location" = String, description = "Where it is"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`, or `unsupported-on-portal` where people are invited", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = UserResponse, description = "The new user", headers(("location" = String, description = "The URL of the user"))),
+        (status = 409, description = "`already-taken` or `unsupported-on-portal`"),
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn add_user(

@@ -8,15 +8,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
 
 use crate::{Target, UserResponse, problem};
 
 /// The access to grant. It replaces the current access completely.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ApprovalRequest {
+pub(crate) struct ApproveUserRequest {
     /// The services assigned to the user, by id.
     services: BTreeSet<String>,
     /// The organization's group codes assigned to the user.
@@ -42,23 +43,20 @@ fn given<'de, D: serde::Deserializer<'de>>(
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/approval", tag = "users",
     operation_id = "approve_user",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
-    request_body = ApprovalRequest,
+    params(UserParams),
+    request_body = ApproveUserRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = UserResponse, description = "Approved"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`approval-not-pending`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = UserResponse, description = "The approved user"),
+        (status = 409, description = "`approval-not-pending`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn approve(
     State(app): State<App>,
     Entitled(caller): Entitled,
     Id(id): Id,
-    Body(request): Body<ApprovalRequest>,
+    Body(request): Body<ApproveUserRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
     let Target { organization, user } =
         Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
@@ -84,6 +82,6 @@ pub(crate) async fn approve(
         &mut rng,
     )
     .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     UserResponse::after(&user, &organization, &caller).map(Json)
 }

@@ -1,12 +1,12 @@
 //! What administrators do with the users of their organization: list, add, approve, assign access,
 //! disable, reinstate and remove them, and review their access.
 
-mod access;
 mod add_many;
 mod add_user;
-mod agents;
 mod approve;
+mod assign_access;
 mod list;
+mod list_agents;
 mod reissue_code;
 mod remove;
 mod review_decision;
@@ -14,8 +14,8 @@ mod review_show;
 mod review_start;
 mod send_reset_link;
 mod send_username;
+mod set_status;
 mod show;
-mod status;
 
 use axum::http::StatusCode;
 use rand::rngs::StdRng;
@@ -28,20 +28,20 @@ use vestibule_domain::invite::ActingAdministrator;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::{App, Caller, Problem, answer, credentials};
+use vestibule_http::{App, Caller, Problem, credentials, responses};
 use vestibule_store::UserRow;
 
 vestibule_http::routes! {
     list::list,
     add_user::add_user,
-    agents::agents,
+    list_agents::list_agents,
     list::download,
     add_many::add_many,
     show::show,
     remove::remove,
     approve::approve,
-    access::access,
-    status::status,
+    assign_access::assign_access,
+    set_status::set_status,
     reissue_code::reissue_code,
     send_reset_link::send_reset_link,
     send_username::send_username,
@@ -61,7 +61,7 @@ struct UserResponse {
     /// Why emails can't be delivered to the address, if that is known. Cleared when the address is
     /// changed or confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    email_undeliverable: Option<answer::EmailUndeliverable>,
+    email_undeliverable: Option<responses::EmailDeliveryProblem>,
     role: String,
     /// The registration status: `pending`, `awaiting_approval`, `registered` (BL-02), or
     /// `record_ended` if the plan no longer lists the organization in its records.
@@ -116,13 +116,13 @@ impl UserResponse {
             status: row.status.as_str(),
             services: row.services,
             group_codes: row.group_codes,
-            joined_at: answer::moment(row.joined_at),
+            joined_at: responses::moment(row.joined_at),
             end_date: row.end_date.map(|d| d.to_string()),
-            last_sign_in_at: last.map(answer::moment),
+            last_sign_in_at: last.map(responses::moment),
             concurrent_use_detected_at: row
                 .concurrent_use_detected_at
                 .filter(|_| policy.allows(viewer, Permission::SeeAudit))
-                .map(answer::moment),
+                .map(responses::moment),
         }
     }
 }
@@ -180,7 +180,7 @@ async fn act(
     let mut rng = app.rng();
     let decision = decide(caller.acting()?, &target, policy, &mut rng)
         .map_err(|refusal| problem(refusal, policy))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(())
 }
 
@@ -190,9 +190,8 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     match refusal {
         Refusal::NotAllowed => Problem::not_allowed(policy),
         Refusal::Unknown => Problem::not_found("user"),
-        Refusal::UnsupportedOnPortal => conflict(
-            "unsupported-on-portal",
-            "Not available on this portal",
+        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+            policy,
             "Users join by invitation on this portal. Invite this person instead.",
         ),
         Refusal::ApprovalNotPending => conflict(

@@ -12,11 +12,12 @@ use vestibule_domain::account::{Registration, Status};
 use vestibule_domain::audit::Action;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::answer::Page;
 use vestibule_http::csv::cell;
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Caller, Entitled, Problem};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 use crate::UserResponse;
@@ -54,13 +55,11 @@ pub(crate) struct ListQuery {
 #[utoipa::path(
     get, path = "/{portal}/users", tag = "users",
     operation_id = "list_users",
-    params(("portal" = String, Path, description = "The portal"), ListQuery),
+    params(PortalParams, ListQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<UserResponse>, description = "A page of users"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn list(
@@ -145,13 +144,11 @@ pub(crate) struct DownloadQuery {
 #[utoipa::path(
     get, path = "/{portal}/users.csv", tag = "users",
     operation_id = "download_users",
-    params(("portal" = String, Path, description = "The portal"), DownloadQuery),
+    params(PortalParams, DownloadQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 200, body = String, content_type = "text/csv", description = "A part of the list", headers(("Link" = String, description = "`<…>; rel=\"next\"`: the next part; absent from the last"))),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list, or `limit` is out of bounds", content_type = "application/problem+json"),
+        (status = 200, body = String, content_type = "text/csv", description = "A part of the list of users", headers(("Link" = String, description = "The next part, as `<…>; rel=\"next\"`; absent on the last part"))),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn download(

@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::act;
 
@@ -15,14 +16,13 @@ use crate::act;
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/registration-code", tag = "users",
     operation_id = "reissue_registration_code",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 202, description = "The mail is on its way"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed`, `ask-help-desk` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`no-pending-code`, `yourself`, `conflict`", content_type = "application/problem+json"),
+        (status = 202, description = "The email is queued"),
+        (status = 403, description = "`not-allowed`, `ask-help-desk` or `next-step-required`"),
+        (status = 409, description = "`no-pending-code`, `self-action-forbidden` or `conflict`"),
+        SignedInProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn reissue_code(

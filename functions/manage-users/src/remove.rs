@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::act;
 
@@ -16,14 +17,12 @@ use crate::act;
 #[utoipa::path(
     delete, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "remove_user",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 204, description = "Done"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`last-principal`, `yourself`, `conflict`", content_type = "application/problem+json"),
+        (status = 204, description = "The user is removed"),
+        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        EntitledProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn remove(

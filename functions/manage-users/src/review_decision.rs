@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use vestibule_domain::manage::{self, Refusal};
 use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Removed, ReviewStatus, Reviewed};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Caller, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Body, Caller, Entitled, Problem};
 use vestibule_store::CommitError;
 
 use crate::review_show::ReviewItem;
@@ -43,16 +44,13 @@ pub(crate) enum ReviewDecision {
 #[utoipa::path(
     put, path = "/{portal}/access-reviews/current/users/{id}", tag = "users",
     operation_id = "decide_access_review",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     request_body = ReviewDecisionRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ReviewItem, description = "Answered; this is how it is now"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-in-review`, `yourself`, `last-principal`, `conflict`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ReviewItem, description = "The account in the review, after the decision"),
+        (status = 409, description = "`not-in-review`, `self-action-forbidden`, `last-principal` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
 pub(crate) async fn decide(
@@ -94,7 +92,7 @@ async fn confirm(
     let Some((user, decision)) = confirmed else {
         return ReviewItem::after(user, organization).map(Some);
     };
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => ReviewItem::after(&user, organization).map(Some),
         Err(CommitError::Stale) => Ok(None),
         Err(other) => Err(other.into()),
@@ -135,7 +133,7 @@ async fn remove(
         &mut rng,
     );
     match decided {
-        Ok(decision) => match app.store.commit(decision, &mut rng).await {
+        Ok(decision) => match app.commit(decision, &mut rng).await {
             Ok(()) => {}
             Err(CommitError::Stale) => return Ok(None),
             Err(other) => return Err(other.into()),

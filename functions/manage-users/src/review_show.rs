@@ -10,8 +10,9 @@ use vestibule_domain::audit::Actor;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Removed, ReviewStatus};
+use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
-use vestibule_http::{App, Caller, Entitled, Problem, ProblemBody, answer};
+use vestibule_http::{App, Caller, Entitled, Problem, responses};
 use vestibule_store::{UserFilter, UserRow, UsersCursor};
 
 /// How many accounts are read for a page.
@@ -47,7 +48,7 @@ pub(crate) struct ReviewResponse {
     /// The last day to decide, as `YYYY-MM-DD`.
     due_date: String,
     /// Whether that day has passed.
-    overdue: bool,
+    is_overdue: bool,
     /// The accounts in the review, removed ones first. A page may hold few accounts, or none, even
     /// if more follow.
     accounts: Vec<ReviewItem>,
@@ -93,7 +94,7 @@ impl ReviewItem {
                 "pending"
             },
             decided_by: confirmed.map(|c| c.by.to_string()),
-            decided_at: confirmed.map(|c| answer::moment(c.at)),
+            decided_at: confirmed.map(|c| responses::moment(c.at)),
         })
     }
 
@@ -115,7 +116,7 @@ impl From<&Removed> for ReviewItem {
             role: removed.role.as_str().to_owned(),
             decision: "removed",
             decided_by: account_of(&removed.by),
-            decided_at: Some(answer::moment(removed.at)),
+            decided_at: Some(responses::moment(removed.at)),
         }
     }
 }
@@ -166,10 +167,10 @@ impl ReviewResponse {
             );
         }
         Ok(Self {
-            started_at: answer::moment(review.started_at),
+            started_at: responses::moment(review.started_at),
             started_by: account_of(&review.started_by),
             due_date: review.due_date.to_string(),
-            overdue: policy.today(caller.origin.at) > review.due_date,
+            is_overdue: policy.today(caller.origin.at) > review.due_date,
             accounts,
             next_cursor,
         })
@@ -182,14 +183,12 @@ impl ReviewResponse {
 #[utoipa::path(
     get, path = "/{portal}/access-reviews/current", tag = "users",
     operation_id = "show_access_review",
-    params(("portal" = String, Path, description = "The portal"), ReviewQuery),
+    params(PortalParams, ReviewQuery),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ReviewResponse, description = "The review, and a page of its accounts"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: there was none yet", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: `cursor` is not of this list", content_type = "application/problem+json"),
+        (status = 200, body = ReviewResponse, description = "The review and a page of its accounts"),
+        (status = 404, description = "`not-found`: no review has been started"),
+        EntitledProblems, QueryProblems,
     )
 )]
 pub(crate) async fn show(

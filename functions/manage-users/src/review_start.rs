@@ -8,7 +8,8 @@ use vestibule_domain::policy::Permission;
 use vestibule_domain::review::{self, Refusal};
 use vestibule_domain::schedule::Manager;
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::openapi::{EntitledProblems, PortalParams};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::review_show::ReviewResponse;
 
@@ -19,13 +20,12 @@ use crate::review_show::ReviewResponse;
 #[utoipa::path(
     post, path = "/{portal}/access-reviews", tag = "users",
     operation_id = "start_access_review",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 201, body = ReviewResponse, description = "Begun", headers(("location" = String, description = "Where it is"))),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`review-running`, `conflict`, or `unsupported-on-portal` where there are no reviews", content_type = "application/problem+json"),
+        (status = 201, body = ReviewResponse, description = "The review", headers(("location" = String, description = "The URL of the review"))),
+        (status = 409, description = "`review-running`, `unsupported-on-portal` or `conflict`"),
+        EntitledProblems,
     )
 )]
 pub(crate) async fn start(
@@ -68,10 +68,8 @@ pub(crate) async fn start(
         &mut rng,
     )
     .map_err(|refusal| match refusal {
-        Refusal::UnsupportedOnPortal => Problem::new(
-            StatusCode::CONFLICT,
-            "unsupported-on-portal",
-            "Not available on this portal",
+        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+            policy,
             "Access reviews aren't available on this portal.",
         ),
         Refusal::Running(until) => Problem::new(
@@ -84,7 +82,7 @@ pub(crate) async fn start(
             ),
         ),
     })?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let location = format!("/{}/access-reviews/current", policy.portal);
     let body = ReviewResponse::page(&app, &organization, None, None, &caller).await?;
     Ok((

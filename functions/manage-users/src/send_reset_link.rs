@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 
 use crate::act;
 
@@ -14,15 +15,14 @@ use crate::act;
 /// Emails a password reset link to the user's own address. The caller doesn't see the link.
 #[utoipa::path(
     post, path = "/{portal}/users/{id}/password-reset", tag = "users",
-    operation_id = "send_reset_link",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    operation_id = "send_reset_link_to_user",
+    params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 202, description = "The mail is on its way"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed`, `ask-help-desk` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-recoverable`, `yourself`, `conflict`", content_type = "application/problem+json"),
+        (status = 202, description = "The email is queued"),
+        (status = 403, description = "`not-allowed`, `ask-help-desk` or `next-step-required`"),
+        (status = 409, description = "`not-recoverable`, `self-action-forbidden` or `conflict`"),
+        SignedInProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn send_reset_link(

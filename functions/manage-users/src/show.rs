@@ -5,8 +5,9 @@ use axum::extract::State;
 use vestibule_domain::audit::Action;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Entitled, Problem, ProblemBody};
+use vestibule_http::{App, Entitled, Problem};
 use vestibule_store::UserRow;
 
 use crate::UserResponse;
@@ -17,13 +18,11 @@ use crate::UserResponse;
 #[utoipa::path(
     get, path = "/{portal}/users/{id}", tag = "users",
     operation_id = "show_user",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The user")),
+    params(UserParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`not-allowed` or `next-step-required`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`", content_type = "application/problem+json"),
+        EntitledProblems, NotFoundProblems,
     )
 )]
 pub(crate) async fn show(

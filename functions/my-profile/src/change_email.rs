@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use vestibule_domain::password;
 use vestibule_domain::profile;
 use vestibule_domain::text::Email;
-use vestibule_http::{App, Body, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit};
 
 /// The new email address. The password is required because whoever receives the account's email can
 /// take over the account.
@@ -28,14 +29,13 @@ pub(crate) struct ChangeEmailRequest {
 #[utoipa::path(
     put, path = "/{portal}/me/email", tag = "profile",
     operation_id = "change_email",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ChangeEmailRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 202, description = "The link is on its way"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 202, description = "The confirmation link is queued"),
+        (status = 422, description = "`invalid-fields`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn change_email(
@@ -67,6 +67,6 @@ pub(crate) async fn change_email(
         &caller.origin,
         &mut rng,
     );
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)
 }

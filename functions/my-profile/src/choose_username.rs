@@ -10,10 +10,9 @@ use vestibule_domain::account::NextStep;
 use vestibule_domain::campaign;
 use vestibule_domain::policy::ChosenBy;
 use vestibule_domain::text::Username;
-use vestibule_http::answer::NextStepResponse;
-use vestibule_http::{
-    App, Body, FieldErrors, Problem, ProblemBody, SignedIn, credentials, usernames,
-};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::NextStepResponse;
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, credentials, usernames};
 use vestibule_store::CommitError;
 
 /// The username to use from now on.
@@ -32,16 +31,15 @@ pub(crate) struct ChooseUsernameRequest {
 #[utoipa::path(
     put, path = "/{portal}/me/username", tag = "profile",
     operation_id = "choose_username",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ChooseUsernameRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = NextStepResponse, description = "Chosen"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`ask-help-desk`: it isn't released (ME-09), or `next-step-required`: the password has to be changed first", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`, `conflict`, or `username-immutable` where the system makes usernames", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
+        (status = 403, description = "`ask-help-desk`: the username is not released (ME-09), or `next-step-required`: the password must be changed first"),
+        (status = 409, description = "`already-taken`, `username-immutable` or `conflict`"),
+        (status = 422, description = "`invalid-fields`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn choose_username(

@@ -7,14 +7,15 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::profile;
 use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody, credentials};
+use vestibule_http::{App, Body, Portal, Problem, credentials};
 use vestibule_store::CommitError;
 
 /// The token from the confirmation link, which follows the `#`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ConfirmationRequest {
+pub(crate) struct ConfirmEmailRequest {
     /// The token from the link that was sent to the new address.
     token: String,
 }
@@ -25,20 +26,20 @@ pub(crate) struct ConfirmationRequest {
 #[utoipa::path(
     post, path = "/{portal}/email-confirmations", tag = "profile",
     operation_id = "confirm_email",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = ConfirmationRequest,
+    params(PortalParams),
+    request_body = ConfirmEmailRequest,
     responses(
-        (status = 204, description = "Done"),
-        (status = 409, body = ProblemBody, description = "`already-taken`", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`email-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 204, description = "The email address is confirmed"),
+        (status = 409, description = "`already-taken`"),
+        (status = 410, description = "`email-link-unusable`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn confirm_email(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<ConfirmationRequest>,
+    Body(request): Body<ConfirmEmailRequest>,
 ) -> Result<StatusCode, Problem> {
     let unusable = || {
         Problem::new(StatusCode::GONE, "email-link-unusable", "Link no longer valid", "This link has expired, was already used, or was replaced by a newer one. Sign in and enter the new address again.")
@@ -54,7 +55,7 @@ pub(crate) async fn confirm_email(
     let mut rng = app.rng();
     let decision =
         profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(CommitError::Taken(unique)) => {
             Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))

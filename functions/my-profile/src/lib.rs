@@ -4,17 +4,17 @@
 mod change_email;
 mod choose_username;
 mod confirm_email;
-mod edit;
-mod entitlements;
-mod feedback;
-mod me;
+mod edit_profile;
+mod send_feedback;
+mod show_entitlements;
+mod show_profile;
 
 vestibule_http::routes! {
-    me::me,
-    edit::edit,
+    show_profile::show_profile,
+    edit_profile::edit_profile,
     change_email::change_email,
     choose_username::choose_username,
     confirm_email::confirm_email,
-    entitlements::entitlements,
-    feedback::feedback,
+    show_entitlements::show_entitlements,
+    send_feedback::send_feedback,
 }

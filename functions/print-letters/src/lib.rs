@@ -26,7 +26,7 @@ use vestibule_http::Clock;
 use vestibule_mail::letters::{self, Page, PdfError};
 use vestibule_store::batches::{Batch, LetterClaim, Printing};
 use vestibule_store::outbox::{Channel, Ending, SHARDS};
-use vestibule_store::{Store, Unavailable};
+use vestibule_store::{Store, StoreError};
 
 /// The maximum number of letters in a batch, to limit the size of the PDF and the memory to create
 /// it.
@@ -40,7 +40,7 @@ const CONCURRENCY: usize = 16;
 pub enum PrintError {
     /// The store is unavailable.
     #[error(transparent)]
-    Store(#[from] Unavailable),
+    Store(#[from] StoreError),
     /// A portal's policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -282,8 +282,8 @@ impl Printer {
         put.map(drop).map_err(|e| PrintError::Put {
             file: key.to_owned(),
             cause: match &e {
-                SdkError::ServiceError(answer) => {
-                    answer.err().code().unwrap_or("unknown").to_owned()
+                SdkError::ServiceError(response) => {
+                    response.err().code().unwrap_or("unknown").to_owned()
                 }
                 _ => "no response".to_owned(),
             },

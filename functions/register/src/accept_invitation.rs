@@ -12,8 +12,9 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, rate_limit, usernames};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, usernames};
 use vestibule_store::{CommitError, Unique};
 
 use crate::look_up_invitation::{find, problem};
@@ -22,7 +23,7 @@ use crate::register::{RegistrationResponse, created};
 /// The registration of an invited person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AcceptRequest {
+pub(crate) struct AcceptInvitationRequest {
     /// The token from the invitation link, after the `#`.
     token: String,
     /// The person's given name.
@@ -53,21 +54,19 @@ const MAX_ATTEMPTS: usize = 3;
 #[utoipa::path(
     post, path = "/{portal}/invitations/accept", tag = "registration",
     operation_id = "accept_invitation",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = AcceptRequest,
+    params(PortalParams),
+    request_body = AcceptInvitationRequest,
     responses(
-        (status = 201, body = RegistrationResponse, description = "Registered"),
-        (status = 404, body = ProblemBody, description = "`invitation-not-found`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = RegistrationResponse, description = "The new account"),
+        (status = 409, description = "`already-taken`: the username or email address"),
+        InvitationLinkProblems, FieldProblems,
     )
 )]
 pub(crate) async fn accept_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<AcceptRequest>,
+    Body(request): Body<AcceptInvitationRequest>,
 ) -> Result<Response, Problem> {
     let mut rng = app.rng();
     let mut fields = FieldErrors::default();

@@ -10,13 +10,14 @@ use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::activate;
 use vestibule_domain::audit::Actor;
 use vestibule_domain::policy::{Agreement, Blocks, Policy, RecordedBy};
-use vestibule_http::answer::{NextStepResponse, Page};
+use vestibule_http::openapi::{AgreementParams, FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::{App, Body, Caller, Problem, ProblemBody, SignedIn};
+use vestibule_http::responses::{NextStepResponse, Page};
+use vestibule_http::{App, Body, Caller, Problem, SignedIn};
 use vestibule_store::CommitError;
 
-use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::MAX_ATTEMPTS;
+use crate::register_additional_organization::{reload_account, require_valid_password};
 
 /// An agreement and its status for the current organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,7 +35,7 @@ pub(crate) struct AgreementStatusResponse {
     blocks: &'static str,
     /// The revision on file; absent if none is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    on_file: Option<String>,
+    revision_on_file: Option<String>,
     /// Whether the revision on file is the current one, so that nothing is blocked.
     is_current: bool,
 }
@@ -42,7 +43,7 @@ pub(crate) struct AgreementStatusResponse {
 /// The acceptance of an agreement.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AcceptanceRequest {
+pub(crate) struct AcceptAgreementRequest {
     /// The revision that the user read; it must be the current one.
     revision: String,
 }
@@ -53,12 +54,12 @@ pub(crate) struct AcceptanceRequest {
 #[utoipa::path(
     get, path = "/{portal}/me/agreements", tag = "profile",
     operation_id = "list_agreements",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = Page<AgreementStatusResponse>, description = "The agreements"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: an organization has to be chosen first", content_type = "application/problem+json"),
+        (status = 403, description = "`next-step-required`: an organization must be chosen first"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn list(
@@ -80,33 +81,32 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, path = "/{portal}/me/agreements/{id}/acceptance", tag = "profile",
     operation_id = "accept_agreement",
-    params(("portal" = String, Path, description = "The portal"), ("id" = String, Path, description = "The agreement")),
-    request_body = AcceptanceRequest,
+    params(AgreementParams),
+    request_body = AcceptAgreementRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = NextStepResponse, description = "It is on file"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`next-step-required`: another step comes first", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: no such agreement is asked of the caller", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`paper-signature-required`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`: it isn't the current revision", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
+        (status = 403, description = "`next-step-required`: another step must be completed first"),
+        (status = 404, description = "`not-found`: no such agreement is required of the caller"),
+        (status = 409, description = "`paper-signature-required`"),
+        (status = 422, description = "`invalid-fields`: the revision is not the current one"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn accept(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Body(request): Body<AcceptanceRequest>,
+    Body(request): Body<AcceptAgreementRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    with_a_good_password(&caller)?;
+    require_valid_password(&caller)?;
     let organization = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     for look in 0..MAX_ATTEMPTS {
         if look > 0 {
-            account = still_there(&app, &caller).await?;
+            account = reload_account(&app, &caller).await?;
         }
         let agreement = asked_of(chosen(&caller, &account)?, policy)
             .find(|a| a.id.as_str() == id)
@@ -133,7 +133,7 @@ pub(crate) async fn accept(
         let Some((after, decision)) = accepted else {
             return Ok(Json(NextStepResponse::of(&account, &caller)));
         };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             Err(CommitError::Stale) => {}
             Err(other) => return Err(other.into()),
@@ -176,7 +176,7 @@ fn shown(agreement: &Agreement, membership: &Membership) -> AgreementStatusRespo
             Blocks::ProtectedInformation => "protected_information",
             Blocks::PinLetter => "pin_letter",
         },
-        on_file: membership.agreements.get(agreement.id.as_str()).cloned(),
+        revision_on_file: membership.agreements.get(agreement.id.as_str()).cloned(),
         is_current: agreement.is_current(&membership.agreements),
     }
 }

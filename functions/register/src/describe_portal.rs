@@ -4,8 +4,9 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{ChosenBy, LetterAddress, Offered, Onboarding, Policy, RecordedBy};
+use vestibule_http::Portal;
+use vestibule_http::openapi::PortalParams;
 use vestibule_http::problem::HelpDesk;
-use vestibule_http::{Portal, ProblemBody};
 
 /// The public description of a portal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -15,7 +16,7 @@ pub(crate) struct PortalResponse {
     plan: String,
     help_desk: HelpDesk,
     /// Who chooses usernames: `user` or `system`.
-    username_chosen_by: NamedByName,
+    username_chosen_by: UsernameChosenBy,
     username_min_length: u32,
     password_min_length: u32,
     /// The kinds of characters that a password must contain, such as `letter` and `digit`.
@@ -38,21 +39,21 @@ pub(crate) struct PortalResponse {
     /// How an administrator adds users: `invitation`, `registration_code`, `initial_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     staff_onboarding: Option<&'static str>,
-    agreements: Vec<AgreementDescription>,
-    services: Vec<OfferedDescription>,
-    publications: Vec<OfferedDescription>,
+    agreements: Vec<PortalAgreement>,
+    services: Vec<OfferedItem>,
+    publications: Vec<OfferedItem>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = UsernameChosenBy)]
-pub(crate) enum NamedByName {
+pub(crate) enum UsernameChosenBy {
     User,
     System,
 }
 
 /// A registration type.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RegistrationType)]
 pub(crate) struct RegistrationTypeDescription {
     /// The value to send as `registration_type`.
     id: String,
@@ -62,9 +63,9 @@ pub(crate) struct RegistrationTypeDescription {
     /// Whether `attests_signing_authority` must be true.
     requires_signing_authority: bool,
     /// Whether `postal_address` is required.
-    asks_postal_address: bool,
+    requires_postal_address: bool,
     /// Whether the user receives a PIN by letter.
-    pin: bool,
+    requires_pin: bool,
     /// The ids of the agreements that users of this registration type may need; `agreements` describes
     /// them.
     agreements: Vec<String>,
@@ -72,19 +73,19 @@ pub(crate) struct RegistrationTypeDescription {
 
 /// An agreement that the portal uses.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AgreementDescription {
+pub(crate) struct PortalAgreement {
     id: String,
     title: String,
     revision: String,
     /// The address at which the form can be downloaded.
     form_url: String,
     /// Whether users accept it online (`accepted_agreements`) instead of signing it on paper.
-    accepted_on_portal: bool,
+    is_accepted_on_portal: bool,
 }
 
 /// A service or publication that the portal offers.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OfferedDescription {
+pub(crate) struct OfferedItem {
     id: String,
     title: String,
 }
@@ -96,10 +97,10 @@ pub(crate) struct OfferedDescription {
 #[utoipa::path(
     get, path = "/{portal}", tag = "registration",
     operation_id = "describe_portal",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     responses(
         (status = 200, body = PortalResponse, description = "The portal"),
-        (status = 404, body = ProblemBody, description = "`not-found`: there is no such portal", content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: there is no such portal"),
     )
 )]
 pub(crate) async fn describe_portal(Portal(policy): Portal) -> Json<PortalResponse> {
@@ -113,7 +114,7 @@ fn describe(policy: &Policy) -> PortalResponse {
         .is_some_and(|p| p.address == LetterAddress::Designated);
     let offered = |list: &[Offered]| {
         list.iter()
-            .map(|o| OfferedDescription {
+            .map(|o| OfferedItem {
                 id: o.id.to_string(),
                 title: o.title.to_string(),
             })
@@ -129,8 +130,8 @@ fn describe(policy: &Policy) -> PortalResponse {
             hours: policy.help_desk.hours.to_string(),
         },
         username_chosen_by: match policy.username.chosen_by {
-            ChosenBy::User => NamedByName::User,
-            ChosenBy::System => NamedByName::System,
+            ChosenBy::User => UsernameChosenBy::User,
+            ChosenBy::System => UsernameChosenBy::System,
         },
         username_min_length: policy.username.min_length.get(),
         password_min_length: policy.password.min_length.get(),
@@ -174,8 +175,8 @@ fn describe(policy: &Policy) -> PortalResponse {
                     .map(str::to_owned)
                     .collect(),
                 requires_signing_authority: w.requires_signing_authority,
-                asks_postal_address: w.pin && designated,
-                pin: w.pin,
+                requires_postal_address: w.pin && designated,
+                requires_pin: w.pin,
                 agreements: policy
                     .agreements
                     .iter()
@@ -195,12 +196,12 @@ fn describe(policy: &Policy) -> PortalResponse {
         agreements: policy
             .agreements
             .iter()
-            .map(|a| AgreementDescription {
+            .map(|a| PortalAgreement {
                 id: a.id.to_string(),
                 title: a.title.to_string(),
                 revision: a.revision.to_string(),
                 form_url: a.form_url.to_string(),
-                accepted_on_portal: a.recorded_by == RecordedBy::User,
+                is_accepted_on_portal: a.recorded_by == RecordedBy::User,
             })
             .collect(),
         services: offered(&policy.services),

@@ -1,12 +1,12 @@
 //! Registration against the plan's records, by invitation, and again during a registration campaign.
 
-mod accept_as_user;
 mod accept_invitation;
+mod accept_invitation_as_user;
 mod agreements;
 mod describe_portal;
-mod further_organization;
 mod look_up_invitation;
 mod register;
+mod register_additional_organization;
 mod register_again;
 
 use axum::middleware;
@@ -17,8 +17,8 @@ vestibule_http::routes! {
     register::register,
     look_up_invitation::look_up_invitation,
     accept_invitation::accept_invitation,
-    further_organization::further_organization,
-    accept_as_user::accept_as_user,
+    register_additional_organization::register_additional_organization,
+    accept_invitation_as_user::accept_invitation_as_user,
     register_again::register_again,
     agreements::list,
     agreements::accept,

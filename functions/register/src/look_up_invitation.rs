@@ -9,20 +9,21 @@ use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::{self, Invitation, Refusal};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::session::{Token, TokenKind};
+use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody, answer};
+use vestibule_http::{App, Body, Portal, Problem, responses};
 
 /// The invitation to look up or accept.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LookUpRequest {
+pub(crate) struct InvitationLinkRequest {
     /// The token from the invitation link, after the `#`.
     pub token: String,
 }
 
 /// The details of an invitation.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct InvitationLookUpResponse {
+pub(crate) struct InvitationLinkResponse {
     /// The name of the organization.
     organization: String,
     /// The name of the administrator who sent the invitation.
@@ -45,31 +46,29 @@ pub(crate) struct InvitationLookUpResponse {
 #[utoipa::path(
     post, path = "/{portal}/invitations/look-up", tag = "registration",
     operation_id = "look_up_invitation",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = LookUpRequest,
+    params(PortalParams),
+    request_body = InvitationLinkRequest,
     responses(
-        (status = 200, body = InvitationLookUpResponse, description = "The invitation"),
-        (status = 404, body = ProblemBody, description = "`invitation-not-found`: no such link, or a newer one was sent", content_type = "application/problem+json"),
-        (status = 410, body = ProblemBody, description = "`invitation-expired`, `invitation-used` or `invitation-revoked`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = InvitationLinkResponse, description = "The invitation"),
+        InvitationLinkProblems, FieldProblems,
     )
 )]
 pub(crate) async fn look_up_invitation(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<LookUpRequest>,
-) -> Result<Json<InvitationLookUpResponse>, Problem> {
+    Body(request): Body<InvitationLinkRequest>,
+) -> Result<Json<InvitationLinkResponse>, Problem> {
     let (token, invitation) = find(&app, &policy, &request.token).await?;
     invite::usable(&invitation, &token, origin.at).map_err(|refusal| problem(refusal, &policy))?;
-    Ok(Json(InvitationLookUpResponse {
+    Ok(Json(InvitationLinkResponse {
         organization: invitation.organization_name,
         inviter: invitation.inviter,
         role: policy.role_title(invitation.role).to_owned(),
         first_name: invitation.name.first.to_string(),
         last_name: invitation.name.last.to_string(),
         email: invitation.email.to_string(),
-        expires_at: answer::moment(invitation.expires_at),
+        expires_at: responses::moment(invitation.expires_at),
     }))
 }
 

@@ -20,10 +20,9 @@ use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{
-    App, Body, FieldErrors, Portal, Problem, ProblemBody, answer, usernames, verification,
-};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, usernames, verification};
 use vestibule_secrets::Verified;
 use vestibule_store::{CommitError, Unique};
 
@@ -71,7 +70,11 @@ pub(crate) struct RegistrationResponse {
     pub username: String,
     /// The step that the user must complete after signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    pub next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// Actions that the portal recommends: `invite_backup` (AG-04).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
@@ -100,13 +103,13 @@ struct Parsed<'a> {
 #[utoipa::path(
     post, path = "/{portal}/registrations", tag = "registration",
     operation_id = "register",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = RegistrationRequest,
     responses(
-        (status = 201, body = RegistrationResponse, description = "Registered", headers(("location" = String, description = "Where the new user finds their profile"))),
-        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06) or `not-open` (EX-04)", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`already-taken`: the username or address", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = RegistrationResponse, description = "The new account", headers(("location" = String, description = "The URL of the user's profile"))),
+        (status = 403, description = "`registration-refused` (AG-06) or `not-open` (EX-04)"),
+        (status = 409, description = "`already-taken`: the username or email address"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn register(
@@ -274,11 +277,12 @@ pub(crate) fn created(
     let notices = membership
         .filter(|m| rules::requires_backup_administrator(m.role, policy))
         .map(|_| "invite_backup".to_owned());
+    let next_step = next_step(account, membership, policy, origin.at);
     let body = RegistrationResponse {
         user_id: account.id.to_string(),
         username: account.username.to_string(),
-        next_step: answer::step(next_step(account, membership, policy, origin.at))
-            .map(str::to_owned),
+        next_step: responses::step(next_step),
+        reason: responses::reason(next_step),
         notices: notices.into_iter().collect(),
     };
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
@@ -315,7 +319,7 @@ pub(crate) async fn refused_as(
     rng: &mut rand::rngs::StdRng,
 ) -> Result<Problem, Problem> {
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,
@@ -422,11 +426,14 @@ pub(crate) fn parse_terms(
             .find(|a| a.id.as_str() == id && a.recorded_by == RecordedBy::User);
         match current {
             None => fields.push(
-                &format!("accepts.{}", id.chars().take(40).collect::<String>()),
+                &format!(
+                    "accepted_agreements.{}",
+                    id.chars().take(40).collect::<String>()
+                ),
                 "is not an agreement that can be accepted online",
             ),
             Some(a) if a.revision.as_str() != revision => fields.push(
-                &format!("accepts.{id}"),
+                &format!("accepted_agreements.{id}"),
                 format!("must be the current revision, {}", a.revision),
             ),
             Some(_) => {}

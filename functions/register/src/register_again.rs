@@ -15,14 +15,13 @@ use vestibule_domain::policy::RegistrationType;
 use vestibule_domain::record::{RecordKey, Verification};
 use vestibule_domain::register;
 use vestibule_domain::{Change, Decision};
-use vestibule_http::answer::NextStepResponse;
-use vestibule_http::{
-    App, Body, Caller, FieldErrors, Problem, ProblemBody, SignedIn, verification,
-};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::NextStepResponse;
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, verification};
 use vestibule_store::CommitError;
 
-use crate::further_organization::{still_there, with_a_good_password};
 use crate::register::{MAX_ATTEMPTS, refused_as};
+use crate::register_additional_organization::{reload_account, require_valid_password};
 
 /// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -45,15 +44,14 @@ pub(crate) struct ReregistrationRequest {
 #[utoipa::path(
     put, path = "/{portal}/me/registration", tag = "registration",
     operation_id = "register_again",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ReregistrationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = NextStepResponse, description = "Registered again"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` after the cutoff, or `next-step-required`", content_type = "application/problem+json"),
-        (status = 409, body = ProblemBody, description = "`not-asked`: no campaign asks for it, or `organization-must-register-first`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = NextStepResponse, description = "The next step or the entitlements"),
+        (status = 403, description = "`registration-refused` (AG-06), `not-open` (EX-04), `campaign-over` or `next-step-required`"),
+        (status = 409, description = "`not-asked` or `organization-must-register-first`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn register_again(
@@ -62,14 +60,14 @@ pub(crate) async fn register_again(
     Body(request): Body<ReregistrationRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    with_a_good_password(&caller)?;
+    require_valid_password(&caller)?;
     let working_for = caller.session.organization.as_ref();
     let mut rng = app.rng();
     let mut account = caller.account.clone();
     let mut parsed = None;
     for look in 0..MAX_ATTEMPTS {
         if look > 0 {
-            account = still_there(&app, &caller).await?;
+            account = reload_account(&app, &caller).await?;
         }
         let membership = account
             .membership(working_for)
@@ -112,7 +110,7 @@ pub(crate) async fn register_again(
             Some((.., attempts)) => decision.change(Change::ForgetAttempts(attempts.clone())),
             None => decision,
         };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
             // The account or the organization changed at the same time. Load both again.
             Err(CommitError::Stale) => {}
@@ -189,7 +187,7 @@ async fn problem(
         rng,
     );
     let audit = audit.for_organization(caller.session.organization.as_ref());
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     let desk = &policy.help_desk;
     Ok(match refusal {
         Refusal::Over(cutoff) => Problem::new(

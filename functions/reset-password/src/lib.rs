@@ -4,12 +4,12 @@
 //! the response, security questions are shown for every username, all refusals are the same, and every
 //! response takes at least a quarter of a second.
 
-mod answer_for_username;
-mod ask_questions;
-mod ask_reset;
+mod complete_reset;
 mod look_up_reset;
-mod remind_username;
-mod reset;
+mod recover_username;
+mod send_username_reminder;
+mod start_reset;
+mod start_username_recovery;
 
 use axum::http::StatusCode;
 use axum::middleware;
@@ -25,12 +25,12 @@ use vestibule_secrets::Purpose;
 use vestibule_store::attempts::AttemptKind;
 
 vestibule_http::routes! {
-    ask_reset::ask_reset,
+    start_reset::start_reset,
     look_up_reset::look_up_reset,
-    reset::reset,
-    remind_username::remind_username,
-    ask_questions::ask_questions,
-    answer_for_username::answer_for_username,
+    complete_reset::complete_reset,
+    send_username_reminder::send_username_reminder,
+    start_username_recovery::start_username_recovery,
+    recover_username::recover_username,
     ; layer: middleware::from_fn(in_least_time)
 }
 
@@ -101,14 +101,11 @@ fn refused(policy: &Policy) -> Problem {
 }
 
 /// Returns the problem for a recovery method that the portal does not offer.
-fn not_here(policy: &Policy) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "unsupported-on-portal",
-        "Not available on this portal",
+fn unsupported(policy: &Policy) -> Problem {
+    Problem::unsupported_on_portal(
+        policy,
         "This recovery method isn't available on this portal.",
     )
-    .with_help(policy)
 }
 
 /// Returns the API names of recovery methods.

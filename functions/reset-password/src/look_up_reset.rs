@@ -10,27 +10,29 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::{Policy, RecoveryMeans};
 use vestibule_domain::recover;
 use vestibule_domain::session::Token;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, ProblemBody};
+use vestibule_http::responses::HintResponse;
+use vestibule_http::{App, Body, Portal, Problem};
 
 use crate::names;
 
 /// The password reset link to look up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ResetLinkRequest {
+pub(crate) struct LookUpPasswordResetRequest {
     /// The token from the most recent reset link, after the `#`.
     token: String,
 }
 
 /// What a password reset requires besides the link.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ResetLookUpResponse {
+pub(crate) struct LookUpPasswordResetResponse {
     /// Everything that the reset requires: `email`, `security_answers`, `hint_question`.
     verification_methods: Vec<&'static str>,
     /// The hint question to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint_question: Option<String>,
+    hint: Option<HintResponse>,
     /// The security questions to answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     questions: Vec<String>,
@@ -42,20 +44,20 @@ pub(crate) struct ResetLookUpResponse {
 #[utoipa::path(
     post, path = "/{portal}/password-resets/look-up", tag = "recovery",
     operation_id = "look_up_password_reset",
-    params(("portal" = String, Path, description = "The portal")),
-    request_body = ResetLinkRequest,
+    params(PortalParams),
+    request_body = LookUpPasswordResetRequest,
     responses(
-        (status = 200, body = ResetLookUpResponse, description = "Done; this is how it is now"),
-        (status = 410, body = ProblemBody, description = "`reset-link-unusable`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = LookUpPasswordResetResponse, description = "What the reset requires"),
+        (status = 410, description = "`reset-link-unusable`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn look_up_reset(
     State(app): State<App>,
     Portal(policy): Portal,
     RequestOrigin(origin): RequestOrigin,
-    Body(request): Body<ResetLinkRequest>,
-) -> Result<Json<ResetLookUpResponse>, Problem> {
+    Body(request): Body<LookUpPasswordResetRequest>,
+) -> Result<Json<LookUpPasswordResetResponse>, Problem> {
     let unusable = || {
         Problem::new(StatusCode::GONE, "reset-link-unusable", "Link no longer valid", "This link has expired, has already been used, or is not the most recent one. Request a new link.")
             .with_help(&policy)
@@ -67,12 +69,14 @@ pub(crate) async fn look_up_reset(
         .ok_or_else(unusable)?;
     let means = recover::means_for(Some(&token), &policy);
     let asks = |m| means.contains(&m);
-    Ok(Json(ResetLookUpResponse {
+    Ok(Json(LookUpPasswordResetResponse {
         verification_methods: names(&means),
-        hint_question: account
+        hint: account
             .hint
             .filter(|_| asks(RecoveryMeans::HintQuestion))
-            .map(|h| h.question),
+            .map(|h| HintResponse {
+                question: h.question,
+            }),
         questions: account
             .security_answers
             .into_iter()

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::credentials;
-use vestibule_http::{App, Body, FieldErrors, Problem, ProblemBody, SignedIn, rate_limit};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit};
 
 use crate::SessionResponse;
 
@@ -28,14 +29,13 @@ pub(crate) struct ChangePasswordRequest {
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/password", tag = "sessions",
     operation_id = "change_password",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ChangePasswordRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = SessionResponse, description = "The password is changed"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 422, body = ProblemBody, description = "`invalid-fields`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = SessionResponse, description = "The session"),
+        (status = 422, description = "`invalid-fields`"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn change_password(
@@ -80,7 +80,7 @@ pub(crate) async fn change_password(
         &caller.origin,
         &mut rng,
     );
-    app.store.commit(decision, &mut rng).await?;
-    let answer = SessionResponse::of(&session, &account, policy, &caller.origin);
-    Ok(Json(answer))
+    app.commit(decision, &mut rng).await?;
+    let response = SessionResponse::of(&session, &account, policy, &caller.origin);
+    Ok(Json(response))
 }

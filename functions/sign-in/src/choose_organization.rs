@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::sign_in as rules;
-use vestibule_http::answer::{self, EntitlementsResponse};
-use vestibule_http::{App, Body, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::responses::{self, EntitlementsResponse};
+use vestibule_http::{App, Body, Problem, SignedIn};
 
 /// The organization to work for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,6 +27,10 @@ pub(crate) struct ChosenOrganizationResponse {
     /// The step that the user must complete before working for the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The caller's entitlements in the organization; absent while a step must still be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     entitlements: Option<EntitlementsResponse>,
@@ -37,14 +42,13 @@ pub(crate) struct ChosenOrganizationResponse {
 #[utoipa::path(
     put, path = "/{portal}/sessions/current/organization", tag = "sessions",
     operation_id = "choose_organization",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = ChooseOrganizationRequest,
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 200, body = ChosenOrganizationResponse, description = "Done; this is what it leads to"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, description = "`not-found`: the caller belongs to no such organization", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 200, body = ChosenOrganizationResponse, description = "The organization and the next step or the entitlements"),
+        (status = 404, description = "`not-found`: the caller does not belong to this organization"),
+        SignedInProblems, FieldProblems,
     )
 )]
 pub(crate) async fn choose_organization(
@@ -59,12 +63,13 @@ pub(crate) async fn choose_organization(
     let (session, origin) = (&caller.session, &caller.origin);
     let chosen = rules::choose_organization(account, session, &wanted, policy, origin, &mut rng);
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));
     let next_step = next_step(account, membership, policy, caller.origin.at);
     Ok(Json(ChosenOrganizationResponse {
         organization_id: wanted.to_string(),
-        next_step: answer::step(next_step),
+        next_step: responses::step(next_step),
+        reason: responses::reason(next_step),
         entitlements: membership
             .filter(|_| next_step.is_none())
             .map(EntitlementsResponse::of),

@@ -2,9 +2,9 @@
 
 mod change_password;
 mod choose_organization;
-mod current;
-mod end;
-mod list;
+mod end_session;
+mod list_sessions;
+mod show_session;
 mod sign_in;
 mod sign_out;
 
@@ -16,14 +16,14 @@ use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::Session;
-use vestibule_http::answer;
+use vestibule_http::responses;
 use vestibule_http::router::refusals_in_least_time;
 
 vestibule_http::routes! {
     sign_in::sign_in,
-    list::list,
-    end::end,
-    current::current,
+    list_sessions::list_sessions,
+    end_session::end_session,
+    show_session::show_session,
     sign_out::sign_out,
     change_password::change_password,
     choose_organization::choose_organization,
@@ -43,13 +43,17 @@ struct SessionResponse {
     /// `enter_registration_code`, `await_approval` or `sign_agreement`. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The deadlines for registering again; present during a registration campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
-    register_again: Option<answer::RegisterAgain>,
+    register_again: Option<responses::ReregistrationDeadlines>,
     /// The delivery problem of the user's email address; present until the address is changed or
     /// confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    email_undeliverable: Option<answer::EmailUndeliverable>,
+    email_undeliverable: Option<responses::EmailDeliveryProblem>,
     /// When the session started.
     started_at: String,
     /// When the session expires, regardless of activity.
@@ -71,11 +75,12 @@ impl SessionResponse {
         Self {
             user_id: session.account.to_string(),
             organization_id: session.organization.as_ref().map(ToString::to_string),
-            next_step: answer::step(next_step),
-            register_again: answer::register_again(membership, policy, now),
+            next_step: responses::step(next_step),
+            reason: responses::reason(next_step),
+            register_again: responses::register_again(membership, policy, now),
             email_undeliverable: account.email_undeliverable.map(Into::into),
-            started_at: answer::moment(session.started_at),
-            expires_at: answer::moment(session.expires_at),
+            started_at: responses::moment(session.started_at),
+            expires_at: responses::moment(session.expires_at),
             token: None,
             device: None,
         }

@@ -17,8 +17,9 @@ use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
 use vestibule_domain::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
+use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, ProblemBody, Source, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source, rate_limit};
 use vestibule_secrets::Verified;
 use vestibule_store::CommitError;
 use vestibule_store::attempts::AttemptKind;
@@ -35,7 +36,7 @@ pub(crate) struct SignInRequest {
     password: String,
     /// How the session token is delivered: `cookie` for browsers, `body` for programs.
     #[serde(default)]
-    token_in: TokenDelivery,
+    token_delivery: TokenDelivery,
     /// For programs: the `device` returned by an earlier sign-in, or 256 random bits (base64url, 43
     /// characters). Without it, every sign-in counts as one from a new device and the user is notified.
     device: Option<String>,
@@ -68,14 +69,14 @@ const MAX_ATTEMPTS: usize = 3;
 #[utoipa::path(
     post, path = "/{portal}/sessions", tag = "sessions",
     operation_id = "sign_in",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     request_body = SignInRequest,
     responses(
-        (status = 201, body = SessionResponse, description = "Signed in", headers(("location" = String, description = "Where it is"), ("set-cookie" = String, description = "`__Host-session` and `__Host-vestibule-device`"))),
-        (status = 401, body = ProblemBody, description = "`sign-in-failed` (BA-05)", content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, description = "`account-disabled` (BA-04)", content_type = "application/problem+json"),
-        (status = 429, body = ProblemBody, description = "`too-many-attempts`", content_type = "application/problem+json"),
-        (status = "4XX", body = ProblemBody, description = "Any other problem: its `type` names it, its `errors` the fields", content_type = "application/problem+json"),
+        (status = 201, body = SessionResponse, description = "The session", headers(("location" = String, description = "The URL of the session"), ("set-cookie" = String, description = "The cookies `__Host-session` and `__Host-vestibule-device`"))),
+        (status = 401, description = "`sign-in-failed` (BA-05)"),
+        (status = 403, description = "`account-disabled` (BA-04)"),
+        (status = 429, description = "`too-many-attempts`"),
+        FieldProblems,
     )
 )]
 pub(crate) async fn sign_in(
@@ -155,11 +156,11 @@ pub(crate) async fn sign_in(
         } = signed_in;
         // `rules::sign_in` never succeeds without an account.
         let Some(account) = &account else { continue };
-        match app.store.commit(decision, &mut rng).await {
+        match app.commit(decision, &mut rng).await {
             Ok(()) => {
-                let answer = SessionResponse::of(&session, account, &policy, &origin);
+                let response = SessionResponse::of(&session, account, &policy, &origin);
                 let tokens = (token.expose(), device.expose());
-                return Ok(begun(answer, tokens, request.token_in, &policy));
+                return Ok(begun(response, tokens, request.token_delivery, &policy));
             }
             // The account changed at the same time. Load it again, because it may now be disabled.
             Err(CommitError::Stale) => {}
@@ -175,7 +176,7 @@ async fn find_account(
     app: &App,
     policy: &Policy,
     name: &str,
-) -> Result<Option<Account>, vestibule_store::Unavailable> {
+) -> Result<Option<Account>, vestibule_store::StoreError> {
     app.store
         .account_by_username(&policy.portal, &lookup_key(name))
         .await
@@ -192,7 +193,7 @@ async fn equalize_reads(
     account: Option<&Account>,
     policy: &Policy,
     name: &str,
-) -> Result<(), vestibule_store::Unavailable> {
+) -> Result<(), vestibule_store::StoreError> {
     let natural = Account::natural_id(&policy.portal, &lookup_key(name));
     if account.is_none_or(|a| a.id == natural) {
         app.store.account(&policy.portal, &natural).await?;
@@ -239,7 +240,7 @@ async fn refused(
         [only] => only.organization.clone(),
         _ => None,
     });
-    app.store.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), rng).await?;
     Ok(match refusal {
         Refusal::Failed => Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -260,16 +261,16 @@ async fn refused(
 const COOKIE_RULES: &str = "Path=/; HttpOnly; Secure; SameSite=Strict";
 
 fn begun(
-    mut answer: SessionResponse,
+    mut response: SessionResponse,
     (token, device): (Sensitive, Sensitive),
-    token_in: TokenDelivery,
+    token_delivery: TokenDelivery,
     policy: &Policy,
 ) -> Response {
     let location = format!("/{}/sessions/current", policy.portal);
-    let cookies = match token_in {
+    let cookies = match token_delivery {
         TokenDelivery::Body => {
-            answer.token = Some(token.expose().to_owned());
-            answer.device = Some(device.expose().to_owned());
+            response.token = Some(token.expose().to_owned());
+            response.device = Some(device.expose().to_owned());
             Vec::new()
         }
         // Without Max-Age the browser deletes the cookie when it closes (AG-14).
@@ -284,7 +285,7 @@ fn begun(
     let mut response = (
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(answer),
+        Json(response),
     )
         .into_response();
     for cookie in cookies.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::sign_in;
 use vestibule_http::caller::COOKIE;
-use vestibule_http::{App, Problem, ProblemBody, SignedIn};
+use vestibule_http::openapi::{PortalParams, SignedInProblems};
+use vestibule_http::{App, Problem, SignedIn};
 
 /// Sign out
 ///
@@ -12,11 +13,11 @@ use vestibule_http::{App, Problem, ProblemBody, SignedIn};
 #[utoipa::path(
     delete, path = "/{portal}/sessions/current", tag = "sessions",
     operation_id = "sign_out",
-    params(("portal" = String, Path, description = "The portal")),
+    params(PortalParams),
     security(("session" = []), ("cookie" = [])),
     responses(
-        (status = 204, description = "Signed out"),
-        (status = 401, body = ProblemBody, description = "`not-signed-in`", content_type = "application/problem+json"),
+        (status = 204, description = "The session is ended"),
+        SignedInProblems,
     )
 )]
 pub(crate) async fn sign_out(
@@ -25,7 +26,7 @@ pub(crate) async fn sign_out(
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Problem> {
     let mut rng = app.rng();
     let decision = sign_in::sign_out(&caller.session, &caller.origin, &mut rng);
-    app.store.commit(decision, &mut rng).await?;
+    app.commit(decision, &mut rng).await?;
     let cleared = format!("{COOKIE}=; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=0");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cleared)]))
 }

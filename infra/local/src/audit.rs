@@ -1,4 +1,4 @@
-//! `cargo portal audit verify`: whether the audit trail is what was written (UX-11).
+//! `cargo portal audit verify`: verifies the integrity of the audit trail (UX-11).
 
 use std::io::Write;
 
@@ -9,34 +9,34 @@ use vestibule_http::App;
 
 use crate::StartError;
 
-/// What is to be verified.
+/// What to verify.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Only this portal.
+    /// The portal; by default all.
     pub portal: Option<String>,
-    /// The first day (UTC); by default 30 days before the last.
+    /// The first day in UTC; by default 30 days before the last.
     pub from: Option<Date>,
-    /// The last day (UTC); by default today.
+    /// The last day in UTC; by default today.
     pub to: Option<Date>,
-    /// A seal of the portal, as its number and digest were kept elsewhere.
+    /// The number and digest of a seal of the portal, as stored elsewhere.
     pub kept: Option<(u64, String)>,
 }
 
-/// Reads a kept seal: `NUMBER:DIGEST`.
+/// Parses a seal that was stored elsewhere: `NUMBER:DIGEST`.
 ///
 /// # Errors
-/// What it must look like.
+/// Says which format is expected.
 pub fn kept_seal(text: &str) -> Result<(u64, String), String> {
     let parts = text.split_once(':');
     parts
         .and_then(|(number, digest)| Some((number.parse().ok()?, digest.to_owned())))
-        .ok_or_else(|| "must be NUMBER:DIGEST, as an earlier verification printed it".to_owned())
+        .ok_or_else(|| "must be NUMBER:DIGEST, as printed by an earlier verification".to_owned())
 }
 
-/// Verifies the trail and prints, day by day, what was proved, and what is wrong.
+/// Verifies the trail and prints the result for each day.
 ///
 /// # Errors
-/// When something is wrong with the trail, or it can't be read.
+/// Fails if the trail has a fault or can't be read.
 pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<(), StartError> {
     let now = app.clock.now();
     let to = wanted
@@ -54,7 +54,7 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
     {
         let names: Vec<_> = app.portals.names().map(ToString::to_string).collect();
         return Err(format!(
-            "there is no portal {portal}; there are {}",
+            "there is no portal {portal}; the portals are {}",
             names.join(", ")
         )
         .into());
@@ -76,17 +76,17 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
         for day in found.days.iter().filter(|d| d.entries > 0 || d.expired) {
             write!(
                 out,
-                "  {}  {} entries: {} as written and sealed",
+                "  {}  {} entries: {} sealed and unaltered",
                 day.day, day.entries, day.sealed
             )?;
             if day.unsealed > 0 {
-                write!(out, ", {} as written, not sealed", day.unsealed)?;
+                write!(out, ", {} unaltered but not sealed yet", day.unsealed)?;
             }
             writeln!(
                 out,
                 "{}",
                 if day.expired {
-                    ", older than is kept"
+                    ", older than the retention period"
                 } else {
                     ""
                 }
@@ -95,7 +95,7 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
         match &found.last {
             Some(seal) => writeln!(
                 out,
-                "  sealed until {}; keep this elsewhere: {}:{}",
+                "  sealed until {}; store this seal elsewhere: {}:{}",
                 seal.until,
                 seal.number,
                 seal.digest()
@@ -110,7 +110,7 @@ pub async fn verify(app: &App, wanted: &Wanted, out: &mut impl Write) -> Result<
     match faults {
         0 => Ok(writeln!(
             out,
-            "From {from} to {to}, nothing is altered, missing or added."
+            "From {from} to {to}, no entry is altered, missing or added."
         )?),
         1 => Err("the audit trail has a fault".into()),
         n => Err(format!("the audit trail has {n} faults").into()),

@@ -1,4 +1,4 @@
-//! The AWS SDK's clients, as the functions use them, pointed at this machine.
+//! The clients of the AWS SDK that the functions use, configured for this machine.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use aws_smithy_types::retry::RetryConfig;
 
 /// The access key of every local client.
 pub const ACCESS_KEY: &str = "local";
-/// And its secret.
+/// The secret key of every local client.
 pub const SECRET_KEY: &str = "local";
 
-/// The SDK's settings for a service at `endpoint`: the credentials are none that work anywhere else,
-/// and what failed is tried again without the wait that a far and busy service wants.
+/// Returns the SDK's settings for a service at `endpoint`: credentials that work nowhere else, and short waits
+/// between retries, because the service is local.
 pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "vestibule-local");
     let mut config = SdkConfig::builder();
@@ -30,7 +30,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// A DynamoDB client. Tests look at, and meddle with, what it does through `interceptors`.
+/// Creates a DynamoDB client. Tests observe and change its calls through `interceptors`.
 pub fn dynamodb(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_dynamodb::Client {
     let mut config = aws_sdk_dynamodb::config::Builder::from(&config(endpoint));
     for interceptor in interceptors {
@@ -39,7 +39,7 @@ pub fn dynamodb(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_d
     vestibule_store::client(config)
 }
 
-/// An S3 client. The stand-in knows buckets by the path, not by the host name.
+/// Creates an S3 client. The local S3 expects the bucket in the path, not in the host name.
 pub fn s3(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_s3::Client {
     let mut config = aws_sdk_s3::config::Builder::from(&config(endpoint)).force_path_style(true);
     for interceptor in interceptors {
@@ -48,7 +48,7 @@ pub fn s3(endpoint: &str, interceptors: &[SharedInterceptor]) -> aws_sdk_s3::Cli
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// A KMS client.
+/// Creates a KMS client.
 pub fn kms(endpoint: &str, observers: &[SharedInterceptor]) -> aws_sdk_kms::Client {
     let mut config = aws_sdk_kms::config::Builder::from(&config(endpoint));
     for observer in observers {
@@ -57,7 +57,7 @@ pub fn kms(endpoint: &str, observers: &[SharedInterceptor]) -> aws_sdk_kms::Clie
     aws_sdk_kms::Client::from_conf(config.build())
 }
 
-/// An SES client.
+/// Creates an SES client.
 pub fn ses(endpoint: &str, observers: &[SharedInterceptor]) -> aws_sdk_ses::Client {
     let mut config = aws_sdk_ses::config::Builder::from(&config(endpoint));
     for observer in observers {

@@ -1,5 +1,4 @@
-//! A small client of the API, as a program would write one: for the demonstration, the sample people
-//! and the tests.
+//! A small client of the API for the demo, the sample people and the tests.
 
 use std::sync::OnceLock;
 
@@ -7,21 +6,19 @@ use reqwest::Method;
 use serde_json::Value;
 use vestibule_domain::device::Device;
 
-/// An answer: status, headers and body.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: u16,
-    /// The headers.
     pub headers: reqwest::header::HeaderMap,
-    /// The body, if it is JSON; null if there is none.
+    /// The body if it is JSON; otherwise null.
     pub body: Value,
-    /// The body as it came.
+    /// The body as received.
     pub text: String,
 }
 
 impl Answer {
-    /// A text field of the body, by JSON pointer such as `/user_id`; empty if it isn't there.
+    /// Returns a text field of the body by a JSON pointer such as `/user_id`; empty if it is absent.
     pub fn text_at(&self, pointer: &str) -> &str {
         self.body
             .pointer(pointer)
@@ -29,12 +26,12 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The kind of problem that the body is, without its prefix; empty if it is none.
+    /// Returns the problem type without its prefix; empty if the body isn't a problem.
     pub fn problem(&self) -> &str {
         self.text_at("/type").rsplit(':').next().unwrap_or_default()
     }
 
-    /// The fields that a problem names.
+    /// Returns the fields that a problem names.
     pub fn fields(&self) -> Vec<&str> {
         let errors = self.body.get("errors").and_then(Value::as_array);
         errors
@@ -45,7 +42,7 @@ impl Answer {
     }
 }
 
-/// A caller of the API at one address, on one portal, perhaps signed in.
+/// A caller of the API on one portal, who may be signed in.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -55,7 +52,7 @@ pub struct Client {
     source: Option<String>,
 }
 
-/// What this program is known by, as long as it runs: all its sign-ins are from one device.
+/// Returns this process's device token: all its sign-ins come from one device.
 fn device() -> &'static str {
     static DEVICE: OnceLock<String> = OnceLock::new();
     DEVICE.get_or_init(|| {
@@ -64,11 +61,11 @@ fn device() -> &'static str {
     })
 }
 
-/// A request that got no answer.
+/// A request without a response.
 pub type ClientError = reqwest::Error;
 
 impl Client {
-    /// A caller who isn't signed in.
+    /// Returns a caller who isn't signed in.
     pub fn new(base: &str, portal: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
@@ -79,7 +76,7 @@ impl Client {
         }
     }
 
-    /// The same caller with a session's token.
+    /// Returns the same caller with a session's token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self {
@@ -88,7 +85,7 @@ impl Client {
         }
     }
 
-    /// The same caller from another address.
+    /// Returns the same caller from another IP address.
     #[must_use]
     pub fn from_source(&self, source: &str) -> Self {
         Self {
@@ -97,7 +94,7 @@ impl Client {
         }
     }
 
-    /// The same caller on another portal, not signed in.
+    /// Returns the same caller on another portal, not signed in.
     #[must_use]
     pub fn on(&self, portal: &str) -> Self {
         Self {
@@ -107,10 +104,10 @@ impl Client {
         }
     }
 
-    /// Sends a request; `path` is below the portal.
+    /// Sends a request; `path` follows the portal's name.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no response.
     pub async fn send(
         &self,
         method: Method,
@@ -124,7 +121,7 @@ impl Client {
         answer(request).await
     }
 
-    /// A request to be completed by hand.
+    /// Returns a request that the caller completes.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let mut request = self
             .http
@@ -138,26 +135,26 @@ impl Client {
         request
     }
 
-    /// `GET`.
+    /// Sends a `GET` request.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no response.
     pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
         self.send(Method::GET, path, None).await
     }
 
-    /// `POST`.
+    /// Sends a `POST` request.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no response.
     pub async fn post(&self, path: &str, body: Value) -> Result<Answer, ClientError> {
         self.send(Method::POST, path, Some(&body)).await
     }
 
-    /// Signs in; the caller returned carries the session, if there is one.
+    /// Signs in and returns a caller with the session, if one was opened.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Fails if there is no response.
     pub async fn sign_in(
         &self,
         username: &str,
@@ -171,10 +168,10 @@ impl Client {
     }
 }
 
-/// Sends a request made by hand.
+/// Sends a request that the caller completed.
 ///
 /// # Errors
-/// When there is no answer.
+/// Fails if there is no response.
 pub async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, ClientError> {
     let response = request.send().await?;
     let status = response.status().as_u16();

@@ -1,5 +1,5 @@
-//! The first account of a help desk: nobody can invite its first supervisor, so that it is made by a
-//! command, by who may write to the table.
+//! The first account of a help desk. Nobody can invite the first supervisor, so an operator with access to the
+//! tables creates the account with a command.
 
 use std::fmt;
 
@@ -16,29 +16,26 @@ use vestibule_store::{CommitError, Unique};
 
 use crate::StartError;
 
-/// Who the first supervisor is.
+/// The first supervisor.
 #[derive(Debug, Clone)]
 pub struct FirstStaff {
-    /// The help desk's portal; none where there is only one.
+    /// The help desk's portal; required if there are several.
     pub portal: Option<String>,
-    /// Given and family name.
+    /// First and last name.
     pub name: String,
-    /// Where mail goes.
     pub email: String,
-    /// The username; by default the name in lower case, with dots.
+    /// By default, the name in lowercase with dots.
     pub username: Option<String>,
 }
 
-/// What was made. The password is told once, to who ran the command.
+/// The new account. Its password is shown once, to the person who ran the command.
 #[derive(Debug)]
 pub struct Made {
-    /// The help desk.
+    /// The title of the help desk.
     pub title: String,
-    /// Its portal.
     pub portal: String,
-    /// The username to sign in with.
     pub username: String,
-    /// The password of the first sign-in, where another has to be chosen.
+    /// The password of the first sign-in, which must then be changed.
     pub password: Sensitive,
 }
 
@@ -46,9 +43,9 @@ impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} has its first supervisor.\n\n  username          {}\n  one-time password  {}\n\n\
-             The password is shown here and nowhere else. Sign in with it (POST /{}/sessions) and choose \
-             another: until then it opens nothing. Then invite the staff, and a second supervisor.",
+            "Created the first supervisor of {}.\n\n  username           {}\n  one-time password  {}\n\n\
+             The password is shown only once. Sign in with it (POST /{}/sessions) and change it; until then, \
+             the account has no access. Then invite the staff and a second supervisor.",
             self.title,
             self.username,
             self.password.expose(),
@@ -57,10 +54,10 @@ impl fmt::Display for Made {
     }
 }
 
-/// Makes the first supervisor of a help desk.
+/// Creates the first supervisor of a help desk.
 ///
 /// # Errors
-/// When there is one already, or what was given can't be used, in words.
+/// Fails if the help desk has a supervisor or the input is invalid.
 pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
     let policy = help_desk_of(app, person.portal.as_deref())?;
     let mut rng = app.rng();
@@ -84,8 +81,8 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
         source: None,
     };
     let Registered { decision, .. } = help_desk::first_staff(applicant, &policy, &origin, &mut rng)
-        .ok_or("the portal is no help desk")?;
-    match app.store.commit(decision, &mut rng).await {
+        .ok_or("the portal isn't a help desk")?;
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Made {
             title: policy.title.to_string(),
             portal: policy.portal.to_string(),
@@ -93,16 +90,16 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
             password,
         }),
         Err(CommitError::Stale) => Err(format!(
-            "{} has a supervisor already, who invites further staff (POST /{}/invitations). A forgotten password is reset by email",
+            "{} already has a supervisor, who can invite staff (POST /{}/invitations). A forgotten password can be reset by email",
             policy.title, policy.portal
         )
         .into()),
         Err(CommitError::Taken(unique)) => Err(match unique {
-            Unique::Email => "the email address is already used by another account",
+            Unique::Email => "another account already uses the email address",
             _ => "the username is already taken; choose another with --username",
         }
         .into()),
-        Err(CommitError::Unavailable(cause)) => Err(cause.to_string().into()),
+        Err(CommitError::Store(cause)) => Err(cause.to_string().into()),
     }
 }
 
@@ -117,14 +114,14 @@ fn help_desk_of(app: &App, named: Option<&str>) -> Result<std::sync::Arc<Policy>
     match (desks.pop(), desks.is_empty(), named) {
         (Some(desk), true, _) => Ok(desk),
         (Some(_), false, _) => {
-            Err("there are several help desks; name one with --portal NAME".into())
+            Err("there are several help desks; choose one with --portal NAME".into())
         }
         (None, _, Some(name)) => Err(format!(
-            "{name} is no help desk: there is no such portal, or its policy has no [help_desk_for] section"
+            "{name} isn't a help desk: the portal doesn't exist, or its policy has no [help_desk_for] section"
         )
         .into()),
         (None, _, None) => Err(
-            "no portal is a help desk: none has a policy with a [help_desk_for] section (docs/portals.md)"
+            "no portal is a help desk: no policy has a [help_desk_for] section (docs/portals.md)"
                 .into(),
         ),
     }
@@ -143,7 +140,7 @@ fn read(
         .name
         .trim()
         .rsplit_once(' ')
-        .ok_or("--name must be given and family name, such as \"Olive Grant\"")?;
+        .ok_or("--name must be a first and a last name, such as \"Olive Grant\"")?;
     let name = PersonName {
         first: NamePart::parse(first).map_err(wrong("--name"))?,
         last: NamePart::parse(last).map_err(wrong("--name"))?,
@@ -152,7 +149,7 @@ fn read(
     if policy.username.chosen_by == ChosenBy::System {
         let made = policy
             .make_username(rng)
-            .ok_or("the policy can't make a username")?;
+            .ok_or("the policy can't generate a username")?;
         return Ok((name, email, made));
     }
     let dotted = || person.name.trim().to_lowercase().replace(' ', ".");
@@ -162,7 +159,7 @@ fn read(
     Ok((name, email, username))
 }
 
-/// A random password that the portal's rules allow: some 100 bits.
+/// Generates a password of about 100 bits that satisfies the portal's rules.
 fn one_time_password(username: &Username, policy: &Policy, rng: &mut impl Rng) -> Sensitive {
     const GROUPS: [&[u8]; 3] = [
         b"abcdefghjkmnpqrstuvwxyz",
@@ -180,7 +177,7 @@ fn one_time_password(username: &Username, policy: &Policy, rng: &mut impl Rng) -
                 }
             })
             .collect();
-        // All but never refused: it holds a digit, letters of both cases and a symbol.
+        // Rarely rejected: it contains digits, letters of both cases and a symbol.
         if let Ok(password) = password::check(&made, Some(username.as_str()), &policy.password) {
             return password;
         }

@@ -1,34 +1,38 @@
-//! The folder that keeps an instance's data: what is in it, who uses it, and how it is cleared.
+//! The data folder of an instance: its contents, its lock and its removal.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
 use jiff::SignedDuration;
+use vestibule_domain::feeds::FeedName;
+use vestibule_import_records::STATUS;
 
 use crate::StartError;
 
-/// The embedded DynamoDB.
+/// The database of the embedded DynamoDB.
 pub const DATABASE: &str = "dynamodb.sqlite";
-/// The mails, one a line.
+/// The emails, one per line.
 pub const INBOX: &str = "inbox.jsonl";
-/// The printed letters.
+/// The printed letters as text.
 pub const LETTERS: &str = "letters";
-/// The buckets of the stand-in for S3, a folder each.
+/// The S3 buckets, one folder each.
 pub const BUCKETS: &str = "s3";
-/// The key of the stand-in for KMS.
+/// The master key of the local KMS.
 pub const KMS_KEY: &str = "kms.key";
-/// The sample people; written last, when the first start is done.
+/// The sample people; written at the end of the first start.
 pub const PEOPLE: &str = "people.json";
-/// By how many milliseconds the system's clock is ahead of the machine's.
+/// The address and token of the running portal's control endpoint; the address stays after a stop.
+pub const SERVER: &str = "server.json";
+/// How many milliseconds the system's clock is ahead of the machine's.
 const CLOCK: &str = "clock";
-/// That `first-staff` has been here: somebody relies on what is kept, sample people or not.
+/// Written by `first-staff`: the data is in use even if there are no sample people.
 pub const FIRST_STAFF: &str = "first-staff";
-/// Held by the instance that uses the folder.
+/// Locked by the process that uses the folder.
 const LOCK: &str = "vestibule.lock";
 
-/// Everything that an instance may leave in its folder, but for the lock.
-const CONTENTS: [&str; 10] = [
+/// Everything that an instance may leave in its folder, except the lock.
+const CONTENTS: [&str; 11] = [
     DATABASE,
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
@@ -37,38 +41,39 @@ const CONTENTS: [&str; 10] = [
     BUCKETS,
     KMS_KEY,
     PEOPLE,
+    SERVER,
     CLOCK,
     FIRST_STAFF,
 ];
 
-/// Takes the folder for one instance alone, and makes it if it isn't there.
+/// Locks the folder for one instance, and creates it if it doesn't exist.
 ///
 /// # Errors
-/// When it can't be made, holds something else, or another instance uses it.
+/// Fails if the folder can't be created, holds other files or is in use.
 pub fn lock(folder: &Path) -> Result<File, StartError> {
     make(folder).map_err(|e| {
         format!(
-            "the folder {} can't be made: {e}. Choose another with --data DIR",
+            "the folder {} can't be created: {e}. Choose another with --data DIR",
             folder.display()
         )
     })?;
     if !is_ours(folder) && fs::read_dir(folder)?.next().is_some() {
         return Err(format!(
-            "the folder {} holds something else than the data of a portal, so nothing was written to it. Choose a new or empty folder with --data DIR",
+            "the folder {} contains other files, so nothing was written to it. Choose a new or empty folder with --data DIR",
             folder.display()
         )
         .into());
     }
     let file = File::create(folder.join(LOCK)).map_err(|e| {
         format!(
-            "the folder {} can't be written to: {e}. Choose another with --data DIR",
+            "the folder {} isn't writable: {e}. Choose another with --data DIR",
             folder.display()
         )
     })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(format!(
-            "another portal is running on the folder {}. Stop that one first, or use another folder with --data DIR",
+            "another portal is running on the folder {}. Stop it first, or choose another folder with --data DIR",
             folder.display()
         )
         .into()),
@@ -76,7 +81,7 @@ pub fn lock(folder: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Makes the folder, for its owner alone: it holds PINs and the key.
+/// Creates the folder so that only its owner can read it; it holds PINs and the key.
 fn make(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -85,26 +90,26 @@ fn make(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Whether the folder was made by an instance.
+/// Returns whether an instance created the folder.
 fn is_ours(folder: &Path) -> bool {
     folder.join(LOCK).is_file()
 }
 
-/// Whether a first start in this folder broke off before its end.
+/// Returns whether the first start in the folder was interrupted.
 pub fn is_unfinished(folder: &Path) -> bool {
     let there = |name| folder.join(name).is_file();
     there(DATABASE) && !there(PEOPLE) && !there(FIRST_STAFF)
 }
 
-/// Whether a system has been started in this folder.
+/// Returns whether an instance was started in the folder before.
 pub fn holds_data(folder: &Path) -> bool {
     folder.join(KMS_KEY).is_file()
 }
 
-/// By how much the clock of the folder's system is ahead of the machine's.
+/// Returns how far the folder's clock is ahead of the machine's.
 ///
 /// # Errors
-/// When the file is damaged.
+/// Fails if the file is damaged.
 pub fn ahead(folder: &Path) -> Result<SignedDuration, StartError> {
     let file = folder.join(CLOCK);
     let text = match fs::read_to_string(&file) {
@@ -114,25 +119,25 @@ pub fn ahead(folder: &Path) -> Result<SignedDuration, StartError> {
     };
     let milliseconds = text.trim().parse().map_err(|_| {
         format!(
-            "{} is damaged; remove it to go back to the machine's time",
+            "{} is damaged; remove it to return to the machine's time",
             file.display()
         )
     })?;
     Ok(SignedDuration::from_millis(milliseconds))
 }
 
-/// Keeps by how much the clock of the folder's system is ahead.
+/// Stores how far the folder's clock is ahead of the machine's.
 ///
 /// # Errors
-/// When it can't be written.
+/// Fails if the file can't be written.
 pub fn set_ahead(folder: &Path, by: SignedDuration) -> io::Result<()> {
     fs::write(folder.join(CLOCK), by.as_millis().to_string())
 }
 
-/// Whether an instance uses the folder now.
+/// Returns whether a process is using the folder.
 ///
 /// # Errors
-/// When that can't be told.
+/// Fails if the lock can't be checked.
 pub fn in_use(folder: &Path) -> io::Result<bool> {
     match File::open(folder.join(LOCK))?.try_lock() {
         Ok(()) => Ok(false),
@@ -141,11 +146,31 @@ pub fn in_use(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes what instances have left in the folder, and returns the names of what was removed. The
-/// lock must be held.
+/// Returns whether the folder of the feeds' bucket holds a feed without a status file: one to be imported.
+pub fn has_new_feed(bucket: &Path) -> bool {
+    let mut folders = vec![bucket.join("feeds")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = path.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let key = path.strip_prefix(bucket).ok().and_then(Path::to_str);
+            let key = key.unwrap_or_default().replace('\\', "/");
+            if FeedName::parse(&key).is_ok() && !bucket.join(format!("{key}{STATUS}")).exists() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Removes what instances left in the folder and returns the names of what was removed. The caller must hold the
+/// lock.
 ///
 /// # Errors
-/// When something can't be removed.
+/// Fails if something can't be removed.
 pub fn clear(folder: &Path) -> io::Result<Vec<&'static str>> {
     let mut removed = Vec::new();
     for name in CONTENTS {
@@ -164,27 +189,27 @@ pub fn clear(folder: &Path) -> io::Result<Vec<&'static str>> {
     Ok(removed)
 }
 
-/// What came of a reset.
+/// The result of a reset.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// The names of what was removed.
+    /// The files and folders that were removed.
     pub names: Vec<&'static str>,
-    /// Whether the folder itself is gone; if not, it held something else too.
+    /// Whether the data folder itself was removed; it stays if it contains other files.
     pub whole: bool,
 }
 
-/// Removes the data folder: everything that an instance has left there, and nothing else. None if
-/// there is no such folder.
+/// Removes everything that instances left in the data folder, and then the folder if it is empty. Returns none if
+/// the folder doesn't exist.
 ///
 /// # Errors
-/// When it isn't a portal's folder, or one is running on it.
+/// Fails if the folder isn't a portal's or is in use.
 pub fn reset(folder: &Path) -> Result<Option<Removed>, StartError> {
     if !folder.exists() {
         return Ok(None);
     }
     if !is_ours(folder) {
         return Err(format!(
-            "the folder {} was not made by `cargo portal`, so nothing was removed. Name the right one with --data DIR",
+            "the folder {} was not created by `cargo portal`, so nothing was removed. Choose the right folder with --data DIR",
             folder.display()
         )
         .into());

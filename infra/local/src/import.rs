@@ -1,4 +1,4 @@
-//! `cargo portal import`: a file becomes the next feed of the day, and is imported as on AWS.
+//! `cargo portal import`: stores a file as the next feed of the day and imports it as on AWS.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -16,10 +16,10 @@ use vestibule_import_records::{Outcome, STATUS, Summary};
 use crate::instance::FEEDS;
 use crate::{Instance, Options, StartError, folder, sample_records};
 
-/// Imports a file into the folder of a portal, whether one is running on it or not.
+/// Imports a file into a data folder. If a portal is running on the folder, that process imports it.
 ///
 /// # Errors
-/// What keeps it from being imported, and what to do about it.
+/// Says what prevents the import and how to fix it.
 pub async fn run(
     file: &Path,
     kind: Option<RecordKind>,
@@ -29,12 +29,12 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let kind = kind.or_else(|| named(file)).ok_or_else(|| {
         format!(
-            "{} doesn't tell what it holds. Say it with --kind member, agent, group or provider",
+            "the name of {} doesn't say which records it holds. Add --kind member, agent, group or provider",
             file.display()
         )
     })?;
     let Some(data) = on.data.clone() else {
-        return Err("an import needs a folder".into());
+        return Err("an import needs a data folder".into());
     };
     let bucket = data.join(folder::BUCKETS).join(FEEDS);
     let name = next_name(&bucket, kind, extent, &on.clock)?;
@@ -44,7 +44,7 @@ pub async fn run(
     if folder::in_use(&data)? {
         writeln!(
             out,
-            "The portal that is running imports it in a few seconds. What came of it: {}",
+            "The running portal imports the file in a few seconds and writes the result to {}",
             status.display()
         )?;
         return Ok(());
@@ -62,12 +62,10 @@ pub async fn run(
     bar.finish_and_clear();
     match outcome? {
         Outcome::Imported(summary) => tell(&summary, &bucket, &key, out)?,
-        Outcome::Before => writeln!(out, "It was imported before.")?,
-        Outcome::Refused(why) => return Err(format!("the feed is refused: {why}").into()),
+        Outcome::Before => writeln!(out, "This feed was already imported.")?,
+        Outcome::Refused(why) => return Err(format!("the feed was rejected: {why}").into()),
     }
-    // Mails and letters that follow from it.
-    instance.deliver_pending().await?;
-    instance.settle().await
+    instance.deliver_all().await
 }
 
 fn named(file: &Path) -> Option<RecordKind> {
@@ -75,7 +73,7 @@ fn named(file: &Path) -> Option<RecordKind> {
     RecordKind::ALL.into_iter().find(|k| file_name(*k) == name)
 }
 
-/// The next feed of the day that isn't there yet.
+/// Returns the first name of the day that no feed has.
 fn next_name(
     bucket: &Path,
     kind: RecordKind,
@@ -104,7 +102,7 @@ fn next_name(
     Ok(name)
 }
 
-/// Puts the file there whole: a running portal must not see half of it.
+/// Stores the file in one step: a running portal must not read half of it.
 fn put(file: &Path, bucket: &Path, key: &str) -> Result<(), StartError> {
     let target = bucket.join(key);
     if let Some(parent) = target.parent() {
@@ -129,11 +127,11 @@ fn tell(summary: &Summary, bucket: &Path, key: &str, out: &mut impl Write) -> io
     } = summary;
     writeln!(
         out,
-        "Imported {key}: {rows} rows, {saved} records new or changed, {unchanged} as they were, {ended} ended; {accounts} accounts and organizations changed, {letters} notification letters."
+        "Imported {key}: {rows} rows; {saved} records new or changed, {unchanged} unchanged, {ended} ended; {accounts} accounts and organizations changed; {letters} notification letters."
     )?;
     if *rejected > 0 {
         let rejects = bucket.join(format!("{key}.rejects.csv"));
-        writeln!(out, "{rejected} rows can't be used: {}", rejects.display())?;
+        writeln!(out, "{rejected} rows were rejected: {}", rejects.display())?;
     }
     Ok(())
 }

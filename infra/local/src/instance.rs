@@ -15,13 +15,13 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use dynoxide::Database;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use vestibule_deliver_mail::{Courier, Event};
 use vestibule_domain::feeds::FeedName;
 use vestibule_domain::policy::{Policy, Slug};
@@ -40,45 +40,45 @@ use crate::standins::kms::{self, LocalKms};
 use crate::standins::s3;
 use crate::standins::ses::{self, Inbox, ReceivedMail};
 use crate::streams::Stream;
-use crate::{aws, folder, sample_records};
+use crate::{StartError, aws, folder, links, sample_records};
 
-/// Why an instance can't start, in words.
-pub type StartError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How an instance is made.
+/// The settings of an instance.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder that keeps everything; none: memory, gone at the end.
+    /// The data folder; without one, everything stays in memory.
     pub data: Option<PathBuf>,
-    /// The folder of policies.
+    /// The folder of policy files.
     pub portals: PathBuf,
-    /// Another DynamoDB than the embedded one: DynamoDB Local, or AWS.
+    /// The base address of `cargo portal`, if links in emails and letters should lead to its pages. Without
+    /// one, they lead to each policy's `site`.
+    pub links: Option<String>,
+    /// A DynamoDB other than the embedded one: DynamoDB Local or AWS.
     pub dynamodb_endpoint: Option<String>,
-    /// The clock.
     pub clock: Clock,
-    /// How passwords are hashed.
+    /// The cost of hashing passwords.
     pub hashing: HashParameters,
-    /// How long an answer takes at least where its time could tell who exists.
+    /// The minimum duration of responses whose timing could reveal whether an account exists.
     pub least_time: Duration,
-    /// What looks at, or meddles with, calls to DynamoDB.
+    /// Interceptors of calls to DynamoDB, which may observe or change them.
     pub interceptors: Vec<SharedInterceptor>,
-    /// The same for calls to S3.
+    /// Interceptors of calls to S3.
     pub s3_interceptors: Vec<SharedInterceptor>,
-    /// What looks at the calls to every service of AWS.
+    /// Interceptors of calls to every AWS service.
     pub observers: Vec<SharedInterceptor>,
-    /// Where what stands in for AWS listens: DynamoDB here, KMS, SES and S3 at the next three ports; none: at
-    /// free ones, on loopback.
+    /// The address of the local DynamoDB; KMS, SES and S3 listen on the next three ports. Without one, they
+    /// listen on free ports on loopback.
     pub aws: Option<SocketAddr>,
-    /// The names of the tables; another name is another system in the same DynamoDB.
+    /// The names of the tables. Different names keep systems in the same DynamoDB apart.
     pub tables: Tables,
 }
 
 impl Options {
-    /// In memory, with the policies of this source tree.
+    /// Returns options for a system in memory with the policies of this source tree.
     pub fn in_memory() -> Self {
         Self {
             data: None,
             portals: Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals"),
+            links: None,
             dynamodb_endpoint: None,
             clock: Clock::System,
             hashing: HashParameters::default(),
@@ -95,7 +95,7 @@ impl Options {
     }
 }
 
-/// The bucket in which the plans leave their feeds.
+/// The bucket that receives plan record feeds.
 pub const FEEDS: &str = "feeds";
 
 /// The bucket of printed letters.
@@ -104,21 +104,19 @@ pub const LETTERS: &str = "letters";
 /// A running system.
 #[derive(Debug)]
 pub struct Instance {
-    /// The functions' state.
     pub app: App,
-    /// The mails that have left.
+    /// The emails that were sent.
     pub inbox: Inbox,
-    /// What takes mails from the outbox to SES.
+    /// Sends emails from the outbox through SES.
     pub courier: Courier,
-    /// What prints letters into the bucket.
+    /// Prints letters into the bucket.
     pub printer: Printer,
-    /// A client of its DynamoDB without the interceptors.
+    /// A DynamoDB client without interceptors.
     pub db: aws_sdk_dynamodb::Client,
-    /// The names of its tables.
     pub tables: Tables,
-    /// A client of its S3, whose buckets are [`FEEDS`] and [`LETTERS`].
+    /// An S3 client; the buckets are [`FEEDS`] and [`LETTERS`].
     pub s3: aws_sdk_s3::Client,
-    /// Whether its tables were empty when it started.
+    /// Whether the tables were empty at the start.
     pub fresh: bool,
     letters: Letters,
     stream: Mutex<Stream>,
@@ -127,13 +125,18 @@ pub struct Instance {
     kms_key: MasterKey,
     /// The embedded DynamoDB; none where the state is in another one.
     database: Option<Embedded>,
+    /// Notified after each API request, which may have written something to deliver.
+    written: Arc<Notify>,
+    /// Held during deliveries, so that the clock moves only between them: a claim on an email must not expire
+    /// while the email is being sent.
+    delivery: Mutex<()>,
     /// Held as long as the instance lives, so that a second one can't use the same folder.
     _lock: Option<File>,
-    /// The buckets, where there is no folder for them; gone with the instance.
+    /// The buckets of an instance without a data folder; removed with the instance.
     _buckets: Option<TempDir>,
 }
 
-/// Where one looks at printed letters without their PDF: a folder, or a list in memory.
+/// Printed letters as text, for display: in a folder or in memory.
 #[derive(Debug, Clone)]
 enum Letters {
     Folder(PathBuf),
@@ -184,20 +187,19 @@ impl Saved {
     }
 }
 
-/// A letter as it was printed.
+/// A printed letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedLetter {
-    /// Its name: day, portal and identifier.
+    /// Day, portal and identifier.
     pub name: String,
-    /// As text.
     pub text: String,
-    /// The key of the PDF, in the bucket of letters.
+    /// The key of the PDF in the bucket of letters.
     pub pdf: String,
-    /// Its page there, from 1.
+    /// The page of the PDF, counted from 1.
     pub page: usize,
 }
 
-/// What every function does before its own work.
+/// The name under which a function's startup calls are recorded.
 pub const START: &str = "start";
 
 const DELIVER_MAIL: &str = "deliver-mail";
@@ -210,28 +212,26 @@ tokio::task_local! {
     static AT_WORK: &'static str;
 }
 
-/// Does a function's work in its name, so that what looks at the calls to AWS can tell whose they are.
+/// Runs work in a function's name, so that observers can attribute its AWS calls to the function.
 pub fn at_work<F: Future>(function: &'static str, work: F) -> impl Future<Output = F::Output> {
     AT_WORK.scope(function, work)
 }
 
-/// The function in whose name a call to AWS is made; none where the harness or a page makes it.
+/// Returns the function that the current AWS call belongs to; none for calls of a test or a page.
 pub fn function_at_work() -> Option<&'static str> {
     AT_WORK.try_with(|function| *function).ok()
 }
 
-/// A function that answers requests.
+/// A function behind API Gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Function {
-    /// Its name, which is its folder's.
+    /// The name of its folder.
     pub name: &'static str,
-    /// Its routes.
     pub routes: fn() -> Routes,
-    /// Their descriptions.
     pub openapi: fn() -> OpenApi,
 }
 
-/// The functions that answer requests.
+/// The functions behind API Gateway.
 pub const FUNCTIONS: [Function; 9] = {
     macro_rules! functions {
         ($($name:literal $function:ident,)+) => {
@@ -251,7 +251,7 @@ pub const FUNCTIONS: [Function; 9] = {
     }
 };
 
-/// The routes of all functions, each answered in its function's name.
+/// Returns the routes of all functions, each of which runs in its function's name.
 fn routes() -> Routes {
     let named = |Function { name, routes, .. }: Function| {
         routes().layer(middleware::from_fn(move |request: Request, next: Next| {
@@ -265,10 +265,10 @@ fn routes() -> Routes {
 }
 
 impl Instance {
-    /// Starts the system; [`Instance::router`] is what it serves.
+    /// Starts the system; serve [`Instance::router`] to reach its API.
     ///
     /// # Errors
-    /// What is wrong, and what to do about it.
+    /// Says what is wrong and how to fix it.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         Self::start_with(options, None).await
     }
@@ -285,7 +285,10 @@ impl Instance {
     async fn start_with(mut options: Options, saved: Option<&Saved>) -> Result<Self, StartError> {
         let portals = match saved {
             Some(Saved { portals, .. }) if portals.0 == options.portals => Arc::clone(&portals.1),
-            _ => Arc::new(portals::read(&options.portals)?),
+            _ => Arc::new(match &options.links {
+                Some(base) => links::portals(&options.portals, base)?,
+                None => portals::read(&options.portals)?,
+            }),
         };
         let lock = options.data.as_deref().map(folder::lock).transpose()?;
         let at = |nth: u16| {
@@ -314,7 +317,7 @@ impl Instance {
             _ => {
                 tables::create(&plain, &options.tables)
                     .await
-                    .map_err(|e| format!("DynamoDB at {endpoint} can't be used: {e}"))?;
+                    .map_err(|e| format!("the DynamoDB at {endpoint} can't be used: {e}"))?;
                 let first = plain
                     .scan()
                     .table_name(&options.tables.main)
@@ -357,7 +360,7 @@ impl Instance {
                 let opened = keyring::load(&observed, &options.tables, &kms, "alias/vestibule");
                 Arc::new(at_work(START, opened).await.map_err(|e| {
                     format!(
-                        "the keyring in table {} can't be opened: {e}. The key that wraps it lives in the data folder: use the folder with which the table was made, or delete the tables {0} and {} and start again",
+                        "the keyring in table {} can't be opened: {e}. Its key is in the data folder: use the folder that the table was created with, or delete the tables {0} and {} and start again",
                         options.tables.main, options.tables.audit
                     )
                 })?)
@@ -373,7 +376,6 @@ impl Instance {
                 ),
                 options.tables.clone(),
                 Arc::clone(&keyring),
-                Arc::clone(&portals),
             ),
             hasher: Hasher::new(options.hashing, Arc::clone(&keyring), cores),
             clock: options.clock,
@@ -422,6 +424,8 @@ impl Instance {
             keyring,
             kms_key,
             database,
+            written: Arc::default(),
+            delivery: Mutex::default(),
             _lock: lock,
             _buckets: in_memory,
         })
@@ -471,15 +475,31 @@ impl Instance {
         Ok(())
     }
 
-    /// The API, as the functions together serve it.
+    /// Returns the API of all functions.
     pub fn router(&self) -> Router {
-        vestibule_http::serve(routes(), self.app.clone()).layer(middleware::from_fn(note_source))
+        let written = Arc::clone(&self.written);
+        let notify = move |request: Request, next: Next| {
+            let written = Arc::clone(&written);
+            async move {
+                let response = next.run(request).await;
+                written.notify_one();
+                response
+            }
+        };
+        vestibule_http::serve(routes(), self.app.clone())
+            .layer(middleware::from_fn(note_source))
+            .layer(middleware::from_fn(notify))
     }
 
-    /// Loads the sample plan records; `progress` hears how many have been saved so far.
+    /// Waits until an API request has been handled since the last call.
+    pub async fn written(&self) {
+        self.written.notified().await;
+    }
+
+    /// Loads the sample plan records; `progress` receives the number of records saved so far.
     ///
     /// # Errors
-    /// When a record can't be saved.
+    /// Fails if a record can't be saved.
     pub async fn load_sample_records(&self, progress: impl Fn(u64)) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
         let mut total = Summary::default();
@@ -500,7 +520,7 @@ impl Instance {
     /// Imports a feed of the sample plan's records, as the nightly import does.
     ///
     /// # Errors
-    /// When the feed can't be read, or a record can't be saved.
+    /// Fails if the feed can't be read or a record can't be saved.
     pub async fn import(&self, kind: RecordKind, feed: &str) -> Result<Summary, StartError> {
         let plan = Slug::parse(sample_records::PLAN)?;
         let imported =
@@ -508,7 +528,7 @@ impl Instance {
         Ok(at_work(IMPORT_RECORDS, imported).await?)
     }
 
-    /// What takes feeds out of the bucket.
+    /// Returns the importer, which reads feeds from the bucket.
     pub fn importer(&self) -> Importer {
         Importer {
             app: self.app.clone(),
@@ -517,11 +537,10 @@ impl Instance {
         }
     }
 
-    /// Imports the feeds that lie in the bucket and have no status beside them yet: what S3's events
-    /// do on AWS.
+    /// Imports the feeds in the bucket that have no status file yet. On AWS, S3 events start the import.
     ///
     /// # Errors
-    /// When the bucket can't be listed; a feed that fails is logged, and tried again the next time.
+    /// Fails if the bucket can't be listed. A feed that fails is logged and retried at the next call.
     pub async fn import_new_feeds(&self) -> Result<(), StartError> {
         let listed = self.s3.list_objects_v2().bucket(FEEDS).send().await?;
         let mut keys: Vec<_> = listed.contents().iter().filter_map(|o| o.key()).collect();
@@ -540,11 +559,11 @@ impl Instance {
         Ok(())
     }
 
-    /// Brings what was written since the last time to where it goes: mails to SES, letters,
-    /// all that wait in one batch, to the bucket.
+    /// Delivers what was written since the last call: sends emails, then prints the pending letters in one
+    /// batch. What the deliveries themselves write waits for the next call.
     ///
     /// # Errors
-    /// When the stream or the outbox can't be read, or a letter can't be written.
+    /// Fails if the stream or the outbox can't be read or a letter can't be written.
     pub async fn settle(&self) -> Result<(), StartError> {
         let event = self.stream.lock().await.next().await?;
         at_work(DELIVER_MAIL, self.courier.handle(event)).await;
@@ -553,23 +572,61 @@ impl Instance {
         Ok(())
     }
 
-    /// The same, but looks for letters only when something was written: cheap enough to be done all
-    /// the time.
+    /// Delivers what the stream reports, until it reports no new messages.
     ///
     /// # Errors
     /// As [`Instance::settle`].
     pub async fn follow(&self) -> Result<(), StartError> {
-        let event = self.stream.lock().await.next().await?;
-        if !event.records.is_empty() {
+        let _held = self.delivery.lock().await;
+        self.drain_stream().await
+    }
+
+    /// Delivers everything that is due, whether the stream reports it or not.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn deliver_all(&self) -> Result<(), StartError> {
+        let _held = self.delivery.lock().await;
+        self.drain_outbox().await
+    }
+
+    /// Moves the clock between deliveries, runs what is then due and delivers everything that follows.
+    ///
+    /// # Errors
+    /// As [`Instance::settle`].
+    pub async fn advance(&self, by: SignedDuration) -> Result<Swept, StartError> {
+        let _held = self.delivery.lock().await;
+        self.app.clock.advance(by);
+        let swept = self.schedule().await?;
+        self.drain_outbox().await?;
+        Ok(swept)
+    }
+
+    async fn drain_outbox(&self) -> Result<(), StartError> {
+        loop {
+            self.drain_stream().await?;
+            if self.deliver_pending().await? == 0 {
+                break;
+            }
+        }
+        self.bring_reports().await?;
+        self.print_letters().await?;
+        Ok(())
+    }
+
+    async fn drain_stream(&self) -> Result<(), StartError> {
+        loop {
+            let event = self.stream.lock().await.next().await?;
+            if !event.records.iter().any(|r| r.event_name == "INSERT") {
+                return Ok(());
+            }
             at_work(DELIVER_MAIL, self.courier.handle(event)).await;
             self.bring_reports().await?;
             self.print_letters().await?;
         }
-        Ok(())
     }
 
-    /// Does what time has made due, and brings mails and letters to where they go, as on AWS the
-    /// schedule does.
+    /// Runs the sweep and delivers the emails and letters that it causes, as the scheduler does on AWS.
     ///
     /// # Errors
     /// As [`Instance::settle`].
@@ -580,13 +637,13 @@ impl Instance {
         Ok(swept)
     }
 
-    /// The policy of a portal, if there is such a portal; all were checked at the start.
+    /// Returns the policy of a portal, if the portal exists. All policies were checked at the start.
     pub fn policy(&self, portal: &str) -> Option<&Policy> {
         let policy = self.app.portals.get(portal).ok().flatten();
         policy.map(|p| &**p)
     }
 
-    /// Makes one run of the sweep.
+    /// Runs the sweep once.
     pub async fn sweep(&self, run: &Run) -> Swept {
         at_work(
             INACTIVITY_SWEEP,
@@ -595,27 +652,28 @@ impl Instance {
         .await
     }
 
-    /// Sends what the stream has not brought, as the clockwork does now and then.
+    /// Sends emails that are due and were not reported by the stream, as the scheduler does on AWS. Returns how
+    /// many were sent.
     ///
     /// # Errors
-    /// When the outbox can't be read.
+    /// Fails if the outbox can't be read.
     pub async fn deliver_pending(&self) -> Result<usize, StartError> {
         Ok(at_work(DELIVER_MAIL, self.courier.deliver_pending(100)).await?)
     }
 
-    /// Seals the audit trail up to the last whole hour, as the clockwork does every hour.
+    /// Seals the audit trail up to the last full hour, as the scheduler does every hour on AWS.
     ///
     /// # Errors
-    /// When the trail can't be read or a seal can't be written.
+    /// Fails if the trail can't be read or a seal can't be written.
     pub async fn seal_audit_trail(&self) -> Result<u32, StartError> {
         let sealed = at_work(SEAL_AUDIT_TRAIL, vestibule_audit_trail::seal(&self.app)).await?;
         Ok(sealed.seals)
     }
 
-    /// Brings what SES has to report to the courier, as EventBridge does.
+    /// Passes bounce and complaint reports from SES to the courier, as EventBridge does on AWS.
     ///
     /// # Errors
-    /// When an account can't be marked.
+    /// Fails if an account can't be marked.
     pub async fn bring_reports(&self) -> Result<(), StartError> {
         for report in self.inbox.take_reports() {
             at_work(DELIVER_MAIL, self.courier.take(Event::parse(report)?)).await?;
@@ -623,25 +681,25 @@ impl Instance {
         Ok(())
     }
 
-    /// Prints what waits now, as the daily batch does.
+    /// Prints the pending letters, as the daily batch does on AWS.
     ///
     /// # Errors
-    /// When the outbox or the bucket can't be reached.
+    /// Fails if the outbox or the bucket can't be reached.
     pub async fn print_letters(&self) -> Result<PrintSummary, StartError> {
         let show = |printed: &Printed<'_>| {
             if let Err(error) = self.letters.keep(printed) {
-                tracing::error!(%error, "a letter can't be shown; it is in the bucket");
+                tracing::error!(%error, "a letter can't be displayed; its PDF is in the bucket");
             }
         };
         Ok(at_work(PRINT_LETTERS, self.printer.run_and_show(&show)).await?)
     }
 
-    /// The letters that were printed, in the order of printing.
+    /// Returns the printed letters in the order of printing.
     pub fn letters(&self) -> Vec<PrintedLetter> {
         self.letters.all()
     }
 
-    /// The folder that the bucket of letters is kept in, where it stays.
+    /// Returns the folder that holds the bucket of letters; none if it is temporary.
     pub fn letters_folder(&self) -> Option<PathBuf> {
         match &self.letters {
             Letters::Folder(folder) => Some(folder.with_file_name(folder::BUCKETS).join(LETTERS)),
@@ -672,7 +730,9 @@ impl Letters {
                 fs::write(file, serde_json::to_vec_pretty(&letter)?)?;
             }
             Self::Memory(list) => {
-                let mut list = list.lock().map_err(|_| "the letters are locked")?;
+                let mut list = list
+                    .lock()
+                    .map_err(|_| "the list of letters can't be locked")?;
                 list.retain(|l| l.name != letter.name);
                 list.push(letter);
             }
@@ -695,14 +755,17 @@ impl Letters {
     }
 }
 
-/// Makes sure that something listens at an endpoint, before the SDK tries and tries again.
+/// Checks that something listens at an endpoint, so that a wrong address fails before the SDK's retries.
 async fn reach(endpoint: &str) -> Result<(), StartError> {
-    let ask = "give --dynamodb-endpoint an address such as http://127.0.0.1:8000";
+    let ask = "give --dynamodb-endpoint a URL such as http://127.0.0.1:8000";
     let uri: http::Uri = endpoint
         .parse()
-        .map_err(|e| format!("{endpoint} is no address ({e}); {ask}"))?;
+        .map_err(|e| format!("{endpoint} is not a valid URL ({e}); {ask}"))?;
     let (Some(scheme @ ("http" | "https")), Some(host)) = (uri.scheme_str(), uri.host()) else {
-        return Err(format!("{endpoint} is no address with http:// or https://; {ask}").into());
+        return Err(format!(
+            "{endpoint} is not a valid URL because it doesn't start with http:// or https://; {ask}"
+        )
+        .into());
     };
     let port = uri
         .port_u16()
@@ -715,17 +778,16 @@ async fn reach(endpoint: &str) -> Result<(), StartError> {
     match reached.unwrap_or_else(|late| Err(late.into())) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!(
-            "DynamoDB can't be reached at {endpoint} ({error}). Start it there, correct --dynamodb-endpoint, or leave that out to use the embedded one"
+            "DynamoDB can't be reached at {endpoint} ({error}). Start it, correct --dynamodb-endpoint, or leave out that option to use the embedded DynamoDB"
         )
         .into()),
     }
 }
 
-/// How long reaching another DynamoDB may take.
 const REACH_WITHIN: Duration = Duration::from_secs(5);
 
-/// The stand-in's own key: kept beside the data that it guards, which is fine on a developer's
-/// machine and nowhere else.
+/// Returns the KMS stand-in's key. It is stored beside the data that it protects, which is acceptable only on a
+/// developer's machine.
 fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
     let fresh: [u8; 32] = StdRng::try_from_rng(&mut SysRng)?.random();
     let Some(path) = folder.map(|f| f.join(folder::KMS_KEY)) else {
@@ -735,7 +797,7 @@ fn master_key(folder: Option<&Path>) -> Result<[u8; 32], StartError> {
         let bytes = fs::read(&path)?;
         return bytes.try_into().map_err(|_| {
             format!(
-                "{} is damaged; `cargo portal reset` starts anew",
+                "{} is damaged; start over with `cargo portal reset`",
                 path.display()
             )
             .into()
@@ -753,7 +815,7 @@ pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// Serves the embedded DynamoDB and returns its address.
 ///
 /// # Errors
-/// When the file in the folder can't be opened, or no port is free.
+/// Fails if the database file can't be opened or no port is free.
 pub async fn embedded(folder: Option<&Path>, at: SocketAddr) -> Result<String, StartError> {
     serve_database(open(folder)?, at).await
 }
@@ -788,10 +850,10 @@ async fn serve_database(
     Ok(format!("http://{address}"))
 }
 
-/// Takes an address; port 0 takes a free one.
+/// Listens on an address; port 0 selects a free port.
 async fn bind(at: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = TcpListener::bind(at).await;
-    bound.map_err(|e| format!("{at}, for what stands in for AWS, can't be taken ({e}); choose another --aws-port or --aws-host").into())
+    bound.map_err(|e| format!("the local AWS services can't listen on {at} ({e}); choose another --aws-port or --aws-host").into())
 }
 
 /// Serves a stand-in and returns its address.
@@ -802,11 +864,10 @@ async fn listen(router: Router, at: SocketAddr) -> Result<String, StartError> {
     Ok(format!("http://{address}"))
 }
 
-/// Serves a router on loopback at a free port, for tests and the demonstration; it lives as long as
-/// the runtime.
+/// Serves a router at a free port on loopback as long as the runtime lives, for tests and the demo.
 ///
 /// # Errors
-/// When no port is free.
+/// Fails if no port is free.
 pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
     let listener = TcpListener::bind(FREE).await?;
     let address = listener.local_addr()?;
@@ -815,8 +876,8 @@ pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
     Ok(format!("http://{address}"))
 }
 
-/// On one machine, `x-forwarded-for` says from where a request comes, so that several places can be
-/// played; without it, the peer's address does. On AWS only the gateway says it.
+/// Records the address that a request comes from: the `x-forwarded-for` header, so that requests from several
+/// places can be simulated, or else the peer's address. On AWS, API Gateway provides it.
 async fn note_source(mut request: Request, next: Next) -> Response {
     let told = request
         .headers()

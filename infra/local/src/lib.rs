@@ -1,14 +1,16 @@
-//! The whole system on one machine: every function behind one server on loopback, on an embedded
-//! DynamoDB, with an inbox and a folder of letters. `cargo portal` runs it; the tests start one each.
+//! The whole system on one machine: every function behind one server on loopback, an embedded
+//! DynamoDB, an inbox and a folder of printed letters. `cargo portal` runs it; each test starts its own.
 
 pub mod audit;
 pub mod aws;
 pub mod client;
+pub mod control;
 pub mod demo;
 pub mod first_staff;
 pub mod folder;
 pub mod import;
 pub mod instance;
+pub mod links;
 pub mod openapi;
 pub mod pages;
 pub mod people;
@@ -20,4 +22,7 @@ pub mod standins;
 pub mod streams;
 pub mod time_travel;
 
-pub use instance::{Instance, Options, StartError};
+pub use instance::{Instance, Options};
+
+/// A failure as a sentence for the person who ran the command.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,59 +1,60 @@
-//! The description of the API: OpenAPI 3.1, made from the code. `docs/openapi.json` is this text,
-//! and a test compares the two.
+//! Generates the OpenAPI 3.1 document of the API from the code. A test compares it with `docs/openapi.json`.
 
+use utoipa::openapi::schema::ArrayItems;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi};
+use utoipa::openapi::{
+    Components, ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Schema,
+};
 use vestibule_http::caller::COOKIE;
 
 use crate::instance::FUNCTIONS;
 
 const DESCRIPTION: &str = "\
-Accounts of a health plan's web portals: who may come in, who lets them in, and who is shown out.
+The accounts backend of a health plan's web portals: registration, delegated administration, recovery and lifecycle of accounts.
 
-Every path begins with a portal's name; `GET /{portal}` describes it. Bodies are JSON in `snake_case`, read \
-strictly: an unknown field is a fault. Moments are RFC 3339 in UTC. What goes wrong is answered as \
-`application/problem+json` (RFC 9457): `type` names the kind of problem and is stable, `detail` says what to do, \
-`errors` names the fields, and `help_desk` is there where the person can't mend it.
+Every path starts with the name of a portal; `GET /{portal}` describes the portal. Bodies are JSON with `snake_case` names. \
+Unknown fields are rejected. Times are RFC 3339 in UTC; dates are `YYYY-MM-DD`.
 
-A session begins with `POST /{portal}/sessions`. As long as it has a `next_step`, everything protected answers \
+Errors are `application/problem+json` (RFC 9457): `type` is stable and for programs, `detail` is a message for a person, \
+`errors` lists the invalid fields, and `help_desk` is present if the person cannot resolve the problem. Any request can \
+also return 500 `internal` and 503 `unavailable`.
+
+A session starts with `POST /{portal}/sessions`. While it has a `next_step`, protected operations return \
 403 `next-step-required`.";
 
-/// What the tags of operations stand for.
+/// The descriptions of the tags.
 const TAGS: &[(&str, &str)] = &[
     (
         "registration",
-        "Describing a portal; registering against the plan's records, or through an invitation's link",
+        "Describe a portal, and register against the plan's records or with an invitation",
     ),
     (
         "activation",
-        "PINs that come by letter, and registration codes that come by email",
+        "Activate access with a PIN from a letter or a registration code from an email",
     ),
     (
         "sessions",
-        "Signing in and out; open sessions; choosing a new password",
+        "Sign in and out, list sessions, and change the password",
     ),
-    (
-        "recovery",
-        "Getting back in: forgotten passwords and forgotten usernames",
-    ),
-    ("invitations", "Inviting people to one's organization"),
-    ("users", "The users of one's organization"),
+    ("recovery", "Recover a forgotten password or username"),
+    ("invitations", "Invite people to the caller's organization"),
+    ("users", "Manage the users of the caller's organization"),
     (
         "help desk",
-        "What the plan's help desk does for the people of other portals",
+        "Support the users of other portals, as the plan's help desk",
     ),
-    ("profile", "What users see of themselves and change"),
+    ("profile", "Show and change the caller's own account"),
     (
         "audit",
-        "Who did what to what, when, from where, on whose behalf, and how it ended",
+        "Search and download the audit trail: who did what, when, from where, and with what outcome",
     ),
 ];
 
-/// The description as pretty JSON.
+/// Returns the OpenAPI document as formatted JSON.
 ///
 /// # Panics
-/// Never: the document is made of texts, which all have a JSON form.
+/// Never, because the document can always be serialized.
 pub fn openapi() -> String {
     let mut described = OpenApi::default();
     for function in FUNCTIONS {
@@ -83,14 +84,16 @@ pub fn openapi() -> String {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "For programs: the `token` of `POST /{portal}/sessions` with `\"token_delivery\": \"body\"`.",
+            "For programs: the `token` that `POST /{portal}/sessions` returns for `\"token_delivery\": \"body\"`.",
         ))
         .build();
     let cookie = ApiKeyValue::with_description(
         COOKIE,
-        "For browsers: set by `POST /{portal}/sessions`; scripts can't read it.",
+        "For browsers: set by `POST /{portal}/sessions`; scripts cannot read it.",
     );
-    let components: ComponentsBuilder = described.components.take().unwrap_or_default().into();
+    let mut components = described.components.take().unwrap_or_default();
+    let renamed = name_pages(&mut components);
+    let components: ComponentsBuilder = components.into();
     described.components = Some(
         components
             .security_scheme("session", SecurityScheme::Http(bearer))
@@ -99,7 +102,39 @@ pub fn openapi() -> String {
     );
     let mut text = described
         .to_pretty_json()
-        .expect("a document of texts has a JSON form");
+        .expect("the document can be serialized");
+    for (old, new) in renamed {
+        text = text.replace(&schema_ref(&old), &schema_ref(&new));
+    }
     text.push('\n');
     text
+}
+
+/// Names the schemas of pages after their items (`UserPage` instead of `Page_UserResponse`) and lets them refer
+/// to the schema of the item instead of repeating it. Returns the old and the new names.
+fn name_pages(components: &mut Components) -> Vec<(String, String)> {
+    let pages: Vec<_> = components
+        .schemas
+        .keys()
+        .filter_map(|name| Some((name.clone(), name.strip_prefix("Page_")?.to_owned())))
+        .collect();
+    let mut renamed = Vec::new();
+    for (page, item) in pages {
+        let Some(mut schema) = components.schemas.remove(&page) else {
+            continue;
+        };
+        if let RefOr::T(Schema::Object(object)) = &mut schema
+            && let Some(RefOr::T(Schema::Array(items))) = object.properties.get_mut("items")
+        {
+            items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(&item).into()));
+        }
+        let name = format!("{}Page", item.strip_suffix("Response").unwrap_or(&item));
+        components.schemas.insert(name.clone(), schema);
+        renamed.push((page, name));
+    }
+    renamed
+}
+
+fn schema_ref(name: &str) -> String {
+    format!("\"#/components/schemas/{name}\"")
 }

@@ -1,5 +1,4 @@
-//! Sample people: made at the first start through the API itself, as their portals would make them,
-//! so that there is somebody to sign in as.
+//! Sample people to sign in as. The first start registers them through the API.
 
 use std::path::Path;
 
@@ -11,61 +10,59 @@ use crate::client::{Answer, Client};
 use crate::first_staff::{self, FirstStaff};
 use crate::{Instance, StartError, post};
 
-/// What all sample people have chosen.
+/// The password of the sample people.
 pub const PASSWORD: &str = "Quiet-River-58!";
 
-/// What an administrator has set for somebody who has not signed in yet.
+/// The initial password of a user who hasn't signed in yet.
 const INITIAL_PASSWORD: &str = "First-Visit-21!";
 
-/// From where sample people come in, so that their requests don't use up anybody's tries
-/// (an address for documentation, RFC 5737).
+/// The address of the sample people's requests, so that they don't count against the rate limits of real requests.
+/// It is reserved for documentation (RFC 5737).
 const SOURCE: &str = "192.0.2.10";
 
-/// Somebody to sign in as.
+/// A person to sign in as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// The portal.
     pub portal: String,
-    /// The username.
     pub username: String,
-    /// The password; none yet where the person has still to choose one.
+    /// None if the person still has to choose one.
     pub password: Option<String>,
-    /// Given and family name.
+    /// First and last name.
     pub name: String,
-    /// What they are, and for whom.
+    /// Role and organization.
     pub who: String,
-    /// What to try as them; code stands between backticks.
+    /// Things to try as this person, with code between backticks.
     pub to_try: String,
-    /// The letter that holds their PIN.
+    /// The name of the letter that contains the PIN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter: Option<String>,
-    /// The place in the inbox of the mail that holds their code.
+    /// The position in the inbox of the email that contains the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<usize>,
 }
 
-/// The sample people, and what kept others from being made.
+/// The sample people, and why others couldn't be created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct People {
-    /// The sample people, by portal.
+    /// Ordered by portal.
     pub people: Vec<Person>,
-    /// Why the people of a portal could not be made: its policy asks for something else.
+    /// Why the people of a portal couldn't be created, such as that its policy was changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
 }
 
 impl People {
-    /// Those that an earlier start has made; none before the first.
+    /// Reads the people that an earlier start created; none before the first start.
     ///
     /// # Errors
-    /// When the file is there and can't be read.
+    /// Fails if the file exists and can't be read.
     pub fn read(file: &Path) -> Result<Option<Self>, StartError> {
         match std::fs::read(file) {
             Ok(text) => {
                 let read = serde_json::from_slice(&text);
                 read.map(Some).map_err(|e| {
                     format!(
-                        "{} can't be read: {e}. `cargo portal reset` starts anew",
+                        "{} can't be read: {e}. Start over with `cargo portal reset`",
                         file.display()
                     )
                     .into()
@@ -76,18 +73,18 @@ impl People {
         }
     }
 
-    /// Keeps them for the next start: the whole file or nothing.
+    /// Stores the people for the next start, atomically.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// Fails if the file can't be written.
     pub fn write(&self, file: &Path) -> Result<(), StartError> {
         let whole = file.with_extension("json.new");
         std::fs::write(&whole, serde_json::to_string_pretty(self)? + "\n")?;
         Ok(std::fs::rename(whole, file)?)
     }
 
-    /// Makes the people of each portal that there is. What one portal refuses, because its policy is
-    /// another than the one that comes with the source, is noted, and the others go on.
+    /// Creates the people of each portal. If a portal rejects a request, for example because its policy was changed,
+    /// the reason is recorded and the other portals' people are created.
     pub async fn make(instance: &Instance, base: &str) -> Self {
         let mut made = Self::default();
         for portal in [
@@ -127,7 +124,7 @@ impl People {
         made
     }
 
-    /// The sample person of a portal with this name.
+    /// Returns the sample person with a name on a portal.
     pub fn find(&self, portal: &str, name: &str) -> Option<&Person> {
         self.people
             .iter()
@@ -135,7 +132,7 @@ impl People {
     }
 }
 
-/// Makes the people of one portal.
+/// Creates the people of one portal.
 struct Maker<'a> {
     instance: &'a Instance,
     portal: &'static str,
@@ -154,7 +151,7 @@ impl Maker<'_> {
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
         self.add(
             ("ruth.okafor", "Ruth Okafor", "Principal of Blue Heron Manufacturing"),
-            "List the people (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`), invite staff (`POST /group/invitations`).",
+            "List the users (`GET /group/users`), approve Nora Lind (`POST /group/users/{id}/approval`) and invite staff (`POST /group/invitations`).",
         );
         let sam = self.invited(&administrator, "Sam", "sam.lind").await?;
         let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
@@ -162,24 +159,24 @@ impl Maker<'_> {
             .await?;
         self.add(
             ("sam.lind", "Sam Lind", "Staff of Blue Heron Manufacturing, approved"),
-            "See what was assigned (`GET /group/entitlements`) and who administers (`GET /group/me`).",
+            "Show the assigned services (`GET /group/entitlements`) and the administrators (`GET /group/me`).",
         );
         self.approved(
             &administrator,
             ("Alma", "alma@blueheron.example", "administrator"),
-            "Administrator of Blue Heron Manufacturing: the principal's backup",
-            "Invite staff (`POST /group/invitations`), and see who did what (`GET /group/audit-events`).",
+            "Administrator of Blue Heron Manufacturing, the principal's backup",
+            "Invite staff (`POST /group/invitations`) and search the audit trail (`GET /group/audit-events`).",
         )
         .await?;
         self.invited(&administrator, "Nora", "nora.lind").await?;
         self.add(
             ("nora.lind", "Nora Lind", "Staff of Blue Heron Manufacturing, not approved yet"),
-            "Sign in: the next step is `await_approval`, and `GET /group/entitlements` is refused until Ruth approves.",
+            "Sign in: the next step is `await_approval`. `GET /group/entitlements` is refused until Ruth approves Nora.",
         );
         Ok(())
     }
 
-    /// Invites somebody to Blue Heron Manufacturing, who registers; returns their id.
+    /// Invites a person to Blue Heron Manufacturing and registers them; returns their ID.
     async fn invited(
         &self,
         administrator: &Client,
@@ -203,8 +200,8 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", maria).await?;
         let (letter, _) = self.letter().await?;
         self.add(
-            ("maria.alvarez", "Maria Alvarez", "Member whose PIN letter has been printed"),
-            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /member/pin/activation`), or lose the letter and have a new PIN issued (`POST /member/pin/letter`).",
+            ("maria.alvarez", "Maria Alvarez", "Member with a PIN letter"),
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /member/pin/activation`) or request a new letter (`POST /member/pin/letter`).",
         )
         .letter = Some(letter);
 
@@ -221,12 +218,12 @@ impl Maker<'_> {
             .await?;
         self.add(
             ("grace.kim", "Grace Kim", "Member with full access"),
-            "Everything is open: `GET /member/entitlements`.",
+            "Show the available services: `GET /member/entitlements`.",
         );
         Ok(())
     }
 
-    /// Answers to the first security questions that the portal offers.
+    /// Returns answers to the first security questions that the portal offers.
     fn questions(&self) -> Value {
         let policy = self.instance.policy(self.portal);
         let asked = policy.and_then(|p| p.security_questions.clone());
@@ -280,8 +277,8 @@ impl Maker<'_> {
         self.post(&administrator, "/pin/activation", json!({ "pin": pin }))
             .await?;
         self.add(
-            (&username, "Helen Brandt", "Primary user of Lakeside Family Medicine, active"),
-            "List the users (`GET /provider/users`), add one (`POST /provider/users`) and find the registration code in the inbox.",
+            (&username, "Helen Brandt", "Primary user of Lakeside Family Medicine"),
+            "List the users (`GET /provider/users`) and add one (`POST /provider/users`); the registration code is in the inbox.",
         );
 
         let (username, _, code) = self.added(&administrator, "Ben").await?;
@@ -293,13 +290,13 @@ impl Maker<'_> {
             .await?;
         self.add(
             (&username, "Ben Lind", "Staff of Lakeside Family Medicine"),
-            "See what was assigned: `GET /provider/entitlements`.",
+            "Show the assigned services: `GET /provider/entitlements`.",
         );
 
         let (username, mail, _) = self.added(&administrator, "Carla").await?;
         let carla = self.add(
-            (&username, "Carla Lind", "Staff of Lakeside Family Medicine, still pending"),
-            "Take the code of her mail and choose a password: `POST /provider/registration-codes/redemption`.",
+            (&username, "Carla Lind", "Staff of Lakeside Family Medicine, not registered yet"),
+            "Register with the code from her email: `POST /provider/registration-codes/redemption`.",
         );
         carla.password = None;
         carla.mail = Some(mail);
@@ -321,7 +318,7 @@ impl Maker<'_> {
                 "Dora Lind",
                 "Administrator of Lakeside Family Medicine",
             ),
-            "Send Carla's code again: `POST /provider/users/{id}/registration-code`.",
+            "Send Carla a new code: `POST /provider/users/{id}/registration-code`.",
         );
 
         let joan = registration(
@@ -337,14 +334,14 @@ impl Maker<'_> {
         let username = answer.text_at("/username").to_owned();
         let (letter, _) = self.letter().await?;
         self.add(
-            (&username, "Joan Petrov", "Primary user of Mercy Street Hospital, whose PIN letter has been printed"),
-            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /provider/pin/activation`). A lost letter is for the help desk: `POST /provider/pin/letter` is refused.",
+            (&username, "Joan Petrov", "Primary user of Mercy Street Hospital, with a PIN letter"),
+            "Sign in: the next step is `enter_pin`. Enter the letter's PIN (`POST /provider/pin/activation`). `POST /provider/pin/letter` is refused, because only the help desk sends a new letter.",
         )
         .letter = Some(letter);
         Ok(())
     }
 
-    /// Adds a user to Lakeside Family Medicine; returns username, place of the mail, and code.
+    /// Adds a user to Lakeside Family Medicine; returns the username, the email's position and the code.
     async fn added(
         &self,
         administrator: &Client,
@@ -357,14 +354,14 @@ impl Maker<'_> {
         Ok((answer.text_at("/username").to_owned(), mail, code))
     }
 
-    /// The registration code that an address was sent, and the place of its mail.
+    /// Returns the registration code that was sent to an address, with the email's position in the inbox.
     async fn code_for(&self, email: &str) -> Result<(usize, String), StartError> {
         self.instance.settle().await?;
         let mails = self.instance.inbox.to(email);
         let found = mails
             .last()
             .and_then(|m| Some((m.at_index, post::registration_code(m)?.to_owned())));
-        Ok(found.ok_or_else(|| format!("no registration code reached {email}"))?)
+        Ok(found.ok_or_else(|| format!("no registration code was sent to {email}"))?)
     }
 
     async fn practices(&mut self) -> Result<(), StartError> {
@@ -382,7 +379,7 @@ impl Maker<'_> {
                 "Pat Novak",
                 "Office manager of Lakeside Family Medicine and of Dr. Hannah Weiss",
             ),
-            "Sign in: the next step is `choose_organization`. `GET /practice/me` lists the two, and `PUT /practice/sessions/current/organization` chooses; then make a staff account with an initial password: `POST /practice/users`.",
+            "Sign in: the next step is `choose_organization`. List the two (`GET /practice/me`) and choose one (`PUT /practice/sessions/current/organization`). Then create a staff account with an initial password (`POST /practice/users`).",
         );
         let toni = json!({
             "first_name": "Toni", "last_name": "Lind", "email": "toni@lakeside.example",
@@ -406,7 +403,7 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", omar).await?;
         self.add(
             ("omar.haddad", "Omar Haddad", "Provider of Riverbend Dental"),
-            "Everything is open at once: `GET /practice/entitlements` shows the dental services.",
+            "Show the dental services: `GET /practice/entitlements`.",
         );
         Ok(())
     }
@@ -429,9 +426,9 @@ impl Maker<'_> {
             (
                 "dana.whitfield",
                 "Dana Whitfield",
-                "Managing agent, current agreement on file",
+                "Managing agent with a current agreement on file",
             ),
-            "Everything is open (`GET /agent/entitlements`); look up the agents under Dana (`GET /agent/agents`).",
+            "Show the available services (`GET /agent/entitlements`) and the agents whom Dana manages (`GET /agent/agents`).",
         );
         let dana = self.sign_in("dana.whitfield", PASSWORD).await?;
         for (first, role, who, to_try) in [
@@ -439,13 +436,13 @@ impl Maker<'_> {
                 "Vera",
                 "administrator",
                 "Administrator of Dana's agency",
-                "Invite staff (`POST /agent/invitations`), and see who did what (`GET /agent/audit-events`).",
+                "Invite staff (`POST /agent/invitations`) and search the audit trail (`GET /agent/audit-events`).",
             ),
             (
                 "Theo",
                 "user",
                 "Staff of Dana's agency",
-                "See what was assigned (`GET /agent/entitlements`) and who administers (`GET /agent/me`).",
+                "Show the assigned services (`GET /agent/entitlements`) and the administrators (`GET /agent/me`).",
             ),
         ] {
             let email = format!("{}@whitfield.example", first.to_lowercase());
@@ -467,7 +464,7 @@ impl Maker<'_> {
         .await?;
         self.add(
             ("luis.ortega", "Luis Ortega", "Agent without a signed agreement"),
-            "Sign in: the next step is `sign_agreement`, `GET /agent/me` names the form, and `GET /agent/entitlements` is refused.",
+            "Sign in: the next step is `sign_agreement`. `GET /agent/me` shows the form, and `GET /agent/entitlements` is refused.",
         );
         Ok(())
     }
@@ -488,21 +485,21 @@ impl Maker<'_> {
         .await?;
         self.add(
             ("dana.whitfield", "Dana Whitfield", "Primary producer"),
-            "Invite a sub-user (`POST /producer/invitations`), and see when each last signed in (`GET /producer/users`).",
+            "Invite a sub-user (`POST /producer/invitations`) and list the users with their last sign-in (`GET /producer/users`).",
         );
         let dana = self.sign_in("dana.whitfield", PASSWORD).await?;
         for (first, role, who, to_try) in [
             (
                 "Ines",
                 "administrator",
-                "Delegated administrator, exempt from disabling",
+                "Delegated administrator, never disabled for inactivity",
                 "Disable Cole and reinstate him: `PUT /producer/users/{id}/status`.",
             ),
             (
                 "Cole",
                 "user",
-                "Sub-user, disabled after 180 idle days",
-                "See what was assigned (`GET /producer/entitlements`); let half a year pass with `cargo portal tick --days 181`.",
+                "Sub-user, disabled after 180 days without a sign-in",
+                "Show the assigned services (`GET /producer/entitlements`), then move the clock by half a year with `cargo portal tick --days 181`.",
             ),
         ] {
             let email = format!("{}@whitfield.example", first.to_lowercase());
@@ -521,7 +518,7 @@ impl Maker<'_> {
         self.post(&self.client, "/registrations", lena).await?;
         self.add(
             ("lena.fischer", "Lena Fischer", "Delegated administrator of Blue Heron Manufacturing"),
-            "Invite somebody (`POST /employer/invitations`), and list the users (`GET /employer/users`).",
+            "Invite a user (`POST /employer/invitations`) and list the users (`GET /employer/users`).",
         );
         let lena = self.sign_in("lena.fischer", PASSWORD).await?;
         for (first, role, who, to_try) in [
@@ -529,13 +526,13 @@ impl Maker<'_> {
                 "Mina",
                 "alternative_administrator",
                 "Alternative delegated administrator of Blue Heron Manufacturing",
-                "Search the users by last sign-in (`GET /employer/users?idle_since=…`), and download all: `GET /employer/users.csv`.",
+                "Search the users by last sign-in (`GET /employer/users?idle_since=…`) and download all (`GET /employer/users.csv`).",
             ),
             (
                 "Abel",
                 "user",
                 "User of Blue Heron Manufacturing",
-                "See what was assigned (`GET /employer/entitlements`); the list of users is refused.",
+                "Show the assigned services (`GET /employer/entitlements`). Listing users is refused.",
             ),
         ] {
             let email = format!("{}@blueheron.example", first.to_lowercase());
@@ -561,20 +558,20 @@ impl Maker<'_> {
         self.accepted(changed, "PUT", path)?;
         self.add(
             (&made.username, "Olive Grant", "Supervisor of the plan's help desk"),
-            "Invite staff (`POST /help-desk/invitations`), list them (`GET /help-desk/users`). Accounts of other portals are for the two tiers below.",
+            "Invite staff (`POST /help-desk/invitations`) and list them (`GET /help-desk/users`). Only agents and readers can open accounts of other portals.",
         );
         for (first, role, who, to_try) in [
             (
                 "Ada",
                 "help_desk_agent",
-                "Agent of the help desk: the acting tier",
-                "Find Joan Petrov, whose letter is lost (`POST /help-desk/accounts/search` with `{\"portal\": \"provider\", \"email\": \"joan@mercystreet.example\"}`), and have it posted anew (`POST /help-desk/accounts/provider/{id}/pin` with a `reason`).",
+                "Help desk agent, who can view and change accounts",
+                "Find Joan Petrov, who lost her letter (`POST /help-desk/accounts/search` with `{\"portal\": \"provider\", \"email\": \"joan@mercystreet.example\"}`), and send a new one (`POST /help-desk/accounts/provider/{id}/pin` with a `reason`).",
             ),
             (
                 "Rob",
                 "help_desk_reader",
-                "Reader of the help desk: the read-only tier",
-                "Look at an account (`GET /help-desk/accounts/{portal}/{id}`) and search a portal's trail (`GET /help-desk/accounts/{portal}/audit-events?from=…`); every act is refused.",
+                "Help desk reader, who can view accounts",
+                "Show an account (`GET /help-desk/accounts/{portal}/{id}`) and search a portal's audit trail (`GET /help-desk/accounts/{portal}/audit-events?from=…`). Changing an account is refused.",
             ),
         ] {
             let email = format!("{}@harborlight.example", first.to_lowercase());
@@ -587,7 +584,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Invites somebody of a role, who registers and is approved: a sample person.
+    /// Adds a sample person who is invited with a role, registers and is approved.
     async fn approved(
         &mut self,
         administrator: &Client,
@@ -606,7 +603,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Invites somebody, who registers; returns their id.
+    /// Invites a person and registers them; returns their ID.
     async fn join(
         &self,
         administrator: &Client,
@@ -621,7 +618,7 @@ impl Maker<'_> {
         let token = mails
             .last()
             .and_then(post::link_token)
-            .ok_or_else(|| format!("no invitation reached {email}"))?;
+            .ok_or_else(|| format!("no invitation was sent to {email}"))?;
         let acceptance = json!({
             "token": token, "first_name": first, "last_name": last, "email": email,
             "username": username, "password": PASSWORD,
@@ -632,7 +629,7 @@ impl Maker<'_> {
         Ok(answer.text_at("/user_id").to_owned())
     }
 
-    /// Prints what waits; returns the name and the PIN of the letter that is new.
+    /// Prints pending letters; returns the name and the PIN of the new one.
     async fn letter(&self) -> Result<(String, String), StartError> {
         let known: Vec<_> = self
             .instance
@@ -675,7 +672,7 @@ impl Maker<'_> {
             format!(" ({})", reasons.join(", "))
         };
         Err(format!(
-            "{method} /{}{path} answered {}: {}{fields}",
+            "{method} /{}{path} returned {}: {}{fields}",
             self.portal,
             answer.status,
             if answer.text_at("/detail").is_empty() {
@@ -704,7 +701,7 @@ impl Maker<'_> {
     }
 }
 
-/// The registration of an agent.
+/// Returns the registration of an agent.
 fn agent(
     registration_type: &str,
     id: &str,

@@ -1,13 +1,13 @@
-//! Finding in mails and letters what their readers look for.
+//! Reads tokens, codes and PINs from emails and letters.
 
 use crate::standins::ses::ReceivedMail;
 
-/// The token of the link in an invitation.
+/// Returns the token of the link in an email.
 pub fn link_token(mail: &ReceivedMail) -> Option<&str> {
     mail.text.split_once("#token=")?.1.split_whitespace().next()
 }
 
-/// The registration code in a mail: `RC` and six digits.
+/// Returns the registration code in an email: `RC` and six digits.
 pub fn registration_code(mail: &ReceivedMail) -> Option<&str> {
     let words = mail
         .text
@@ -21,7 +21,7 @@ pub fn registration_code(mail: &ReceivedMail) -> Option<&str> {
     codes.next()
 }
 
-/// The PIN of a letter: the indented line that is nothing but digits.
+/// Returns the PIN in a letter: the indented line that contains only digits.
 pub fn pin(letter: &str) -> Option<&str> {
     let indented = letter
         .lines()

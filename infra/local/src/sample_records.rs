@@ -1,19 +1,18 @@
-//! Sample plan records: feeds with people and organizations that nobody is.
+//! Sample plan records: feeds with fictitious people and organizations.
 //!
-//! The first rows of each file are fixed, because documents, the demo and tests name them; the
-//! rest is drawn from a seed. `infra/sample-records/` holds what this generates, and a test
-//! compares the two. The numbers come from the few lines of SplitMix64 below and not from a
-//! library, whose next version may draw others from the same seed.
+//! The first rows of each file are fixed, because the docs, the demo and tests refer to them; the rest is generated
+//! from a seed. A test compares the result with `infra/sample-records/`. The random numbers come from SplitMix64
+//! below, because a library may generate different numbers from the same seed in its next version.
 
 use std::collections::BTreeSet;
 
 use vestibule_domain::feed;
 use vestibule_domain::record::RecordKind;
 
-/// The plan whose records they are.
+/// The plan that the records belong to.
 pub const PLAN: &str = "harbor";
 
-/// The committed feed of one kind.
+/// Returns the committed feed of one kind.
 pub const fn committed(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Member => include_str!("../../sample-records/members.csv"),
@@ -23,7 +22,7 @@ pub const fn committed(kind: RecordKind) -> &'static str {
     }
 }
 
-/// The feed with the sample records of this kind, as CSV; the same each time.
+/// Generates the feed of one kind as CSV; the result is always the same.
 pub fn generate(kind: RecordKind) -> String {
     let header: Vec<_> = feed::columns(kind).iter().map(|c| c.name).collect();
     let (fixed, rows) = match kind {
@@ -129,7 +128,7 @@ El Paso/TX/79901|Denver/CO/80202|Phoenix/AZ/85003|Las Cruces/NM/88001|Sacramento
 Portland/OR/97205|Seattle/WA/98101|Boston/MA/02108|Newark/NJ/07102|Brooklyn/NY/11201|Philadelphia/PA/19103|\
 Baltimore/MD/21201|San Juan/PR/00901|Honolulu/HI/96813|Anchorage/AK/99501";
 
-/// Country, the first two lines (`#` is the number of the house), city, region and postal code.
+/// Country, two address lines (`#` is the house number), city, region and postal code.
 const FOREIGN: &str = "CA/# Loonsong Crescent//Toronto/ON/M5V 2T6|MX/Calle Garza Azul #/Col. Los Sauces/Guadalajara/JAL/44100|\
 DE/Eisvogelweg #//Hamburg//20095|PH/# Sampaguita Bend/Barangay San Isidro/Quezon City/Metro Manila/1100|\
 GB/Flat 2, # Otterburn Mews//London//SE1 7AA|HK/Flat 9B, # Egret Street//Kowloon//|\
@@ -165,7 +164,7 @@ Regional Medical Center|Sleep Laboratory|Surgery Center|Urgent Care";
 const BILLING_KINDS: &str = "Billing Services|Claims Partners|Medical Billing, LLC|Practice Solutions|Receivables, Inc.|\
 Revenue Management";
 
-/// SplitMix64: small, and the same for ever.
+/// SplitMix64, a small random number generator whose output never changes.
 struct Draw {
     state: u64,
     abroad: usize,
@@ -183,7 +182,7 @@ impl Draw {
         z ^ (z >> 31)
     }
 
-    /// A number from the first to the last.
+    /// Returns a number from `first` to `last`.
     fn number(&mut self, first: u32, last: u32) -> u32 {
         let span = u64::from(last - first) + 1;
         first + (self.bits() % span) as u32
@@ -193,7 +192,7 @@ impl Draw {
         self.number(1, 100) <= percent
     }
 
-    /// One of the texts between the bars.
+    /// Returns one of the texts between the bars.
     fn pick(&mut self, texts: &'static str) -> &'static str {
         let count = texts.split('|').count() as u64;
         let chosen = self.bits() % count;
@@ -227,7 +226,7 @@ impl Draw {
         ])
     }
 
-    /// One country after the other, so that each has its turn.
+    /// Returns an address abroad; the countries take turns.
     fn foreign_address(&mut self) -> Address {
         let house = self.number(1, 190).to_string();
         let address = FOREIGN.split('|').cycle().nth(self.abroad);
@@ -249,7 +248,7 @@ impl Draw {
         ])
     }
 
-    /// Where people live: about one family in twelve abroad.
+    /// Returns a home address, about one in twelve abroad.
     fn home(&mut self) -> Address {
         if self.chance(8) {
             return self.foreign_address();
@@ -275,7 +274,7 @@ impl Draw {
         address
     }
 
-    /// Where organizations are.
+    /// Returns an office address.
     fn office(&mut self) -> Address {
         if self.chance(2) {
             return self.foreign_address();
@@ -288,7 +287,7 @@ impl Draw {
         self.us_address(line2)
     }
 
-    /// An agreement: mostly current, sometimes of an older revision, sometimes missing.
+    /// Returns an agreement: usually current, sometimes outdated, sometimes missing.
     fn agreement(&mut self, id: &str, current: u32, old: u32) -> String {
         match self.number(1, 100) {
             n if n <= current => format!("{id}=2026-01"),
@@ -297,7 +296,7 @@ impl Draw {
         }
     }
 
-    /// A name that none of those so far has.
+    /// Returns a name that isn't in use yet.
     fn new_name(
         &mut self,
         so_far: &mut BTreeSet<String>,
@@ -311,7 +310,7 @@ impl Draw {
         }
     }
 
-    /// A tax id that nobody has: none begins with 00.
+    /// Returns a tax ID that doesn't exist: none starts with 00.
     fn tax_id(&mut self, so_far: &mut BTreeSet<String>) -> String {
         self.new_name(so_far, |draw| {
             format!("00{:07}", draw.number(100_000, 9_999_999))
@@ -319,7 +318,7 @@ impl Draw {
     }
 }
 
-/// Lines one to three, city, region, postal code and country.
+/// Three address lines, city, region, postal code and country.
 #[derive(Clone)]
 struct Address([String; 7]);
 
@@ -336,7 +335,7 @@ fn members() -> Vec<Cells> {
     rows
 }
 
-/// A subscriber with up to five dependents.
+/// Returns a subscriber with up to five dependents.
 fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
     let last = draw.pick(LAST_NAMES);
     let born = draw.number(1941, 1999);
@@ -359,7 +358,7 @@ fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
         younger = younger.max(year);
         people.push((another_name(draw), partner_last, draw.date_in(year)));
     }
-    // Children are dependents until they are 26.
+    // Children are dependents until age 26.
     let (first, last_year) = ((younger + 20).max(2000), (younger + 42).min(2024));
     if first <= last_year && draw.chance(70) {
         let mut year = draw.number(first, (first + 12).min(last_year));
@@ -385,7 +384,7 @@ fn family(draw: &mut Draw, enrollee: u32) -> Vec<Cells> {
     let home = draw.home();
     let mut rows = Vec::new();
     for (person, (first, own_last, birthday)) in people.into_iter().enumerate() {
-        // Some grown-up dependents live elsewhere.
+        // Some adult dependents live elsewhere.
         let grown = person > 0 && birthday.as_str() < "2008";
         let address = if grown && draw.chance(8) {
             draw.home()
@@ -433,7 +432,7 @@ fn agents() -> Vec<Cells> {
         rows.push(row.map(str::to_owned).to_vec());
         id
     };
-    // Managing agents under managing agents, and agents under those.
+    // Managing agents report to managing agents, and agents report to those.
     for _ in 0..10 {
         let general = agent(&mut draw, "", "managing_agent");
         for _ in 0..draw.number(1, 4) {
@@ -443,7 +442,7 @@ fn agents() -> Vec<Cells> {
             }
         }
     }
-    // And some on their own.
+    // Some agents report to nobody.
     for _ in 0..80 {
         agent(&mut draw, "", "agent");
     }
@@ -556,14 +555,14 @@ mod tests {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sample-records"))
     }
 
-    /// All records of a kind; none of them may be rejected.
+    /// Returns all records of a kind, none of which may be rejected.
     fn records(kind: RecordKind) -> Vec<NewRecord> {
         let csv = generate(kind);
         let feed = Feed::open(kind, &Slug::parse(PLAN).unwrap(), csv.as_bytes()).unwrap();
         feed.collect::<Result<_, _>>().unwrap()
     }
 
-    /// How many of them there are in a hundred.
+    /// Returns the percentage of records that match.
     fn percent(records: &[NewRecord], which: impl Fn(&NewRecord) -> bool) -> usize {
         records.iter().filter(|r| which(r)).count() * 100 / records.len()
     }
@@ -587,7 +586,7 @@ mod tests {
             let committed = std::fs::read_to_string(&file).unwrap();
             assert!(
                 committed == generate(kind),
-                "{} is not what is generated; `cargo run -p vestibule-local --bin make-sample-records` writes it anew",
+                "{} differs from the generated records; update it with `cargo run -p vestibule-local --bin make-sample-records`",
                 file.display()
             );
         }
@@ -663,7 +662,7 @@ mod tests {
             let expected: Vec<_> = expected.split('|').collect();
             assert_eq!(found[..expected.len()], expected);
         }
-        // Nobody else works under AG10001: whoever lists them finds exactly two.
+        // Tests rely on AG10001 managing exactly two agents.
         let under = |r: &NewRecord| r.data.manager.as_deref() == Some("AG10001");
         assert_eq!(
             records(RecordKind::Agent)

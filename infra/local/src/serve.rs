@@ -1,8 +1,8 @@
-//! `cargo portal`: the whole system, served on loopback until it is told to stop.
+//! `cargo portal`: serves the whole system on loopback until it is stopped.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,43 +12,49 @@ use tokio::net::TcpListener;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::{Clock, portals};
 
-use crate::instance::Options;
+use crate::instance::{FEEDS, Options};
 use crate::pages::{self, Site};
 use crate::people::People;
-use crate::{Instance, StartError, folder, sample_records};
+use crate::{Instance, StartError, control, folder, sample_records};
 
-/// How often mails and letters are brought to where they go.
-const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+/// How often the stream is polled for writes of other processes. Requests to this process need no polling.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// How often what the stream has not brought is looked for.
-const CATCH_UP_EVERY: Duration = Duration::from_secs(5);
+/// How often the bucket is checked for new feeds.
+const CHECK_FEEDS_EVERY: Duration = Duration::from_secs(2);
 
-/// How often the audit trail is sealed. What is done depends on the hours that are over, so that it
-/// may be tried more often; the system's clock can be moved.
+/// How often emails are retried.
+const RETRY_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the clock, which can be moved, is compared with the time of the last seal.
 const SEAL_EVERY: Duration = Duration::from_secs(60);
 
-/// How long requests may take to finish when the system stops.
+/// The part of an hour, in seconds, after which there may be something to seal. An hour is sealed some minutes after
+/// its end.
+const SEAL_PERIOD: i64 = 15 * 60;
+
+/// How long open requests may take when the server stops.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
-/// How the system is served.
+/// The settings of the server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The port on loopback; 0 takes a free one.
+    /// The port on loopback; 0 selects a free port.
     pub port: u16,
-    /// The folder that keeps everything.
+    /// The data folder.
     pub data: PathBuf,
-    /// The folder of policies.
+    /// The folder of policy files.
     pub portals: PathBuf,
-    /// Another DynamoDB than the embedded one.
+    /// A DynamoDB other than the embedded one.
     pub dynamodb_endpoint: Option<String>,
-    /// Where what stands in for AWS listens: here and at the next three ports; none: at free ones.
+    /// The address of the local DynamoDB; KMS, SES and S3 use the next three ports. By default, free ports.
     pub aws: Option<SocketAddr>,
 }
 
 /// Serves the system until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// What keeps it from starting, and what to do about it.
+/// Says what prevents the start and how to fix it.
 pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), StartError> {
     let Settings {
         port,
@@ -58,12 +64,12 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         aws,
     } = settings;
     let policies = portals::read(&portals)
-        .map_err(|e| format!("a portal's policy can't be used: {e}. Correct it and start again; docs/portals.md explains every field"))?;
+        .map_err(|e| format!("a policy file is invalid: {e}. Correct it and start again; docs/portals.md explains every field"))?;
     pages::check_names(&policies)?;
     let listener = listen(port).await?;
     let base = format!("http://{}", listener.local_addr()?);
     if dynamodb_endpoint.is_none() && folder::is_unfinished(&data) {
-        // A first start that broke off has left nothing that anybody relies on.
+        // Nobody relies on the data of a first start that was interrupted.
         let _held = folder::lock(&data)?;
         folder::clear(&data)?;
     }
@@ -71,10 +77,13 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         clock: Clock::ahead_by(folder::ahead(&data)?),
         data: Some(data.clone()),
         portals,
+        links: Some(base.clone()),
         dynamodb_endpoint,
         aws,
         ..Options::in_memory()
     };
+    // Only this process sees its own requests; functions beside it write to the same tables.
+    let shared = options.aws.is_some() || options.dynamodb_endpoint.is_some();
     let instance = Arc::new(Instance::start(options).await?);
     let people = Arc::new(OnceLock::new());
     let site = Site {
@@ -82,7 +91,10 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         base: base.clone(),
         people: Arc::clone(&people),
     };
-    let router = instance.router().merge(pages::router(site));
+    let router = instance
+        .router()
+        .merge(pages::router(site))
+        .merge(control::router(Arc::clone(&instance), &data, &base)?);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stopped());
     let served = tokio::spawn(async move { served.await });
@@ -92,40 +104,46 @@ pub async fn serve(settings: Settings, out: &mut impl Write) -> Result<(), Start
         () = stopped() => None,
     };
     if let Some(sample) = ready {
-        let schedule = tokio::spawn(schedule(Arc::clone(&instance)));
+        let feeds = data.join(folder::BUCKETS).join(FEEDS);
+        let background = tokio::spawn(background(Arc::clone(&instance), feeds, shared));
+        let sealing = tokio::spawn(seal(Arc::clone(&instance)));
         if let Some(first) = aws {
             let names = ["DynamoDB", "KMS", "SES", "S3"];
             let ports = names.iter().zip(first.port()..);
-            let told: Vec<_> = ports
+            let addresses: Vec<_> = ports
                 .map(|(name, port)| format!("{name} http://{}", SocketAddr::new(first.ip(), port)))
                 .collect();
-            writeln!(out, "\nFor functions run beside it: {}", told.join("   "))?;
+            writeln!(
+                out,
+                "\nFor functions in other processes: {}",
+                addresses.join("   ")
+            )?;
         }
         announce(&base, people.get_or_init(|| sample), out)?;
         tokio::select! {
             served = served => served??,
-            // Whoever still waits for an answer then gets none.
+            // Requests that are still open after this time are dropped.
             () = async { stopped().await; tokio::time::sleep(FINISH_WITHIN).await } => {}
         }
-        schedule.abort();
+        background.abort();
+        sealing.abort();
     }
-    writeln!(out, "Stopped. Everything is kept in {}", data.display())?;
+    writeln!(out, "Stopped. The data is kept in {}", data.display())?;
     Ok(())
 }
 
-/// Takes the port.
 async fn listen(port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::AddrInUse => "is taken by another program, perhaps by another `cargo portal`".to_owned(),
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => "is already in use, perhaps by another `cargo portal`".to_owned(),
             _ => format!("can't be used ({error})"),
         };
         let other = if port == u16::MAX { 8600 } else { port + 1 };
-        format!("port {port} on this machine {why}. Stop that program, or choose another port: cargo portal --port {other}").into()
+        format!("port {port} on this machine {reason}. Stop that program, or choose another port: cargo portal --port {other}").into()
     })
 }
 
-/// Ends when the process is asked to stop.
+/// Waits for Ctrl-C or SIGTERM.
 async fn stopped() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -144,42 +162,65 @@ async fn stopped() {
     tokio::select! { () = interrupted => {}, () = terminated => {} }
 }
 
-/// Brings mails and letters to where they go and seals the audit trail, as on AWS the stream and the
-/// clockwork do.
-async fn schedule(instance: Arc<Instance>) {
-    let mut follow = tokio::time::interval(FOLLOW_EVERY);
-    let mut catch_up = tokio::time::interval(CATCH_UP_EVERY);
-    let mut seal = tokio::time::interval(SEAL_EVERY);
-    for interval in [&mut follow, &mut catch_up, &mut seal] {
+/// Delivers emails and letters and imports feeds, which AWS does by streams, events and schedules. It waits for
+/// requests; only writes of other processes and feeds in the bucket are polled for.
+async fn background(instance: Arc<Instance>, feeds: PathBuf, shared: bool) {
+    let mut poll = tokio::time::interval(POLL_EVERY);
+    let mut check_feeds = tokio::time::interval(CHECK_FEEDS_EVERY);
+    let mut retry = tokio::time::interval(RETRY_EVERY);
+    for interval in [&mut poll, &mut check_feeds, &mut retry] {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     loop {
         let done = tokio::select! {
-            _ = follow.tick() => instance.follow().await,
-            _ = catch_up.tick() => match instance.deliver_pending().await {
-                Ok(_) => match instance.import_new_feeds().await {
-                    Ok(()) => instance.settle().await,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            },
-            _ = seal.tick() => instance.seal_audit_trail().await.map(drop),
+            () = instance.written() => instance.follow().await,
+            _ = poll.tick(), if shared => instance.follow().await,
+            _ = check_feeds.tick() => import_feeds(&instance, &feeds).await,
+            _ = retry.tick() => instance.deliver_all().await,
         };
         if let Err(error) = done {
-            tracing::warn!(%error, "mails, letters or seals are delayed");
+            tracing::warn!(%error, "emails, letters or imports are delayed");
         }
     }
 }
 
-/// The sample people: those of an earlier start, or, at the first, new ones with the sample records.
+async fn import_feeds(instance: &Instance, bucket: &Path) -> Result<(), StartError> {
+    if folder::has_new_feed(bucket) {
+        instance.import_new_feeds().await?;
+        instance.deliver_all().await?;
+    }
+    Ok(())
+}
+
+/// Seals the audit trail. This has a task of its own, because it can take minutes after the clock was moved by
+/// months, and emails must not wait for it.
+async fn seal(instance: Arc<Instance>) {
+    let mut interval = tokio::time::interval(SEAL_EVERY);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut done = None;
+    loop {
+        interval.tick().await;
+        let period = instance.app.clock.now().as_second() / SEAL_PERIOD;
+        if done == Some(period) {
+            continue;
+        }
+        match instance.seal_audit_trail().await {
+            // One run makes a limited number of seals.
+            Ok(seals) => done = (seals == 0).then_some(period),
+            Err(error) => tracing::warn!(%error, "seals of the audit trail are delayed"),
+        }
+    }
+}
+
+/// Returns the sample people. The first start loads the sample records and creates the people.
 async fn sample_people(
     instance: &Instance,
-    data: &std::path::Path,
+    data: &Path,
     base: &str,
     out: &mut impl Write,
 ) -> Result<People, StartError> {
     let file = data.join(folder::PEOPLE);
-    // A DynamoDB that forgets, such as DynamoDB Local in memory, has to be told of everybody again.
+    // The tables are empty again if the DynamoDB keeps them in memory, as DynamoDB Local can.
     let made = People::read(&file)?.filter(|_| !instance.fresh);
     if let Some(people) = made {
         return Ok(people);
@@ -202,16 +243,16 @@ async fn sample_people(
     }
     writeln!(
         out,
-        "Loaded {total} sample plan records; now registering sample people"
+        "Loaded {total} sample plan records. Registering sample people"
     )?;
     let people = People::make(instance, base).await;
-    // So that all their mails and letters are there when the people are announced.
-    instance.settle().await?;
+    // Their emails and letters are there when the people are announced.
+    instance.deliver_all().await?;
     people.write(&file)?;
     Ok(people)
 }
 
-/// Tells where the system is, and as whom to sign in.
+/// Prints the sample people and the addresses of the pages.
 fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()> {
     const STRONG: Style = Style::new().bold();
     const ADDRESS: Style = AnsiColor::Cyan.on_default().bold();
@@ -256,14 +297,14 @@ fn announce(base: &str, people: &People, out: &mut impl Write) -> io::Result<()>
     for missing in &people.missing {
         writeln!(
             out,
-            "\nSome sample people could not be made, perhaps because this portal's policy asks for something else: {missing}"
+            "\nSome sample people could not be created, perhaps because the portal's policy was changed: {missing}"
         )?;
     }
     writeln!(
         out,
         "\n{STRONG}Vestibule runs at{STRONG:#} {ADDRESS}{base}/{ADDRESS:#}   inbox {base}/inbox   letters {base}/letters   API {base}/api"
     )?;
-    writeln!(out, "Ctrl-C stops it.")?;
+    writeln!(out, "Press Ctrl-C to stop.")?;
     out.flush()
 }
 
@@ -273,12 +314,12 @@ fn to_try(person: &crate::people::Person) -> String {
         text.push_str(&format!(" Letter: /letters/{letter}"));
     }
     if let Some(mail) = person.mail {
-        text.push_str(&format!(" Mail: /inbox/{mail}"));
+        text.push_str(&format!(" Email: /inbox/{mail}"));
     }
     text
 }
 
-/// Text in lines of at most `width` characters, where its words allow it.
+/// Wraps text at `width` characters; longer words stay whole.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

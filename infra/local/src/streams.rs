@@ -1,13 +1,13 @@
-//! Reads the table's stream and turns it into the events that Lambda would bring.
+//! Reads the table's stream and turns its records into the events that Lambda delivers on AWS.
 
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use vestibule_deliver_mail::{StreamChange, StreamEvent, StreamKeys, StreamRecord, StreamText};
 
-use crate::instance::StartError;
+use crate::StartError;
 
-/// Where in the stream reading has come to.
+/// A position in the stream.
 #[derive(Debug)]
 pub struct Stream {
     client: Client,
@@ -18,7 +18,7 @@ impl Stream {
     /// Starts reading at the end of the stream of `table`.
     ///
     /// # Errors
-    /// When the table has no stream, or it can't be read.
+    /// Fails if the table has no stream or the stream can't be read.
     pub async fn at_end(client: Client, db: &DynamoDb, table: &str) -> Result<Self, StartError> {
         let described = db.describe_table().table_name(table).send().await?;
         let arn = described
@@ -62,10 +62,10 @@ impl Stream {
         self.iterators = position;
     }
 
-    /// What has been written since the last time.
+    /// Returns what was written since the last call.
     ///
     /// # Errors
-    /// When the stream can't be read.
+    /// Fails if the stream can't be read.
     pub async fn next(&mut self) -> Result<StreamEvent, StartError> {
         let mut records = Vec::new();
         for slot in &mut self.iterators {

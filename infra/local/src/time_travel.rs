@@ -1,37 +1,36 @@
-//! Moving the clock of a system on one machine: days pass in seconds, and on each of them the clockwork
-//! does what is due.
+//! Moves the clock of a system on one machine and runs, for each day, the scheduled actions that are due.
 
 use std::io::Write;
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Summary, Swept};
 
 use crate::instance::Options;
 use crate::{Instance, StartError, folder};
 
-/// What a day brought.
+/// The actions of one day.
 #[derive(Debug)]
 pub struct Day {
-    /// Which day after the start it is.
+    /// How many days after the start it is.
     pub number: u32,
-    /// The day, in Greenwich.
+    /// The date in UTC.
     pub date: Date,
-    /// What the clockwork did.
     pub summary: Summary,
-    /// How many mails were sent.
+    /// How many emails were sent.
     pub mails: usize,
     /// How many letters were printed.
     pub letters: usize,
 }
 
 impl Instance {
-    /// Lets days pass, and has the clockwork do on each what is due. Days on which nothing is due are
-    /// skipped: the index says which they are. The clock must be one that can be moved.
+    /// Moves the clock by a number of days and runs, for each, the scheduled actions that are due. Days on
+    /// which nothing is due are skipped; the index of due dates finds the others. The clock must be movable.
     ///
     /// # Errors
-    /// When the store doesn't answer.
+    /// Fails if the store is unavailable.
     pub async fn pass_days(
         &self,
         days: u32,
@@ -39,31 +38,36 @@ impl Instance {
     ) -> Result<(), StartError> {
         let mut passed = 0;
         while passed < days {
-            let step = self.days_until_due(days - passed).await?;
-            self.app
-                .clock
-                .advance(SignedDuration::from_hours(24 * i64::from(step)));
-            passed += step;
-            let (mails, letters) = (self.inbox.len(), self.letters().len());
-            let Swept { summary, .. } = self.schedule().await?;
-            let day = Day {
+            let day = self.pass_to_due(days - passed).await?;
+            passed += day.number;
+            tell(&Day {
                 number: passed,
-                date: self
-                    .app
-                    .clock
-                    .now()
-                    .to_zoned(jiff::tz::TimeZone::UTC)
-                    .date(),
-                summary,
-                mails: self.inbox.len() - mails,
-                letters: self.letters().len() - letters,
-            };
-            tell(&day)?;
+                ..day
+            })?;
         }
         Ok(())
     }
 
-    /// In how many days from now, at least one and at most so many, something is due on a portal.
+    /// Moves the clock to the next day on which something is due, by at most `days`, and runs what is due.
+    /// All emails and letters that follow are delivered when this returns.
+    ///
+    /// # Errors
+    /// As [`Instance::pass_days`].
+    pub async fn pass_to_due(&self, days: u32) -> Result<Day, StartError> {
+        let number = self.days_until_due(days).await?;
+        let (mails, letters) = (self.inbox.len(), self.letters().len());
+        let hours = SignedDuration::from_hours(24 * i64::from(number));
+        let Swept { summary, .. } = self.advance(hours).await?;
+        Ok(Day {
+            number,
+            date: self.app.clock.now().to_zoned(TimeZone::UTC).date(),
+            summary,
+            mails: self.inbox.len() - mails,
+            letters: self.letters().len() - letters,
+        })
+    }
+
+    /// Returns the number of days, from 1 to `most`, until something is due on a portal.
     async fn days_until_due(&self, most: u32) -> Result<u32, StartError> {
         let now = self.app.clock.now();
         let mut least = most;
@@ -81,35 +85,56 @@ impl Instance {
     }
 }
 
-/// Moves the clock of a data folder by so many days and tells what each brought.
+/// Moves the clock of a data folder by a number of days and prints the actions of each day.
 ///
 /// # Errors
-/// What keeps the system from starting; in particular that one is running on the folder.
+/// Says what is wrong and how to fix it; in particular that a portal is running on the folder.
 pub async fn tick(options: Options, days: u32, out: &mut impl Write) -> Result<(), StartError> {
     let data = options.data.clone();
     let instance = start(options).await?;
-    instance
-        .pass_days(days, |day| {
-            let what = line(day);
-            if !what.is_empty() {
-                writeln!(out, "{}  day {:>4}  {what}", day.date, day.number)?;
-            }
-            Ok(())
-        })
-        .await?;
-    if let Some(data) = data {
-        folder::set_ahead(&data, instance.app.clock.ahead())?;
+    let mut passed = 0;
+    while passed < days {
+        let day = instance.pass_to_due(days - passed).await?;
+        if let Some(data) = &data {
+            folder::set_ahead(data, instance.app.clock.ahead())?;
+        }
+        passed += day.number;
+        print_day(day.date, passed, &line(&day), out)?;
     }
-    let now = instance.app.clock.now().strftime("%Y-%m-%d %H:%M UTC");
+    print_now(&now_in(&instance), out)
+}
+
+/// Prints the actions of a day, if there were any.
+pub(crate) fn print_day(
+    date: Date,
+    number: u32,
+    line: &str,
+    out: &mut impl Write,
+) -> Result<(), StartError> {
+    if !line.is_empty() {
+        writeln!(out, "{date}  day {number:>4}  {line}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Prints the new time at the end of a tick.
+pub(crate) fn print_now(now: &str, out: &mut impl Write) -> Result<(), StartError> {
     writeln!(
         out,
-        "Days that are not listed brought nothing. For this system it is now {now}."
+        "Nothing was due on days that are not listed. The system's time is now {now}."
     )?;
     Ok(())
 }
 
-/// What a day brought, in a line; empty where it brought nothing.
-fn line(day: &Day) -> String {
+/// Returns the system's time for display.
+pub(crate) fn now_in(instance: &Instance) -> String {
+    let now = instance.app.clock.now();
+    now.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Returns the actions of a day as one line; empty if there were none.
+pub(crate) fn line(day: &Day) -> String {
     let s = &day.summary;
     let count = |n: u64, one: &str, many: &str| match n {
         0 => None,
@@ -150,12 +175,12 @@ fn line(day: &Day) -> String {
             "campaign notice",
             "campaign notices",
         ),
-        count(s.backups_wanted, "backup wanted", "backups wanted"),
-        count(s.reviews_started, "review begun", "reviews begun"),
-        count(s.reviews_chased, "review chased", "reviews chased"),
-        count(s.told, "organization told", "organizations told"),
+        count(s.backups_wanted, "backup requested", "backups requested"),
+        count(s.reviews_started, "review started", "reviews started"),
+        count(s.reviews_chased, "review reminder", "review reminders"),
+        count(s.told, "organization notified", "organizations notified"),
         count(s.failed, "FAILED", "FAILED"),
-        count(day.mails as u64, "mail", "mails"),
+        count(day.mails as u64, "email", "emails"),
         count(day.letters as u64, "letter", "letters"),
     ]
     .into_iter()
@@ -164,10 +189,10 @@ fn line(day: &Day) -> String {
     parts.join(", ")
 }
 
-/// Makes one run of the sweep on a data folder, or a dry run, and tells what it did or would do.
+/// Runs the sweep on a data folder once and prints what it did, or, in a dry run, what it would do.
 ///
 /// # Errors
-/// As [`tick`].
+/// Says what is wrong and how to fix it; in particular that a portal is running on the folder.
 pub async fn sweep(
     options: Options,
     dry_run: bool,
@@ -179,23 +204,18 @@ pub async fn sweep(
         let swept = instance.schedule().await?;
         let day = Day {
             number: 0,
-            date: instance
-                .app
-                .clock
-                .now()
-                .to_zoned(jiff::tz::TimeZone::UTC)
-                .date(),
+            date: instance.app.clock.now().to_zoned(TimeZone::UTC).date(),
             summary: swept.summary,
             mails: 0,
             letters: 0,
         };
-        let what = line(&day);
-        let what = if what.is_empty() {
-            "nothing was due"
+        let done = line(&day);
+        let done = if done.is_empty() {
+            "Nothing was due."
         } else {
-            &what
+            &done
         };
-        writeln!(out, "{what}")?;
+        writeln!(out, "{done}")?;
         return Ok(());
     }
     let run = Run {
@@ -217,7 +237,7 @@ pub async fn sweep(
     }
     writeln!(
         out,
-        "{} accounts would be acted on. Nothing was changed.",
+        "{} accounts would change. Nothing was changed.",
         swept.summary.done.values().sum::<u64>()
     )?;
     Ok(())
@@ -228,7 +248,7 @@ async fn start(options: Options) -> Result<Instance, StartError> {
         && !folder::holds_data(data)
     {
         return Err(format!(
-            "the folder {} holds no data yet. Start the portal once: cargo portal",
+            "the folder {} holds no data yet. Start the portal first with `cargo portal`",
             data.display()
         )
         .into());

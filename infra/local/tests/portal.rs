@@ -1,4 +1,4 @@
-//! `cargo portal`, as somebody uses it: the binary, its pages, its errors.
+//! Tests of `cargo portal` as a user runs it: the binary, its pages and its errors.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ const PORTAL: &str = env!("CARGO_BIN_EXE_portal");
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../portals");
 const PASSWORD: &str = "Quiet-River-58!";
 
-/// Runs a command to its end.
+/// Runs a command until it exits.
 fn run(arguments: &[&str]) -> Output {
     Command::new(PORTAL).args(arguments).output().unwrap()
 }
@@ -25,7 +24,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// A command that must fail with one clear paragraph; returns that.
+/// Runs a command that must fail with a message of one line; returns the message.
 fn refused(arguments: &[&str]) -> String {
     let output = run(arguments);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -38,7 +37,7 @@ fn refused(arguments: &[&str]) -> String {
     said
 }
 
-/// A system that runs.
+/// A running portal.
 struct Running {
     child: Child,
     base: String,
@@ -47,7 +46,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts one on a free port, and waits until it says that it runs.
+    /// Starts a portal on a free port and waits until it prints its address.
     fn start(data: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(PORTAL)
             .args(["--port", "0", "--data"])
@@ -97,23 +96,11 @@ impl Running {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// A page, which must be there.
+    /// Returns a page, which must exist.
     async fn page(&self, path: &str) -> String {
         let (status, text) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {text}");
         text
-    }
-
-    /// Asks again until a page holds what is waited for.
-    async fn page_with(&self, path: &str, wanted: &str) -> String {
-        for _ in 0..300 {
-            let text = self.page(path).await;
-            if text.contains(wanted) {
-                return text;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{path} never held {wanted}");
     }
 
     async fn post(&self, path: &str, body: &Value, token: &str) -> Value {
@@ -133,7 +120,7 @@ impl Running {
         answer["token"].as_str().unwrap().to_owned()
     }
 
-    /// Asks it to stop, as a service manager does; returns what it said.
+    /// Stops it with SIGTERM, as a service manager does; returns its remaining output.
     #[cfg(unix)]
     fn stop(mut self) -> String {
         let asked = Command::new("kill")
@@ -164,7 +151,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A folder with some of the policies.
+/// Creates a folder with some of the shipped policies.
 fn policies(names: &[&str]) -> TempDir {
     let folder = folder();
     for name in names {
@@ -174,7 +161,7 @@ fn policies(names: &[&str]) -> TempDir {
     folder
 }
 
-/// Changes a policy of such a folder.
+/// Changes a policy in such a folder.
 fn change(policies: &TempDir, name: &str, from: &str, to: &str) {
     let file = policies.path().join(format!("{name}.toml"));
     let policy = fs::read_to_string(&file).unwrap();
@@ -183,12 +170,12 @@ fn change(policies: &TempDir, name: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn the_demonstration_tells_every_journey_and_ends_well() {
+fn the_demo_shows_every_journey_and_succeeds() {
     let output = run(&["demo"]);
-    let told = stdout(&output);
+    let printed = stdout(&output);
     assert!(
         output.status.success(),
-        "{told}\n{}",
+        "{printed}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     for journey in [
@@ -202,7 +189,7 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "Bulk: ",
         "Audit: ",
     ] {
-        assert!(told.lines().any(|l| l.starts_with(journey)), "{journey}");
+        assert!(printed.lines().any(|l| l.starts_with(journey)), "{journey}");
     }
     for part in [
         "POST /group/registrations",
@@ -216,31 +203,33 @@ fn the_demonstration_tells_every_journey_and_ends_well() {
         "\"next_step\": \"choose_organization\"",
         "not-an-address,Una,Reed,user,",
         "mina.ortiz,Mina,Ortiz,",
-        "nothing is altered, missing or added.",
-        "All as promised.",
+        "no entry is altered, missing or added.",
+        "All results are as expected.",
     ] {
-        assert!(told.contains(part), "{part}");
+        assert!(printed.contains(part), "{part}");
     }
-    assert!(!told.contains(PASSWORD), "passwords are masked");
+    assert!(!printed.contains(PASSWORD), "passwords must be masked");
     assert!(
-        !told.contains('\x1b'),
-        "there are no colors where there is no terminal"
+        !printed.contains('\x1b'),
+        "output to a pipe must not be colored"
     );
 }
 
 #[test]
-fn the_demonstration_tells_one_journey_alone() {
+fn the_demo_shows_one_journey() {
     let output = run(&["demo", "--only", "practice"]);
-    let told = stdout(&output);
+    let printed = stdout(&output);
     assert!(output.status.success());
     assert!(
-        told.contains("Practice: ") && !told.contains("Group: ") && told.contains("1 journey,"),
-        "{told}"
+        printed.contains("Practice: ")
+            && !printed.contains("Group: ")
+            && printed.contains("1 journey,"),
+        "{printed}"
     );
 }
 
 #[test]
-fn the_demonstration_fails_where_a_portal_does_otherwise() {
+fn the_demo_fails_if_a_result_is_not_as_expected() {
     let changed = policies(&["group"]);
     change(&changed, "group", "approval = true", "approval = false");
     let output = run(&["demo", "--only", "group", "--portals", text(changed.path())]);
@@ -263,6 +252,18 @@ fn help_shows_examples() {
         (&["demo", "--help"], "cargo portal demo --only group"),
         (&["reset", "--help"], "cargo portal reset --data"),
         (&["openapi", "--help"], "cargo portal openapi >"),
+        (&["tick", "--help"], "cargo portal tick --days 181"),
+        (&["sweep", "--help"], "cargo portal sweep --dry-run"),
+        (
+            &["first-staff", "--help"],
+            "cargo portal first-staff --name",
+        ),
+        (&["import", "--help"], "cargo portal import members.csv"),
+        (&["audit", "--help"], "cargo portal audit verify"),
+        (
+            &["audit", "verify", "--help"],
+            "cargo portal audit verify --portal group",
+        ),
     ] {
         let output = run(command);
         let help = stdout(&output);
@@ -280,20 +281,20 @@ fn openapi_prints_the_description_of_the_api() {
 }
 
 #[test]
-fn a_taken_port_is_told_with_another_to_take() {
+fn a_port_in_use_is_reported_with_an_alternative() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let data = folder();
     let said = refused(&["--port", &port, "--data", text(data.path())]);
     assert!(
-        said.contains(&format!("port {port} on this machine is taken")),
+        said.contains(&format!("port {port} on this machine is already in use")),
         "{said}"
     );
     assert!(said.contains("cargo portal --port"), "{said}");
 }
 
 #[test]
-fn a_wrong_policy_is_told_with_file_line_and_field() {
+fn an_invalid_policy_is_reported_with_file_line_and_field() {
     let (data, changed) = (folder(), policies(&["group"]));
     change(&changed, "group", "max_hours = 8\n", "max_hours = 25\n");
     let said = refused(&[
@@ -311,8 +312,8 @@ fn a_wrong_policy_is_told_with_file_line_and_field() {
 }
 
 #[test]
-fn a_portal_with_the_name_of_a_page_is_refused() {
-    for name in ["inbox", "letters", "api"] {
+fn a_portal_with_the_name_of_a_page_is_rejected() {
+    for name in ["inbox", "letters", "api", "links", "control"] {
         let (data, policies) = (folder(), policies(&["group"]));
         let renamed = policies.path().join(format!("{name}.toml"));
         fs::rename(policies.path().join("group.toml"), renamed).unwrap();
@@ -329,7 +330,7 @@ fn a_portal_with_the_name_of_a_page_is_refused() {
 }
 
 #[test]
-fn an_unreachable_dynamodb_is_told() {
+fn an_unreachable_dynamodb_is_reported() {
     let data = folder();
     let free = TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
@@ -338,7 +339,7 @@ fn an_unreachable_dynamodb_is_told() {
     let nobody = format!("http://{free}");
     for (endpoint, expected) in [
         (nobody.as_str(), "can't be reached"),
-        ("localhost:8000", "is no address"),
+        ("localhost:8000", "is not a valid URL"),
     ] {
         let said = refused(&[
             "--port",
@@ -354,11 +355,11 @@ fn an_unreachable_dynamodb_is_told() {
 }
 
 #[test]
-fn a_folder_that_holds_something_else_is_left_alone() {
+fn a_folder_with_other_files_is_not_touched() {
     let data = folder();
     fs::write(data.path().join("thesis.txt"), "years of work").unwrap();
     let said = refused(&["--port", "0", "--data", text(data.path())]);
-    assert!(said.contains("holds something else"), "{said}");
+    assert!(said.contains("contains other files"), "{said}");
     let said = refused(&["reset", "--data", text(data.path())]);
     assert!(said.contains("nothing was removed"), "{said}");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
@@ -395,7 +396,7 @@ async fn pages_show_what_runs_here() {
     ] {
         assert!(home.contains(part), "{part}");
     }
-    assert!(!home.contains("could not be made"));
+    assert!(!home.contains("could not be created"));
     let inbox = running.page("/inbox").await;
     assert!(
         inbox.contains("Your invitation to Harborlight for Groups")
@@ -403,7 +404,8 @@ async fn pages_show_what_runs_here() {
     );
     let mail = running.page("/inbox/0").await;
     assert!(
-        mail.contains("sandbox=\"allow-same-origin\"") && mail.contains("Welcome to Harborlight")
+        mail.contains("sandbox=\"allow-same-origin allow-popups allow-popups-to-escape-sandbox\"")
+            && mail.contains("Welcome to Harborlight")
     );
     assert_eq!(running.get("/inbox/9999").await.0, 404);
     assert_eq!(running.get("/inbox/-1").await.0, 404);
@@ -438,7 +440,7 @@ async fn pages_show_what_runs_here() {
     let document: Value = serde_json::from_str(&running.page("/openapi.json").await).unwrap();
     assert!(document["paths"]["/{portal}"].is_object());
 
-    // The API's own routes are beside the pages, and answer what no route does.
+    // The API is served beside the pages and responds to unknown paths.
     assert!(
         running
             .page("/group")
@@ -459,7 +461,7 @@ async fn pages_show_what_runs_here() {
         "{policy}"
     );
 
-    // There is somebody to sign in as for every role of every portal.
+    // There is a sample person for every role of every portal.
     let mut there = BTreeSet::new();
     let people = fs::read_to_string(data.path().join("people.json")).unwrap();
     let people: Value = serde_json::from_str(&people).unwrap();
@@ -478,7 +480,7 @@ async fn pages_show_what_runs_here() {
         let roles: Vec<_> = organizations
             .map(|o| o["role"].as_str().unwrap().to_owned())
             .collect();
-        // Members belong to no organization.
+        // Members don't belong to an organization.
         let roles = if roles.is_empty() {
             vec!["member".to_owned()]
         } else {
@@ -494,12 +496,151 @@ async fn pages_show_what_runs_here() {
         let roles = roles.map(|role| role.split(']').next().unwrap());
         wanted.extend(roles.map(|role| format!("{portal} {role}")));
     }
-    wanted.remove("practice user"); // Toni, who has to choose a password first
+    wanted.remove("practice user"); // Toni, who must change the initial password first
     assert_eq!(there, wanted);
 }
 
+/// Moves the clock of a data folder and returns what the command prints.
+fn tick(data: &Path, days: u32) -> String {
+    let output = run(&["tick", "--days", &days.to_string(), "--data", text(data)]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    stdout(&output)
+}
+
+/// Returns the emails that are stored in a data folder.
+fn emails_in(data: &Path) -> Vec<Value> {
+    let stored = fs::read_to_string(data.join("inbox.jsonl")).unwrap();
+    stored
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Returns the number of emails that a tick reports.
+fn emails_of(ticked: &str) -> usize {
+    let words: Vec<_> = ticked.split([' ', '\n', ',']).collect();
+    let counts = words.windows(2).filter(|w| w[1].starts_with("email"));
+    counts.map(|w| w[0].parse::<usize>().unwrap()).sum()
+}
+
+/// Returns the system's time at the end of a tick.
+fn time_of(ticked: &str) -> &str {
+    let (_, time) = ticked.trim_end().split_once("time is now ").unwrap();
+    time.trim_end_matches('.')
+}
+
+#[cfg(unix)]
 #[tokio::test]
-async fn a_hostile_name_is_nothing_but_text() {
+async fn tick_moves_the_clock_of_a_running_portal_and_its_emails_have_arrived() {
+    let (parent, portals) = (folder(), policies(&["producer"]));
+    let data = parent.path().join("data");
+    let more = ["--portals", text(portals.path())];
+    let running = Running::start(&data, &more);
+    let before = emails_in(&data).len();
+
+    let ticked = tick(&data, 181);
+    assert!(ticked.contains("warned of disabling"), "{ticked}");
+    assert!(ticked.contains("1 disabled"), "{ticked}");
+    let sent = emails_of(&ticked);
+    assert!(sent > 0, "{ticked}");
+    assert_eq!(emails_in(&data).len(), before + sent, "{ticked}");
+    let inbox = running.page("/inbox").await;
+    assert_eq!(inbox.matches("href=\"/inbox/").count(), before + sent);
+    let hour = time_of(&ticked).rsplit_once(':').unwrap().0;
+    assert!(running.page("/").await.contains(hour), "{ticked}");
+
+    // The moved clock is stored, and a portal that isn't running can be moved further.
+    running.stop();
+    let ticked = tick(&data, 30);
+    assert_eq!(emails_in(&data).len(), before + sent + emails_of(&ticked));
+    let running = Running::start(&data, &more);
+    let hour = time_of(&ticked).rsplit_once(':').unwrap().0;
+    assert!(running.page("/").await.contains(hour), "{ticked}");
+}
+
+#[tokio::test]
+async fn only_a_process_that_can_read_the_data_folder_moves_the_clock() {
+    let (data, portals) = (folder(), policies(&["producer"]));
+    let running = Running::start(data.path(), &["--portals", text(portals.path())]);
+    let stored = fs::read_to_string(data.path().join("server.json")).unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    let token = stored["token"].as_str().unwrap();
+    for (token, status) in [("", 401), ("guessed", 401), (token, 200)] {
+        let request = reqwest::Client::new().post(running.at("/control/tick"));
+        let request = request.bearer_auth(token).json(&json!({ "days": 1 }));
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+}
+
+#[test]
+fn tick_says_that_another_command_is_using_the_folder() {
+    let data = folder();
+    fs::write(data.path().join("kms.key"), [0; 32]).unwrap();
+    let lock = fs::File::create(data.path().join("vestibule.lock")).unwrap();
+    lock.lock().unwrap();
+    let said = refused(&["tick", "--days", "1", "--data", text(data.path())]);
+    assert!(said.contains("another `cargo portal` command"), "{said}");
+}
+
+#[tokio::test]
+async fn links_in_emails_lead_to_pages_that_show_the_request() {
+    let data = folder();
+    let running = Running::start(data.path(), &[]);
+    let links = format!("{}/links/", running.base);
+    let ruth = running.sign_in("group", "ruth.okafor").await;
+    let ivy = json!({ "first_name": "Ivy", "last_name": "O'Chen", "email": "ivy@blueheron.example", "role": "user" });
+    running.post("/group/invitations", &ivy, &ruth).await;
+    tick(data.path(), 1);
+
+    let emails = emails_in(data.path());
+    let mut invitation = None;
+    let mut pages = BTreeSet::new();
+    for email in &emails {
+        let words = email["text"].as_str().unwrap().split_whitespace();
+        for link in words.filter(|word| word.starts_with("http")) {
+            assert!(link.starts_with(&links), "{link} in {email}");
+            if email["to"][0].as_str().unwrap().contains("ivy@") {
+                invitation = Some(link);
+            }
+            let path = link[running.base.len()..].split('#').next().unwrap();
+            pages.insert(path.to_owned());
+        }
+    }
+    for path in &pages {
+        assert!(running.page(path).await.contains("<h1>"), "{path}");
+    }
+    let (page, token) = invitation.unwrap().split_once("#token=").unwrap();
+    assert_eq!(page, format!("{links}group/invitations/accept"));
+
+    // The page's script fills in the token and what the first command returns.
+    let page = running.page(&page[running.base.len()..]).await;
+    assert!(page.contains("data-look-up=\"/group/invitations/look-up\""));
+    assert!(running.page("/api/page.js").await.contains("[data-link]"));
+    let found = json!({ "token": token });
+    let found = running.post("/group/invitations/look-up", &found, "").await;
+    let mut commands = commands_in(&page);
+    for command in &mut commands {
+        *command = command.replace("{token}", token);
+        for (name, value) in found.as_object().unwrap() {
+            let value = value.as_str().unwrap().replace('\'', "\\u0027");
+            *command = command.replace(&format!("{{{name}}}"), &value);
+        }
+    }
+    let [look_up, accept] = &commands[..] else {
+        panic!("{commands:?}");
+    };
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("curl is not installed");
+        return;
+    }
+    assert_prints(look_up, "ivy@blueheron.example");
+    assert_prints(accept, "\"user_id\"");
+    assert_eq!(running.get("/links/nowhere/sign-in").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_hostile_name_is_displayed_as_text() {
     let data = folder();
     let running = Running::start(data.path(), &[]);
     let hostile = "<script>alert('x')</script>\"'";
@@ -524,8 +665,9 @@ async fn a_hostile_name_is_nothing_but_text() {
         ],
     });
     running.post("/member/registrations", &annika, "").await;
-    running.page_with("/inbox", "adam@cedarpine.example").await;
-    let inbox = running.page_with("/inbox", "annika@mueller.example").await;
+    tick(data.path(), 1);
+    let inbox = running.page("/inbox").await;
+    assert!(inbox.contains("adam@cedarpine.example") && inbox.contains("annika@mueller.example"));
     let (_, rest) = inbox.split_once("href=\"/inbox/").unwrap();
     let newest: usize = rest.split('"').next().unwrap().parse().unwrap();
 
@@ -535,31 +677,27 @@ async fn a_hostile_name_is_nothing_but_text() {
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap());
     let mut pages = vec!["/".to_owned(), "/inbox".to_owned(), "/letters".to_owned()];
-    pages.extend((newest - 3..=newest).map(|n| format!("/inbox/{n}")));
+    pages.extend((newest - 9..=newest).map(|n| format!("/inbox/{n}")));
     pages.extend(names.map(|name| format!("/letters/{name}")));
-    let mut told = 0;
+    let mut shown = 0;
     for path in pages {
         let page = running.page(&path).await;
         assert!(!page.contains("<script>alert"), "{path}: {page}");
-        told += usize::from(page.contains("alert("));
+        shown += usize::from(page.contains("alert("));
     }
-    assert!(told > 0, "the name is shown somewhere");
+    assert!(shown > 0, "a page must show the name");
 }
 
 #[tokio::test]
-async fn the_first_page_s_examples_work_as_they_are() {
+async fn the_examples_of_the_first_page_work_unchanged() {
     let curl = Command::new("curl").arg("--version").output();
     if !curl.is_ok_and(|o| o.status.success()) {
-        eprintln!("there is no curl on this machine");
+        eprintln!("curl is not installed");
         return;
     }
     let data = folder();
     let running = Running::start(data.path(), &[]);
-    let home = running.page("/").await;
-    let parts = home.split("<pre tabindex=\"0\"><code>").skip(1);
-    let commands: Vec<_> = parts
-        .map(|part| unescaped(part.split("</code>").next().unwrap()))
-        .collect();
+    let commands = commands_in(&running.page("/").await);
     let expected = [
         "\"portal\":\"group\"",
         "nora.lind",
@@ -569,16 +707,29 @@ async fn the_first_page_s_examples_work_as_they_are() {
     ];
     assert_eq!(commands.len(), expected.len());
     for (command, expected) in commands.iter().zip(expected) {
-        let output = Command::new("sh").args(["-c", command]).output().unwrap();
-        let answer = stdout(&output);
-        assert!(
-            output.status.success() && answer.contains(expected),
-            "{command}\n{answer}"
-        );
+        assert_prints(command, expected);
     }
 }
 
-/// Text as a reader copies it from a page.
+/// Returns the commands that a page shows.
+fn commands_in(page: &str) -> Vec<String> {
+    let parts = page.split("<pre tabindex=\"0\"><code>").skip(1);
+    parts
+        .map(|part| unescaped(part.split("</code>").next().unwrap()))
+        .collect()
+}
+
+/// Runs a command in a shell, whose output must contain a text.
+fn assert_prints(command: &str, expected: &str) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    let printed = stdout(&output);
+    assert!(
+        output.status.success() && printed.contains(expected),
+        "{command}\n{printed}"
+    );
+}
+
+/// Returns text as a reader copies it from a page.
 fn unescaped(html: &str) -> String {
     let pairs = [
         ("&#60;", "<"),
@@ -626,7 +777,7 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
         mails
     );
     second.sign_in("provider", &provider).await;
-    // A sudden end loses nothing either.
+    // Killing the process loses nothing either.
     drop(second);
     let third = Running::start(&data, &[]);
     third.sign_in("provider", &provider).await;
@@ -635,21 +786,23 @@ async fn a_restart_keeps_the_people_and_a_reset_removes_them() {
     let mine = data.join("notes.txt");
     fs::write(&mine, "mine").unwrap();
     let output = run(&["reset", "--data", text(&data)]);
-    let told = stdout(&output);
+    let printed = stdout(&output);
     assert!(
-        output.status.success() && told.contains("dynamodb.sqlite") && told.contains("people.json"),
-        "{told}"
+        output.status.success()
+            && printed.contains("dynamodb.sqlite")
+            && printed.contains("people.json"),
+        "{printed}"
     );
     assert!(
-        told.contains("stays") && mine.exists() && fs::read_dir(&data).unwrap().count() == 1,
-        "{told}"
+        printed.contains("stays") && mine.exists() && fs::read_dir(&data).unwrap().count() == 1,
+        "{printed}"
     );
     fs::remove_dir_all(&data).unwrap();
-    let told = stdout(&run(&["reset", "--data", text(&data)]));
-    assert!(told.contains("There is no data folder"), "{told}");
+    let printed = stdout(&run(&["reset", "--data", text(&data)]));
+    assert!(printed.contains("There is no data folder"), "{printed}");
 }
 
-/// The username of the first provider in the printed table.
+/// Returns the username of the first provider in the printed table.
 #[cfg(unix)]
 fn provider_in(announced: &str) -> String {
     let line = announced
@@ -661,7 +814,7 @@ fn provider_in(announced: &str) -> String {
 
 #[cfg(unix)]
 #[test]
-fn a_first_start_that_broke_off_begins_again() {
+fn an_interrupted_first_start_is_repeated() {
     let parent = folder();
     let data = parent.path().join("data");
     Running::start(&data, &[]).stop();
@@ -669,13 +822,13 @@ fn a_first_start_that_broke_off_begins_again() {
     let again = Running::start(&data, &[]);
     assert!(again.announced.contains("Loading"), "{}", again.announced);
     assert!(
-        !again.announced.contains("could not be made"),
+        !again.announced.contains("could not be created"),
         "{}",
         again.announced
     );
 }
 
-/// A DynamoDB in this process; returns its address.
+/// Serves a DynamoDB in this process; returns its address.
 #[cfg(unix)]
 async fn dynamodb() -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
@@ -689,7 +842,7 @@ async fn dynamodb() -> String {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
+async fn it_runs_on_another_dynamodb_with_its_key_in_the_folder() {
     let endpoint = dynamodb().await;
     let (parent, portals) = (folder(), policies(&["agent"]));
     let data = parent.path().join("data");
@@ -708,15 +861,15 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
     again.sign_in("agent", "dana.whitfield").await;
     again.stop();
 
-    // Another that knows nobody is told of everybody again.
+    // On an empty DynamoDB, the people are created again.
     let empty = dynamodb().await;
     let portals = text(portals.path());
-    let anew = Running::start(
+    let refilled = Running::start(
         &data,
         &["--dynamodb-endpoint", &empty, "--portals", portals],
     );
-    anew.sign_in("agent", "dana.whitfield").await;
-    drop(anew);
+    refilled.sign_in("agent", "dana.whitfield").await;
+    drop(refilled);
 
     let other = parent.path().join("other");
     let said = refused(&[
@@ -728,12 +881,12 @@ async fn it_runs_on_another_dynamodb_whose_key_stays_in_the_folder() {
         &endpoint,
     ]);
     assert!(
-        said.contains("use the folder with which the table was made"),
+        said.contains("use the folder that the table was created with"),
         "{said}"
     );
 }
 
-/// A system in a folder, in this process, whose clock stands at a moment; it is closed afterward.
+/// Runs a system on a folder in this process with its clock at a moment, then closes it.
 fn within<T>(
     data: &Path,
     at: jiff::Timestamp,
@@ -754,7 +907,7 @@ fn within<T>(
 #[test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "the command looks at the machine's clock"
+    reason = "the command reads the machine's clock"
 )]
 fn ux_11_audit_verify_proves_the_trail_and_names_what_was_altered() {
     let data = folder();
@@ -777,11 +930,8 @@ fn ux_11_audit_verify_proves_the_trail_and_names_what_was_altered() {
     let proved = run(&verify);
     let said = stdout(&proved);
     assert_eq!(proved.status.code(), Some(0), "{said}");
-    assert!(
-        said.contains("2 entries: 2 as written and sealed"),
-        "{said}"
-    );
-    let (_, kept) = said.split_once("keep this elsewhere: ").unwrap();
+    assert!(said.contains("2 entries: 2 sealed and unaltered"), "{said}");
+    let (_, kept) = said.split_once("store this seal elsewhere: ").unwrap();
     let kept = kept.split_whitespace().next().unwrap();
     let with_kept = [&verify[..], &["--kept", kept]].concat();
     assert_eq!(run(&with_kept).status.code(), Some(0));

@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use rand::{CryptoRng, SeedableRng};
+use vestibule_domain::Decision;
 use vestibule_domain::account::Membership;
 use vestibule_domain::activate::FreshCode;
 use vestibule_domain::policy::{LetterAddress, Policy};
 use vestibule_domain::portals::Portals;
+use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
-use vestibule_store::{Store, Unavailable};
+use vestibule_store::{CommitError, Store, StoreError};
 
 /// The system clock, or a clock that tests and `cargo portal` control.
 #[derive(Debug, Clone, Default)]
@@ -104,16 +106,30 @@ impl App {
         self.store.keyring()
     }
 
+    /// Commits a decision with everything that follows from it on the schedule.
+    ///
+    /// # Errors
+    /// The errors of [`Store::commit`].
+    pub async fn commit(
+        &self,
+        decision: Decision,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), CommitError> {
+        let scheduled =
+            ScheduledDecision::new(decision, &self.portals).map_err(StoreError::from)?;
+        self.store.commit(scheduled, rng).await
+    }
+
     /// Returns the address for a membership's PIN letter; `None` if the portal sends no PIN letters or no
     /// address is known.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn letter_address(
         &self,
         membership: &Membership,
         policy: &Policy,
-    ) -> Result<Option<PostalAddress>, Unavailable> {
+    ) -> Result<Option<PostalAddress>, StoreError> {
         match (policy.pin.as_ref().map(|p| p.address), &membership.record) {
             (Some(LetterAddress::Designated), _) => Ok(membership.postal_address.clone()),
             (Some(LetterAddress::PlanRecords), Some(record)) => {

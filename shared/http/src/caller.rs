@@ -159,11 +159,11 @@ async fn notice_shared_use(
     let Some((after, decision)) = noticed else {
         return Ok(account);
     };
-    match app.store.commit(decision, &mut rng).await {
+    match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(after),
         // Another request was first, or the account changed. The next request detects it.
         Err(CommitError::Stale | CommitError::Taken(_)) => Ok(account),
-        Err(CommitError::Unavailable(cause)) => Err(cause.into()),
+        Err(CommitError::Store(cause)) => Err(cause.into()),
     }
 }
 

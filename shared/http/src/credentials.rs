@@ -1,5 +1,7 @@
 //! Fields that several forms share: names, usernames, passwords, security answers and addresses.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -9,6 +11,7 @@ use vestibule_domain::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::password;
 use vestibule_domain::policy::{ChosenBy, Policy};
+use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice};
 use vestibule_domain::text::{
     AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
 };
@@ -29,14 +32,24 @@ pub struct QuestionAnswerFields {
 
 only_from_object!(QuestionAnswerFields);
 
+/// The answer to the account's hint question.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct HintAnswerFields {
+    /// The answer. Case, accents, spaces and punctuation are ignored.
+    pub answer: String,
+}
+
+only_from_object!(HintAnswerFields);
+
 /// A link that a user saved.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct LinkFields {
     /// The title that the user chose.
     pub title: String,
-    /// The web address of the link.
-    pub address: String,
+    /// The URL of the link.
+    pub url: String,
 }
 only_from_object!(LinkFields);
 
@@ -105,7 +118,7 @@ pub fn security_answers(
     policy: &Policy,
     fields: &mut FieldErrors,
 ) -> Option<Vec<ParsedAnswer>> {
-    let Some(asked) = &policy.security_questions else {
+    let Some(questions) = &policy.security_questions else {
         fields.reject_if_present(
             "security_answers",
             !given.is_empty(),
@@ -113,24 +126,29 @@ pub fn security_answers(
         );
         return Some(Vec::new());
     };
-    let count = asked.required.get() as usize;
-    if given.len() != count {
-        fields.push(
-            "security_answers",
-            format!("must have {count} questions with answers"),
-        );
-        return None;
+    let chosen: Vec<_> = given.iter().map(|entry| entry.question.as_str()).collect();
+    let invalid = check_choice(&chosen, questions).err().unwrap_or_default();
+    let mut errors = BTreeMap::new();
+    for choice in invalid {
+        match choice {
+            InvalidChoice::WrongCount { required } => {
+                fields.push(
+                    "security_answers",
+                    format!("must have {required} questions with answers"),
+                );
+                return None;
+            }
+            InvalidChoice::NotOffered(i) => {
+                errors.insert(i, "must be one of the questions offered on this portal")
+            }
+            InvalidChoice::Repeated(i) => errors.insert(i, "must not be used more than once"),
+        };
     }
-    let mut parsed: Vec<ParsedAnswer> = Vec::new();
+    let mut parsed = Vec::new();
     for (i, entry) in given.iter().enumerate() {
         let at = |name: &str| format!("security_answers[{i}].{name}");
-        if !asked.questions.iter().any(|q| q.as_str() == entry.question) {
-            fields.push(
-                &at("question"),
-                "must be one of the questions offered on this portal",
-            );
-        } else if parsed.iter().any(|p| p.question == entry.question) {
-            fields.push(&at("question"), "must not be used more than once");
+        if let Some(error) = errors.get(&i) {
+            fields.push(&at("question"), *error);
         }
         let answer = fields.take(&at("answer"), parse_answer(&entry.answer));
         parsed.extend(answer.map(|answer| ParsedAnswer {
@@ -138,7 +156,7 @@ pub fn security_answers(
             answer,
         }));
     }
-    (parsed.len() == count).then_some(parsed)
+    (parsed.len() == given.len()).then_some(parsed)
 }
 
 /// Parses the hint question and its answer, on portals that require them (BL-14).

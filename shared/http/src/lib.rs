@@ -1,18 +1,19 @@
 //! What every API function shares: strict parsing of requests, authentication of the caller, problem
 //! responses (RFC 9457), and the settings and wiring of a function.
 
-pub mod answer;
 pub mod app;
 pub mod bulk;
 pub mod caller;
 pub mod credentials;
 pub mod csv;
 pub mod fields;
+pub mod openapi;
 pub mod parts;
 pub mod portals;
 pub mod problem;
 pub mod rate_limit;
 pub mod request;
+pub mod responses;
 pub mod router;
 pub mod schedule;
 pub mod settings;

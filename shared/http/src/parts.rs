@@ -112,13 +112,13 @@ impl File {
                 format!("attachment; filename=\"{}\"", self.name),
             ),
         ];
-        let mut answer = (headers, text).into_response();
+        let mut response = (headers, text).into_response();
         if let Some(next) = next {
             let link = HeaderValue::from_str(&next_part(&wanted.query, &next));
             let link = link.map_err(Problem::internal)?;
-            answer.headers_mut().insert(header::LINK, link);
+            response.headers_mut().insert(header::LINK, link);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -167,8 +167,8 @@ mod tests {
             let page = (page.collect(), next);
             async { Ok(page) }
         };
-        let answer = block_on(FILE.part(wanted, read)).unwrap();
-        let link = answer
+        let response = block_on(FILE.part(wanted, read)).unwrap();
+        let link = response
             .headers()
             .get(header::LINK)
             .map(|l| l.to_str().unwrap().to_owned());
@@ -176,7 +176,7 @@ mod tests {
             let (_, next) = l.rsplit_once("cursor=").unwrap();
             next.strip_suffix(">; rel=\"next\"").unwrap().to_owned()
         });
-        let body = block_on(to_bytes(answer.into_body(), usize::MAX)).unwrap();
+        let body = block_on(to_bytes(response.into_body(), usize::MAX)).unwrap();
         (String::from_utf8(body.into()).unwrap(), next, pages.get())
     }
 

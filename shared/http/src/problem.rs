@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::account::NextStep;
 use vestibule_domain::policy::{Policy, PolicyError};
-use vestibule_store::{CommitError, Unavailable};
+use vestibule_store::{CommitError, StoreError};
 
 /// The maximum number of fields that a problem names, to limit the size of the response.
 const MAX_ERRORS: usize = 20;
@@ -54,6 +54,10 @@ pub struct ProblemBody {
     /// The step that the user must complete first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The help desk to contact if the user cannot resolve the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help_desk: Option<HelpDesk>,
@@ -78,6 +82,7 @@ impl Problem {
                 detail: detail.into(),
                 errors: Vec::new(),
                 next_step: None,
+                reason: None,
                 help_desk: None,
             }),
         }
@@ -162,6 +167,17 @@ impl Problem {
         )
     }
 
+    /// Creates the problem for an operation that the portal does not offer.
+    pub fn unsupported_on_portal(policy: &Policy, detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "unsupported-on-portal",
+            "Not available on this portal",
+            detail,
+        )
+        .with_help(policy)
+    }
+
     /// Creates the problem for a caller without the required permission.
     pub fn not_allowed(policy: &Policy) -> Self {
         Self::new(
@@ -209,6 +225,7 @@ impl Problem {
         )
         .with_help(policy);
         problem.body.next_step = Some(step.as_str().to_owned());
+        problem.body.reason = step.reason().map(str::to_owned);
         problem
     }
 
@@ -261,8 +278,8 @@ impl From<PolicyError> for Problem {
     }
 }
 
-impl From<Unavailable> for Problem {
-    fn from(cause: Unavailable) -> Self {
+impl From<StoreError> for Problem {
+    fn from(cause: StoreError) -> Self {
         Self::unavailable(&cause)
     }
 }
@@ -271,7 +288,7 @@ impl From<CommitError> for Problem {
     /// Converts commit errors that a handler does not handle itself.
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Unavailable(cause) => cause.into(),
+            CommitError::Store(cause) => cause.into(),
             CommitError::Stale | CommitError::Taken(_) => Self::conflict(),
         }
     }

@@ -47,9 +47,9 @@ macro_rules! routes {
 
         /// The OpenAPI description of the routes.
         pub fn openapi() -> $crate::router::OpenApi {
-            $crate::router::OpenApiRouter::<$crate::App>::new()
-                $(.routes($crate::router::described!($module::$handler)))+
-                .into_openapi()
+            let router = $crate::router::OpenApiRouter::<$crate::App>::new()
+                $(.routes($crate::router::described!($module::$handler)))+;
+            $crate::openapi::with_problems(router.into_openapi())
         }
     };
 }

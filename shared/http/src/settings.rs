@@ -23,7 +23,7 @@ use lambda_http::{RequestExt, service_fn};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 use vestibule_secrets::{HashParameters, Hasher, Keyring};
-use vestibule_store::{Store, Tables, Unavailable, keyring};
+use vestibule_store::{Store, StoreError, Tables, keyring};
 
 use crate::app::LEAST_TIME;
 use crate::request::Source;
@@ -151,8 +151,8 @@ impl Bootstrap {
     /// Creates the DynamoDB client and loads the keyring.
     ///
     /// # Errors
-    /// [`Unavailable`] when DynamoDB or KMS doesn't answer.
-    pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, Keyring), Unavailable> {
+    /// [`StoreError`] when DynamoDB or KMS doesn't answer.
+    pub async fn keyring(&self) -> Result<(aws_sdk_dynamodb::Client, Keyring), StoreError> {
         let db = vestibule_store::client((&self.aws).into());
         let kms = aws_sdk_kms::Client::new(&self.aws);
         let keyring = keyring::load(&db, &self.tables, &kms, &self.key_id).await?;
@@ -168,12 +168,7 @@ impl Bootstrap {
         let (db, keyring) = self.keyring().await?;
         let keyring = Arc::new(keyring);
         Ok(App {
-            store: Store::new(
-                db,
-                self.tables.clone(),
-                Arc::clone(&keyring),
-                Arc::clone(&portals),
-            ),
+            store: Store::new(db, self.tables.clone(), Arc::clone(&keyring)),
             portals,
             hasher: Hasher::new(HashParameters::default(), keyring, NonZeroUsize::MIN),
             clock: Clock::System,

@@ -27,10 +27,10 @@ pub async fn commit(
     rng: &mut StdRng,
 ) -> Result<(), CommitError> {
     if !campaign::releases_usernames(policy, policy.today(origin.at)) {
-        return app.store.commit(decision, rng).await;
+        return app.commit(decision, rng).await;
     }
     for _ in 0..MAX_ATTEMPTS {
-        match app.store.commit(decision.clone(), rng).await {
+        match app.commit(decision.clone(), rng).await {
             Err(CommitError::Taken(Unique::Username)) => {}
             other => return other,
         }
@@ -40,7 +40,7 @@ pub async fn commit(
         let Some(holder) = holder else { continue };
         let release = campaign::release_username(&holder, policy, origin, rng);
         let Some(release) = release else { break };
-        match app.store.commit(release, rng).await {
+        match app.commit(release, rng).await {
             // The owner signed in or confirmed the name, or another request was first. Try again.
             Ok(()) | Err(CommitError::Stale | CommitError::Taken(_)) => {}
             Err(other) => return Err(other),

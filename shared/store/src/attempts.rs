@@ -1,15 +1,26 @@
 //! Rate limits. Each attempt is counted by a conditional write before it is evaluated, so that of a
 //! thousand parallel attempts exactly the allowed number is evaluated.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::Purpose;
 
-use crate::keys::{self, Key};
-use crate::{Store, Unavailable};
+use crate::commit::Writes;
+use crate::error::is_conditional;
+use crate::expression::{Expression, n};
+use crate::key::Key;
+use crate::{Store, StoreError};
+
+fn key(kind: &str, digest: &str, window: i64) -> Key {
+    key_of(&AttemptKey(format!("G#{kind}#{digest}#{window}")))
+}
+
+fn key_of(AttemptKey(pk): &AttemptKey) -> Key {
+    Key::new(pk, "G")
+}
 
 /// The kind of attempt that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +96,7 @@ impl Store {
             }
             None => (0, None),
         };
-        (keys::attempts(guess.as_str(), &digest, window), expires)
+        (key(guess.as_str(), &digest, window), expires)
     }
 
     /// Returns the current counter for `subject`, for a decision to clear.
@@ -102,16 +113,13 @@ impl Store {
     /// Returns whether any of these counters has reached the limit. Reads all of them in one call.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn is_used_up(
         &self,
         counters: &[AttemptKey],
         limit: Limit,
-    ) -> Result<bool, Unavailable> {
-        let wanted = counters.iter().map(|AttemptKey(pk)| Key {
-            pk: pk.clone(),
-            sk: "G".into(),
-        });
+    ) -> Result<bool, StoreError> {
+        let wanted = counters.iter().map(key_of);
         let found = self.batch(wanted.collect()).await?;
         let tries = |item: &crate::item::Item| item.get("tries")?.as_n().ok()?.parse().ok();
         Ok(found
@@ -125,29 +133,25 @@ impl Store {
     /// The counter's key is a keyed digest, so that a stolen table does not reveal the subject.
     ///
     /// # Errors
-    /// [`Unavailable`]; the attempt must then not be evaluated.
+    /// [`StoreError`]; the attempt must then not be evaluated.
     pub async fn count_attempt(
         &self,
         guess: AttemptKind,
         subject: &str,
         limit: Limit,
         now: Timestamp,
-    ) -> Result<Attempt, Unavailable> {
+    ) -> Result<Attempt, StoreError> {
         let (key, expires) = self.counter(guess, subject, limit, now);
         let name = AttemptKey(key.pk.clone());
         let mut call = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(key.into_item()))
+            .update(key)
             .condition_expression("attribute_not_exists(tries) OR tries < :limit")
-            .expression_attribute_values(":limit", AttributeValue::N(limit.tries.to_string()))
-            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .values([(":limit", n(limit.tries)), (":one", n(1))])
             .return_values(ReturnValue::UpdatedNew);
         call = match expires {
             Some(at) => call
                 .update_expression("ADD tries :one SET expires = :expires")
-                .expression_attribute_values(":expires", AttributeValue::N(at.to_string())),
+                .values([(":expires", n(at))]),
             None => call.update_expression("ADD tries :one"),
         };
         match call.send().await {
@@ -157,7 +161,7 @@ impl Store {
                     .as_ref()
                     .and_then(|a| a.get("tries")?.as_n().ok()?.parse().ok());
                 tries.map_or_else(
-                    || Err(Unavailable::corrupt("an attempt counter")),
+                    || Err(StoreError::corrupt("an attempt counter")),
                     |n| {
                         Ok(Attempt {
                             key: name,
@@ -166,16 +170,17 @@ impl Store {
                     },
                 )
             }
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(Attempt {
-                    key: name,
-                    allowed: None,
-                })
-            }
-            Err(e) => Err(Unavailable::call(e)),
+            Err(e) if is_conditional(&e) => Ok(Attempt {
+                key: name,
+                allowed: None,
+            }),
+            Err(e) => Err(StoreError::call(e)),
         }
+    }
+}
+
+impl Writes<'_> {
+    pub(crate) fn forget_attempts(&mut self, key: &AttemptKey) -> Result<(), StoreError> {
+        self.delete(key_of(key))
     }
 }

@@ -6,16 +6,23 @@
 //! the same order. Letters are closed only after everything was printed. The next batch opens when this one
 //! is closed.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::Timestamp;
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::letter::Letter;
 use vestibule_domain::message::Message;
 
-use crate::outbox::{Channel, Ending, TRACE};
-use crate::{Store, Unavailable, keys};
+use crate::error::{is_conditional, took_effect};
+use crate::expression::{Expression, n, s};
+use crate::item::{Item, text};
+use crate::key::Key;
+use crate::outbox::{self, Channel, Ending, TRACE};
+use crate::{Store, StoreError};
+
+/// Returns the key of the batch that is being printed.
+fn batch_key() -> Key {
+    Key::new("L", "L")
+}
 
 /// A batch that is being printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,91 +67,71 @@ impl Store {
     /// Loads the state of printing.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn printing(&self) -> Result<Printing, Unavailable> {
-        let got = self
-            .db
-            .get_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::batch().into_item()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(Unavailable::call)?;
-        let Some(item) = got.item else {
+    /// [`StoreError`].
+    pub async fn printing(&self) -> Result<Printing, StoreError> {
+        let Some(item) = self.get(batch_key()).await? else {
             return Ok(Printing::Idle(0));
         };
-        read(&item).ok_or_else(|| Unavailable::corrupt("the batch of letters"))
+        read(&item).ok_or_else(|| StoreError::corrupt("the batch of letters"))
     }
 
     /// Opens the batch after number `last`; `None` if another printer has opened it.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn open_batch(
         &self,
         last: u64,
         letters: Vec<MessageId>,
         now: Timestamp,
-    ) -> Result<Option<Batch>, Unavailable> {
+    ) -> Result<Option<Batch>, StoreError> {
         let batch = Batch {
             number: last + 1,
             opened_at: now,
             letters,
         };
-        let named = batch
-            .letters
-            .iter()
-            .map(|id| AttributeValue::S(id.to_string()));
+        let named = batch.letters.iter().map(s);
         let opened = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::batch().into_item()))
+            .update(batch_key())
             .condition_expression(
                 "attribute_not_exists(pk) OR (attribute_not_exists(letters) AND #number = :last)",
             )
             .update_expression("SET #number = :number, opened_at = :at, letters = :letters")
-            .expression_attribute_names("#number", "number")
-            .expression_attribute_values(":last", AttributeValue::N(last.to_string()))
-            .expression_attribute_values(":number", AttributeValue::N(batch.number.to_string()))
-            .expression_attribute_values(":at", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":letters", AttributeValue::L(named.collect()))
+            .names([("#number", "number")])
+            .values([
+                (":last", n(last)),
+                (":number", n(batch.number)),
+                (":at", s(now)),
+                (":letters", AttributeValue::L(named.collect())),
+            ])
             .send()
             .await;
-        match opened {
-            Ok(_) => Ok(Some(batch)),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(None)
-            }
-            Err(e) => Err(Unavailable::call(e)),
-        }
+        Ok(took_effect(opened)?.then_some(batch))
     }
 
     /// Claims a letter for the batch; it can no longer be withdrawn. Claiming it again changes nothing.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn claim_letter(
         &self,
         batch: &Batch,
         id: &MessageId,
-    ) -> Result<LetterClaim, Unavailable> {
-        let key = keys::message(id);
+    ) -> Result<LetterClaim, StoreError> {
+        let key = outbox::key(id);
         let claimed = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(key.clone().into_item()))
-            .condition_expression("#state = :pending AND channel = :letter AND (attribute_not_exists(printed_in) OR printed_in = :batch)")
+            .update(key.clone())
+            .condition_expression(
+                "#state = :pending AND channel = :letter \
+                 AND (attribute_not_exists(printed_in) OR printed_in = :batch)",
+            )
             .update_expression("SET printed_in = :batch")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
-            .expression_attribute_values(":letter", AttributeValue::S(Channel::Letter.as_str().into()))
-            .expression_attribute_values(":batch", AttributeValue::S(batch.id()))
+            .names([("#state", "state")])
+            .values([
+                (":pending", s("pending")),
+                (":letter", s(Channel::Letter.as_str())),
+                (":batch", s(batch.id())),
+            ])
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
@@ -156,87 +143,69 @@ impl Store {
                     _ => LetterClaim::Unreadable,
                 })
             }
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                let got = self
-                    .db
-                    .get_item()
-                    .table_name(&self.tables.main)
-                    .set_key(Some(key.into_item()))
-                    .consistent_read(true)
-                    .send()
-                    .await
-                    .map_err(Unavailable::call)?;
-                let printed_in = got
-                    .item
-                    .and_then(|i| i.get("printed_in")?.as_s().ok().cloned());
-                Ok(if printed_in == Some(batch.id()) {
+            Err(e) if is_conditional(&e) => {
+                let letter = self.get(key).await?;
+                let printed_in = letter.as_ref().and_then(|i| text(i, "printed_in"));
+                Ok(if printed_in == Some(&batch.id()) {
                     LetterClaim::Closed
                 } else {
                     LetterClaim::Gone
                 })
             }
-            Err(e) => Err(Unavailable::call(e)),
+            Err(e) => Err(StoreError::call(e)),
         }
     }
 
     /// Closes a letter of the batch and erases its content.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn close_letter(
         &self,
         batch: &Batch,
         id: &MessageId,
         ending: Ending,
         now: Timestamp,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         let closed = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::message(id).into_item()))
+            .update(outbox::key(id))
             .condition_expression("#state = :pending AND printed_in = :batch")
             .update_expression(
                 "SET #state = :ending, closed_at = :at, expires = :expires REMOVE payload, pending",
             )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
-            .expression_attribute_values(":batch", AttributeValue::S(batch.id()))
-            .expression_attribute_values(":ending", AttributeValue::S(ending.as_str().into()))
-            .expression_attribute_values(":at", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(
-                ":expires",
-                AttributeValue::N((now + TRACE).as_second().to_string()),
-            )
+            .names([("#state", "state")])
+            .values([
+                (":pending", s("pending")),
+                (":batch", s(batch.id())),
+                (":ending", s(ending.as_str())),
+                (":at", s(now)),
+                (":expires", n((now + TRACE).as_second())),
+            ])
             .send()
             .await;
-        Unavailable::unless_conditional(closed)
+        took_effect(closed)?;
+        Ok(())
     }
 
     /// Closes a batch whose letters are all closed, so that the next one can be opened.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn close_batch(&self, batch: &Batch) -> Result<(), Unavailable> {
+    /// [`StoreError`].
+    pub async fn close_batch(&self, batch: &Batch) -> Result<(), StoreError> {
         let closed = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::batch().into_item()))
+            .update(batch_key())
             .condition_expression("#number = :number")
             .update_expression("REMOVE letters")
-            .expression_attribute_names("#number", "number")
-            .expression_attribute_values(":number", AttributeValue::N(batch.number.to_string()))
+            .names([("#number", "number")])
+            .values([(":number", n(batch.number))])
             .send()
             .await;
-        Unavailable::unless_conditional(closed)
+        took_effect(closed)?;
+        Ok(())
     }
 }
 
-fn read(item: &HashMap<String, AttributeValue>) -> Option<Printing> {
+fn read(item: &Item) -> Option<Printing> {
     let number = item.get("number")?.as_n().ok()?.parse().ok()?;
     let Some(letters) = item.get("letters") else {
         return Some(Printing::Idle(number));
@@ -245,7 +214,7 @@ fn read(item: &HashMap<String, AttributeValue>) -> Option<Printing> {
     let letters = letters.map(|id| MessageId::parse(id.as_s().ok()?).ok());
     Some(Printing::Open(Batch {
         number,
-        opened_at: item.get("opened_at")?.as_s().ok()?.parse().ok()?,
+        opened_at: text(item, "opened_at")?.parse().ok()?,
         letters: letters.collect::<Option<_>>()?,
     }))
 }

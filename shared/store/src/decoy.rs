@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use vestibule_domain::account::Account;
 use vestibule_secrets::Keyring;
 
-use crate::Unavailable;
-use crate::item::{self, Item};
+use crate::item::Item;
+use crate::{StoreError, accounts};
 
 /// The item of the decoy, with as many attributes as a typical account.
 static NOBODY: LazyLock<Item> = LazyLock::new(|| {
@@ -19,7 +19,7 @@ static NOBODY: LazyLock<Item> = LazyLock::new(|| {
 
 /// Parses the decoy account and discards it.
 pub(crate) fn read(keyring: &Keyring) {
-    let read: Result<Account, Unavailable> = item::read_account(NOBODY.clone(), keyring);
+    let read: Result<Account, StoreError> = accounts::read_account(NOBODY.clone(), keyring);
     let _ = black_box(read);
 }
 
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn ux_09_nobodys_account_is_read_to_its_end() {
-        let read: Account = item::read(NOBODY.clone()).expect("an account");
+        let read: Account = crate::item::read(NOBODY.clone()).expect("an account");
         assert_eq!(read.username.as_str(), "nobody.nowhere");
         assert_eq!(read.security_answers.len(), 3);
     }

@@ -1,19 +1,24 @@
 //! The progress of record feeds, one item for each kind of a plan's records.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use vestibule_domain::feeds::FeedState;
 use vestibule_domain::record::RecordKind;
 
-use crate::{Store, Unavailable, item, keys};
+use crate::error::took_effect;
+use crate::expression::{Expression, n};
+use crate::key::Key;
+use crate::{Store, StoreError, item};
+
+fn key(plan: &str, kind: RecordKind) -> Key {
+    Key::new(format!("F#{plan}#{}", kind.as_str()), "F")
+}
 
 impl Store {
     /// Loads the progress of the feeds.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn feed_state(&self, plan: &str, kind: RecordKind) -> Result<FeedState, Unavailable> {
-        let found = self.get(keys::feeds(plan, kind)).await?;
+    /// [`StoreError`].
+    pub async fn feed_state(&self, plan: &str, kind: RecordKind) -> Result<FeedState, StoreError> {
+        let found = self.get(key(plan, kind)).await?;
         Ok(found.map(item::read).transpose()?.unwrap_or_default())
     }
 
@@ -21,13 +26,13 @@ impl Store {
     /// since it was read.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn save_feed_state(
         &self,
         plan: &str,
         kind: RecordKind,
         state: &mut FeedState,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, StoreError> {
         let next = FeedState {
             version: state.version + 1,
             ..state.clone()
@@ -36,21 +41,13 @@ impl Store {
             .db
             .put_item()
             .table_name(&self.tables.main)
-            .set_item(Some(item::write(keys::feeds(plan, kind), &next)?))
+            .set_item(Some(item::write(key(plan, kind), &next)?))
             .condition_expression("attribute_not_exists(pk) OR version = :version")
-            .expression_attribute_values(":version", AttributeValue::N(state.version.to_string()));
-        match put.send().await {
-            Ok(_) => {
-                *state = next;
-                Ok(true)
-            }
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(Unavailable::call(e)),
+            .values([(":version", n(state.version))]);
+        let saved = took_effect(put.send().await)?;
+        if saved {
+            *state = next;
         }
+        Ok(saved)
     }
 }

@@ -6,74 +6,68 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kms::Client as Kms;
 use vestibule_secrets::{Keyring, WrappedKey, kms};
 
-use crate::{Tables, Unavailable, keys};
+use crate::error::took_effect;
+use crate::expression::n;
+use crate::key::Key;
+use crate::{StoreError, Tables};
+
+fn key() -> Key {
+    Key::new("K", "K")
+}
 
 /// Loads the keyring; the first caller creates it.
 ///
 /// # Errors
-/// [`Unavailable`] when DynamoDB or KMS doesn't answer.
+/// [`StoreError`] when DynamoDB or KMS doesn't answer.
 pub async fn load(
     db: &Client,
     tables: &Tables,
     client: &Kms,
     key_id: &str,
-) -> Result<Keyring, Unavailable> {
+) -> Result<Keyring, StoreError> {
     if let Some(wrapped) = fetch(db, tables).await? {
         return kms::unwrap(client, &wrapped)
             .await
-            .map_err(Unavailable::new);
+            .map_err(StoreError::unavailable);
     }
     let first = kms::generate(client, key_id, 1)
         .await
-        .map_err(Unavailable::new)?;
+        .map_err(StoreError::unavailable)?;
+    let wrapped = [
+        ("version".to_owned(), n(first.version)),
+        (
+            "blob".to_owned(),
+            AttributeValue::B(Blob::new(first.blob.clone())),
+        ),
+    ]
+    .into();
     let put = db
         .put_item()
         .table_name(&tables.main)
-        .set_item(Some(keys::keyring().into_item()))
-        .item(
-            "keys",
-            AttributeValue::L(vec![AttributeValue::M(
-                [
-                    (
-                        "version".to_owned(),
-                        AttributeValue::N(first.version.to_string()),
-                    ),
-                    (
-                        "blob".to_owned(),
-                        AttributeValue::B(Blob::new(first.blob.clone())),
-                    ),
-                ]
-                .into(),
-            )]),
-        )
+        .set_item(Some(key().into_item()))
+        .item("keys", AttributeValue::L(vec![AttributeValue::M(wrapped)]))
         .condition_expression("attribute_not_exists(pk)")
         .send()
         .await;
-    match put {
-        Ok(_) => {}
-        // Another container created the keyring first. Use that one.
-        Err(e)
-            if e.as_service_error()
-                .is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
-        Err(e) => return Err(Unavailable::call(e)),
-    }
+    // If another container created the keyring first, that one is used.
+    took_effect(put)?;
     let wrapped = fetch(db, tables)
         .await?
-        .ok_or_else(|| Unavailable::corrupt("the keyring"))?;
+        .ok_or_else(|| StoreError::corrupt("the keyring"))?;
     kms::unwrap(client, &wrapped)
         .await
-        .map_err(Unavailable::new)
+        .map_err(StoreError::unavailable)
 }
 
-async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, Unavailable> {
+async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, StoreError> {
     let got = db
         .get_item()
         .table_name(&tables.main)
-        .set_key(Some(keys::keyring().into_item()))
+        .set_key(Some(key().into_item()))
         .consistent_read(true)
         .send()
         .await
-        .map_err(Unavailable::call)?;
+        .map_err(StoreError::call)?;
     let Some(item) = got.item else {
         return Ok(None);
     };
@@ -90,5 +84,5 @@ async fn fetch(db: &Client, tables: &Tables) -> Result<Option<Vec<WrappedKey>>, 
         .and_then(|list| list.iter().map(parse).collect());
     wrapped
         .map(Some)
-        .ok_or_else(|| Unavailable::corrupt("the keyring"))
+        .ok_or_else(|| StoreError::corrupt("the keyring"))
 }

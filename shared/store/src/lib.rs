@@ -1,7 +1,8 @@
 //! Storage in DynamoDB.
 //!
-//! Writes go through [`Store::commit`], which takes a [`vestibule_domain::Decision`] and therefore always
-//! includes an audit event. Reads take one round trip per request. Three kinds of items are written without
+//! Writes go through [`Store::commit`], which takes a [`vestibule_domain::Decision`] with what follows from it,
+//! and therefore always includes an audit event. The file of an entity contains its keys, its items, its
+//! reads and its writes; `commit.rs` combines the writes of a decision into one transaction. Reads take one round trip per request. Three kinds of items are written without
 //! a decision: attempt counters ([`attempts`]), the state of the outbox ([`outbox`], [`batches`]), and plan
 //! records ([`records`]).
 //!
@@ -49,38 +50,49 @@
 //! days, invitations 90 days after they expire, and deleted accounts after six years, like the audit trail
 //! that refers to them. Nothing relies on this deletion; all code checks the dates themselves.
 
+mod accounts;
 pub mod attempts;
+mod audit;
 pub mod batches;
 mod collisions;
 mod commit;
 mod decoy;
 pub mod due;
+mod error;
+mod expression;
 pub mod feeds;
+mod follow_ups;
+mod invitations;
 mod item;
+mod key;
 pub mod keyring;
-mod keys;
 pub mod managed;
+mod organizations;
 pub mod outbox;
 mod read;
 pub mod records;
 pub mod seals;
+mod sessions;
 pub mod tables;
-mod trail;
+mod users;
 
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use vestibule_domain::policy::PolicyError;
-use vestibule_domain::portals::Portals;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use vestibule_secrets::Keyring;
 
+use key::Key;
+
+pub use audit::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
 pub use collisions::client;
 pub use commit::{CommitError, Unique};
-pub use read::{Administrator, InvitationsCursor, Page, UserFilter, UserRow, UsersCursor};
+pub use error::StoreError;
+pub use follow_ups::FollowUpState;
+pub use invitations::InvitationsCursor;
+pub use read::Page;
 pub use tables::Tables;
-pub use trail::{AuditCursor, AuditEntry, AuditFilter, AuditOf};
+pub use users::{Administrator, UserFilter, UserRow, UsersCursor};
 
 /// Reads and writes the tables. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -88,79 +100,27 @@ pub struct Store {
     db: Client,
     tables: Tables,
     keyring: Arc<Keyring>,
-    portals: Arc<Portals>,
-}
-
-/// DynamoDB didn't answer, or returned an item that this system did not write.
-///
-/// The cause is for the log and contains no attribute values.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store is unavailable: {0}")]
-pub struct Unavailable(pub(crate) String);
-
-impl Unavailable {
-    /// Creates the error for a failed call, with the kind of failure, DynamoDB's error code and the request
-    /// id for AWS support. It omits the request and the response, which may contain user input.
-    pub(crate) fn call<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Self {
-        let kind = match &error {
-            SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
-            SdkError::TimeoutError(_) => "the request timed out".to_owned(),
-            SdkError::DispatchFailure(f) if f.is_timeout() => "the connection timed out".to_owned(),
-            SdkError::DispatchFailure(_) => "the connection failed".to_owned(),
-            SdkError::ResponseError(_) => "the response could not be read".to_owned(),
-            _ => format!("rejected with {}", error.code().unwrap_or("unknown")),
-        };
-        match error.meta().extra("aws_request_id") {
-            Some(id) => Self(format!("{kind} (request {id})")),
-            None => Self(kind),
-        }
-    }
-
-    /// Treats a write whose condition failed as a success without effect.
-    pub(crate) fn unless_conditional<T, R>(
-        result: Result<T, SdkError<UpdateItemError, R>>,
-    ) -> Result<(), Self> {
-        match result {
-            Ok(_) => Ok(()),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(e) => Err(Self::call(e)),
-        }
-    }
-
-    /// Creates the error for a failure on this side, such as a value that can't be written as an item.
-    pub(crate) fn new(cause: impl std::error::Error) -> Self {
-        Self(cause.to_string())
-    }
-
-    pub(crate) fn corrupt(what: &str) -> Self {
-        Self(format!("an item can't be read: {what}"))
-    }
-}
-
-impl From<PolicyError> for Unavailable {
-    fn from(cause: PolicyError) -> Self {
-        Self::new(cause)
-    }
 }
 
 impl Store {
-    /// Creates a store for these tables; create the client with [`client`]. The policies of the portals
-    /// determine the due day of each account that is written.
-    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>, portals: Arc<Portals>) -> Self {
+    /// Creates a store for these tables; create the client with [`client`].
+    pub fn new(db: Client, tables: Tables, keyring: Arc<Keyring>) -> Self {
         Self {
             db,
             tables,
             keyring,
-            portals,
         }
     }
 
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Starts an update of one item of the main table.
+    fn update(&self, key: Key) -> UpdateItemFluentBuilder {
+        self.db
+            .update_item()
+            .table_name(&self.tables.main)
+            .set_key(Some(key.into_item()))
     }
 }

@@ -6,12 +6,25 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use data_encoding::BASE64URL_NOPAD;
 use vestibule_domain::record::{NewRecord, PlanRecord, RecordKey, RecordKind};
 
+use crate::expression::s;
+use crate::item::text;
+use crate::key::Key;
 use crate::read::{Page, read_cursor};
-use crate::{Store, Unavailable, keys, records};
+use crate::{Store, StoreError, records};
+
+const ROWS: &str = "R#";
+
+/// Returns the key of the row by which an agent is found under a managing agent (AG-12).
+fn key(plan: &str, manager: &str, agent: &str) -> Key {
+    Key::new(partition(plan, manager), format!("{ROWS}{agent}"))
+}
+
+/// Returns the partition of the agents under a managing agent.
+fn partition(plan: &str, manager: &str) -> String {
+    format!("M#{plan}#{manager}")
+}
 
 /// An agent under a managing agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +42,7 @@ pub struct AgentsCursor(String);
 impl AgentsCursor {
     /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
     pub fn parse(text: &str) -> Option<Self> {
-        read_cursor(text, keys::MANAGED).map(Self)
+        read_cursor(text, ROWS).map(Self)
     }
 }
 
@@ -43,19 +56,19 @@ fn manager_of<'a>(key: &RecordKey, manager: &'a Option<String>) -> Option<&'a st
 
 impl Store {
     /// Writes the row of an agent who has a managing agent.
-    pub(crate) async fn note_manager(&self, new: &NewRecord) -> Result<(), Unavailable> {
+    pub(crate) async fn note_manager(&self, new: &NewRecord) -> Result<(), StoreError> {
         let Some(manager) = manager_of(&new.key, &new.data.manager) else {
             return Ok(());
         };
-        let mut row = keys::managed(&new.key.plan, manager, &new.key.number).into_item();
-        row.insert("name".into(), AttributeValue::S(new.data.name.clone()));
+        let mut row = key(&new.key.plan, manager, &new.key.number).into_item();
+        row.insert("name".into(), s(&new.data.name));
         self.db
             .put_item()
             .table_name(&self.tables.main)
             .set_item(Some(row))
             .send()
             .await
-            .map_err(Unavailable::call)?;
+            .map_err(StoreError::call)?;
         Ok(())
     }
 
@@ -64,20 +77,20 @@ impl Store {
         &self,
         before: &PlanRecord,
         after: Option<&NewRecord>,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         let now = after.and_then(|a| manager_of(&a.key, &a.data.manager));
         let old = manager_of(&before.key, &before.data.manager).filter(|m| Some(*m) != now);
         let Some(manager) = old else {
             return Ok(());
         };
-        let key = keys::managed(&before.key.plan, manager, &before.key.number);
+        let key = key(&before.key.plan, manager, &before.key.number);
         self.db
             .delete_item()
             .table_name(&self.tables.main)
             .set_key(Some(key.into_item()))
             .send()
             .await
-            .map_err(Unavailable::call)?;
+            .map_err(StoreError::call)?;
         Ok(())
     }
 
@@ -85,26 +98,23 @@ impl Store {
     /// or a word of whose name starts with it. `manager` is the managing agent's record.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn managed_agents(
         &self,
         manager: &RecordKey,
         query: Option<&str>,
         cursor: Option<&AgentsCursor>,
         limit: usize,
-    ) -> Result<Page<ManagedAgent>, Unavailable> {
+    ) -> Result<Page<ManagedAgent>, StoreError> {
         let query = query.map(str::to_lowercase);
-        let pk = keys::managed_by(&manager.plan, &manager.number);
+        let pk = partition(&manager.plan, &manager.number);
         let mut after = cursor.map(|c| c.0.clone());
         let mut items: Vec<ManagedAgent> = Vec::new();
         loop {
-            let (rows, next) = self
-                .page(pk.clone(), keys::MANAGED, after, AT_A_TIME)
-                .await?;
+            let (rows, next) = self.page(pk.clone(), ROWS, after, AT_A_TIME).await?;
             let wanted = rows.iter().filter_map(|row| {
-                let text = |name: &str| row.get(name).and_then(|v| v.as_s().ok());
-                let number = text("sk")?.strip_prefix(keys::MANAGED)?;
-                begins_with(text("name")?, number, query.as_deref()).then(|| RecordKey {
+                let number = text(row, "sk")?.strip_prefix(ROWS)?;
+                begins_with(text(row, "name")?, number, query.as_deref()).then(|| RecordKey {
                     number: number.to_owned(),
                     ..manager.clone()
                 })
@@ -114,7 +124,7 @@ impl Store {
             let more_rows = next.is_some();
             for few in wanted.chunks(limit + 1) {
                 let mut found = BTreeMap::new();
-                for item in self.batch(few.iter().map(keys::record).collect()).await? {
+                for item in self.batch(few.iter().map(records::key).collect()).await? {
                     let record = records::read(item, &self.keyring)?;
                     if !record.ended && record.data.manager.as_ref() == Some(&manager.number) {
                         found.insert(record.key.number, record.data.name);
@@ -122,17 +132,14 @@ impl Store {
                 }
                 for (number, name) in found {
                     if items.len() == limit {
-                        let last = items
-                            .last()
-                            .map(|a| format!("{}{}", keys::MANAGED, a.number));
-                        let next = last.map(|sk| BASE64URL_NOPAD.encode(sk.as_bytes()));
-                        return Ok(Page { items, next });
+                        let last = items.last().map(|a| format!("{ROWS}{}", a.number));
+                        return Ok(Page::new(items, last));
                     }
                     items.push(ManagedAgent { number, name });
                 }
             }
             if !more_rows {
-                return Ok(Page { items, next: None });
+                return Ok(Page::new(items, None));
             }
             after = next;
         }

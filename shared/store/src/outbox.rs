@@ -5,16 +5,27 @@
 //! email is sent twice only if the sender fails between sending and marking. An email that SES does not
 //! accept is postponed to its next attempt. Letters are printed in batches ([`crate::batches`]).
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
+use rand::CryptoRng;
 use vestibule_domain::ids::{MessageId, PortalId};
 use vestibule_domain::message::Message;
 use vestibule_secrets::Purpose;
 
+use crate::commit::Writes;
+use crate::error::{is_conditional, took_effect};
+use crate::expression::{Expression, n, s};
+use crate::item::{Item, text};
+use crate::key::Key;
 use crate::tables::PENDING_INDEX;
-use crate::{Store, Unavailable, keys};
+use crate::{Store, StoreError};
+
+/// The key prefix of outbox items; the filter of the stream uses it too.
+const MESSAGES: &str = "X#";
+
+pub(crate) fn key(id: &MessageId) -> Key {
+    Key::new(format!("{MESSAGES}{id}"), "X")
+}
 
 /// How a message is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,65 +93,61 @@ pub struct TakenMail {
 }
 
 /// Formats a time for the index of pending messages, always with milliseconds so that it sorts correctly.
-pub(crate) fn due(at: Timestamp) -> String {
+fn due(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
 /// Returns the index partition of a message.
-pub(crate) fn shard_of(channel: &str, id: &MessageId) -> String {
-    let shard = id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS);
-    format!("{channel}#{shard}")
+fn shard_of(channel: Channel, id: &MessageId) -> String {
+    shard(
+        channel,
+        id.as_str().as_bytes().last().map_or(0, |b| b % SHARDS),
+    )
+}
+
+fn shard(channel: Channel, number: u8) -> String {
+    format!("{}#{number}", channel.as_str())
 }
 
 /// Parses the message id from a key of the table's stream; `None` for other items.
 pub fn message_of_key(pk: &str) -> Option<MessageId> {
-    MessageId::parse(pk.strip_prefix(keys::MESSAGES)?).ok()
+    MessageId::parse(pk.strip_prefix(MESSAGES)?).ok()
 }
 
 impl Store {
     /// Claims a pending email, unless it is postponed or claimed by another sender.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn claim_mail(
         &self,
         id: &MessageId,
         now: Timestamp,
-    ) -> Result<MailClaim, Unavailable> {
-        let claimed = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::message(id).into_item()))
+    ) -> Result<MailClaim, StoreError> {
+        let claimed = self.update(key(id))
             // The first attempt ignores the due time, because the writer's clock may differ.
-            .condition_expression("#state = :pending AND channel = :mail AND (attribute_not_exists(tries) OR due_at <= :due) AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
+            .condition_expression(
+"#state = :pending AND channel = :mail \
+                 AND (attribute_not_exists(tries) OR due_at <= :due) \
+                 AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
             .update_expression("SET claimed_until = :until ADD tries :one")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
-            .expression_attribute_values(":mail", AttributeValue::S(Channel::Mail.as_str().into()))
-            .expression_attribute_values(":due", AttributeValue::S(due(now)))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
-            .expression_attribute_values(":until", AttributeValue::N((now + CLAIM).as_millisecond().to_string()))
-            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .names([("#state", "state")])
+            .values([(":pending", s("pending")), (":mail", s(Channel::Mail.as_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
         let item = match claimed {
             Ok(done) => done.attributes.unwrap_or_default(),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
+            Err(e) if is_conditional(&e) => {
                 return Ok(MailClaim::Gone);
             }
-            Err(e) => return Err(Unavailable::call(e)),
+            Err(e) => return Err(StoreError::call(e)),
         };
-        let text = |name: &str| item.get(name).and_then(|v| v.as_s().ok());
         let taken = self.open_message(id, &item).and_then(|message| {
             Some(TakenMail {
                 message,
                 tries: item.get("tries")?.as_n().ok()?.parse().ok()?,
-                created_at: text("created_at")?.parse().ok()?,
+                created_at: text(&item, "created_at")?.parse().ok()?,
             })
         });
         Ok(taken.map_or(MailClaim::Unreadable, |t| MailClaim::Taken(Box::new(t))))
@@ -149,28 +156,24 @@ impl Store {
     /// Returns the portal of a pending or sent message; `None` if there is no trace of it.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn portal_of_message(&self, id: &MessageId) -> Result<Option<PortalId>, Unavailable> {
+    /// [`StoreError`].
+    pub async fn portal_of_message(&self, id: &MessageId) -> Result<Option<PortalId>, StoreError> {
         let got = self
             .db
             .get_item()
             .table_name(&self.tables.main)
-            .set_key(Some(keys::message(id).into_item()))
+            .set_key(Some(key(id).into_item()))
             .send()
             .await
-            .map_err(Unavailable::call)?;
-        let portal = got.item.and_then(|i| i.get("portal")?.as_s().ok().cloned());
-        Ok(portal.and_then(|p| PortalId::parse(&p).ok()))
+            .map_err(StoreError::call)?;
+        let portal = got.item.as_ref().and_then(|i| text(i, "portal"));
+        Ok(portal.and_then(|p| PortalId::parse(p).ok()))
     }
 
     /// Opens the message of an outbox item; `None` if it can't be read.
-    pub(crate) fn open_message(
-        &self,
-        id: &MessageId,
-        item: &HashMap<String, AttributeValue>,
-    ) -> Option<Message> {
-        let sealed = item.get("payload")?.as_s().ok()?;
-        let key = keys::message(id).pk;
+    pub(crate) fn open_message(&self, id: &MessageId, item: &Item) -> Option<Message> {
+        let sealed = text(item, "payload")?;
+        let key = key(id).pk;
         let plain = self.keyring.open(Purpose::Outbox, &key, sealed).ok()?;
         serde_json::from_slice(&plain).ok()
     }
@@ -178,92 +181,134 @@ impl Store {
     /// Sets the final status of a message and erases its content.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn close_message(
         &self,
         id: &MessageId,
         ending: Ending,
         now: Timestamp,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         let marked = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::message(id).into_item()))
+            .update(key(id))
             .condition_expression("attribute_exists(pk)")
-            .update_expression("SET #state = :ending, closed_at = :at, expires = :expires REMOVE payload, pending, claimed_until")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":ending", AttributeValue::S(ending.as_str().into()))
-            .expression_attribute_values(":at", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":expires", AttributeValue::N((now + TRACE).as_second().to_string()))
+            .update_expression(
+                "SET #state = :ending, closed_at = :at, expires = :expires \
+                 REMOVE payload, pending, claimed_until",
+            )
+            .names([("#state", "state")])
+            .values([
+                (":ending", s(ending.as_str())),
+                (":at", s(now)),
+                (":expires", n((now + TRACE).as_second())),
+            ])
             .send()
             .await;
-        Unavailable::unless_conditional(marked)
+        took_effect(marked)?;
+        Ok(())
     }
 
     /// Releases an email that was claimed at `claimed_at` and postpones it to `next`. Has no effect if the
     /// claim expired and another sender claimed the email.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn postpone_mail(
         &self,
         id: &MessageId,
         claimed_at: Timestamp,
         next: Timestamp,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         let released = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::message(id).into_item()))
+            .update(key(id))
             .condition_expression("claimed_until = :mine")
             .update_expression("SET due_at = :next REMOVE claimed_until")
-            .expression_attribute_values(":next", AttributeValue::S(due(next)))
-            .expression_attribute_values(
-                ":mine",
-                AttributeValue::N((claimed_at + CLAIM).as_millisecond().to_string()),
-            )
+            .values([
+                (":next", s(due(next))),
+                (":mine", n((claimed_at + CLAIM).as_millisecond())),
+            ])
             .send()
             .await;
-        Unavailable::unless_conditional(released)
+        took_effect(released)?;
+        Ok(())
     }
 
     /// Loads the pending messages of a channel that are due, at most `limit` per shard and oldest first
     /// within each shard.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn pending_messages(
         &self,
         channel: Channel,
         limit: i32,
         now: Timestamp,
-    ) -> Result<Vec<MessageId>, Unavailable> {
+    ) -> Result<Vec<MessageId>, StoreError> {
         let mut ids = Vec::new();
-        for shard in 0..SHARDS {
+        for number in 0..SHARDS {
             let got = self
                 .db
                 .query()
                 .table_name(&self.tables.main)
                 .index_name(PENDING_INDEX)
                 .key_condition_expression("pending = :shard AND due_at <= :now")
-                .expression_attribute_values(":now", AttributeValue::S(due(now)))
-                .expression_attribute_values(
-                    ":shard",
-                    AttributeValue::S(format!("{}#{shard}", channel.as_str())),
-                )
+                .values([(":now", s(due(now))), (":shard", s(shard(channel, number)))])
                 .limit(limit)
                 .send()
                 .await
-                .map_err(Unavailable::call)?;
+                .map_err(StoreError::call)?;
             ids.extend(
                 got.items
                     .unwrap_or_default()
                     .iter()
-                    .filter_map(|i| message_of_key(i.get("pk")?.as_s().ok()?)),
+                    .filter_map(|i| message_of_key(text(i, "pk")?)),
             );
         }
         Ok(ids)
+    }
+}
+
+impl Writes<'_> {
+    /// Puts a message into the outbox. It is sealed, because it may contain a PIN, a code or a link.
+    pub(crate) fn message(
+        &mut self,
+        message: &Message,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), StoreError> {
+        let (channel, portal) = match message {
+            Message::Mail(m) => (Channel::Mail, &m.portal),
+            Message::Letter(l) => (Channel::Letter, &l.portal),
+            // A recovery request results in an email.
+            Message::Recovery(r) => (Channel::Mail, &r.origin.portal),
+        };
+        let key = key(message.id());
+        let plain =
+            zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(StoreError::unavailable)?);
+        let sealed = self
+            .store
+            .keyring
+            .seal(Purpose::Outbox, &key.pk, &plain, rng);
+        let mut row = key.into_item();
+        for (name, value) in [
+            ("channel", channel.as_str().to_owned()),
+            ("portal", portal.to_string()),
+            ("state", "pending".to_owned()),
+            ("pending", shard_of(channel, message.id())),
+            ("created_at", self.at.to_string()),
+            ("due_at", due(self.at)),
+            ("payload", sealed),
+        ] {
+            row.insert(name.to_owned(), s(value));
+        }
+        self.put_new(row, None)
+    }
+
+    /// Withdraws a letter, unless it is in a batch that is being printed.
+    pub(crate) fn withdraw_letter(&mut self, id: &MessageId) -> Result<(), StoreError> {
+        let delete = self
+            .delete_of(key(id))
+            .condition_expression("attribute_not_exists(printed_in) OR #state <> :pending")
+            .names([("#state", "state")])
+            .values([(":pending", s("pending"))]);
+        self.push_withdrawal(delete)
     }
 }

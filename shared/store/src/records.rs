@@ -10,45 +10,88 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::civil::Date;
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
+use vestibule_domain::decision::RecordClaim;
 use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::policy::Slug;
 use vestibule_domain::record::{
     Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey, RecordKind,
 };
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
-use crate::item::{self, Item};
+use crate::commit::{Unique, Writes};
+use crate::error::{is_conditional, took_effect};
+use crate::expression::{Expression, s};
+use crate::item::{self, Item, text};
+use crate::key::Key;
 use crate::tables::RECORDS_INDEX;
-use crate::{Store, Unavailable, keys};
+use crate::{Store, StoreError};
+
+pub(crate) fn key(key: &RecordKey) -> Key {
+    Key::new(partition(key), format!("{:02}", key.person))
+}
+
+/// Returns the partition of all persons with one number.
+fn partition(key: &RecordKey) -> String {
+    format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
+}
+
+/// Parses the key of a record from its item.
+fn key_of(item: &Item) -> Option<RecordKey> {
+    let (pk, sk) = (text(item, "pk")?, text(item, "sk")?);
+    let mut parts = pk.strip_prefix("R#")?.splitn(3, '#');
+    let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(RecordKey {
+        plan: plan.to_owned(),
+        kind: RecordKind::ALL.into_iter().find(|k| k.as_str() == kind)?,
+        number: number.to_owned(),
+        person: sk.parse().ok()?,
+    })
+}
+
+/// Returns which of the [`LISTS`] partitions of the index lists a record.
+fn listed(key: &RecordKey) -> String {
+    let sum = key.number.bytes().fold(0u32, |sum, b| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(b))
+    });
+    list(&key.plan, key.kind, (sum % u32::from(LISTS)) as u8)
+}
+
+fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
+    format!("{plan}#{}#{shard:x}", kind.as_str())
+}
+
+/// The number of partitions of the list of a plan's records of one kind.
+const LISTS: u8 = 16;
 
 /// Returns the attribute that links a record to the organization created from it on a portal.
-pub(crate) fn claim(portal: &PortalId) -> String {
+fn claim(portal: &PortalId) -> String {
     format!("{CLAIM}{portal}")
 }
 
 /// Returns the attribute that links a record to the account that used this registration type.
-pub(crate) fn claim_by(portal: &PortalId, registration_type: &str) -> String {
+fn claim_by(portal: &PortalId, registration_type: &str) -> String {
     format!("{CLAIM}{portal}#{registration_type}")
 }
 
 const CLAIM: &str = "claim#";
 
 /// The value of [`claim`] for a record with a member's account and no organization.
-pub(crate) const NO_ORGANIZATION: &str = "-";
+const NO_ORGANIZATION: &str = "-";
 
 /// Parses the item of a record.
-pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Unavailable> {
+pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, StoreError> {
     let mut field = |name: &str| {
         found
             .remove(name)
-            .ok_or_else(|| Unavailable::corrupt("a plan record"))
+            .ok_or_else(|| StoreError::corrupt("a plan record"))
     };
-    let corrupt = |_| Unavailable::corrupt("a plan record");
+    let corrupt = |_| StoreError::corrupt("a plan record");
     let key: RecordKey = from_attribute_value(field("key")?).map_err(corrupt)?;
     let facts: BTreeMap<Fact, Mac> = from_attribute_value(field("facts")?).map_err(corrupt)?;
     let mut data: RecordData = from_attribute_value(field("data")?).map_err(corrupt)?;
     if let Some(sealed) = found.remove("address") {
-        data.address = Some(item::open_address(&keys::record(&key), &sealed, keyring)?);
+        data.address = Some(item::open_address(&self::key(&key), &sealed, keyring)?);
     }
     let mut claims = BTreeMap::<PortalId, Claim>::new();
     for (name, value) in &found {
@@ -59,7 +102,7 @@ pub(crate) fn read(mut found: Item, keyring: &Keyring) -> Result<PlanRecord, Una
             Some((portal, registration_type)) => (portal, Some(registration_type)),
             None => (claim, None),
         };
-        let corrupt = || Unavailable::corrupt("a claim on a plan record");
+        let corrupt = || StoreError::corrupt("a claim on a plan record");
         let portal = PortalId::parse(portal).map_err(|_| corrupt())?;
         let claim = claims.entry(portal).or_default();
         match registration_type {
@@ -123,13 +166,44 @@ pub struct ListCursor(u8, Option<Item>);
 const NOT_LATER: &str = "(attribute_not_exists(feed) OR feed <= :feed)";
 
 impl Store {
+    /// Loads the records of all persons with a number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn plan_records(&self, key: &RecordKey) -> Result<Vec<PlanRecord>, StoreError> {
+        let got = self
+            .db
+            .query()
+            .table_name(&self.tables.main)
+            .key_condition_expression("pk = :pk")
+            .values([(":pk", s(partition(key)))])
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(StoreError::call)?;
+        got.items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|i| read(i, &self.keyring))
+            .collect()
+    }
+
+    /// Loads a plan record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn plan_record(&self, key: &RecordKey) -> Result<Option<PlanRecord>, StoreError> {
+        let found = self.get(self::key(key)).await?;
+        found.map(|i| read(i, &self.keyring)).transpose()
+    }
+
     /// Computes the digest of a record's content. It is keyed, because the facts could otherwise be guessed.
     ///
     /// # Errors
-    /// [`Unavailable`] when the content can't be serialized.
-    pub fn record_digest(&self, new: &NewRecord) -> Result<String, Unavailable> {
+    /// [`StoreError`] when the content can't be serialized.
+    pub fn record_digest(&self, new: &NewRecord) -> Result<String, StoreError> {
         let facts: BTreeMap<_, _> = new.facts.iter().map(|(f, v)| (f, v.expose())).collect();
-        let whole = serde_json::to_string(&(facts, &new.data)).map_err(Unavailable::new)?;
+        let whole = serde_json::to_string(&(facts, &new.data)).map_err(StoreError::unavailable)?;
         let context = format!("{}/whole", new.key.context(Fact::LastName));
         let Mac { key, code } =
             self.keyring
@@ -140,22 +214,22 @@ impl Store {
     /// Loads the stored state of up to 100 different records in one call.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn known_records(
         &self,
-        keys: &[&RecordKey],
-    ) -> Result<HashMap<RecordKey, Known>, Unavailable> {
-        if keys.is_empty() {
+        records: &[&RecordKey],
+    ) -> Result<HashMap<RecordKey, Known>, StoreError> {
+        if records.is_empty() {
             return Ok(HashMap::new());
         }
-        let keys = keys.iter().map(|key| keys::record(key)).collect();
+        let keys = records.iter().map(|record| key(record)).collect();
         let found = self
             .batch_of(keys, Some("pk, sk, digest, ended, listed"))
             .await?;
         let known = found.into_iter().map(|item| {
-            let key = key_of(&item).ok_or_else(|| Unavailable::corrupt("a plan record"))?;
+            let key = key_of(&item).ok_or_else(|| StoreError::corrupt("a plan record"))?;
             let known = Known {
-                digest: item.get("digest").and_then(|d| d.as_s().ok()).cloned(),
+                digest: text(&item, "digest").cloned(),
                 ended: item.contains_key("ended"),
                 listed: item.contains_key("listed"),
             };
@@ -167,13 +241,13 @@ impl Store {
     /// Saves a record of a feed and keeps its claims.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn save_record(
         &self,
         new: &NewRecord,
         saving: Saving<'_>,
         rng: &mut impl CryptoRng,
-    ) -> Result<Saved, Unavailable> {
+    ) -> Result<Saved, StoreError> {
         let facts: BTreeMap<Fact, Mac> = new
             .facts
             .iter()
@@ -185,7 +259,7 @@ impl Store {
                 )
             })
             .collect();
-        let key = keys::record(&new.key);
+        let key = key(&new.key);
         let sealed = new
             .data
             .address
@@ -204,40 +278,37 @@ impl Store {
         ];
         let mut remove = vec!["ended"];
         let mut update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(key.into_item()))
-            .expression_attribute_names("#key", "key")
-            .expression_attribute_names("#data", "data")
-            .expression_attribute_values(":key", attribute(&new.key)?)
-            .expression_attribute_values(":facts", attribute(&facts)?)
-            .expression_attribute_values(":data", attribute(&data)?)
-            .expression_attribute_values(":listed", AttributeValue::S(keys::listed(&new.key)))
+            .update(key)
+            .names([("#key", "key"), ("#data", "data")])
+            .values([
+                (":key", attribute(&new.key)?),
+                (":facts", attribute(&facts)?),
+                (":data", attribute(&data)?),
+                (":listed", s(listed(&new.key))),
+            ])
             .return_values(ReturnValue::AllOld);
         match sealed {
             Some(sealed) => {
                 set.push("address = :address");
-                update = update.expression_attribute_values(":address", sealed);
+                update = update.values([(":address", sealed)]);
             }
             None => remove.push("address"),
         }
         match saving.digest {
             Some(digest) => {
                 set.push("digest = :digest");
-                update = update
-                    .expression_attribute_values(":digest", AttributeValue::S(digest.to_owned()));
+                update = update.values([(":digest", s(digest))]);
             }
             None => remove.push("digest"),
         }
         if saving.to_notify {
             set.push("to_notify = :true");
-            update = update.expression_attribute_values(":true", AttributeValue::Bool(true));
+            update = update.values([(":true", AttributeValue::Bool(true))]);
         }
         if let Some(feed) = saving.feed {
             set.push("feed = :feed");
             update = update
-                .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned()))
+                .values([(":feed", s(feed))])
                 .condition_expression(NOT_LATER);
         }
         self.note_manager(new).await?;
@@ -260,32 +331,29 @@ impl Store {
     /// if it changed again.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn settle_record(
         &self,
         key: &RecordKey,
         digest: &str,
         feed: Option<&str>,
-    ) -> Result<Option<PlanRecord>, Unavailable> {
+    ) -> Result<Option<PlanRecord>, StoreError> {
         let mut update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::record(key).into_item()))
+            .update(self::key(key))
             .update_expression("SET digest = :digest")
-            .expression_attribute_values(":digest", AttributeValue::S(digest.to_owned()))
+            .values([(":digest", s(digest))])
             .return_values(ReturnValue::AllNew);
         let live = "attribute_exists(pk) AND attribute_not_exists(ended)";
         update = match feed {
             Some(feed) => update
                 .condition_expression(format!("{live} AND feed = :feed"))
-                .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned())),
+                .values([(":feed", s(feed))]),
             None => update.condition_expression(live),
         };
         match update.send().await {
             Ok(done) => done.attributes.map(|a| read(a, &self.keyring)).transpose(),
             Err(e) if is_conditional(&e) => Ok(None),
-            Err(e) => Err(Unavailable::call(e)),
+            Err(e) => Err(StoreError::call(e)),
         }
     }
 
@@ -293,28 +361,27 @@ impl Store {
     /// are kept, so that access returns if the record does.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn end_record(
         &self,
         key: &RecordKey,
         day: Date,
         feed: Option<&str>,
-    ) -> Result<Saved, Unavailable> {
+    ) -> Result<Saved, StoreError> {
         let mut set = "SET ended = :day, facts = :none".to_owned();
         let mut update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::record(key).into_item()))
-            .expression_attribute_values(":day", AttributeValue::S(day.to_string()))
-            .expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+            .update(self::key(key))
+            .values([
+                (":day", s(day)),
+                (":none", AttributeValue::M(HashMap::new())),
+            ])
             .return_values(ReturnValue::AllOld);
         update = match feed {
             Some(feed) => {
                 set.push_str(", feed = :feed");
                 update
                     .condition_expression(format!("attribute_exists(pk) AND {NOT_LATER}"))
-                    .expression_attribute_values(":feed", AttributeValue::S(feed.to_owned()))
+                    .values([(":feed", s(feed))])
             }
             None => update.condition_expression("attribute_exists(pk)"),
         };
@@ -332,24 +399,22 @@ impl Store {
     /// Removes a terminated record from the list after everyone affected was notified.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn unlist_record(&self, key: &RecordKey) -> Result<(), Unavailable> {
+    /// [`StoreError`].
+    pub async fn unlist_record(&self, key: &RecordKey) -> Result<(), StoreError> {
         let done = self
-            .db
-            .update_item()
-            .table_name(&self.tables.main)
-            .set_key(Some(keys::record(key).into_item()))
+            .update(self::key(key))
             .condition_expression("attribute_exists(ended)")
             .update_expression("REMOVE listed")
             .send()
             .await;
-        Unavailable::unless_conditional(done)
+        took_effect(done)?;
+        Ok(())
     }
 
     fn saved<R>(
         &self,
         done: Result<UpdateItemOutput, SdkError<UpdateItemError, R>>,
-    ) -> Result<Saved, Unavailable> {
+    ) -> Result<Saved, StoreError> {
         match done {
             Ok(done) => {
                 let before = done.attributes.filter(|a| a.contains_key("key"));
@@ -357,20 +422,20 @@ impl Store {
                 Ok(Saved::Written(before.map(Box::new)))
             }
             Err(e) if is_conditional(&e) => Ok(Saved::Superseded),
-            Err(e) => Err(Unavailable::call(e)),
+            Err(e) => Err(StoreError::call(e)),
         }
     }
 
     /// Loads a page of the plan's listed records of a kind and the start of the next page.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn listed_records(
         &self,
         plan: &str,
         kind: RecordKind,
         cursor: ListCursor,
-    ) -> Result<(Vec<RecordKey>, Option<ListCursor>), Unavailable> {
+    ) -> Result<(Vec<RecordKey>, Option<ListCursor>), StoreError> {
         let ListCursor(shard, start) = cursor;
         let got = self
             .db
@@ -378,32 +443,89 @@ impl Store {
             .table_name(&self.tables.main)
             .index_name(RECORDS_INDEX)
             .key_condition_expression("listed = :list")
-            .expression_attribute_values(":list", AttributeValue::S(keys::list(plan, kind, shard)))
+            .values([(":list", s(list(plan, kind, shard)))])
             .set_exclusive_start_key(start)
             .send()
             .await
-            .map_err(Unavailable::call)?;
+            .map_err(StoreError::call)?;
         let found = got.items.unwrap_or_default();
         let records = found.iter().filter_map(key_of).collect();
         let next = match got.last_evaluated_key {
             Some(last) => Some(ListCursor(shard, Some(last))),
-            None if shard + 1 < keys::LISTS => Some(ListCursor(shard + 1, None)),
+            None if shard + 1 < LISTS => Some(ListCursor(shard + 1, None)),
             None => None,
         };
         Ok((records, next))
     }
 }
 
-fn key_of(item: &Item) -> Option<RecordKey> {
-    keys::record_of(item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?)
+fn attribute(value: &impl serde::Serialize) -> Result<AttributeValue, StoreError> {
+    to_attribute_value(value).map_err(StoreError::unavailable)
 }
 
-fn is_conditional<R>(error: &SdkError<UpdateItemError, R>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(UpdateItemError::is_conditional_check_failed_exception)
-}
+impl Writes<'_> {
+    /// Claims a record. Concurrent registrations can't create two organizations from it or use one
+    /// registration type twice.
+    pub(crate) fn claim_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        registration_type: &Slug,
+        account: &AccountId,
+        claims: &RecordClaim,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .update_of(key(record))
+            .update_expression("SET #claim = :made, #way = :account")
+            .names([
+                ("#claim", claim(portal)),
+                ("#way", claim_by(portal, registration_type.as_str())),
+            ])
+            .values([(":account", s(account))]);
+        let (condition, made) = match claims {
+            RecordClaim::NewOrganization(made) => ("attribute_not_exists(#claim)", made.as_ref()),
+            RecordClaim::JoinExisting(organization) => (
+                "#claim = :made AND attribute_not_exists(#way)",
+                Some(organization),
+            ),
+        };
+        let made = made.map_or(NO_ORGANIZATION, |o| o.as_str());
+        let update = update
+            .condition_expression(format!(
+                "attribute_exists(pk) AND attribute_not_exists(ended) AND {condition}"
+            ))
+            .values([(":made", s(made))]);
+        self.push_update(update, Some(Unique::Record))
+    }
 
-fn attribute(value: &impl serde::Serialize) -> Result<AttributeValue, Unavailable> {
-    to_attribute_value(value).map_err(Unavailable::new)
+    pub(crate) fn release_record(
+        &mut self,
+        record: &RecordKey,
+        portal: &PortalId,
+        registration_type: &str,
+        account: &AccountId,
+        whole: bool,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .update_of(key(record))
+            .condition_expression("#way = :account")
+            .names([("#way", claim_by(portal, registration_type))])
+            .values([(":account", s(account))]);
+        let update = if whole {
+            update
+                .update_expression("REMOVE #way, #claim")
+                .names([("#claim", claim(portal))])
+        } else {
+            update.update_expression("REMOVE #way")
+        };
+        self.push_update(update, None)
+    }
+
+    pub(crate) fn note_notified(&mut self, record: &RecordKey) -> Result<(), StoreError> {
+        let update = self
+            .update_of(key(record))
+            .condition_expression("attribute_exists(to_notify)")
+            .update_expression("REMOVE to_notify");
+        self.push_update(update, None)
+    }
 }

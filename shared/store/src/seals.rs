@@ -1,14 +1,14 @@
 //! Seals record the audit trail after each hour, so that later removals, additions and changes are detected
 //! (UX-11).
 //!
-//! Every entry has a MAC computed when it was written ([`crate::trail`]). A seal lists the entries of a
+//! Every entry has a MAC computed when it was written ([`crate::audit`]). A seal lists the entries of a
 //! period with their digests, and contains the digest of the list and of the previous seal. The seals form a
 //! chain without gaps, and the last digest represents all of them. Seals are numbered, so that of two
 //! concurrent seals one wins.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use data_encoding::BASE64URL_NOPAD;
 use futures::future;
 use jiff::civil::Date;
@@ -22,10 +22,11 @@ use vestibule_domain::record::Mac;
 use vestibule_domain::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
-use crate::item::{self, Item};
-use crate::keys::Key;
+use crate::expression::{Expression, n, s};
+use crate::item::{self, Item, text};
+use crate::key::Key;
 use crate::tables::AUDIT_TTL;
-use crate::{Store, Unavailable, trail};
+use crate::{Store, StoreError, audit};
 
 /// How long after an hour it is sealed. No Lambda function runs longer than this, so all entries of the hour
 /// are written by then.
@@ -135,10 +136,10 @@ struct Lying {
 
 impl Lying {
     fn of(item: &Item, keyring: &Keyring) -> Self {
-        let sk = item.get("sk").and_then(|v| v.as_s().ok()).cloned();
+        let sk = text(item, "sk").cloned();
         Self {
             sk: sk.unwrap_or_default(),
-            says: trail::genuine(item, keyring).map(|e| digest(e.canonical().as_bytes())),
+            says: audit::genuine(item, keyring).map(|e| digest(e.canonical().as_bytes())),
         }
     }
 
@@ -178,8 +179,8 @@ impl Store {
     /// or concurrently, and may be stopped at any time. Returns the number of seals created.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn seal_audit(&self, portal: &PortalId, now: Timestamp) -> Result<u32, Unavailable> {
+    /// [`StoreError`].
+    pub async fn seal_audit(&self, portal: &PortalId, now: Timestamp) -> Result<u32, StoreError> {
         let end = hour_of(now - SETTLES);
         let mut made = 0;
         for _ in 0..SEALS_A_RUN {
@@ -210,7 +211,7 @@ impl Store {
         last: Option<&Seal>,
         (from, mut until): (Timestamp, Timestamp),
         now: Timestamp,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, StoreError> {
         let mut shards = self.lying(portal, (from, until), Some(LISTED + 1)).await?;
         // With too many entries for one seal, end it where the first partition is full.
         for shard in &shards {
@@ -223,7 +224,7 @@ impl Store {
                 until = at.filter(|at| *at > from).unwrap_or(until).min(until);
             }
         }
-        let end = trail::moment(until);
+        let end = audit::moment(until);
         for shard in &mut shards {
             shard.retain(|entry| entry.sk < end);
         }
@@ -241,7 +242,7 @@ impl Store {
             previous: last.map(Seal::digest),
             made_at: now,
         };
-        let expires = AttributeValue::N(kept_until(until).as_second().to_string());
+        let expires = n(kept_until(until).as_second());
         let mut rows = Vec::new();
         let mut row = item::write(
             Seal::key(portal, number),
@@ -258,8 +259,8 @@ impl Store {
                 sk: format!("{shard:x}"),
             };
             let mut row = key.into_item();
-            let list = entries.iter().map(Lying::line).collect();
-            row.insert("list".to_owned(), AttributeValue::S(list));
+            let list: String = entries.iter().map(Lying::line).collect();
+            row.insert("list".to_owned(), s(list));
             row.insert(AUDIT_TTL.to_owned(), expires.clone());
             rows.push(row);
         }
@@ -269,13 +270,13 @@ impl Store {
                 .set_item(Some(row))
                 .condition_expression("attribute_not_exists(pk)")
                 .build()
-                .map_err(Unavailable::new)?;
+                .map_err(StoreError::unavailable)?;
             Ok(TransactWriteItem::builder().put(put).build())
         });
         let sent = self
             .db
             .transact_write_items()
-            .set_transact_items(Some(puts.collect::<Result<_, Unavailable>>()?))
+            .set_transact_items(Some(puts.collect::<Result<_, StoreError>>()?))
             .send()
             .await;
         match sent {
@@ -287,39 +288,39 @@ impl Store {
             {
                 Ok(false)
             }
-            Err(e) => Err(Unavailable::call(e)),
+            Err(e) => Err(StoreError::call(e)),
         }
     }
 
     /// Loads the last seal of a portal.
     ///
     /// # Errors
-    /// [`Unavailable`] also when the seal was altered, because the next seal builds on it.
-    async fn last_seal(&self, portal: &PortalId) -> Result<Option<Seal>, Unavailable> {
+    /// [`StoreError`] also when the seal was altered, because the next seal builds on it.
+    async fn last_seal(&self, portal: &PortalId) -> Result<Option<Seal>, StoreError> {
         let got = self
             .db
             .query()
             .table_name(&self.tables.audit)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(seals(portal)))
+            .values([(":pk", s(seals(portal)))])
             .scan_index_forward(false)
             .consistent_read(true)
             .limit(1)
             .send()
             .await
-            .map_err(Unavailable::call)?;
+            .map_err(StoreError::call)?;
         let Some(found) = got.items.unwrap_or_default().pop() else {
             return Ok(None);
         };
         let seal = self.found_seal(found).seal;
         seal.map(Some)
-            .ok_or_else(|| Unavailable::corrupt("the last seal of the audit trail"))
+            .ok_or_else(|| StoreError::corrupt("the last seal of the audit trail"))
     }
 
     fn found_seal(&self, item: Item) -> FoundSeal {
-        let number = item.get("sk").and_then(|v| v.as_s().ok()?.parse().ok());
+        let number = text(&item, "sk").and_then(|sk| sk.parse().ok());
         let number = number.unwrap_or_default();
-        let pk = item.get("pk").and_then(|v| v.as_s().ok()).cloned();
+        let pk = text(&item, "pk").cloned();
         let seal = item::read::<Written>(item).ok().filter(|written| {
             let canonical = Sensitive::new(written.seal.canonical());
             let place = seals(&written.seal.portal);
@@ -340,7 +341,7 @@ impl Store {
         &self,
         portal: &PortalId,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Unavailable> {
+    ) -> Result<Option<Timestamp>, StoreError> {
         for days in (0..=FIRST_WITHIN_DAYS).rev() {
             let day = day_of(now - SignedDuration::from_hours(24 * days));
             let period = (begin_of(day), begin_of(after(day)));
@@ -360,10 +361,10 @@ impl Store {
         portal: &PortalId,
         (from, until): (Timestamp, Timestamp),
         most: Option<usize>,
-    ) -> Result<Vec<Vec<Lying>>, Unavailable> {
-        let shards = (0..trail::SHARDS).map(|shard| {
-            let pk = trail::partition(portal, from, shard);
-            self.audit_items(pk, trail::moment(from), trail::moment(until), most)
+    ) -> Result<Vec<Vec<Lying>>, StoreError> {
+        let shards = (0..audit::SHARDS).map(|shard| {
+            let pk = audit::partition(portal, from, shard);
+            self.audit_items(pk, audit::moment(from), audit::moment(until), most)
         });
         let found = future::try_join_all(shards).await?;
         Ok(found
@@ -379,7 +380,7 @@ impl Store {
         from: String,
         until: String,
         most: Option<usize>,
-    ) -> Result<Vec<Item>, Unavailable> {
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
@@ -388,15 +389,17 @@ impl Store {
                 .query()
                 .table_name(&self.tables.audit)
                 .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :until")
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .expression_attribute_values(":from", AttributeValue::S(from.clone()))
-                .expression_attribute_values(":until", AttributeValue::S(until.clone()))
+                .values([
+                    (":pk", s(pk.clone())),
+                    (":from", s(from.clone())),
+                    (":until", s(until.clone())),
+                ])
                 .set_exclusive_start_key(start)
                 .set_limit(most.map(|most| i32::try_from(most).unwrap_or(i32::MAX)))
                 .consistent_read(true)
                 .send()
                 .await
-                .map_err(Unavailable::call)?;
+                .map_err(StoreError::call)?;
             items.extend(got.items.unwrap_or_default());
             start = got.last_evaluated_key;
             if start.is_none() || most.is_some_and(|most| items.len() >= most) {
@@ -470,14 +473,14 @@ impl Store {
     /// digest of a seal that were kept elsewhere.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`StoreError`].
     pub async fn verify_audit(
         &self,
         portal: &PortalId,
         (from, to): (Date, Date),
         kept: Option<(u64, &str)>,
         now: Timestamp,
-    ) -> Result<Verification, Unavailable> {
+    ) -> Result<Verification, StoreError> {
         let mut found = Verification::default();
         let chain = self.chain(portal, now, &mut found.faults).await?;
         if let Some((number, kept)) = kept {
@@ -502,7 +505,7 @@ impl Store {
         portal: &PortalId,
         now: Timestamp,
         faults: &mut Vec<Fault>,
-    ) -> Result<Vec<Seal>, Unavailable> {
+    ) -> Result<Vec<Seal>, StoreError> {
         let (first, last) = ("0".repeat(10), "9".repeat(10));
         let items = self.audit_items(seals(portal), first, last, None).await?;
         let found: Vec<_> = items.into_iter().map(|i| self.found_seal(i)).collect();
@@ -541,7 +544,7 @@ impl Store {
         chain: &[Seal],
         now: Timestamp,
         found: &mut Verification,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), StoreError> {
         let (begin, end) = (begin_of(day), begin_of(after(day)));
         let lying = self.lying(portal, (begin, end), None).await?;
         let mut lying: BTreeMap<_, _> = lying
@@ -557,7 +560,7 @@ impl Store {
             expired: kept_until(end) <= now,
         };
         for seal in chain.iter().filter(|s| s.from < end && begin < s.until) {
-            let (first, past) = (trail::moment(seal.from), trail::moment(seal.until));
+            let (first, past) = (audit::moment(seal.from), audit::moment(seal.until));
             let list = self.sealed_list(seal).await?;
             let whole = digest(list.as_bytes()) == seal.listed;
             // The list expires together with its last entry.
@@ -602,14 +605,14 @@ impl Store {
     }
 
     /// Loads the list of a seal's entries, in chronological order.
-    async fn sealed_list(&self, seal: &Seal) -> Result<String, Unavailable> {
+    async fn sealed_list(&self, seal: &Seal) -> Result<String, StoreError> {
         let pk = lists(&seal.portal, seal.number);
         let items = self
             .audit_items(pk, "0".to_owned(), "f".to_owned(), None)
             .await?;
         let mut lines: Vec<_> = items
             .iter()
-            .filter_map(|i| i.get("list")?.as_s().ok())
+            .filter_map(|i| text(i, "list"))
             .flat_map(|list| list.split_inclusive('\n'))
             .collect();
         lines.sort_unstable();

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 
-use crate::Unavailable;
+use crate::StoreError;
 
 /// The sparse index of messages that have not been sent.
 pub const PENDING_INDEX: &str = "pending";
@@ -49,21 +49,21 @@ pub struct Tables {
 /// Creates the tables if they don't exist.
 ///
 /// # Errors
-/// [`Unavailable`] when DynamoDB rejects a table for a reason other than that it exists.
-pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
+/// [`StoreError`] when DynamoDB rejects a table for a reason other than that it exists.
+pub async fn create(db: &Client, tables: &Tables) -> Result<(), StoreError> {
     let key = |name: &str, kind: KeyType| {
         KeySchemaElement::builder()
             .attribute_name(name)
             .key_type(kind)
             .build()
-            .map_err(Unavailable::new)
+            .map_err(StoreError::unavailable)
     };
     let text = |name: &str| {
         AttributeDefinition::builder()
             .attribute_name(name)
             .attribute_type(ScalarAttributeType::S)
             .build()
-            .map_err(Unavailable::new)
+            .map_err(StoreError::unavailable)
     };
     let index = |name: &str, hash: &str, range: &str| {
         GlobalSecondaryIndex::builder()
@@ -76,13 +76,13 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
                     .build(),
             )
             .build()
-            .map_err(Unavailable::new)
+            .map_err(StoreError::unavailable)
     };
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
         .stream_view_type(StreamViewType::KeysOnly)
         .build()
-        .map_err(Unavailable::new)?;
+        .map_err(StoreError::unavailable)?;
     let main = db
         .create_table()
         .table_name(&tables.main)
@@ -119,7 +119,7 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
                     .build(),
             )
             .build()
-            .map_err(Unavailable::new)?;
+            .map_err(StoreError::unavailable)?;
         audit = audit
             .attribute_definitions(text(of)?)
             .global_secondary_indexes(index);
@@ -130,7 +130,7 @@ pub async fn create(db: &Client, tables: &Tables) -> Result<(), Unavailable> {
             Err(e)
                 if e.as_service_error()
                     .is_some_and(|e| e.is_resource_in_use_exception()) => {}
-            Err(e) => return Err(Unavailable::call(e)),
+            Err(e) => return Err(StoreError::call(e)),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Writes the sample records into their folder.
+//! Writes the sample plan records into their folder.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,16 @@ use vestibule_domain::feed;
 use vestibule_domain::record::RecordKind;
 use vestibule_local::sample_records;
 
-/// Write the sample plan records anew: members.csv, agents.csv, groups.csv and providers.csv.
+/// Generate the sample plan records: members.csv, agents.csv, groups.csv and providers.csv.
 ///
-/// They are the same each time. After a change to the generator, commit what this writes.
+/// The output is the same every time. After a change to the generator, run this and commit the files.
 #[derive(Parser)]
+#[command(after_help = "\
+Examples:
+  cargo run -p vestibule-local --bin make-sample-records
+  cargo run -p vestibule-local --bin make-sample-records -- --to /tmp/records")]
 struct Arguments {
-    /// The folder to write them to.
+    /// The folder to write to
     #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../sample-records"))]
     to: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `cargo portal`: the whole system on one machine.
+//! `cargo portal`: runs the whole system on one machine.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,10 +19,10 @@ use vestibule_local::demo::{self, Journey};
 use vestibule_local::first_staff::{self, FirstStaff, Made};
 use vestibule_local::serve::{Settings, serve};
 use vestibule_local::{
-    Instance, Options, StartError, folder, import, openapi, routes, time_travel,
+    Instance, Options, StartError, control, folder, import, openapi, routes, time_travel,
 };
 
-/// The whole accounts backend on one machine: the API of every portal, an inbox, printed letters,
+/// Runs the whole accounts backend on this machine: the API of every portal, an inbox, printed letters,
 /// sample records and sample people. Without a command, it serves.
 #[derive(Parser)]
 #[command(
@@ -32,21 +32,20 @@ use vestibule_local::{
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  cargo portal                        serve on http://127.0.0.1:8600, data in .vestibule
-  cargo portal --port 0               the same on a free port
-  cargo portal --data /tmp/other      a second system beside the first
-  cargo portal demo                   watch the main journeys
-  cargo portal tick --days 181        let time pass (stop the portal first)
-  cargo portal reset                  remove the data and start anew
+  cargo portal                              serve on http://127.0.0.1:8600 with data in .vestibule
+  cargo portal --port 0 --data /tmp/other   serve a second system on a free port
+  cargo portal demo                         show the main journeys
+  cargo portal tick --days 181              move the clock, also while the portal is running
+  cargo portal reset                        remove the data and start over
 
-The first page of the running system tells as whom to sign in and what to try."
+The first page of the running portal lists people to sign in as and things to try."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: ServeArguments,
-    /// How much is logged to stderr: off, error, warn, info, debug or trace
+    /// Log level on stderr: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", global = true, default_value = "warn")]
     log: LevelFilter,
 }
@@ -57,73 +56,74 @@ enum Command {
     #[command(after_help = "\
 Examples:
   cargo portal serve --port 8700
-  cargo portal serve --portals my-portals       with your own policies
+  cargo portal serve --portals my-portals       use your own policies
   cargo portal serve --dynamodb-endpoint http://127.0.0.1:8000 --data /tmp/on-dynamodb-local
-                                                on DynamoDB Local; mails, letters and the key stay in --data
+                                                use DynamoDB Local; emails, letters and the key stay in --data
 
-The first start loads the sample plan records and registers sample people through the API.")]
+The first start loads the sample plan records and registers sample people through the API. Links in
+emails lead to pages of this server that show the request to send.")]
     Serve(ServeArguments),
-    /// Remove the data folder, and nothing that isn't a portal's
+    /// Remove the data folder; other files in it stay
     #[command(after_help = "\
 Examples:
   cargo portal reset
   cargo portal reset --data /tmp/other
 
-Tables in another DynamoDB (--dynamodb-endpoint) stay; delete vestibule and vestibule-audit there.")]
+Tables in another DynamoDB (--dynamodb-endpoint) stay. Delete the tables vestibule and vestibule-audit there.")]
     Reset {
         #[command(flatten)]
         data: DataArgument,
     },
-    /// Tell the main journeys with real requests, answers, mails and letters, on a system in memory
+    /// Show the main journeys with real requests, responses, emails and letters, on a system in memory
     #[command(after_help = "\
 Examples:
   cargo portal demo
   cargo portal demo --only group
   cargo portal demo --only member --only provider | less
 
-Ends with 1 if an answer is not what the portal promises.")]
+Exits with status 1 if a response isn't as expected.")]
     Demo {
-        /// Only this journey; can be given several times
+        /// Show only this journey; repeat the option for several
         #[arg(long, value_name = "JOURNEY", value_enum)]
         only: Vec<Journey>,
         #[command(flatten)]
         portals: PortalsArgument,
     },
-    /// Let days pass: moves the clock of the data folder and does, day by day, what is then due
+    /// Move the clock of the data folder by days and run the actions that are due on each
     #[command(after_help = "\
 Examples:
-  cargo portal tick --days 181        until idle accounts are disabled
+  cargo portal tick --days 181        disable idle accounts
   cargo portal tick --days 1 --data /tmp/other
 
-Tells of each day what it brought: warnings, accounts disabled and deleted, reminders, mails, letters. The
-portal must not be running on the folder; the next start goes on at the new time. The clock never
-goes back: cargo portal reset starts anew.")]
+Prints the actions of each day: warnings, disabled and deleted accounts, reminders, emails and letters. It
+works whether the portal is running or not; the emails are in the inbox when the command returns. The clock
+can't go back: start over with `cargo portal reset`.")]
     Tick {
-        /// How many days
+        /// Number of days, 1 to 3650
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: u32,
         #[command(flatten)]
         on: SystemArguments,
     },
-    /// Run the inactivity sweep once, or tell with --dry-run what it would do
+    /// Run the inactivity sweep once, or list with --dry-run what it would do
     #[command(after_help = "\
 Examples:
-  cargo portal sweep --dry-run                      what is due today, and why
-  cargo portal sweep --dry-run --as-of 2027-05-22   what would be due on that day as things are now
-  cargo portal sweep
+  cargo portal sweep --dry-run                      list what is due today, and why
+  cargo portal sweep --dry-run --as-of 2027-05-22   list what would be due on that day
+  cargo portal sweep                                run the sweep
 
-The portal must not be running on the folder.")]
+Stop the portal first.")]
     Sweep {
-        /// Change nothing; list who would be warned, disabled or deleted, and why
+        /// List the accounts that would be warned, disabled or deleted, and why, without changing anything
         #[arg(long)]
         dry_run: bool,
-        /// Another day than today
+        /// The day to list [default: today]
         #[arg(long, value_name = "YYYY-MM-DD", requires = "dry_run")]
         as_of: Option<Date>,
         #[command(flatten)]
         on: SystemArguments,
     },
-    /// Make the help desk's first account, a supervisor who then invites the staff
+    /// Create the help desk's first account, a supervisor who can invite the staff
     #[command(
         name = "first-staff",
         after_help = "\
@@ -131,39 +131,45 @@ Examples:
   cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example
   cargo portal first-staff --name \"Olive Grant\" --email olive@plan.example --on-aws
 
-The one-time password is printed once, and has to be changed at the first sign-in. Where there is a
-supervisor already, such as the one of the sample people, nothing is done.
+The one-time password is printed only once and must be changed at the first sign-in. If the help desk
+already has a supervisor, as it does with the sample people, the command fails and changes nothing.
 
-With --on-aws it works on the deployed tables, with your AWS credentials and the settings of the functions:
-TABLE, AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for other policies than those of the source tree."
+With --on-aws, the command uses the deployed tables, your AWS credentials and the functions' settings: TABLE,
+AUDIT_TABLE, KMS_KEY_ID, and PORTALS_DIR for policies other than those of the source tree."
     )]
     FirstStaff(FirstStaffArguments),
-    /// The audit trail, for its operators
-    #[command(subcommand)]
+    /// Verify the audit trail
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  cargo portal audit verify
+  cargo portal audit verify --help    show every option"
+    )]
     Audit(AuditCommand),
-    /// Import a feed of plan records, as the nightly import does
+    /// Import a CSV file of plan records, as the nightly import does
     #[command(after_help = "\
 Examples:
-  cargo portal import members.csv               what has changed: rows are added or replaced
-  cargo portal import agents.csv --full         all of them: who isn't in the file has ended
+  cargo portal import members.csv               add or replace the records in the file
+  cargo portal import agents.csv --full         also end all agent records that the file doesn't list
   cargo portal import new.csv --kind provider
 
-The file becomes the next feed of the day in the local bucket. If the portal is running, it imports
-the feed in a few seconds; if not, it is imported here. infra/sample-records/README.md lists the
-columns, docs/feeds.md tells what follows.")]
+The file becomes the next feed of the day in the local bucket. A running portal imports it within a few
+seconds; otherwise, this command does. infra/sample-records/README.md lists the columns; docs/feeds.md
+describes the effects.")]
     Import {
         /// The CSV file
         file: PathBuf,
-        /// What it holds [default: from its name, such as members.csv]
+        /// The kind of records: member, agent, group or provider [default: from the file's name]
         #[arg(long, value_name = "KIND", value_parser = kind)]
         kind: Option<RecordKind>,
-        /// The file holds all records of its kind: those that it doesn't name end
+        /// The file lists all records of its kind; records that it doesn't list end
         #[arg(long)]
         full: bool,
         #[command(flatten)]
         on: SystemArguments,
     },
-    /// Print the description of the API (OpenAPI 3.1, JSON)
+    /// Print the OpenAPI 3.1 description of the API as JSON
     #[command(after_help = "\
 Examples:
   cargo portal openapi
@@ -183,32 +189,32 @@ Examples:
 
 #[derive(Subcommand)]
 enum AuditCommand {
-    /// Prove that no entry was altered, removed or added since it was written and sealed
+    /// Verify that no entry was altered, removed or added after it was written and sealed
     #[command(after_help = "\
 Examples:
-  cargo portal audit verify                           all portals, the last 30 days
+  cargo portal audit verify                           verify all portals for the last 30 days
   cargo portal audit verify --portal group --from 2026-11-01 --to 2026-11-30
   cargo portal audit verify --portal group --kept 25:pq3v...
-                                                      besides, that seal 25 is the one printed earlier
+                                                      also compare seal 25 with the one printed earlier
   TABLE=... AUDIT_TABLE=... KMS_KEY_ID=... PORTALS_DIR=infra/portals cargo portal audit verify --on-aws
-                                                      on AWS, with the credentials of the environment
+                                                      verify the deployed tables with your AWS credentials
 
-Ends with 1 if anything is altered, missing or added. docs/security.md tells what this proves, and what not.
-A system that is being served from the same folder has to be stopped first.")]
+Exits with status 1 if an entry is altered, missing or added. docs/security.md explains what this proves. Stop
+the portal first.")]
     Verify {
-        /// Only this portal
+        /// Verify only this portal
         #[arg(long, value_name = "PORTAL")]
         portal: Option<String>,
-        /// The first day, in UTC [default: 30 days before the last]
+        /// The first day in UTC [default: 30 days before the last]
         #[arg(long, value_name = "DAY")]
         from: Option<jiff::civil::Date>,
-        /// The last day, in UTC [default: today]
+        /// The last day in UTC [default: today]
         #[arg(long, value_name = "DAY")]
         to: Option<jiff::civil::Date>,
-        /// A seal as it was kept elsewhere; takes --portal
+        /// A seal that you stored elsewhere; requires --portal
         #[arg(long, value_name = "NUMBER:DIGEST", value_parser = audit::kept_seal, requires = "portal")]
         kept: Option<(u64, String)>,
-        /// The tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
+        /// Use the tables on AWS that TABLE, AUDIT_TABLE and KMS_KEY_ID name
         #[arg(long, conflicts_with_all = ["data", "dynamodb_endpoint"])]
         on_aws: bool,
         #[command(flatten)]
@@ -218,27 +224,27 @@ A system that is being served from the same folder has to be stopped first.")]
 
 #[derive(Args)]
 struct ServeArguments {
-    /// The port on 127.0.0.1; 0 takes a free one
+    /// The port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 8600)]
     port: u16,
     #[command(flatten)]
     on: SystemArguments,
-    /// Where DynamoDB, KMS, SES and S3 are for functions run beside it: this port and the next three
+    /// Port of the local DynamoDB, for functions in other processes; KMS, SES and S3 use the next three ports
     #[arg(long, value_name = "PORT")]
     aws_port: Option<u16>,
-    /// The address that they are at, such as 172.17.0.1 for functions in Docker on Linux
+    /// Address of the local DynamoDB, KMS, SES and S3, such as 172.17.0.1 for functions in Docker on Linux
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), requires = "aws_port")]
     aws_host: IpAddr,
 }
 
-/// A system on this machine.
+/// The data and settings of a system on this machine.
 #[derive(Args)]
 struct SystemArguments {
     #[command(flatten)]
     data: DataArgument,
     #[command(flatten)]
     portals: PortalsArgument,
-    /// Another DynamoDB than the embedded one, such as DynamoDB Local
+    /// A DynamoDB other than the embedded one, such as DynamoDB Local
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
 }
@@ -248,6 +254,7 @@ impl SystemArguments {
         let data = self.data.folder();
         Ok(Options {
             clock: Clock::ahead_by(folder::ahead(&data)?),
+            links: Some(control::last_base(&data)),
             data: Some(data),
             portals: self.portals.folder(),
             dynamodb_endpoint: self.dynamodb_endpoint,
@@ -255,12 +262,12 @@ impl SystemArguments {
         })
     }
 
-    /// The same, where there is a folder already.
+    /// Returns the options if the data folder exists.
     fn started_before(self) -> Result<Options, StartError> {
         let options = self.options()?;
         match &options.data {
             Some(data) if !data.exists() => Err(format!(
-                "there is no data folder {}. Start `cargo portal` there once, or name another with --data DIR",
+                "there is no data folder {}. Start the portal first with `cargo portal`, or choose another folder with --data DIR",
                 data.display()
             )
             .into()),
@@ -271,19 +278,19 @@ impl SystemArguments {
 
 #[derive(Args)]
 struct FirstStaffArguments {
-    /// Given and family name
+    /// First and last name
     #[arg(long)]
     name: String,
-    /// Where mail goes
+    /// Email address
     #[arg(long)]
     email: String,
-    /// The username [default: the name in lower case, with dots]
+    /// Username [default: the name in lowercase with dots]
     #[arg(long)]
     username: Option<String>,
-    /// The help desk's portal, where there are several
+    /// The help desk's portal; required if there are several
     #[arg(long)]
     portal: Option<String>,
-    /// On the deployed system instead of this machine's
+    /// Use the deployed system instead of this machine
     #[arg(long, conflicts_with_all = ["data", "portals", "dynamodb_endpoint"])]
     on_aws: bool,
     #[command(flatten)]
@@ -292,7 +299,7 @@ struct FirstStaffArguments {
 
 #[derive(Args)]
 struct DataArgument {
-    /// The folder that keeps everything [default: .vestibule in the source tree]
+    /// The data folder [default: .vestibule in the source tree]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -305,7 +312,7 @@ impl DataArgument {
 
 #[derive(Args)]
 struct PortalsArgument {
-    /// The folder of policies, one NAME.toml a portal [default: infra/portals in the source tree]
+    /// The folder of policy files, one NAME.toml per portal [default: infra/portals in the source tree]
     #[arg(long, value_name = "DIR")]
     portals: Option<PathBuf>,
 }
@@ -324,7 +331,7 @@ fn kind(text: &str) -> Result<RecordKind, String> {
         .ok_or_else(|| "must be member, agent, group or provider".to_owned())
 }
 
-/// A path in the source tree that this was built from; where that is gone, in the folder one is in.
+/// Returns a path in the source tree of this build; if that was removed, in the current folder.
 fn in_source_tree(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize()
@@ -341,7 +348,7 @@ async fn main() -> ExitCode {
     log_to_stderr(log);
     match run(command.unwrap_or(Command::Serve(serve))).await {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has heard enough.
+        // The reader of the output, such as `less`, was closed.
         Err(error)
             if error
                 .downcast_ref::<io::Error>()
@@ -362,8 +369,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Logs to stderr. The embedded DynamoDB warns of every condition that an item doesn't meet, which is
-/// how races are lost cleanly, so only its errors are of interest.
+/// Logs to stderr. Of the embedded DynamoDB, only errors are logged: it warns about every failed condition, which
+/// is expected in races.
 fn log_to_stderr(level: LevelFilter) {
     let embedded = if level > LevelFilter::INFO {
         level
@@ -416,7 +423,15 @@ async fn run(command: Command) -> Result<(), StartError> {
             )
             .await
         }
-        Command::Tick { days, on } => time_travel::tick(on.options()?, days, &mut out).await,
+        Command::Tick { days, on } => {
+            let options = on.options()?;
+            match options.data.as_deref() {
+                Some(data) if folder::holds_data(data) && folder::in_use(data)? => {
+                    control::tick(data, days, &mut out).await
+                }
+                _ => time_travel::tick(options, days, &mut out).await,
+            }
+        }
         Command::Sweep { dry_run, as_of, on } => {
             time_travel::sweep(on.options()?, dry_run, as_of, &mut out).await
         }
@@ -459,7 +474,7 @@ async fn run(command: Command) -> Result<(), StartError> {
     }
 }
 
-/// The state of a function on AWS, with the operator's own credentials, wherever the SDK finds them.
+/// Returns the state of a function on AWS, with the operator's own credentials.
 async fn app_on_aws() -> Result<App, StartError> {
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     Bootstrap::read(aws, in_source_tree("infra/portals"))?
@@ -501,7 +516,7 @@ fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {
     match folder::reset(data)? {
         None => writeln!(
             out,
-            "There is no data folder {shown}; the next start makes one."
+            "There is no data folder {shown}. The next start creates it."
         )?,
         Some(removed) => {
             let names = removed.names.join(", ");
@@ -509,7 +524,7 @@ fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {
                 out,
                 "Removed from {shown}: {}.",
                 if names.is_empty() {
-                    "nothing but its lock"
+                    "only its lock"
                 } else {
                     &names
                 }
@@ -517,13 +532,10 @@ fn reset(data: &Path, out: &mut impl Write) -> Result<(), StartError> {
             if removed.whole {
                 writeln!(
                     out,
-                    "Removed the folder itself. The next start makes everything anew."
+                    "Removed the folder. The next start creates everything again."
                 )?;
             } else {
-                writeln!(
-                    out,
-                    "The folder itself stays, because it holds something that isn't a portal's."
-                )?;
+                writeln!(out, "The folder stays because it contains other files.")?;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The journeys themselves.
+//! The journeys of the demo, step by step.
 
 use std::io::Write;
 
@@ -52,7 +52,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
     });
 
-    tell.step("With the wrong tax id, Ruth is refused; which field was wrong is not said, but who can help is")?;
+    tell.step("Ruth enters a wrong tax ID. The portal refuses without naming the wrong field, and names the help desk")?;
     let mut wrong = ruth.clone();
     wrong["verification"]["tax_id_last4"] = "0000".into();
     let answer = tell
@@ -61,14 +61,14 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.says(&answer, "(312) 555-0120")?;
 
     tell.step(
-        "With the right one she becomes the principal, and is asked at once to invite a backup",
+        "With the correct tax ID, Ruth becomes the principal. The portal asks her to invite a backup",
     )?;
     let answer = tell
         .call(post(&visitor, GROUP, "/registrations", ruth), 201)
         .await?;
     tell.expect(&answer, "/notices/0", "invite_backup")?;
 
-    tell.step("She signs in and invites Sam as an administrator")?;
+    tell.step("Ruth signs in and invites Sam as an administrator")?;
     let ruth = tell.sign_in(GROUP, "ruth.okafor", PASSWORD, "").await?;
     let invitation = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "administrator" });
     let answer = tell
@@ -76,13 +76,13 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         .await?;
     let lost = tell.token_for("sam@blueheron.example")?;
 
-    tell.step("Sam loses the mail; Ruth sends the invitation again")?;
+    tell.step("Sam loses the email, so Ruth sends the invitation again")?;
     let again = format!("/invitations/{}/resend", answer.text_at("/id"));
     tell.call(post(&ruth, GROUP, &again, json!({})), 200)
         .await?;
     let token = tell.token_for("sam@blueheron.example")?;
 
-    tell.step("The older link has stopped working")?;
+    tell.step("The first link no longer works")?;
     let acceptance = |token: &str| {
         json!({
             "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
@@ -95,7 +95,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     )
     .await?;
 
-    tell.step("Through the newer one Sam registers, and Ruth is told by email")?;
+    tell.step("Sam registers with the new link, and Ruth is notified by email")?;
     let answer = tell
         .call(
             post(&visitor, GROUP, "/invitations/accept", acceptance(&token)),
@@ -105,13 +105,13 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.mail_to("ruth@blueheron.example")?;
     let id = answer.text_at("/user_id").to_owned();
 
-    tell.step("Before approval Sam can sign in, and has no access")?;
+    tell.step("Until Ruth approves the registration, Sam can sign in but has no access")?;
     let sam = tell
         .sign_in(GROUP, "sam.lind", PASSWORD, "await_approval")
         .await?;
     tell.call(get(&sam, GROUP, "/entitlements"), 403).await?;
 
-    tell.step("Ruth approves Sam, and assigns services and group codes")?;
+    tell.step("Ruth approves Sam and assigns services and group codes")?;
     let approval = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
     tell.call(
         post(&ruth, GROUP, &format!("/users/{id}/approval"), approval),
@@ -119,7 +119,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     )
     .await?;
 
-    tell.step("In the session that is already open, Sam has exactly what was assigned")?;
+    tell.step("Sam's open session now has exactly the assigned access")?;
     let answer = tell.call(get(&sam, GROUP, "/entitlements"), 200).await?;
     tell.says(&answer, "BH01")?;
 
@@ -145,7 +145,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         })
     };
 
-    tell.step("Maria registers with the subscriber's last name, the enrollee id and her date of birth; a letter with a PIN goes out")?;
+    tell.step("Maria registers with the enrollee ID, the subscriber's last name and her date of birth. The portal prints a PIN letter")?;
     tell.call(
         post(
             &visitor,
@@ -158,18 +158,20 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     .await?;
     let lost = tell.pin()?;
 
-    tell.step("She can sign in, but until the PIN is entered nothing protected is shown")?;
+    tell.step(
+        "Maria can sign in, but has no access to protected information until she enters the PIN",
+    )?;
     let maria = tell
         .sign_in(MEMBER, "maria.alvarez", PASSWORD, "enter_pin")
         .await?;
     let answer = tell.call(get(&maria, MEMBER, "/entitlements"), 403).await?;
     tell.expect(&answer, "/next_step", "enter_pin")?;
 
-    tell.step("She sees when the letter was issued and by when it should arrive")?;
+    tell.step("Maria checks when the letter was sent and when it should arrive")?;
     let answer = tell.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
     tell.expect(&answer, "/status", "posted")?;
 
-    tell.step("Her son Diego, a dependent, registers with the same id and his own date of birth")?;
+    tell.step("Her son Diego, a dependent, registers with the same ID and his own date of birth")?;
     tell.call(
         post(
             &visitor,
@@ -182,7 +184,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     .await?;
 
     tell.step(
-        "Twelve days later the letter is overdue, and she is told to have her address checked",
+        "Twelve days later, the letter is overdue, and the portal asks Maria to check her address",
     )?;
     tell.instance
         .app
@@ -194,7 +196,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let answer = tell.call(get(&maria, MEMBER, "/pin/letter"), 200).await?;
     tell.expect(&answer, "/status", "overdue")?;
 
-    tell.step("The letter is lost: she has a new PIN issued, and a new letter goes out")?;
+    tell.step("The letter is lost. Maria requests a new PIN, and the portal prints a new letter")?;
     let call = Call {
         client: &maria,
         portal: MEMBER,
@@ -206,7 +208,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let pin = tell.pin()?;
 
     if lost != pin {
-        tell.step("When the first letter turns up after all, its PIN is dead")?;
+        tell.step("When the first letter arrives after all, its PIN no longer works")?;
         let answer = tell
             .call(
                 post(&maria, MEMBER, "/pin/activation", json!({ "pin": lost })),
@@ -216,7 +218,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         tell.says(&answer, "pin-wrong")?;
     }
 
-    tell.step("The new PIN opens the account at once")?;
+    tell.step("The new PIN activates the account immediately")?;
     tell.call(
         post(&maria, MEMBER, "/pin/activation", json!({ "pin": pin })),
         200,
@@ -231,7 +233,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let visitor = tell.on(PROVIDER);
     let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
 
-    tell.step("Helen registers Lakeside Family Medicine and says where its PIN letter shall go; the system makes her username")?;
+    tell.step("Helen registers Lakeside Family Medicine with an address for the PIN letter. The system generates her username")?;
     let helen = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
         "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
@@ -244,13 +246,13 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let username = answer.text_at("/username").to_owned();
     let pin = tell.pin()?;
 
-    tell.step("The first sign-in leads to the PIN page; neither secure information nor the users are open before")?;
+    tell.step("Helen signs in. Until she enters the PIN, protected information and the users are not available")?;
     let helen = tell
         .sign_in(PROVIDER, &username, PASSWORD, "enter_pin")
         .await?;
     tell.call(get(&helen, PROVIDER, "/users"), 403).await?;
 
-    tell.step("A lost letter is for the help desk on this portal, not for the user")?;
+    tell.step("On this portal, only the help desk can send a new letter")?;
     let call = Call {
         client: &helen,
         portal: PROVIDER,
@@ -261,16 +263,14 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let answer = tell.call(call, 403).await?;
     tell.says(&answer, "ask-help-desk")?;
 
-    tell.step(
-        "The four digits of the letter activate the account at once, and are never asked again",
-    )?;
+    tell.step("The four-digit PIN activates the account immediately and is never required again")?;
     tell.call(
         post(&helen, PROVIDER, "/pin/activation", json!({ "pin": pin })),
         200,
     )
     .await?;
 
-    tell.step("Helen adds Ben, who gets a registration code by email")?;
+    tell.step("Helen adds Ben, who receives a registration code by email")?;
     let ben = json!({ "first_name": "Ben", "last_name": "Lind", "email": "ben@lakeside.example", "services": ["claims"] });
     let answer = tell
         .call(post(&helen, PROVIDER, "/users", ben), 201)
@@ -279,7 +279,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let username = answer.text_at("/username").to_owned();
     let code = tell.code_for("ben@lakeside.example")?;
 
-    tell.step("A wrong code is refused")?;
+    tell.step("A wrong code is rejected")?;
     let redemption = |code: &str| json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint });
     let other = if code == "RC000000" {
         "RC000001"
@@ -297,7 +297,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     )
     .await?;
 
-    tell.step("With the right one, and a password of his own, he is registered")?;
+    tell.step("With the correct code and a password of his own, Ben is registered")?;
     let answer = tell
         .call(
             post(
@@ -311,7 +311,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         .await?;
     tell.expect(&answer, "/registration", "registered")?;
 
-    tell.step("He signs in and has what Helen assigned")?;
+    tell.step("Ben signs in and has the services that Helen assigned")?;
     let ben = tell.sign_in(PROVIDER, &username, PASSWORD, "").await?;
     let answer = tell.call(get(&ben, PROVIDER, "/entitlements"), 200).await?;
     tell.expect(&answer, "/services/0", "claims")?;
@@ -326,7 +326,9 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const INITIAL: &str = "First-Visit-21!";
     let visitor = tell.on(PRACTICE);
 
-    tell.step("Summit Orthopedics doesn't participate, and is referred to customer care")?;
+    tell.step(
+        "Summit Orthopedics doesn't participate in the network and is referred to Customer Care",
+    )?;
     let iris = json!({
         "registration_type": "medical", "verification": { "provider_id": "PV30004", "tax_id": "006789012" },
         "first_name": "Iris", "last_name": "Quinn", "email": "iris@summit.example",
@@ -338,7 +340,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.says(&answer, "not-open")?;
     tell.says(&answer, "Customer Care")?;
 
-    tell.step("Oakview Dental Studio doesn't participate either; a dental provider registers all the same, with the ids of its letter")?;
+    tell.step("Oakview Dental Studio doesn't participate either, but dental providers can register with the IDs from their letter")?;
     let noa = json!({
         "registration_type": "dental", "verification": { "provider_id": "PV30003", "tax_id": "005678901" },
         "first_name": "Noa", "last_name": "Stern", "email": "noa@oakview.example",
@@ -347,19 +349,19 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.call(post(&visitor, PRACTICE, "/registrations", noa), 201)
         .await?;
 
-    tell.step("Everything is open to Noa at once")?;
+    tell.step("Noa has full access immediately")?;
     let noa = tell.sign_in(PRACTICE, "noa.stern", PASSWORD, "").await?;
     let answer = tell.call(get(&noa, PRACTICE, "/entitlements"), 200).await?;
     tell.says(&answer, "predeterminations")?;
 
-    tell.step("Noa makes a staff account for Kim, with a username and an initial password")?;
+    tell.step("Noa creates a staff account for Kim with a username and an initial password")?;
     let kim = json!({
         "first_name": "Kim", "last_name": "Lind", "email": "kim@oakview.example",
         "username": "kim.lind", "initial_password": INITIAL, "services": ["eligibility"],
     });
     tell.call(post(&noa, PRACTICE, "/users", kim), 201).await?;
 
-    tell.step("At the first sign-in Kim has to choose another password before anything else")?;
+    tell.step("At the first sign-in, Kim must change the password first")?;
     let kim = tell
         .sign_in(PRACTICE, "kim.lind", INITIAL, "change_password")
         .await?;
@@ -374,7 +376,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     };
     tell.call(call, 200).await?;
 
-    tell.step("Then the session goes on, with what was assigned")?;
+    tell.step("The session continues with the assigned services")?;
     let answer = tell.call(get(&kim, PRACTICE, "/entitlements"), 200).await?;
     tell.expect(&answer, "/services/0", "eligibility")
 }
@@ -385,7 +387,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     const JOAN: &str = "joan@mercystreet.example";
     let visitor = tell.on(PROVIDER);
 
-    tell.step("Joan registers Mercy Street Hospital, and never gets her letter; on this portal the help desk posts another")?;
+    tell.step("Joan registers Mercy Street Hospital, but her letter never arrives. On this portal, the help desk sends a new one")?;
     let joan = json!({
         "registration_type": "facility", "verification": { "provider_id": "PV30006", "tax_id": "008901234" },
         "first_name": "Joan", "last_name": "Petrov", "email": JOAN, "password": PASSWORD,
@@ -404,7 +406,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
         .await?;
     tell.says(&answer, "(312) 555-0140")?;
 
-    tell.step("The help desk's first account is made by a command (`cargo portal first-staff`); its supervisor chooses a password and invites an agent")?;
+    tell.step("`cargo portal first-staff` creates the help desk's first account. The supervisor changes the password and invites an agent")?;
     let first = FirstStaff {
         portal: None,
         name: "Olive Grant".to_owned(),
@@ -437,7 +439,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     tell.call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
         .await?;
 
-    tell.step("Joan calls; Ada finds her account, and has the letter posted anew. The reason is for the audit trail")?;
+    tell.step("Joan calls. Ada finds her account and sends a new letter; the reason goes into the audit trail")?;
     let ada = tell.sign_in(DESK, "ada.moss", PASSWORD, "").await?;
     let search = json!({ "portal": PROVIDER, "email": JOAN });
     let answer = tell
@@ -448,7 +450,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     let answer = tell.call(post(&ada, DESK, &path, why), 200).await?;
     tell.expect(&answer, "/memberships/0/letter/status", "posted")?;
 
-    tell.step("Joan is told by email, not why")?;
+    tell.step("Joan is notified by email, without the reason")?;
     tell.mail_to(JOAN)?;
     Ok(())
 }
@@ -465,9 +467,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         })
     };
 
-    tell.step(
-        "Dana's signed agreement is on file: she registers, signs in, and everything is open",
-    )?;
+    tell.step("Dana's signed agreement is on file. She registers, signs in and has full access")?;
     tell.call(
         post(
             &visitor,
@@ -481,7 +481,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let dana = tell.sign_in(AGENT, "dana.whitfield", PASSWORD, "").await?;
     tell.call(get(&dana, AGENT, "/entitlements"), 200).await?;
 
-    tell.step("Luis's is missing: he registers all the same, and signs in")?;
+    tell.step("Luis has no agreement on file. He can still register and sign in")?;
     tell.call(
         post(
             &visitor,
@@ -496,12 +496,14 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         .sign_in(AGENT, "luis.ortega", PASSWORD, "sign_agreement")
         .await?;
 
-    tell.step("He sees which agreement to sign and where its form is, and nothing protected")?;
+    tell.step(
+        "Luis sees the agreement to sign and its form, but has no access to protected information",
+    )?;
     let answer = tell.call(get(&luis, AGENT, "/me"), 200).await?;
     tell.expect(&answer, "/agreement/id", "producer_agreement")?;
     tell.call(get(&luis, AGENT, "/entitlements"), 403).await?;
 
-    tell.step("He signs, and the plan files it; the nightly feed brings his changed row")?;
+    tell.step("Luis signs the agreement, the plan records it, and the nightly feed contains his updated row")?;
     let feed = sample_records::committed(RecordKind::Agent);
     let row = feed
         .lines()
@@ -526,7 +528,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         ));
     }
 
-    tell.step("At the next request, in the session that is open, everything is open")?;
+    tell.step("Luis has full access from the next request in his open session")?;
     tell.call(get(&luis, AGENT, "/entitlements"), 200).await?;
     Ok(())
 }
@@ -539,7 +541,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
     let lakeside = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
     let weiss = json!({ "provider_id": "PV30007", "tax_id": "009012345" });
 
-    tell.step("Pat manages the office of several providers, and registers once, with one provider's letter")?;
+    tell.step("Pat manages the offices of several providers and registers once, with one provider's letter")?;
     let pat = json!({
         "registration_type": "office_manager", "verification": lakeside, "accepted_agreements": terms,
         "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
@@ -549,9 +551,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
         .await?;
     let pat = tell.sign_in(PRACTICE, "pat.novak", PASSWORD, "").await?;
 
-    tell.step(
-        "With another provider's letter Pat attaches that one too: no new name, no new password",
-    )?;
+    tell.step("With another provider's letter, Pat adds that provider to the same account")?;
     let further = json!({ "registration_type": "office_manager", "verification": weiss, "accepted_agreements": terms });
     tell.call(post(&pat, PRACTICE, "/me/organizations", further), 201)
         .await?;
@@ -559,7 +559,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
     let second = answer.text_at("/organizations/1/id").to_owned();
     tell.says(&answer, "Lakeside Family Medicine")?;
 
-    tell.step("From now on Pat says at sign-in for whom the work is, and changes without signing in again")?;
+    tell.step("From now on, Pat chooses an organization at sign-in and can switch without signing in again")?;
     let pat = tell
         .sign_in(PRACTICE, "pat.novak", PASSWORD, "choose_organization")
         .await?;
@@ -572,7 +572,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
         tell.call(get(&pat, PRACTICE, "/users"), 200).await?;
     }
 
-    tell.step("On the provider portal each organization has its own PIN letter. Hannah registers her practice, and enters its PIN")?;
+    tell.step("On the provider portal, each organization has its own PIN letter. Hannah registers her practice and enters its PIN")?;
     let visitor = tell.on(PROVIDER);
     let address = json!({ "lines": ["4 Elm Court"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" });
     let hannah = json!({
@@ -592,7 +592,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
     tell.call(post(&hannah, PROVIDER, "/pin/activation", entered), 200)
         .await?;
 
-    tell.step("She registers Riverbend Dental too, with the login she has; its letter is on the way, and her own practice stays open")?;
+    tell.step("Hannah adds Riverbend Dental to her account. While its letter is on the way, she keeps access to her own practice")?;
     let further = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
         "attests_signing_authority": true, "postal_address": address,
@@ -611,7 +611,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let visitor = tell.on(EMPLOYER);
 
     tell.step(
-        "Lena, the delegated administrator of Blue Heron Manufacturing, has a list of people",
+        "Lena, the delegated administrator of Blue Heron Manufacturing, has a list of people to invite",
     )?;
     let lena = json!({
         "registration_type": "employer", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
@@ -622,7 +622,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
         .await?;
     let lena = tell.sign_in(EMPLOYER, "lena.fischer", PASSWORD, "").await?;
 
-    tell.step("She sends it as a CSV file. Each row is answered by itself; nothing is sent for the wrong one, and the right ones are not lost")?;
+    tell.step("Lena uploads a CSV file. Each row has its own result: valid rows are invited and invalid rows are rejected")?;
     let upload = (&lena, EMPLOYER, "/invitations.csv");
     let file = "email,first_name,last_name,role,end_date\n\
         mina@blueheron.example,Mina,Ortiz,alternative_administrator,\n\
@@ -632,13 +632,13 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.expect(&answer, "/rows/0/status", "created")?;
     tell.expect(&answer, "/rows/2/status", "rejected")?;
 
-    tell.step("She mends the row and sends the whole file again: nobody is invited twice")?;
-    let mended = file.replace("not-an-address", "una@blueheron.example");
-    let answer = tell.file(upload, &mended).await?;
+    tell.step("Lena corrects the row and uploads the whole file again. Nobody is invited twice")?;
+    let corrected = file.replace("not-an-address", "una@blueheron.example");
+    let answer = tell.file(upload, &corrected).await?;
     tell.expect(&answer, "/rows/0/status", "already_exists")?;
     tell.expect(&answer, "/rows/2/status", "created")?;
 
-    tell.step("Mina registers through her link")?;
+    tell.step("Mina registers with the link in her email")?;
     let token = tell.token_for("mina@blueheron.example")?;
     let mina = json!({
         "token": token, "first_name": "Mina", "last_name": "Ortiz", "email": "mina@blueheron.example",
@@ -647,7 +647,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.call(post(&visitor, EMPLOYER, "/invitations/accept", mina), 201)
         .await?;
 
-    tell.step("Lena downloads the list of all users, last sign-in included")?;
+    tell.step("Lena downloads the list of all users with their last sign-in")?;
     let answer = tell.call(get(&lena, EMPLOYER, "/users.csv"), 200).await?;
     tell.says(&answer, "mina.ortiz,Mina,Ortiz,")
 }
@@ -656,7 +656,7 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const GROUP: &str = "group";
     let visitor = tell.on(GROUP);
 
-    tell.step("Chandra registers Cedar & Pine Bakery, and looks at its users")?;
+    tell.step("Chandra registers Cedar & Pine Bakery and lists its users")?;
     let chandra = json!({
         "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
         "first_name": "Chandra", "last_name": "Rao", "email": "chandra@cedarandpine.example",
@@ -667,13 +667,13 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let chandra = tell.sign_in(GROUP, "chandra.rao", PASSWORD, "").await?;
     tell.call(get(&chandra, GROUP, "/users"), 200).await?;
 
-    tell.step("Somebody tries her username with a wrong password")?;
+    tell.step("A stranger tries to sign in with her username and a wrong password")?;
     let guess = json!({ "username": "chandra.rao", "password": "Wrong-River-58!" });
     let stranger = visitor.from_source("203.0.113.5");
     tell.call(post(&stranger, GROUP, "/sessions", guess), 401)
         .await?;
 
-    tell.step("The audit trail tells both: who, what, when, from where, and how it ended")?;
+    tell.step("The audit trail shows both: who did what, when, from where and with what outcome")?;
     let path = "/audit-events?outcome=refused";
     let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
     tell.expect(&answer, "/items/0/source", "203.0.113.5")?;
@@ -681,12 +681,12 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
     tell.expect(&answer, "/items/0/actor_username", "chandra.rao")?;
 
-    tell.step("Searching is on it too; for other programs it comes as CSV and JSON lines")?;
+    tell.step("The audit trail also records searches. It can be downloaded as CSV or JSON lines")?;
     let path = "/audit-events.csv?action=search_audit";
     let answer = tell.call(get(&chandra, GROUP, path), 200).await?;
     tell.says(&answer, "search_audit,done")?;
 
-    tell.step("Two hours later a job has sealed these hours, and `cargo portal audit verify` proves that no entry is altered, missing or added")?;
+    tell.step("Two hours later, these hours are sealed. `cargo portal audit verify` proves that no entry is altered, missing or added")?;
     let app = &tell.instance.app;
     app.clock.advance(SignedDuration::from_hours(2));
     tell.instance.seal_audit_trail().await?;

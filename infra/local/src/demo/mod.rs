@@ -1,10 +1,8 @@
-//! The demonstration: the main journeys on a system of its own, each step told as it happens and
-//! compared with what the portal promises.
+//! `cargo portal demo`: runs the main journeys on a system in memory, prints each step and checks its result.
 
 mod journeys;
 mod tell;
 
-use std::fmt;
 use std::io::Write;
 
 use clap::ValueEnum;
@@ -13,84 +11,58 @@ use vestibule_http::Clock;
 use crate::instance::{Options, serve_at_free_port};
 use crate::{Instance, StartError};
 
-use tell::Teller;
+use self::tell::Teller;
 
-/// A journey that the demonstration tells.
+pub use self::tell::Differs;
+
+/// A journey of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Journey {
-    /// An employer registers; a backup is invited, loses the mail, joins and is approved.
+    /// An employer registers, invites a backup, sends the invitation again and approves the backup.
     Group,
-    /// A member, a dependent, a lost letter, and the PIN that opens the account.
+    /// A member and a dependent register; a PIN letter is lost, and a new PIN activates the account.
     Member,
-    /// A practice, its PIN letter, and a colleague with a registration code.
+    /// A practice activates its account with a PIN and adds a colleague with a registration code.
     Provider,
-    /// A dental practice with staff; a medical one that is referred to customer care.
+    /// A dental practice adds staff; a medical practice is referred to Customer Care.
     Practice,
-    /// A provider whose PIN letter is lost, and the plan's help desk, which posts another.
+    /// The plan's help desk sends a provider a new PIN letter.
     HelpDesk,
-    /// One agent whose agreement is on file, and one whose agreement arrives with the feed.
+    /// An agent whose agreement is on file, and an agent whose agreement arrives with a feed.
     Agent,
-    /// One login for several organizations: a provider's, and an office manager's.
+    /// One account for several organizations: an office manager's and a provider's.
     Organizations,
-    /// A file of people, with a wrong row, is invited; the list of users is downloaded.
+    /// A CSV file invites several people; the list of users is downloaded.
     Bulk,
-    /// Who looked at what, and the proof that no entry was altered.
+    /// The audit trail and the proof that no entry was altered.
     Audit,
 }
 
 impl Journey {
     const fn title(self) -> &'static str {
         match self {
-            Self::Group => "Group: an employer, its principal and a backup",
-            Self::Member => "Member: the PIN letter, a dependent, and a letter that is lost",
-            Self::Provider => "Provider: the primary user's PIN, a colleague's registration code",
-            Self::Practice => {
-                "Practice: a dental practice and its staff; who is referred to customer care"
+            Self::Group => "Group: an employer's principal invites a backup",
+            Self::Member => "Member: a PIN letter, a dependent and a lost letter",
+            Self::Provider => {
+                "Provider: the primary user's PIN and a colleague's registration code"
             }
-            Self::HelpDesk => "Help desk: a lost PIN letter is posted anew",
-            Self::Agent => "Agent: with the current agreement, and without",
-            Self::Organizations => "Organizations: one login, several of them",
-            Self::Bulk => "Bulk: a file of people to invite, a file of users to download",
-            Self::Audit => "Audit: who looked at whom, and the proof that nothing was altered",
+            Self::Practice => {
+                "Practice: a dental practice, its staff and a referral to Customer Care"
+            }
+            Self::HelpDesk => "Help desk: a new PIN letter for a provider",
+            Self::Agent => "Agent: with and without a current agreement",
+            Self::Organizations => "Organizations: one account for several organizations",
+            Self::Bulk => "Bulk: invite people from a file and download the list of users",
+            Self::Audit => "Audit: who viewed what, and the proof that nothing was altered",
         }
     }
 }
 
-/// An answer that is not what the portal promises.
-#[derive(Debug)]
-pub struct Differs {
-    /// In which journey.
-    pub journey: &'static str,
-    /// What was done.
-    pub what: String,
-    /// What should have come.
-    pub expected: String,
-    /// What came.
-    pub got: String,
-}
-
-impl fmt::Display for Differs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            journey,
-            what,
-            expected,
-            got,
-        } = self;
-        write!(
-            f,
-            "the demonstration stops, because something is not as it should be.\n  journey:  {journey}\n  step:     {what}\n  expected: {expected}\n  got:      {got}"
-        )
-    }
-}
-
-impl std::error::Error for Differs {}
-
-/// Tells the journeys on a fresh system in memory.
+/// Runs the journeys on a new system in memory and prints them.
 ///
 /// # Errors
-/// When the system can't be started, [`Differs`] when it doesn't do what it should, and the error of
-/// `out` when nobody listens any more.
+/// Fails if the system can't start, with [`Differs`] if a result isn't as expected, and if `out` can't be written
+/// to.
 pub async fn run(
     options: Options,
     journeys: &[Journey],

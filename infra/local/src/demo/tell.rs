@@ -1,13 +1,13 @@
-//! Tells steps: sends the real request, prints it with its answer and with the mails and letters it
-//! caused, and compares.
+//! Runs a step: sends the request, prints it with its response and the emails and letters that it causes, and
+//! checks the result.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::Differs;
 use crate::client::{self, Answer, Client};
 use crate::instance::PrintedLetter;
 use crate::standins::ses::ReceivedMail;
@@ -20,13 +20,13 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const REFUSED: Style = AnsiColor::Yellow.on_default();
 const POST: Style = AnsiColor::Magenta.on_default();
 
-/// The longest JSON that is shown on one line.
+/// The maximum length of JSON on one line.
 const ONE_LINE: usize = 92;
 
-/// What stands between a mail and its footer.
+/// The line above the footer of an email.
 const FOOTER: &str = "----------";
 
-/// Fields that are not shown, in requests and answers.
+/// Fields that are masked in requests and responses.
 const SECRET: [&str; 6] = [
     "password",
     "initial_password",
@@ -36,7 +36,34 @@ const SECRET: [&str; 6] = [
     "token",
 ];
 
-/// Tells the steps of journeys.
+/// A result that isn't as expected.
+#[derive(Debug)]
+pub struct Differs {
+    pub journey: &'static str,
+    /// The number of the step and the request or result.
+    pub what: String,
+    pub expected: String,
+    pub got: String,
+}
+
+impl fmt::Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            journey,
+            what,
+            expected,
+            got,
+        } = self;
+        write!(
+            f,
+            "the demo stopped because a result isn't as expected.\n  journey:  {journey}\n  step:     {what}\n  expected: {expected}\n  got:      {got}"
+        )
+    }
+}
+
+impl std::error::Error for Differs {}
+
+/// Runs and prints the steps of journeys.
 pub(super) struct Teller<'a, W> {
     pub instance: &'a Instance,
     base: &'a str,
@@ -47,7 +74,7 @@ pub(super) struct Teller<'a, W> {
     told_letters: usize,
 }
 
-/// A request to be sent.
+/// A request to send.
 pub(super) struct Call<'a> {
     pub client: &'a Client,
     pub portal: &'static str,
@@ -69,7 +96,7 @@ impl<'a, W: Write> Teller<'a, W> {
         }
     }
 
-    /// A caller on a portal who isn't signed in.
+    /// Returns a caller on a portal who isn't signed in.
     pub fn on(&self, portal: &'static str) -> Client {
         Client::new(self.base, portal)
     }
@@ -78,8 +105,8 @@ impl<'a, W: Write> Teller<'a, W> {
         let portals = self.instance.app.portals.names().count();
         writeln!(
             self.out,
-            "A fresh system in memory: {portals} portals and the sample plan records. Every request below is real;\n\
-             passwords, tokens and answers to security questions are masked."
+            "A new system in memory with {portals} portals and the sample plan records. Every request below is real.\n\
+             Passwords, tokens and answers to security questions are masked."
         )
     }
 
@@ -87,7 +114,7 @@ impl<'a, W: Write> Teller<'a, W> {
         let (mails, letters) = (self.told_mails, self.told_letters);
         writeln!(
             self.out,
-            "\n{GOOD}{STEP}All as promised.{STEP:#}{GOOD:#} {journeys} journey{}, {mails} mails, {letters} letters. Try it yourself with `cargo portal`.",
+            "\n{GOOD}{STEP}All results are as expected.{STEP:#}{GOOD:#} {journeys} journey{}, {mails} emails, {letters} letters. Try it yourself with `cargo portal`.",
             if journeys == 1 { "" } else { "s" }
         )
     }
@@ -101,19 +128,18 @@ impl<'a, W: Write> Teller<'a, W> {
         )
     }
 
-    /// Says what comes next.
+    /// Starts a step and prints its title.
     pub fn step(&mut self, text: &str) -> io::Result<()> {
         self.step += 1;
         writeln!(self.out, "\n{STEP}{}. {text}{STEP:#}", self.step)
     }
 
-    /// Says something that is no request.
+    /// Prints a line that isn't a request.
     pub fn note(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "   {text}")
     }
 
-    /// Sends a request, and tells it with its answer and what it caused. The status must be the one
-    /// expected.
+    /// Sends a request and prints it with its response and effects. Fails on an unexpected status.
     pub async fn call(&mut self, call: Call<'_>, expected: u16) -> Result<Answer, StartError> {
         let Call {
             client,
@@ -131,7 +157,7 @@ impl<'a, W: Write> Teller<'a, W> {
         self.answered(what, answer, expected).await
     }
 
-    /// The same with a CSV file as the body.
+    /// Sends a request with a CSV file as the body, as [`Teller::call`] does.
     pub async fn file(
         &mut self,
         (client, portal, path): (&Client, &'static str, &str),
@@ -146,7 +172,7 @@ impl<'a, W: Write> Teller<'a, W> {
         self.answered(what, answer, 200).await
     }
 
-    /// Tells lines of a text.
+    /// Prints the lines of a text.
     pub fn lines(&mut self, text: &str) -> io::Result<()> {
         for line in text.lines() {
             writeln!(self.out, "     {QUIET}{line}{QUIET:#}")?;
@@ -179,7 +205,7 @@ impl<'a, W: Write> Teller<'a, W> {
         Ok(answer)
     }
 
-    /// Signs somebody in, and checks the next step that the session carries; empty: none.
+    /// Signs a user in and checks the session's next step; empty if there must be none.
     pub async fn sign_in(
         &mut self,
         portal: &'static str,
@@ -201,59 +227,62 @@ impl<'a, W: Write> Teller<'a, W> {
         Ok(client.with_token(answer.text_at("/token")))
     }
 
-    /// Checks a text in an answer.
+    /// Checks a field of a response.
     pub fn expect(&self, answer: &Answer, pointer: &str, expected: &str) -> Result<(), StartError> {
         let got = answer.text_at(pointer);
         if got == expected {
             return Ok(());
         }
         Err(self.differs(
-            format!("the answer's {pointer}"),
+            format!("the response's {pointer}"),
             format!("{expected:?}"),
             format!("{got:?} in {}", answer.text),
         ))
     }
 
-    /// Checks that an answer says something somewhere.
+    /// Checks that a response contains a text.
     pub fn says(&self, answer: &Answer, expected: &str) -> Result<(), StartError> {
         if answer.text.contains(expected) {
             return Ok(());
         }
         Err(self.differs(
-            "the answer".into(),
-            format!("something with {expected:?}"),
+            "the response".into(),
+            format!("a body that contains {expected:?}"),
             answer.text.clone(),
         ))
     }
 
-    /// The last mail to an address; there must be one.
+    /// Returns the latest email to an address; fails if there is none.
     pub fn mail_to(&self, address: &str) -> Result<ReceivedMail, StartError> {
         let mail = self.instance.inbox.to(address).pop();
         mail.ok_or_else(|| {
             self.differs(
                 "the inbox".into(),
-                format!("a mail to {address}"),
+                format!("an email to {address}"),
                 "none".into(),
             )
         })
     }
 
-    /// The token in the last mail to an address.
+    /// Returns the token in the latest email to an address.
     pub fn token_for(&self, address: &str) -> Result<String, StartError> {
         let mail = self.mail_to(address)?;
         let token = post::link_token(&mail).map(str::to_owned);
-        token
-            .ok_or_else(|| self.differs("the mail".into(), "a link with a token".into(), mail.text))
+        token.ok_or_else(|| {
+            self.differs("the email".into(), "a link with a token".into(), mail.text)
+        })
     }
 
-    /// The code in the last mail to an address.
+    /// Returns the code in the latest email to an address.
     pub fn code_for(&self, address: &str) -> Result<String, StartError> {
         let mail = self.mail_to(address)?;
         let code = post::registration_code(&mail).map(str::to_owned);
-        code.ok_or_else(|| self.differs("the mail".into(), "a registration code".into(), mail.text))
+        code.ok_or_else(|| {
+            self.differs("the email".into(), "a registration code".into(), mail.text)
+        })
     }
 
-    /// The PIN of the last letter.
+    /// Returns the PIN in the latest letter.
     pub fn pin(&self) -> Result<String, StartError> {
         let letter = self.instance.letters().pop();
         let pin = letter
@@ -263,7 +292,7 @@ impl<'a, W: Write> Teller<'a, W> {
         pin.ok_or_else(|| {
             self.differs(
                 "the letters".into(),
-                "one with a PIN".into(),
+                "a letter with a PIN".into(),
                 format!("{letter:?}"),
             )
         })
@@ -280,7 +309,7 @@ impl<'a, W: Write> Teller<'a, W> {
         .into()
     }
 
-    /// Tells the mails and letters that are new.
+    /// Prints the new emails and letters.
     fn tell_post(&mut self) -> Result<(), StartError> {
         let mails = self.instance.inbox.all();
         for mail in mails.iter().skip(self.told_mails) {
@@ -303,10 +332,10 @@ impl<'a, W: Write> Teller<'a, W> {
             text,
             ..
         } = mail;
-        // The help desk stands below every mail; it is shown once.
+        // The footer is the same in every email of a portal; print it once.
         let text = match text.split_once(FOOTER) {
             Some((text, _)) if self.told_mails > 0 => {
-                format!("{text}[and the help desk, as above]")
+                format!("{text}[the help desk, as above]")
             }
             _ => text.clone(),
         };
@@ -339,7 +368,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 }
 
-/// Takes the secrets out of what is shown.
+/// Masks secrets before printing.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -356,7 +385,7 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// JSON in lines that are filled as far as they go; what doesn't fit on one is laid out by itself.
+/// Formats JSON in filled lines; a value that doesn't fit on its line is broken up.
 fn laid_out(value: &Value, indent: usize) -> String {
     let line = spaced(value);
     if indent + line.chars().count() <= ONE_LINE {
@@ -405,7 +434,7 @@ fn laid_out(value: &Value, indent: usize) -> String {
     )
 }
 
-/// JSON on one line, with spaces that make it easier to read.
+/// Formats JSON on one line with spaces.
 fn spaced(value: &Value) -> String {
     match value {
         Value::Object(fields) if !fields.is_empty() => {

@@ -1,16 +1,16 @@
-//! The first page: what runs here, as whom to sign in, and what to try.
+//! The first page: the portals, the sample people and commands to try.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy};
 
-use super::{Site, page as respond};
-use crate::Instance;
+use super::commands::{BEARER, Example, data, security_answers, sign_in};
+use super::site::{Site, page as respond};
 use crate::people::{PASSWORD, People, Person};
-use crate::post;
+use crate::{Instance, post};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -18,7 +18,7 @@ struct HomePage<'a> {
     here: &'static str,
     mails: usize,
     letters: usize,
-    /// What time it is for the system, where that isn't the machine's.
+    /// The system's time, if the clock was moved.
     moved_to: Option<String>,
     people: &'a People,
     examples: Vec<Example>,
@@ -54,7 +54,7 @@ fn moved_to(instance: &Instance) -> Option<String> {
     moved.then(|| clock.now().strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-/// The pieces of a text, and whether each is code, which stands between backticks.
+/// Splits a text at its backticks; the flag of each piece says whether it is code.
 fn pieces(text: &str) -> Vec<(bool, &str)> {
     text.split('`')
         .enumerate()
@@ -62,7 +62,7 @@ fn pieces(text: &str) -> Vec<(bool, &str)> {
         .collect()
 }
 
-/// A portal, in a few words.
+/// A summary of a portal.
 struct PortalCard {
     name: String,
     title: String,
@@ -71,7 +71,7 @@ struct PortalCard {
     staff: Option<String>,
 }
 
-/// Ways to register that ask for the same, in a few words.
+/// Registration types that require the same.
 struct WayLine {
     titles: Vec<String>,
     verification: String,
@@ -103,7 +103,7 @@ impl PortalCard {
     }
 }
 
-/// What a way of registering asks for: "agent id and last four digits of the SSN; then a PIN by letter".
+/// Describes what a registration type requires.
 fn verification(registration_type: &RegistrationType) -> String {
     let facts = registration_type
         .verify
@@ -117,13 +117,13 @@ fn verification(registration_type: &RegistrationType) -> String {
         all => all.join(", "),
     };
     let pin = if registration_type.pin {
-        "; then the PIN of a letter"
+        ", then the PIN from a letter"
     } else {
         ""
     };
-    let mut text = format!("Registers with {listed}{pin}.");
+    let mut text = format!("Requires {listed}{pin}.");
     if registration_type.requires_signing_authority {
-        text.push_str(" States that they may sign.");
+        text.push_str(" The person attests to signing authority.");
     }
     text
 }
@@ -131,79 +131,56 @@ fn verification(registration_type: &RegistrationType) -> String {
 fn words(field: &str) -> String {
     match field {
         "ssn_last4" => "last four digits of the SSN".to_owned(),
-        "tax_id_last4" => "last four digits of the tax id".to_owned(),
-        other => other.replace('_', " "),
+        "tax_id_last4" => "last four digits of the tax ID".to_owned(),
+        other => other.replace('_', " ").replace(" id", " ID"),
     }
 }
 
 fn staff(policy: &StaffPolicy) -> String {
     let join = match policy.onboarding {
-        Onboarding::Invitation => "An administrator invites them by email",
+        Onboarding::Invitation => "An administrator invites staff by email",
         Onboarding::RegistrationCode => {
-            "An administrator adds them; a registration code comes by email"
+            "An administrator adds staff, who receive a registration code by email"
         }
-        Onboarding::InitialPassword => {
-            "An administrator makes their accounts with an initial password"
-        }
+        Onboarding::InitialPassword => "An administrator creates accounts with an initial password",
     };
     let approval = if policy.approval {
-        ", and approves them"
+        " and approves them"
     } else {
         ""
     };
     format!("{join}{approval}.")
 }
 
-/// Commands to copy.
-struct Example {
-    title: &'static str,
-    command: String,
-}
-
-/// A JSON body between single quotes; it holds none itself.
-fn data(body: &Value) -> String {
-    format!(
-        "\\\n  -H 'content-type: application/json' \\\n  -d '{}'",
-        body.to_string().replace('\'', "\\u0027")
-    )
-}
-
-/// Commands that work as they are, for the people and portals that there are.
+/// Returns commands that work unchanged with the existing portals and sample people.
 fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     let mut examples = Vec::new();
     let mut add = |title, command| examples.push(Example { title, command });
     let sign_in = |person: &Person| {
         let password = person.password.as_deref().unwrap_or_default();
-        let body =
-            json!({ "username": person.username, "password": password, "token_delivery": "body" });
-        format!(
-            "TOKEN=$(curl -s {base}/{}/sessions {} \\\n  | sed -E 's/.*\"token\":\"([^\"]+)\".*/\\1/')",
-            person.portal,
-            data(&body)
-        )
+        sign_in(base, &person.portal, &person.username, password)
     };
-    let bearer = "-H \"authorization: Bearer $TOKEN\"";
     if let Some(portal) = instance.app.portals.names().next() {
         let portal = people
             .find("group", "Ruth Okafor")
             .map_or(portal.as_str(), |p| p.portal.as_str());
         add(
-            "What a portal asks for, as a frontend learns it",
+            "Show what a portal requires, as a frontend would",
             format!("curl -s {base}/{portal}"),
         );
     }
     if let Some(ruth) = people.find("group", "Ruth Okafor") {
-        let title = "Sign in as the principal of an employer, and list its people";
+        let title = "Sign in as the principal of an employer and list the users";
         add(
             title,
-            format!("{}\ncurl -s {base}/group/users {bearer}", sign_in(ruth)),
+            format!("{}\ncurl -s {base}/group/users {BEARER}", sign_in(ruth)),
         );
         let ivy = json!({ "first_name": "Ivy", "last_name": "Chen", "email": "ivy@blueheron.example", "role": "administrator" });
-        let title = "Invite a backup administrator; the link is in the inbox";
+        let title = "Invite a backup administrator, who receives the link in the inbox";
         add(
             title,
             format!(
-                "{}\ncurl -s {base}/group/invitations {bearer} {}",
+                "{}\ncurl -s {base}/group/invitations {BEARER} {}",
                 sign_in(ruth),
                 data(&ivy)
             ),
@@ -216,36 +193,21 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             .find(|l| Some(&l.name) == maria.letter.as_ref());
         if let Some(pin) = letter.and_then(|l| post::pin(&l.text)) {
             let entered = data(&json!({ "pin": pin }));
-            let title = "Sign in as a member, see where the letter is, and enter its PIN";
+            let title = "Sign in as a member, check the status of the letter and enter its PIN";
             let command = format!(
-                "{}\ncurl -s {base}/member/pin/letter {bearer}\ncurl -s {base}/member/pin/activation {bearer} {entered}",
+                "{}\ncurl -s {base}/member/pin/letter {BEARER}\ncurl -s {base}/member/pin/activation {BEARER} {entered}",
                 sign_in(maria)
             );
             add(title, command);
         }
-        let policy = instance.policy("member");
-        let questions = policy.and_then(|p| p.security_questions.as_ref());
-        let asked = questions.map(|q| q.questions.iter().take(q.required.get() as usize));
-        let answers: Value = asked
-            .into_iter()
-            .flatten()
-            .zip([
-                "Maple Street",
-                "Biscuit",
-                "Lake Geneva",
-                "Robin",
-                "Whitcombe",
-                "Beetle",
-            ])
-            .map(|(question, answer)| json!({ "question": question.as_str(), "answer": answer }))
-            .collect();
+        let answers = instance.policy("member").map(security_answers);
         let diego = json!({
             "registration_type": "member",
             "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
             "first_name": "Diego", "last_name": "Alvarez", "email": "diego@alvarez.example",
             "username": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
         });
-        let title = "Register a member’s dependent; the PIN letter is printed";
+        let title = "Register a member’s dependent and print the PIN letter";
         add(
             title,
             format!("curl -s {base}/member/registrations {}", data(&diego)),
@@ -254,7 +216,7 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
     examples
 }
 
-/// A sample record that no sample person has claimed.
+/// A sample record that no sample person uses.
 struct FreeRecord {
     portal: &'static str,
     registration_type: &'static str,
@@ -273,7 +235,7 @@ const FREE_RECORDS: [FreeRecord; 9] = [
             ("subscriber_last_name", "Müller"),
             ("date_of_birth", "1990-07-21"),
         ],
-        then: "A PIN letter abroad, which takes longer.",
+        then: "The PIN letter goes abroad, so delivery takes longer.",
     },
     FreeRecord {
         portal: "member",
@@ -284,42 +246,42 @@ const FREE_RECORDS: [FreeRecord; 9] = [
             ("subscriber_last_name", "Kim"),
             ("date_of_birth", "2007-05-05"),
         ],
-        then: "His twin Olivia has the same proof; the first name decides.",
+        then: "His twin Olivia has the same ID and date of birth; the first name distinguishes them.",
     },
     FreeRecord {
         portal: "group",
         registration_type: "group",
         who: "Cedar & Pine Bakery",
         verification: &[("group_number", "GR20002"), ("tax_id_last4", "5678")],
-        then: "The principal is asked for a backup.",
+        then: "The portal asks the principal to invite a backup.",
     },
     FreeRecord {
         portal: "agent",
         registration_type: "agent",
         who: "Priya Nair",
         verification: &[("agent_id", "AG10003"), ("ssn_last4", "2954")],
-        then: "Registers, and sees nothing protected: her agreement is of an older revision.",
+        then: "Registers without access to protected information, because her signed agreement is outdated.",
     },
     FreeRecord {
         portal: "provider",
         registration_type: "billing_agency",
         who: "Clearwater Billing Services",
         verification: &[("provider_id", "PV30005"), ("tax_id", "007890123")],
-        then: "The PIN letter waits for the signed agreement.",
+        then: "The PIN letter is printed after the plan records the signed agreement.",
     },
     FreeRecord {
         portal: "practice",
         registration_type: "medical",
         who: "Summit Orthopedics, not participating",
         verification: &[("provider_id", "PV30004"), ("tax_id", "006789012")],
-        then: "Is referred to customer care.",
+        then: "Registration is declined with a referral to Customer Care.",
     },
     FreeRecord {
         portal: "practice",
         registration_type: "dental",
         who: "Oakview Dental Studio, not participating",
         verification: &[("provider_id", "PV30003"), ("tax_id", "005678901")],
-        then: "Registers all the same.",
+        then: "Registers, because dental providers don't have to participate.",
     },
     FreeRecord {
         portal: "producer",

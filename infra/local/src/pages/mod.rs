@@ -1,59 +1,54 @@
-//! The pages of `cargo portal`: what runs here, the inbox, the letters, the API reference.
+//! The pages of `cargo portal`: the first page, the inbox, the letters, the pages behind links and the API
+//! reference.
 
+mod commands;
 mod home;
-
-use std::sync::{Arc, OnceLock};
+mod link;
+mod site;
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use vestibule_domain::portals::Portals;
 
+use self::site::{missing, page, respond};
 use crate::instance::{LETTERS, PrintedLetter};
-use crate::people::People;
 use crate::standins::ses::ReceivedMail;
-use crate::{Instance, StartError};
+use crate::{StartError, control, links};
 
-/// Names that pages have taken, and no portal can have on one machine.
-const TAKEN: [&str; 3] = ["inbox", "letters", "api"];
+pub use self::site::Site;
 
-/// What the pages show.
-#[derive(Debug, Clone)]
-pub struct Site {
-    /// The system.
-    pub instance: Arc<Instance>,
-    /// Its address, as a reader would type it.
-    pub base: String,
-    /// The sample people, once they are made.
-    pub people: Arc<OnceLock<People>>,
-}
+/// Paths of this server that no portal can have as its name.
+const RESERVED: [&str; 5] = ["inbox", "letters", "api", links::PATH, control::PATH];
 
-/// Refuses portals whose names are those of pages.
+/// Checks that no portal has the name of a page.
 ///
 /// # Errors
-/// Which portal to rename.
+/// Says which policy file to rename.
 pub fn check_names(portals: &Portals) -> Result<(), StartError> {
-    match TAKEN.iter().find(|name| portals.names().any(|p| p.as_str() == **name)) {
+    match RESERVED.iter().find(|name| portals.names().any(|p| p.as_str() == **name)) {
         Some(name) => Err(format!(
-            "a portal can't be named {name:?} here, because /{name} is a page of `cargo portal`. Rename its policy file {name}.toml"
+            "a portal can't be named {name:?} here because `cargo portal` uses the path /{name}. Rename the policy file {name}.toml"
         )
         .into()),
         None => Ok(()),
     }
 }
 
-/// The pages.
+/// Returns the routes of the pages.
 pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(home::page))
         .route("/inbox", get(inbox))
         .route("/inbox/{number}", get(mail))
+        .route(
+            &format!("/{}/{{portal}}/{{*path}}", links::PATH),
+            get(link::page),
+        )
         .route("/letters", get(letters))
         .route("/letters/{name}", get(letter))
         .route("/letters/{name}/printed.pdf", get(printed))
@@ -120,11 +115,11 @@ async fn mail(State(site): State<Site>, Path(number): Path<String>) -> Response 
                 },
             )
         }
-        None => missing("mail", "/inbox", mails, letters),
+        None => missing("email", "/inbox", mails, letters),
     }
 }
 
-/// A letter in the list.
+/// A row of the list of letters.
 struct LetterLine {
     name: String,
     subject: String,
@@ -132,7 +127,7 @@ struct LetterLine {
 }
 
 impl LetterLine {
-    /// Finds, in the text of a letter, the greeting and the subject above it.
+    /// Reads the recipient from the greeting of a letter, and the subject from the line above it.
     fn of(letter: PrintedLetter) -> Self {
         let mut subject = "Letter";
         let mut to = "";
@@ -212,7 +207,7 @@ async fn letter(State(site): State<Site>, Path(name): Path<String>) -> Response 
     }
 }
 
-/// The PDF of the batch that a letter was printed with.
+/// Responds with the PDF of the batch that contains a letter.
 async fn printed(State(site): State<Site>, Path(name): Path<String>) -> Response {
     let all = site.instance.letters();
     let (mails, letters) = (site.instance.inbox.len(), all.len());
@@ -240,27 +235,6 @@ async fn printed(State(site): State<Site>, Path(name): Path<String>) -> Response
         }
         None => missing("letter", "/letters", mails, letters),
     }
-}
-
-#[derive(Template)]
-#[template(path = "missing.html")]
-struct MissingPage {
-    what: &'static str,
-    here: &'static str,
-    mails: usize,
-    letters: usize,
-}
-
-fn missing(what: &'static str, here: &'static str, mails: usize, letters: usize) -> Response {
-    page(
-        StatusCode::NOT_FOUND,
-        &MissingPage {
-            what,
-            here,
-            mails,
-            letters,
-        },
-    )
 }
 
 #[derive(Template)]
@@ -297,33 +271,7 @@ async fn document() -> Response {
         .into_response()
 }
 
-/// Our own scripts and styles, and nothing from elsewhere. Mails are shown in a frame that holds to
-/// this too.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The reference makes its styles as it goes.
+/// Allows what Scalar creates at run time, and nothing from elsewhere.
 const REFERENCE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; \
      img-src 'self' data: blob:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
-
-fn page(status: StatusCode, template: &impl Template) -> Response {
-    respond(status, template, PAGE_POLICY)
-}
-
-fn respond(status: StatusCode, template: &impl Template, policy: &'static str) -> Response {
-    let headers: [(HeaderName, &str); 5] = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, policy),
-    ];
-    match template.render() {
-        Ok(html) => (status, headers, html).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page can't be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}

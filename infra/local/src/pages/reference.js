@@ -1,4 +1,4 @@
-// The API reference, without anything from elsewhere.
+// Shows the API reference without loading anything from the internet.
 Scalar.createApiReference("#app", {
   url: "/openapi.json",
   theme: "default",

@@ -1,8 +1,7 @@
-//! Stands for AWS KMS: `GenerateDataKey`, `GenerateDataKeyWithoutPlaintext` and `Decrypt` in the AWS JSON
-//! 1.1 protocol.
+//! A local KMS: `GenerateDataKey`, `GenerateDataKeyWithoutPlaintext` and `Decrypt` in the AWS JSON 1.1 protocol.
 //!
-//! One local master key wraps every data key. Any key id names a KMS key; like KMS's, a wrapped key
-//! unwraps only under the key id and the encryption context that it was made with.
+//! One master key wraps every data key. Every key ID is accepted; as in KMS, a data key can be unwrapped only with
+//! the key ID and the encryption context that it was wrapped with.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,8 +21,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The layout of a wrapped key: this byte, the length of the key id (16 bits, big endian), the key id,
-/// the nonce, ciphertext and tag.
+/// The first byte of a wrapped key. The length of the key ID (16 bits, big-endian), the key ID, the nonce, the
+/// ciphertext and the tag follow.
 const LAYOUT: u8 = 1;
 
 const NONCE_BYTES: usize = 12;
@@ -68,7 +67,7 @@ async fn answer(State(kms): State<LocalKms>, headers: HeaderMap, body: Bytes) ->
         .into_response()
 }
 
-/// An error as KMS names it.
+/// An error of KMS.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused {
     code: &'static str,
@@ -90,7 +89,7 @@ impl Refused {
     fn ciphertext() -> Self {
         Self::new(
             "InvalidCiphertextException",
-            "the blob was changed, or wrapped with another context or key",
+            "the blob was changed or was wrapped with another context or key",
         )
     }
 }
@@ -131,7 +130,7 @@ impl LocalKms {
             "TrentService.Decrypt" => self.decrypt(&read(body)?),
             _ => Err(Refused::new(
                 "UnknownOperationException",
-                format!("{target:?} is not offered on one machine"),
+                format!("{target:?} is not supported by the local KMS"),
             )),
         }
     }
@@ -143,7 +142,7 @@ impl LocalKms {
             (None, Some(bytes @ 1..=1024)) => bytes,
             _ => {
                 return Err(Refused::invalid(
-                    "either KeySpec, AES_128 or AES_256, or NumberOfBytes, 1 to 1024",
+                    "either KeySpec (AES_128 or AES_256) or NumberOfBytes (1 to 1024) is required",
                 ));
             }
         };
@@ -217,7 +216,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused::invalid(error.to_string()))
 }
 
-/// What a wrapped key consists of: key id, nonce, and ciphertext with tag.
+/// Splits a wrapped key into key ID, nonce, and ciphertext with tag.
 fn parts(blob: &[u8]) -> Option<(&str, [u8; NONCE_BYTES], &[u8])> {
     let (&[LAYOUT, high, low], rest) = blob.split_first_chunk::<3>()? else {
         return None;
@@ -227,7 +226,7 @@ fn parts(blob: &[u8]) -> Option<(&str, [u8; NONCE_BYTES], &[u8])> {
     Some((std::str::from_utf8(key_id).ok()?, *nonce, sealed))
 }
 
-/// A key's name, whether its id, its ARN or an alias was given.
+/// Returns the name of a key that is given by ID, ARN or alias.
 fn key_name(id: &str) -> Result<&str, Refused> {
     let name = id.rsplit(':').next().unwrap_or_default();
     let name = name.strip_prefix("key/").unwrap_or(name);
@@ -246,8 +245,7 @@ fn arn(key_name: &str) -> String {
     format!("arn:aws:kms:us-east-1:000000000000:{kind}{key_name}")
 }
 
-/// What a wrapped key is bound to: the key id, and the context in the order of its names, each text
-/// behind its length.
+/// Returns the data that a wrapped key is bound to: the key ID and the sorted context, each text after its length.
 fn bound_to(key_id: &str, context: &BTreeMap<String, String>) -> Vec<u8> {
     let texts = std::iter::once(key_id).chain(
         context

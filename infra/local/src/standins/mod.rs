@@ -1,5 +1,5 @@
-//! Small services that stand for AWS's on one machine. They speak the real wire protocols, so that the
-//! production clients run unchanged; they know what Vestibule uses and refuse the rest.
+//! Local replacements for AWS services. They implement the wire protocols, so that the production clients run
+//! unchanged, and reject operations that Vestibule doesn't use.
 
 pub mod kms;
 pub mod s3;

@@ -1,5 +1,5 @@
-//! Stands for AWS S3: `s3s-fs` keeps each bucket as a folder and each object as a file, under the names
-//! that they have, so that one can look at them and put feeds there by hand.
+//! A local S3. `s3s-fs` stores each bucket as a folder and each object as a file, so that you can inspect them and
+//! add feeds by hand.
 
 use std::fs;
 use std::io;
@@ -16,12 +16,11 @@ use s3s_fs::FileSystem;
 
 use crate::aws;
 
-/// Serves the buckets, which are made where they aren't there, out of a folder. It takes
-/// the one pair of credentials that the local clients have: without one, `s3s` refuses every request
-/// that is signed.
+/// Serves buckets from a folder and creates those that don't exist. It accepts the credentials of the local
+/// clients, because `s3s` without credentials rejects every signed request.
 ///
 /// # Errors
-/// When the folder can't be made or used.
+/// Fails if the folder can't be created or used.
 pub fn router(folder: &Path, buckets: &[&str]) -> io::Result<Router> {
     for bucket in buckets {
         fs::create_dir_all(folder.join(bucket))?;
@@ -41,7 +40,7 @@ async fn answer(State(service): State<S3Service>, request: Request) -> Response 
     match service.call(request.map(s3s::Body::http_body_unsync)).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
-            tracing::error!(?error, "the stand-in for S3 failed");
+            tracing::error!(?error, "the local S3 failed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -1,5 +1,4 @@
-//! Stands for Amazon SES: `SendEmail` of its first API, in the AWS Query protocol. What is sent waits in
-//! an [`Inbox`].
+//! A local SES: `SendEmail` of the first SES API in the AWS Query protocol. Sent emails are kept in an [`Inbox`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,42 +15,40 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A mail that was sent.
+/// An email that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceivedMail {
-    /// Its place in the inbox; the first is 0.
+    /// The position in the inbox, from 0.
     pub at_index: usize,
-    /// The sender, as given.
+    /// The sender, as in the request.
     pub from: String,
-    /// The recipients, as given.
+    /// The recipients, as in the request.
     pub to: Vec<String>,
-    /// The subject.
     pub subject: String,
-    /// The plain text; empty if there was none.
+    /// The plain text; empty if there is none.
     pub text: String,
-    /// The HTML text, if there was one.
     pub html: Option<String>,
-    /// What it was tagged with.
+    /// The message tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }
 
-/// What becomes of mails to an address.
+/// The outcome of sending email to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// SES says that there are too many at once.
+    /// SES rejects it because the sending rate is too high.
     Throttled,
-    /// SES refuses them for good.
+    /// SES rejects it permanently.
     Rejected,
-    /// They come back for good. On AWS, and so here, it befalls `bounce@simulator.amazonses.com`.
+    /// It bounces permanently, as for `bounce@simulator.amazonses.com` on AWS.
     Bounces,
-    /// They come back, but might not the next time.
+    /// It bounces temporarily.
     BouncesForNow,
-    /// They arrive, and are called unwanted. It befalls `complaint@simulator.amazonses.com`.
+    /// It is delivered, and the recipient complains, as for `complaint@simulator.amazonses.com` on AWS.
     Complained,
 }
 
-/// All mails that were sent, oldest first. Cheap to clone; clones share the mails.
+/// All sent emails, oldest first. Clones share them.
 #[derive(Clone, Default)]
 pub struct Inbox(Arc<Mutex<Inner>>);
 
@@ -74,16 +71,16 @@ impl fmt::Debug for Inbox {
 }
 
 impl Inbox {
-    /// An empty inbox in memory.
+    /// Creates an empty inbox in memory.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An inbox that keeps its mails in a file, one JSON object a line, and starts with those that are
-    /// there. A line that can't be read, such as the last after a crash, is passed over.
+    /// Opens an inbox that is stored in a file with one JSON object per line. Lines that can't be read, such as the
+    /// last one after a crash, are skipped.
     ///
     /// # Errors
-    /// When the file can't be read or opened for appending.
+    /// Fails if the file can't be read or opened for appending.
     pub fn with_file(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         if let Some(folder) = path.parent() {
@@ -101,7 +98,7 @@ impl Inbox {
                     at_index: mails.len(),
                     ..mail
                 }),
-                Err(error) => tracing::warn!(%error, "a line of the inbox's file cannot be read"),
+                Err(error) => tracing::warn!(%error, "a line of the inbox file can't be read"),
             }
         }
         if kept.last().is_some_and(|byte| *byte != b'\n') {
@@ -115,12 +112,12 @@ impl Inbox {
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
-    /// All mails.
+    /// Returns all emails.
     pub fn all(&self) -> Vec<ReceivedMail> {
         self.lock().mails.clone()
     }
 
-    /// The mails to an address, whatever its case and the name before it.
+    /// Returns the emails to an address, ignoring case and display name.
     pub fn to(&self, address: &str) -> Vec<ReceivedMail> {
         let is_it = |to: &String| bare(to).eq_ignore_ascii_case(bare(address));
         self.lock()
@@ -138,27 +135,27 @@ impl Inbox {
         inner.reports.clear();
     }
 
-    /// How many mails there are.
+    /// Returns the number of emails.
     pub fn len(&self) -> usize {
         self.lock().mails.len()
     }
 
-    /// Whether there is no mail.
+    /// Returns whether there are no emails.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Makes SES answer 503 to everything, until it is set back.
+    /// Sets whether SES responds to every request with 503.
     pub fn set_down(&self, down: bool) {
         self.lock().down = down;
     }
 
-    /// Makes SES answer 503 to the next `n` requests. A retry by the client is a request too.
+    /// Makes SES respond to the next `n` requests with 503; retries count.
     pub fn set_fail_next(&self, n: usize) {
         self.lock().fail_next = n;
     }
 
-    /// Decides what becomes of mails to an address from now on; none: they arrive.
+    /// Sets the outcome of future emails to an address; none delivers them.
     pub fn set_fate(&self, address: &str, outcome: Option<DeliveryOutcome>) {
         let address = address.to_ascii_lowercase();
         match outcome {
@@ -167,7 +164,7 @@ impl Inbox {
         };
     }
 
-    /// What SES has to report since the last time, as EventBridge brings it.
+    /// Returns the reports since the last call, in the format of EventBridge.
     pub fn take_reports(&self) -> Vec<Value> {
         std::mem::take(&mut self.lock().reports)
     }
@@ -176,7 +173,7 @@ impl Inbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a mail in, first into the file, and gives its place.
+    /// Stores an email, first in the file, and returns its position.
     fn receive(&self, mail: ReceivedMail) -> Result<usize, Refused> {
         let mut inner = self.lock();
         if inner.down || inner.fail_next > 0 {
@@ -195,7 +192,7 @@ impl Inbox {
             Some(DeliveryOutcome::Rejected) => {
                 return Err(Refused::invalid(
                     "MessageRejected",
-                    "The message is refused.",
+                    "The message is rejected.",
                 ));
             }
             Some(outcome @ (DeliveryOutcome::Bounces | DeliveryOutcome::BouncesForNow)) => {
@@ -215,7 +212,7 @@ impl Inbox {
             keep.map_err(|error| Refused {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 code: "InternalFailure",
-                message: format!("the inbox's file can't be written: {error}"),
+                message: format!("the inbox file can't be written: {error}"),
             })?;
         }
         inner.mails.push(mail);
@@ -227,7 +224,7 @@ impl Inner {
     fn outcome(&self, mail: &ReceivedMail) -> Option<DeliveryOutcome> {
         let address = bare(mail.to.first()?).to_ascii_lowercase();
         let simulated = address.strip_suffix("@simulator.amazonses.com");
-        // SES's simulator takes labels too: bounce+label@.
+        // The SES simulator also accepts labels: bounce+label@.
         match simulated.map(|name| name.split('+').next().unwrap_or(name)) {
             Some("bounce") => Some(DeliveryOutcome::Bounces),
             Some("complaint") => Some(DeliveryOutcome::Complained),
@@ -236,7 +233,7 @@ impl Inner {
     }
 }
 
-/// The event by which SES tells of a mail.
+/// Returns the event that reports on an email.
 fn report(mail: &ReceivedMail, outcome: DeliveryOutcome) -> Value {
     let tags: BTreeMap<_, _> = mail.tags.iter().map(|(k, v)| (k, [v])).collect();
     let told = json!({ "messageId": "local", "destination": mail.to, "tags": tags });
@@ -260,7 +257,7 @@ fn report(mail: &ReceivedMail, outcome: DeliveryOutcome) -> Value {
     json!({ "source": "aws.ses", "detail-type": kind, "detail": detail })
 }
 
-/// The address itself: `a@b` of `Name <a@b>`.
+/// Returns the address without its display name: `a@b` of `Name <a@b>`.
 fn bare(address: &str) -> &str {
     let white_box = address
         .rsplit_once('<')
@@ -268,7 +265,7 @@ fn bare(address: &str) -> &str {
     white_box.map_or(address, |(address, _)| address).trim()
 }
 
-/// Serves SES at `/`, delivering to the inbox.
+/// Serves SES at `/`; emails go to the inbox.
 pub fn router(inbox: Inbox) -> Router {
     Router::new().route("/", post(answer)).with_state(inbox)
 }
@@ -292,10 +289,10 @@ async fn answer(
 
 const NAMESPACE: &str = "http://ses.amazonaws.com/doc/2010-12-01/";
 
-/// The most recipients of one mail (SES quotas).
+/// The maximum number of recipients of one email (SES quotas).
 const MAX_RECIPIENTS: usize = 50;
 
-/// An error as SES names it.
+/// An error of SES.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused {
     status: StatusCode,
@@ -316,7 +313,7 @@ impl Refused {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "ServiceUnavailable",
-            message: "the service is unavailable for now; try again later".to_owned(),
+            message: "the service is temporarily unavailable; try again later".to_owned(),
         }
     }
 
@@ -339,13 +336,13 @@ impl Refused {
     }
 }
 
-/// Reads the mail of a `SendEmail` request.
+/// Parses a `SendEmail` request.
 fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
     let action = fields.remove("Action").unwrap_or_default();
     if action != "SendEmail" {
         return Err(Refused::invalid(
             "InvalidAction",
-            format!("{action:?} is not offered on one machine"),
+            format!("{action:?} is not supported by the local SES"),
         ));
     }
     let others = ["Destination.CcAddresses.", "Destination.BccAddresses."];
@@ -355,7 +352,7 @@ fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
     {
         return Err(Refused::invalid(
             "InvalidParameterValue",
-            "recipients other than To are not offered on one machine",
+            "recipients other than To are not supported by the local SES",
         ));
     }
     let to: Vec<_> = (1..=MAX_RECIPIENTS)
@@ -364,13 +361,13 @@ fn read(mut fields: BTreeMap<String, String>) -> Result<ReceivedMail, Refused> {
     if to.is_empty() || fields.keys().any(|name| name.starts_with("Destination.")) {
         return Err(Refused::invalid(
             "MessageRejected",
-            format!("a mail has 1 to {MAX_RECIPIENTS} recipients"),
+            format!("an email has 1 to {MAX_RECIPIENTS} recipients"),
         ));
     }
     if let Some(wrong) = to.iter().find(|to| !bare(to).contains('@')) {
         return Err(Refused::invalid(
             "InvalidParameterValue",
-            format!("{wrong:?} is no address"),
+            format!("{wrong:?} is not an email address"),
         ));
     }
     let mut tags = BTreeMap::new();
@@ -593,7 +590,7 @@ mod tests {
             (2, "line\nline")
         );
 
-        // A crash in the midst of a write costs that mail, which was never acknowledged, and no other.
+        // A crash during a write loses only that email, which was never acknowledged.
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
         let inbox = Inbox::with_file(&path).unwrap();
         assert_eq!(inbox.len(), 1);
@@ -628,7 +625,7 @@ mod tests {
         assert_eq!(error.code(), Some("InvalidAction"));
         assert_eq!(
             error.message(),
-            Some("\"SendRawEmail\" is not offered on one machine")
+            Some("\"SendRawEmail\" is not supported by the local SES")
         );
 
         let with_copy = Destination::builder()

@@ -48,6 +48,15 @@ impl NextStep {
             Self::CampaignOver | Self::RecordEnded => "call_help_desk",
         }
     }
+
+    /// Returns why the user must call the help desk; `None` for every other step.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::CampaignOver => Some("campaign_cutoff_passed"),
+            Self::RecordEnded => Some("record_ended"),
+            _ => None,
+        }
+    }
 }
 
 /// Returns the first step for a session that works for `membership`, or `None` if it has full

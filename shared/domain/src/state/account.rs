@@ -122,8 +122,7 @@ impl UndeliverableKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
     pub title: String,
-    /// The URL.
-    pub address: String,
+    pub url: String,
 }
 
 /// A question and the MAC of its answer. The answer itself is not stored.

@@ -1,0 +1,135 @@
+//! `GET /{portal}/accounts/{account_portal}/audit-events`: searches the audit trail of a portal
+//! that the help desk supports (EX-02, UX-11).
+//!
+//! Users are given by id to keep personal data out of URL logs.
+
+use axum::Json;
+use axum::extract::State;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome};
+use vestibule_domain::ids::{AccountId, OrganizationId};
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_http::openapi::{AccountPortalParams, EntitledProblems, QueryProblems};
+use vestibule_http::request::{AccountPortal, Query};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Entitled, Problem};
+use vestibule_store::{AuditFilter, AuditOf};
+
+use crate::AuditEventResponse;
+use crate::search::{WantedPage, between, subject};
+
+/// Filters and paging for the audit trail of the portal.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PortalSearchQuery {
+    /// Returns only events in which the user with this id was the actor or the object.
+    user_id: Option<String>,
+    /// Returns only events of the organization with this id.
+    organization_id: Option<String>,
+    /// Returns only events with this action, such as `sign_in`.
+    #[param(value_type = Option<String>)]
+    action: Option<Action>,
+    /// Returns only events with this outcome: `done` or `refused`.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
+    /// The first day to include, as `YYYY-MM-DD` in the time zone of the searched portal. Required
+    /// unless a user or an organization is given.
+    #[param(value_type = Option<String>)]
+    from: Option<Date>,
+    /// The last day to include.
+    #[param(value_type = Option<String>)]
+    to: Option<Date>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+    /// The maximum number of events on a page, 1 to 50. The default is 50.
+    limit: Option<u32>,
+}
+
+/// Search audit events of a portal
+///
+/// Searches the whole audit trail of a portal that the help desk supports, newest first. A page may
+/// hold fewer events than `limit`, or none, even if more follow: continue while `next_cursor` is
+/// present. The search is itself recorded on that portal's trail, for the user and the organization
+/// that were searched for.
+#[utoipa::path(
+    get, path = "/{portal}/accounts/{account_portal}/audit-events", tag = "audit",
+    operation_id = "search_audit_events_of_portal",
+    params(AccountPortalParams, PortalSearchQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Page<AuditEventResponse>, description = "A page of events"),
+        (status = 404, description = "`not-found`: the help desk does not support this portal"),
+        EntitledProblems, QueryProblems,
+    )
+)]
+pub(crate) async fn search_portal(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    AccountPortal(portal): AccountPortal,
+    Query(query): Query<PortalSearchQuery>,
+) -> Result<Json<Page<AuditEventResponse>>, Problem> {
+    caller
+        .acting()?
+        .allowed(Permission::SearchAudit, &caller.policy)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))?;
+    let policy = caller
+        .served(&app, &portal)?
+        .ok_or_else(|| Problem::not_found("portal"))?;
+    let wanted = WantedPage::of(query.cursor.as_deref(), query.limit)?;
+    let (filter, organization) = query.filter(policy, caller.origin.at)?;
+    let staff = Actor::HelpDesk(caller.account.id.clone());
+    let mut reading = AuditEvent::done(
+        &caller.origin_on(policy),
+        staff,
+        Action::SearchAudit,
+        &mut app.rng(),
+    )
+    .for_organization(organization.as_ref());
+    reading.object = subject(&filter).map(str::to_owned);
+    // Recorded before anything is shown.
+    app.store.record(&reading).await?;
+    wanted.of_trail(&policy.portal, &filter, &app).await
+}
+
+impl PortalSearchQuery {
+    /// Builds the filter, and returns the organization that was searched for.
+    fn filter(
+        self,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(AuditFilter, Option<OrganizationId>), Problem> {
+        let user = self.user_id.as_deref().map(AccountId::parse).transpose();
+        let user =
+            user.map_err(|_| Problem::invalid_field("user_id", "must be the id of a user"))?;
+        let organization = self.organization_id.as_deref().map(OrganizationId::parse);
+        let organization = organization.transpose().map_err(|_| {
+            Problem::invalid_field("organization_id", "must be the id of an organization")
+        })?;
+        let (from, until) = between(self.from, self.to, policy)?;
+        let of = match (user, &organization) {
+            (Some(user), _) => AuditOf::User {
+                user,
+                organization: organization.clone(),
+            },
+            (None, Some(organization)) => AuditOf::Organization(organization.clone()),
+            (None, None) if self.from.is_none() => {
+                let why = "is required unless you search for a user or an organization";
+                return Err(Problem::invalid_field("from", why));
+            }
+            (None, None) => AuditOf::Portal,
+        };
+        let filter = AuditFilter {
+            of,
+            action: self.action,
+            outcome: self.outcome,
+            from,
+            // Nothing is later, so later days need not be read.
+            until: until.min(now + SignedDuration::from_secs(1)),
+        };
+        Ok((filter, organization))
+    }
+}

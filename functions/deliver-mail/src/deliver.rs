@@ -1,0 +1,117 @@
+//! Sends one message of the outbox.
+
+use jiff::{SignedDuration, Timestamp};
+use vestibule_domain::account::UndeliverableKind;
+use vestibule_domain::ids::MessageId;
+use vestibule_domain::message::{MailText, Message};
+use vestibule_mail::{render, send};
+use vestibule_store::StoreError;
+use vestibule_store::outbox::{Ending, MailClaim, TakenMail};
+
+use crate::Courier;
+
+/// How long sending an email is retried.
+pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// Returns the delay after a number of attempts: one minute, doubling up to four hours.
+pub fn wait_after(tries: u32) -> SignedDuration {
+    SignedDuration::from_mins((1 << tries.saturating_sub(1).min(8)).min(240))
+}
+
+impl Courier {
+    /// Sends one message, unless it is a letter, is closed, is being sent elsewhere, or is
+    /// postponed. Returns whether it was sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store is unavailable.
+    pub async fn deliver(&self, id: &MessageId) -> Result<bool, StoreError> {
+        let claimed_at = self.clock.now();
+        let TakenMail {
+            message,
+            tries,
+            created_at,
+        } = match self.store.claim_mail(id, claimed_at).await? {
+            MailClaim::Taken(taken) => *taken,
+            MailClaim::Unreadable => {
+                tracing::error!(message = %id, "dropped an unreadable email");
+                self.close(id, Ending::Failed).await?;
+                return Ok(false);
+            }
+            MailClaim::Gone => return Ok(false),
+        };
+        // Also checked before sending: if the function crashes on every attempt, it never reaches
+        // the check after.
+        let old = |at: Timestamp| at.duration_since(created_at) >= GIVE_UP_AFTER;
+        if old(claimed_at) && tries > 1 {
+            return self.give_up(id, tries).await;
+        }
+        let mail = match message {
+            Message::Mail(mail) => mail,
+            Message::Recovery(request) => {
+                self.recover(&request).await?;
+                self.close(id, Ending::Sent).await?;
+                return Ok(true);
+            }
+            Message::Letter(_) => return Ok(false),
+        };
+        let Some(policy) = self.portals.get(mail.portal.as_str())? else {
+            // The portal was removed, so nothing can be sent on its behalf.
+            tracing::error!(message = %id, portal = %mail.portal, "dropped an email of an unknown portal");
+            self.close(id, Ending::Refused).await?;
+            return Ok(false);
+        };
+        let asks = matches!(mail.says, MailText::ConfirmEmail { .. });
+        if !asks && self.store.bounces(&mail.portal, &mail.to).await? {
+            tracing::info!(message = %id, "did not send an email to an address that bounced");
+            self.close(id, Ending::Refused).await?;
+            return Ok(false);
+        }
+        let rendered = render(&mail, policy);
+        let set = self.configuration_set.as_deref();
+        match send(&self.ses, policy, id, &mail.to, &rendered, set).await {
+            Ok(_) => {
+                self.close(id, Ending::Sent).await?;
+                Ok(true)
+            }
+            Err(error) if error.is_temporary() => {
+                if old(self.clock.now()) {
+                    return self.give_up(id, tries).await;
+                }
+                tracing::warn!(message = %id, tries, %error, "email delayed");
+                let next = self.clock.now() + wait_after(tries);
+                self.store.postpone_mail(id, claimed_at, next).await?;
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::error!(message = %id, %error, "SES rejected an email permanently");
+                self.mark(&mail.portal, &mail.to, UndeliverableKind::Refused)
+                    .await?;
+                self.close(id, Ending::Refused).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn close(&self, id: &MessageId, ending: Ending) -> Result<(), StoreError> {
+        self.store.close_message(id, ending, self.clock.now()).await
+    }
+
+    async fn give_up(&self, id: &MessageId, tries: u32) -> Result<bool, StoreError> {
+        tracing::error!(message = %id, tries, "gave up on an email that could not be sent");
+        self.close(id, Ending::Failed).await?;
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_from_a_minute_to_four_hours() {
+        let minutes: Vec<_> = [1, 2, 3, 4, 8, 9, 10, u32::MAX]
+            .map(|n| wait_after(n).as_mins())
+            .into();
+        assert_eq!(minutes, [1, 2, 4, 8, 128, 240, 240, 240]);
+    }
+}

@@ -1,0 +1,72 @@
+//! A recovery request in the outbox: emails the owners of the accounts that match it.
+
+use vestibule_domain::account::Account;
+use vestibule_domain::audit::Origin;
+use vestibule_domain::message::{Forgotten, RecoveryRequest};
+use vestibule_domain::policy::Policy;
+use vestibule_domain::recover;
+use vestibule_store::{CommitError, StoreError};
+
+use crate::{Courier, MAX_ATTEMPTS};
+
+impl Courier {
+    /// Handles a recovery request: emails the owners of the matching accounts.
+    pub(crate) async fn recover(&self, request: &RecoveryRequest) -> Result<(), StoreError> {
+        let portal = &request.origin.portal;
+        let Some(policy) = self.portals.get(portal.as_str())? else {
+            return Ok(());
+        };
+        let accounts = match &request.forgotten {
+            Forgotten::Password { username } => self
+                .store
+                .account_by_username(portal, username)
+                .await?
+                .into_iter()
+                .collect(),
+            Forgotten::Username { email } => self.store.accounts_by_email(portal, email).await?,
+        };
+        for account in accounts {
+            self.send_recovery(request, account, policy).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_recovery(
+        &self,
+        request: &RecoveryRequest,
+        mut account: Account,
+        policy: &Policy,
+    ) -> Result<(), StoreError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut rng = vestibule_http::app::rng();
+            // Uses the current time: the request may have waited until the audit trail of its hour
+            // was sealed.
+            let origin = Origin {
+                at: self.clock.now(),
+                ..request.origin.clone()
+            };
+            let decision = match &request.forgotten {
+                Forgotten::Password { .. } => {
+                    recover::send_link(&account, policy, &origin, &mut rng)
+                }
+                Forgotten::Username { .. } => {
+                    recover::send_username(&account, policy, &origin, &mut rng)
+                }
+            };
+            let Some(decision) = decision else {
+                return Ok(());
+            };
+            match self.commit(decision, &mut rng).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Store(cause)) => return Err(cause),
+                // The account changed at the same time: read it again.
+                Err(CommitError::Stale | CommitError::Taken(_)) => {}
+            }
+            match self.store.account(&account.portal, &account.id).await? {
+                Some(now) => account = now,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! What every help desk action shares: the permission check, loading the account, the reason, and
+//! the retry when the account changed at the same time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::account::{Account, Membership, PendingStep};
+use vestibule_domain::audit::Origin;
+use vestibule_domain::help_desk::{Refusal, Staff};
+use vestibule_domain::ids::{AccountId, OrganizationId};
+use vestibule_domain::invite;
+use vestibule_domain::organization::Organization;
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::text::{PostalAddress, Reason};
+use vestibule_http::{App, Caller, FieldErrors, Problem, credentials, rate_limit, usernames};
+use vestibule_store::{CommitError, UserFilter};
+
+use crate::AccountResponse;
+
+/// The maximum number of attempts when other changes to the account conflict.
+const MAX_ATTEMPTS: usize = 3;
+
+/// A help desk action on an account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HelpDeskActionRequest {
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
+    pub reason: String,
+}
+
+/// A help desk action on an account in one of its organizations.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrganizationActionRequest {
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
+    pub reason: String,
+    /// The organization that the action applies to. Required if the account belongs to several.
+    pub organization_id: Option<String>,
+}
+
+/// The account in the request path, by portal and id.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountPath {
+    portal: String,
+    id: String,
+}
+
+impl FromRequestParts<App> for AccountPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|_| Problem::not_found("account"))?;
+        let named = |name: &str| {
+            let found = params.iter().find(|(k, _)| *k == name);
+            found
+                .map(|(_, v)| v.to_owned())
+                .ok_or_else(|| Problem::not_found("account"))
+        };
+        Ok(Self {
+            portal: named("account_portal")?,
+            id: named("id")?,
+        })
+    }
+}
+
+impl AccountPath {
+    /// Returns the minimum length of a username on the account's portal.
+    pub fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
+        let policy = app.portals.get(&self.portal)?;
+        Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
+    }
+}
+
+/// Checks the permission of the caller's role before anything is loaded.
+pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Problem> {
+    caller
+        .acting()?
+        .allowed(permission, &caller.policy)
+        .map(drop)
+        .ok_or_else(|| Problem::not_allowed(&caller.policy))
+}
+
+/// Parses the reason and the organization.
+pub(crate) fn parse_reason(
+    reason: &str,
+    organization: Option<&str>,
+    fields: &mut FieldErrors,
+) -> Option<(Reason, Option<OrganizationId>)> {
+    let reason = fields.take("reason", Reason::parse(reason));
+    let named = match organization.map(OrganizationId::parse) {
+        None => Some(None),
+        Some(Ok(id)) => Some(Some(id)),
+        Some(Err(_)) => {
+            fields.push("organization_id", "must be the id of an organization");
+            None
+        }
+    };
+    Some((reason?, named?))
+}
+
+/// The additional data that an action needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequiredData {
+    /// Only the account and its organizations.
+    Nothing,
+    /// The addresses that letters would be sent to.
+    Addresses,
+    /// Whether its organizations have other users.
+    Colleagues,
+}
+
+/// An account, with what is needed to decide on an action.
+pub(crate) struct AccountContext<'a> {
+    pub app: &'a App,
+    /// The policy of the account's portal.
+    pub policy: &'a Policy,
+    pub account: Account,
+    /// The organizations that the account belongs to.
+    pub organizations: Vec<Organization>,
+    /// The origin of the request, on the account's portal.
+    pub origin: Origin,
+    locked: bool,
+    addresses: BTreeMap<Option<OrganizationId>, PostalAddress>,
+    /// The organizations that also have other users.
+    shared: BTreeSet<OrganizationId>,
+}
+
+impl<'a> AccountContext<'a> {
+    /// Loads an account. Callers without the permission can't probe ids, and portals that this help
+    /// desk doesn't support are not found.
+    pub async fn load(
+        app: &'a App,
+        caller: &Caller,
+        permission: Permission,
+        path: &AccountPath,
+    ) -> Result<Self, Problem> {
+        allowed(caller, permission)?;
+        let not_found = || Problem::not_found("account");
+        let policy: &Policy = caller.served(app, &path.portal)?.ok_or_else(not_found)?;
+        let id = AccountId::parse(&path.id).map_err(|_| not_found())?;
+        let account = app
+            .store
+            .account(&policy.portal, &id)
+            .await?
+            .ok_or_else(not_found)?;
+        let origin = caller.origin_on(policy);
+        let counters = rate_limit::of_account(app, &account, policy, origin.at);
+        let (limit, _) = rate_limit::limits(&policy.rate_limits.sign_in);
+        let theirs = account
+            .memberships
+            .iter()
+            .filter_map(|m| m.organization.as_ref());
+        let (organizations, locked) = futures::future::try_join(
+            app.store.organizations(&policy.portal, theirs),
+            app.store.is_used_up(&counters, limit),
+        )
+        .await?;
+        Ok(Self {
+            app,
+            policy,
+            account,
+            organizations,
+            origin,
+            locked,
+            addresses: BTreeMap::new(),
+            shared: BTreeSet::new(),
+        })
+    }
+
+    /// Loads the additional data that an action needs.
+    async fn with(mut self, required: RequiredData) -> Result<Self, Problem> {
+        for membership in &self.account.memberships {
+            let waits = matches!(
+                membership.pending_step,
+                PendingStep::Pin { .. } | PendingStep::PinLetterWithheld
+            );
+            if required == RequiredData::Addresses && waits {
+                let address = self.app.letter_address(membership, self.policy).await?;
+                self.addresses
+                    .extend(address.map(|a| (membership.organization.clone(), a)));
+            }
+            if let Some(id) = membership
+                .organization
+                .as_ref()
+                .filter(|_| required == RequiredData::Colleagues)
+            {
+                let page = self
+                    .app
+                    .store
+                    .users(&self.policy.portal, id, &UserFilter::default(), None, 2)
+                    .await?;
+                if page.items.iter().any(|u| u.account != self.account.id) {
+                    self.shared.insert(id.clone());
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether the account is the organization's only user.
+    pub fn alone(&self, organization: &OrganizationId) -> bool {
+        !self.shared.contains(organization)
+    }
+
+    /// Returns the address that a pending letter of a membership would be sent to.
+    pub fn address(&self, membership: &Membership) -> Option<PostalAddress> {
+        self.addresses.get(&membership.organization).cloned()
+    }
+
+    pub fn response(&self) -> AccountResponse {
+        AccountResponse::of(
+            &self.account,
+            &self.organizations,
+            self.locked,
+            self.policy,
+            self.origin.at,
+        )
+    }
+}
+
+/// Performs an action on an account and describes the account afterwards. On a conflict it loads
+/// the account again, so that of two simultaneous actions the second decides on the result of the
+/// first.
+pub(crate) async fn act(
+    app: &App,
+    caller: &Caller,
+    path: &AccountPath,
+    reason: &Reason,
+    required: RequiredData,
+    mut decide: impl FnMut(
+        &AccountContext<'_>,
+        Staff<'_>,
+        &mut StdRng,
+    ) -> Result<(Account, Decision), Refusal>,
+) -> Result<AccountResponse, Problem> {
+    let staff = Staff {
+        account: &caller.account.id,
+        reason: Some(reason),
+    };
+    let mut rng = app.rng();
+    for _ in 0..MAX_ATTEMPTS {
+        let context = AccountContext::load(app, caller, Permission::ActOnAccounts, path)
+            .await?
+            .with(required)
+            .await?;
+        let (after, decision) = decide(&context, staff, &mut rng)
+            .map_err(|refusal| problem(refusal, context.policy))?;
+        let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
+        let (name, policy, origin) = (&after.username, context.policy, &context.origin);
+        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
+            Ok(()) => {
+                let now = AccountContext {
+                    account: after,
+                    locked: context.locked && !unlocked,
+                    ..context
+                };
+                return Ok(now.response());
+            }
+            Err(CommitError::Stale) => {}
+            Err(CommitError::Taken(unique)) => {
+                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// Converts a refusal to the problem that the help desk sees. `policy` is that of the account's
+/// portal.
+pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    let conflict =
+        |kind, title, detail: &str| Problem::new(StatusCode::CONFLICT, kind, title, detail);
+    match refusal {
+        Refusal::Deleted => conflict(
+            "account-deleted",
+            "Account deleted",
+            "This account was deleted and can't be reinstated. The person must register or be added again with a new user ID.",
+        ),
+        Refusal::Disabled => conflict(
+            "account-disabled",
+            "Account disabled",
+            "This account is disabled. Reinstate it first if the owner should have access.",
+        ),
+        Refusal::NotInOrganization => Problem::invalid_field(
+            "organization_id",
+            "is not one of this account's organizations",
+        ),
+        Refusal::WhichOrganization => Problem::invalid_field(
+            "organization_id",
+            "is required because this account belongs to several organizations",
+        ),
+        Refusal::ApprovalNotPending => conflict(
+            "approval-not-pending",
+            "Nothing pending",
+            "This account has no such step pending. The owner may have already completed it.",
+        ),
+        Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
+            policy,
+            "The help desk can't do this for accounts on this portal.",
+        ),
+        Refusal::NoAddress => conflict(
+            "no-address",
+            "No address on record",
+            "There is no mailing address on record to send a letter to. Have the plan's records updated first.",
+        ),
+        Refusal::AccessOver => conflict(
+            "access-expired",
+            "Access has ended",
+            "This person's access has ended, so a code would not work. An administrator of the organization must extend the access first.",
+        ),
+        Refusal::NoPassword => conflict(
+            "no-password",
+            "No password yet",
+            "This account has no password yet, or its access has ended. Send a new registration code, or have an administrator of the organization extend the access.",
+        ),
+        Refusal::NameFixed => conflict(
+            "username-immutable",
+            "Username can't be changed",
+            "Usernames on this portal are generated and can't be changed.",
+        ),
+        Refusal::Activated => conflict(
+            "already-activated",
+            "Already activated",
+            "This account is already activated. The owner can change subscriptions in their profile.",
+        ),
+        Refusal::NoSuchPublication => {
+            let offered: Vec<_> = policy.publications.iter().map(|p| p.id.as_str()).collect();
+            let detail = format!(
+                "can only contain publications of the account's portal: {}",
+                offered.join(", ")
+            );
+            Problem::invalid_field("subscriptions", &detail)
+        }
+        Refusal::NoRecord => conflict(
+            "no-record",
+            "No plan record",
+            "This account wasn't registered with a plan record, so there is nothing to detach.",
+        ),
+        Refusal::NoSuchAgreement => Problem::invalid_field(
+            "agreement",
+            "must be an agreement that the plan keeps on file",
+        ),
+        Refusal::OtherRevision => Problem::invalid_field(
+            "revision",
+            "must be the current revision; if an older one was signed, the person must sign again",
+        ),
+        Refusal::OthersThere => conflict(
+            "organization-not-empty",
+            "Organization has other users",
+            "Other users joined the organization after this registration. Remove them first.",
+        ),
+        Refusal::LastPrincipal => conflict(
+            "last-principal",
+            "Last principal",
+            "This is the organization's last principal. Make someone else a principal first, or undo the registration if the organization should not exist.",
+        ),
+        Refusal::Invitation(invite::Refusal::AlreadyAccepted) => conflict(
+            "invitation-used",
+            "Invitation already used",
+            "The invited person has already registered.",
+        ),
+        Refusal::Invitation(invite::Refusal::Revoked) => conflict(
+            "invitation-revoked",
+            "Invitation revoked",
+            "An administrator revoked this invitation. Ask them to invite the person again.",
+        ),
+        Refusal::Invitation(invite::Refusal::UnsupportedOnPortal) => conflict(
+            "no-invitations",
+            "No invitations on this portal",
+            "Users don't join by invitation on the account's portal.",
+        ),
+        Refusal::Invitation(_) => Problem::not_found("invitation"),
+    }
+}

@@ -1,0 +1,75 @@
+//! `PUT /{portal}/accounts/{account_portal}/{id}/subscriptions`: changes e-news subscriptions
+//! before activation (BL-13).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::help_desk;
+use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
+
+use crate::AccountResponse;
+use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
+
+/// The e-news subscriptions of an account. They replace the current ones.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetSubscriptionsRequest {
+    /// The reason for the action, 5 to 300 characters, for the audit trail. The account's owner
+    /// can't see it.
+    reason: String,
+    /// The publications to subscribe to, by id.
+    subscriptions: BTreeSet<String>,
+}
+
+/// Change e-news subscriptions
+///
+/// Replaces the e-news subscriptions of an account that has a pending PIN or registration code.
+/// After activation, only the owner can change them.
+#[utoipa::path(
+    put, path = "/{portal}/accounts/{account_portal}/{id}/subscriptions", tag = "help desk",
+    operation_id = "set_subscriptions_of_account",
+    params(AccountParams),
+    request_body = SetSubscriptionsRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = AccountResponse, description = "The account after the action"),
+        (status = 409, description = "`already-activated`, `unsupported-on-portal`, `account-disabled`, `account-deleted` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn set_subscriptions(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    path: AccountPath,
+    Body(request): Body<SetSubscriptionsRequest>,
+) -> Result<Json<AccountResponse>, Problem> {
+    allowed(&caller, Permission::ActOnAccounts)?;
+    let mut fields = FieldErrors::default();
+    let parsed = parse_reason(&request.reason, None, &mut fields);
+    let (reason, _) = fields.into_result(parsed)?;
+    act(
+        &app,
+        &caller,
+        &path,
+        &reason,
+        RequiredData::Nothing,
+        |context, staff, rng| {
+            let subscriptions = request.subscriptions.clone();
+            help_desk::subscribe(
+                staff,
+                &context.account,
+                subscriptions,
+                context.policy,
+                &context.origin,
+                rng,
+            )
+        },
+    )
+    .await
+    .map(Json)
+}

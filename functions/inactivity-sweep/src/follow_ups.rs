@@ -1,0 +1,110 @@
+//! Follow-ups of organizations.
+
+use vestibule_domain::audit::Action;
+use vestibule_domain::ids::OrganizationId;
+use vestibule_domain::policy::Policy;
+use vestibule_domain::review;
+use vestibule_domain::schedule::{self, FollowUpKind};
+use vestibule_http::App;
+use vestibule_store::{CommitError, StoreError};
+
+use crate::sweep::origin;
+use crate::{MAX_ROUNDS, Run, Summary};
+
+/// Performs the follow-up of an organization. A failure is counted and doesn't stop the others.
+pub(crate) async fn process_follow_up(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    organization: OrganizationId,
+    kind: FollowUpKind,
+) -> Summary {
+    let mut summary = Summary::default();
+    if let Err(error) = resolve(app, run, policy, &organization, kind, &mut summary).await {
+        tracing::error!(portal = %policy.portal, organization = %organization, %error, "failed to process a follow-up");
+        summary.failed = 1;
+    }
+    summary
+}
+
+async fn resolve(
+    app: &App,
+    run: &Run,
+    policy: &Policy,
+    organization: &OrganizationId,
+    kind: FollowUpKind,
+    summary: &mut Summary,
+) -> Result<(), StoreError> {
+    let mut rng = app.rng();
+    let origin = origin(run, policy);
+    let today = policy.today(origin.at);
+    for _ in 0..MAX_ROUNDS {
+        summary.alarms_read += 1;
+        let state = app
+            .store
+            .follow_up_state(&policy.portal, organization, kind)
+            .await?;
+        let (Some(follow_up), Some(organization)) = (state.follow_up, state.organization) else {
+            return Ok(());
+        };
+        if follow_up.on > today {
+            return Ok(());
+        }
+        let decision = match kind {
+            FollowUpKind::AdminNotice => schedule::notify_administrators(
+                &follow_up,
+                &organization,
+                &state.managers,
+                &state.notices_due,
+                policy,
+                &origin,
+                &mut rng,
+            ),
+            FollowUpKind::Backup => schedule::remind_of_backup(
+                &follow_up,
+                &organization,
+                &state.managers,
+                policy,
+                &origin,
+                &mut rng,
+            ),
+            FollowUpKind::Review => {
+                let users = state.users.iter();
+                let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
+                review::see_to(
+                    &follow_up,
+                    &organization,
+                    &state.managers,
+                    &people,
+                    policy,
+                    &origin,
+                    &mut rng,
+                )
+            }
+        };
+        let sends = !decision.messages.is_empty();
+        let starts = decision.audit.action == Action::StartAccessReview;
+        // There may be more notices than one email holds.
+        let told_all = state.notices_due.len() <= schedule::MAX_NOTIFIED;
+        match app.commit(decision, &mut rng).await {
+            Ok(()) if kind == FollowUpKind::Backup => {
+                summary.backups_wanted += u64::from(sends);
+                return Ok(());
+            }
+            Ok(()) if kind == FollowUpKind::Review => {
+                summary.reviews_started += u64::from(starts);
+                summary.reviews_chased += u64::from(sends && !starts);
+                return Ok(());
+            }
+            Ok(()) => {
+                summary.told += u64::from(sends);
+                if told_all {
+                    return Ok(());
+                }
+            }
+            Err(CommitError::Stale | CommitError::Taken(_)) => summary.overtaken += 1,
+            Err(CommitError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `GET /{portal}/agents`: lists the agents under a managing agent, with their ids (AG-12).
+
+use axum::Json;
+use axum::extract::State;
+use futures::{TryFutureExt, future};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vestibule_domain::audit::Action;
+use vestibule_domain::policy::Permission;
+use vestibule_domain::record::RecordKind;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::request::{Query, cursor};
+use vestibule_http::responses::Page;
+use vestibule_http::{App, Entitled, Problem};
+use vestibule_store::managed::AgentsCursor;
+
+/// Filters and paging for the list of agents.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AgentsQuery {
+    /// Returns only agents whose id, or a word of whose name, starts with this text.
+    query: Option<String>,
+    /// The maximum number of agents on a page, 1 to 100. The default is 50.
+    limit: Option<u8>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+/// An agent under the caller's organization.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgentResponse {
+    /// The id that the plan assigned to the agent.
+    agent_id: String,
+    /// The agent's name in the plan's records.
+    name: String,
+}
+
+/// List agents
+///
+/// Lists the agents under the caller's organization according to the plan's records.
+#[utoipa::path(
+    get, path = "/{portal}/agents", tag = "users",
+    operation_id = "list_agents",
+    params(PortalParams, AgentsQuery),
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = Page<AgentResponse>, description = "A page of agents"),
+        EntitledProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn list_agents(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Query(query): Query<AgentsQuery>,
+) -> Result<Json<Page<AgentResponse>>, Problem> {
+    let policy = &caller.policy;
+    let not_allowed = || Problem::not_allowed(policy);
+    let acting = caller.acting()?;
+    let own = acting
+        .allowed(Permission::LookUpAgents, policy)
+        .ok_or_else(not_allowed)?;
+    if query
+        .query
+        .as_ref()
+        .is_some_and(|q| q.chars().count() > 100)
+    {
+        return Err(Problem::invalid_field(
+            "query",
+            "must be at most 100 characters long",
+        ));
+    }
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::invalid_field("limit", "must be between 1 and 100"));
+    }
+    let after = cursor(query.cursor.as_deref(), AgentsCursor::parse)?;
+    let organization = app.store.organization(&policy.portal, own).await?;
+    let record = organization
+        .and_then(|o| o.record)
+        .filter(|r| r.kind == RecordKind::Agent)
+        .ok_or_else(not_allowed)?;
+    let query = query.query.as_deref().map(str::trim);
+    let agents = app.store.managed_agents(
+        &record,
+        query.filter(|q| !q.is_empty()),
+        after.as_ref(),
+        limit.into(),
+    );
+    let reading = caller.record_reading(&app, Action::LookUpAgents, None);
+    let (page, ()) = future::try_join(agents.map_err(Problem::from), reading).await?;
+    let items = page.items.into_iter().map(|a| AgentResponse {
+        agent_id: a.number,
+        name: a.name,
+    });
+    Ok(Json(Page {
+        items: items.collect(),
+        next_cursor: page.next,
+    }))
+}

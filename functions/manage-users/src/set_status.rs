@@ -1,0 +1,74 @@
+//! `PUT /{portal}/users/{id}/status`: disables or reinstates a user (BA-06, UX-04).
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::manage;
+use vestibule_domain::policy::Permission;
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
+use vestibule_http::request::Id;
+use vestibule_http::{App, Body, Entitled, Problem};
+
+use crate::{Target, UserResponse, problem};
+
+/// The account status to set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetUserStatusRequest {
+    /// The new account status.
+    status: UserStatus,
+}
+
+/// An account status that an administrator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UserStatus {
+    /// The user can sign in.
+    Active,
+    /// The user can't sign in, and current sessions stop working with the next request.
+    Disabled,
+}
+
+/// Disable or reinstate a user
+///
+/// Sets whether a user can sign in. Disabling takes effect with the user's next request.
+#[utoipa::path(
+    put, path = "/{portal}/users/{id}/status", tag = "users",
+    operation_id = "set_user_status",
+    params(UserParams),
+    request_body = SetUserStatusRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 200, body = UserResponse, description = "The user after the change"),
+        (status = 409, description = "`several-organizations`, `self-action-forbidden` or `conflict`"),
+        EntitledProblems, NotFoundProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn set_status(
+    State(app): State<App>,
+    Entitled(caller): Entitled,
+    Id(id): Id,
+    Body(request): Body<SetUserStatusRequest>,
+) -> Result<Json<UserResponse>, Problem> {
+    let Target { organization, user } =
+        Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
+    let policy = &caller.policy;
+    let disabled = request.status == UserStatus::Disabled;
+    let mut rng = app.rng();
+    let decided = manage::set_disabled(
+        caller.acting()?,
+        &organization,
+        &user,
+        disabled,
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .map_err(|refusal| problem(refusal, policy))?;
+    let Some((user, decision)) = decided else {
+        return UserResponse::after(&user, &organization, &caller).map(Json);
+    };
+    app.commit(decision, &mut rng).await?;
+    UserResponse::after(&user, &organization, &caller).map(Json)
+}

@@ -1,0 +1,102 @@
+//! `POST /{portal}/feedback`: sends feedback about the site to the help desk (AG-17).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use vestibule_domain::profile;
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Problem, SignedIn};
+use vestibule_store::attempts::{AttemptKind, Limit};
+
+/// The daily limit for each user.
+const A_DAY: Limit = Limit {
+    tries: 10,
+    window_minutes: Some(1440),
+};
+
+/// The maximum length of a message, in characters.
+const MAX_LENGTH: usize = 4000;
+
+/// Feedback about the site.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeedbackRequest {
+    /// The message, at most 4,000 characters.
+    message: String,
+}
+
+/// Send feedback
+///
+/// Sends the caller's feedback about the site to the help desk.
+#[utoipa::path(
+    post, path = "/{portal}/feedback", tag = "profile",
+    operation_id = "send_feedback",
+    params(PortalParams),
+    request_body = FeedbackRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 202, description = "The message is queued"),
+        (status = 409, description = "`feedback-unavailable`: the help desk accepts feedback by phone only"),
+        SignedInProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn send_feedback(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<FeedbackRequest>,
+) -> Result<StatusCode, Problem> {
+    let policy = &caller.policy;
+    let text = request.message.trim();
+    if text.is_empty() || text.chars().count() > MAX_LENGTH {
+        return Err(Problem::invalid_field(
+            "message",
+            &format!("must be between 1 and {MAX_LENGTH} characters long"),
+        ));
+    }
+    if text
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t')
+    {
+        return Err(Problem::invalid_field(
+            "message",
+            "must not contain control characters other than line breaks and tabs",
+        ));
+    }
+    let counted = app
+        .store
+        .count_attempt(
+            AttemptKind::Feedback,
+            caller.account.id.as_str(),
+            A_DAY,
+            caller.origin.at,
+        )
+        .await?;
+    if counted.allowed.is_none() {
+        return Err(Problem::too_many_attempts(
+            "You have reached today's limit for feedback. Try again tomorrow, or call us.",
+            policy,
+        ));
+    }
+    let mut rng = app.rng();
+    let organization = caller.session.organization.as_ref();
+    let decision = profile::send_feedback(
+        &caller.account,
+        organization,
+        text.to_owned(),
+        policy,
+        &caller.origin,
+        &mut rng,
+    )
+    .ok_or_else(|| {
+        Problem::new(
+            StatusCode::CONFLICT,
+            "feedback-unavailable",
+            "Online feedback not available",
+            "This portal accepts feedback by phone only.",
+        )
+        .with_help(policy)
+    })?;
+    app.commit(decision, &mut rng).await?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,260 @@
+//! `POST /{portal}/me/organizations`: registers an additional organization for an existing account
+//! (BL-01, EX-13).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Change;
+use vestibule_domain::account::{Account, Membership, NextStep};
+use vestibule_domain::audit::Actor;
+use vestibule_domain::ids::OrganizationId;
+use vestibule_domain::policy::RegistrationType;
+use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
+use vestibule_domain::register::{self as rules, Further, Registered};
+use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::text::PostalAddress;
+use vestibule_http::credentials::PostalAddressFields;
+use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, responses, verification};
+use vestibule_store::{CommitError, Unique};
+
+use crate::register::{
+    MAX_ATTEMPTS, existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
+};
+
+/// The registration of an additional organization.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdditionalOrganizationRequest {
+    /// A registration type for organizations, as listed by `GET /{portal}`.
+    registration_type: String,
+    /// The facts that verify the caller: the number that identifies the plan record and the values that
+    /// must match it.
+    verification: BTreeMap<String, String>,
+    /// Whether the caller attests that they have authority to sign for the organization; required by
+    /// some registration types (AG-03).
+    #[serde(default)]
+    attests_signing_authority: bool,
+    /// The address to which the PIN letter is mailed, on portals where users choose it.
+    postal_address: Option<PostalAddressFields>,
+    /// The revisions of the agreements that the caller accepts, by agreement id.
+    #[serde(default)]
+    accepted_agreements: BTreeMap<String, String>,
+}
+
+/// A membership in an additional organization.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AdditionalOrganizationResponse {
+    /// The organization; switch to it with `PUT /{portal}/sessions/current/organization`.
+    pub organization_id: String,
+    /// The step that the user must complete before working for the organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<&'static str>,
+    /// Why the step is `call_help_desk`: `record_ended` or `campaign_cutoff_passed`. Absent for other
+    /// steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Actions that the portal recommends: `invite_backup` (AG-04).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<&'static str>,
+}
+
+/// A request whose fields are all valid.
+struct Parsed<'a> {
+    registration_type: &'a RegistrationType,
+    record: RecordKey,
+    verification: Verification,
+    postal_address: Option<PostalAddress>,
+    accepted_agreements: BTreeMap<String, String>,
+}
+
+/// Register an additional organization
+///
+/// Registers the caller for another organization in the plan's records; the session keeps its current
+/// organization. The response is the same whether no record matches or the matching record is already
+/// registered (UX-09). A repeated request returns the same response.
+#[utoipa::path(
+    post, path = "/{portal}/me/organizations", tag = "registration",
+    operation_id = "register_additional_organization",
+    params(PortalParams),
+    request_body = AdditionalOrganizationRequest,
+    security(("session" = []), ("cookie" = [])),
+    responses(
+        (status = 201, body = AdditionalOrganizationResponse, description = "The new membership", headers(("location" = String, description = "The URL of the caller's profile"))),
+        (status = 403, description = "`registration-refused` (AG-06), `not-open` (EX-04), or `next-step-required`: the password must be changed first"),
+        (status = 409, description = "`too-many-organizations`"),
+        SignedInProblems, FieldProblems,
+    )
+)]
+pub(crate) async fn register_additional_organization(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    Body(request): Body<AdditionalOrganizationRequest>,
+) -> Result<NewMembership, Problem> {
+    let (policy, origin) = (&caller.policy, &caller.origin);
+    require_valid_password(&caller)?;
+    let parsed = parse(&request, &caller)?;
+    let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
+    let mut rng = app.rng();
+    let mut account = caller.account.clone();
+    for look in 0..MAX_ATTEMPTS {
+        if look > 0 {
+            account = reload_account(&app, &caller).await?;
+        }
+        let records = app.store.plan_records(&parsed.record).await?;
+        let matched = verification::find(&app, &records, &parsed.verification);
+        if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.registration_type)) {
+            return new_membership(&account, membership, &caller);
+        }
+        let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.registration_type));
+        if look == 0 && theirs == Some(&account.id) {
+            // A duplicate of this request was committed after the account was read.
+            continue;
+        }
+        let existing_organization = existing_organization(&app, matched, policy).await?;
+        let further = Further {
+            registration_type: parsed.registration_type,
+            accepted_agreements: parsed.accepted_agreements.clone(),
+            designated_address: parsed.postal_address.clone(),
+            pin: fresh_pin(&app, parsed.registration_type, policy, &mut rng),
+            organization: OrganizationId::random(&mut rng),
+            existing_organization: existing_organization.as_ref(),
+        };
+        let registered =
+            rules::register_further(&account, matched, further, policy, origin, &mut rng);
+        let Registered {
+            account: after,
+            decision,
+        } = match registered {
+            Ok(registered) => registered,
+            Err(refusal) => {
+                let actor = Actor::Account(account.id.clone());
+                return Err(refused(&app, &refusal, actor, policy, origin, &mut rng).await?);
+            }
+        };
+        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+        match app.commit(decision, &mut rng).await {
+            Ok(()) => {
+                let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
+                return new_membership(&after, membership, &caller);
+            }
+            // Another registration was committed first, perhaps a duplicate of this one. Load it again.
+            Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Err(Problem::conflict())
+}
+
+/// The response for a new membership: status, location and body.
+pub(crate) type NewMembership = (
+    StatusCode,
+    [(HeaderName, String); 1],
+    Json<AdditionalOrganizationResponse>,
+);
+
+/// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
+///
+/// # Errors
+/// A problem that asks the caller to change the password.
+pub(crate) fn require_valid_password(caller: &Caller) -> Result<(), Problem> {
+    match caller.next_step {
+        Some(step @ NextStep::ChangePassword) => Err(Problem::next_step(step, &caller.policy)),
+        _ => Ok(()),
+    }
+}
+
+/// Loads the caller's account again.
+///
+/// # Errors
+/// A problem when the session is no longer valid for the account.
+pub(crate) async fn reload_account(app: &App, caller: &Caller) -> Result<Account, Problem> {
+    let found = app
+        .store
+        .account(&caller.policy.portal, &caller.account.id)
+        .await?;
+    found
+        .filter(|a| caller.session.is_open(a, &caller.policy, caller.origin.at))
+        .ok_or_else(Problem::sign_in_first)
+}
+
+/// Returns the membership that the account already has for this record and registration type, so that
+/// a repeated request gets the same response.
+fn own<'a>(
+    account: &'a Account,
+    record: &PlanRecord,
+    registration_type: &RegistrationType,
+) -> Option<&'a Membership> {
+    let owner = record.claimed_by(&account.portal, registration_type)?;
+    account
+        .memberships
+        .iter()
+        .find(|m| *owner == account.id && m.record.as_ref() == Some(&record.key))
+}
+
+/// Builds the response for a membership in an organization.
+pub(crate) fn new_membership(
+    account: &Account,
+    membership: &Membership,
+    caller: &Caller,
+) -> Result<NewMembership, Problem> {
+    let policy = &caller.policy;
+    let organization = membership.organization.as_ref();
+    let organization =
+        organization.ok_or_else(|| Problem::internal("a place in no organization"))?;
+    let next_step = next_step(account, Some(membership), policy, caller.origin.at);
+    let asks = rules::requires_backup_administrator(membership.role, policy);
+    let body = AdditionalOrganizationResponse {
+        organization_id: organization.to_string(),
+        next_step: responses::step(next_step),
+        reason: responses::reason(next_step),
+        notices: asks.then_some("invite_backup").into_iter().collect(),
+    };
+    let location = format!("/{}/me", policy.portal);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(body),
+    ))
+}
+
+fn parse<'a>(
+    request: &AdditionalOrganizationRequest,
+    caller: &'a Caller,
+) -> Result<Parsed<'a>, Problem> {
+    let policy = &caller.policy;
+    let registration_types = policy
+        .registration_types
+        .iter()
+        .filter(|w| w.organization.is_some());
+    let registration_type =
+        parse_registration_type(&request.registration_type, registration_types)?;
+    let name = &caller.account.name;
+    let mut fields = FieldErrors::default();
+    let verification = verification::parse(
+        &request.verification,
+        registration_type,
+        name.first.as_str(),
+        policy,
+        &mut fields,
+    );
+    let postal_address = parse_terms(
+        registration_type,
+        request.attests_signing_authority,
+        (request.postal_address.as_ref(), &name.full()),
+        &request.accepted_agreements,
+        policy,
+        &mut fields,
+    );
+    fields.into_result(verification.map(|(record, verification)| Parsed {
+        registration_type,
+        record,
+        verification,
+        postal_address,
+        accepted_agreements: request.accepted_agreements.clone(),
+    }))
+}

@@ -1,0 +1,194 @@
+//! `POST /{portal}/password-resets/redemption`: sets a new password for a forgotten one.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::policy::RecoveryMeans;
+use vestibule_domain::recover::{self, Evidence};
+use vestibule_domain::text::Username;
+use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit};
+use vestibule_store::CommitError;
+
+use crate::look_up_reset::account_of;
+use crate::{count, refused};
+
+/// The evidence of the user's identity and the new password. `POST /{portal}/password-resets` returns
+/// what is required.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompletePasswordResetRequest {
+    /// The token from the reset link, on portals that reset passwords by email.
+    token: Option<String>,
+    /// The username, on all other portals.
+    username: Option<String>,
+    /// The security questions and their answers, if the reset requires them.
+    #[serde(default)]
+    security_answers: Vec<QuestionAnswerFields>,
+    /// The answer to the hint question, if the reset requires it.
+    hint: Option<HintAnswerFields>,
+    /// The new password.
+    new_password: String,
+}
+
+/// A completed password reset.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CompletePasswordResetResponse {
+    /// The username to sign in with.
+    username: String,
+}
+
+/// Reset a password
+///
+/// Sets a new password if everything that the portal requires is correct, invalidates the link and ends
+/// all of the user's sessions. All refusals are the same.
+#[utoipa::path(
+    post, path = "/{portal}/password-resets/redemption", tag = "recovery",
+    operation_id = "complete_password_reset",
+    params(PortalParams),
+    request_body = CompletePasswordResetRequest,
+    responses(
+        (status = 200, body = CompletePasswordResetResponse, description = "The username to sign in with"),
+        (status = 403, description = "`recovery-refused`"),
+        (status = 429, description = "`too-many-attempts`"),
+        FieldProblems,
+    )
+)]
+pub(crate) async fn complete_reset(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    RequestOrigin(origin): RequestOrigin,
+    Body(request): Body<CompletePasswordResetRequest>,
+) -> Result<Json<CompletePasswordResetResponse>, Problem> {
+    let token = request.token.as_deref().and_then(recover::parse_link);
+    let means = recover::means_for(token.as_ref(), &policy);
+    let by_link = means.contains(&RecoveryMeans::Email);
+    let mut fields = FieldErrors::default();
+    fields.reject_if_present(
+        "username",
+        by_link && request.username.is_some(),
+        "is not used on this portal, because the link identifies the account",
+    );
+    fields.reject_if_present(
+        "token",
+        !by_link && request.token.is_some(),
+        "is not used on this portal",
+    );
+    if by_link && request.token.is_none() {
+        fields.push("token", "is required");
+    }
+    let username = if by_link {
+        None
+    } else {
+        fields.required("username", request.username.as_deref(), |t| {
+            Username::parse(t.trim(), 1)
+        })
+    };
+    let hint = match (means.contains(&RecoveryMeans::HintQuestion), &request.hint) {
+        (true, Some(given)) => fields.take("hint.answer", parse_answer(&given.answer)),
+        (true, None) => {
+            fields.push("hint", "is required");
+            None
+        }
+        (false, given) => {
+            fields.reject_if_present("hint", given.is_some(), "is not used on this portal");
+            None
+        }
+    };
+    let answers = if means.contains(&RecoveryMeans::SecurityAnswers) {
+        credentials::security_answers(&request.security_answers, &policy, &mut fields)
+    } else {
+        fields.reject_if_present(
+            "security_answers",
+            !request.security_answers.is_empty(),
+            "are not used on this portal",
+        );
+        Some(Vec::new())
+    };
+    let password = credentials::new_password(
+        "new_password",
+        &request.new_password,
+        (username.as_ref(), None),
+        &policy,
+        &mut fields,
+    );
+    let (answers, password) = fields.into_result(answers.zip(password))?;
+
+    let subject = match (&username, &token) {
+        (Some(name), _) => name.key(),
+        (None, Some(token)) => token.locator().to_owned(),
+        (None, None) => String::new(),
+    };
+    let attempts = count(&app, rate_limit::RESET, &subject, &origin, &policy).await?;
+    let account = match (&username, &token) {
+        (Some(name), _) => {
+            app.store
+                .account_by_username(&policy.portal, &name.key())
+                .await?
+        }
+        (None, Some(token)) => account_of(&app, &policy, token).await?,
+        (None, None) => None,
+    };
+    let mut rng = app.rng();
+    let hash = credentials::hash(&password, &app, &mut rng).await;
+    let evidence = Evidence {
+        token,
+        answers: answers
+            .into_iter()
+            .map(credentials::ParsedAnswer::into_parts)
+            .collect(),
+        hint,
+    };
+    let verify = |stored: &_, entered: &_| {
+        account
+            .as_ref()
+            .is_some_and(|a| credentials::is_answer(stored, entered, &a.id, &app))
+    };
+    let decision = recover::reset_password(
+        account.as_ref(),
+        &evidence,
+        verify,
+        hash,
+        attempts,
+        &policy,
+        &origin,
+        &mut rng,
+    );
+    let (Some(account), Some(decision)) = (&account, decision) else {
+        let mut audit = AuditEvent::refused(
+            &origin,
+            Actor::Unknown,
+            Action::ResetPassword,
+            "not_proved",
+            &mut rng,
+        );
+        audit.object = account.map(|a| a.id.to_string());
+        app.commit(Decision::recording(audit), &mut rng).await?;
+        return Err(refused(&policy));
+    };
+    // Check the password against the account only after identity is confirmed, so that a fault reveals
+    // nothing to others.
+    let mut fields = FieldErrors::default();
+    credentials::new_password(
+        "new_password",
+        &request.new_password,
+        (Some(&account.username), Some(&account.name)),
+        &policy,
+        &mut fields,
+    );
+    fields.into_result(Some(()))?;
+    credentials::not_used_before("new_password", &password, account, &app).await?;
+    match app.commit(decision, &mut rng).await {
+        Ok(()) => Ok(Json(CompletePasswordResetResponse {
+            username: account.username.to_string(),
+        })),
+        // The link was used or the account changed at the same time.
+        Err(CommitError::Stale) => Err(refused(&policy)),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,110 @@
+//! `POST /{portal}/username-recoveries/answers`: shows the username after correct answers (ME-05).
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::recover::{self, Evidence};
+use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_http::openapi::{FieldProblems, PortalParams};
+use vestibule_http::request::RequestOrigin;
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem};
+
+use crate::refused;
+use crate::start_username_recovery::find;
+
+/// The facts that identify a person, and the answers to their security questions.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecoverUsernameRequest {
+    /// The registration type with which the person registered.
+    registration_type: String,
+    /// The facts that verify the person, as `GET /{portal}` lists them for the registration type.
+    verification: BTreeMap<String, String>,
+    /// The person's given name.
+    first_name: String,
+    /// The security questions and their answers.
+    security_answers: Vec<QuestionAnswerFields>,
+}
+
+/// A recovered username.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecoverUsernameResponse {
+    username: String,
+}
+
+/// Recover a username with security answers
+///
+/// Returns the username if the verification and all answers are correct. All refusals are the same.
+#[utoipa::path(
+    post, path = "/{portal}/username-recoveries/answers", tag = "recovery",
+    operation_id = "recover_username",
+    params(PortalParams),
+    request_body = RecoverUsernameRequest,
+    responses(
+        (status = 200, body = RecoverUsernameResponse, description = "The username"),
+        (status = 403, description = "`recovery-refused`"),
+        FieldProblems,
+    )
+)]
+pub(crate) async fn recover_username(
+    State(app): State<App>,
+    Portal(policy): Portal,
+    RequestOrigin(origin): RequestOrigin,
+    Body(request): Body<RecoverUsernameRequest>,
+) -> Result<Json<RecoverUsernameResponse>, Problem> {
+    let mut fields = FieldErrors::default();
+    let answers = credentials::security_answers(&request.security_answers, &policy, &mut fields);
+    let answers = fields.into_result(answers)?;
+    let (_, account) = find(
+        &app,
+        &policy,
+        &origin,
+        (
+            &request.registration_type,
+            &request.verification,
+            &request.first_name,
+        ),
+    )
+    .await?;
+    let evidence = Evidence {
+        answers: answers
+            .into_iter()
+            .map(credentials::ParsedAnswer::into_parts)
+            .collect(),
+        ..Evidence::default()
+    };
+    let mut rng = app.rng();
+    let proved = account.filter(|a| {
+        let verify = |stored: &_, entered: &_| credentials::is_answer(stored, entered, &a.id, &app);
+        recover::may_read_username(a, &evidence, verify, &policy, &origin)
+    });
+    let audit = match &proved {
+        Some(account) => AuditEvent::done(
+            &origin,
+            Actor::Account(account.id.clone()),
+            Action::RecoverUsername,
+            &mut rng,
+        )
+        .on(account.id.as_str()),
+        None => AuditEvent::refused(
+            &origin,
+            Actor::Unknown,
+            Action::RecoverUsername,
+            "not_proved",
+            &mut rng,
+        ),
+    };
+    app.commit(Decision::recording(audit), &mut rng).await?;
+    proved
+        .map(|a| {
+            Json(RecoverUsernameResponse {
+                username: a.username.to_string(),
+            })
+        })
+        .ok_or_else(|| refused(&policy))
+}

@@ -1,0 +1,64 @@
+//! Makes links in emails and letters lead to the pages of `cargo portal`, because the sites of the shipped
+//! policies don't exist. Only what is loaded changes; the policy files stay as they are.
+
+use std::path::Path;
+
+use vestibule_domain::portals::Portals;
+use vestibule_http::portals;
+
+use crate::StartError;
+
+/// The path below which the pages behind links are served.
+pub const PATH: &str = "links";
+
+/// Reads the policies of a folder, with each `site` replaced by the portal's link pages below `base`.
+///
+/// # Errors
+/// Fails if a policy is invalid.
+pub fn portals(folder: &Path, base: &str) -> Result<Portals, StartError> {
+    let shipped = portals::read(folder)?;
+    let mut files = Vec::new();
+    for policy in shipped.all()? {
+        let portal = &policy.portal;
+        let file = folder.join(format!("{portal}.toml"));
+        let text = std::fs::read_to_string(&file)?;
+        let local = format!("{base}/{PATH}/{portal}");
+        let text = with_site(&text, policy.site.as_str(), &local);
+        files.push((portal.clone(), file.display().to_string(), text));
+    }
+    let portals = Portals::new(files);
+    portals.check()?;
+    Ok(portals)
+}
+
+/// Replaces the value of `site`, and the site in addresses of its pages, such as the form of an agreement. The
+/// site stays an allowed origin.
+fn with_site(policy: &str, site: &str, local: &str) -> String {
+    let page = format!("\"{site}/");
+    let local_page = format!("\"{local}/");
+    let line = |line: &str| match line.split_once('=') {
+        Some((key, _)) if key.trim() == "site" => line.replacen(site, local, 1),
+        _ => line.replace(&page, &local_page),
+    };
+    policy.split_inclusive('\n').map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_policy_is_loaded_with_a_local_site_and_keeps_its_origins() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../portals");
+        let shipped = portals::read(&folder).unwrap();
+        let local = portals(&folder, "http://127.0.0.1:8600").unwrap();
+        for (before, after) in shipped.all().unwrap().into_iter().zip(local.all().unwrap()) {
+            let site = format!("http://127.0.0.1:8600/links/{}", before.portal);
+            assert_eq!(after.site.as_str(), site);
+            assert_eq!(after.origins, before.origins);
+            for agreement in &after.agreements {
+                assert!(agreement.form_url.as_str().starts_with(&site));
+            }
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Accounts: their items, unique markers, and the items that find them by email address.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use rand::CryptoRng;
+use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, UndeliverableKind};
+use vestibule_domain::ids::{AccountId, PortalId};
+use vestibule_domain::text::{Email, PostalAddress};
+use vestibule_secrets::Keyring;
+
+use crate::commit::{Unique, Writes};
+use crate::due::{self, DUE, DUE_ON};
+use crate::expression::{Expression, n, s};
+use crate::item::{self, Item, text};
+use crate::key::Key;
+use crate::tables::EXPIRES;
+use crate::users::UserRow;
+use crate::{Store, StoreError, decoy};
+
+pub(crate) fn key(portal: &PortalId, id: &AccountId) -> Key {
+    Key::new(format!("A#{portal}#{id}"), "A")
+}
+
+fn username_key(portal: &PortalId, username: &str) -> Key {
+    Key::new(format!("N#{portal}#{username}"), "N")
+}
+
+fn email_key(realm: &str, email: &str) -> Key {
+    Key::new(format!("E#{realm}#{email}"), "E")
+}
+
+/// Returns the key of the item that finds an account by its email address, for forgotten usernames.
+fn contact_key(account: &Account) -> Key {
+    Key::new(
+        contacts(&account.portal, &account.email),
+        account.id.as_str(),
+    )
+}
+
+/// Returns the partition of the accounts with an email address.
+fn contacts(portal: &PortalId, email: &Email) -> String {
+    format!("C#{portal}#{}", email.key())
+}
+
+/// The maximum number of accounts with one email address that are read.
+const MAX_CONTACTS: i32 = 25;
+
+/// How long the id and username of a deleted account are kept: as long as the audit trail (UX-11).
+const KEPT_AFTER_DELETION: SignedDuration = SignedDuration::from_hours(24 * 2192);
+
+/// The attribute with the addresses of an account's memberships, in order, sealed as one text.
+const ADDRESSES: &str = "postal_addresses";
+
+/// Builds the item of an account.
+pub(crate) fn write_account(
+    account: &Account,
+    keyring: &Keyring,
+    rng: &mut impl CryptoRng,
+) -> Result<Item, StoreError> {
+    let key = key(&account.portal, &account.id);
+    let mut open = account.clone();
+    let addresses: Vec<Option<PostalAddress>> = open
+        .memberships
+        .iter_mut()
+        .map(|m| m.postal_address.take())
+        .collect();
+    let sealed = addresses
+        .iter()
+        .any(Option::is_some)
+        .then(|| item::seal_address(&key, &addresses, keyring, rng))
+        .transpose()?;
+    let mut item = item::write(key, &open)?;
+    item.extend(sealed.map(|s| (ADDRESSES.to_owned(), s)));
+    Ok(item)
+}
+
+/// Parses the item of an account.
+pub(crate) fn read_account(mut item: Item, keyring: &Keyring) -> Result<Account, StoreError> {
+    let sealed = item.remove(ADDRESSES);
+    let mut account: Account = item::read(item)?;
+    if let Some(sealed) = sealed {
+        let key = key(&account.portal, &account.id);
+        let addresses: Vec<Option<PostalAddress>> = item::open_address(&key, &sealed, keyring)?;
+        for (membership, address) in account.memberships.iter_mut().zip(addresses) {
+            membership.postal_address = address;
+        }
+    }
+    Ok(account)
+}
+
+/// Builds the item that finds an account by its email address and marks an address that bounces.
+fn contact_row(account: &Account) -> Item {
+    let mut row = contact_key(account).into_item();
+    let bounced = |u: &Undeliverable| u.kind == UndeliverableKind::Bounced;
+    if account.email_undeliverable.as_ref().is_some_and(bounced) {
+        row.insert("bounced".into(), AttributeValue::Bool(true));
+    }
+    row
+}
+
+/// Returns the unique markers of an account: its username and, in a realm, its email address. A deleted
+/// account has none.
+fn markers(account: &Account) -> Vec<(Key, Unique)> {
+    if account.status == Status::Deleted {
+        return Vec::new();
+    }
+    let mut markers = vec![(
+        username_key(&account.portal, &account.username.key()),
+        Unique::Username,
+    )];
+    if let Some(realm) = &account.email_realm {
+        markers.push((email_key(realm, &account.email.key()), Unique::Email));
+    }
+    markers
+}
+
+impl Store {
+    /// Loads an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn account(
+        &self,
+        portal: &PortalId,
+        id: &AccountId,
+    ) -> Result<Option<Account>, StoreError> {
+        let found = self.get(key(portal, id)).await?;
+        found.map(|i| read_account(i, &self.keyring)).transpose()
+    }
+
+    /// Loads up to 100 accounts by id in one round trip. An account that can't be parsed is an error in the
+    /// list and does not affect the others; a missing account is not in the list.
+    ///
+    /// # Errors
+    /// [`StoreError`] when none could be read.
+    pub async fn accounts(
+        &self,
+        portal: &PortalId,
+        ids: &[AccountId],
+    ) -> Result<Vec<Result<Account, StoreError>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = ids.iter().map(|id| key(portal, id)).collect();
+        let found = self.batch(wanted).await?;
+        Ok(found
+            .into_iter()
+            .map(|i| read_account(i, &self.keyring))
+            .collect())
+    }
+
+    /// Loads the account with a username, given in the form of `Username::key`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn account_by_username(
+        &self,
+        portal: &PortalId,
+        username: &str,
+    ) -> Result<Option<Account>, StoreError> {
+        let marker_key = username_key(portal, username);
+        let account_key = key(portal, &Account::natural_id(portal, username));
+        let items = self
+            .batch(vec![marker_key.clone(), account_key.clone()])
+            .await?;
+        let (mut marker, mut account) = (None, None);
+        for found in items {
+            if marker_key.is_of(&found) {
+                marker = Some(found);
+            } else if account_key.is_of(&found) {
+                account = Some(read_account(found, &self.keyring)?);
+            }
+        }
+        let Some(owner) = marker.as_ref().and_then(|m| text(m, "account")) else {
+            if account.is_none() {
+                decoy::read(&self.keyring);
+            }
+            return Ok(None);
+        };
+        match account {
+            Some(account) if account.id.as_str() == owner => Ok(Some(account)),
+            _ => {
+                let owner = AccountId::parse(owner)
+                    .map_err(|_| StoreError::corrupt("a username's marker"))?;
+                self.account(portal, &owner).await
+            }
+        }
+    }
+
+    /// Loads the accounts on a portal with an email address.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn accounts_by_email(
+        &self,
+        portal: &PortalId,
+        email: &Email,
+    ) -> Result<Vec<Account>, StoreError> {
+        let (contacts, _) = self
+            .page(contacts(portal, email), "", None, MAX_CONTACTS)
+            .await?;
+        let ids = contacts
+            .iter()
+            .filter_map(|c| AccountId::parse(text(c, "sk")?).ok());
+        let wanted: Vec<_> = ids.map(|id| key(portal, &id)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.batch(wanted).await?;
+        found
+            .into_iter()
+            .map(|i| read_account(i, &self.keyring))
+            .collect()
+    }
+
+    /// Returns whether emails to an address on a portal are known to bounce.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bounces(&self, portal: &PortalId, email: &Email) -> Result<bool, StoreError> {
+        let (contacts, _) = self
+            .page(contacts(portal, email), "", None, MAX_CONTACTS)
+            .await?;
+        let bounced = |c: &Item| c.get("bounced").is_some_and(|b| b.as_bool() == Ok(&true));
+        Ok(contacts.iter().any(bounced))
+    }
+}
+
+impl Writes<'_> {
+    pub(crate) fn create_account(
+        &mut self,
+        account: &Account,
+        due_on: Option<Date>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), StoreError> {
+        for (marker, unique) in markers(account) {
+            self.put_marker(marker, unique, account)?;
+        }
+        let row = self.account_row(account, due_on, rng)?;
+        self.put_new(row, Some(Unique::AccountId))?;
+        self.put(contact_row(account))?;
+        self.rows(None, account)
+    }
+
+    /// Replaces the account if it has not changed since it was read, and updates its markers and rows.
+    pub(crate) fn update_account(
+        &mut self,
+        before: &Account,
+        after: &Account,
+        due_on: Option<Date>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), StoreError> {
+        let (old, new) = (markers(before), markers(after));
+        for (marker, unique) in &new {
+            if !old.iter().any(|(m, _)| m == marker) {
+                self.put_marker(marker.clone(), *unique, after)?;
+            }
+        }
+        for (marker, _) in old {
+            if !new.iter().any(|(m, _)| *m == marker) {
+                self.delete(marker)?;
+            }
+        }
+        if before.email.key() != after.email.key() {
+            self.delete(contact_key(before))?;
+            if after.status != Status::Deleted {
+                self.put(contact_row(after))?;
+            }
+        } else if before.email_undeliverable != after.email_undeliverable {
+            self.put(contact_row(after))?;
+        }
+        let next = Account {
+            version: before.version + 1,
+            ..after.clone()
+        };
+        let put = self
+            .put_of(self.account_row(&next, due_on, rng)?)
+            .values([(":version", n(before.version))]);
+        // A sign-in does not change the version, but must not be overwritten.
+        let put = match before.last_sign_in_at {
+            Some(at) => put
+                .condition_expression("version = :version AND last_sign_in_at = :last")
+                .values([(":last", s(at))]),
+            None => put.condition_expression(
+                "version = :version AND attribute_not_exists(last_sign_in_at)",
+            ),
+        };
+        self.push_put(put, None)?;
+        self.rows(Some(before), &next)
+    }
+
+    pub(crate) fn note_sign_in(
+        &mut self,
+        account: &Account,
+        (at, due_on): (Timestamp, Option<Date>),
+        rehashed: Option<&PasswordHash>,
+        from: Option<&str>,
+        (device, forgotten): (&str, &[String]),
+    ) -> Result<(), StoreError> {
+        // Each device is a separate map entry, so that two concurrent sign-ins are both remembered.
+        let mut set = "SET last_sign_in_at = :at, devices.#device = :at".to_owned();
+        let mut remove = Vec::new();
+        let mut update = self
+            .update_of(key(&account.portal, &account.id))
+            .condition_expression("version = :version")
+            .names([("#device", device)])
+            .values([(":version", n(account.version)), (":at", s(at))]);
+        match from {
+            Some(from) => {
+                set.push_str(", last_sign_in_from = :from");
+                update = update.values([(":from", s(from))]);
+            }
+            None => remove.push("last_sign_in_from".to_owned()),
+        }
+        for (i, digest) in forgotten.iter().enumerate() {
+            remove.push(format!("devices.#forgotten{i}"));
+            update = update.names([(&format!("#forgotten{i}"), digest)]);
+        }
+        if let Some(hash) = rehashed {
+            set.push_str(", #password.#hash = :hash");
+            update = update
+                .names([("#password", "password"), ("#hash", "hash")])
+                .values([(":hash", s(hash.as_str()))]);
+        }
+        match due_on.map(|on| due::attributes(account, on)) {
+            Some([(_, due), (_, on)]) => {
+                set.push_str(", due = :due, due_on = :on");
+                update = update.values([(":due", due), (":on", on)]);
+            }
+            None => remove.extend([DUE, DUE_ON].map(str::to_owned)),
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        self.push_update(update.update_expression(set), None)?;
+        for (key, _) in UserRow::all_of(account) {
+            let update = self
+                .update_of(key)
+                .condition_expression("attribute_exists(pk)")
+                .update_expression("SET last_sign_in_at = :at")
+                .values([(":at", s(at))]);
+            self.push_update(update, None)?;
+        }
+        Ok(())
+    }
+
+    /// Builds the item of an account, with the day of its next scheduled action. The item of a deleted
+    /// account expires together with the audit trail that refers to it.
+    fn account_row(
+        &self,
+        account: &Account,
+        due_on: Option<Date>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Item, StoreError> {
+        let mut row = write_account(account, &self.store.keyring, rng)?;
+        row.extend(
+            due_on
+                .into_iter()
+                .flat_map(|on| due::attributes(account, on)),
+        );
+        if account.status == Status::Deleted {
+            let end = (self.at + KEPT_AFTER_DELETION).as_second();
+            row.insert(EXPIRES.into(), n(end));
+        }
+        Ok(row)
+    }
+
+    fn put_marker(
+        &mut self,
+        key: Key,
+        unique: Unique,
+        account: &Account,
+    ) -> Result<(), StoreError> {
+        let mut row = key.into_item();
+        row.insert("account".into(), s(&account.id));
+        self.put_new(row, Some(unique))
+    }
+}

@@ -1,0 +1,106 @@
+//! Organizations. Their users, invitations and follow-ups are in the same partition.
+
+use vestibule_domain::account::Account;
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::organization::Organization;
+
+use crate::commit::Writes;
+use crate::expression::{Expression, n};
+use crate::key::Key;
+use crate::{Store, StoreError, accounts, item};
+
+pub(crate) fn key(portal: &PortalId, id: &OrganizationId) -> Key {
+    key_of(portal, id, "O")
+}
+
+/// Returns the key of an item in the partition of an organization.
+pub(crate) fn key_of(portal: &PortalId, id: &OrganizationId, sk: impl Into<String>) -> Key {
+    Key::new(format!("O#{portal}#{id}"), sk)
+}
+
+impl Store {
+    /// Loads an organization.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization(
+        &self,
+        portal: &PortalId,
+        id: &OrganizationId,
+    ) -> Result<Option<Organization>, StoreError> {
+        self.get(key(portal, id)).await?.map(item::read).transpose()
+    }
+
+    /// Loads several organizations in one round trip, in no particular order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organizations(
+        &self,
+        portal: &PortalId,
+        ids: impl IntoIterator<Item = &OrganizationId>,
+    ) -> Result<Vec<Organization>, StoreError> {
+        let wanted: Vec<_> = ids.into_iter().map(|id| key(portal, id)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.batch(wanted).await?;
+        found.into_iter().map(item::read).collect()
+    }
+
+    /// Loads an organization and an account in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization_with_account(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        account: &AccountId,
+    ) -> Result<(Option<Organization>, Option<Account>), StoreError> {
+        let organization_key = key(portal, organization);
+        let items = self
+            .batch(vec![
+                organization_key.clone(),
+                accounts::key(portal, account),
+            ])
+            .await?;
+        let (mut organization, mut account) = (None, None);
+        for found in items {
+            if organization_key.is_of(&found) {
+                organization = Some(item::read(found)?);
+            } else {
+                account = Some(accounts::read_account(found, &self.keyring)?);
+            }
+        }
+        Ok((organization, account))
+    }
+}
+
+impl Writes<'_> {
+    pub(crate) fn create_organization(
+        &mut self,
+        organization: &Organization,
+    ) -> Result<(), StoreError> {
+        let key = key(&organization.portal, &organization.id);
+        self.put_new(item::write(key, organization)?, None)
+    }
+
+    /// Replaces an organization if it has not changed since it was read.
+    pub(crate) fn update_organization(
+        &mut self,
+        before: &Organization,
+        after: &Organization,
+    ) -> Result<(), StoreError> {
+        let next = Organization {
+            version: before.version + 1,
+            ..after.clone()
+        };
+        let row = item::write(key(&after.portal, &after.id), &next)?;
+        let put = self
+            .put_of(row)
+            .condition_expression("version = :version")
+            .values([(":version", n(before.version))]);
+        self.push_put(put, None)
+    }
+}

@@ -1,0 +1,113 @@
+//! Sessions, in the partition of their account.
+
+use jiff::Timestamp;
+use vestibule_domain::account::Account;
+use vestibule_domain::ids::{AccountId, PortalId};
+use vestibule_domain::session::{Session, Token};
+
+use crate::commit::Writes;
+use crate::error::took_effect;
+use crate::expression::{Expression, n, s};
+use crate::item::{self, Item};
+use crate::key::Key;
+use crate::tables::EXPIRES;
+use crate::{Store, StoreError, accounts};
+
+const SESSIONS: &str = "S#";
+
+fn key(portal: &PortalId, account: &AccountId, digest: &str) -> Key {
+    Key::new(
+        accounts::key(portal, account).pk,
+        format!("{SESSIONS}{digest}"),
+    )
+}
+
+fn key_of(session: &Session) -> Key {
+    key(&session.portal, &session.account, &session.id)
+}
+
+/// Builds the item of a session; DynamoDB deletes it some time after the session ends.
+fn row(session: &Session) -> Result<Item, StoreError> {
+    let mut row = item::write(key_of(session), session)?;
+    row.insert(EXPIRES.into(), n(session.expires_at.as_second()));
+    Ok(row)
+}
+
+/// The maximum number of sessions of an account that are read.
+const MAX_SESSIONS: i32 = 200;
+
+impl Store {
+    /// Loads the session of a token with its account, in one read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn session(
+        &self,
+        portal: &PortalId,
+        token: &Token,
+    ) -> Result<Option<(Session, Account)>, StoreError> {
+        let Ok(id) = AccountId::parse(token.locator()) else {
+            return Ok(None);
+        };
+        let account_key = accounts::key(portal, &id);
+        let session_key = key(portal, &id, &token.digest());
+        let items = self.batch(vec![account_key.clone(), session_key]).await?;
+        let (mut session, mut account) = (None, None);
+        for found in items {
+            if account_key.is_of(&found) {
+                account = Some(accounts::read_account(found, &self.keyring)?);
+            } else {
+                session = Some(item::read::<Session>(found)?);
+            }
+        }
+        Ok(session.zip(account))
+    }
+
+    /// Loads the sessions of an account, including expired ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sessions(
+        &self,
+        portal: &PortalId,
+        account: &AccountId,
+    ) -> Result<Vec<Session>, StoreError> {
+        let pk = accounts::key(portal, account).pk;
+        let (items, _) = self.page(pk, SESSIONS, None, MAX_SESSIONS).await?;
+        items.into_iter().map(item::read).collect()
+    }
+
+    /// Updates the last use of a session, if it still exists.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn touch_session(&self, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+        let touched = self
+            .update(key_of(session))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression("SET last_seen_at = :now")
+            .values([(":now", s(now))])
+            .send()
+            .await;
+        took_effect(touched)?;
+        Ok(())
+    }
+}
+
+impl Writes<'_> {
+    pub(crate) fn start_session(&mut self, session: &Session) -> Result<(), StoreError> {
+        self.put(row(session)?)
+    }
+
+    /// Replaces a session that still exists.
+    pub(crate) fn renew_session(&mut self, session: &Session) -> Result<(), StoreError> {
+        let put = self
+            .put_of(row(session)?)
+            .condition_expression("attribute_exists(pk)");
+        self.push_put(put, None)
+    }
+
+    pub(crate) fn end_session(&mut self, session: &Session) -> Result<(), StoreError> {
+        self.delete(key_of(session))
+    }
+}

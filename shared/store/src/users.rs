@@ -1,0 +1,376 @@
+//! The users of an organization: a row for each membership, written with every change of the account, and
+//! what remains of users who were removed.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
+use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::invite::Invitation;
+use vestibule_domain::organization::Organization;
+use vestibule_domain::policy::Role;
+use vestibule_domain::review::{Confirmation, Removed, Reviewed};
+use vestibule_domain::schedule::Manager;
+use vestibule_domain::text::{Email, PersonName};
+
+use crate::commit::Writes;
+use crate::item::{self, text};
+use crate::key::Key;
+use crate::read::{Page, read_cursor};
+use crate::{Store, StoreError, organizations};
+
+const ROWS: &str = "M#";
+pub(crate) const ADMINISTRATORS: &str = "M#A#";
+const USERS: &str = "M#U#";
+
+/// Returns the key of the row by which an organization lists a user; administrators sort first.
+fn key(
+    portal: &PortalId,
+    organization: &OrganizationId,
+    account: &AccountId,
+    membership: &Membership,
+) -> Key {
+    let class = if membership.role.is_administrator() {
+        ADMINISTRATORS
+    } else {
+        USERS
+    };
+    organizations::key_of(portal, organization, format!("{class}{account}"))
+}
+
+/// Returns the key of the marker of a user who was removed from an organization. It contains a digest of
+/// the email address instead of the address itself.
+pub(crate) fn former_key(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
+    let id = Invitation::natural_id(organization, email);
+    organizations::key_of(portal, organization, format!("F#{id}"))
+}
+
+/// Returns the key of the record of a user who was removed during the review that started at `started_at`.
+fn removed_key(
+    portal: &PortalId,
+    organization: &OrganizationId,
+    started_at: Timestamp,
+    account: &AccountId,
+) -> Key {
+    let sk = format!("{}{account}", removed_in(started_at));
+    organizations::key_of(portal, organization, sk)
+}
+
+fn removed_in(started_at: Timestamp) -> String {
+    format!("V#{started_at}#")
+}
+
+/// A row of an organization's list of users, written with every change of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    pub account: AccountId,
+    pub username: String,
+    pub name: PersonName,
+    pub email: String,
+    /// The delivery problem of the email address, if one is known.
+    pub email_undeliverable: Option<Undeliverable>,
+    /// The role in this organization.
+    pub role: Role,
+    pub registration: Registration,
+    /// Whether the account can sign in.
+    pub status: Status,
+    pub services: Vec<String>,
+    pub group_codes: Vec<String>,
+    /// When the user joined the organization.
+    pub joined_at: Timestamp,
+    /// The last day of access, if it ends (UX-07).
+    pub end_date: Option<Date>,
+    /// The last confirmation in an access review (EX-11).
+    pub confirmed: Option<Confirmation>,
+    pub last_sign_in_at: Option<Timestamp>,
+    /// When concurrent use from several places was last detected (EX-01).
+    pub concurrent_use_detected_at: Option<Timestamp>,
+    /// The searchable texts in lower case: username, names, email address.
+    search: [String; 4],
+}
+
+impl UserRow {
+    /// Builds the row of an account in an organization; `None` if it is not a member (BL-17).
+    pub fn of(account: &Account, organization: &OrganizationId) -> Option<Self> {
+        account
+            .membership(Some(organization))
+            .map(|m| Self::with(account, m))
+    }
+
+    fn with(account: &Account, m: &Membership) -> Self {
+        Self {
+            account: account.id.clone(),
+            username: account.username.to_string(),
+            name: account.name.clone(),
+            email: account.email.to_string(),
+            email_undeliverable: account.email_undeliverable,
+            role: m.role,
+            registration: m.registration(),
+            status: account.status,
+            services: m.services.iter().cloned().collect(),
+            group_codes: m.group_codes.iter().cloned().collect(),
+            joined_at: m.joined_at,
+            end_date: m.end_date,
+            confirmed: m.confirmed.clone(),
+            last_sign_in_at: account.last_sign_in_at,
+            concurrent_use_detected_at: account.concurrent_use_detected_at,
+            search: [
+                account.username.key(),
+                account.name.first.as_str().to_lowercase(),
+                account.name.last.as_str().to_lowercase(),
+                account.email.key(),
+            ],
+        }
+    }
+
+    /// Returns the user as a manager of the organization, if they are an administrator who can act.
+    pub(crate) fn as_manager(&self) -> Option<Manager> {
+        let acts = self.role.is_administrator()
+            && self.status == Status::Active
+            && self.registration == Registration::Registered;
+        let email = Email::parse(&self.email).ok().filter(|_| acts)?;
+        Some(Manager {
+            role: self.role,
+            name: self.name.full(),
+            email,
+        })
+    }
+
+    /// Returns the fields that an access review needs.
+    pub fn reviewed(&self) -> Reviewed<'_> {
+        Reviewed {
+            account: &self.account,
+            role: self.role,
+            joined_at: self.joined_at,
+            confirmed: self.confirmed.as_ref(),
+        }
+    }
+
+    /// Builds the rows of an account, one per organization, with their keys.
+    pub(crate) fn all_of(account: &Account) -> Vec<(Key, Self)> {
+        let row = |m: &Membership| {
+            let organization = m.organization.as_ref()?;
+            let key = key(&account.portal, organization, &account.id, m);
+            Some((key, Self::with(account, m)))
+        };
+        account.memberships.iter().filter_map(row).collect()
+    }
+}
+
+/// A filter for an organization's users; the default matches all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// A prefix of the username, a name or the email address.
+    pub query: Option<String>,
+    pub role: Option<Role>,
+    pub registration: Option<Registration>,
+    pub status: Option<Status>,
+    /// Matches users who have not signed in since this time, or never.
+    pub idle_since: Option<Timestamp>,
+}
+
+impl UserFilter {
+    fn holds_for(&self, row: &UserRow) -> bool {
+        let query = self.query.as_ref().map(|q| q.to_lowercase());
+        query.is_none_or(|q| row.search.iter().any(|s| s.starts_with(&q)))
+            && self.role.is_none_or(|r| r == row.role)
+            && self.registration.is_none_or(|r| r == row.registration)
+            && self.status.is_none_or(|s| s == row.status)
+            && self
+                .idle_since
+                .is_none_or(|at| row.last_sign_in_at.is_none_or(|last| last < at))
+    }
+}
+
+/// The start of a page of an organization's users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersCursor(String);
+
+impl UsersCursor {
+    /// Parses the `next` of a page; `None` if it is invalid or belongs to another list.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_cursor(text, ROWS).map(Self)
+    }
+}
+
+/// An administrator of an organization, as shown to its users (AG-15).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator {
+    pub name: PersonName,
+    pub email: String,
+    pub role: Role,
+}
+
+/// The number of users that a filtered list reads at a time.
+const FILTERED_AT_A_TIME: usize = 500;
+
+impl Store {
+    /// Loads a page of an organization's users that match a filter, administrators first. Without a filter
+    /// it is one query; with a filter it reads until the page is full.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn users(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        filter: &UserFilter,
+        cursor: Option<&UsersCursor>,
+        limit: usize,
+    ) -> Result<Page<UserRow>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let mut after = cursor.map(|c| c.0.clone());
+        let mut items = Vec::new();
+        let reads = if *filter == UserFilter::default() {
+            limit
+        } else {
+            FILTERED_AT_A_TIME
+        };
+        loop {
+            let (rows, next) = self
+                .page(
+                    pk.clone(),
+                    ROWS,
+                    after,
+                    i32::try_from(reads).unwrap_or(i32::MAX),
+                )
+                .await?;
+            let last = rows.len().saturating_sub(1);
+            for (i, found) in rows.into_iter().enumerate() {
+                let sk = text(&found, "sk").cloned().unwrap_or_default();
+                let row: UserRow = item::read(found)?;
+                if filter.holds_for(&row) {
+                    items.push(row);
+                }
+                if items.len() == limit {
+                    let more = i < last || next.is_some();
+                    return Ok(Page::new(items, more.then_some(sk)));
+                }
+            }
+            match next {
+                Some(sk) => after = Some(sk),
+                None => return Ok(Page::new(items, None)),
+            }
+        }
+    }
+
+    /// Loads all users of an organization.
+    pub(crate) async fn all_users(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+    ) -> Result<Vec<UserRow>, StoreError> {
+        let (filter, mut users, mut after) = (UserFilter::default(), Vec::new(), None);
+        loop {
+            let page = self
+                .users(portal, organization, &filter, after.as_ref(), 500)
+                .await?;
+            users.extend(page.items);
+            after = page.next.as_deref().and_then(UsersCursor::parse);
+            if after.is_none() {
+                return Ok(users);
+            }
+        }
+    }
+
+    /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization_with_administrators(
+        &self,
+        portal: &PortalId,
+        id: &OrganizationId,
+        today: Date,
+    ) -> Result<(Option<Organization>, Vec<Administrator>), StoreError> {
+        let pk = organizations::key(portal, id).pk;
+        let (organization, rows) = futures::future::try_join(
+            self.organization(portal, id),
+            self.page(pk, ADMINISTRATORS, None, 100),
+        )
+        .await?;
+        let mut administrators = Vec::new();
+        for found in rows.0 {
+            let row: UserRow = item::read(found)?;
+            let over = row.end_date.is_some_and(|last| last < today);
+            if row.status == Status::Active && row.registration == Registration::Registered && !over
+            {
+                administrators.push(Administrator {
+                    name: row.name,
+                    email: row.email,
+                    role: row.role,
+                });
+            }
+        }
+        Ok((organization, administrators))
+    }
+
+    /// Loads the users who were removed during the review that started at `started_at` (EX-11).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn removed_in_review(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        started_at: Timestamp,
+    ) -> Result<Vec<Removed>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let prefix = removed_in(started_at);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.page(pk.clone(), &prefix, after, 500).await?;
+            for found in items {
+                all.push(item::read(found)?);
+            }
+            match next {
+                Some(sk) => after = Some(sk),
+                None => return Ok(all),
+            }
+        }
+    }
+}
+
+impl Writes<'_> {
+    /// Updates the rows by which organizations list the account, if they changed.
+    pub(crate) fn rows(
+        &mut self,
+        before: Option<&Account>,
+        after: &Account,
+    ) -> Result<(), StoreError> {
+        let old = before.map(UserRow::all_of).unwrap_or_default();
+        let new = UserRow::all_of(after);
+        for (key, row) in &new {
+            if !old.iter().any(|(k, r)| k == key && r == row) {
+                self.put(item::write(key.clone(), row)?)?;
+            }
+        }
+        for (key, _) in old {
+            if !new.iter().any(|(k, _)| *k == key) {
+                self.delete(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the owner of an email address as a former user of an organization.
+    pub(crate) fn note_former_user(
+        &mut self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        email: &Email,
+    ) -> Result<(), StoreError> {
+        self.put(former_key(portal, organization, email).into_item())
+    }
+
+    pub(crate) fn note_removed_in_review(
+        &mut self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        started_at: Timestamp,
+        removed: &Removed,
+    ) -> Result<(), StoreError> {
+        let key = removed_key(portal, organization, started_at, &removed.account);
+        self.put(item::write(key, removed)?)
+    }
+}
