@@ -546,7 +546,7 @@ async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
             "max_hours = 2\n",
             "max_hours = 25\n",
             line("max_hours = 2"),
-            "session.hours: must be a whole number from 1 to 24, not 25",
+            "session.max_hours: must be a whole number from 1 to 24, not 25",
         ),
         (
             "verify = [\"ssn_last4\", \"last_name\"]",
