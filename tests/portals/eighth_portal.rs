@@ -552,13 +552,13 @@ async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
             "verify = [\"ssn_last4\", \"last_name\"]",
             "verify = [\"tax_id\"]",
             line("verify = [\"ssn_last4\", \"last_name\"]"),
-            "registration_type[0].prove: records of this kind hold no tax_id",
+            "registration_type[0].verify: records of this kind hold no tax_id",
         ),
         (
             "registration_types = [\"pilot\"]",
             "registration_types = [\"captain\"]",
             line("registration_types = [\"pilot\"]"),
-            "agreement[0].ways: captain is no [[registration_type]]",
+            "agreement[0].registration_types: captain is no [[registration_type]]",
         ),
         (
             "hint_question = true",
