@@ -9,7 +9,7 @@ use vestibule_domain::portals::Portals;
 
 const HELP: &str = "\
 Checks the policies of portals: every NAME.toml of a folder, each by itself and all together.
-Tells the file, line and field of the first fault and exits with 1.
+Prints the file, line and field of every fault, one per line, and exits with 1.
 
 Usage: check-policies FOLDER
 
@@ -30,11 +30,11 @@ fn main() -> ExitCode {
     }
     match check(Path::new(folder)) {
         Ok(count) => {
-            println!("{count} policies in {folder} are right");
+            println!("{count} policies in {folder} are valid");
             ExitCode::SUCCESS
         }
-        Err(fault) => {
-            eprintln!("{fault}\nCorrect it; docs/portals.md explains every field.");
+        Err(faults) => {
+            eprintln!("{faults}\nCorrect these lines; docs/portals.md explains every field.");
             ExitCode::FAILURE
         }
     }

@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(
             entry().canonical(),
             format!(
-                "vestibule audit 1\nid 26:{id}\nat 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
+                "vestibule audit 1\nid 26:{id}\noccurred_at 20:2026-11-23T15:00:00Z\nportal 5:group\nactor 7:unknown\n\
                  account -\norganization -\naction 7:sign_in\nobject -\noutcome 7:refused\nreason 6:failed\njustification -\nsource 9:192.0.2.1\n"
             )
         );
