@@ -1750,7 +1750,7 @@ impl Policy {
     }
 
     /// A username made by the system: prefix and eight characters (BL-16).
-    pub fn make_username(&self, rng: &mut impl rand::Rng) -> Option<Username> {
+    pub fn make_username(&self, rng: &mut (impl rand::Rng + ?Sized)) -> Option<Username> {
         if self.username.chosen_by != ChosenBy::System {
             return None;
         }
