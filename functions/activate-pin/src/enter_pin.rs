@@ -92,8 +92,7 @@ pub(crate) async fn enter_pin(
         &caller.account,
         organization,
         matches,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     ) {
         Ok(opened) => opened,
         Err(refusal) => {

@@ -10,6 +10,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Issue, Membership, PendingStep};
 use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
@@ -184,8 +185,7 @@ pub(crate) async fn redeem_code(
                 matches,
                 hash,
                 (answers, hint),
-                &origin,
-                &mut rng,
+                Context::new(&policy, &origin, &mut rng),
             )
         });
     match decided {

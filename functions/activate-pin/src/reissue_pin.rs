@@ -77,9 +77,7 @@ pub(crate) async fn reissue_pin(
         Reissuer::User,
         fresh,
         address,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;

@@ -12,11 +12,12 @@ use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::account::{Account, Membership, PendingStep};
 use vestibule_domain::audit::Origin;
-use vestibule_domain::help_desk::{Refusal, Staff};
+use vestibule_domain::help_desk::{Refusal, Staff, Target};
 use vestibule_domain::ids::{AccountId, OrganizationId};
 use vestibule_domain::invite;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::{PostalAddress, Reason};
 use vestibule_http::{App, Caller, FieldErrors, Problem, credentials, rate_limit, usernames};
 use vestibule_store::{CommitError, UserFilter};
@@ -207,6 +208,16 @@ impl<'a> AccountContext<'a> {
         Ok(self)
     }
 
+    /// Returns the account as the target of an action. `named` is the organization that the request
+    /// names.
+    pub fn target<'t>(&'t self, named: Option<&'t OrganizationId>) -> Target<'t> {
+        Target {
+            account: &self.account,
+            named,
+            organizations: &self.organizations,
+        }
+    }
+
     /// Whether the account is the organization's only user.
     pub fn alone(&self, organization: &OrganizationId) -> bool {
         !self.shared.contains(organization)
@@ -256,8 +267,8 @@ pub(crate) async fn act(
         let (after, decision) = decide(&context, staff, &mut rng)
             .map_err(|refusal| problem(refusal, context.policy))?;
         let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
-        let (name, policy, origin) = (&after.username, context.policy, &context.origin);
-        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
+        let rule_context = Context::new(context.policy, &context.origin, &mut rng);
+        match usernames::commit(app, decision, &after.username, rule_context).await {
             Ok(()) => {
                 let now = AccountContext {
                     account: after,

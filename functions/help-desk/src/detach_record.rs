@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -53,12 +54,9 @@ pub(crate) async fn detach_record(
         |context, staff, rng| {
             help_desk::detach_record(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
+                context.target(organization.as_ref()),
                 |id| context.alone(id),
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

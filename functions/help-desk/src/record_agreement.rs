@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -69,15 +70,11 @@ pub(crate) async fn record_agreement(
             let fresh = app.fresh_pin(digits, rng);
             help_desk::record_agreement(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
+                context.target(organization.as_ref()),
                 (&request.agreement, &request.revision),
                 fresh,
                 |membership| context.address(membership),
-                context.policy,
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -45,7 +46,13 @@ pub(crate) async fn reinstate(
         &path,
         &reason,
         RequiredData::Nothing,
-        |context, staff, rng| help_desk::reinstate(staff, &context.account, &context.origin, rng),
+        |context, staff, rng| {
+            help_desk::reinstate(
+                staff,
+                &context.account,
+                Context::new(context.policy, &context.origin, rng),
+            )
+        },
     )
     .await
     .map(Json)

@@ -6,6 +6,7 @@ use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::help_desk::Refusal;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -55,13 +56,9 @@ pub(crate) async fn reissue_code(
                 .ok_or(Refusal::UnsupportedOnPortal)?;
             help_desk::reissue_code(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
+                context.target(organization.as_ref()),
                 fresh,
-                context.policy,
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -52,14 +53,10 @@ pub(crate) async fn reissue_pin(
             let fresh = app.fresh_pin(digits, rng);
             help_desk::reissue_pin(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
+                context.target(organization.as_ref()),
                 fresh,
                 |membership| context.address(membership),
-                context.policy,
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

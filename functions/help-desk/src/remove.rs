@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -53,11 +54,8 @@ pub(crate) async fn remove(
         |context, staff, rng| {
             help_desk::remove(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
-                &context.origin,
-                rng,
+                context.target(organization.as_ref()),
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

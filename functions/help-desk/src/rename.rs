@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::Username;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
@@ -63,9 +64,7 @@ pub(crate) async fn rename(
                 staff,
                 &context.account,
                 username,
-                context.policy,
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

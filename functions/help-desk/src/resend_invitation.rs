@@ -9,6 +9,7 @@ use vestibule_domain::help_desk::{self, Staff};
 use vestibule_domain::ids::{InvitationId, OrganizationId};
 use vestibule_domain::invite::Invitation;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
@@ -97,9 +98,7 @@ pub(crate) async fn resend_invitation(
         staff,
         &invitation,
         &token,
-        policy,
-        &context.origin,
-        &mut rng,
+        Context::new(policy, &context.origin, &mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -49,9 +50,7 @@ pub(crate) async fn start_reset(
             help_desk::start_reset(
                 staff,
                 &context.account,
-                context.policy,
-                &context.origin,
-                rng,
+                Context::new(context.policy, &context.origin, rng),
             )
         },
     )

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use vestibule_domain::help_desk;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit};
 
@@ -48,7 +49,12 @@ pub(crate) async fn unlock(
         |context, staff, rng| {
             let counters =
                 rate_limit::of_account(&app, &context.account, context.policy, context.origin.at);
-            help_desk::unlock(staff, &context.account, counters, &context.origin, rng)
+            help_desk::unlock(
+                staff,
+                &context.account,
+                counters,
+                Context::new(context.policy, &context.origin, rng),
+            )
         },
     )
     .await

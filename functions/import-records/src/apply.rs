@@ -19,6 +19,7 @@ use vestibule_domain::policy::{OnTermination, Policy, PolicyError};
 use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
 use vestibule_domain::record_changes::{self, RecordState};
 use vestibule_domain::register::letter_address;
+use vestibule_domain::rules::context::Context;
 use vestibule_http::App;
 use vestibule_store::records::{Known, Saved, Saving};
 use vestibule_store::{CommitError, InvitationsCursor, UserFilter, UsersCursor};
@@ -225,9 +226,10 @@ impl Applying<'_> {
             to_notify: true,
         };
         let mut rng = self.app.rng();
-        let Some(decision) =
-            record_changes::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
-        else {
+        let Some(decision) = record_changes::notify(
+            &record,
+            Context::new(policy, &self.origin(&policy.portal), &mut rng),
+        ) else {
             tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
         };
@@ -421,9 +423,7 @@ impl Applying<'_> {
                 on_file,
                 &row.key,
                 Some(letter),
-                policy,
-                &origin,
-                rng,
+                Context::new(policy, &origin, rng),
             )
             .map(|(_, decision)| decision)
         })

@@ -4,6 +4,7 @@ use vestibule_domain::audit::Action;
 use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::review;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::schedule::{self, FollowUpKind};
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
@@ -56,17 +57,13 @@ async fn resolve(
                 &organization,
                 &state.managers,
                 &state.notices_due,
-                policy,
-                &origin,
-                &mut rng,
+                Context::new(policy, &origin, &mut rng),
             ),
             FollowUpKind::Backup => schedule::remind_of_backup(
                 &follow_up,
                 &organization,
                 &state.managers,
-                policy,
-                &origin,
-                &mut rng,
+                Context::new(policy, &origin, &mut rng),
             ),
             FollowUpKind::Review => {
                 let users = state.users.iter();
@@ -76,9 +73,7 @@ async fn resolve(
                     &organization,
                     &state.managers,
                     &people,
-                    policy,
-                    &origin,
-                    &mut rng,
+                    Context::new(policy, &origin, &mut rng),
                 )
             }
         };

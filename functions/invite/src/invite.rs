@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::invite::{self as rules, Invitation, Invitee};
+use vestibule_domain::invite::{self as rules, History, Invitation, Invitee};
 use vestibule_domain::policy::Role;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_domain::text::Email;
@@ -115,16 +115,17 @@ pub(crate) async fn one(
         format!("{}.{id}", organization.id),
         &mut rng,
     );
+    let history = History {
+        invitation: existing.as_ref(),
+        is_former_user: former,
+    };
     let (invitation, decision) = rules::invite(
         acting,
         &organization,
-        existing.as_ref(),
-        former,
+        history,
         invitee,
         &token,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     match app.commit(decision, &mut rng).await {

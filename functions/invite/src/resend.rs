@@ -49,15 +49,9 @@ pub(crate) async fn resend(
         format!("{organization}.{id}"),
         &mut rng,
     );
-    let (invitation, decision) = invite::resend(
-        acting,
-        &invitation,
-        &token,
-        policy,
-        &caller.origin,
-        &mut rng,
-    )
-    .map_err(|refusal| problem(refusal, policy))?;
+    let (invitation, decision) =
+        invite::resend(acting, &invitation, &token, caller.context(&mut rng))
+            .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;
     Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
 }

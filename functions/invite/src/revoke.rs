@@ -43,7 +43,7 @@ pub(crate) async fn revoke(
         .invitation(&policy.portal, organization, &id)
         .await?;
     let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-    let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng)
+    let decision = invite::revoke(acting, &invitation, caller.context(&mut rng))
         .map_err(|refusal| problem(refusal, policy))?;
     if let Some(decision) = decision {
         app.commit(decision, &mut rng).await?;

@@ -206,10 +206,10 @@ pub(crate) async fn add(
         };
         let acting = caller.acting()?;
         let Registered { account, decision } =
-            manage::add_user(acting, organization, new, policy, &caller.origin, &mut rng)
+            manage::add_user(acting, organization, new, caller.context(&mut rng))
                 .map_err(|refusal| problem(refusal, policy))?;
-        let (name, origin) = (&person.username, &caller.origin);
-        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
+        let name = &person.username;
+        match usernames::commit(app, decision, name, caller.context(&mut rng)).await {
             Ok(()) => return Ok(Ok(account)),
             Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
             Err(CommitError::Taken(unique)) => return Ok(Err(unique)),

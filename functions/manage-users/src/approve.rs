@@ -77,9 +77,7 @@ pub(crate) async fn approve(
             group_codes: request.group_codes,
             end_date,
         },
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;

@@ -72,9 +72,7 @@ pub(crate) async fn assign_access(
         &organization,
         &user,
         to,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;

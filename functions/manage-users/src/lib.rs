@@ -18,7 +18,6 @@ mod set_status;
 mod show;
 
 use axum::http::StatusCode;
-use rand::rngs::StdRng;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
@@ -28,6 +27,7 @@ use vestibule_domain::invite::ActingAdministrator;
 use vestibule_domain::manage::Refusal;
 use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
+use vestibule_domain::rules::context::Context;
 use vestibule_http::{App, Caller, Problem, credentials, responses};
 use vestibule_store::UserRow;
 
@@ -168,17 +168,12 @@ async fn act(
     caller: &Caller,
     permission: Permission,
     id: &str,
-    decide: impl FnOnce(
-        ActingAdministrator<'_>,
-        &Target,
-        &Policy,
-        &mut StdRng,
-    ) -> Result<Decision, Refusal>,
+    decide: impl FnOnce(ActingAdministrator<'_>, &Target, Context<'_>) -> Result<Decision, Refusal>,
 ) -> Result<(), Problem> {
     let target = Target::find(app, caller, permission, id).await?;
     let policy = &caller.policy;
     let mut rng = app.rng();
-    let decision = decide(caller.acting()?, &target, policy, &mut rng)
+    let decision = decide(caller.acting()?, &target, caller.context(&mut rng))
         .map_err(|refusal| problem(refusal, policy))?;
     app.commit(decision, &mut rng).await?;
     Ok(())

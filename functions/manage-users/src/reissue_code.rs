@@ -35,19 +35,11 @@ pub(crate) async fn reissue_code(
         &caller,
         Permission::ReissueCodes,
         &id,
-        |acting, target, policy, rng| {
-            let fresh = app.fresh_registration_code(policy, rng);
+        |acting, target, context| {
+            let fresh = app.fresh_registration_code(context.policy, context.rng);
             let (organization, user) = (&target.organization, &target.user);
-            manage::reissue_code(
-                acting,
-                organization,
-                user,
-                fresh,
-                policy,
-                &caller.origin,
-                rng,
-            )
-            .map(|(_, decision)| decision)
+            manage::reissue_code(acting, organization, user, fresh, context)
+                .map(|(_, decision)| decision)
         },
     )
     .await?;

@@ -35,9 +35,9 @@ pub(crate) async fn remove(
         &caller,
         Permission::DeleteUsers,
         &id,
-        |acting, target, policy, rng| {
+        |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            manage::remove(acting, organization, user, policy, &caller.origin, rng)
+            manage::remove(acting, organization, user, context)
         },
     )
     .await?;

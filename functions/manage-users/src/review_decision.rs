@@ -84,9 +84,7 @@ async fn confirm(
         caller.acting()?,
         organization,
         user,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal.into(), policy))?;
     let Some((user, decision)) = confirmed else {
@@ -128,9 +126,7 @@ async fn remove(
         caller.acting()?,
         organization,
         user,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     );
     match decided {
         Ok(decision) => match app.commit(decision, &mut rng).await {

@@ -63,9 +63,7 @@ pub(crate) async fn start(
         by,
         &organization,
         &managers,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| match refusal {
         Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(

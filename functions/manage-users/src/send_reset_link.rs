@@ -35,9 +35,9 @@ pub(crate) async fn send_reset_link(
         &caller,
         Permission::ReissueCodes,
         &id,
-        |acting, target, policy, rng| {
+        |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            manage::send_reset_link(acting, organization, user, policy, &caller.origin, rng)
+            manage::send_reset_link(acting, organization, user, context)
         },
     )
     .await?;

@@ -61,9 +61,7 @@ pub(crate) async fn set_status(
         &organization,
         &user,
         disabled,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .map_err(|refusal| problem(refusal, policy))?;
     let Some((user, decision)) = decided else {

@@ -63,9 +63,7 @@ pub(crate) async fn change_email(
         account,
         caller.session.organization.as_ref(),
         email,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     );
     app.commit(decision, &mut rng).await?;
     Ok(StatusCode::ACCEPTED)

@@ -47,7 +47,7 @@ pub(crate) async fn choose_username(
     SignedIn(caller): SignedIn,
     Body(request): Body<ChooseUsernameRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
-    let (policy, account, origin) = (&caller.policy, &caller.account, &caller.origin);
+    let (policy, account) = (&caller.policy, &caller.account);
     if let Some(step @ NextStep::ChangePassword) = caller.next_step {
         return Err(Problem::next_step(step, policy));
     }
@@ -68,9 +68,7 @@ pub(crate) async fn choose_username(
         account,
         caller.session.organization.as_ref(),
         username.clone(),
-        policy,
-        origin,
-        &mut rng,
+        caller.context(&mut rng),
     );
     let Some((after, decision)) = chosen else {
         if account.username == username && account.username_since.is_some() {
@@ -89,7 +87,7 @@ pub(crate) async fn choose_username(
         )
         .with_help(policy));
     };
-    match usernames::commit(&app, decision, &username, policy, origin, &mut rng).await {
+    match usernames::commit(&app, decision, &username, caller.context(&mut rng)).await {
         Ok(()) => Ok(Json(NextStepResponse::of(&after, &caller))),
         Err(CommitError::Taken(unique)) => {
             Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))

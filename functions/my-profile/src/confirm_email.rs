@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::ids::AccountId;
 use vestibule_domain::profile;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::session::{Token, TokenKind};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
@@ -54,7 +55,8 @@ pub(crate) async fn confirm_email(
         .ok_or_else(unusable)?;
     let mut rng = app.rng();
     let decision =
-        profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
+        profile::confirm_email(&account, &token, Context::new(&policy, &origin, &mut rng))
+            .ok_or_else(unusable)?;
     match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(CommitError::Taken(unique)) => {

@@ -130,8 +130,7 @@ pub(crate) async fn edit_profile(
         &caller.account,
         organization,
         changes,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     ) else {
         return show(&app, &caller).await.map(Json);
     };

@@ -84,9 +84,7 @@ pub(crate) async fn send_feedback(
         &caller.account,
         organization,
         text.to_owned(),
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .ok_or_else(|| {
         Problem::new(

@@ -10,6 +10,7 @@ use vestibule_domain::ids::AccountId;
 use vestibule_domain::invite::{self, State as InvitationStatus};
 use vestibule_domain::policy::Policy;
 use vestibule_domain::register::{Applicant, Registered};
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::{Email, Sensitive, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
@@ -116,10 +117,21 @@ pub(crate) async fn accept_invitation(
             accepted_agreements: Default::default(),
             id: id.clone(),
         };
-        let Registered { account, decision } =
-            invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
-                .map_err(|refusal| problem(refusal, &policy))?;
-        match usernames::commit(&app, decision, &username, &policy, &origin, &mut rng).await {
+        let Registered { account, decision } = invite::accept(
+            &invitation,
+            &token,
+            applicant,
+            Context::new(&policy, &origin, &mut rng),
+        )
+        .map_err(|refusal| problem(refusal, &policy))?;
+        match usernames::commit(
+            &app,
+            decision,
+            &username,
+            Context::new(&policy, &origin, &mut rng),
+        )
+        .await
+        {
             Ok(()) => {
                 return Ok(created(
                     &account,

@@ -40,7 +40,7 @@ pub(crate) async fn accept_invitation_as_user(
     SignedIn(caller): SignedIn,
     Body(request): Body<InvitationLinkRequest>,
 ) -> Result<NewMembership, Problem> {
-    let (policy, origin) = (&caller.policy, &caller.origin);
+    let policy = &caller.policy;
     require_valid_password(&caller)?;
     let mut rng = app.rng();
     let mut account = caller.account.clone();
@@ -60,7 +60,7 @@ pub(crate) async fn accept_invitation_as_user(
         let Registered {
             account: after,
             decision,
-        } = invite::accept_as(&invitation, &token, &account, policy, origin, &mut rng).map_err(
+        } = invite::accept_as(&invitation, &token, &account, caller.context(&mut rng)).map_err(
             |refusal| match refusal {
                 Refusal::OtherAddress => {
                     let detail =

@@ -99,7 +99,7 @@ pub(crate) async fn accept(
     Id(id): Id,
     Body(request): Body<AcceptAgreementRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
-    let (policy, origin) = (&caller.policy, &caller.origin);
+    let policy = &caller.policy;
     require_valid_password(&caller)?;
     let organization = caller.session.organization.as_ref();
     let mut rng = app.rng();
@@ -126,9 +126,7 @@ pub(crate) async fn accept(
             (agreement, revision),
             None,
             Actor::Account(account.id.clone()),
-            policy,
-            origin,
-            &mut rng,
+            caller.context(&mut rng),
         );
         let Some((after, decision)) = accepted else {
             return Ok(Json(NextStepResponse::of(&account, &caller)));

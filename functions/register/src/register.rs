@@ -16,6 +16,7 @@ use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationType};
 use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
@@ -136,7 +137,8 @@ pub(crate) async fn register(
                 .account(&policy.portal, owner.unwrap_or(&natural))
                 .await?;
             if let (Some(owner), Some(matched)) = (owner, matched) {
-                return again(&app, &owner, matched, &parsed, &policy, &origin, &mut rng).await;
+                let context = Context::new(&policy, &origin, &mut rng);
+                return again(&app, &owner, matched, &parsed, context).await;
             }
         }
         let existing_organization = existing_organization(&app, matched, &policy).await?;
@@ -168,24 +170,32 @@ pub(crate) async fn register(
             organization: OrganizationId::random(&mut rng),
             existing_organization: existing_organization.as_ref(),
         };
-        let Registered { account, decision } =
-            match rules::register(matched, registration, &policy, &origin, &mut rng) {
-                Ok(registered) => registered,
-                Err(refusal) => {
-                    return Err(refused(
-                        &app,
-                        &refusal,
-                        Actor::Unknown,
-                        &policy,
-                        &origin,
-                        &mut rng,
-                    )
-                    .await?);
-                }
-            };
+        let Registered { account, decision } = match rules::register(
+            matched,
+            registration,
+            Context::new(&policy, &origin, &mut rng),
+        ) {
+            Ok(registered) => registered,
+            Err(refusal) => {
+                return Err(refused(
+                    &app,
+                    &refusal,
+                    Actor::Unknown,
+                    Context::new(&policy, &origin, &mut rng),
+                )
+                .await?);
+            }
+        };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
         let name = &parsed.username;
-        match usernames::commit(&app, decision, name, &policy, &origin, &mut rng).await {
+        match usernames::commit(
+            &app,
+            decision,
+            name,
+            Context::new(&policy, &origin, &mut rng),
+        )
+        .await
+        {
             Ok(()) => {
                 return Ok(created(
                     &account,
@@ -241,16 +251,14 @@ async fn again(
     owner: &Account,
     record: &PlanRecord,
     parsed: &Parsed<'_>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Response, Problem> {
     let hash = owner.password.as_ref().map(|p| &p.hash);
     let right = !matches!(
         app.hasher.verify(&parsed.password, hash).await,
         Verified::Wrong
     );
-    let same_name = policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
+    let same_name = context.policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
         || owner.username.key() == parsed.username.key();
     if right
         && same_name
@@ -261,10 +269,10 @@ async fn again(
             .memberships
             .iter()
             .find(|m| m.record.as_ref() == Some(&record.key));
-        return Ok(created(owner, membership, policy, origin));
+        return Ok(created(owner, membership, context.policy, context.origin));
     }
     let refusal = Refusal::AlreadyRegistered;
-    Err(refused(app, &refusal, Actor::Unknown, policy, origin, rng).await?)
+    Err(refused(app, &refusal, Actor::Unknown, context).await?)
 }
 
 /// Builds the `201 Created` response for an account and its membership.
@@ -297,29 +305,30 @@ pub(crate) async fn refused(
     app: &App,
     refusal: &Refusal,
     actor: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Problem, Problem> {
     let action = match actor {
         Actor::Account(_) => Action::RegisterFurther,
         Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
-    refused_as(action, app, refusal, actor, policy, origin, rng).await
+    refused_as(app, refusal, action, actor, context).await
 }
 
 /// Does the same as [`refused`] for an explicit action.
 pub(crate) async fn refused_as(
-    action: Action,
     app: &App,
     refusal: &Refusal,
+    action: Action,
     actor: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Problem, Problem> {
+    let Context {
+        policy,
+        origin,
+        mut rng,
+    } = context;
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
-    app.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), &mut rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,

@@ -125,7 +125,7 @@ pub(crate) async fn register_additional_organization(
             existing_organization: existing_organization.as_ref(),
         };
         let registered =
-            rules::register_further(&account, matched, further, policy, origin, &mut rng);
+            rules::register_further(&account, matched, further, caller.context(&mut rng));
         let Registered {
             account: after,
             decision,
@@ -133,7 +133,7 @@ pub(crate) async fn register_additional_organization(
             Ok(registered) => registered,
             Err(refusal) => {
                 let actor = Actor::Account(account.id.clone());
-                return Err(refused(&app, &refusal, actor, policy, origin, &mut rng).await?);
+                return Err(refused(&app, &refusal, actor, caller.context(&mut rng)).await?);
             }
         };
         let decision = decision.change(Change::ForgetAttempts(attempts.clone()));

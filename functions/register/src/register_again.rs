@@ -98,9 +98,7 @@ pub(crate) async fn register_again(
             membership,
             organization.as_ref(),
             matched,
-            policy,
-            origin,
-            &mut rng,
+            caller.context(&mut rng),
         );
         let (after, decision) = match decided {
             Ok(decided) => decided,
@@ -176,8 +174,8 @@ async fn problem(
     };
     let actor = Actor::Account(caller.account.id.clone());
     if let Some(refusal) = same {
-        let (action, origin) = (Action::RegisterAgain, &caller.origin);
-        return refused_as(action, app, &refusal, actor, policy, origin, rng).await;
+        let action = Action::RegisterAgain;
+        return refused_as(app, &refusal, action, actor, caller.context(rng)).await;
     }
     let audit = AuditEvent::refused(
         &caller.origin,

@@ -8,6 +8,7 @@ use vestibule_domain::Decision;
 use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::policy::RecoveryMeans;
 use vestibule_domain::recover::{self, Evidence};
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::Username;
 use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
@@ -155,9 +156,7 @@ pub(crate) async fn complete_reset(
         verify,
         hash,
         attempts,
-        &policy,
-        &origin,
-        &mut rng,
+        Context::new(&policy, &origin, &mut rng),
     );
     let (Some(account), Some(decision)) = (&account, decision) else {
         let mut audit = AuditEvent::refused(

@@ -76,9 +76,7 @@ pub(crate) async fn change_password(
         &caller.session,
         hash,
         attempts,
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     );
     app.commit(decision, &mut rng).await?;
     let response = SessionResponse::of(&session, &account, policy, &caller.origin);

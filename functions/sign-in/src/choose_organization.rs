@@ -60,8 +60,8 @@ pub(crate) async fn choose_organization(
     let wanted = OrganizationId::parse(&request.organization_id)
         .map_err(|e| Problem::invalid_field("organization_id", &e.to_string()))?;
     let mut rng = app.rng();
-    let (session, origin) = (&caller.session, &caller.origin);
-    let chosen = rules::choose_organization(account, session, &wanted, policy, origin, &mut rng);
+    let session = &caller.session;
+    let chosen = rules::choose_organization(account, session, &wanted, caller.context(&mut rng));
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
     app.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));

@@ -35,7 +35,7 @@ pub(crate) async fn end_session(
         .ok_or_else(|| Problem::not_found("session"))?;
     let mut rng = app.rng();
     app.commit(
-        sign_in::sign_out(session, &caller.origin, &mut rng),
+        sign_in::sign_out(session, caller.context(&mut rng)),
         &mut rng,
     )
     .await?;

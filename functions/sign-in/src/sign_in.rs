@@ -13,6 +13,7 @@ use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::device::{Arrival, Device};
 use vestibule_domain::password;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
 use vestibule_domain::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
@@ -137,9 +138,7 @@ pub(crate) async fn sign_in(
             checked,
             of_name.key,
             &arrival,
-            &policy,
-            &origin,
-            &mut rng,
+            Context::new(&policy, &origin, &mut rng),
         ) {
             Ok(signed_in) => signed_in,
             Err(refusal) => {

@@ -33,6 +33,7 @@ use vestibule_domain::record::{
     Fact, Mac, PlanRecord, RecordData, RecordKey, RecordKind, Verification, find,
 };
 use vestibule_domain::rules::consequences::ScheduledDecision;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::schedule::{self, AdminNotice, FollowUp, FollowUpKind, ScheduledAction};
 use vestibule_domain::session::{Session, Token, TokenKind};
@@ -1188,7 +1189,7 @@ proptest! {
         let mut account = aged(now, (made, signed_in, changed), disabled, notified, ends);
         let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
-        while let Some(act) = schedule::apply(&account, &policy, &origin, &mut rng()) {
+        while let Some(act) = schedule::apply(&account, Context::new(&policy, &origin, &mut rng())) {
             prop_assert!(act.due.on <= today);
             prop_assert_eq!(act.decision.messages.len(), 1, "each sends one notice");
             prop_assert_eq!(act.after.version, account.version + 1);

@@ -141,7 +141,11 @@ impl App {
     }
 
     /// Generates a registration code if the portal uses them.
-    pub fn fresh_registration_code(&self, policy: &Policy, rng: &mut StdRng) -> Option<FreshCode> {
+    pub fn fresh_registration_code(
+        &self,
+        policy: &Policy,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<FreshCode> {
         let rules = policy.registration_code.as_ref()?;
         let (prefix, digits) = (rules.prefix.as_str(), rules.digits.get());
         Some(FreshCode::random(prefix, digits, rng, |id, code| {
@@ -151,7 +155,7 @@ impl App {
     }
 
     /// Generates a PIN and its keyed MAC.
-    pub fn fresh_pin(&self, digits: u32, rng: &mut StdRng) -> FreshCode {
+    pub fn fresh_pin(&self, digits: u32, rng: &mut (impl CryptoRng + ?Sized)) -> FreshCode {
         FreshCode::random("", digits, rng, |id, pin| {
             self.keyring().mac(Purpose::Pin, id.as_str(), pin)
         })

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use rand::rngs::StdRng;
 use vestibule_domain::account::{Account, Membership, NextStep};
 use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::device;
 use vestibule_domain::invite::ActingAdministrator;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
@@ -38,6 +40,11 @@ impl Caller {
     /// Returns the caller's membership in the current organization.
     pub fn membership(&self) -> Option<&Membership> {
         self.account.membership(self.session.organization.as_ref())
+    }
+
+    /// Returns the context in which rules decide on the caller's request.
+    pub fn context<'a>(&'a self, rng: &'a mut StdRng) -> Context<'a> {
+        Context::new(&self.policy, &self.origin, rng)
     }
 
     /// Returns the caller as a member of the current organization who may act on others.
@@ -155,7 +162,8 @@ async fn notice_shared_use(
     origin: &Origin,
 ) -> Result<Account, Problem> {
     let mut rng = app.rng();
-    let noticed = device::notice_shared_use(&account, session, policy, origin, &mut rng);
+    let noticed =
+        device::notice_shared_use(&account, session, Context::new(policy, origin, &mut rng));
     let Some((after, decision)) = noticed else {
         return Ok(account);
     };

@@ -1,8 +1,6 @@
 //! Assigns usernames, including those that a campaign released (ME-10).
 
-use rand::rngs::StdRng;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::text::Username;
 use vestibule_domain::{Decision, campaign};
 use vestibule_store::{CommitError, Unique};
@@ -22,15 +20,18 @@ pub async fn commit(
     app: &App,
     decision: Decision,
     name: &Username,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut StdRng,
+    context: Context<'_>,
 ) -> Result<(), CommitError> {
+    let Context {
+        policy,
+        origin,
+        mut rng,
+    } = context;
     if !campaign::releases_usernames(policy, policy.today(origin.at)) {
-        return app.commit(decision, rng).await;
+        return app.commit(decision, &mut rng).await;
     }
     for _ in 0..MAX_ATTEMPTS {
-        match app.commit(decision.clone(), rng).await {
+        match app.commit(decision.clone(), &mut rng).await {
             Err(CommitError::Taken(Unique::Username)) => {}
             other => return other,
         }
@@ -38,9 +39,9 @@ pub async fn commit(
         let holder = app.store.account_by_username(&policy.portal, &key).await?;
         // The name was given up at the same time. Try again.
         let Some(holder) = holder else { continue };
-        let release = campaign::release_username(&holder, policy, origin, rng);
+        let release = campaign::release_username(&holder, Context::new(policy, origin, rng));
         let Some(release) = release else { break };
-        match app.commit(release, rng).await {
+        match app.commit(release, &mut rng).await {
             // The owner signed in or confirmed the name, or another request was first. Try again.
             Ok(()) | Err(CommitError::Stale | CommitError::Taken(_)) => {}
             Err(other) => return Err(other),

@@ -9,6 +9,7 @@ use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail};
 use crate::policy::{Policy, RegistrationType};
+use crate::rules::context::Context;
 use crate::rules::invite;
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
@@ -50,7 +51,7 @@ pub fn person(
     record: &RecordKey,
     state: RecordState<'_>,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     if account.status == Status::Deleted {
         return None;
@@ -124,7 +125,7 @@ pub fn organization(
     organization: &Organization,
     data: &RecordData,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     let after = Organization {
         name: data.name.clone(),
@@ -150,7 +151,7 @@ pub fn organization(
 pub fn invitation(
     invitation: &Invitation,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     if invitation.state != State::Pending {
         return None;
@@ -191,12 +192,12 @@ pub fn way_opened<'p>(
 
 /// Sends the notification letter to the provider of a new record (EX-05, EX-06). Returns `None`
 /// without an address; the letter is then sent when a feed contains one.
-pub fn notify(
-    record: &PlanRecord,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Decision> {
+pub fn notify(record: &PlanRecord, context: Context<'_>) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let registration_type = way_opened(&record.key, &record.data, policy)?;
     let letter = Letter {
         id: MessageId::random(rng),
