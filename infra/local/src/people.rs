@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client};
+use crate::client::{ApiResponse, Client};
 use crate::first_staff::{self, FirstStaff};
 use crate::{Instance, StartError, post};
 
@@ -656,12 +656,12 @@ impl Maker<'_> {
         Ok(signed_in)
     }
 
-    async fn post(&self, client: &Client, path: &str, body: Value) -> Result<Answer, StartError> {
+    async fn post(&self, client: &Client, path: &str, body: Value) -> Result<ApiResponse, StartError> {
         let answer = client.send(Method::POST, path, Some(&body)).await?;
         self.accepted(answer, "POST", path)
     }
 
-    fn accepted(&self, answer: Answer, method: &str, path: &str) -> Result<Answer, StartError> {
+    fn accepted(&self, answer: ApiResponse, method: &str, path: &str) -> Result<ApiResponse, StartError> {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
