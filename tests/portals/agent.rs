@@ -31,7 +31,7 @@ fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
 }
 
 async fn register(world: &World, portal: &str, body: Value) -> Response {
-    world.on(portal).post("/registrations", body).await
+    world.on(portal).registers(body).await
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn trail(by: &Person, query: &str) -> Vec<Value> {
 /// Returns a page of the trail and the cursor of the next.
 async fn page(by: &Person, query: &str) -> (Vec<Value>, Option<String>) {
     let answer = by.get(&format!("/audit-events?{query}")).await.expect(200);
-    let items = answer.body["items"].as_array().unwrap().clone();
+    let items = answer.items().clone();
     let next = answer.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }
@@ -594,7 +594,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
     get(&sam, "/entitlements?service=enrollment", 200).await;
 
     let activity = get(&sam, "/me/activity", 200).await;
-    let items = activity.body["items"].as_array().unwrap();
+    let items = activity.items();
     let told: Vec<_> = items
         .iter()
         .map(|e| {
@@ -628,7 +628,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         get(&sam, "/entitlements?service=enrollment", 200).await;
     }
     let first = get(&sam, "/me/activity", 200).await;
-    assert_eq!(first.body["items"].as_array().unwrap().len(), 25);
+    assert_eq!(first.items().len(), 25);
     let next = first.text_at("/next_cursor").to_owned();
     get(&sam, &format!("/me/activity?cursor={next}"), 200)
         .await
@@ -636,12 +636,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
     world.pass_days(91);
     let sam = world.sign_in("group", "sam.lind").await;
     let late = get(&sam, "/me/activity", 200).await;
-    assert_eq!(
-        late.body["items"].as_array().unwrap().len(),
-        1,
-        "{}",
-        late.text
-    );
+    assert_eq!(late.items().len(), 1, "{}", late.text);
     let maria = world.member().await;
     assert_eq!(
         get(&maria, "/me/activity", 200)
@@ -1226,7 +1221,7 @@ async fn served(staff: &Person, portal: &str, query: &str) -> Vec<Value> {
 /// Returns a page of a trail and the cursor of the next.
 async fn trail_at(by: &Person, path: &str) -> (Vec<Value>, Option<String>) {
     let answer = get(by, path, 200).await;
-    let items = answer.body["items"].as_array().unwrap().clone();
+    let items = answer.items().clone();
     let next = answer.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }

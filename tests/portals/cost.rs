@@ -501,7 +501,7 @@ async fn codes_and_users(bill: &mut Bill) {
         bill.world.on("provider"),
         json!({ "password": PASSWORD, "token_delivery": "body" }),
     );
-    let again = providers.post("/registrations", provider()).await;
+    let again = providers.registers(provider()).await;
     let username = again.text_at("/username").to_owned();
     let signed_in = providers
         .post("/sessions", with(body, "/username", username))

@@ -215,7 +215,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let portal = world.on("island-desk");
 
     // What the policy requires is required, and nothing else.
-    let refuse = async |body: Value| portal.post("/registrations", body).await;
+    let refuse = async |body: Value| portal.registers(body).await;
     for (body, field) in [
         (with(pilot(), "/username", "dana.whitfield"), "username"),
         (with(pilot(), "/password", "tide-table-77"), "password"),
@@ -298,7 +298,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 8)).collect();
     assert_eq!(pins.len(), 2);
     let new = pins.into_iter().find(|p| *p != old).unwrap();
-    let enter = async |pin: &str| dana.post("/pin/activation", json!({ "pin": pin })).await;
+    let enter = async |pin: &str| dana.enters_pin(pin).await;
     assert_eq!(enter(&old).await.problem(), "pin-wrong");
     let opened = enter(&new).await;
     assert_eq!(
@@ -384,7 +384,7 @@ async fn a_user_without_the_agreement_sees_nothing_protected() {
         .await;
     let (dana, _) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     let pin = pin_in(&world.last_letter().await, 8);
-    dana.post("/pin/activation", json!({ "pin": pin }))
+    dana.enters_pin(&pin)
         .await
         .expect(200)
         .has("/next_step", "sign_agreement");
@@ -440,14 +440,10 @@ async fn sessions_attempts_and_wording_follow_the_policy() {
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@isle.example", "password": CHOSEN,
         "security_answers": pilot()["security_answers"], "hint": pilot()["hint"],
     });
-    world
-        .on("island-desk")
-        .post("/registrations", &station)
-        .await
-        .has(
-            "/detail",
-            "Large stations call Island Help at (907) 555-0188.",
-        );
+    world.on("island-desk").registers(&station).await.has(
+        "/detail",
+        "Large stations call Island Help at (907) 555-0188.",
+    );
     let small = with(
         station,
         "/verification",

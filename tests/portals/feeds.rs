@@ -174,7 +174,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     );
     world
         .on("group")
-        .post("/registrations", &newcomer)
+        .registers(&newcomer)
         .await
         .refused(403, "registration-refused");
     let summary = imported(&world, &changes(kind, 24), text).await;
@@ -193,7 +193,7 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     .await;
     world
         .on("member")
-        .post("/registrations", member())
+        .registers(member())
         .await
         .refused(403, "registration-refused");
     world
@@ -238,7 +238,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     );
     world
         .on("employer")
-        .post("/registrations", employer)
+        .registers(employer)
         .await
         .refused(403, "registration-refused");
     invariants(&world).await;
@@ -276,7 +276,7 @@ async fn ag_16_an_invitation_opens_nothing_when_the_organizations_record_has_end
     let accept = async || {
         let body = World::acceptance(&token, "Sam", email, "sam.lind");
         let on = world.on("group");
-        on.post("/invitations/accept", body).await
+        on.accepts(body).await
     };
     accept().await.refused(410, "invitation-revoked");
 
@@ -287,7 +287,7 @@ async fn ag_16_an_invitation_opens_nothing_when_the_organizations_record_has_end
     let token = world.invite(&principal, "Sam", email, "user").await;
     let body = World::acceptance(&token, "Sam", email, "sam.lind");
     let on = world.on("group");
-    on.post("/invitations/accept", body).await.expect(201);
+    on.accepts(body).await.expect(201);
     assert_eq!(invariants(&world).await.done("revoke_invitation"), 1);
 }
 
@@ -468,7 +468,7 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
     );
     world
         .on("practice")
-        .post("/registrations", &claimant)
+        .registers(&claimant)
         .await
         .refused(403, "registration-refused");
     let second = imported(&world, &changes(kind, 24), format!("{}\n{CLAIMANT}\nPV39997,In Network Dental,009998885,dental,yes,,1 Mill Street,,,Aurora,IL,60505,US\n", sample(kind)[0])).await;

@@ -23,13 +23,13 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
     );
     world
         .on("group")
-        .post("/invitations/accept", body)
+        .accepts(body)
         .await
         .refused(404, "invitation-not-found");
     let body = with(group_principal(), "/registration_type", "staff");
     world
         .on("group")
-        .post("/registrations", body)
+        .registers(body)
         .await
         .invalid("registration_type");
 
@@ -48,7 +48,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
     let with_old = World::acceptance(&old, "Sam", "sam@blueheron.example", "sam.lind");
     let refused = world
         .on("group")
-        .post("/invitations/accept", with_old)
+        .accepts(with_old)
         .await
         .refused(404, "invitation-not-found");
     assert!(
@@ -59,11 +59,7 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         refused.text
     );
     let with_new = World::acceptance(&new, "Sam", "sam@blueheron.example", "sam.lind");
-    world
-        .on("group")
-        .post("/invitations/accept", with_new)
-        .await
-        .expect(201);
+    world.on("group").accepts(with_new).await.expect(201);
     world
         .on("group")
         .signs_in("sam.lind", PASSWORD)
@@ -131,11 +127,7 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
         "an invitation is no backup"
     );
     let body = World::acceptance(&token, "Ada", "ada@blueheron.example", "ada.lind");
-    let accepted = world
-        .on("group")
-        .post("/invitations/accept", body)
-        .await
-        .expect(201);
+    let accepted = world.on("group").accepts(body).await.expect(201);
     assert_eq!(
         notices().await,
         json!(["invite_backup"]),

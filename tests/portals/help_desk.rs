@@ -20,7 +20,7 @@ fn because() -> Value {
 /// Returns the id of the only account found.
 async fn find(staff: &Person, portal: &str, by: &str, what: &str) -> String {
     let found = search(staff, portal, by, what).await.expect(200);
-    let items = found.body["items"].as_array().unwrap();
+    let items = found.items();
     assert_eq!(items.len(), 1, "{}", found.text);
     items[0]["id"].as_str().unwrap().to_owned()
 }
@@ -117,7 +117,7 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
     let told = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(told.subject, "Your new PIN is on its way");
     assert!(!told.text.contains(WHY) && !told.text.contains(&fresh));
-    let enter = async |pin: &str| helen.post("/pin/activation", json!({ "pin": pin })).await;
+    let enter = async |pin: &str| helen.enters_pin(pin).await;
     if fresh != lost {
         assert_eq!(enter(&lost).await.problem(), "pin-wrong");
     }
@@ -216,8 +216,7 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
 
     // After activation, users choose them themselves.
     let pin = pin_in(&world.last_letter().await, 4);
-    let entered = helen.post("/pin/activation", json!({ "pin": pin })).await;
-    assert_eq!(entered.unwrap().status, 200);
+    helen.enters_pin(&pin).await.expect(200);
     desk.agent
         .put(&path, required_action(json!([])))
         .await
@@ -334,8 +333,7 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
     world.sign_in("group", "sam.lind").await;
     is_on_the_trail(&world, &desk, "reinstate_user", "group", &id).await;
 
-    let gone = ruth.delete(&format!("/users/{id}")).await;
-    assert_eq!(gone.unwrap().status, 204);
+    ruth.delete(&format!("/users/{id}")).await.expect(204);
     let refused = desk
         .agent
         .post(&path, because())
@@ -489,7 +487,7 @@ async fn ag_01_the_help_desk_sends_a_lost_invitation_again() {
     let accept = async |token: &str| {
         let body = World::acceptance(token, "Kim", "kim@blueheron.example", "kim.lind");
         let on = world.on("group");
-        on.post("/invitations/accept", body).await.status
+        on.accepts(body).await.status
     };
     assert_eq!((accept(&lost).await, accept(&fresh).await), (404, 201));
     desk.agent
@@ -509,7 +507,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     let path = format!("/accounts/group/{id}/invitations");
     let list = async || {
         let answer = desk.reader.get(&path).await.expect(200);
-        let items = answer.body["items"].as_array().unwrap().clone();
+        let items = answer.items().clone();
         (items, answer)
     };
     assert_eq!(list().await.0, [] as [Value; 0]);
@@ -528,7 +526,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
         .await;
     assert!(!revoked.is_empty());
     let invitations = ruth.get("/invitations").await;
-    let all = invitations.body["items"].as_array().unwrap();
+    let all = invitations.items();
     let una = all.iter().find(|i| i["first_name"] == "Una").unwrap();
     let path = format!("/invitations/{}", una["id"].as_str().unwrap());
     ruth.delete(&path).await.expect(204);
@@ -540,7 +538,7 @@ async fn ux_01_the_help_desk_sees_which_invitations_of_an_organization_wait() {
     };
     let path = format!("/accounts/group/{id}/invitations");
     let answer = desk.reader.get(&path).await.expect(200);
-    let items = answer.body["items"].as_array().unwrap();
+    let items = answer.items();
     let mut waiting: Vec<_> = items
         .iter()
         .map(|i| ["first_name", "email", "role", "status"].map(|n| i[n].as_str().unwrap()))
@@ -841,11 +839,7 @@ async fn ux_12_staff_are_nobody_on_other_portals_and_others_nobody_here() {
     assert_eq!((wrong.status, &wrong.text), (404, &never.text));
     // Registration is not possible.
     let body = with(group_principal(), "/registration_type", "group");
-    world
-        .on("help-desk")
-        .post("/registrations", body)
-        .await
-        .expect(422);
+    world.on("help-desk").registers(body).await.expect(422);
 }
 
 #[tokio::test]
@@ -908,8 +902,7 @@ async fn concurrent_pin_reissues_leave_one_valid_letter() {
     let letters = world.letters().await;
     assert_eq!(letters.len(), 1, "those before the last are withdrawn");
     let pin = pin_in(&letters[0], 6);
-    let entered = maria.post("/pin/activation", json!({ "pin": pin })).await;
-    assert_eq!(entered.unwrap().status, 200);
+    maria.enters_pin(&pin).await.expect(200);
     assert_eq!(trail(&world, "reissue_pin").await.len(), 2);
     invariants(&world).await;
 }
@@ -1018,8 +1011,7 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
         .refused(409, "approval-not-pending");
 
     let pin = pin_in(&world.last_letter().await, 4);
-    let entered = billing.post("/pin/activation", json!({ "pin": pin })).await;
-    assert_eq!(entered.unwrap().status, 200);
+    billing.enters_pin(&pin).await.expect(200);
     // The nightly feed, which doesn't contain it yet, removes nothing.
     let feed =
         vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Provider);

@@ -23,13 +23,13 @@ async fn look_up(world: &World, token: &str) -> Response {
 
 async fn accept(world: &World, token: &str, email: &str, username: &str) -> Response {
     let body = World::acceptance(token, "Sam", email, username);
-    world.on("group").post("/invitations/accept", body).await
+    world.on("group").accepts(body).await
 }
 
 /// The administrator's list: address, status and how often it was sent.
 async fn listed(administrator: &Person) -> Value {
     let list = administrator.get("/invitations").await.expect(200);
-    let mut items = list.body["items"].as_array().unwrap().clone();
+    let mut items = list.items().clone();
     items.sort_by_key(|i| i["email"].as_str().map(str::to_owned));
     items
         .iter()
@@ -85,11 +85,7 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
     });
     assert_eq!(invited.body, expected);
     let list = ruth.get("/invitations").await;
-    assert!(
-        list.body["items"].as_array().unwrap().contains(&expected),
-        "{}",
-        list.text
-    );
+    assert!(list.items().contains(&expected), "{}", list.text);
 
     let shown = look_up(&world, &token).await.expect(200);
     let expected = json!({
@@ -139,9 +135,8 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
     world.pass_days(1);
     let ada = world.sign_in("group", "ada.lind").await;
     let list = ada.get("/invitations").await;
-    let mine = list.body["items"]
-        .as_array()
-        .unwrap()
+    let mine = list
+        .items()
         .iter()
         .find(|i| i["email"] == "sam@blueheron.example")
         .unwrap()
@@ -168,12 +163,9 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
         (404, "invitation-not-found")
     );
     look_up(&world, &new).await.expect(200);
-    let items = list.body["items"].as_array().unwrap().len();
+    let items = list.items().len();
     assert_eq!(
-        ada.get("/invitations").await.body["items"]
-            .as_array()
-            .unwrap()
-            .len(),
+        ada.get("/invitations").await.items().len(),
         items,
         "no duplicate"
     );
@@ -408,12 +400,7 @@ async fn ux_01_an_invitation_is_usable_once() {
         );
     }
     let users = ruth.get("/users").await;
-    assert_eq!(
-        users.body["items"].as_array().unwrap().len(),
-        2,
-        "{}",
-        users.text
-    );
+    assert_eq!(users.items().len(), 2, "{}", users.text);
     assert_eq!(
         world.mails_to("sam@blueheron.example").await.len(),
         2,
@@ -464,7 +451,7 @@ async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in
         let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
         let body = with(body, "/password", format!("Guess-River-{n}!"));
         let caller = world.on("group").from_source(&format!("192.0.2.{n}"));
-        statuses.push(caller.post("/invitations/accept", body).await.status);
+        statuses.push(caller.accepts(body).await.status);
     }
     assert_eq!(statuses, [[410; 10].as_slice(), &[429; 2]].concat());
     let right = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
@@ -486,7 +473,7 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
     let list = ruth.get("/invitations").await;
-    let items = list.body["items"].as_array().unwrap();
+    let items = list.items();
     let id = items
         .iter()
         .find(|i| i["email"] == "sam@blueheron.example")

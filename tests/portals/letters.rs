@@ -161,10 +161,7 @@ async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_a
     let manifest = String::from_utf8(files["2026-11-23-000001/manifest.csv"].clone()).unwrap();
     assert!(!manifest.contains(&pin), "{manifest}");
     let maria = world.sign_in("member", "maria.alvarez").await;
-    maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .expect(200);
+    maria.enters_pin(&pin).await.expect(200);
 
     // The next day there is nothing to print, and so no file.
     world.pass_days(1);
@@ -331,12 +328,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         2,
         "the first of all was withdrawn before it was printed"
     );
-    let enter = async |pin: &str| {
-        maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .status
-    };
+    let enter = async |pin: &str| maria.enters_pin(&pin).await.status;
     assert_eq!((enter(&pins[0]).await, enter(&pins[1]).await), (422, 200));
     let all = Contents::of(&world).await;
     assert_eq!(all.pending("letter"), 0);

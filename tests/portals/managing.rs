@@ -32,9 +32,8 @@ async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_onc
     let never = ruth.get(&format!("/users/{}", "0".repeat(26))).await;
     assert_eq!((gone.status, gone.text.clone()), (404, never.text.clone()));
     let left = ruth.get("/users").await;
-    let names: Vec<_> = left.body["items"]
-        .as_array()
-        .unwrap()
+    let names: Vec<_> = left
+        .items()
         .iter()
         .map(|u| u["username"].as_str().unwrap())
         .collect();
@@ -73,11 +72,7 @@ async fn ag_10_a_deleted_user_comes_back_only_by_a_principals_invitation_and_ane
     // They register again as a new user.
     let token = link_token(&world.last_mail_to("Sam@blueheron.example").await);
     let acceptance = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
-    let anew = world
-        .on("group")
-        .post("/invitations/accept", acceptance)
-        .await
-        .expect(201);
+    let anew = world.on("group").accepts(acceptance).await.expect(201);
     assert_ne!(anew.text_at("/user_id"), id);
     let (sam, signed_in) = world.on("group").sign_in("sam.lind", PASSWORD).await;
     signed_in.has("/next_step", "await_approval");
@@ -115,9 +110,8 @@ async fn bl_07_an_administrator_lists_adds_edits_removes_and_makes_administrator
         .has("/role", "administrator");
     // From the next request on, also in the open session.
     let list = session.get("/users").await;
-    let roles: Vec<_> = list.body["items"]
-        .as_array()
-        .unwrap()
+    let roles: Vec<_> = list
+        .items()
         .iter()
         .map(|u| (u["username"].as_str().unwrap(), u["role"].as_str().unwrap()))
         .collect();
@@ -258,11 +252,7 @@ async fn first_and_invited(
         "/last_name",
         last,
     );
-    world
-        .on(portal)
-        .post("/invitations/accept", accept)
-        .await
-        .expect(201);
+    world.on(portal).accepts(accept).await.expect(201);
     dana
 }
 
@@ -360,7 +350,7 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
         let token = world.invite(&dana, "Pat", &email, "user").await;
         let body = World::acceptance(&token, "Pat", &email, &format!("pat.lind{i}"));
         let on = world.on("employer");
-        on.post("/invitations/accept", body).await.expect(201);
+        on.accepts(body).await.expect(201);
     }
 
     let whole = dana.get("/users.csv").await;
@@ -395,7 +385,7 @@ async fn ba_09_a_list_too_long_for_one_answer_is_downloaded_in_parts_that_make_i
 
     // Each part is an access to the list, and on the trail.
     let trail = dana.get("/audit-events?action=download_users").await;
-    let looks = trail.body["items"].as_array().unwrap().len();
+    let looks = trail.items().len();
     assert_eq!(looks, 1 + 3 + exact.len() + 1, "{}", trail.text);
 
     // BL-17: a cursor contains a position, not an organization. With another's cursor, users read
@@ -435,7 +425,7 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
         let ruth = ruth.clone();
         async move {
             let found = ruth.get(&format!("/users?{query}")).await.expect(200);
-            found.body["items"].as_array().unwrap().len()
+            found.items().len()
         }
     };
     assert_eq!(count("query=ab").await, 2);
@@ -452,7 +442,7 @@ async fn ba_08_the_list_is_searched_by_beginning_role_and_last_sign_in_and_comes
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = ruth.get(&format!("/users?limit=2{filter}{cursor}")).await;
-            let items = page.body["items"].as_array().unwrap();
+            let items = page.items();
             assert!(items.len() <= 2);
             seen.extend(items.iter().map(|u| u["id"].as_str().unwrap().to_owned()));
             match page.text_at("/next_cursor") {

@@ -62,7 +62,7 @@ fn twin(first: &str) -> Value {
 }
 
 async fn register(world: &World, body: Value) -> Response {
-    world.on("member").post("/registrations", body).await
+    world.on("member").registers(body).await
 }
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

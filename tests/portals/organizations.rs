@@ -57,7 +57,7 @@ fn physician() -> Value {
 }
 
 async fn register(world: &World, body: &Value) -> Response {
-    world.on("practice").post("/registrations", body).await
+    world.on("practice").registers(body).await
 }
 
 async fn choose(client: &Person, organization: &str) -> Response {
@@ -904,7 +904,7 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
 /// The ids on a page of agents, and the cursor of the next.
 async fn agents(client: &Person, query: &str) -> (Vec<String>, Option<String>) {
     let answer = client.get(&format!("/agents{query}")).await.expect(200);
-    let items = answer.body["items"].as_array().unwrap();
+    let items = answer.items();
     let ids = items.iter().map(|a| text(a, "/agent_id").to_owned());
     let next = answer.body["next_cursor"].as_str().map(str::to_owned);
     (ids.collect(), next)
@@ -996,7 +996,7 @@ async fn ag_12_only_roles_that_may_look_up_agents_do() {
     let email = "sam@whitfield.example";
     let token = world.invite(&dana, "Sam", email, "user").await;
     let body = World::acceptance(&token, "Sam", email, "sam.lind");
-    let sam = world.on("agent").post("/invitations/accept", body).await;
+    let sam = world.on("agent").accepts(body).await;
     dana.post(
         &format!("/users/{}/approval", sam.text_at("/user_id")),
         json!({ "services": [] }),

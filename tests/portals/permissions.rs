@@ -890,11 +890,7 @@ async fn accepted(
     let email = format!("{name}@example.com");
     let token = world.invite(administrator, "Some", &email, role).await;
     let body = World::acceptance(&token, "Some", &email, name);
-    let answer = world
-        .on(portal)
-        .post("/invitations/accept", body)
-        .await
-        .expect(201);
+    let answer = world.on(portal).accepts(body).await.expect(201);
     answer.text_at("/user_id").to_owned()
 }
 
@@ -924,7 +920,7 @@ async fn further_session(client: &Person, password: &str, n: u32) -> String {
     let (further, answer) = from.sign_in(me.text_at("/username"), password).await;
     answer.expect(201);
     let list = further.get("/sessions").await;
-    let items = list.body["items"].as_array().unwrap();
+    let items = list.items();
     let current = items.iter().find(|s| s["is_current"] == true).unwrap();
     current["id"].as_str().unwrap().to_owned()
 }
@@ -1156,10 +1152,7 @@ async fn member_portal() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
-    maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .expect(200);
+    maria.enters_pin(&pin).await.expect(200);
     let verification = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     world
         .register(
@@ -1235,10 +1228,7 @@ async fn provider_portal() {
         )
     };
     let (second, pin) = register("practice", "PV30007", "009012345").await;
-    second
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .expect(200);
+    second.enters_pin(&pin).await.expect(200);
     let (without_pin, pin) = register("facility", "PV30006", "008901234").await;
     let (billing, none) = register("billing_agency", "PV30005", "007890123").await;
     assert_eq!(none, None, "its letter waits for the agreement");

@@ -96,10 +96,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
 
         // The PIN from before activates the account: the keys are the same.
         let pin = pin_in(&letters[0], 6);
-        maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .expect(200);
+        maria.enters_pin(&pin).await.expect(200);
         world.sign_in("member", "maria.alvarez").await;
 
         // The records are there: nobody can register twice.
@@ -111,7 +108,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
         let body = vestibule_tests::people::with(member(), "/username", "maria.other");
         world
             .on("member")
-            .post("/registrations", body)
+            .registers(body)
             .await
             .refused(403, "registration-refused");
     });
@@ -159,9 +156,7 @@ fn unsent_messages_are_sent_once_after_a_restart() {
 fn a_restart_does_not_reset_attempt_counters() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
-    let guess = async |client: &Person, pin: &str| {
-        client.post("/pin/activation", json!({ "pin": pin })).await
-    };
+    let guess = async |client: &Person, pin: &str| client.enters_pin(&pin).await;
 
     let life = Life::first(&options);
     let (token, pin) = life.live(async |world| {

@@ -28,7 +28,7 @@ fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Val
 }
 
 async fn register(world: &World, body: Value) -> Response {
-    world.on("practice").post("/registrations", body).await
+    world.on("practice").registers(body).await
 }
 
 /// An office manager's request to add a user.
@@ -82,7 +82,7 @@ async fn ex_03_office_managers_register_before_their_staff() {
     let accept = World::acceptance("vi.x.y", "Sam", "sam@lakeside.example", "sam.lind");
     world
         .on("practice")
-        .post("/invitations/accept", accept)
+        .accepts(accept)
         .await
         .refused(404, "invitation-not-found");
     let code =

@@ -245,10 +245,7 @@ async fn bl_13_e_news_can_be_chosen_only_after_activation() {
         .has("/next_step", "enter_pin");
 
     let pin = pin_in(&world.last_letter().await, 4);
-    helen
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .expect(200);
+    helen.enters_pin(&pin).await.expect(200);
     let chosen = patch(&helen, json!({ "subscriptions": [publication] })).await;
     assert_eq!(
         (chosen.status, &chosen.body["subscriptions"]),
@@ -270,7 +267,7 @@ async fn ux_05_a_user_sees_their_sessions_ends_any_and_a_new_password_ends_the_o
     let (home, _) = at("203.0.113.7").sign_in("ruth.okafor", PASSWORD).await;
     let (office, _) = at("198.51.100.9").sign_in("ruth.okafor", PASSWORD).await;
     let list = home.get("/sessions").await;
-    let items = list.body["items"].as_array().unwrap();
+    let items = list.items();
     assert_eq!(items.len(), 3, "{}", list.text);
     let of = |place: &str| items.iter().find(|s| s["source"] == place).unwrap();
     assert_eq!(

@@ -63,9 +63,7 @@ fn new_user(first: &str, role: &str) -> Value {
 async fn registrations(administrator: &Person) -> Vec<(String, String)> {
     let list = administrator.get("/users").await.expect(200);
     let text = |user: &Value, field: &str| user[field].as_str().unwrap().to_owned();
-    list.body["items"]
-        .as_array()
-        .unwrap()
+    list.items()
         .iter()
         .map(|u| (text(u, "first_name"), text(u, "registration")))
         .collect()
@@ -153,16 +151,13 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         ),
     ];
     for (body, field, why) in faults {
-        let answer = world.on("provider").post("/registrations", body).await;
+        let answer = world.on("provider").registers(body).await;
         assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
     }
     for country in ["", "USA", "U", "12", "U1"] {
         let answer = world
             .on("provider")
-            .post(
-                "/registrations",
-                with(provider(), "/postal_address/country", country),
-            )
+            .registers(with(provider(), "/postal_address/country", country))
             .await;
         assert_eq!(
             (answer.status, answer.fields()),
@@ -743,10 +738,7 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
     let made = "is assigned automatically on this portal";
     let refused = world
         .on("provider")
-        .post(
-            "/registrations",
-            with(provider(), "/username", "helen.brandt"),
-        )
+        .registers(with(provider(), "/username", "helen.brandt"))
         .await;
     assert_eq!(fault(&refused), (422, "username", made));
     let (helen, primary) = world.provider().await;
@@ -966,7 +958,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
 
     // Lists contain only one's own users, and a session is invalid on another portal.
     let users = hannah.get("/users").await;
-    assert_eq!(users.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(users.items().len(), 1);
     assert!(
         !users.text.contains(&helens_name) && !users.text.contains("lakeside"),
         "{}",

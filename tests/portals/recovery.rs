@@ -289,7 +289,7 @@ async fn only_the_latest_unexpired_reset_link_is_valid() {
         .expect(401);
     let accept = World::acceptance(&third, "Sam", "sam@blueheron.example", "sam.lind");
     assert_eq!(
-        anyone.post("/invitations/accept", accept).await.problem(),
+        anyone.accepts(accept).await.problem(),
         "invitation-not-found"
     );
     assert_eq!(

@@ -28,14 +28,14 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         "tax_id" => "999999999",
         _ => "9999",
     };
-    let registered = caller.post("/registrations", &body).await.expect(201);
+    let registered = caller.registers(&body).await.expect(201);
     let stranger = with(
         with(body.clone(), &format!("/proof/{fact}"), wrong),
         "/email",
         "stranger@example.com",
     );
     for n in 1..=6 {
-        let refused = caller.post("/registrations", &stranger).await;
+        let refused = caller.registers(&stranger).await;
         match n {
             1 => seen.push(("registering with a wrong proof", refused)),
             6 => seen.push(("registering with a wrong proof, the sixth try", refused)),
@@ -101,12 +101,12 @@ async fn staff(
             let other = World::acceptance(&token, "Sam", "other@staff.example", "sam.lind");
             seen.push((
                 "an invitation sent to another address",
-                world.on(portal).post("/invitations/accept", other).await,
+                world.on(portal).accepts(other).await,
             ));
             let body = World::acceptance(&token, "Sam", "sam@staff.example", "sam.lind");
             let id = world
                 .on(portal)
-                .post("/invitations/accept", body)
+                .accepts(body)
                 .await
                 .text_at("/user_id")
                 .to_owned();
@@ -211,11 +211,7 @@ async fn pins(
     let title = described.text_at("/title");
     let letter = letters.iter().rfind(|l| l.contains(title)).unwrap();
     let pin = pin_in(letter, usize::try_from(digits).unwrap());
-    let enter = async |pin: &str| {
-        principal
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-    };
+    let enter = async |pin: &str| principal.enters_pin(&pin).await;
     let reissued = principal.post("/pin/letter", json!({})).await;
     if reissued.status != 201 {
         seen.push((
@@ -284,7 +280,7 @@ async fn not_open(
     };
     seen.push((
         "registering in a way that is not open",
-        world.on(portal).post("/registrations", body).await,
+        world.on(portal).registers(body).await,
     ));
 }
 
@@ -589,7 +585,7 @@ async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_pro
     assert_eq!(seen.status, 403);
     let told = world
         .on("provider")
-        .post("/registrations", facility("PV30006", "008901234"))
+        .registers(facility("PV30006", "008901234"))
         .await;
     assert_eq!(told.problem(), "not-open", "{}", told.text);
 }
@@ -629,9 +625,8 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
         .await
         .expect(200);
     let users = helen.get("/users").await;
-    let id = users.body["items"]
-        .as_array()
-        .unwrap()
+    let id = users
+        .items()
         .iter()
         .find(|u| u["username"] == deleted.as_str())
         .unwrap()["id"]
@@ -827,11 +822,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
 
     // Only a person with the link learns that an invitation was accepted or revoked.
     let body = World::acceptance(&current, "Sam", "sam@blueheron.example", "sam.lind");
-    world
-        .on("group")
-        .post("/invitations/accept", body)
-        .await
-        .expect(201);
+    world.on("group").accepts(body).await.expect(201);
     let look_ups = tokens.map(|(what, token)| (what, json!({ "token": token })));
     assert_eq!(
         see_same(&world, &calls, "group", "/invitations/look-up", &look_ups)

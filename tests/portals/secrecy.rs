@@ -740,7 +740,7 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
             journeys.problems.push(answer.text.clone());
         }
         faults.arm(i, Fault::Unsent);
-        let answer = group.post("/registrations", number(i)).await;
+        let answer = group.registers(number(i)).await;
         assert!([503, 429].contains(&answer.status), "{}", answer.text);
         journeys.problems.push(answer.text.clone());
         faults.disarm();

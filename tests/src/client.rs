@@ -179,6 +179,13 @@ impl Response {
         Self::new(described, response)
     }
 
+    /// Returns the `items` of a list.
+    #[track_caller]
+    pub fn items(&self) -> &[Value] {
+        let items = self.body["items"].as_array();
+        items.unwrap_or_else(|| panic!("{} returned {}", self.request, self.text))
+    }
+
     /// Asserts the status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
