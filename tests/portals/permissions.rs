@@ -1228,7 +1228,7 @@ async fn provider_portal() {
         )
     };
     let (second, pin) = register("practice", "PV30007", "009012345").await;
-    second.enters_pin(&pin).await.expect(200);
+    second.enters_pin(pin.as_deref().unwrap()).await.expect(200);
     let (without_pin, pin) = register("facility", "PV30006", "008901234").await;
     let (billing, none) = register("billing_agency", "PV30005", "007890123").await;
     assert_eq!(none, None, "its letter waits for the agreement");

@@ -181,7 +181,7 @@ impl Response {
 
     /// Returns the `items` of a list.
     #[track_caller]
-    pub fn items(&self) -> &[Value] {
+    pub fn items(&self) -> &Vec<Value> {
         let items = self.body["items"].as_array();
         items.unwrap_or_else(|| panic!("{} returned {}", self.request, self.text))
     }

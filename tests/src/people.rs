@@ -2,84 +2,39 @@
 
 use serde_json::{Value, json};
 use vestibule_local::first_staff::{self, FirstStaff};
+use vestibule_local::personas::{self, DANA, HELEN, MARIA, OMAR, RUTH};
 
 use crate::client::{Person, Response};
 use crate::{World, code_in, link_token, pin_in};
 
-/// The password of people in tests.
-pub const PASSWORD: &str = "Quiet-River-58!";
+pub use vestibule_local::personas::{
+    PASSWORD, SECURITY_QUESTIONS as QUESTIONS, hint, office_manager_terms, redemption,
+    security_answers,
+};
 
 /// The first person of Blue Heron Manufacturing, group GR20001.
 pub fn group_principal() -> Value {
-    json!({
-        "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
-    })
+    RUTH.registration()
 }
 
 /// Agent AG10001, whose agreement is signed.
 pub fn agent() -> Value {
-    json!({
-        "registration_type": "agent", "verification": { "agent_id": "AG10001", "ssn_last4": "4821" },
-        "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "username": "dana.whitfield", "password": PASSWORD, "attests_signing_authority": true,
-    })
+    DANA.registration()
 }
 
 /// Subscriber 100200301.
 pub fn member() -> Value {
-    json!({
-        "registration_type": "member",
-        "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
-        "first_name": "Maria", "last_name": "Alvarez", "email": "maria@example.com",
-        "username": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
-    })
+    MARIA.registration()
 }
-
-/// The answers of members in tests.
-pub fn security_answers() -> Value {
-    json!([
-        { "question": QUESTIONS[0], "answer": "Maple Street School" },
-        { "question": QUESTIONS[1], "answer": "Biscuit" },
-        { "question": QUESTIONS[2], "answer": "Lake Geneva" },
-    ])
-}
-
-/// Three of the questions that the member portal offers.
-pub const QUESTIONS: [&str; 3] = [
-    "What was the name of the first street you lived on?",
-    "What was the name of your first pet?",
-    "In which town did your parents meet?",
-];
 
 /// The primary user of Lakeside Family Medicine, PV30001.
 pub fn provider() -> Value {
-    json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
-        "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
-        "password": PASSWORD, "attests_signing_authority": true, "hint": hint(),
-        "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
-    })
-}
-
-/// The hint question of people in tests.
-pub fn hint() -> Value {
-    json!({ "question": "What was my first car?", "answer": "A green Beetle" })
+    HELEN.registration()
 }
 
 /// Riverbend Dental, PV30002, on the practice portal.
 pub fn dental() -> Value {
-    json!({
-        "registration_type": "dental", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
-        "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-        "username": "omar.haddad", "password": PASSWORD, "attests_signing_authority": true,
-    })
-}
-
-/// The agreements that an office manager accepts when registering.
-pub fn office_manager_terms() -> Value {
-    json!({ "office_manager_terms": "2026-10" })
+    OMAR.registration()
 }
 
 /// For each portal, a person who can register there.
@@ -171,10 +126,7 @@ impl World {
 
     /// Returns the request of an invited person.
     pub fn acceptance(token: &str, first: &str, email: &str, username: &str) -> Value {
-        json!({
-            "token": token, "first_name": first, "last_name": "Lind", "email": email,
-            "username": username, "password": PASSWORD,
-        })
+        personas::acceptance(token, (first, "Lind"), email, username)
     }
 
     /// Registers an invited person, who then waits for approval. Returns their id.

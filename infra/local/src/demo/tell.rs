@@ -228,7 +228,12 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Checks a field of a response.
-    pub fn expect(&self, answer: &ApiResponse, pointer: &str, expected: &str) -> Result<(), StartError> {
+    pub fn expect(
+        &self,
+        answer: &ApiResponse,
+        pointer: &str,
+        expected: &str,
+    ) -> Result<(), StartError> {
         let got = answer.text_at(pointer);
         if got == expected {
             return Ok(());
