@@ -6,22 +6,21 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use vestibule_domain::ids::PortalId;
-use vestibule_local::client::{Answer, Client};
 use vestibule_store::seals::{Fault as Wrong, Verification};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, with};
 use vestibule_tests::{Item, World};
 
 /// Returns a page of the trail. The request must succeed.
-async fn trail(by: &Client, query: &str) -> Vec<Value> {
+async fn trail(by: &Person, query: &str) -> Vec<Value> {
     page(by, query).await.0
 }
 
 /// Returns a page of the trail and the cursor of the next.
-async fn page(by: &Client, query: &str) -> (Vec<Value>, Option<String>) {
-    let answer = by.get(&format!("/audit-events?{query}")).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let items = answer.body["items"].as_array().unwrap().clone();
+async fn page(by: &Person, query: &str) -> (Vec<Value>, Option<String>) {
+    let answer = by.get(&format!("/audit-events?{query}")).await.expect(200);
+    let items = answer.items().clone();
     let next = answer.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }
@@ -34,20 +33,13 @@ fn each<'e>(entries: &'e [Value], field: &str) -> Vec<&'e str> {
         .collect()
 }
 
-async fn id_of(client: &Client) -> String {
-    let me = client.get("/me").await.unwrap();
-    assert_eq!(me.status, 200, "{}", me.text);
-    me.text_at("/id").to_owned()
-}
-
-async fn get(by: &Client, path: &str, status: u16) -> Answer {
-    let answer = by.get(path).await.unwrap();
-    assert_eq!(answer.status, status, "{path}: {}", answer.text);
+async fn get(by: &Person, path: &str, status: u16) -> Response {
+    let answer = by.get(path).await.expect(status);
     answer
 }
 
 /// The first person of another group, signed in.
-async fn another_principal(world: &World) -> Client {
+async fn another_principal(world: &World) -> Person {
     let body = with(
         with(
             with(group_principal(), "/email", "otto@redmaple.example"),
@@ -89,13 +81,13 @@ async fn ex_02_the_trail_tells_who_looked_at_what_when_and_from_where() {
         .staff(&ruth, "Sam", "user")
         .await
         .from_source("198.51.100.7");
-    let (ruths, sams) = (id_of(&ruth).await, id_of(&sam).await);
+    let (ruths, sams) = (ruth.id().await, sam.id().await);
     world.pass(minute());
     let organization = get(&ruth, "/entitlements", 200).await;
     let organization = organization.text_at("/organization_id");
 
     // Each request, its user, and what is recorded about which object.
-    let looks: [(&Client, &str, u16, &str, &str, &str); 7] = [
+    let looks: [(&Person, &str, u16, &str, &str, &str); 7] = [
         (&ruth, "/users?query=lind", 200, "list_users", "", "done"),
         (
             &ruth,
@@ -199,14 +191,13 @@ async fn ex_02_who_signed_in_and_who_failed_to_is_on_the_organizations_trail() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
-    let sams = id_of(&sam).await;
+    let sams = sam.id().await;
     world.pass(minute());
     let stranger = world.on("group").from_source("203.0.113.5");
-    let (_, refused) = stranger
-        .sign_in("sam.lind", "Wrong-River-58!")
+    stranger
+        .signs_in("sam.lind", "Wrong-River-58!")
         .await
-        .unwrap();
-    assert_eq!(refused.status, 401);
+        .expect(401);
     let found = trail(&ruth, "action=sign_in&outcome=refused").await;
     assert_eq!(found.len(), 1, "{found:?}");
     let entry = &found[0];
@@ -246,7 +237,7 @@ async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
         let ruth = world.group_principal().await;
         let sam = world.staff(&ruth, "Sam", "user").await;
         let reader = world.help_desk().await.reader;
-        let id = id_of(&sam).await;
+        let id = sam.id().await;
         for path in [
             "/accounts/group/audit-events?from=2026-11-23",
             &format!("/accounts/group/{id}/invitations"),
@@ -266,15 +257,11 @@ async fn ex_02_a_read_that_cannot_be_recorded_is_not_answered() {
             let mut recording_failed = false;
             for n in 0.. {
                 faults.arm(n, fault);
-                let answer = by.get(path).await.unwrap();
+                let answer = by.get(path).await;
                 let (_, suffered) = faults.disarm();
                 let Some(operation) = suffered else { break };
                 recording_failed |= operation == "PutItem";
-                assert_eq!(
-                    (answer.status, answer.problem()),
-                    (503, "unavailable"),
-                    "{path}"
-                );
+                let answer = answer.refused(503, "unavailable");
                 assert!(!answer.text.contains("lind"), "{path}: {}", answer.text);
             }
             assert!(recording_failed, "{path} is recorded");
@@ -287,9 +274,9 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
-    let sams = id_of(&sam).await;
+    let sams = sam.id().await;
     let otto = another_principal(&world).await;
-    let ottos = id_of(&otto).await;
+    let ottos = otto.id().await;
     get(&otto, "/users", 200).await;
 
     for query in [
@@ -312,7 +299,7 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
         assert!(!shown.contains("sam.lind"), "{query}: {shown}");
     }
     for path in ["/audit-events.csv", "/audit-events.jsonl"] {
-        let all = get(&otto, path, 200).await.text;
+        let all = get(&otto, path, 200).await.text.clone();
         assert!(all.contains(&ottos) && !all.contains("sam.lind"), "{all}");
         let none = get(
             &otto,
@@ -320,7 +307,8 @@ async fn bl_17_nobody_sees_what_was_done_for_another_organization() {
             200,
         )
         .await
-        .text;
+        .text
+        .clone();
         assert!(!none.contains(&sams), "{none}");
     }
     // Users who aren't allowed to see it at all.
@@ -342,7 +330,7 @@ async fn ux_11_the_trail_is_searched_by_user_action_outcome_and_day() {
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
     let kim = world.staff(&ruth, "Kim", "administrator").await;
-    let (sams, kims) = (id_of(&sam).await, id_of(&kim).await);
+    let (sams, kims) = (sam.id().await, kim.id().await);
     // November 23 in Chicago lasts until 06:00 UTC on the 24th.
     world.wait_until("2026-11-24T05:59:00Z");
     let kim = world.sign_in("group", "kim.lind").await;
@@ -423,7 +411,7 @@ async fn ux_11_pages_of_the_trail_show_each_entry_once_in_order() {
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
-    let sams = id_of(&sam).await;
+    let sams = sam.id().await;
     for i in 0..30 {
         // Some at the same time, some a few milliseconds apart.
         world.pass(SignedDuration::from_millis(i % 3 * 250));
@@ -489,13 +477,12 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     }
     // A source address that a spreadsheet would execute as a formula, with a quote and a comma.
     let evil = "=HYPERLINK(\"http://evil.example\",\"x\")";
-    let (_, refused) = world
+    world
         .on("group")
         .from_source(evil)
-        .sign_in("sam.lind", "Wrong-River-58!")
+        .signs_in("sam.lind", "Wrong-River-58!")
         .await
-        .unwrap();
-    assert_eq!(refused.status, 401);
+        .expect(401);
     world.pass(minute());
 
     let lines = get(&ruth, "/audit-events.jsonl?outcome=done", 200).await;
@@ -558,14 +545,17 @@ async fn ux_11_the_trail_is_downloaded_as_csv_and_json_lines() {
     // Downloaded in parts with the same filters, the result is the same. Events added in between
     // come before it.
     let (mut parts, mut path) = (Vec::new(), "?outcome=done&limit=100".to_owned());
-    let whole = get(&ruth, "/audit-events.csv?outcome=done", 200).await.text;
+    let whole = get(&ruth, "/audit-events.csv?outcome=done", 200)
+        .await
+        .text
+        .clone();
     loop {
         world.pass(minute());
         let part = get(&ruth, &format!("/audit-events.csv{path}"), 200).await;
         let link = part.headers.get("link").map(|l| l.to_str().unwrap());
         let next = link.map(|l| l.strip_prefix('<').unwrap());
         let next = next.map(|l| l.strip_suffix(">; rel=\"next\"").unwrap().to_owned());
-        parts.push(part.text);
+        parts.push(part.text.clone());
         match next {
             Some(next) => path = next,
             None => break,
@@ -594,20 +584,17 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         .staff(&ruth, "Sam", "user")
         .await
         .from_source("198.51.100.7");
-    let sams = id_of(&sam).await;
+    let sams = sam.id().await;
     world.pass(minute());
     let stranger = world.on("group").from_source("203.0.113.5");
-    stranger
-        .sign_in("sam.lind", "Wrong-River-58!")
-        .await
-        .unwrap();
+    stranger.sign_in("sam.lind", "Wrong-River-58!").await;
     world.pass(minute());
     get(&ruth, &format!("/users/{sams}"), 200).await;
     world.pass(minute());
     get(&sam, "/entitlements?service=enrollment", 200).await;
 
     let activity = get(&sam, "/me/activity", 200).await;
-    let items = activity.body["items"].as_array().unwrap();
+    let items = activity.items();
     let told: Vec<_> = items
         .iter()
         .map(|e| {
@@ -633,7 +620,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         "{told:?}"
     );
     // No other user's events, and no ids of other users.
-    assert!(!activity.text.contains(&id_of(&ruth).await));
+    assert!(!activity.text.contains(&ruth.id().await));
     assert!(items.iter().all(|e| e["action"] != "register"));
 
     // It is paged, covers 90 days, and requires only a session, even one with a pending step.
@@ -641,19 +628,15 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
         get(&sam, "/entitlements?service=enrollment", 200).await;
     }
     let first = get(&sam, "/me/activity", 200).await;
-    assert_eq!(first.body["items"].as_array().unwrap().len(), 25);
+    assert_eq!(first.items().len(), 25);
     let next = first.text_at("/next_cursor").to_owned();
-    let second = get(&sam, &format!("/me/activity?cursor={next}"), 200).await;
-    assert!(second.text.contains("sign_in"), "{}", second.text);
+    get(&sam, &format!("/me/activity?cursor={next}"), 200)
+        .await
+        .says("sign_in");
     world.pass_days(91);
     let sam = world.sign_in("group", "sam.lind").await;
     let late = get(&sam, "/me/activity", 200).await;
-    assert_eq!(
-        late.body["items"].as_array().unwrap().len(),
-        1,
-        "{}",
-        late.text
-    );
+    assert_eq!(late.items().len(), 1, "{}", late.text);
     let maria = world.member().await;
     assert_eq!(
         get(&maria, "/me/activity", 200)
@@ -1032,7 +1015,7 @@ async fn ux_11_what_is_older_than_six_years_may_be_gone() {
 }
 
 /// Signs in from an address, with a new browser or a known one.
-async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
+async fn arrive(world: &World, source: &str, device: Option<&str>) -> Response {
     let mut body =
         json!({ "username": "omar.haddad", "password": PASSWORD, "token_delivery": "body" });
     if let Some(device) = device {
@@ -1045,8 +1028,7 @@ async fn arrive(world: &World, source: &str, device: Option<&str>) -> Answer {
         .request(reqwest::Method::POST, "/sessions")
         .header("user-agent", agent)
         .json(&body);
-    let answer = vestibule_local::client::answer(request).await.unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+    let answer = Response::to(request).await.expect(201);
     answer
 }
 
@@ -1097,8 +1079,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
             "/sessions",
             json!({ "username": "omar.haddad", "password": PASSWORD }),
         )
-        .await
-        .unwrap();
+        .await;
     let cookies: Vec<_> = browser
         .headers
         .get_all("set-cookie")
@@ -1129,13 +1110,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
         .request(reqwest::Method::POST, "/sessions")
         .header("cookie", cookie.split(';').next().unwrap())
         .json(&json!({ "username": "omar.haddad", "password": PASSWORD }));
-    assert_eq!(
-        vestibule_local::client::answer(request)
-            .await
-            .unwrap()
-            .status,
-        201
-    );
+    assert_eq!(Response::to(request).await.status, 201);
     assert_eq!(mails(&world, "New sign-in").await.len(), 2);
     // Ten devices are remembered. After ten more, the first is forgotten.
     for _ in 0..10 {
@@ -1148,7 +1123,7 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
     let dump = world.dump().await.join("\n");
     assert!(!dump.contains(&device), "only its digest is kept");
     let wrong = json!({ "username": "omar.haddad", "password": PASSWORD, "device": "x" });
-    let wrong = world.on("practice").post("/sessions", wrong).await.unwrap();
+    let wrong = world.on("practice").post("/sessions", wrong).await;
     assert_eq!(wrong.fields(), ["device"]);
 }
 
@@ -1163,7 +1138,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         on.with_token(first.text_at("/token")),
         first.text_at("/device").to_owned(),
     );
-    let me = id_of(&first).await;
+    let me = first.id().await;
     let subject = "Your account on";
     let noticed = async || trail(&first, "action=notice_shared_use").await;
 
@@ -1223,11 +1198,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     let here = on.with_token(here.text_at("/token"));
     arrive(&world, "203.0.113.5", Some(&device)).await;
     let body = json!({ "first_name": "Omari", "last_name": "Haddad" });
-    let edited = here
-        .send(reqwest::Method::PATCH, "/me", Some(&body))
-        .await
-        .unwrap();
-    assert_eq!(edited.status, 200, "{}", edited.text);
+    here.patch("/me", &body).await.expect(200);
     assert_eq!(mails(&world, subject).await.len(), 3);
     // On a portal whose policy doesn't enable it, nothing is detected.
     let ruth = world.group_principal().await.from_source("192.0.2.1");
@@ -1235,23 +1206,22 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         .on("group")
         .from_source("198.51.100.7")
         .sign_in("ruth.okafor", PASSWORD)
-        .await
-        .unwrap();
+        .await;
     get(&ruth, "/me", 200).await;
     assert_eq!(trail(&ruth, "action=notice_shared_use").await.len(), 0);
 }
 
 /// The trail of a portal that the help desk serves. The request must succeed.
-async fn served(staff: &Client, portal: &str, query: &str) -> Vec<Value> {
+async fn served(staff: &Person, portal: &str, query: &str) -> Vec<Value> {
     trail_at(staff, &format!("/accounts/{portal}/audit-events?{query}"))
         .await
         .0
 }
 
 /// Returns a page of a trail and the cursor of the next.
-async fn trail_at(by: &Client, path: &str) -> (Vec<Value>, Option<String>) {
+async fn trail_at(by: &Person, path: &str) -> (Vec<Value>, Option<String>) {
     let answer = get(by, path, 200).await;
-    let items = answer.body["items"].as_array().unwrap().clone();
+    let items = answer.items().clone();
     let next = answer.body["next_cursor"].as_str().map(str::to_owned);
     (items, next)
 }
@@ -1264,14 +1234,13 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
     let sam = world.staff(&ruth, "Sam", "user").await;
     let otto = another_principal(&world).await;
     let maria = world.member().await;
-    let (sams, ottos, marias) = (id_of(&sam).await, id_of(&otto).await, id_of(&maria).await);
-    let (agent, reader) = (id_of(&desk.agent).await, id_of(&desk.reader).await);
+    let (sams, ottos, marias) = (sam.id().await, otto.id().await, maria.id().await);
+    let (agent, reader) = (desk.agent.id().await, desk.reader.id().await);
     let organization = get(&ruth, "/me", 200).await;
     let organization = organization.text_at("/organization/id").to_owned();
     let because = json!({ "reason": "The owner called, case 4711" });
     let path = format!("/accounts/member/{marias}/pin");
-    let reissued = desk.agent.post(&path, because).await.unwrap();
-    assert_eq!(reissued.status, 200, "{}", reissued.text);
+    desk.agent.post(&path, because).await.expect(200);
     world.pass(minute());
     let looking = desk.reader.from_source("198.51.100.44");
 
@@ -1319,9 +1288,10 @@ async fn ux_11_the_help_desk_searches_the_trail_of_every_portal_it_serves() {
         let said = ["actor_id", "source"].map(|n| entry[n].as_str().unwrap());
         assert_eq!(said, [reader.as_str(), "198.51.100.44"]);
     }
-    let activity = get(&sam, "/me/activity", 200).await;
-    assert_eq!(activity.text_at("/items/0/action"), "search_audit");
-    assert_eq!(activity.text_at("/items/0/actor"), "help_desk");
+    get(&sam, "/me/activity", 200)
+        .await
+        .has("/items/0/action", "search_audit")
+        .has("/items/0/actor", "help_desk");
     let searches = served(&looking, "group", &format!("{day}&action=search_audit")).await;
     assert_eq!(searches.len(), 7, "{searches:?}");
 

@@ -13,8 +13,8 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client, answer};
 use vestibule_local::openapi::openapi;
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, security_answers, with,
     without,
@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// Sends each request from another address, so that nothing is rate limited.
-fn from_elsewhere(client: &Client) -> Client {
+fn from_elsewhere(client: &Person) -> Person {
     let n = SENT.replace(SENT.get() + 1);
     client.from_source(&format!(
         "10.{}.{}.{}",
@@ -48,28 +48,27 @@ struct Endpoint {
     method: Method,
     route: String,
     path: String,
-    client: Client,
+    client: Person,
     body: Value,
     /// Texts that are refused, but not for their format, such as an unknown username or token.
     looked_up: &'static [&'static str],
 }
 
 impl Endpoint {
-    async fn send(&self, body: &Value) -> Answer {
+    async fn send(&self, body: &Value) -> Response {
         from_elsewhere(&self.client)
             .send(self.method.clone(), &self.path, Some(body))
             .await
-            .unwrap()
     }
 
-    async fn send_text(&self, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Answer {
+    async fn send_text(&self, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Response {
         let mut request = from_elsewhere(&self.client)
             .request(self.method.clone(), &self.path)
             .body(body.into());
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
-        answer(request).await.unwrap()
+        Response::to(request).await
     }
 }
 
@@ -129,15 +128,10 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let tess = ruth
         .get("/users?query=tess.lind")
         .await
-        .unwrap()
         .text_at("/items/0/id")
         .to_owned();
     let body = json!({ "email": "ruth@other.example", "password": PASSWORD });
-    let asked = ruth
-        .send(Method::PUT, "/me/email", Some(&body))
-        .await
-        .unwrap();
-    assert_eq!(asked.status, 202, "{}", asked.text);
+    ruth.put("/me/email", &body).await.expect(202);
     let confirmation = link_token(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
@@ -180,18 +174,8 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": provider()["postal_address"], "accepted_agreements": {},
     });
-    let blue_heron = ruth
-        .get("/me")
-        .await
-        .unwrap()
-        .text_at("/organization/id")
-        .to_owned();
-    let publication = helen
-        .get("")
-        .await
-        .unwrap()
-        .text_at("/publications/0/id")
-        .to_owned();
+    let blue_heron = ruth.get("/me").await.text_at("/organization/id").to_owned();
+    let publication = helen.get("").await.text_at("/publications/0/id").to_owned();
     let desk = world.help_desk().await;
     // Accounts for the help desk's actions.
     let of_desk =
@@ -203,11 +187,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             body: with(body, "/reason", "The owner called"),
             looked_up,
         };
-    let maria_id = maria.get("/me").await.unwrap().text_at("/id").to_owned();
-    let ruth_id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let maria_id = maria.get("/me").await.text_at("/id").to_owned();
+    let ruth_id = ruth.get("/me").await.text_at("/id").to_owned();
     let carla = {
         world.added_by(&helen, "Carla").await;
-        let found = helen.get("/users?query=carla").await.unwrap();
+        let found = helen.get("/users?query=carla").await;
         found.text_at("/items/0/id").to_owned()
     };
     let billing = with(
@@ -250,12 +234,11 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example",
         "username": "ann.lee", "initial_password": "Lantern-Moss-41",
     });
-    let reviewed = omar.post("/users", in_review).await.unwrap();
+    let reviewed = omar.post("/users", in_review).await;
     let reviewed = reviewed.text_at("/id").to_owned();
-    let begun = omar.post("/access-reviews", json!({})).await.unwrap();
-    assert_eq!(begun.status, 201, "{}", begun.text);
+    omar.post("/access-reviews", json!({})).await.expect(201);
 
-    let one = |method: Method, client: &Client, route: &str, body: Value, looked_up| Endpoint {
+    let one = |method: Method, client: &Person, route: &str, body: Value, looked_up| Endpoint {
         method,
         route: format!("/{{portal}}{route}"),
         path: route.replace("{id}", &sam),
@@ -264,7 +247,7 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         looked_up,
     };
     let post =
-        |client: &Client, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
+        |client: &Person, route: &str, body: Value| one(Method::POST, client, route, body, &[]);
     let of_tess = |route: &str, body: Value| Endpoint {
         path: route.replace("{id}", &tess),
         ..one(Method::PUT, &ruth, route, body, &[])
@@ -564,18 +547,17 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
 
 /// The token of a reset link. The first delivery processes the request, the second sends the email.
 async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
-    let asked = world
+    world
         .on(portal)
         .post("/password-resets", json!({ "username": username }))
         .await
-        .unwrap();
-    assert_eq!(asked.status, 202, "{}", asked.text);
+        .expect(202);
     world.mails_to(address).await;
     link_token(&world.last_mail_to(address).await)
 }
 
 /// Asserts that the response is a small problem with a client error status.
-fn problem(answer: &Answer, what: &str) {
+fn problem(answer: &Response, what: &str) {
     assert!(
         (400..500).contains(&answer.status),
         "{what}: {} {}",
@@ -595,7 +577,7 @@ fn problem(answer: &Answer, what: &str) {
 }
 
 /// Asserts that the response is a problem that names the field, or a list that contains it.
-fn names(answer: &Answer, field: &str, what: &str) {
+fn names(answer: &Response, field: &str, what: &str) {
     problem(answer, what);
     let named = answer
         .fields()
@@ -1095,13 +1077,12 @@ async fn content_types_are_parsed_in_every_valid_form() {
             "application/json ; profile=\"x\"",
         ] {
             let request = world.on(portal).request(Method::POST, "/registrations");
-            let told = answer(
+            let told = Response::to(
                 request
                     .header("content-type", content_type)
                     .body(body.to_string()),
             )
-            .await
-            .unwrap();
+            .await;
             assert_eq!(told.status, 201, "{content_type}: {}", told.text);
         }
     }
@@ -1114,33 +1095,21 @@ async fn many_errors_result_in_a_short_response() {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
         let told = world
             .on("group")
-            .post(
-                "/registrations",
-                with(group_principal(), &format!("/{field}"), many),
-            )
-            .await
-            .unwrap();
+            .registers(with(group_principal(), &format!("/{field}"), many))
+            .await;
         problem(&told, field);
         assert_eq!(told.fields().len(), 20);
         let long = json!({ "k".repeat(60_000): "v" });
         let told = world
             .on("group")
-            .post(
-                "/registrations",
-                with(group_principal(), &format!("/{field}"), long),
-            )
-            .await
-            .unwrap();
+            .registers(with(group_principal(), &format!("/{field}"), long))
+            .await;
         problem(&told, field);
         let long = json!({ "k".repeat(60_000): 7 });
         let told = world
             .on("group")
-            .post(
-                "/registrations",
-                with(group_principal(), &format!("/{field}"), long),
-            )
-            .await
-            .unwrap();
+            .registers(with(group_principal(), &format!("/{field}"), long))
+            .await;
         problem(&told, field);
     }
     let answers: Vec<Value> = (0..500)
@@ -1148,22 +1117,14 @@ async fn many_errors_result_in_a_short_response() {
         .collect();
     let told = world
         .on("member")
-        .post(
-            "/registrations",
-            with(member(), "/security_answers", answers),
-        )
-        .await
-        .unwrap();
+        .registers(with(member(), "/security_answers", answers))
+        .await;
     names(&told, "security_answers", "five hundred answers");
     let lines: Vec<Value> = (0..500).map(|_| json!("")).collect();
     let told = world
         .on("provider")
-        .post(
-            "/registrations",
-            with(provider(), "/postal_address/lines", lines),
-        )
-        .await
-        .unwrap();
+        .registers(with(provider(), "/postal_address/lines", lines))
+        .await;
     names(&told, "postal_address.lines", "five hundred lines");
 }
 
@@ -1174,39 +1135,22 @@ async fn query_parameters_are_validated() {
     for first in ["Sam", "Kim", "Lee"] {
         world.invited(&ruth, first, "user").await;
     }
-    let page = ruth.get("/users?limit=1").await.unwrap();
+    let page = ruth.get("/users?limit=1").await;
     let of_users = page.text_at("/next_cursor").to_owned();
     assert!(!of_users.is_empty(), "{}", page.text);
-    let second = ruth
-        .get(&format!("/users?limit=2&cursor={of_users}"))
-        .await
-        .unwrap();
-    assert_eq!(
-        (
-            second.status,
-            second.body["items"].as_array().unwrap().len()
-        ),
-        (200, 2)
-    );
+    let second = ruth.get(&format!("/users?limit=2&cursor={of_users}")).await;
+    assert_eq!((second.status, second.items().len()), (200, 2));
     // A valid cursor of the invitation list, as if there were more than one page.
     let id = ruth
         .get("/invitations")
         .await
-        .unwrap()
         .text_at("/items/0/id")
         .to_owned();
     let of_invitations = data_encoding::BASE64URL_NOPAD.encode(format!("I#{id}").as_bytes());
     let further = ruth
         .get(&format!("/invitations?cursor={of_invitations}"))
-        .await
-        .unwrap();
-    assert_eq!(
-        (
-            further.status,
-            further.body["items"].as_array().unwrap().len()
-        ),
-        (200, 2)
-    );
+        .await;
+    assert_eq!((further.status, further.items().len()), (200, 2));
 
     let huge = "A".repeat(5_000);
     let odd = data_encoding::BASE64URL_NOPAD.encode(b"M#\xff\xfe");
@@ -1245,17 +1189,14 @@ async fn query_parameters_are_validated() {
         ("/invitations", format!("cursor={of_users}"), "cursor"),
         ("/invitations", "cursor=garbage".to_owned(), "cursor"),
     ] {
-        let told = ruth.get(&format!("{path}?{query}")).await.unwrap();
+        let told = ruth.get(&format!("{path}?{query}")).await;
         let what = format!("GET {path}?{}", &query[..query.len().min(60)]);
         assert_eq!(told.status, 422, "{what}: {}", told.text);
         names(&told, field, &what);
     }
-    let long = ruth
-        .get(&format!("/users?{}=1", "k".repeat(5_000)))
-        .await
-        .unwrap();
+    let long = ruth.get(&format!("/users?{}=1", "k".repeat(5_000))).await;
     problem(&long, "a long parameter");
-    assert_eq!(long.status, 422);
+    long.expect(422);
 }
 
 #[tokio::test]
@@ -1307,10 +1248,7 @@ async fn unknown_paths_and_objects_are_problems() {
             (Method::DELETE, format!("/invitations/{id}"), None),
             (Method::DELETE, format!("/sessions/{id}"), None),
         ] {
-            let told = ruth
-                .send(method.clone(), &path, body.as_ref())
-                .await
-                .unwrap();
+            let told = ruth.send(method.clone(), &path, body.as_ref()).await;
             problem(&told, &format!("{method} {}", &path[..path.len().min(60)]));
             assert_eq!(
                 (told.status, told.problem()),
@@ -1332,19 +1270,15 @@ async fn unknown_paths_and_objects_are_problems() {
     ] {
         let client = world.on(portal);
         for told in [
-            client.get("").await.unwrap(),
-            client.get("/me").await.unwrap(),
+            client.get("").await,
+            client.get("/me").await,
             client
                 .post(
                     "/sessions",
                     json!({ "username": "ruth.okafor", "password": PASSWORD }),
                 )
-                .await
-                .unwrap(),
-            client
-                .post("/registrations", group_principal())
-                .await
-                .unwrap(),
+                .await,
+            client.registers(group_principal()).await,
         ] {
             problem(&told, portal);
             assert_eq!(
@@ -1365,20 +1299,14 @@ async fn unknown_paths_and_objects_are_problems() {
         "/users/../me2",
         "/sessions/current/password/x",
     ] {
-        let told = ruth.get(path).await.unwrap();
+        let told = ruth.get(path).await;
         problem(&told, path);
-        assert_eq!((told.status, told.problem()), (404, "not-found"), "{path}");
+        told.refused(404, "not-found");
     }
     // The root, and paths outside the portals.
     for path in ["/", "/%00", "/favicon.ico", "/robots.txt"] {
         let request = reqwest::Client::new().get(format!("{}{path}", world.base));
-        let told = answer(request).await.unwrap();
-        assert_eq!(
-            (told.status, told.problem()),
-            (404, "not-found"),
-            "{path}: {}",
-            told.text
-        );
+        Response::to(request).await.refused(404, "not-found");
     }
 }
 
@@ -1409,11 +1337,7 @@ async fn an_unsupported_method_is_a_problem() {
                 continue;
             }
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let told = world
-                .on("group")
-                .send(method.clone(), &path, None)
-                .await
-                .unwrap();
+            let told = world.on("group").send(method.clone(), &path, None).await;
             problem(&told, &format!("{method} {route}"));
             assert_eq!(
                 (told.status, told.problem()),
@@ -1469,9 +1393,8 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
         }
         let told = world
             .on("group")
-            .post("/registrations", with(small.clone(), "/username", name))
-            .await
-            .unwrap();
+            .registers(with(small.clone(), "/username", name))
+            .await;
         assert_eq!(
             (told.status, told.fields()),
             (status, vec!["username"]),
@@ -1518,9 +1441,8 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
     ] {
         let told = world
             .on("practice")
-            .post("/registrations", with(other.clone(), "/email", email))
-            .await
-            .unwrap();
+            .registers(with(other.clone(), "/email", email))
+            .await;
         assert_eq!(
             (told.status, told.fields()),
             (status, vec!["email"]),
@@ -1543,34 +1465,18 @@ async fn an_invalid_session_gives_no_access() {
     let invitation = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    let (_, session) = world
-        .on("group")
-        .sign_in("ruth.okafor", PASSWORD)
-        .await
-        .unwrap();
+    let session = world.on("group").signs_in("ruth.okafor", PASSWORD).await;
     let token = session.text_at("/token");
     world.register("agent", agent()).await;
-    let (_, other) = world
-        .on("agent")
-        .sign_in("dana.whitfield", PASSWORD)
-        .await
-        .unwrap();
-    let (_, ended) = world
-        .on("group")
-        .sign_in("ruth.okafor", PASSWORD)
-        .await
-        .unwrap();
+    let other = world.on("agent").signs_in("dana.whitfield", PASSWORD).await;
+    let ended = world.on("group").signs_in("ruth.okafor", PASSWORD).await;
     let ended = ended.text_at("/token");
-    assert_eq!(
-        world
-            .on("group")
-            .with_token(ended)
-            .send(Method::DELETE, "/sessions/current", None)
-            .await
-            .unwrap()
-            .status,
-        204
-    );
+    world
+        .on("group")
+        .with_token(ended)
+        .signs_out()
+        .await
+        .expect(204);
 
     let swapped = |from: &str, to: &str| token.replacen(from, to, 1);
     let flipped = format!(
@@ -1613,7 +1519,7 @@ async fn an_invalid_session_gives_no_access() {
                 .on("group")
                 .request(Method::GET, "/me")
                 .header(header, value);
-            let told = answer(request).await.unwrap();
+            let told = Response::to(request).await;
             problem(&told, bad);
             assert_eq!(
                 (told.status, told.problem()),
@@ -1633,25 +1539,23 @@ async fn an_invalid_session_gives_no_access() {
         ("cookie", ";;;=;=".to_owned()),
         ("x-session", token.to_owned()),
     ] {
-        let told = answer(
+        let told = Response::to(
             world
                 .on("group")
                 .request(Method::GET, "/me")
                 .header(name, value.clone()),
         )
-        .await
-        .unwrap();
+        .await;
         assert_eq!(told.status, 401, "{name}: {value}");
     }
     let bytes = reqwest::header::HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap();
-    let told = answer(
+    let told = Response::to(
         world
             .on("group")
             .request(Method::GET, "/me")
             .header("authorization", bytes),
     )
-    .await
-    .unwrap();
+    .await;
     assert_eq!(told.status, 401);
 
     // This applies to every protected route, and is checked before anything else.
@@ -1668,8 +1572,7 @@ async fn an_invalid_session_gives_no_access() {
                 &path,
                 body.as_ref(),
             )
-            .await
-            .unwrap();
+            .await;
         assert_eq!(
             (told.status, told.problem()),
             (401, "not-signed-in"),
@@ -1677,16 +1580,15 @@ async fn an_invalid_session_gives_no_access() {
         );
     }
     // The header and the cookie are each sufficient.
-    let told = answer(
+    let told = Response::to(
         world
             .on("group")
             .request(Method::GET, "/me")
             .header("cookie", format!("__Host-session={token}")),
     )
-    .await
-    .unwrap();
+    .await;
     assert_eq!(told.status, 200);
-    assert_eq!(ruth.get("/me").await.unwrap().status, 200);
+    ruth.get("/me").await.expect(200);
 }
 
 /// Arbitrary JSON of limited size.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
 use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{invariants, text};
 use vestibule_tests::people::{PASSWORD, agent, member, with};
@@ -667,7 +667,10 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         .await
         .unwrap()
         .1;
-    assert_eq!((wrong.status, wrong.text.clone()), (401, unknown.text));
+    assert_eq!(
+        (wrong.status, wrong.text.clone()),
+        (401, unknown.text.clone())
+    );
     let grace = world
         .on("member")
         .sign_in("maria.alvarez", PASSWORD)
@@ -894,7 +897,7 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
             "{} {} {:?}",
             one.text,
             two.text,
-            kept.map(|k| k.text)
+            kept.map(|k| k.text.clone())
         );
         for lost in all
             .iter()

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::meter::{Cost, Meter};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, hint, member, provider, with,
@@ -46,14 +46,14 @@ impl Bill {
     async fn request(
         &mut self,
         flow: &str,
-        by: &Client,
+        by: &Person,
         (method, path): (Method, &str),
         body: Value,
         expected: u16,
-    ) -> Answer {
+    ) -> Response {
         self.meter.read();
         let body = Some(&body).filter(|b| !b.is_null());
-        let answer = by.send(method, path, body).await.unwrap();
+        let answer = by.send(method, path, body).await;
         let cost = self.meter.read();
         assert_eq!(answer.status, expected, "{flow}: {}", answer.text);
         self.lines.push((flow.to_owned(), cost));
@@ -63,22 +63,22 @@ impl Bill {
     async fn post(
         &mut self,
         flow: &str,
-        by: &Client,
+        by: &Person,
         path: &str,
         body: Value,
         expected: u16,
-    ) -> Answer {
+    ) -> Response {
         self.request(flow, by, (Method::POST, path), body, expected)
             .await
     }
 
-    async fn get(&mut self, flow: &str, by: &Client, path: &str) -> Answer {
+    async fn get(&mut self, flow: &str, by: &Person, path: &str) -> Response {
         self.request(flow, by, (Method::GET, path), Value::Null, 200)
             .await
     }
 
     /// Sends a CSV file with a number of people and records its cost.
-    async fn file(&mut self, flow: &str, by: &Client, path: &str, of: &str, people: usize) {
+    async fn file(&mut self, flow: &str, by: &Person, path: &str, of: &str, people: usize) {
         let file = (0..people).fold("email,first_name,last_name\n".to_owned(), |file, i| {
             format!("{file}{of}{i}@company.example,Pat,Lind\n")
         });
@@ -86,9 +86,7 @@ impl Bill {
         let request = by
             .request(Method::POST, path)
             .header("content-type", "text/csv");
-        let answer = vestibule_local::client::answer(request.body(file))
-            .await
-            .unwrap();
+        let answer = Response::to(request.body(file)).await;
         let cost = self.meter.read();
         let rows = ["created", "already_exists"].map(|c| answer.body[c].as_u64().unwrap_or(0));
         assert_eq!(rows[0] + rows[1], people as u64, "{flow}: {}", answer.text);
@@ -368,8 +366,7 @@ async fn invitations(bill: &mut Bill) {
         .await;
     let other = ruth
         .post("/invitations", whom("Kim", "kim@blueheron.example"))
-        .await
-        .unwrap();
+        .await;
     let path = format!("/invitations/{}", other.text_at("/id"));
     bill.request(
         "revoke an invitation",
@@ -479,8 +476,10 @@ async fn organizations(bill: &mut Bill) {
     let revision = json!({ "revision": "2026-10" });
     bill.post("accept an agreement", &mona_office, path, revision, 200)
         .await;
-    let (_, signed_in) = practice.sign_in("mona.office", PASSWORD).await.unwrap();
-    assert_eq!(signed_in.text_at("/next_step"), "choose_organization");
+    practice
+        .signs_in("mona.office", PASSWORD)
+        .await
+        .has("/next_step", "choose_organization");
 
     bill.world.register("agent", agent()).await;
     let dana = bill.world.sign_in("agent", "dana.whitfield").await;
@@ -502,12 +501,11 @@ async fn codes_and_users(bill: &mut Bill) {
         bill.world.on("provider"),
         json!({ "password": PASSWORD, "token_delivery": "body" }),
     );
-    let again = providers.post("/registrations", provider()).await.unwrap();
+    let again = providers.registers(provider()).await;
     let username = again.text_at("/username").to_owned();
     let signed_in = providers
         .post("/sessions", with(body, "/username", username))
-        .await
-        .unwrap();
+        .await;
     let helen = providers.with_token(signed_in.text_at("/token"));
     bill.post(
         "enter a PIN: of an organization",
@@ -555,11 +553,10 @@ async fn codes_and_users(bill: &mut Bill) {
     )
     .await;
     for i in 2..50 {
-        let added = helen
+        helen
             .post("/users", user("Kim", format!("kim{i}@lakeside.example")))
             .await
-            .unwrap();
-        assert_eq!(added.status, 201, "{}", added.text);
+            .expect(201);
     }
     let listed = bill.get("list 50 users", &helen, "/users").await;
     assert_eq!(listed.body["items"].as_array().map(Vec::len), Some(50));
@@ -600,8 +597,7 @@ async fn sessions(bill: &mut Bill) {
     for _ in 0..9 {
         group
             .post("/sessions", body("nobody.there", PASSWORD))
-            .await
-            .unwrap();
+            .await;
     }
     bill.post(
         "sign in: too many guesses",
@@ -619,7 +615,7 @@ async fn sessions(bill: &mut Bill) {
         .await;
     bill.get("search the audit trail", &ruth, "/audit-events")
         .await;
-    let id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = ruth.get("/me").await.text_at("/id").to_owned();
     let path = format!("/audit-events?user_id={id}");
     bill.get("search the audit trail for a user", &ruth, &path)
         .await;
@@ -635,7 +631,7 @@ async fn sessions(bill: &mut Bill) {
         401,
     )
     .await;
-    let me = ruth.get("/me").await.unwrap();
+    let me = ruth.get("/me").await;
     bill.request(
         "choose an organization",
         &ruth,
@@ -730,7 +726,7 @@ async fn help_desk(bill: &mut Bill) {
     let desk = bill.world.help_desk().await;
     let maria = bill.world.member().await;
     bill.world.letters().await;
-    let id = maria.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = maria.get("/me").await.text_at("/id").to_owned();
     let (agent, at) = (&desk.agent, format!("/accounts/member/{id}"));
     for (by, what) in [
         ("username", "maria.alvarez"),
@@ -786,12 +782,12 @@ async fn help_desk(bill: &mut Bill) {
 }
 
 /// What the help desk reissues for organizations.
-async fn reissuing(bill: &mut Bill, agent: &Client) {
+async fn reissuing(bill: &mut Bill, agent: &Person) {
     let ruth = bill.world.group_principal().await;
     bill.world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    let id = ruth.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = ruth.get("/me").await.text_at("/id").to_owned();
     let path = format!("/accounts/group/{id}/invitations");
     bill.get("help desk: list waiting invitations", agent, &path)
         .await;
@@ -807,7 +803,7 @@ async fn reissuing(bill: &mut Bill, agent: &Client) {
     .await;
     let (helen, _) = bill.world.provider().await;
     let (kim, _) = bill.world.added_by(&helen, "Kim").await;
-    let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+    let list = helen.get(&format!("/users?query={kim}")).await;
     let id = list.text_at("/items/0/id");
     let path = format!("/accounts/provider/{id}/registration-code");
     let body = json!({ "reason": "The owner called" });
@@ -928,11 +924,10 @@ async fn managing_users(bill: &mut Bill) {
         .world
         .on("group")
         .sign_in("ruth.okafor", "Another-Lake-77!")
-        .await
-        .unwrap();
+        .await;
     let world = &bill.world;
     world.staff(&ruth, "Sam", "user").await;
-    let list = ruth.get("/users?query=sam").await.unwrap();
+    let list = ruth.get("/users?query=sam").await;
     let path = format!("/users/{}", list.text_at("/items/0/id"));
     bill.get("search users", &ruth, "/users?query=sam").await;
     bill.request(
@@ -987,7 +982,7 @@ async fn reviewing(bill: &mut Bill) {
     bill.world.register("practice", dental()).await;
     let omar = bill.world.sign_in("practice", "omar.haddad").await;
     let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": PASSWORD });
-    let ann = omar.post("/users", body).await.unwrap();
+    let ann = omar.post("/users", body).await;
     bill.post("begin a review", &omar, "/access-reviews", Value::Null, 201)
         .await;
     bill.get("show a review", &omar, "/access-reviews/current")
@@ -1003,7 +998,7 @@ async fn reviewing(bill: &mut Bill) {
     }
     let (helen, _) = bill.world.provider().await;
     let (kim, _) = bill.world.added_by(&helen, "Kim").await;
-    let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+    let list = helen.get(&format!("/users?query={kim}")).await;
     let path = format!("/users/{}/registration-code", list.text_at("/items/0/id"));
     bill.post(
         "send a registration code again",
@@ -1020,8 +1015,7 @@ async fn ones_own_profile(bill: &mut Bill) {
         .world
         .on("group")
         .sign_in("ruth.okafor", "Another-Lake-77!")
-        .await
-        .unwrap();
+        .await;
     bill.get("list open sessions", &ruth, "/sessions").await;
     bill.request(
         "edit the profile",

@@ -13,6 +13,7 @@ use vestibule_inactivity_sweep::Run;
 use vestibule_local::client::Client;
 use vestibule_local::instance::serve_at_free_port;
 use vestibule_local::{Instance, Options};
+use vestibule_tests::client::Person;
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, group_principal, member, with};
 use vestibule_tests::{World, options, pin_in, portals_with};
@@ -188,31 +189,23 @@ fn pilot() -> Value {
     })
 }
 
-async fn sign_in(world: &World, username: &str, password: &str) -> (Client, String) {
-    let (client, answer) = world
-        .on("island-desk")
-        .sign_in(username, password)
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+async fn sign_in(world: &World, username: &str, password: &str) -> (Person, String) {
+    let (client, answer) = world.on("island-desk").sign_in(username, password).await;
+    let answer = answer.expect(201);
     (client, answer.text_at("/next_step").to_owned())
 }
 
 #[tokio::test]
 async fn the_eighth_portal_describes_itself_and_leaves_the_seven_as_they_were() {
     let (_folder, world) = islands().await;
-    let about = world.on("island-desk").get("").await.unwrap();
-    assert_eq!(about.status, 200, "{}", about.text);
+    let about = world.on("island-desk").get("").await.expect(200);
     insta::assert_json_snapshot!(about.body);
     world.member().await;
     let seven = [
         "agent", "group", "member", "provider", "practice", "producer", "employer",
     ];
     for portal in seven {
-        assert_eq!(
-            world.on(portal).get("").await.unwrap().text_at("/portal"),
-            portal
-        );
+        assert_eq!(world.on(portal).get("").await.text_at("/portal"), portal);
     }
 }
 
@@ -222,7 +215,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let portal = world.on("island-desk");
 
     // What the policy requires is required, and nothing else.
-    let refuse = async |body: Value| portal.post("/registrations", body).await.unwrap();
+    let refuse = async |body: Value| portal.registers(body).await;
     for (body, field) in [
         (with(pilot(), "/username", "dana.whitfield"), "username"),
         (with(pilot(), "/password", "tide-table-77"), "password"),
@@ -264,19 +257,11 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
             "registration_type",
         ),
     ] {
-        let refused = refuse(body).await;
-        assert_eq!(
-            (refused.status, refused.fields()),
-            (422, vec![field]),
-            "{}",
-            refused.text
-        );
+        refuse(body).await.invalid(field);
     }
-    let refused = refuse(with(pilot(), "/verification/last_name", "Whitfeld")).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
+    let refused = refuse(with(pilot(), "/verification/last_name", "Whitfeld"))
+        .await
+        .refused(403, "registration-refused");
     assert!(
         refused
             .text_at("/detail")
@@ -284,7 +269,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
         "{}",
         refused.text
     );
-    assert_eq!(refused.text_at("/help_desk/phone"), "(907) 555-0188");
+    refused.has("/help_desk/phone", "(907) 555-0188");
 
     let registered = world.register("island-desk", pilot()).await;
     let username = registered.text_at("/username").to_owned();
@@ -292,7 +277,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
         username.starts_with("isle-") && username.len() == 13,
         "{username}"
     );
-    assert_eq!(registered.text_at("/next_step"), "enter_pin");
+    let registered = registered.has("/next_step", "enter_pin");
     assert_eq!(registered.body["notices"], json!(["invite_backup"]));
 
     // Delivery takes two business days. The user has a new PIN issued, and only the new one is
@@ -300,7 +285,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let (dana, next) = sign_in(&world, &username, CHOSEN).await;
     assert_eq!(next, "enter_pin");
     let old = pin_in(&world.last_letter().await, 8);
-    let letter = dana.get("/pin/letter").await.unwrap();
+    let letter = dana.get("/pin/letter").await;
     assert_eq!(
         (
             letter.text_at("/arrives_from"),
@@ -308,17 +293,12 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
         ),
         ("2026-11-24", "2026-11-25")
     );
-    let reissued = dana.post("/pin/letter", json!({})).await.unwrap();
-    assert_eq!(reissued.status, 201, "{}", reissued.text);
+    dana.post("/pin/letter", json!({})).await.expect(201);
     // Both letters have the same date, so their names don't show which is newer.
     let pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 8)).collect();
     assert_eq!(pins.len(), 2);
     let new = pins.into_iter().find(|p| *p != old).unwrap();
-    let enter = async |pin: &str| {
-        dana.post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-    };
+    let enter = async |pin: &str| dana.enters_pin(pin).await;
     assert_eq!(enter(&old).await.problem(), "pin-wrong");
     let opened = enter(&new).await;
     assert_eq!(
@@ -336,8 +316,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let hand = json!({
         "first_name": "Finn", "last_name": "Moe", "email": "finn@isle.example", "initial_password": "Harbor-Lamp-24!",
     });
-    let added = dana.post("/users", hand.clone()).await.unwrap();
-    assert_eq!(added.status, 201, "{}", added.text);
+    let added = dana.post("/users", &hand).await.expect(201);
     let (id, name) = (added.text_at("/id"), added.text_at("/username"));
     assert!(name.starts_with("isle-"), "{name}");
     let told = world.last_mail_to("finn@isle.example").await;
@@ -349,34 +328,19 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     assert_eq!(next, "change_password");
     let change =
         json!({ "current_password": "Harbor-Lamp-24!", "new_password": "Northern-Buoy-35!" });
-    let changed = finn
-        .send(
-            reqwest::Method::PUT,
-            "/sessions/current/password",
-            Some(&change),
-        )
+    finn.put("/sessions/current/password", &change)
         .await
-        .unwrap();
+        .expect(200)
+        .has("/next_step", "await_approval");
     assert_eq!(
-        (changed.status, changed.text_at("/next_step")),
-        (200, "await_approval"),
-        "{}",
-        changed.text
-    );
-    assert_eq!(
-        finn.get("/entitlements")
-            .await
-            .unwrap()
-            .text_at("/next_step"),
+        finn.get("/entitlements").await.text_at("/next_step"),
         "await_approval"
     );
     let approval = json!({ "services": ["tides"], "group_codes": ["ISLE-2"] });
-    let approved = dana
-        .post(&format!("/users/{id}/approval"), approval)
+    dana.post(&format!("/users/{id}/approval"), approval)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
-    let entitlements = finn.get("/entitlements").await.unwrap();
+        .expect(200);
+    let entitlements = finn.get("/entitlements").await;
     assert_eq!(
         (
             &entitlements.body["services"],
@@ -390,8 +354,7 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     // An address is unique on this portal, and free in another realm.
     let twin = dana
         .post("/users", with(hand, "/email", "FINN@isle.example"))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (twin.status, twin.fields()),
         (409, vec!["email"]),
@@ -421,18 +384,13 @@ async fn a_user_without_the_agreement_sees_nothing_protected() {
         .await;
     let (dana, _) = sign_in(&world, registered.text_at("/username"), CHOSEN).await;
     let pin = pin_in(&world.last_letter().await, 8);
-    let opened = dana
-        .post("/pin/activation", json!({ "pin": pin }))
+    dana.enters_pin(&pin)
         .await
-        .unwrap();
-    assert_eq!(
-        (opened.status, opened.text_at("/next_step")),
-        (200, "sign_agreement")
-    );
-    let me = dana.get("/me").await.unwrap();
-    assert_eq!(me.text_at("/agreement/id"), "tide_rules");
-    assert_eq!(dana.get("/entitlements").await.unwrap().status, 403);
-    assert_eq!(dana.get("/users").await.unwrap().status, 403);
+        .expect(200)
+        .has("/next_step", "sign_agreement");
+    dana.get("/me").await.has("/agreement/id", "tide_rules");
+    dana.get("/entitlements").await.expect(403);
+    dana.get("/users").await.expect(403);
 }
 
 #[tokio::test]
@@ -440,7 +398,7 @@ async fn sessions_attempts_and_wording_follow_the_policy() {
     let (_folder, world) = islands().await;
     let registered = world.register("island-desk", pilot()).await;
     let name = registered.text_at("/username");
-    let (_, session) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
+    let session = world.on("island-desk").signs_in(name, CHOSEN).await;
     assert_eq!(
         (
             session.text_at("/started_at"),
@@ -453,27 +411,24 @@ async fn sessions_attempts_and_wording_follow_the_policy() {
         .with_token(session.text_at("/token"));
     for _ in 0..3 {
         world.pass(SignedDuration::from_mins(4));
-        assert_eq!(dana.get("/me").await.unwrap().status, 200);
+        dana.get("/me").await.expect(200);
     }
     world.pass(SignedDuration::from_mins(6));
     assert_eq!(
-        dana.get("/me").await.unwrap().status,
+        dana.get("/me").await.status,
         401,
         "idle for more than five minutes"
     );
 
     for _ in 0..3 {
-        let (_, refused) = world
+        world
             .on("island-desk")
-            .sign_in(name, "Wrong-Tide-00!")
+            .signs_in(name, "Wrong-Tide-00!")
             .await
-            .unwrap();
-        assert_eq!(
-            (refused.status, refused.text_at("/detail")),
-            (401, "No such sailor, or not that password.")
-        );
+            .expect(401)
+            .has("/detail", "No such sailor, or not that password.");
     }
-    let (_, refused) = world.on("island-desk").sign_in(name, CHOSEN).await.unwrap();
+    let refused = world.on("island-desk").signs_in(name, CHOSEN).await;
     assert_eq!(refused.status, 429, "three guesses");
     world.pass(SignedDuration::from_mins(10));
     let (_, next) = sign_in(&world, name, CHOSEN).await;
@@ -485,16 +440,9 @@ async fn sessions_attempts_and_wording_follow_the_policy() {
         "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@isle.example", "password": CHOSEN,
         "security_answers": pilot()["security_answers"], "hint": pilot()["hint"],
     });
-    let refused = world
-        .on("island-desk")
-        .post("/registrations", station.clone())
-        .await
-        .unwrap();
-    assert_eq!(
-        refused.text_at("/detail"),
+    world.on("island-desk").registers(&station).await.has(
+        "/detail",
         "Large stations call Island Help at (907) 555-0188.",
-        "{}",
-        refused.text
     );
     let small = with(
         station,
@@ -507,7 +455,7 @@ async fn sessions_attempts_and_wording_follow_the_policy() {
         next, "",
         "nothing to do first: no PIN, no agreement, no approval"
     );
-    let me = master.get("/me").await.unwrap();
+    let me = master.get("/me").await;
     assert_eq!(
         (
             me.text_at("/organization/role_title"),
@@ -615,16 +563,16 @@ async fn an_invalid_policy_makes_only_its_portal_unavailable() {
     let base = serve_at_free_port(world.instance.router()).await.unwrap();
     let sign_in = async |portal: &str, username: &str| {
         let body = json!({ "username": username, "password": PASSWORD });
-        Client::new(&base, portal)
+        Person::from(Client::new(&base, portal))
             .post("/sessions", body)
             .await
-            .unwrap()
     };
     for _ in 0..2 {
-        let answer = sign_in("member", "maria.alvarez").await;
-        assert_eq!((answer.status, answer.problem()), (503, "unavailable"));
+        let answer = sign_in("member", "maria.alvarez")
+            .await
+            .refused(503, "unavailable");
         assert!(!answer.text.contains("time_zone"), "that is for the log");
-        assert_eq!(sign_in("group", "ruth.okafor").await.status, 201);
+        sign_in("group", "ruth.okafor").await.expect(201);
     }
     let swept = world.instance.schedule().await;
     let told = swept.unwrap_err().to_string();

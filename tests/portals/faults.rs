@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use vestibule_deliver_mail::{StreamChange, StreamEvent, StreamKeys, StreamRecord, StreamText};
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::record::RecordKind;
-use vestibule_local::client::{Answer, Client};
 use vestibule_store::outbox::{Ending, MailClaim};
+use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
@@ -731,7 +731,7 @@ async fn a_file_whatever_fails(
             let send = async || {
                 let request = by.request(reqwest::Method::POST, path);
                 let request = request.header("content-type", "text/csv").body(file);
-                vestibule_local::client::answer(request).await.unwrap()
+                Answer::to(request).await
             };
             let counts = |answer: &Answer| {
                 ["created", "already_exists", "rejected", "retry"].map(|c| answer.body[c].as_u64())

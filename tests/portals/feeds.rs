@@ -150,8 +150,8 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
     let world = World::new().await;
     let principal = world.group_principal().await;
     let staff = world.staff(&principal, "Sam", "user").await;
-    let codes = async |client: &vestibule_local::client::Client| {
-        client.get("/entitlements").await.unwrap().body["group_codes"].clone()
+    let codes = async |client: &vestibule_tests::client::Person| {
+        client.get("/entitlements").await.body["group_codes"].clone()
     };
     assert_eq!(codes(&staff).await, json!(["BH01"]));
     // A group code is removed, a name changes, and a group is added.
@@ -172,20 +172,15 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
         "/email",
         "nell@newmill.example",
     );
-    let before = world
+    world
         .on("group")
-        .post("/registrations", newcomer.clone())
+        .registers(&newcomer)
         .await
-        .unwrap();
-    assert_eq!(
-        (before.status, before.problem()),
-        (403, "registration-refused")
-    );
+        .refused(403, "registration-refused");
     let summary = imported(&world, &changes(kind, 24), text).await;
     assert_eq!((summary.saved, summary.unchanged, summary.ended), (2, 9, 0));
     assert_eq!(codes(&staff).await, json!([]));
-    let me = staff.get("/me").await.unwrap();
-    assert!(me.text.contains("Blue Heron Works"), "{}", me.text);
+    staff.get("/me").await.says("Blue Heron Works");
     world.register("group", newcomer).await;
 
     // Facts change: the old ones no longer verify, the new ones do.
@@ -196,15 +191,11 @@ async fn ag_16_a_change_in_the_plan_records_is_visible_after_the_feed() {
         replaced(kind, "1979-04-12", "1979-04-21"),
     )
     .await;
-    let refused = world
+    world
         .on("member")
-        .post("/registrations", member())
+        .registers(member())
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
+        .refused(403, "registration-refused");
     world
         .register(
             "member",
@@ -226,14 +217,14 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     assert_eq!((first.ended, first.unchanged, first.saved), (1, 9, 0));
     // The next request is blocked; signing in leads only to the help desk.
     for (client, name) in [(&principal, "ruth.okafor"), (&staff, "sam.lind")] {
-        let refused = client.get("/entitlements").await.unwrap();
+        let refused = client.get("/entitlements").await;
         assert_eq!(refused.status, 401, "{name}: {}", refused.text);
         let again = world.sign_in("group", name).await;
-        let refused = again.get("/entitlements").await.unwrap();
-        assert_eq!(
-            (refused.status, refused.text_at("/next_step")),
-            (403, "call_help_desk")
-        );
+        let refused = again
+            .get("/entitlements")
+            .await
+            .expect(403)
+            .has("/next_step", "call_help_desk");
         assert!(!refused.text_at("/help_desk/phone").is_empty());
     }
     let mail = world.last_mail_to("ruth@blueheron.example").await;
@@ -245,15 +236,11 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
         "/registration_type",
         "employer",
     );
-    let refused = world
+    world
         .on("employer")
-        .post("/registrations", employer)
+        .registers(employer)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
+        .refused(403, "registration-refused");
     invariants(&world).await;
     // The same feed again sends no notices.
     let outcome = importer(&world).import(&full(kind, 24), None, |_| {}).await;
@@ -263,7 +250,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     let back = imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
     assert_eq!((back.saved, back.unchanged, back.ended), (1, 9, 0));
     let staff = world.sign_in("group", "sam.lind").await;
-    let open = staff.get("/entitlements").await.unwrap();
+    let open = staff.get("/entitlements").await;
     assert_eq!(
         (open.status, &open.body["group_codes"]),
         (200, &json!(["BH01"]))
@@ -289,25 +276,18 @@ async fn ag_16_an_invitation_opens_nothing_when_the_organizations_record_has_end
     let accept = async || {
         let body = World::acceptance(&token, "Sam", email, "sam.lind");
         let on = world.on("group");
-        on.post("/invitations/accept", body).await.unwrap()
+        on.accepts(body).await
     };
-    let late = accept().await;
-    assert_eq!(
-        (late.status, late.problem()),
-        (410, "invitation-revoked"),
-        "{}",
-        late.text
-    );
+    accept().await.refused(410, "invitation-revoked");
 
     // Nor when it returns; Sam has to be invited again.
     imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
-    assert_eq!(accept().await.status, 410);
+    accept().await.expect(410);
     let principal = world.sign_in("group", "ruth.okafor").await;
     let token = world.invite(&principal, "Sam", email, "user").await;
     let body = World::acceptance(&token, "Sam", email, "sam.lind");
     let on = world.on("group");
-    let accepted = on.post("/invitations/accept", body).await.unwrap();
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    on.accepts(body).await.expect(201);
     assert_eq!(invariants(&world).await.done("revoke_invitation"), 1);
 }
 
@@ -333,11 +313,7 @@ async fn ag_16_a_row_can_say_that_a_record_has_ended_and_a_portal_can_let_people
         let summary = imported(&world, &changes(RecordKind::Agent, 24), row).await;
         assert_eq!((summary.ended, summary.unchanged), (1, 1), "{policy}");
         let client = world.sign_in("agent", "dana.whitfield").await;
-        assert_eq!(
-            client.get("/entitlements").await.unwrap().status,
-            opens,
-            "{policy}"
-        );
+        assert_eq!(client.get("/entitlements").await.status, opens, "{policy}");
     }
 }
 
@@ -490,15 +466,11 @@ async fn ex_06_a_first_claim_brings_a_notification_letter_once() {
         "/verification",
         json!({ "provider_id": "PV39999", "tax_id": "009998887" }),
     );
-    let refused = world
+    world
         .on("practice")
-        .post("/registrations", claimant.clone())
+        .registers(&claimant)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
+        .refused(403, "registration-refused");
     let second = imported(&world, &changes(kind, 24), format!("{}\n{CLAIMANT}\nPV39997,In Network Dental,009998885,dental,yes,,1 Mill Street,,,Aurora,IL,60505,US\n", sample(kind)[0])).await;
     assert_eq!((second.saved, second.letters), (2, 1));
     let letters = world.letters().await;

@@ -1,9 +1,8 @@
 //! The group (employer) portal.
 
-use reqwest::Method;
 use serde_json::json;
 use vestibule_domain::account::{Account, Status};
-use vestibule_local::client::Client;
+use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::white_box::shown;
 use vestibule_tests::{World, link_token};
@@ -22,33 +21,24 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         "/token",
         "vi.x.y",
     );
-    let refused = world
+    world
         .on("group")
-        .post("/invitations/accept", body)
+        .accepts(body)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (404, "invitation-not-found")
-    );
+        .refused(404, "invitation-not-found");
     let body = with(group_principal(), "/registration_type", "staff");
-    let refused = world
+    world
         .on("group")
-        .post("/registrations", body)
+        .registers(body)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.fields()),
-        (422, vec!["registration_type"])
-    );
+        .invalid("registration_type");
 
     // After resending, the old link is invalid and the new one works.
-    let list = ruth.get("/invitations").await.unwrap();
+    let list = ruth.get("/invitations").await;
     let id = list.text_at("/items/0/id").to_owned();
     let resent = ruth
         .post(&format!("/invitations/{id}/resend"), json!({}))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (resent.status, resent.body["sent"].as_u64()),
         (200, Some(2))
@@ -58,13 +48,9 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
     let with_old = World::acceptance(&old, "Sam", "sam@blueheron.example", "sam.lind");
     let refused = world
         .on("group")
-        .post("/invitations/accept", with_old)
+        .accepts(with_old)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (404, "invitation-not-found")
-    );
+        .refused(404, "invitation-not-found");
     assert!(
         refused
             .text_at("/detail")
@@ -73,21 +59,13 @@ async fn ag_01_staff_register_only_through_the_link_and_a_resent_link_replaces_t
         refused.text
     );
     let with_new = World::acceptance(&new, "Sam", "sam@blueheron.example", "sam.lind");
-    let accepted = world
+    world.on("group").accepts(with_new).await.expect(201);
+    world
         .on("group")
-        .post("/invitations/accept", with_new)
+        .signs_in("sam.lind", PASSWORD)
         .await
-        .unwrap();
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
-    let (_, signed_in) = world
-        .on("group")
-        .sign_in("sam.lind", PASSWORD)
-        .await
-        .unwrap();
-    assert_eq!(
-        (signed_in.status, signed_in.text_at("/next_step")),
-        (201, "await_approval")
-    );
+        .expect(201)
+        .has("/next_step", "await_approval");
 }
 
 #[tokio::test]
@@ -96,24 +74,20 @@ async fn ag_08_the_invited_person_is_told_registers_is_approved_and_has_exactly_
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
-    let told = world.last_mail_to("ruth@blueheron.example").await;
-    assert!(told.text.contains("Sam Lind"), "{}", told.text);
+    let mail = world.last_mail_to("ruth@blueheron.example").await;
+    assert!(mail.text.contains("Sam Lind"), "{}", mail.text);
 
     let sam = world.sign_in("group", "sam.lind").await;
-    let refused = sam.get("/entitlements").await.unwrap();
-    assert_eq!(
-        (refused.status, refused.text_at("/next_step")),
-        (403, "await_approval")
-    );
+    sam.get("/entitlements")
+        .await
+        .expect(403)
+        .has("/next_step", "await_approval");
 
     let body = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH02"] });
-    let approved = ruth
-        .post(&format!("/users/{id}/approval"), body)
+    ruth.post(&format!("/users/{id}/approval"), body)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
-    let entitlements = sam.get("/entitlements").await.unwrap();
-    assert_eq!(entitlements.status, 200, "{}", entitlements.text);
+        .expect(200);
+    let entitlements = sam.get("/entitlements").await.expect(200);
     assert_eq!(
         entitlements.body["services"],
         json!(["enrollment", "reports"])
@@ -136,7 +110,7 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
     insta::assert_snapshot!("mail_backup_wanted", shown(asked));
 
     let ruth = world.sign_in("group", "ruth.okafor").await;
-    let notices = async || ruth.get("/me").await.unwrap().body["notices"].clone();
+    let notices = async || ruth.get("/me").await.body["notices"].clone();
     assert_eq!(notices().await, json!(["invite_backup"]), "alone");
     world.staff(&ruth, "Una", "user").await;
     assert_eq!(
@@ -153,30 +127,26 @@ async fn ag_04_the_principal_is_asked_for_a_backup_until_one_is_approved() {
         "an invitation is no backup"
     );
     let body = World::acceptance(&token, "Ada", "ada@blueheron.example", "ada.lind");
-    let accepted = world
-        .on("group")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    let accepted = world.on("group").accepts(body).await.expect(201);
     assert_eq!(
         notices().await,
         json!(["invite_backup"]),
         "a user who isn't approved doesn't count as a backup"
     );
     let path = format!("/users/{}/approval", accepted.text_at("/user_id"));
-    let approved = ruth.post(&path, json!({ "services": [] })).await.unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+    ruth.post(&path, json!({ "services": [] }))
+        .await
+        .expect(200);
     assert_eq!(notices().await, json!([]), "there is a backup");
 
     // The backup has the same permissions, and is not asked to add a backup.
     let ada = world.sign_in("group", "ada.lind").await;
-    assert_eq!(ada.get("/me").await.unwrap().body["notices"], json!([]));
+    assert_eq!(ada.get("/me").await.body["notices"], json!([]));
     for path in ["/users", "/invitations"] {
-        assert_eq!(ada.get(path).await.unwrap().status, 200, "{path}");
+        assert_eq!(ada.get(path).await.status, 200, "{path}");
     }
     // A disabled or deleted backup no longer counts.
-    let ada_id = ada.get("/me").await.unwrap().text_at("/id").to_owned();
+    let ada_id = ada.get("/me").await.text_at("/id").to_owned();
     world
         .alter("group", &ada_id, |a| a.status = Status::Disabled)
         .await;
@@ -216,11 +186,9 @@ async fn ag_08_the_mails_say_who_invites_what_to_do_and_what_was_assigned() {
     let ruth = world.group_principal().await;
     let id = world.invited(&ruth, "Sam", "user").await;
     let body = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH02"] });
-    let approved = ruth
-        .post(&format!("/users/{id}/approval"), body)
+    ruth.post(&format!("/users/{id}/approval"), body)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+        .expect(200);
     let to_sam = world.mails_to("sam@blueheron.example").await;
     assert_eq!(to_sam.len(), 3, "{to_sam:#?}");
     for (mail, name) in to_sam.iter().zip([
@@ -259,19 +227,15 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
 
     let path = format!("/users/{id}/approval");
     let nothing = json!({ "services": [], "group_codes": [] });
-    let approved = ruth.post(&path, nothing.clone()).await.unwrap();
-    assert_eq!(
-        (approved.status, approved.text_at("/registration")),
-        (200, "registered")
-    );
-    let again = ada.post(&path, nothing).await.unwrap();
-    assert_eq!(
-        (again.status, again.problem()),
-        (409, "approval-not-pending")
-    );
+    ruth.post(&path, &nothing)
+        .await
+        .expect(200)
+        .has("/registration", "registered");
+    ada.post(&path, nothing)
+        .await
+        .refused(409, "approval-not-pending");
     let sam = world.sign_in("group", "sam.lind").await;
-    let entitlements = sam.get("/entitlements").await.unwrap();
-    assert_eq!(entitlements.status, 200, "{}", entitlements.text);
+    let entitlements = sam.get("/entitlements").await.expect(200);
     assert_eq!(
         (
             &entitlements.body["services"],
@@ -297,7 +261,6 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
         let invitation = ruth
             .get("/invitations")
             .await
-            .unwrap()
             .text_at("/items/0/id")
             .to_owned();
         let tried = [
@@ -315,9 +278,7 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
             waiting
                 .post(&format!("/invitations/{invitation}/resend"), json!({}))
                 .await,
-            waiting
-                .send(Method::DELETE, &format!("/invitations/{invitation}"), None)
-                .await,
+            waiting.delete(&format!("/invitations/{invitation}")).await,
         ];
         for (i, answer) in tried.into_iter().enumerate() {
             let answer = answer.unwrap();
@@ -328,7 +289,7 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
                 answer.text
             );
         }
-        let listed = ruth.get(&format!("/users/{id}")).await.unwrap();
+        let listed = ruth.get(&format!("/users/{id}")).await;
         assert_eq!(
             (listed.text_at("/registration"), &listed.body["services"]),
             ("awaiting_approval", &json!([]))
@@ -358,26 +319,15 @@ async fn ag_08_only_services_on_offer_and_the_organizations_own_group_codes_are_
         (json!("enrollment"), json!([]), "services"),
     ] {
         let body = json!({ "services": services, "group_codes": codes });
-        let refused = ruth.post(&path, body).await.unwrap();
-        assert_eq!(
-            (refused.status, refused.fields()),
-            (422, vec![field]),
-            "{}",
-            refused.text
-        );
+        ruth.post(&path, body).await.invalid(field);
     }
-    let refused = ruth
-        .post(&path, json!({ "group_codes": ["BH01"] }))
+    ruth.post(&path, json!({ "group_codes": ["BH01"] }))
         .await
-        .unwrap();
-    assert_eq!((refused.status, refused.fields()), (422, vec!["services"]));
+        .invalid("services");
     // None of this approved anyone or notified them.
     let sam = world.sign_in("group", "sam.lind").await;
     assert_eq!(
-        sam.get("/entitlements")
-            .await
-            .unwrap()
-            .text_at("/next_step"),
+        sam.get("/entitlements").await.text_at("/next_step"),
         "await_approval"
     );
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 2);
@@ -401,9 +351,11 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
     );
     world.register("group", cedar).await;
 
-    let listed = async |client: &Client| {
-        let me = client.get("/me").await.unwrap();
-        assert_eq!(me.text_at("/organization/name"), "Blue Heron Manufacturing");
+    let listed = async |client: &Person| {
+        let me = client
+            .get("/me")
+            .await
+            .has("/organization/name", "Blue Heron Manufacturing");
         let mut listed = me.body["organization"]["administrators"]
             .as_array()
             .unwrap()
@@ -423,11 +375,9 @@ async fn ag_15_the_profile_lists_the_administrators_of_the_organization() {
             "a user who isn't approved has no permissions"
         );
     }
-    let approved = ruth
-        .post(&format!("/users/{id}/approval"), json!({ "services": [] }))
+    ruth.post(&format!("/users/{id}/approval"), json!({ "services": [] }))
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+        .expect(200);
     let ada = world.sign_in("group", "ada.lind").await;
     for client in [&ruth, &una, &ada] {
         assert_eq!(listed(client).await, json!([lind, okafor]));

@@ -1,9 +1,8 @@
 //! Invitations on both sides: the administrator's list and the invited person's link.
 
 use jiff::Timestamp;
-use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, group_principal, with};
 use vestibule_tests::{World, link_token};
 
@@ -15,28 +14,22 @@ fn sam() -> Value {
     json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" })
 }
 
-async fn look_up(world: &World, token: &str) -> Answer {
+async fn look_up(world: &World, token: &str) -> Response {
     world
         .on("group")
         .post("/invitations/look-up", json!({ "token": token }))
         .await
-        .unwrap()
 }
 
-async fn accept(world: &World, token: &str, email: &str, username: &str) -> Answer {
+async fn accept(world: &World, token: &str, email: &str, username: &str) -> Response {
     let body = World::acceptance(token, "Sam", email, username);
-    world
-        .on("group")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap()
+    world.on("group").accepts(body).await
 }
 
 /// The administrator's list: address, status and how often it was sent.
-async fn listed(administrator: &Client) -> Value {
-    let list = administrator.get("/invitations").await.unwrap();
-    assert_eq!(list.status, 200, "{}", list.text);
-    let mut items = list.body["items"].as_array().unwrap().clone();
+async fn listed(administrator: &Person) -> Value {
+    let list = administrator.get("/invitations").await.expect(200);
+    let mut items = list.items().clone();
     items.sort_by_key(|i| i["email"].as_str().map(str::to_owned));
     items
         .iter()
@@ -44,23 +37,22 @@ async fn listed(administrator: &Client) -> Value {
         .collect()
 }
 
-async fn id_of(administrator: &Client) -> String {
+async fn id_of(administrator: &Person) -> String {
     administrator
         .get("/invitations")
         .await
-        .unwrap()
         .text_at("/items/0/id")
         .to_owned()
 }
 
 /// Waits for a time at which every session has ended, and signs in again.
-async fn ruth_at(world: &World, moment: &str) -> Client {
+async fn ruth_at(world: &World, moment: &str) -> Person {
     let moment: Timestamp = moment.parse().unwrap();
     world.pass(moment.duration_since(world.now()));
     world.sign_in("group", "ruth.okafor").await
 }
 
-fn dead(answer: &Answer) -> (u16, &str) {
+fn dead(answer: &Response) -> (u16, &str) {
     (answer.status, answer.problem())
 }
 
@@ -69,8 +61,7 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
     let world = World::new().await;
     let ruth = world.group_principal().await;
     assert_eq!(listed(&ruth).await, json!([]));
-    let invited = ruth.post("/invitations", sam()).await.unwrap();
-    assert_eq!(invited.status, 201, "{}", invited.text);
+    let invited = ruth.post("/invitations", sam()).await.expect(201);
     let token = link_token(&world.last_mail_to("sam@blueheron.example").await);
     world
         .invite(&ruth, "Ada", "ada@blueheron.example", "administrator")
@@ -93,15 +84,10 @@ async fn ux_01_a_pending_list_and_the_page_behind_the_link_say_who_is_invited_to
         "status": "pending", "sent_at": "2026-11-23T15:00:00Z", "sent": 1, "expires_at": OVER,
     });
     assert_eq!(invited.body, expected);
-    let list = ruth.get("/invitations").await.unwrap();
-    assert!(
-        list.body["items"].as_array().unwrap().contains(&expected),
-        "{}",
-        list.text
-    );
+    let list = ruth.get("/invitations").await;
+    assert!(list.items().contains(&expected), "{}", list.text);
 
-    let shown = look_up(&world, &token).await;
-    assert_eq!(shown.status, 200, "{}", shown.text);
+    let shown = look_up(&world, &token).await.expect(200);
     let expected = json!({
         "organization": "Blue Heron Manufacturing", "inviter": "Ruth Okafor", "role": "Staff",
         "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "expires_at": OVER,
@@ -128,7 +114,7 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
         (&ada, with(sam(), "/email", "SAM@BlueHeron.example")),
         (&ruth, with(sam(), "/role", "administrator")),
     ] {
-        let refused = who.post("/invitations", body).await.unwrap();
+        let refused = who.post("/invitations", body).await;
         assert_eq!(dead(&refused), (409, "already-invited"), "{}", refused.text);
     }
     assert_eq!(
@@ -138,22 +124,19 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
     );
     assert_eq!(listed(&ruth).await, before);
     // A tag makes it a different address, and so a separate invitation.
-    let tagged = ruth
-        .post(
-            "/invitations",
-            with(sam(), "/email", "sam+work@blueheron.example"),
-        )
-        .await
-        .unwrap();
-    assert_eq!(tagged.status, 201, "{}", tagged.text);
+    ruth.post(
+        "/invitations",
+        with(sam(), "/email", "sam+work@blueheron.example"),
+    )
+    .await
+    .expect(201);
 
     // Any administrator can resend it: the same invitation with a new link and expiration date.
     world.pass_days(1);
     let ada = world.sign_in("group", "ada.lind").await;
-    let list = ada.get("/invitations").await.unwrap();
-    let mine = list.body["items"]
-        .as_array()
-        .unwrap()
+    let list = ada.get("/invitations").await;
+    let mine = list
+        .items()
         .iter()
         .find(|i| i["email"] == "sam@blueheron.example")
         .unwrap()
@@ -163,16 +146,15 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
             &format!("/invitations/{}/resend", mine["id"].as_str().unwrap()),
             json!({}),
         )
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (resent.status, &resent.body["sent"]),
         (200, &json!(2)),
         "{}",
         resent.text
     );
-    assert_eq!(resent.text_at("/sent_at"), "2026-11-24T15:00:00Z");
-    assert_eq!(resent.text_at("/expires_at"), "2026-12-09T06:00:00Z");
+    let resent = resent.has("/sent_at", "2026-11-24T15:00:00Z");
+    resent.has("/expires_at", "2026-12-09T06:00:00Z");
     let mails = world.mails_to("sam@blueheron.example").await;
     assert_eq!(mails.len(), 2);
     let new = link_token(&mails[1]);
@@ -180,13 +162,10 @@ async fn ux_01_an_invited_address_is_not_invited_twice_and_is_sent_the_invitatio
         dead(&look_up(&world, &old).await),
         (404, "invitation-not-found")
     );
-    assert_eq!(look_up(&world, &new).await.status, 200);
-    let items = list.body["items"].as_array().unwrap().len();
+    look_up(&world, &new).await.expect(200);
+    let items = list.items().len();
     assert_eq!(
-        ada.get("/invitations").await.unwrap().body["items"]
-            .as_array()
-            .unwrap()
-            .len(),
+        ada.get("/invitations").await.items().len(),
         items,
         "no duplicate"
     );
@@ -207,9 +186,9 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
     );
 
     let ruth = ruth_at(&world, "2026-12-08T05:59:59Z").await;
-    assert_eq!(look_up(&world, &token).await.status, 200);
+    look_up(&world, &token).await.expect(200);
     assert_eq!(listed(&ruth).await[0][1], "pending");
-    let refused = ruth.post("/invitations", sam()).await.unwrap();
+    let refused = ruth.post("/invitations", sam()).await;
     assert_eq!(dead(&refused), (409, "already-invited"));
 
     let ruth = ruth_at(&world, OVER).await;
@@ -234,14 +213,13 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
     );
 
     // After resending it is valid; the expired link stays invalid.
-    let resent = ruth
-        .post(
-            &format!("/invitations/{}/resend", id_of(&ruth).await),
-            json!({}),
-        )
-        .await
-        .unwrap();
-    assert_eq!((resent.status, resent.text_at("/status")), (200, "pending"));
+    ruth.post(
+        &format!("/invitations/{}/resend", id_of(&ruth).await),
+        json!({}),
+    )
+    .await
+    .expect(200)
+    .has("/status", "pending");
     assert_eq!(
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 2]])
@@ -258,11 +236,9 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         dead(&look_up(&world, &new).await),
         (410, "invitation-expired")
     );
-    let anew = ruth
-        .post("/invitations", with(sam(), "/role", "administrator"))
+    ruth.post("/invitations", with(sam(), "/role", "administrator"))
         .await
-        .unwrap();
-    assert_eq!(anew.status, 201, "{}", anew.text);
+        .expect(201);
     assert_eq!(
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 1]])
@@ -272,8 +248,9 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
         look_up(&world, &newest).await.text_at("/role"),
         "Administrator"
     );
-    let accepted = accept(&world, &newest, "sam@blueheron.example", "sam.lind").await;
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    accept(&world, &newest, "sam@blueheron.example", "sam.lind")
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -284,13 +261,10 @@ async fn ux_01_the_last_second_of_an_invitation_still_lets_its_person_in() {
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
     ruth_at(&world, "2026-12-08T05:59:59Z").await;
-    let accepted = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
-    assert_eq!(
-        (accepted.status, accepted.text_at("/next_step")),
-        (201, "await_approval"),
-        "{}",
-        accepted.text
-    );
+    accept(&world, &token, "sam@blueheron.example", "sam.lind")
+        .await
+        .expect(201)
+        .has("/next_step", "await_approval");
 }
 
 #[tokio::test]
@@ -302,7 +276,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
         .await;
     let path = format!("/invitations/{}", id_of(&ruth).await);
     for _ in 0..2 {
-        let revoked = ruth.send(Method::DELETE, &path, None).await.unwrap();
+        let revoked = ruth.delete(&path).await;
         assert_eq!(
             revoked.status, 204,
             "revoking twice is revoking: {}",
@@ -328,10 +302,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
             "This invitation was withdrawn. Contact the administrator who invited you."
         );
     }
-    let resent = ruth
-        .post(&format!("{path}/resend"), json!({}))
-        .await
-        .unwrap();
+    let resent = ruth.post(&format!("{path}/resend"), json!({})).await;
     assert_eq!(
         dead(&resent),
         (409, "invitation-revoked"),
@@ -346,12 +317,9 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
         dead(&look_up(&world, &token).await),
         (404, "invitation-not-found")
     );
-    assert_eq!(
-        accept(&world, &anew, "sam@blueheron.example", "sam.lind")
-            .await
-            .status,
-        201
-    );
+    accept(&world, &anew, "sam@blueheron.example", "sam.lind")
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -389,8 +357,7 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
         let elsewhere = world
             .on(portal)
             .post("/invitations/look-up", json!({ "token": token }))
-            .await
-            .unwrap();
+            .await;
         assert_eq!(dead(&elsewhere), (404, "invitation-not-found"), "{portal}");
     }
     // None of this used it up, and case doesn't matter in the address.
@@ -398,8 +365,9 @@ async fn ux_01_an_invitation_is_usable_only_by_the_invited_address() {
         listed(&ruth).await,
         json!([["sam@blueheron.example", "pending", 1]])
     );
-    let accepted = accept(&world, &token, "Sam@BlueHeron.example", "sam.lind").await;
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    accept(&world, &token, "Sam@BlueHeron.example", "sam.lind")
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -431,13 +399,8 @@ async fn ux_01_an_invitation_is_usable_once() {
             refused.text
         );
     }
-    let users = ruth.get("/users").await.unwrap();
-    assert_eq!(
-        users.body["items"].as_array().unwrap().len(),
-        2,
-        "{}",
-        users.text
-    );
+    let users = ruth.get("/users").await;
+    assert_eq!(users.items().len(), 2, "{}", users.text);
     assert_eq!(
         world.mails_to("sam@blueheron.example").await.len(),
         2,
@@ -458,17 +421,14 @@ async fn ux_01_an_invitation_is_usable_once() {
     assert_eq!((again.status, &again.text), (201, &first.text));
     let other = accept(&world, &token, "sam@blueheron.example", "sam.lind9").await;
     assert_eq!(dead(&other), (410, "invitation-used"));
-    assert_eq!(
-        other.text_at("/detail"),
-        "This invitation has already been used. Sign in with the username you chose."
+    other.has(
+        "/detail",
+        "This invitation has already been used. Sign in with the username you chose.",
     );
     let path = format!("/invitations/{}", id_of(&ruth).await);
-    let resent = ruth
-        .post(&format!("{path}/resend"), json!({}))
-        .await
-        .unwrap();
+    let resent = ruth.post(&format!("{path}/resend"), json!({})).await;
     assert_eq!(dead(&resent), (409, "invitation-used"));
-    let revoked = ruth.send(Method::DELETE, &path, None).await.unwrap();
+    let revoked = ruth.delete(&path).await;
     assert_eq!(
         dead(&revoked),
         (409, "invitation-used"),
@@ -483,24 +443,15 @@ async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in
     let token = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    assert_eq!(
-        accept(&world, &token, "sam@blueheron.example", "sam.lind")
-            .await
-            .status,
-        201
-    );
+    accept(&world, &token, "sam@blueheron.example", "sam.lind")
+        .await
+        .expect(201);
     let mut statuses = Vec::new();
     for n in 0..12 {
         let body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
         let body = with(body, "/password", format!("Guess-River-{n}!"));
         let caller = world.on("group").from_source(&format!("192.0.2.{n}"));
-        statuses.push(
-            caller
-                .post("/invitations/accept", body)
-                .await
-                .unwrap()
-                .status,
-        );
+        statuses.push(caller.accepts(body).await.status);
     }
     assert_eq!(statuses, [[410; 10].as_slice(), &[429; 2]].concat());
     let right = accept(&world, &token, "sam@blueheron.example", "sam.lind").await;
@@ -509,11 +460,7 @@ async fn ux_01_a_used_link_gives_no_more_guesses_at_the_password_than_signing_in
         (429, "too-many-attempts"),
         "the right one is not looked at either"
     );
-    let (_, signed_in) = world
-        .on("group")
-        .sign_in("sam.lind", PASSWORD)
-        .await
-        .unwrap();
+    let signed_in = world.on("group").signs_in("sam.lind", PASSWORD).await;
     assert_eq!(signed_in.status, 429, "they are the same guesses");
 }
 
@@ -525,8 +472,8 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
     world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    let list = ruth.get("/invitations").await.unwrap();
-    let items = list.body["items"].as_array().unwrap();
+    let list = ruth.get("/invitations").await;
+    let items = list.items();
     let id = items
         .iter()
         .find(|i| i["email"] == "sam@blueheron.example")
@@ -550,17 +497,13 @@ async fn ux_01_invitations_of_an_organization_are_its_administrators_alone() {
     for (client, status, problem) in [(&una, 403, "not-allowed"), (&baker, 404, "not-found")] {
         let resent = client
             .post(&format!("/invitations/{id}/resend"), json!({}))
-            .await
-            .unwrap();
+            .await;
         assert_eq!(dead(&resent), (status, problem), "{}", resent.text);
-        let revoked = client
-            .send(Method::DELETE, &format!("/invitations/{id}"), None)
-            .await
-            .unwrap();
+        let revoked = client.delete(&format!("/invitations/{id}")).await;
         assert_eq!(dead(&revoked), (status, problem), "{}", revoked.text);
     }
-    assert_eq!(una.get("/invitations").await.unwrap().status, 403);
+    una.get("/invitations").await.expect(403);
     assert_eq!(world.mails_to("sam@blueheron.example").await.len(), 1);
     // Organizations are independent: each can invite the same address once.
-    assert_eq!(baker.post("/invitations", sam()).await.unwrap().status, 201);
+    baker.post("/invitations", sam()).await.expect(201);
 }

@@ -161,11 +161,7 @@ async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_a
     let manifest = String::from_utf8(files["2026-11-23-000001/manifest.csv"].clone()).unwrap();
     assert!(!manifest.contains(&pin), "{manifest}");
     let maria = world.sign_in("member", "maria.alvarez").await;
-    let opened = maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .unwrap();
-    assert_eq!(opened.status, 200, "{}", opened.text);
+    maria.enters_pin(&pin).await.expect(200);
 
     // The next day there is nothing to print, and so no file.
     world.pass_days(1);
@@ -311,10 +307,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
     let faults = FaultInjector::default();
     let world = with_waiting(1, &faults).await;
     let maria = world.sign_in("member", "maria.alvarez").await;
-    assert_eq!(
-        maria.post("/pin/letter", json!({})).await.unwrap().status,
-        201
-    );
+    maria.post("/pin/letter", json!({})).await.expect(201);
 
     // The run fails before it uploads its PDF, after it opened the batch and claimed the letter.
     faults.arm(7, Fault::Unsent);
@@ -325,10 +318,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         Printing::Open(_)
     ));
     // Its letter can't be withdrawn any more, but its PIN is invalid, and another letter follows.
-    assert_eq!(
-        maria.post("/pin/letter", json!({})).await.unwrap().status,
-        201
-    );
+    maria.post("/pin/letter", json!({})).await.expect(201);
     let done = world.instance.printer.run().await.unwrap();
     assert_eq!((done.batches, done.printed), (2, 2));
     let letters = printed(&bucket(&world).await);
@@ -338,13 +328,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         2,
         "the first of all was withdrawn before it was printed"
     );
-    let enter = async |pin: &str| {
-        maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-            .status
-    };
+    let enter = async |pin: &str| maria.enters_pin(&pin).await.status;
     assert_eq!((enter(&pins[0]).await, enter(&pins[1]).await), (422, 200));
     let all = Contents::of(&world).await;
     assert_eq!(all.pending("letter"), 0);

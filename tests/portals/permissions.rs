@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{
     PASSWORD, agent, dental, group_principal, member, office_manager_terms, provider, with, without,
 };
@@ -279,14 +279,14 @@ fn every_route_is_in_the_grid() {
 /// A user with a role.
 struct Actor {
     role: &'static str,
-    client: Client,
+    client: Person,
     password: String,
     /// A wrong PIN of the correct format.
     pin: String,
 }
 
 impl Actor {
-    fn new(role: &'static str, client: Client) -> Self {
+    fn new(role: &'static str, client: Person) -> Self {
         Self {
             role,
             client,
@@ -301,9 +301,9 @@ struct Site {
     world: World,
     portal: &'static str,
     /// A user who can create objects that others try to access, on portals with invitations.
-    first: Option<Client>,
+    first: Option<Person>,
     /// The user with the highest role in the first organization, if there is one.
-    principal: Option<Client>,
+    principal: Option<Person>,
     actors: Vec<Actor>,
     /// A user of the first organization, of another, and of another portal.
     users: [String; 3],
@@ -383,7 +383,7 @@ impl Site {
             return self.users[0].clone();
         };
         if what == PRINCIPAL {
-            return id_of(principal).await;
+            return principal.id().await;
         }
         let there = self.victims.borrow().get(what).cloned();
         if let Some(id) = there {
@@ -402,11 +402,10 @@ impl Site {
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
             if self.portal != "help-desk" {
                 let path = format!("/users/{id}/approval");
-                let approved = principal
+                principal
                     .post(&path, json!({ "services": [] }))
                     .await
-                    .unwrap();
-                assert_eq!(approved.status, 200, "{}", approved.text);
+                    .expect(200);
             }
             id
         } else {
@@ -415,18 +414,13 @@ impl Site {
                 body["username"] = format!("victim{n}").into();
                 body["initial_password"] = PASSWORD.into();
             }
-            let added = principal.post("/users", body).await.unwrap();
-            assert_eq!(added.status, 201, "{}", added.text);
+            let added = principal.post("/users", body).await.expect(201);
             added.text_at("/id").to_owned()
         };
         if what == DISABLED {
             let body = json!({ "status": "disabled" });
             let path = format!("/users/{id}/status");
-            let disabled = principal
-                .send(Method::PUT, &path, Some(&body))
-                .await
-                .unwrap();
-            assert_eq!(disabled.status, 200, "{}", disabled.text);
+            principal.put(&path, &body).await.expect(200);
         }
         self.victims.borrow_mut().insert(what, id.clone());
         id
@@ -438,7 +432,7 @@ impl Site {
             OTHER => self.users[1].clone(),
             ELSEWHERE => self.users[2].clone(),
             ONESELF => {
-                let me = actor.client.get("/me").await.unwrap();
+                let me = actor.client.get("/me").await;
                 match me.status {
                     200 => me.text_at("/id").to_owned(),
                     _ => NOBODYS.to_owned(),
@@ -450,8 +444,8 @@ impl Site {
 
     /// The organization that a user tries to work for.
     async fn organization(&self, actor: &Actor, what: &str) -> String {
-        let of = async |client: &Client| {
-            let me = client.get("/me").await.unwrap();
+        let of = async |client: &Person| {
+            let me = client.get("/me").await;
             me.body["organization"]["id"].as_str().map(str::to_owned)
         };
         let own = of(&actor.client).await;
@@ -736,8 +730,7 @@ impl Site {
                             &path,
                             body.as_ref(),
                         )
-                        .await
-                        .unwrap();
+                        .await;
                     self.check(actor, what, &answer);
                     if answer.status < 300 {
                         match route {
@@ -769,7 +762,7 @@ impl Site {
     }
 
     /// Assertions that hold under every policy.
-    fn check(&self, actor: &Actor, what: &str, answer: &Answer) {
+    fn check(&self, actor: &Actor, what: &str, answer: &Response) {
         let cell = format!(
             "{} {}: {} {}",
             self.portal, actor.role, answer.status, answer.text
@@ -790,7 +783,7 @@ impl Site {
     }
 }
 
-fn cell(answer: &Answer) -> String {
+fn cell(answer: &Response) -> String {
     let step = answer.text_at("/next_step");
     let words = match answer.problem() {
         "next-step-required" => step,
@@ -880,10 +873,9 @@ fn fit(portal: &str, body: &mut Value) {
 }
 
 /// Invites a person. Returns the invitation's id.
-async fn invited(administrator: &Client, n: u32, role: &str) -> String {
+async fn invited(administrator: &Person, n: u32, role: &str) -> String {
     let body = json!({ "first_name": "Some", "last_name": "Body", "email": format!("some{n}@example.com"), "role": role });
-    let answer = administrator.post("/invitations", body).await.unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+    let answer = administrator.post("/invitations", body).await.expect(201);
     answer.text_at("/id").to_owned()
 }
 
@@ -891,19 +883,14 @@ async fn invited(administrator: &Client, n: u32, role: &str) -> String {
 async fn accepted(
     world: &World,
     portal: &str,
-    administrator: &Client,
+    administrator: &Person,
     name: &str,
     role: &str,
 ) -> String {
     let email = format!("{name}@example.com");
     let token = world.invite(administrator, "Some", &email, role).await;
     let body = World::acceptance(&token, "Some", &email, name);
-    let answer = world
-        .on(portal)
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+    let answer = world.on(portal).accepts(body).await.expect(201);
     answer.text_at("/user_id").to_owned()
 }
 
@@ -911,37 +898,29 @@ async fn accepted(
 async fn approved(
     world: &World,
     portal: &str,
-    administrator: &Client,
+    administrator: &Person,
     name: &str,
     role: &str,
-) -> Client {
+) -> Person {
     let id = accepted(world, portal, administrator, name, role).await;
-    let answer = administrator
+    administrator
         .post(&format!("/users/{id}/approval"), json!({ "services": [] }))
         .await
-        .unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text);
+        .expect(200);
     world.sign_in(portal, name).await
 }
 
-async fn id_of(client: &Client) -> String {
-    client.get("/me").await.unwrap().text_at("/id").to_owned()
-}
-
 /// Starts another session of a user. Returns its id.
-async fn further_session(client: &Client, password: &str, n: u32) -> String {
-    let me = client.get("/me").await.unwrap();
+async fn further_session(client: &Person, password: &str, n: u32) -> String {
+    let me = client.get("/me").await;
     if me.status != 200 {
         return NOBODYS.to_owned();
     }
     let from = client.from_source(&format!("10.2.{}.{}", n >> 8, n & 255));
-    let (further, answer) = from
-        .sign_in(me.text_at("/username"), password)
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let list = further.get("/sessions").await.unwrap();
-    let items = list.body["items"].as_array().unwrap();
+    let (further, answer) = from.sign_in(me.text_at("/username"), password).await;
+    answer.expect(201);
+    let list = further.get("/sessions").await;
+    let items = list.items();
     let current = items.iter().find(|s| s["is_current"] == true).unwrap();
     current["id"].as_str().unwrap().to_owned()
 }
@@ -953,7 +932,7 @@ fn elsewhere_of(portal: &str) -> &'static str {
 
 /// A user of another portal, who uses their session here, with their id and an invitation and
 /// session of theirs.
-async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
+async fn stranger(world: &World, portal: &str) -> (Person, [String; 3]) {
     let there = elsewhere_of(portal);
     let body = if there == "agent" {
         agent()
@@ -964,8 +943,7 @@ async fn stranger(world: &World, portal: &str) -> (Client, [String; 3]) {
     let (client, answer) = world
         .on(there)
         .sign_in(registered.text_at("/username"), PASSWORD)
-        .await
-        .unwrap();
+        .await;
     let invitation = invited(&client, 1_000, "user").await;
     let session = further_session(&client, PASSWORD, 1_000).await;
     let here = world.on(portal).with_token(answer.text_at("/token"));
@@ -1022,11 +1000,7 @@ async fn by_invitation(
     for (role, body) in others {
         actors.push(Actor::new(role, principal(body).await));
     }
-    let users = [
-        id_of(&actors[2].client).await,
-        id_of(&two).await,
-        strange_user,
-    ];
+    let users = [actors[2].client.id().await, two.id().await, strange_user];
     let invitations = [invited(&two, 2_000, "user").await, strange_invitation];
     let sessions = [
         further_session(&two, PASSWORD, 2_000).await,
@@ -1056,8 +1030,8 @@ async fn without_invitations(
     world: World,
     portal: &'static str,
     mut actors: Vec<Actor>,
-    principal: Option<&Client>,
-    users: [&Client; 2],
+    principal: Option<&Person>,
+    users: [&Person; 2],
 ) -> Site {
     let (stranger, [strange_user, strange_invitation, strange_session]) =
         stranger(&world, portal).await;
@@ -1067,7 +1041,7 @@ async fn without_invitations(
         further_session(users[1], PASSWORD, 2_000).await,
         strange_session,
     ];
-    let users = [id_of(users[0]).await, id_of(users[1]).await, strange_user];
+    let users = [users[0].id().await, users[1].id().await, strange_user];
     Site {
         world,
         portal,
@@ -1178,14 +1152,7 @@ async fn member_portal() {
     let world = World::new().await;
     let maria = world.member().await;
     let pin = pin_in(&world.last_letter().await, 6);
-    assert_eq!(
-        maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    maria.enters_pin(&pin).await.expect(200);
     let verification = json!({ "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" });
     world
         .register(
@@ -1222,17 +1189,16 @@ async fn provider_portal() {
     let (name, code) = world.added_by(&helen, "Ivy").await;
     let redeem = async |name: &str, code: &str| {
         let body = json!({ "username": name, "registration_code": code, "password": PASSWORD, "hint": provider()["hint"] });
-        let answer = world
+        world
             .on("provider")
             .post("/registration-codes/redemption", body)
             .await
-            .unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+            .expect(200);
         world.sign_in("provider", name).await
     };
     let user = redeem(&name, &code).await;
     let body = json!({ "first_name": "Abe", "last_name": "Lind", "email": "abe@lakeside.example", "role": "administrator" });
-    let added = helen.post("/users", body).await.unwrap();
+    let added = helen.post("/users", body).await;
     let code = code_in(&world.last_mail_to("abe@lakeside.example").await);
     let administrator = redeem(added.text_at("/username"), &code).await;
 
@@ -1262,18 +1228,11 @@ async fn provider_portal() {
         )
     };
     let (second, pin) = register("practice", "PV30007", "009012345").await;
-    assert_eq!(
-        second
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    second.enters_pin(pin.as_deref().unwrap()).await.expect(200);
     let (without_pin, pin) = register("facility", "PV30006", "008901234").await;
     let (billing, none) = register("billing_agency", "PV30005", "007890123").await;
     assert_eq!(none, None, "its letter waits for the agreement");
-    let four = |role, client: &Client| Actor {
+    let four = |role, client: &Person| Actor {
         pin: "0000".into(),
         ..Actor::new(role, client.clone())
     };
@@ -1327,22 +1286,19 @@ async fn practice_portal() {
             "first_name": "Some", "last_name": "Body", "email": format!("{name}@riverbend.example"),
             "username": name, "initial_password": "First-Lantern-17", "role": role,
         });
-        let added = omar.post("/users", body).await.unwrap();
-        assert_eq!(added.status, 201, "{}", added.text);
+        omar.post("/users", body).await.expect(201);
         world
             .on("practice")
             .sign_in(name, "First-Lantern-17")
             .await
-            .unwrap()
             .0
     };
-    let changed = async |client: Client| {
+    let changed = async |client: Person| {
         let body = json!({ "current_password": "First-Lantern-17", "new_password": PASSWORD });
-        let answer = client
-            .send(Method::PUT, "/sessions/current/password", Some(&body))
+        client
+            .put("/sessions/current/password", &body)
             .await
-            .unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+            .expect(200);
         client
     };
     let fresh = staff("fresh.staff", "user").await;

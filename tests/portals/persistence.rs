@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use vestibule_local::client::Client;
 use vestibule_local::{Instance, Options};
+use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, member, office_manager_terms, provider};
 use vestibule_tests::{World, options, pin_in};
 
@@ -62,11 +62,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     let life = Life::first(&options);
     let (token, letters) = life.live(async |world| {
         world.register("member", member()).await;
-        let (_, answer) = world
-            .on("member")
-            .sign_in("maria.alvarez", PASSWORD)
-            .await
-            .unwrap();
+        let answer = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
         let letters = world.letters().await;
         assert_eq!(
             (
@@ -82,8 +78,11 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     let life = Life::again(&options);
     life.live(async |world| {
         let maria = world.on("member").with_token(&token);
-        let me = maria.get("/me").await.unwrap();
-        assert_eq!((me.status, me.text_at("/username")), (200, "maria.alvarez"));
+        maria
+            .get("/me")
+            .await
+            .expect(200)
+            .has("/username", "maria.alvarez");
         assert_eq!(
             world.instance.inbox.to("maria@example.com").len(),
             1,
@@ -97,30 +96,21 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
 
         // The PIN from before activates the account: the keys are the same.
         let pin = pin_in(&letters[0], 6);
-        let opened = maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap();
-        assert_eq!(opened.status, 200, "{}", opened.text);
+        maria.enters_pin(&pin).await.expect(200);
         world.sign_in("member", "maria.alvarez").await;
 
         // The records are there: nobody can register twice.
-        let (_, again) = world
+        world
             .on("member")
-            .sign_in("maria.alvarez", "Not-Her-Password-1")
+            .signs_in("maria.alvarez", "Not-Her-Password-1")
             .await
-            .unwrap();
-        assert_eq!(again.status, 401);
+            .expect(401);
         let body = vestibule_tests::people::with(member(), "/username", "maria.other");
-        let refused = world
+        world
             .on("member")
-            .post("/registrations", body)
+            .registers(body)
             .await
-            .unwrap();
-        assert_eq!(
-            (refused.status, refused.problem()),
-            (403, "registration-refused")
-        );
+            .refused(403, "registration-refused");
     });
     life.end();
 
@@ -128,7 +118,7 @@ fn accounts_sessions_mails_and_letters_survive_a_restart() {
     let life = Life::again(&options);
     life.live(async |world| {
         let maria = world.on("member").with_token(&token);
-        assert_eq!(maria.get("/entitlements").await.unwrap().status, 200);
+        maria.get("/entitlements").await.expect(200);
     });
     life.end();
 }
@@ -166,12 +156,7 @@ fn unsent_messages_are_sent_once_after_a_restart() {
 fn a_restart_does_not_reset_attempt_counters() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
-    let guess = async |client: &Client, pin: &str| {
-        client
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-    };
+    let guess = async |client: &Person, pin: &str| client.enters_pin(&pin).await;
 
     let life = Life::first(&options);
     let (token, pin) = life.live(async |world| {
@@ -183,18 +168,13 @@ fn a_restart_does_not_reset_attempt_counters() {
         }
         // Seven of ten passwords too.
         for _ in 0..7 {
-            let (_, refused) = world
+            world
                 .on("member")
-                .sign_in("somebody.else", "Wrong-Guess-1")
+                .signs_in("somebody.else", "Wrong-Guess-1")
                 .await
-                .unwrap();
-            assert_eq!(refused.status, 401);
+                .expect(401);
         }
-        let (_, answer) = world
-            .on("member")
-            .sign_in("maria.alvarez", PASSWORD)
-            .await
-            .unwrap();
+        let answer = world.on("member").signs_in("maria.alvarez", PASSWORD).await;
         (answer.text_at("/token").to_owned(), pin)
     });
     life.end();
@@ -212,22 +192,17 @@ fn a_restart_does_not_reset_attempt_counters() {
         );
 
         for _ in 0..3 {
-            let (_, refused) = world
+            world
                 .on("member")
-                .sign_in("somebody.else", "Wrong-Guess-1")
+                .signs_in("somebody.else", "Wrong-Guess-1")
                 .await
-                .unwrap();
-            assert_eq!(refused.status, 401);
+                .expect(401);
         }
-        let (_, refused) = world
+        world
             .on("member")
-            .sign_in("somebody.else", "Wrong-Guess-1")
+            .signs_in("somebody.else", "Wrong-Guess-1")
             .await
-            .unwrap();
-        assert_eq!(
-            (refused.status, refused.problem()),
-            (429, "too-many-attempts")
-        );
+            .refused(429, "too-many-attempts");
     });
     life.end();
 }
@@ -295,10 +270,8 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
         world.register("practice", mona).await;
         let (mona, answer) = world
             .on("practice")
-            .sign_in("mona.office", PASSWORD)
-            .await
-            .unwrap();
-        assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
+            .sign_in("mona.office", PASSWORD).await;
+        mona.get("/entitlements").await.expect(200);
         answer.text_at("/token").to_owned()
     });
     life.end();
@@ -313,14 +286,12 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
         // The session is the same, but protected data is no longer shown.
         let mona = world.on("practice").with_token(&token);
         for path in ["/entitlements", "/users"] {
-            let refused = mona.get(path).await.unwrap();
-            assert_eq!(
-                (refused.status, refused.text_at("/next_step")),
-                (403, "sign_agreement"),
-                "{path}"
-            );
+            mona.get(path)
+                .await
+                .expect(403)
+                .has("/next_step", "sign_agreement");
         }
-        let listed = mona.get("/me/agreements").await.unwrap();
+        let listed = mona.get("/me/agreements").await;
         let item = &listed.body["items"][0];
         assert_eq!(
             [
@@ -331,22 +302,17 @@ fn ux_13_a_new_revision_is_asked_for_again_and_nothing_is_open_until_it_is_accep
             [&json!("2026-11"), &json!("2026-10"), &json!(false)]
         );
         let path = "/me/agreements/office_manager_terms/acceptance";
-        let stale = mona
-            .post(path, json!({ "revision": "2026-10" }))
+        mona.post(path, json!({ "revision": "2026-10" }))
             .await
-            .unwrap();
-        assert_eq!((stale.status, stale.fields()), (422, vec!["revision"]));
-        let accepted = mona
-            .post(path, json!({ "revision": "2026-11" }))
-            .await
-            .unwrap();
+            .invalid("revision");
+        let accepted = mona.post(path, json!({ "revision": "2026-11" })).await;
         assert_eq!(
             (accepted.status, accepted.body.get("next_step")),
             (200, None),
             "{}",
             accepted.text
         );
-        assert_eq!(mona.get("/entitlements").await.unwrap().status, 200);
+        mona.get("/entitlements").await.expect(200);
     });
     life.end();
 }

@@ -1,8 +1,7 @@
 //! The practice portal: medical and dental providers, office managers and their staff.
 
-use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, dental, office_manager_terms, with, without};
 use vestibule_tests::{World, fault, shown};
 
@@ -28,12 +27,8 @@ fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Val
     with(body, "/email", format!("{name}@practice.example"))
 }
 
-async fn register(world: &World, body: Value) -> Answer {
-    world
-        .on("practice")
-        .post("/registrations", body)
-        .await
-        .unwrap()
+async fn register(world: &World, body: Value) -> Response {
+    world.on("practice").registers(body).await
 }
 
 /// An office manager's request to add a user.
@@ -47,19 +42,16 @@ fn staff(first: &str) -> Value {
 
 const INITIAL: &str = "First-Morning-17";
 
-async fn change_password(client: &Client, current: &str, new: &str) -> Answer {
+async fn change_password(client: &Person, current: &str, new: &str) -> Response {
     let body = json!({ "current_password": current, "new_password": new });
-    client
-        .send(Method::PUT, "/sessions/current/password", Some(&body))
-        .await
-        .unwrap()
+    client.put("/sessions/current/password", &body).await
 }
 
 #[tokio::test]
 async fn ex_03_office_managers_register_before_their_staff() {
     let world = World::new().await;
     // No registration type is open to staff, and there are no users before the office manager.
-    let portal = world.on("practice").get("").await.unwrap();
+    let portal = world.on("practice").get("").await;
     let registration_types: Vec<_> = portal.body["registration_types"]
         .as_array()
         .unwrap()
@@ -76,41 +68,30 @@ async fn ex_03_office_managers_register_before_their_staff() {
         ]
     );
     let body = registration("staff", "PV30001", "003456789");
-    let refused = register(&world, body).await;
-    assert_eq!(
-        (refused.status, refused.fields()),
-        (422, vec!["registration_type"])
-    );
-    let refused = world
+    register(&world, body).await.invalid("registration_type");
+    world
         .on("practice")
         .post("/users", staff("Sam"))
         .await
-        .unwrap();
-    assert_eq!((refused.status, refused.problem()), (401, "not-signed-in"));
-    let (_, refused) = world
+        .refused(401, "not-signed-in");
+    world
         .on("practice")
-        .sign_in("sam.lind", INITIAL)
+        .signs_in("sam.lind", INITIAL)
         .await
-        .unwrap();
-    assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
+        .refused(401, "sign-in-failed");
     let accept = World::acceptance("vi.x.y", "Sam", "sam@lakeside.example", "sam.lind");
-    let refused = world
+    world
         .on("practice")
-        .post("/invitations/accept", accept)
+        .accepts(accept)
         .await
-        .unwrap();
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (404, "invitation-not-found")
-    );
+        .refused(404, "invitation-not-found");
     let code =
         json!({ "username": "sam.lind", "registration_code": "RC123456", "password": PASSWORD });
-    let refused = world
+    world
         .on("practice")
         .post("/registration-codes/redemption", code)
         .await
-        .unwrap();
-    assert_eq!(refused.status, 404);
+        .expect(404);
 
     // The office manager registers with a provider's letter and has access at once.
     let registered = register(
@@ -125,56 +106,44 @@ async fn ex_03_office_managers_register_before_their_staff() {
         registered.text
     );
     let manager = world.sign_in("practice", "office_manager.pv30001").await;
-    let entitlements = manager.get("/entitlements").await.unwrap();
-    assert_eq!(
-        (entitlements.status, entitlements.text_at("/role")),
-        (200, "administrator")
-    );
-    let profile = manager.get("/me").await.unwrap();
-    assert_eq!(
-        profile.text_at("/organization/name"),
-        "Lakeside Family Medicine"
-    );
-    assert_eq!(
-        profile.text_at("/organization/role_title"),
-        "Office manager"
-    );
+    manager
+        .get("/entitlements")
+        .await
+        .expect(200)
+        .has("/role", "administrator");
+    manager
+        .get("/me")
+        .await
+        .has("/organization/name", "Lakeside Family Medicine")
+        .has("/organization/role_title", "Office manager");
 
     // Then they add their staff, who sign in.
-    let added = manager.post("/users", staff("Sam")).await.unwrap();
-    assert_eq!(
-        (added.status, added.text_at("/registration")),
-        (201, "registered"),
-        "{}",
-        added.text
-    );
-    let (_, session) = world
-        .on("practice")
-        .sign_in("sam.lind", INITIAL)
+    manager
+        .post("/users", staff("Sam"))
         .await
-        .unwrap();
-    assert_eq!(
-        (session.status, session.text_at("/next_step")),
-        (201, "change_password")
-    );
+        .expect(201)
+        .has("/registration", "registered");
+    world
+        .on("practice")
+        .signs_in("sam.lind", INITIAL)
+        .await
+        .expect(201)
+        .has("/next_step", "change_password");
 
     // A manager can't add managers; only the provider can (EX-10).
-    let refused = manager
+    manager
         .post("/users", with(staff("Ada"), "/role", "administrator"))
         .await
-        .unwrap();
-    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+        .refused(403, "not-allowed");
     // The registration type is used. The next person is refused like a stranger.
     let second = with(
         registration("office_manager", "PV30001", "003456789"),
         "/username",
         "second.manager",
     );
-    let refused = register(&world, with(second, "/email", "second@practice.example")).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
+    register(&world, with(second, "/email", "second@practice.example"))
+        .await
+        .refused(403, "registration-refused");
 }
 
 #[tokio::test]
@@ -197,12 +166,12 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         let principal = world
             .sign_in("practice", &format!("medical.{}", id.to_lowercase()))
             .await;
-        let entitlements = principal.get("/entitlements").await.unwrap();
+        let entitlements = principal.get("/entitlements").await;
         assert_eq!(
             entitlements.body["services"],
             json!(["claims", "eligibility", "fee_schedules", "referrals"])
         );
-        let profile = principal.get("/me").await.unwrap();
+        let profile = principal.get("/me").await;
         assert_eq!(
             (
                 profile.text_at("/organization/name"),
@@ -234,8 +203,8 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
             "{body}"
         );
         assert_eq!(refused.text_at("/detail"), *words);
-        assert_eq!(refused.text_at("/help_desk/name"), "Customer Care");
-        assert_eq!(refused.text_at("/help_desk/phone"), "(312) 555-0150");
+        let refused = refused.has("/help_desk/name", "Customer Care");
+        refused.has("/help_desk/phone", "(312) 555-0150");
     }
 
     // A person who has not learns nothing: neither whether the provider participates nor whether it
@@ -261,7 +230,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
             "{}",
             refused.text
         );
-        refusals.push(refused.text);
+        refusals.push(refused.text.clone());
     }
     refusals.dedup();
     assert_eq!(refusals.len(), 1, "{refusals:#?}");
@@ -272,7 +241,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         "/verification/provider_id",
         " pv30029 ",
     );
-    assert_eq!(register(&world, written).await.status, 201);
+    register(&world, written).await.expect(201);
 }
 
 #[tokio::test]
@@ -324,15 +293,8 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
         let dentist = world
             .sign_in("practice", &format!("dental.{}", id.to_lowercase()))
             .await;
-        assert_eq!(
-            dentist
-                .get("/me")
-                .await
-                .unwrap()
-                .text_at("/organization/name"),
-            name
-        );
-        let entitlements = dentist.get("/entitlements").await.unwrap();
+        assert_eq!(dentist.get("/me").await.text_at("/organization/name"), name);
+        let entitlements = dentist.get("/entitlements").await;
         assert_eq!(
             entitlements.body["services"],
             json!([
@@ -391,11 +353,10 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         ),
     ];
     for (body, field, why) in faults {
-        let answer = manager.post("/users", body).await.unwrap();
+        let answer = manager.post("/users", body).await;
         assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
     }
-    let added = manager.post("/users", staff("Sam")).await.unwrap();
-    assert_eq!(added.status, 201, "{}", added.text);
+    let added = manager.post("/users", staff("Sam")).await.expect(201);
     // Each user needs their own username (EX-01) and email address (EX-08).
     for (body, field) in [
         (with(staff("Ada"), "/username", "SAM.LIND"), "username"),
@@ -404,7 +365,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
             "email",
         ),
     ] {
-        let answer = manager.post("/users", body).await.unwrap();
+        let answer = manager.post("/users", body).await;
         assert_eq!(
             (answer.status, answer.problem(), answer.fields()),
             (409, "already-taken", vec![field])
@@ -417,22 +378,11 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     assert!(!added.text.contains(INITIAL) && !mails[0].text.contains(INITIAL));
 
     // With it, the user can only choose another password.
-    let (elsewhere, _) = world
-        .on("practice")
-        .sign_in("sam.lind", INITIAL)
-        .await
-        .unwrap();
-    let (sam, session) = world
-        .on("practice")
-        .sign_in("sam.lind", INITIAL)
-        .await
-        .unwrap();
-    assert_eq!(
-        (session.status, session.text_at("/next_step")),
-        (201, "change_password")
-    );
+    let (elsewhere, _) = world.on("practice").sign_in("sam.lind", INITIAL).await;
+    let (sam, session) = world.on("practice").sign_in("sam.lind", INITIAL).await;
+    session.expect(201).has("/next_step", "change_password");
     for path in ["/entitlements", "/users"] {
-        let refused = sam.get(path).await.unwrap();
+        let refused = sam.get(path).await;
         let found = (
             refused.status,
             refused.problem(),
@@ -479,7 +429,7 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     for (current, new, field, why) in faults {
         let answer = change_password(&sam, current, new).await;
         assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
-        assert_eq!(sam.get("/entitlements").await.unwrap().status, 403);
+        sam.get("/entitlements").await.expect(403);
     }
 
     // After the change, this session has the assigned access and all others have ended (UX-05).
@@ -490,55 +440,40 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
         "{}",
         changed.text
     );
-    let entitlements = sam.get("/entitlements").await.unwrap();
+    let entitlements = sam.get("/entitlements").await;
     assert_eq!(
         (entitlements.status, &entitlements.body["services"]),
         (200, &json!(["claims", "referrals"]))
     );
-    let over = elsewhere.get("/sessions/current").await.unwrap();
-    assert_eq!((over.status, over.problem()), (401, "not-signed-in"));
-    assert_eq!(
-        change_password(&elsewhere, INITIAL, "Third-Morning-17")
-            .await
-            .status,
-        401
-    );
+    elsewhere
+        .get("/sessions/current")
+        .await
+        .refused(401, "not-signed-in");
+    change_password(&elsewhere, INITIAL, "Third-Morning-17")
+        .await
+        .expect(401);
     let told = world.last_mail_to("sam@lakeside.example").await;
     insta::assert_snapshot!("ex_09_password_changed", shown(&told, &[]));
-    let (_, old) = world
+    world
         .on("practice")
-        .sign_in("sam.lind", INITIAL)
+        .signs_in("sam.lind", INITIAL)
         .await
-        .unwrap();
-    assert_eq!((old.status, old.problem()), (401, "sign-in-failed"));
-    let (sam, session) = world
-        .on("practice")
-        .sign_in("sam.lind", PASSWORD)
-        .await
-        .unwrap();
+        .refused(401, "sign-in-failed");
+    let (sam, session) = world.on("practice").sign_in("sam.lind", PASSWORD).await;
     assert_eq!((session.status, session.body.get("next_step")), (201, None));
 
     // Later changes are also allowed, and also end the other sessions.
     let other = world.sign_in("practice", "sam.lind").await;
-    let before = manager.get("/sessions/current").await.unwrap().status;
+    let before = manager.get("/sessions/current").await.status;
+    change_password(&sam, PASSWORD, "Third-Morning-17")
+        .await
+        .expect(200);
     assert_eq!(
-        change_password(&sam, PASSWORD, "Third-Morning-17")
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        (
-            sam.get("/me").await.unwrap().status,
-            other.get("/me").await.unwrap().status
-        ),
+        (sam.get("/me").await.status, other.get("/me").await.status),
         (200, 401)
     );
     assert_eq!(
-        (
-            before,
-            manager.get("/sessions/current").await.unwrap().status
-        ),
+        (before, manager.get("/sessions/current").await.status),
         (200, 200),
         "nobody else's session ends"
     );

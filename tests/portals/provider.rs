@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
-use vestibule_local::client::{Answer, Client};
 use vestibule_local::instance::FUNCTIONS;
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, without};
 use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
 
@@ -30,36 +30,28 @@ fn billing_agency() -> Value {
 }
 
 /// Registers a person, signs them in and enters the PIN from the letter.
-async fn active(world: &World, body: Value) -> Client {
+async fn active(world: &World, body: Value) -> Person {
     let client = pending(world, body).await;
     let pin = pin_in(&world.last_letter().await, 4);
-    assert_eq!(enter(&client, &pin).await.status, 200);
+    client.enters_pin(&pin).await.expect(200);
     client
 }
 
 /// Registers a person and signs them in.
-async fn pending(world: &World, body: Value) -> Client {
+async fn pending(world: &World, body: Value) -> Person {
     let answer = world.register("provider", body).await;
     world.sign_in("provider", answer.text_at("/username")).await
-}
-
-async fn enter(client: &Client, pin: &str) -> Answer {
-    client
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .unwrap()
 }
 
 fn redemption(username: &str, code: &str) -> Value {
     json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() })
 }
 
-async fn redeem(world: &World, body: Value) -> Answer {
+async fn redeem(world: &World, body: Value) -> Response {
     world
         .on("provider")
         .post("/registration-codes/redemption", body)
         .await
-        .unwrap()
 }
 
 fn new_user(first: &str, role: &str) -> Value {
@@ -68,13 +60,10 @@ fn new_user(first: &str, role: &str) -> Value {
 }
 
 /// First names and registration statuses in the list of users.
-async fn registrations(administrator: &Client) -> Vec<(String, String)> {
-    let list = administrator.get("/users").await.unwrap();
-    assert_eq!(list.status, 200, "{}", list.text);
+async fn registrations(administrator: &Person) -> Vec<(String, String)> {
+    let list = administrator.get("/users").await.expect(200);
     let text = |user: &Value, field: &str| user[field].as_str().unwrap().to_owned();
-    list.body["items"]
-        .as_array()
-        .unwrap()
+    list.items()
         .iter()
         .map(|u| (text(u, "first_name"), text(u, "registration")))
         .collect()
@@ -90,33 +79,21 @@ async fn bl_02_a_user_is_pending_until_the_code_is_entered_and_registered_after(
         registrations(&helen).await,
         [row("Helen", "registered"), row("Sam", "pending")]
     );
-    let list = helen.get("/users").await.unwrap();
+    let list = helen.get("/users").await;
     let sam = format!("/users/{}", list.text_at("/items/1/id"));
-    assert_eq!(helen.get(&sam).await.unwrap().body, list.body["items"][1]);
+    assert_eq!(helen.get(&sam).await.body, list.body["items"][1]);
 
     // A wrong code changes nothing.
-    assert_eq!(
-        redeem(&world, redemption(&username, &another(&code)))
-            .await
-            .status,
-        422
-    );
-    assert_eq!(
-        helen.get(&sam).await.unwrap().text_at("/registration"),
-        "pending"
-    );
+    redeem(&world, redemption(&username, &another(&code)))
+        .await
+        .expect(422);
+    assert_eq!(helen.get(&sam).await.text_at("/registration"), "pending");
 
-    let redeemed = redeem(&world, redemption(&username, &code)).await;
-    assert_eq!(
-        (redeemed.status, redeemed.text_at("/registration")),
-        (200, "registered"),
-        "{}",
-        redeemed.text
-    );
-    assert_eq!(
-        helen.get(&sam).await.unwrap().text_at("/registration"),
-        "registered"
-    );
+    redeem(&world, redemption(&username, &code))
+        .await
+        .expect(200)
+        .has("/registration", "registered");
+    assert_eq!(helen.get(&sam).await.text_at("/registration"), "registered");
     assert_eq!(
         registrations(&helen).await,
         [row("Helen", "registered"), row("Sam", "registered")]
@@ -174,22 +151,14 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         ),
     ];
     for (body, field, why) in faults {
-        let answer = world
-            .on("provider")
-            .post("/registrations", body)
-            .await
-            .unwrap();
+        let answer = world.on("provider").registers(body).await;
         assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
     }
     for country in ["", "USA", "U", "12", "U1"] {
         let answer = world
             .on("provider")
-            .post(
-                "/registrations",
-                with(provider(), "/postal_address/country", country),
-            )
-            .await
-            .unwrap();
+            .registers(with(provider(), "/postal_address/country", country))
+            .await;
         assert_eq!(
             (answer.status, answer.fields()),
             (422, vec!["postal_address.country"]),
@@ -209,30 +178,27 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         !letters[0].contains("Willowmere"),
         "not at the address in the plan records"
     );
-    assert_eq!(enter(&helen, &pin).await.status, 200);
+    helen.enters_pin(&pin).await.expect(200);
 
     // No other user gets a PIN, whatever their role.
     for role in ["user", "administrator"] {
         let first = if role == "user" { "Sam" } else { "Ada" };
-        let added = helen.post("/users", new_user(first, role)).await.unwrap();
-        assert_eq!(added.status, 201, "{}", added.text);
+        let added = helen
+            .post("/users", new_user(first, role))
+            .await
+            .expect(201);
         let code = code_in(
             &world
                 .last_mail_to(&format!("{}@lakeside.example", first.to_lowercase()))
                 .await,
         );
-        let redeemed = redeem(&world, redemption(added.text_at("/username"), &code)).await;
-        assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+        redeem(&world, redemption(added.text_at("/username"), &code))
+            .await
+            .expect(200);
         let staff = world.sign_in("provider", added.text_at("/username")).await;
-        assert_eq!(staff.get("/pin/letter").await.unwrap().status, 404);
-        assert_eq!(
-            staff.post("/pin/letter", json!({})).await.unwrap().status,
-            403
-        );
-        assert_eq!(
-            staff.get("/entitlements").await.unwrap().text_at("/role"),
-            role
-        );
+        staff.get("/pin/letter").await.expect(404);
+        staff.post("/pin/letter", json!({})).await.expect(403);
+        assert_eq!(staff.get("/entitlements").await.text_at("/role"), role);
     }
     assert_eq!(world.letters().await.len(), 1);
 
@@ -244,7 +210,7 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
         address,
     );
     let primary = pending(&world, facility).await;
-    let status = primary.get("/pin/letter").await.unwrap();
+    let status = primary.get("/pin/letter").await;
     assert_eq!(
         ["/arrives_from", "/arrives_by"].map(|p| status.text_at(p)),
         ["2026-12-03", "2026-12-15"]
@@ -259,63 +225,51 @@ async fn bl_03_a_four_digit_pin_is_posted_to_the_primary_user_only_at_the_addres
 #[tokio::test]
 async fn bl_04_the_first_sign_in_leads_to_the_pin_and_the_right_one_is_never_asked_for_again() {
     let world = World::new().await;
-    let registered = world.register("provider", provider()).await;
-    assert_eq!(registered.text_at("/next_step"), "enter_pin");
-    let username = registered.text_at("/username");
-    let (helen, session) = world
-        .on("provider")
-        .sign_in(username, PASSWORD)
+    let registered = world
+        .register("provider", provider())
         .await
-        .unwrap();
-    assert_eq!(
-        (session.status, session.text_at("/next_step")),
-        (201, "enter_pin")
-    );
+        .has("/next_step", "enter_pin");
+    let username = registered.text_at("/username");
+    let (helen, session) = world.on("provider").sign_in(username, PASSWORD).await;
+    let session = session.expect(201).has("/next_step", "enter_pin");
     let pin = pin_in(&world.last_letter().await, 4);
 
     for malformed in ["", "123", "12345", "12a4"] {
-        let answer = enter(&helen, malformed).await;
+        let answer = helen.enters_pin(malformed).await;
         assert_eq!(
             fault(&answer),
             (422, "pin", "must be 4 digits"),
             "{malformed:?}"
         );
     }
-    let wrong = enter(&helen, &another(&pin)).await;
-    assert_eq!((wrong.status, wrong.problem()), (422, "pin-wrong"));
-    assert_eq!(
-        wrong.text_at("/detail"),
-        "This is not the PIN from your most recent letter. You have 4 attempts left."
-    );
+    let wrong = helen
+        .enters_pin(&another(&pin))
+        .await
+        .refused(422, "pin-wrong")
+        .has(
+            "/detail",
+            "This is not the PIN from your most recent letter. You have 4 attempts left.",
+        );
 
     let other_session = world.sign_in("provider", username).await;
-    let opened = enter(&helen, &pin).await;
+    let opened = helen.enters_pin(&pin).await;
     assert_eq!(
         (opened.status, opened.body.get("next_step")),
         (200, None),
         "{}",
         opened.text
     );
-    assert_eq!(opened.text_at("/entitlements/role"), "principal");
+    let opened = opened.has("/entitlements/role", "principal");
     // At once: in this session, in one that was already open, and in new ones.
-    let next = world
-        .on("provider")
-        .sign_in(username, PASSWORD)
-        .await
-        .unwrap();
+    let next = world.on("provider").sign_in(username, PASSWORD).await;
     assert_eq!((next.1.status, next.1.body.get("next_step")), (201, None));
     for client in [helen, other_session, next.0] {
         assert_eq!(
-            client
-                .get("/sessions/current")
-                .await
-                .unwrap()
-                .body
-                .get("next_step"),
+            client.get("/sessions/current").await.body.get("next_step"),
             None
         );
         assert_eq!(
-            client.get("/entitlements").await.unwrap().body,
+            client.get("/entitlements").await.body,
             opened.body["entitlements"]
         );
     }
@@ -341,28 +295,24 @@ async fn bl_04_a_pin_dies_with_its_last_try_and_only_the_help_desk_issues_anothe
         "You have 1 attempt left.",
         &last,
     ] {
-        let answer = enter(&helen, &another(&pin)).await;
-        assert_eq!((answer.status, answer.problem()), (422, "pin-wrong"));
+        let answer = helen
+            .enters_pin(&another(&pin))
+            .await
+            .refused(422, "pin-wrong");
         assert_eq!(
             answer.text_at("/detail"),
             format!("This is not the PIN from your most recent letter. {left}")
         );
     }
-    let dead = enter(&helen, &pin).await;
-    assert_eq!((dead.status, dead.problem()), (410, "pin-locked"));
+    let dead = helen.enters_pin(&pin).await.refused(410, "pin-locked");
     assert_eq!(
         dead.text_at("/detail"),
         format!("This PIN was entered incorrectly too many times and can no longer be used. {ask}")
     );
-    assert_eq!(helen.get("/entitlements").await.unwrap().status, 403);
+    helen.get("/entitlements").await.expect(403);
 
     // Users can't do this themselves on this portal (BL-06).
-    let refused = helen.post("/pin/letter", json!({})).await.unwrap();
-    assert_eq!((refused.status, refused.problem()), (403, "ask-help-desk"));
-    assert_eq!(
-        refused.text_at("/detail"),
-        "You cannot request a new PIN online on this portal. Call Provider Services at (312) 555-0140 (Monday to Friday, 7 a.m. to 7 p.m. Central Time) to request one."
-    );
+    helen.post("/pin/letter", json!({})).await.refused(403, "ask-help-desk").has("/detail", "You cannot request a new PIN online on this portal. Call Provider Services at (312) 555-0140 (Monday to Friday, 7 a.m. to 7 p.m. Central Time) to request one.");
     assert_eq!(world.letters().await.len(), 1);
 }
 
@@ -379,7 +329,7 @@ async fn bl_04_a_pin_can_be_entered_on_its_last_day_and_not_on_the_next() {
         let helen = world
             .sign_in("provider", registered.text_at("/username"))
             .await;
-        let answer = enter(&helen, &pin).await;
+        let answer = helen.enters_pin(&pin).await;
         assert_eq!(
             (answer.status, answer.problem()),
             expected,
@@ -400,7 +350,7 @@ async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_
     let world = World::new().await;
     let helen = pending(&world, provider()).await;
     let pin = pin_in(&world.last_letter().await, 4);
-    let own = helen.get("/me").await.unwrap().text_at("/id").to_owned();
+    let own = helen.get("/me").await.text_at("/id").to_owned();
     let own = format!("/users/{own}");
     let requests = [
         (Method::GET, "/entitlements", None, 200),
@@ -409,10 +359,7 @@ async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_
         (Method::POST, "/users", Some(new_user("Sam", "user")), 201),
     ];
     for (method, path, body, _) in &requests {
-        let answer = helen
-            .send(method.clone(), path, body.as_ref())
-            .await
-            .unwrap();
+        let answer = helen.send(method.clone(), path, body.as_ref()).await;
         let found = (
             answer.status,
             answer.problem(),
@@ -423,18 +370,12 @@ async fn bl_05_before_activation_neither_secure_information_nor_users_and_after_
             (403, "next-step-required", "enter_pin"),
             "{method} {path}"
         );
-        assert_eq!(
-            answer.text_at("/detail"),
-            "Enter the PIN from your letter to continue."
-        );
+        answer.has("/detail", "Enter the PIN from your letter to continue.");
     }
     assert!(world.mails_to("sam@lakeside.example").await.is_empty());
-    assert_eq!(enter(&helen, &pin).await.status, 200);
+    helen.enters_pin(&pin).await.expect(200);
     for (method, path, body, expected) in &requests {
-        let answer = helen
-            .send(method.clone(), path, body.as_ref())
-            .await
-            .unwrap();
+        let answer = helen.send(method.clone(), path, body.as_ref()).await;
         assert_eq!(answer.status, *expected, "{method} {path}: {}", answer.text);
     }
     assert_eq!(world.mails_to("sam@lakeside.example").await.len(), 1);
@@ -454,13 +395,8 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
             ),
         )
         .await
-        .unwrap();
-    assert_eq!(
-        (added.status, added.text_at("/registration")),
-        (201, "pending"),
-        "{}",
-        added.text
-    );
+        .expect(201)
+        .has("/registration", "pending");
     let username = added.text_at("/username");
     let location = added.headers["location"].to_str().unwrap();
     assert_eq!(
@@ -477,17 +413,12 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
     assert!(!added.text.contains(&code), "only the added user knows it");
 
     // Before it is entered, sign-in is not possible.
-    let (_, refused) = world
+    let refused = world
         .on("provider")
-        .sign_in(username, PASSWORD)
+        .signs_in(username, PASSWORD)
         .await
-        .unwrap();
-    assert_eq!((refused.status, refused.problem()), (401, "sign-in-failed"));
-    let (_, unknown) = world
-        .on("provider")
-        .sign_in("prvnobody7", PASSWORD)
-        .await
-        .unwrap();
+        .refused(401, "sign-in-failed");
+    let unknown = world.on("provider").signs_in("prvnobody7", PASSWORD).await;
     assert_eq!((unknown.status, &unknown.text), (401, &refused.text));
 
     // Missing and invalid fields are reported by name and don't count as attempts.
@@ -543,33 +474,29 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         &format!(" {} ", username.to_uppercase()),
         &format!(" {} ", code.to_lowercase()),
     );
-    let redeemed = redeem(&world, typed).await;
-    assert_eq!(redeemed.status, 200, "{}", redeemed.text);
-    assert_eq!(redeemed.text_at("/registration"), "registered");
-    let (sam, session) = world
-        .on("provider")
-        .sign_in(username, PASSWORD)
+    redeem(&world, typed)
         .await
-        .unwrap();
+        .expect(200)
+        .has("/registration", "registered");
+    let (sam, session) = world.on("provider").sign_in(username, PASSWORD).await;
     assert_eq!(
         (session.status, session.body.get("next_step")),
         (201, None),
         "{}",
         session.text
     );
-    let entitlements = sam.get("/entitlements").await.unwrap();
+    let entitlements = sam.get("/entitlements").await;
     assert_eq!(
         (entitlements.status, &entitlements.body["services"]),
         (200, &json!(["claims", "remittances"]))
     );
-    assert_eq!(entitlements.text_at("/role"), "user");
+    entitlements.has("/role", "user");
 
     // The same request again gets the same response. With another password it changes nothing.
-    assert_eq!(
-        redeem(&world, redemption(username, &code)).await.status,
-        200
-    );
-    let with_another = redeem(
+    redeem(&world, redemption(username, &code))
+        .await
+        .expect(200);
+    redeem(
         &world,
         with(
             redemption(username, &code),
@@ -577,17 +504,13 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
             "Another-River-59!",
         ),
     )
-    .await;
-    assert_eq!(
-        (with_another.status, with_another.problem()),
-        (422, "code-wrong")
-    );
-    let (_, refused) = world
+    .await
+    .refused(422, "code-wrong");
+    world
         .on("provider")
-        .sign_in(username, "Another-River-59!")
+        .signs_in(username, "Another-River-59!")
         .await
-        .unwrap();
-    assert_eq!(refused.status, 401);
+        .expect(401);
 }
 
 #[tokio::test]
@@ -628,7 +551,7 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
                 *expected,
                 "{name}, try {n}"
             );
-            read.push(answer.text);
+            read.push(answer.text.clone());
         }
         answers.insert(read);
     }
@@ -636,8 +559,9 @@ async fn bl_08_a_code_dies_with_its_last_try_and_unknown_names_look_the_same() {
     // Once locked, the correct code is refused too, also later; nobody gained access.
     for _ in 0..2 {
         for (name, code) in [(&sam, &of_sam), (&ada, &of_ada)] {
-            let answer = redeem(&world, redemption(name, code)).await;
-            assert_eq!((answer.status, answer.problem()), (410, "code-locked"));
+            redeem(&world, redemption(name, code))
+                .await
+                .refused(410, "code-locked");
         }
         world.pass_days(1);
     }
@@ -656,7 +580,7 @@ async fn bl_08_entering_a_code_is_no_way_to_guess_the_password_of_who_has_entere
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (sam, code) = world.added_by(&helen, "Sam").await;
-    assert_eq!(redeem(&world, redemption(&sam, &code)).await.status, 200);
+    redeem(&world, redemption(&sam, &code)).await.expect(200);
     for n in 0..5 {
         let guess = with(
             redemption(&sam, &another(&code)),
@@ -723,8 +647,10 @@ async fn bl_08_a_code_can_be_entered_on_its_last_day_and_not_on_the_next() {
 async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recorded_the_agreement()
 {
     let world = World::new().await;
-    let registered = world.register("provider", billing_agency()).await;
-    assert_eq!(registered.text_at("/next_step"), "sign_agreement");
+    let registered = world
+        .register("provider", billing_agency())
+        .await
+        .has("/next_step", "sign_agreement");
     let username = registered.text_at("/username");
     let welcome = world.last_mail_to("primary@pv30005.example").await;
     insta::assert_snapshot!(
@@ -732,27 +658,25 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
         shown(&welcome, &[(username, "[username]")])
     );
     let helen = world.sign_in("provider", username).await;
-    let status = helen.get("/pin/letter").await.unwrap();
+    let status = helen.get("/pin/letter").await;
     let withheld = json!({
         "status": "withheld",
         "advice": "We will mail your letter when your signed agreement is on file. To check whether we received it, call Provider Services at (312) 555-0140.",
     });
-    assert_eq!((status.status, status.body), (200, withheld));
-    let profile = helen.get("/me").await.unwrap();
-    assert_eq!(
-        profile.text_at("/agreement/form_url"),
-        "https://providers.harborlight.example/forms/signatory-agreement-2026-01.pdf"
+    assert_eq!((status.status, status.body.clone()), (200, withheld));
+    helen.get("/me").await.has(
+        "/agreement/form_url",
+        "https://providers.harborlight.example/forms/signatory-agreement-2026-01.pdf",
     );
     for path in ["/entitlements", "/users"] {
-        let refused = helen.get(path).await.unwrap();
-        assert_eq!(
-            (refused.status, refused.text_at("/next_step")),
-            (403, "sign_agreement"),
-            "{path}"
-        );
+        helen
+            .get(path)
+            .await
+            .expect(403)
+            .has("/next_step", "sign_agreement");
     }
     assert_eq!(
-        enter(&helen, "0000").await.text_at("/next_step"),
+        helen.enters_pin("0000").await.text_at("/next_step"),
         "sign_agreement"
     );
 
@@ -785,19 +709,15 @@ async fn bl_10_the_pin_letter_of_a_billing_agency_waits_until_the_plan_has_recor
         .import(RecordKind::Provider, &row("signatory_agreement=2026-01"))
         .await;
     assert_eq!(world.letters().await.len(), 1);
-    let (helen, session) = world
-        .on("provider")
-        .sign_in(username, PASSWORD)
-        .await
-        .unwrap();
-    assert_eq!(session.text_at("/next_step"), "enter_pin");
-    let status = helen.get("/pin/letter").await.unwrap();
+    let (helen, session) = world.on("provider").sign_in(username, PASSWORD).await;
+    session.has("/next_step", "enter_pin");
+    let status = helen.get("/pin/letter").await;
     assert_eq!(
         (status.text_at("/status"), status.text_at("/issued_on")),
         ("posted", "2026-12-02")
     );
-    assert_eq!(enter(&helen, &pin).await.status, 200);
-    let entitlements = helen.get("/entitlements").await.unwrap();
+    helen.enters_pin(&pin).await.expect(200);
+    let entitlements = helen.get("/entitlements").await;
     assert_eq!(
         entitlements.body["services"],
         json!(["claims", "eligibility", "remittances"])
@@ -818,12 +738,8 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
     let made = "is assigned automatically on this portal";
     let refused = world
         .on("provider")
-        .post(
-            "/registrations",
-            with(provider(), "/username", "helen.brandt"),
-        )
-        .await
-        .unwrap();
+        .registers(with(provider(), "/username", "helen.brandt"))
+        .await;
     assert_eq!(fault(&refused), (422, "username", made));
     let (helen, primary) = world.provider().await;
     let refused = helen
@@ -831,8 +747,7 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
             "/users",
             with(new_user("Sam", "user"), "/username", "sam.lind"),
         )
-        .await
-        .unwrap();
+        .await;
     assert_eq!(fault(&refused), (422, "username", made));
 
     // No two are equal, not even for two people with the same name.
@@ -843,8 +758,7 @@ async fn bl_16_the_system_makes_the_username_and_nobody_chooses_one() {
             "/email",
             format!("sam{n}@lakeside.example"),
         );
-        let added = helen.post("/users", body).await.unwrap();
-        assert_eq!(added.status, 201, "{}", added.text);
+        let added = helen.post("/users", body).await.expect(201);
         names.push(added.text_at("/username").to_owned());
     }
     let plain = |name: &String| {
@@ -947,12 +861,11 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
         .find(|l| l.contains("Maria Alvarez"))
         .map(|l| pin_in(l, 6))
         .unwrap();
-    assert_eq!(enter(&maria, &pin).await.status, 200);
+    maria.enters_pin(&pin).await.expect(200);
 
-    let list = async |client: &Client, path: &str| -> Value {
-        let list = client.get(path).await.unwrap();
-        assert_eq!(list.status, 200, "{}", list.text);
-        list.body
+    let list = async |client: &Person, path: &str| -> Value {
+        let list = client.get(path).await.expect(200);
+        list.body.clone()
     };
     let ids = |list: &Value| -> Vec<String> {
         list["items"]
@@ -969,7 +882,7 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     ];
     let of_lakeside = ids(&before[0]);
     let of_blue_heron = [ids(&before[1]), ids(&before[2])].concat();
-    let of_maria = [maria.get("/me").await.unwrap().text_at("/id").to_owned()];
+    let of_maria = [maria.get("/me").await.text_at("/id").to_owned()];
     assert_eq!((of_lakeside.len(), of_blue_heron.len()), (2, 4));
 
     // Another organization's id gets exactly the response of one that doesn't exist.
@@ -1001,7 +914,6 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
                 client
                     .send(method.clone(), &route.replace("{id}", id), body.as_ref())
                     .await
-                    .unwrap()
             };
             let expected = ask(NOBODY).await;
             match who {
@@ -1045,8 +957,8 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
     assert_eq!(before, after, "nothing was changed");
 
     // Lists contain only one's own users, and a session is invalid on another portal.
-    let users = hannah.get("/users").await.unwrap();
-    assert_eq!(users.body["items"].as_array().unwrap().len(), 1);
+    let users = hannah.get("/users").await;
+    assert_eq!(users.items().len(), 1);
     assert!(
         !users.text.contains(&helens_name) && !users.text.contains("lakeside"),
         "{}",
@@ -1057,17 +969,11 @@ async fn bl_17_no_endpoint_shows_or_changes_a_user_of_another_organization() {
         .on("provider")
         .sign_in(&helens_name, PASSWORD)
         .await
-        .unwrap()
         .1
         .text_at("/token")
         .to_owned();
     for portal in ["group", "practice", "member", "agent"] {
-        let answer = world
-            .on(portal)
-            .with_token(&token)
-            .get("/users")
-            .await
-            .unwrap();
+        let answer = world.on(portal).with_token(&token).get("/users").await;
         assert_eq!(
             (answer.status, answer.problem()),
             (401, "not-signed-in"),
@@ -1081,10 +987,9 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Sam").await;
-    assert_eq!(
-        redeem(&world, redemption(&username, &code)).await.status,
-        200
-    );
+    redeem(&world, redemption(&username, &code))
+        .await
+        .expect(200);
     let sam = world.sign_in("provider", &username).await;
     let ruth = world.group_principal().await;
     let lea = world.staff(&ruth, "Lea", "user").await;
@@ -1093,15 +998,8 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
         .await;
 
     for (client, administrator) in [(&sam, &helen), (&lea, &ruth)] {
-        let mut known = vec![
-            administrator
-                .get("/me")
-                .await
-                .unwrap()
-                .text_at("/id")
-                .to_owned(),
-        ];
-        let invitations = administrator.get("/invitations").await.unwrap();
+        let mut known = vec![administrator.get("/me").await.text_at("/id").to_owned()];
+        let invitations = administrator.get("/invitations").await;
         known.extend(
             invitations.body["items"]
                 .as_array()
@@ -1114,7 +1012,6 @@ async fn bl_17_who_may_not_manage_users_learns_nothing_from_ids_either() {
                 client
                     .send(method.clone(), &route.replace("{id}", id), body.as_ref())
                     .await
-                    .unwrap()
             };
             let expected = ask(NOBODY).await;
             assert_eq!(
@@ -1139,28 +1036,22 @@ async fn bl_17_a_session_is_ended_by_its_owner_alone() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (username, code) = world.added_by(&helen, "Sam").await;
-    assert_eq!(
-        redeem(&world, redemption(&username, &code)).await.status,
-        200
-    );
+    redeem(&world, redemption(&username, &code))
+        .await
+        .expect(200);
     let sam = world.sign_in("provider", &username).await;
     let ruth = world.group_principal().await;
     let maria = world.member().await;
-    let end = async |client: &Client, id: &str| {
-        client
-            .send(Method::DELETE, &format!("/sessions/{id}"), None)
-            .await
-            .unwrap()
-    };
-    let sessions = sam.get("/sessions").await.unwrap();
+    let end = async |client: &Person, id: &str| client.delete(&format!("/sessions/{id}")).await;
+    let sessions = sam.get("/sessions").await;
     let id = sessions.text_at("/items/0/id").to_owned();
     for client in [&helen, &ruth, &maria] {
         let unknown = end(client, NOBODY).await;
         let answer = end(client, &id).await;
-        assert_eq!((unknown.status, unknown.problem()), (404, "not-found"));
+        let unknown = unknown.refused(404, "not-found");
         assert_eq!((answer.status, &answer.text), (404, &unknown.text));
     }
-    assert_eq!(sam.get("/sessions").await.unwrap().body, sessions.body);
-    assert_eq!(end(&sam, &id).await.status, 204);
-    assert_eq!(sam.get("/me").await.unwrap().status, 401);
+    assert_eq!(sam.get("/sessions").await.body, sessions.body);
+    end(&sam, &id).await.expect(204);
+    sam.get("/me").await.expect(401);
 }

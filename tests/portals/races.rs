@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, hint, member, with};
 use vestibule_tests::{World, another, code_in, options, pin_in};
@@ -400,7 +400,7 @@ async fn guesses_from_one_address_are_counted_together_whatever_the_name() {
     let rate_limit =
         (0..200).map(|i| json!({ "username": format!("person.{i}"), "password": PASSWORD }));
     let answers = join_all(rate_limit.map(|g| client.post("/sessions", g))).await;
-    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let answers: Vec<_> = answers.into_iter().collect();
     assert_eq!(
         tally(&answers),
         counts([("sign-in-failed", 100), ("too-many-attempts", 100)])

@@ -5,24 +5,20 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{self, PASSWORD, QUESTIONS, security_answers, with, without};
 use vestibule_tests::{World, link_token, options};
 
 const NEW: &str = "Amber-Kettle-73!";
 
-async fn redeem(client: &Client, body: Value) -> Answer {
-    client
-        .post("/password-resets/redemption", body)
-        .await
-        .unwrap()
+async fn redeem(client: &Person, body: Value) -> Response {
+    client.post("/password-resets/redemption", body).await
 }
 
-async fn ask(client: &Client, username: &str) -> Answer {
+async fn ask(client: &Person, username: &str) -> Response {
     client
         .post("/password-resets", json!({ "username": username }))
         .await
-        .unwrap()
 }
 
 fn by_answers(answers: Value) -> Value {
@@ -35,8 +31,7 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     let session = world.member().await;
     let anyone = world.on("member");
 
-    let asked = ask(&anyone, "maria.alvarez").await;
-    assert_eq!(asked.status, 202, "{}", asked.text);
+    let asked = ask(&anyone, "maria.alvarez").await.expect(202);
     assert_eq!(
         asked.body,
         json!({ "verification_methods": ["security_answers"], "questions": QUESTIONS })
@@ -49,13 +44,9 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     {
         let mut answers = security_answers();
         answers[i]["answer"] = json!(wrong);
-        let refused = redeem(&anyone, by_answers(answers)).await;
-        assert_eq!(
-            (refused.status, refused.problem()),
-            (403, "recovery-refused"),
-            "{}",
-            refused.text
-        );
+        let refused = redeem(&anyone, by_answers(answers))
+            .await
+            .refused(403, "recovery-refused");
         assert!(
             refused.text_at("/detail").contains("(312) 555-0130"),
             "{}",
@@ -65,23 +56,20 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     let mut swapped = security_answers();
     swapped[0]["answer"] = json!("Biscuit");
     swapped[1]["answer"] = json!("Maple Street School");
-    assert_eq!(redeem(&anyone, by_answers(swapped)).await.status, 403);
+    redeem(&anyone, by_answers(swapped)).await.expect(403);
 
     // All correct, in another order and spelling: the password is reset and every session has
     // ended.
     let mut answers = security_answers();
     answers.as_array_mut().unwrap().reverse();
     answers[2]["answer"] = json!("  maple-street SCHOOL ");
-    let done = redeem(&anyone, by_answers(answers)).await;
-    assert_eq!(
-        (done.status, done.text_at("/username")),
-        (200, "maria.alvarez"),
-        "{}",
-        done.text
-    );
-    assert_eq!(session.get("/me").await.unwrap().status, 401);
-    let (_, old) = anyone.sign_in("maria.alvarez", PASSWORD).await.unwrap();
-    let (_, new) = anyone.sign_in("maria.alvarez", NEW).await.unwrap();
+    redeem(&anyone, by_answers(answers))
+        .await
+        .expect(200)
+        .has("/username", "maria.alvarez");
+    session.get("/me").await.expect(401);
+    let old = anyone.signs_in("maria.alvarez", PASSWORD).await;
+    let new = anyone.signs_in("maria.alvarez", NEW).await;
     assert_eq!((old.status, new.status), (401, 201));
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
@@ -97,10 +85,7 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     let anyone = world.on("member");
     let who = json!({ "registration_type": "member", "verification": people::member()["verification"], "first_name": "Maria" });
 
-    let asked = anyone
-        .post("/username-recoveries", who.clone())
-        .await
-        .unwrap();
+    let asked = anyone.post("/username-recoveries", &who).await;
     assert_eq!(
         (asked.status, &asked.body),
         (200, &json!({ "questions": QUESTIONS })),
@@ -115,15 +100,15 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     };
     let mut wrong = security_answers();
     wrong[1]["answer"] = json!("Rex");
-    let refused = answer(&who, wrong).await.unwrap();
+    let refused = answer(&who, wrong).await;
     assert_eq!(
         (refused.status, refused.problem()),
         (403, "recovery-refused")
     );
     let stranger = with(who.clone(), "/verification/date_of_birth", "1979-04-13");
-    let unknown = answer(&stranger, security_answers()).await.unwrap();
+    let unknown = answer(&stranger, security_answers()).await;
     assert_eq!((unknown.status, &unknown.text), (403, &refused.text));
-    let told = answer(&who, security_answers()).await.unwrap();
+    let told = answer(&who, security_answers()).await;
     assert_eq!(
         (told.status, &told.body),
         (200, &json!({ "username": "maria.alvarez" }))
@@ -153,8 +138,7 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
 
     let looked_up = anyone
         .post("/password-resets/look-up", json!({ "token": token }))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         looked_up.body,
         json!({ "verification_methods": ["email", "hint_question"], "hint": { "question": "What was my first car?" } })
@@ -163,15 +147,15 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         json!({ "token": token, "hint": { "answer": "a GREEN beetle" }, "new_password": NEW });
 
     // Neither the link alone nor the answer alone is sufficient.
-    let refused = redeem(&anyone, without(body.clone(), "/hint")).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["hint"]));
-    let refused = redeem(&anyone, without(body.clone(), "/token")).await;
-    assert_eq!((refused.status, refused.fields()), (422, vec!["token"]));
-    let refused = redeem(&anyone, with(body.clone(), "/hint/answer", "A red Beetle")).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "recovery-refused")
-    );
+    redeem(&anyone, without(body.clone(), "/hint"))
+        .await
+        .invalid("hint");
+    redeem(&anyone, without(body.clone(), "/token"))
+        .await
+        .invalid("token");
+    redeem(&anyone, with(body.clone(), "/hint/answer", "A red Beetle"))
+        .await
+        .refused(403, "recovery-refused");
 
     let done = redeem(&anyone, body.clone()).await;
     assert_eq!(
@@ -181,21 +165,20 @@ async fn bl_14_a_forgotten_password_takes_the_link_and_the_hint_answer() {
         done.text
     );
     assert_eq!(
-        session.get("/me").await.unwrap().status,
+        session.get("/me").await.status,
         401,
         "the other sessions are over"
     );
-    let (_, new) = anyone.sign_in(&username, NEW).await.unwrap();
-    assert_eq!(new.status, 201);
+    anyone.signs_in(&username, NEW).await.expect(201);
 
     // The link works once.
-    let again = redeem(&anyone, with(body, "/new_password", "Other-Kettle-91!")).await;
-    assert_eq!((again.status, again.problem()), (403, "recovery-refused"));
-    let gone = anyone
+    redeem(&anyone, with(body, "/new_password", "Other-Kettle-91!"))
+        .await
+        .refused(403, "recovery-refused");
+    anyone
         .post("/password-resets/look-up", json!({ "token": token }))
         .await
-        .unwrap();
-    assert_eq!((gone.status, gone.problem()), (410, "reset-link-unusable"));
+        .refused(410, "reset-link-unusable");
 }
 
 #[tokio::test]
@@ -209,17 +192,15 @@ async fn bl_15_a_forgotten_username_is_mailed_to_the_address_on_record() {
             "/username-reminders",
             json!({ "email": "Helen@Lakeside.example" }),
         )
-        .await
-        .unwrap();
+        .await;
     let unknown = anyone
         .post(
             "/username-reminders",
             json!({ "email": "nobody@lakeside.example" }),
         )
-        .await
-        .unwrap();
+        .await;
     assert_eq!((known.status, &known.text), (202, &unknown.text));
-    assert_eq!(unknown.status, 202);
+    unknown.expect(202);
     // The first delivery processes the request, the second sends the email.
     world.mails_to("helen@lakeside.example").await;
     let mails = world.mails_to("helen@lakeside.example").await;
@@ -250,13 +231,13 @@ async fn ex_07_everyone_can_use_forgot_password() {
         )
         .await;
         assert_eq!(done.status, 200, "{portal}: {}", done.text);
-        let (_, back) = world.on(portal).sign_in(username, NEW).await.unwrap();
+        let back = world.on(portal).signs_in(username, NEW).await;
         assert_eq!(back.status, 201, "{portal}: {}", back.text);
     }
 }
 
 async fn reset_token(world: &World, portal: &str, username: &str, address: &str) -> String {
-    assert_eq!(ask(&world.on(portal), username).await.status, 202);
+    ask(&world.on(portal), username).await.expect(202);
     world.mails_to(address).await;
     link_token(&world.last_mail_to(address).await)
 }
@@ -280,23 +261,15 @@ async fn only_the_latest_unexpired_reset_link_is_valid() {
 
     // Exactly thirty minutes.
     world.pass(SignedDuration::from_mins(30) - SignedDuration::from_secs(1));
-    assert_eq!(
-        anyone
-            .post("/password-resets/look-up", json!({ "token": second }))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    anyone
+        .post("/password-resets/look-up", json!({ "token": second }))
+        .await
+        .expect(200);
     world.pass(SignedDuration::from_secs(1));
-    assert_eq!(
-        anyone
-            .post("/password-resets/look-up", json!({ "token": second }))
-            .await
-            .unwrap()
-            .status,
-        410
-    );
+    anyone
+        .post("/password-resets/look-up", json!({ "token": second }))
+        .await
+        .expect(410);
     assert_eq!(
         redeem(&anyone, body(&second)).await.problem(),
         "recovery-refused"
@@ -308,26 +281,15 @@ async fn only_the_latest_unexpired_reset_link_is_valid() {
     let invitation = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    assert_eq!(
-        anyone.with_token(&third).get("/me").await.unwrap().status,
-        401
-    );
-    assert_eq!(
-        anyone
-            .with_token(&third.replacen("vr.", "vs.", 1))
-            .get("/me")
-            .await
-            .unwrap()
-            .status,
-        401
-    );
+    anyone.with_token(&third).get("/me").await.expect(401);
+    anyone
+        .with_token(&third.replacen("vr.", "vs.", 1))
+        .get("/me")
+        .await
+        .expect(401);
     let accept = World::acceptance(&third, "Sam", "sam@blueheron.example", "sam.lind");
     assert_eq!(
-        anyone
-            .post("/invitations/accept", accept)
-            .await
-            .unwrap()
-            .problem(),
+        anyone.accepts(accept).await.problem(),
         "invitation-not-found"
     );
     assert_eq!(
@@ -346,7 +308,7 @@ async fn only_the_latest_unexpired_reset_link_is_valid() {
         redeem(&world.on("agent"), body(&third)).await.problem(),
         "recovery-refused"
     );
-    assert_eq!(redeem(&anyone, body(&third)).await.status, 200);
+    redeem(&anyone, body(&third)).await.expect(200);
 }
 
 #[tokio::test]
@@ -355,40 +317,20 @@ async fn ux_10_a_new_password_is_none_of_the_former_ones() {
     world.group_principal().await;
     let anyone = world.on("group");
     let token = reset_token(&world, "group", "ruth.okafor", "ruth@blueheron.example").await;
-    let refused = redeem(&anyone, json!({ "token": token, "new_password": PASSWORD })).await;
-    assert_eq!(
-        (refused.status, refused.fields()),
-        (422, vec!["new_password"]),
-        "{}",
-        refused.text
-    );
-    assert!(
-        refused.text.contains("have not used before"),
-        "{}",
-        refused.text
-    );
-    assert_eq!(
-        redeem(&anyone, json!({ "token": token, "new_password": NEW }))
-            .await
-            .status,
-        200
-    );
+    redeem(&anyone, json!({ "token": token, "new_password": PASSWORD }))
+        .await
+        .invalid("new_password")
+        .says("have not used before");
+    redeem(&anyone, json!({ "token": token, "new_password": NEW }))
+        .await
+        .expect(200);
 
-    let (ruth, _) = anyone.sign_in("ruth.okafor", NEW).await.unwrap();
+    let (ruth, _) = anyone.sign_in("ruth.okafor", NEW).await;
     for former in [PASSWORD, NEW] {
         let body = json!({ "current_password": NEW, "new_password": former });
-        let refused = ruth
-            .send(
-                reqwest::Method::PUT,
-                "/sessions/current/password",
-                Some(&body),
-            )
+        ruth.put("/sessions/current/password", &body)
             .await
-            .unwrap();
-        assert_eq!(
-            (refused.status, refused.fields()),
-            (422, vec!["new_password"])
-        );
+            .invalid("new_password");
     }
 }
 
@@ -402,7 +344,10 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
         ask(&group, "ruth.okafor").await,
         ask(&group, "no.such.name").await,
     );
-    assert_eq!((known.status, known.text), (unknown.status, unknown.text));
+    assert_eq!(
+        (known.status, known.text.clone()),
+        (unknown.status, unknown.text.clone())
+    );
 
     // On the member portal every username has questions, and always the same ones.
     let member = world.on("member");
@@ -424,7 +369,10 @@ async fn ux_09_recovery_never_tells_whether_an_account_exists() {
         with(by_answers(answers), "/username", "no.such.name"),
     )
     .await;
-    assert_eq!((known.status, known.text), (unknown.status, unknown.text));
+    assert_eq!(
+        (known.status, known.text.clone()),
+        (unknown.status, unknown.text.clone())
+    );
 }
 
 /// Response times reveal nothing, because every response is delayed until the same time. Only the
@@ -463,7 +411,7 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
         ),
     ] {
         let began = tokio::time::Instant::now();
-        world.on(portal).post(path, body).await.unwrap();
+        world.on(portal).post(path, body).await;
         assert!(began.elapsed() >= least_time, "{path} responds early");
     }
     // On other routes, only refusals are delayed.
@@ -486,8 +434,7 @@ async fn ux_09_no_answer_that_could_tell_comes_before_its_time() {
         ("provider", "/registration-codes/redemption", code, 422),
     ] {
         let began = tokio::time::Instant::now();
-        let answer = world.on(portal).post(path, body).await.unwrap();
-        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        world.on(portal).post(path, body).await.expect(status);
         assert!(began.elapsed() >= least_time, "{path} refuses early");
     }
 }
@@ -521,8 +468,7 @@ async fn attempts_at_security_answers_are_counted_before_comparison() {
         "the right answers, too, wait for the next window"
     );
     world.pass(SignedDuration::from_mins(15));
-    assert_eq!(
-        redeem(&anyone, by_answers(security_answers())).await.status,
-        200
-    );
+    redeem(&anyone, by_answers(security_answers()))
+        .await
+        .expect(200);
 }

@@ -1,10 +1,9 @@
 //! Refusals: whom they refer people to, and what they don't reveal.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::account::{Account, Status};
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{
     PASSWORD, everyone, group_principal, hint, member, provider, security_answers, with, without,
 };
@@ -12,7 +11,7 @@ use vestibule_tests::white_box::Calls;
 use vestibule_tests::{World, another, link_token, options, pin_in};
 
 /// One portal's refusals, each with its cause.
-async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str, Answer)> {
+async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str, Response)> {
     let caller = world.on(portal);
     let mut seen = Vec::new();
 
@@ -29,18 +28,14 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         "tax_id" => "999999999",
         _ => "9999",
     };
-    let registered = caller.post("/registrations", body.clone()).await.unwrap();
-    assert_eq!(registered.status, 201, "{}", registered.text);
+    let registered = caller.registers(&body).await.expect(201);
     let stranger = with(
         with(body.clone(), &format!("/verification/{fact}"), wrong),
         "/email",
         "stranger@example.com",
     );
     for n in 1..=6 {
-        let refused = caller
-            .post("/registrations", stranger.clone())
-            .await
-            .unwrap();
+        let refused = caller.registers(&stranger).await;
         match n {
             1 => seen.push(("registering with a wrong proof", refused)),
             6 => seen.push(("registering with a wrong proof, the sixth try", refused)),
@@ -50,10 +45,10 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
 
     // Sign-in: wrong, too often, disabled.
     let username = registered.text_at("/username").to_owned();
-    let (principal, signed_in) = caller.sign_in(&username, PASSWORD).await.unwrap();
-    assert_eq!(signed_in.status, 201, "{}", signed_in.text);
+    let (principal, signed_in) = caller.sign_in(&username, PASSWORD).await;
+    signed_in.expect(201);
     for n in 1..=11 {
-        let refused = caller.sign_in("nobody.at.all", PASSWORD).await.unwrap().1;
+        let refused = caller.sign_in("nobody.at.all", PASSWORD).await.1;
         match n {
             1 => seen.push(("signing in with an unknown name", refused)),
             11 => seen.push(("signing in with an unknown name, the eleventh try", refused)),
@@ -65,11 +60,11 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
     let nowhere = json!({ "token": "vi.nowhere" });
     seen.push((
         "an invitation's link that is not valid",
-        caller.post("/invitations/look-up", nowhere).await.unwrap(),
+        caller.post("/invitations/look-up", nowhere).await,
     ));
 
     // Pending steps, and what only others can do about them.
-    let protected = principal.get("/entitlements").await.unwrap();
+    let protected = principal.get("/entitlements").await;
     if protected.status != 200 {
         seen.push(("what is protected, before the account is open", protected));
     }
@@ -86,7 +81,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
         .await;
     seen.push((
         "signing in rightly to a disabled account",
-        caller.sign_in(&username, PASSWORD).await.unwrap().1,
+        caller.sign_in(&username, PASSWORD).await.1,
     ));
     seen
 }
@@ -95,54 +90,40 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
 async fn staff(
     world: &World,
     portal: &str,
-    principal: &Client,
-    seen: &mut Vec<(&'static str, Answer)>,
+    principal: &Person,
+    seen: &mut Vec<(&'static str, Response)>,
 ) {
     let person = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@staff.example", "role": "user" });
-    let described = world.on(portal).get("").await.unwrap();
+    let described = world.on(portal).get("").await;
     let user = match described.text_at("/staff_onboarding") {
-        "invitation"
-            if principal
-                .post("/invitations", person.clone())
-                .await
-                .unwrap()
-                .status
-                == 201 =>
-        {
+        "invitation" if principal.post("/invitations", &person).await.status == 201 => {
             let token = link_token(&world.last_mail_to("sam@staff.example").await);
             let other = World::acceptance(&token, "Sam", "other@staff.example", "sam.lind");
             seen.push((
                 "an invitation sent to another address",
-                world
-                    .on(portal)
-                    .post("/invitations/accept", other)
-                    .await
-                    .unwrap(),
+                world.on(portal).accepts(other).await,
             ));
             let body = World::acceptance(&token, "Sam", "sam@staff.example", "sam.lind");
             let id = world
                 .on(portal)
-                .post("/invitations/accept", body)
+                .accepts(body)
                 .await
-                .unwrap()
                 .text_at("/user_id")
                 .to_owned();
             let look_up = world
                 .on(portal)
                 .post("/invitations/look-up", json!({ "token": token }))
-                .await
-                .unwrap();
+                .await;
             seen.push(("an invitation that was used", look_up));
             let sam = world.sign_in(portal, "sam.lind").await;
             seen.push((
                 "what is protected, before approval",
-                sam.get("/entitlements").await.unwrap(),
+                sam.get("/entitlements").await,
             ));
-            let approved = principal
+            principal
                 .post(&format!("/users/{id}/approval"), json!({ "services": [] }))
                 .await
-                .unwrap();
-            assert_eq!(approved.status, 200, "{}", approved.text);
+                .expect(200);
             sam
         }
         "initial_password" => {
@@ -154,23 +135,19 @@ async fn staff(
                 ),
                 "/role",
             );
-            let added = principal.post("/users", body).await.unwrap();
-            assert_eq!(added.status, 201, "{}", added.text);
+            principal.post("/users", body).await.expect(201);
             let (sam, _) = world
                 .on(portal)
                 .sign_in("sam.lind", "First-River-58!")
-                .await
-                .unwrap();
+                .await;
             seen.push((
                 "what is protected, with an initial password",
-                sam.get("/entitlements").await.unwrap(),
+                sam.get("/entitlements").await,
             ));
             let change = json!({ "current_password": "First-River-58!", "new_password": PASSWORD });
-            let changed = sam
-                .send(Method::PUT, "/sessions/current/password", Some(&change))
+            sam.put("/sessions/current/password", &change)
                 .await
-                .unwrap();
-            assert_eq!(changed.status, 200, "{}", changed.text);
+                .expect(200);
             sam
         }
         _ => return,
@@ -179,7 +156,7 @@ async fn staff(
         ("listing users without the right", "/users"),
         ("listing invitations without the right", "/invitations"),
     ] {
-        seen.push((what, user.get(path).await.unwrap()));
+        seen.push((what, user.get(path).await));
     }
 }
 
@@ -187,20 +164,20 @@ async fn staff(
 async fn old_links(
     world: &World,
     portal: &str,
-    principal: &Client,
-    seen: &mut Vec<(&'static str, Answer)>,
+    principal: &Person,
+    seen: &mut Vec<(&'static str, Response)>,
 ) {
     let mut tokens = Vec::new();
     for address in ["withdrawn@staff.example", "late@staff.example"] {
         let person = json!({ "first_name": "Kim", "last_name": "Lind", "email": address });
-        let invited = principal.post("/invitations", person).await.unwrap();
+        let invited = principal.post("/invitations", person).await;
         if invited.status != 201 {
             return;
         }
         tokens.push(link_token(&world.last_mail_to(address).await));
         if tokens.len() == 1 {
             let path = format!("/invitations/{}", invited.text_at("/id"));
-            principal.send(Method::DELETE, &path, None).await.unwrap();
+            principal.delete(&path).await;
         }
     }
     world.pass_days(15);
@@ -214,8 +191,7 @@ async fn old_links(
         let look_up = world
             .on(portal)
             .post("/invitations/look-up", json!({ "token": token }))
-            .await
-            .unwrap();
+            .await;
         seen.push((what, look_up));
     }
 }
@@ -224,10 +200,10 @@ async fn old_links(
 async fn pins(
     world: &World,
     portal: &str,
-    principal: &Client,
-    seen: &mut Vec<(&'static str, Answer)>,
+    principal: &Person,
+    seen: &mut Vec<(&'static str, Response)>,
 ) {
-    let described = world.on(portal).get("").await.unwrap();
+    let described = world.on(portal).get("").await;
     let Some(digits) = described.body["pin_digits"].as_u64() else {
         return;
     };
@@ -235,13 +211,8 @@ async fn pins(
     let title = described.text_at("/title");
     let letter = letters.iter().rfind(|l| l.contains(title)).unwrap();
     let pin = pin_in(letter, usize::try_from(digits).unwrap());
-    let enter = async |pin: &str| {
-        principal
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-    };
-    let reissued = principal.post("/pin/letter", json!({})).await.unwrap();
+    let enter = async |pin: &str| principal.enters_pin(&pin).await;
+    let reissued = principal.post("/pin/letter", json!({})).await;
     if reissued.status != 201 {
         seen.push((
             "asking for a new PIN where the help desk issues it",
@@ -260,12 +231,7 @@ async fn pins(
         return;
     }
     // The codes of added users, once the account is active.
-    let me = principal
-        .get("/me")
-        .await
-        .unwrap()
-        .text_at("/id")
-        .to_owned();
+    let me = principal.get("/me").await.text_at("/id").to_owned();
     world
         .alter(portal, &me, |a| {
             a.memberships[0].pending_step = vestibule_domain::account::PendingStep::Open
@@ -278,7 +244,6 @@ async fn pins(
             .on(portal)
             .post("/registration-codes/redemption", body)
             .await
-            .unwrap()
     };
     seen.push(("a wrong registration code", redeem(&another(&code)).await));
     for _ in 0..4 {
@@ -295,7 +260,7 @@ async fn not_open(
     world: &World,
     portal: &str,
     body: &Value,
-    seen: &mut Vec<(&'static str, Answer)>,
+    seen: &mut Vec<(&'static str, Response)>,
 ) {
     let (number, tax_id, registration_type) = match portal {
         "practice" => ("PV30004", "006789012", "medical"),
@@ -315,7 +280,7 @@ async fn not_open(
     };
     seen.push((
         "registering in a way that is not open",
-        world.on(portal).post("/registrations", body).await.unwrap(),
+        world.on(portal).registers(body).await,
     ));
 }
 
@@ -324,7 +289,7 @@ async fn ag_18_every_refusal_that_people_cannot_mend_names_the_help_desk_of_thei
     let mut table = String::new();
     let world = World::new().await;
     for (portal, body) in everyone() {
-        let described = world.on(portal).get("").await.unwrap();
+        let described = world.on(portal).get("").await;
         let desk = &described.body["help_desk"];
         let (name, phone) = (
             described.text_at("/help_desk/name"),
@@ -386,7 +351,7 @@ async fn watched() -> (World, Calls) {
 async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Value) -> Seen {
     calls.take();
     let before = world.hashes();
-    let answer = world.on(portal).post(path, body.clone()).await.unwrap();
+    let answer = world.on(portal).post(path, body).await;
     let mut headers: Vec<_> = answer
         .headers
         .iter()
@@ -397,7 +362,7 @@ async fn see(world: &World, calls: &Calls, portal: &str, path: &str, body: &Valu
     Seen {
         status: answer.status,
         headers,
-        body: answer.text,
+        body: answer.text.clone(),
         calls: calls.take(),
         hashes: world.hashes() - before,
     }
@@ -426,7 +391,7 @@ async fn ux_09_signing_in_does_not_tell_which_accounts_exist() {
     let (helen, helens_name) = world.provider().await;
     let (pending, _) = world.added_by(&helen, "Nils").await;
     let member = world.member().await;
-    let id = member.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = member.get("/me").await.text_at("/id").to_owned();
     let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
     let seen = see_same(
         &world,
@@ -482,8 +447,7 @@ async fn ux_09_signing_in_does_not_tell_which_names_were_taken_again_after_a_del
     let ruth = world.group_principal().await;
     let deleted = world.invited(&ruth, "Sam", "user").await;
     let path = format!("/users/{deleted}");
-    let gone = ruth.send(Method::DELETE, &path, None).await.unwrap();
-    assert_eq!(gone.status, 204, "{}", gone.text);
+    ruth.delete(&path).await.expect(204);
     let anew = world.invited(&ruth, "Sam", "user").await;
     assert_ne!(anew, deleted, "the same username, a different account");
     let attempt = |name: &str| json!({ "username": name, "password": "Wrong-River-58!" });
@@ -533,7 +497,7 @@ async fn ux_09_too_many_sign_ins_read_the_same_for_names_that_exist_and_names_th
 async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
     let (world, calls) = watched().await;
     for (portal, body) in everyone() {
-        let described = world.on(portal).get("").await.unwrap();
+        let described = world.on(portal).get("").await;
         let verification = body["verification"].as_object().unwrap();
         let (number, unknown) = match portal {
             "member" => ("enrollee_id", "999999999"),
@@ -625,9 +589,8 @@ async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_pro
     assert_eq!(seen.status, 403);
     let told = world
         .on("provider")
-        .post("/registrations", facility("PV30006", "008901234"))
-        .await
-        .unwrap();
+        .registers(facility("PV30006", "008901234"))
+        .await;
     assert_eq!(told.problem(), "not-open", "{}", told.text);
 }
 
@@ -660,16 +623,14 @@ async fn ux_09_redeeming_a_code_does_not_tell_which_accounts_exist_or_wait_for_o
     let (deleted, deleted_code) = world.added_by(&helen, "Dell").await;
     let redemption = |name: &str, code: &str, password: &str| json!({ "username": name, "registration_code": code, "password": password, "hint": hint() });
     let path = "/registration-codes/redemption";
-    let done = world
+    world
         .on("provider")
         .post(path, redemption(&redeemed, &redeemed_code, PASSWORD))
         .await
-        .unwrap();
-    assert_eq!(done.status, 200, "{}", done.text);
-    let users = helen.get("/users").await.unwrap();
-    let id = users.body["items"]
-        .as_array()
-        .unwrap()
+        .expect(200);
+    let users = helen.get("/users").await;
+    let id = users
+        .items()
         .iter()
         .find(|u| u["username"] == deleted.as_str())
         .unwrap()["id"]
@@ -752,20 +713,14 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
     let redeem = async |password: &str, source: &str| {
         let body = json!({ "username": username, "registration_code": code, "password": password, "hint": hint() });
         let caller = world.on("provider").from_source(source);
-        caller
-            .post("/registration-codes/redemption", body)
-            .await
-            .unwrap()
+        caller.post("/registration-codes/redemption", body).await
     };
     // A person who lost the response gets it again with the same password.
     for _ in 0..2 {
-        let done = redeem(PASSWORD, "192.0.2.1").await;
-        assert_eq!(
-            (done.status, done.text_at("/registration")),
-            (200, "registered"),
-            "{}",
-            done.text
-        );
+        redeem(PASSWORD, "192.0.2.1")
+            .await
+            .expect(200)
+            .has("/registration", "registered");
     }
     let mut statuses = Vec::new();
     for n in 0..6 {
@@ -782,11 +737,7 @@ async fn ux_09_redeeming_again_gives_no_more_guesses_at_a_password_than_the_code
         (410, "code-locked"),
         "the right one is not looked at either"
     );
-    let (_, signed_in) = world
-        .on("provider")
-        .sign_in(&username, PASSWORD)
-        .await
-        .unwrap();
+    let signed_in = world.on("provider").signs_in(&username, PASSWORD).await;
     assert_eq!(
         signed_in.status, 201,
         "signing in is another door: {}",
@@ -803,12 +754,9 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
         .await;
     let path = format!(
         "/invitations/{}/resend",
-        ruth.get("/invitations")
-            .await
-            .unwrap()
-            .text_at("/items/0/id")
+        ruth.get("/invitations").await.text_at("/items/0/id")
     );
-    assert_eq!(ruth.post(&path, json!({})).await.unwrap().status, 200);
+    ruth.post(&path, json!({})).await.expect(200);
     let current = link_token(&world.last_mail_to("sam@blueheron.example").await);
 
     let parts: Vec<&str> = current.split('.').collect();
@@ -859,11 +807,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
     );
 
     // A session token is not an invitation, however it is disguised.
-    let (_, begun) = world
-        .on("group")
-        .sign_in("ruth.okafor", PASSWORD)
-        .await
-        .unwrap();
+    let begun = world.on("group").signs_in("ruth.okafor", PASSWORD).await;
     for token in [
         begun.text_at("/token").to_owned(),
         begun.text_at("/token").replacen("vs.", "vi.", 1),
@@ -882,15 +826,7 @@ async fn ux_09_a_made_up_link_does_not_tell_which_invitations_exist() {
 
     // Only a person with the link learns that an invitation was accepted or revoked.
     let body = World::acceptance(&current, "Sam", "sam@blueheron.example", "sam.lind");
-    assert_eq!(
-        world
-            .on("group")
-            .post("/invitations/accept", body)
-            .await
-            .unwrap()
-            .status,
-        201
-    );
+    world.on("group").accepts(body).await.expect(201);
     let look_ups = tokens.map(|(what, token)| (what, json!({ "token": token })));
     assert_eq!(
         see_same(&world, &calls, "group", "/invitations/look-up", &look_ups)

@@ -1,34 +1,18 @@
 //! What administrators resend for their users: registration codes, reset links, usernames.
 
-use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, hint};
 use vestibule_tests::{World, code_in, link_token};
 
-async fn id_of(by: &Client, query: &str) -> String {
-    let found = by.get(&format!("/users?query={query}")).await.unwrap();
-    assert_eq!(
-        found.body["items"].as_array().map(Vec::len),
-        Some(1),
-        "{}",
-        found.text
-    );
-    found.text_at("/items/0/id").to_owned()
+async fn send(by: &Person, id: &str, what: &str) -> Response {
+    by.post(&format!("/users/{id}/{what}"), json!({})).await
 }
 
-async fn send(by: &Client, id: &str, what: &str) -> Answer {
-    by.post(&format!("/users/{id}/{what}"), json!({}))
-        .await
-        .unwrap()
-}
-
-async fn redeem(world: &World, username: &str, code: &str) -> Answer {
+async fn redeem(world: &World, username: &str, code: &str) -> Response {
     let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
     let on = world.on("provider");
-    on.post("/registration-codes/redemption", body)
-        .await
-        .unwrap()
+    on.post("/registration-codes/redemption", body).await
 }
 
 #[tokio::test]
@@ -36,7 +20,7 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (kim, first) = world.added_by(&helen, "Kim").await;
-    let id = id_of(&helen, &kim).await;
+    let id = helen.finds(&kim).await;
     // After too many wrong entries, and close to its expiration: the new code has its own attempts
     // and expiration date.
     for _ in 0..5 {
@@ -44,11 +28,9 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     }
     assert_eq!(redeem(&world, &kim, &first).await.problem(), "code-locked");
     world.pass_days(29);
-    let (helen, _) = world
-        .on("provider")
-        .sign_in(&helen_name(&helen, &world).await, PASSWORD)
-        .await
-        .unwrap();
+    let helen = world
+        .sign_in("provider", &helen_name(&helen, &world).await)
+        .await;
     let sent = send(&helen, &id, "registration-code").await;
     assert_eq!(
         (sent.status, sent.text.as_str()),
@@ -60,27 +42,24 @@ async fn bl_09_an_administrator_sends_a_lost_registration_code_again_and_the_old
     let second = code_in(&mail);
     assert!(mail.text.contains(&kim) && second != first, "{}", mail.text);
     world.pass_days(20);
-    let dead = redeem(&world, &kim, &first).await;
-    assert_eq!((dead.status, dead.problem()), (422, "code-wrong"));
-    assert_eq!(redeem(&world, &kim, &second).await.status, 200);
+    redeem(&world, &kim, &first)
+        .await
+        .refused(422, "code-wrong");
+    redeem(&world, &kim, &second).await.expect(200);
 
     // Once redeemed, there is nothing to resend.
-    let (helen, _) = world
-        .on("provider")
-        .sign_in(&helen_name(&helen, &world).await, PASSWORD)
+    let helen = world
+        .sign_in("provider", &helen_name(&helen, &world).await)
+        .await;
+    send(&helen, &id, "registration-code")
         .await
-        .unwrap();
-    let nothing = send(&helen, &id, "registration-code").await;
-    assert_eq!(
-        (nothing.status, nothing.problem()),
-        (409, "no-pending-code")
-    );
+        .refused(409, "no-pending-code");
     let all = vestibule_tests::invariants::invariants(&world).await;
     assert_eq!(all.done("reissue_registration_code"), 1);
 }
 
 /// The username that was generated for the primary user.
-async fn helen_name(_: &Client, world: &World) -> String {
+async fn helen_name(_: &Person, world: &World) -> String {
     let items = vestibule_tests::invariants::Contents::of(world).await;
     let helen = items
         .accounts
@@ -94,10 +73,11 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
-    let id = id_of(&helen, &kim).await;
-    let early = send(&helen, &id, "password-reset").await;
-    assert_eq!((early.status, early.problem()), (409, "not-recoverable"));
-    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
+    let id = helen.finds(&kim).await;
+    send(&helen, &id, "password-reset")
+        .await
+        .refused(409, "not-recoverable");
+    redeem(&world, &kim, &code).await.expect(200);
 
     let before = world.mails_to("helen@lakeside.example").await.len();
     let sent = send(&helen, &id, "password-reset").await;
@@ -113,27 +93,23 @@ async fn bl_14_an_administrator_has_a_password_reset_and_only_its_owner_gets_the
     // The portal's other requirements still apply to the user.
     let redemption = |answer: &str| json!({ "token": link_token(&mail), "hint": { "answer": answer }, "new_password": "Fresh-Kettle-91!" });
     let on = world.on("provider");
-    let wrong = on
-        .post("/password-resets/redemption", redemption("A red Beetle"))
+    on.post("/password-resets/redemption", redemption("A red Beetle"))
         .await
-        .unwrap();
-    assert_eq!((wrong.status, wrong.problem()), (403, "recovery-refused"));
+        .refused(403, "recovery-refused");
     let reset = on
         .post("/password-resets/redemption", redemption("A green Beetle"))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (reset.status, reset.text_at("/username")),
         (200, kim.as_str()),
         "{}",
         reset.text
     );
-    let (_, signed_in) = world
+    world
         .on("provider")
-        .sign_in(&kim, "Fresh-Kettle-91!")
+        .signs_in(&kim, "Fresh-Kettle-91!")
         .await
-        .unwrap();
-    assert_eq!(signed_in.status, 201, "{}", signed_in.text);
+        .expect(201);
 }
 
 #[tokio::test]
@@ -141,8 +117,8 @@ async fn bl_15_an_administrator_has_a_username_sent_to_its_owner() {
     let world = World::new().await;
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
-    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
-    let id = id_of(&helen, &kim).await;
+    redeem(&world, &kim, &code).await.expect(200);
+    let id = helen.finds(&kim).await;
     let sent = send(&helen, &id, "username-reminder").await;
     assert_eq!((sent.status, sent.text.as_str()), (202, ""));
     let mail = world.last_mail_to("kim@lakeside.example").await;
@@ -154,14 +130,13 @@ async fn bl_14_nobody_has_anything_sent_above_themselves_to_themselves_or_elsewh
     let world = World::new().await;
     let (helen, helen_name) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
-    assert_eq!(redeem(&world, &kim, &code).await.status, 200);
-    let id = id_of(&helen, &kim).await;
+    redeem(&world, &kim, &code).await.expect(200);
+    let id = helen.finds(&kim).await;
     let body = json!({ "role": "administrator", "services": [], "group_codes": [] });
     let path = format!("/users/{id}/access");
-    let raised = helen.send(Method::PUT, &path, Some(&body)).await.unwrap();
-    assert_eq!(raised.status, 200, "{}", raised.text);
+    helen.put(&path, &body).await.expect(200);
     let kim = world.sign_in("provider", &kim).await;
-    let top = id_of(&kim, &helen_name).await;
+    let top = kim.finds(&helen_name).await;
     for what in ["registration-code", "password-reset", "username-reminder"] {
         let above = send(&kim, &top, what).await;
         assert_eq!(
@@ -191,7 +166,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     const NAMES: &str =
         "must not consist mainly of your name, your username or the name of the portal";
     let world = World::new().await;
-    let fault_of = |answer: &Answer| {
+    let fault_of = |answer: &Response| {
         let errors = answer.body["errors"]
             .as_array()
             .cloned()
@@ -226,11 +201,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
             "/password",
             password,
         );
-        let answer = world
-            .on("group")
-            .post("/registrations", body)
-            .await
-            .unwrap();
+        let answer = world.on("group").registers(body).await;
         if reason == "must contain a digit" {
             assert_eq!(answer.status, 422, "{password}");
             continue;
@@ -241,9 +212,7 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let ruth = world.group_principal().await;
     let change = async |current: &str, new: &str| {
         let body = json!({ "current_password": current, "new_password": new });
-        ruth.send(Method::PUT, "/sessions/current/password", Some(&body))
-            .await
-            .unwrap()
+        ruth.put("/sessions/current/password", &body).await
     };
     assert_eq!(
         fault_of(&change(PASSWORD, "Sunshine2026!").await),
@@ -253,47 +222,41 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
         fault_of(&change(PASSWORD, "Ruth-Okafor-58").await),
         refused(NAMES)
     );
-    assert_eq!(change(PASSWORD, "Ruth-Lantern-Meadow-58").await.status, 200);
+    change(PASSWORD, "Ruth-Lantern-Meadow-58").await.expect(200);
 
     // By invitation, with a code, with an initial password, after forgetting one.
     let ruth = world
         .on("group")
         .sign_in("ruth.okafor", "Ruth-Lantern-Meadow-58")
         .await
-        .unwrap()
         .0;
     let token = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
     let mut body = World::acceptance(&token, "Sam", "sam@blueheron.example", "sam.lind");
     body["password"] = "Dragon!!77".into();
-    let answer = world
-        .on("group")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
+    let answer = world.on("group").accepts(body).await;
     assert_eq!(fault_of(&answer), refused(DRESSED));
     let (helen, _) = world.provider().await;
     let (kim, code) = world.added_by(&helen, "Kim").await;
     let body = json!({ "username": kim, "registration_code": code, "password": "qwerty123", "hint": hint() });
     let on = world.on("provider");
-    let answer = on
-        .post("/registration-codes/redemption", body)
-        .await
-        .unwrap();
+    let answer = on.post("/registration-codes/redemption", body).await;
     assert_eq!(fault_of(&answer), refused(COMMON));
     world
         .register("practice", vestibule_tests::people::dental())
         .await;
     let omar = world.sign_in("practice", "omar.haddad").await;
     let body = json!({ "first_name": "Ann", "last_name": "Lee", "email": "ann@riverbend.example", "username": "ann.lee", "initial_password": "Welcome123" });
-    let answer = omar.post("/users", body).await.unwrap();
-    assert_eq!(answer.status, 422, "{}", answer.text);
+    let answer = omar.post("/users", body).await.expect(422);
     assert_eq!(answer.fields(), ["initial_password"]);
     world.last_mail_to("omar@riverbend.example").await;
     let forgot = json!({ "username": "omar.haddad" });
-    let asked = world.on("practice").post("/password-resets", forgot).await;
-    assert_eq!(asked.unwrap().status, 202);
+    world
+        .on("practice")
+        .post("/password-resets", forgot)
+        .await
+        .expect(202);
     // The first delivery processes the request, the second sends its email.
     world.mails_to("omar@riverbend.example").await;
     let mail = world.last_mail_to("omar@riverbend.example").await;
@@ -303,18 +266,15 @@ async fn ux_10_passwords_that_are_guessed_first_are_refused_with_a_reason_wherev
     let on = world.on("practice");
     let answer = on
         .post("/password-resets/redemption", body("Sunshine2026!"))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(fault_of(&answer), refused(DRESSED));
     let answer = on
         .post("/password-resets/redemption", body("Omar-Haddad-58"))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(fault_of(&answer), refused(NAMES), "only after verification");
     let answer = on
         .post("/password-resets/redemption", body("Fresh-Kettle-91!"))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         answer.status, 200,
         "and the link was not used up: {}",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 use vestibule_domain::text::comparable;
 use vestibule_local::Options;
-use vestibule_local::client::{Answer, Client};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::people::{QUESTIONS, agent, dental, group_principal, member, provider, with};
 use vestibule_tests::{World, another, code_in, link_token, options, pin_in};
@@ -147,21 +147,20 @@ impl<'w> Journeys<'w> {
     /// Makes a request that must return this status.
     async fn send(
         &mut self,
-        by: &Client,
+        by: &Person,
         method: Method,
         path: &str,
         body: Value,
         expected: u16,
-    ) -> Answer {
-        let answer = by.send(method, path, Some(&body)).await.unwrap();
-        assert_eq!(answer.status, expected, "{path}: {}", answer.text);
+    ) -> Response {
+        let answer = by.send(method, path, Some(&body)).await.expect(expected);
         if answer.status >= 400 {
             self.problems.push(answer.text.clone());
         }
         answer
     }
 
-    async fn post(&mut self, by: &Client, path: &str, body: Value, expected: u16) -> Answer {
+    async fn post(&mut self, by: &Person, path: &str, body: Value, expected: u16) -> Response {
         self.send(by, Method::POST, path, body, expected).await
     }
 
@@ -187,7 +186,7 @@ impl<'w> Journeys<'w> {
         username
     }
 
-    async fn sign_in(&mut self, portal: &str, username: &str, password: &str) -> Client {
+    async fn sign_in(&mut self, portal: &str, username: &str, password: &str) -> Person {
         self.post(
             &self.world.on(portal),
             "/sessions",
@@ -195,13 +194,8 @@ impl<'w> Journeys<'w> {
             401,
         )
         .await;
-        let (client, answer) = self
-            .world
-            .on(portal)
-            .sign_in(username, password)
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
+        let (client, answer) = self.world.on(portal).sign_in(username, password).await;
+        let answer = answer.expect(201);
         self.token("session token", answer.text_at("/token"));
         self.look().await;
         client
@@ -531,22 +525,22 @@ impl<'w> Journeys<'w> {
                     .request(Method::POST, "/sessions")
                     .header("content-type", kind)
                     .body(format!("{{\"password\": \"{secret}\" oops"));
-                let answer = vestibule_local::client::answer(request).await.unwrap();
+                let answer = Response::to(request).await;
                 assert!((400..500).contains(&answer.status));
-                self.problems.push(answer.text);
+                self.problems.push(answer.text.clone());
             }
         }
     }
 
-    async fn refuse(&mut self, by: &Client, path: &str, body: Value) {
-        let answer = by.post(path, body).await.unwrap();
+    async fn refuse(&mut self, by: &Person, path: &str, body: Value) {
+        let answer = by.post(path, body).await;
         assert!(
             (400..500).contains(&answer.status),
             "{path}: {} {}",
             answer.status,
             answer.text
         );
-        self.problems.push(answer.text);
+        self.problems.push(answer.text.clone());
     }
 
     /// Checks the texts observed in the tables.
@@ -737,19 +731,18 @@ async fn unreliable(journeys: &mut Journeys<'_>, faults: &FaultInjector) {
                 .on("member")
                 .from_source("203.0.113.78")
                 .post("/sessions", sign_in)
-                .await
-                .unwrap();
+                .await;
             assert!(
                 answer.status == 503 || faults.disarm().1.is_none(),
                 "{}",
                 answer.text
             );
-            journeys.problems.push(answer.text);
+            journeys.problems.push(answer.text.clone());
         }
         faults.arm(i, Fault::Unsent);
-        let answer = group.post("/registrations", number(i)).await.unwrap();
+        let answer = group.registers(number(i)).await;
         assert!([503, 429].contains(&answer.status), "{}", answer.text);
-        journeys.problems.push(answer.text);
+        journeys.problems.push(answer.text.clone());
         faults.disarm();
     }
     world.instance.inbox.set_down(true);

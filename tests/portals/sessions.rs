@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::account::{Account, Membership, Status};
 use vestibule_domain::policy::Role;
-use vestibule_local::client::{Answer, Client, answer};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::{START, World};
 
@@ -24,8 +24,8 @@ fn minutes(n: i64) -> SignedDuration {
 }
 
 /// Returns whether the session is open.
-async fn open(client: &Client) -> bool {
-    let answer = client.get("/sessions/current").await.unwrap();
+async fn open(client: &Person) -> bool {
+    let answer = client.get("/sessions/current").await;
     match answer.status {
         200 => true,
         401 => {
@@ -36,13 +36,8 @@ async fn open(client: &Client) -> bool {
     }
 }
 
-async fn sign_in(world: &World, portal: &str, username: &str, password: &str) -> Answer {
-    world
-        .on(portal)
-        .sign_in(username, password)
-        .await
-        .unwrap()
-        .1
+async fn sign_in(world: &World, portal: &str, username: &str, password: &str) -> Response {
+    world.on(portal).sign_in(username, password).await.1
 }
 
 #[tokio::test]
@@ -53,8 +48,7 @@ async fn ag_14_a_session_ends_after_eight_hours_to_the_second_however_busy_it_is
         let (client, begun) = world
             .on(portal)
             .sign_in(registered.text_at("/username"), PASSWORD)
-            .await
-            .unwrap();
+            .await;
         let began: jiff::Timestamp = begun.text_at("/started_at").parse().unwrap();
         let ends: jiff::Timestamp = begun.text_at("/expires_at").parse().unwrap();
         assert_eq!(
@@ -102,7 +96,7 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
         // Every kind of request counts as use, including refused ones.
         let client = world.sign_in(portal, &username).await;
         world.pass(idle - seconds(1));
-        assert_ne!(client.get("/users").await.unwrap().status, 401, "{portal}");
+        assert_ne!(client.get("/users").await.status, 401, "{portal}");
         world.pass(idle - seconds(1));
         assert!(open(&client).await, "{portal}");
         // Other users' requests don't.
@@ -114,7 +108,7 @@ async fn ag_14_a_session_left_alone_ends_after_the_portals_idle_limit_and_use_ke
 }
 
 /// The cookie of a response as browsers read it: the pair and its attributes.
-fn cookie_of(answer: &Answer) -> (String, Vec<String>) {
+fn cookie_of(answer: &Response) -> (String, Vec<String>) {
     // There is also the cookie that identifies the device.
     let mut cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
     cookies.retain(|c| !c.to_str().unwrap().starts_with("__Host-vestibule-device="));
@@ -134,8 +128,7 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
     let caller = world.on("group");
     let body = json!({ "username": "ruth.okafor", "password": PASSWORD });
     for body in [body.clone(), with(body, "/token_delivery", "cookie")] {
-        let begun = caller.post("/sessions", body).await.unwrap();
-        assert_eq!(begun.status, 201, "{}", begun.text);
+        let begun = caller.post("/sessions", body).await.expect(201);
         assert_eq!(begun.headers["location"], "/group/sessions/current");
         assert_eq!(begun.headers["cache-control"], "no-store");
         let (pair, attributes) = cookie_of(&begun);
@@ -158,15 +151,14 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
         );
 
         let with_cookie = async |cookie: &str| {
-            answer(caller.request(Method::GET, "/me").header("cookie", cookie))
-                .await
-                .unwrap()
+            Response::to(caller.request(Method::GET, "/me").header("cookie", cookie)).await
         };
-        let by_bearer = caller.with_token(token).get("/me").await.unwrap();
-        assert_eq!(
-            (by_bearer.status, by_bearer.text_at("/username")),
-            (200, "ruth.okafor")
-        );
+        let by_bearer = caller
+            .with_token(token)
+            .get("/me")
+            .await
+            .expect(200)
+            .has("/username", "ruth.okafor");
         for cookie in [
             pair.clone(),
             format!("theme=dark; {pair}; lang=en"),
@@ -186,22 +178,20 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
             assert_eq!(with_cookie(cookie).await.status, 401, "{cookie}");
         }
         // A token is valid on its portal only.
-        let elsewhere = world
+        world
             .on("employer")
             .with_token(token)
             .get("/me")
             .await
-            .unwrap();
-        assert_eq!(elsewhere.status, 401, "{}", elsewhere.text);
+            .expect(401);
 
         // Signing out with the cookie ends the session and deletes the cookie.
-        let ended = answer(
+        let ended = Response::to(
             caller
                 .request(Method::DELETE, "/sessions/current")
                 .header("cookie", &pair),
         )
-        .await
-        .unwrap();
+        .await;
         assert_eq!(ended.status, 204);
         let (cleared, attributes) = cookie_of(&ended);
         assert_eq!(cleared, "__Host-session=");
@@ -215,11 +205,8 @@ async fn ag_14_the_cookie_is_gone_with_the_browser_out_of_reach_of_scripts_and_w
                 "Secure"
             ]
         );
-        assert_eq!(with_cookie(&pair).await.status, 401);
-        assert_eq!(
-            caller.with_token(token).get("/me").await.unwrap().status,
-            401
-        );
+        with_cookie(&pair).await.expect(401);
+        caller.with_token(token).get("/me").await.expect(401);
     }
     // A program gets the token in the body, and no cookie.
     let begun = sign_in(&world, "group", "ruth.okafor", PASSWORD).await;
@@ -370,14 +357,14 @@ async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_it
         let second = world
             .sign_in("group", &format!("{}.lind", first.to_lowercase()))
             .await;
-        let id = ada.get("/me").await.unwrap().text_at("/id").to_owned();
+        let id = ada.get("/me").await.text_at("/id").to_owned();
         for session in [&ada, &second] {
-            assert_eq!(session.get("/users").await.unwrap().status, 200, "{what}");
+            assert_eq!(session.get("/users").await.status, 200, "{what}");
         }
         world.alter("group", &id, change).await;
         let person = json!({ "first_name": "Kim", "last_name": "Lind", "email": format!("{first}s.friend@blueheron.example") });
         for session in [&ada, &second] {
-            let listed = session.get("/users").await.unwrap();
+            let listed = session.get("/users").await;
             assert_eq!(
                 (listed.status, listed.problem()),
                 (status, problem),
@@ -385,7 +372,7 @@ async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_it
                 listed.text
             );
         }
-        let invited = ada.post("/invitations", person).await.unwrap();
+        let invited = ada.post("/invitations", person).await;
         let expected = if status == 200 { 201 } else { status };
         assert_eq!(
             (invited.status, invited.problem()),
@@ -393,11 +380,11 @@ async fn ux_04_what_is_decided_about_an_account_counts_at_the_next_request_of_it
             "{what}: {}",
             invited.text
         );
-        let me = ada.get("/me").await.unwrap();
+        let me = ada.get("/me").await;
         assert_eq!(me.status == 200, status != 401, "{what}: {}", me.text);
     }
     assert_eq!(
-        ruth.get("/users").await.unwrap().status,
+        ruth.get("/users").await.status,
         200,
         "the others notice nothing"
     );
@@ -408,10 +395,9 @@ async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_sessi
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "user").await;
-    let id = sam.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = sam.get("/me").await.text_at("/id").to_owned();
     let entitlements = async || {
-        let answer = sam.get("/entitlements").await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let answer = sam.get("/entitlements").await.expect(200);
         json!([
             answer.body["role"],
             answer.body["services"],
@@ -439,7 +425,7 @@ async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_sessi
         entitlements().await,
         json!(["user", ["billing", "reports"], ["BH03"]])
     );
-    assert_eq!(sam.get("/users").await.unwrap().status, 403);
+    sam.get("/users").await.expect(403);
     world
         .alter("group", &id, |a| membership(a).role = Role::Administrator)
         .await;
@@ -448,7 +434,7 @@ async fn ux_04_what_is_assigned_anew_counts_at_the_next_request_of_an_open_sessi
         json!(["administrator", ["billing", "reports"], ["BH03"]])
     );
     assert_eq!(
-        sam.get("/users").await.unwrap().status,
+        sam.get("/users").await.status,
         200,
         "the new role's doors open"
     );
@@ -465,7 +451,7 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
     let world = World::new().await;
     let ruth = world.group_principal().await;
     let sam = world.staff(&ruth, "Sam", "administrator").await;
-    let id = sam.get("/me").await.unwrap().text_at("/id").to_owned();
+    let id = sam.get("/me").await.text_at("/id").to_owned();
     let cedar = with(
         group_principal(),
         "/verification",
@@ -481,7 +467,6 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
     let other = baker
         .get("/me")
         .await
-        .unwrap()
         .text_at("/organization/id")
         .to_owned();
     let other = vestibule_domain::ids::OrganizationId::parse(&other).unwrap();
@@ -489,18 +474,15 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
         .alter("group", &id, |a| membership(a).organization = Some(other))
         .await;
     for path in ["/users", "/entitlements", "/invitations"] {
-        let closed = sam.get(path).await.unwrap();
-        assert_eq!(
-            (closed.status, closed.text_at("/next_step")),
-            (403, "choose_organization"),
-            "{path}: {}",
-            closed.text
-        );
+        sam.get(path)
+            .await
+            .expect(403)
+            .has("/next_step", "choose_organization");
     }
     // The lists follow: one organization no longer shows the user, the other does.
-    let shows = async |client: &Client| client.get("/users").await.unwrap().text.contains(&id);
+    let shows = async |client: &Person| client.get("/users").await.text.contains(&id);
     assert!(!shows(&ruth).await && shows(&baker).await);
-    assert_eq!(ruth.get(&format!("/users/{id}")).await.unwrap().status, 404);
+    ruth.get(&format!("/users/{id}")).await.expect(404);
     let again = world.sign_in("group", "sam.lind").await;
     assert!(
         shows(&again).await,

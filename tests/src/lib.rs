@@ -6,6 +6,7 @@
     reason = "a test may panic"
 )]
 
+pub mod client;
 pub mod fault_injection;
 pub mod invariants;
 pub mod measure;
@@ -27,13 +28,14 @@ use tokio::sync::OnceCell;
 use vestibule_domain::policy::Slug;
 use vestibule_domain::record::RecordKind;
 use vestibule_http::Clock;
-use vestibule_local::client::{Answer, Client};
+use vestibule_local::client::Client;
 use vestibule_local::instance::{Saved, at_work, serve_at_free_port};
 use vestibule_local::standins::ses::ReceivedMail;
 use vestibule_local::{Instance, Options, sample_records};
 use vestibule_secrets::HashParameters;
 use vestibule_store::Tables;
 
+use crate::client::{Person, Response};
 use crate::permissions::Permissions;
 
 /// The time when tests start: a Monday morning in Chicago.
@@ -223,8 +225,8 @@ impl World {
     }
 
     /// Returns a client on a portal that isn't signed in.
-    pub fn on(&self, portal: &str) -> Client {
-        Client::new(&self.base, portal)
+    pub fn on(&self, portal: &str) -> Person {
+        Client::new(&self.base, portal).into()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -370,7 +372,7 @@ pub fn masked(text: &str, random: &[(&str, &str)]) -> String {
 }
 
 /// Returns the status of a problem with a single field, the field, and what is wrong with it.
-pub fn fault(answer: &Answer) -> (u16, &str, &str) {
+pub fn fault(answer: &Response) -> (u16, &str, &str) {
     assert!(answer.fields().len() < 2, "{}", answer.text);
     (
         answer.status,

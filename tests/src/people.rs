@@ -1,85 +1,40 @@
 //! The people in the sample records, and how they register.
 
 use serde_json::{Value, json};
-use vestibule_local::client::{Answer, Client};
 use vestibule_local::first_staff::{self, FirstStaff};
+use vestibule_local::personas::{self, DANA, HELEN, MARIA, OMAR, RUTH};
 
+use crate::client::{Person, Response};
 use crate::{World, code_in, link_token, pin_in};
 
-/// The password of people in tests.
-pub const PASSWORD: &str = "Quiet-River-58!";
+pub use vestibule_local::personas::{
+    PASSWORD, SECURITY_QUESTIONS as QUESTIONS, hint, office_manager_terms, redemption,
+    security_answers,
+};
 
 /// The first person of Blue Heron Manufacturing, group GR20001.
 pub fn group_principal() -> Value {
-    json!({
-        "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
-    })
+    RUTH.registration()
 }
 
 /// Agent AG10001, whose agreement is signed.
 pub fn agent() -> Value {
-    json!({
-        "registration_type": "agent", "verification": { "agent_id": "AG10001", "ssn_last4": "4821" },
-        "first_name": "Dana", "last_name": "Whitfield", "email": "dana@whitfield.example",
-        "username": "dana.whitfield", "password": PASSWORD, "attests_signing_authority": true,
-    })
+    DANA.registration()
 }
 
 /// Subscriber 100200301.
 pub fn member() -> Value {
-    json!({
-        "registration_type": "member",
-        "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
-        "first_name": "Maria", "last_name": "Alvarez", "email": "maria@example.com",
-        "username": "maria.alvarez", "password": PASSWORD, "security_answers": security_answers(),
-    })
+    MARIA.registration()
 }
-
-/// The answers of members in tests.
-pub fn security_answers() -> Value {
-    json!([
-        { "question": QUESTIONS[0], "answer": "Maple Street School" },
-        { "question": QUESTIONS[1], "answer": "Biscuit" },
-        { "question": QUESTIONS[2], "answer": "Lake Geneva" },
-    ])
-}
-
-/// Three of the questions that the member portal offers.
-pub const QUESTIONS: [&str; 3] = [
-    "What was the name of the first street you lived on?",
-    "What was the name of your first pet?",
-    "In which town did your parents meet?",
-];
 
 /// The primary user of Lakeside Family Medicine, PV30001.
 pub fn provider() -> Value {
-    json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
-        "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
-        "password": PASSWORD, "attests_signing_authority": true, "hint": hint(),
-        "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
-    })
-}
-
-/// The hint question of people in tests.
-pub fn hint() -> Value {
-    json!({ "question": "What was my first car?", "answer": "A green Beetle" })
+    HELEN.registration()
 }
 
 /// Riverbend Dental, PV30002, on the practice portal.
 pub fn dental() -> Value {
-    json!({
-        "registration_type": "dental", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
-        "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-        "username": "omar.haddad", "password": PASSWORD, "attests_signing_authority": true,
-    })
-}
-
-/// The agreements that an office manager accepts when registering.
-pub fn office_manager_terms() -> Value {
-    json!({ "office_manager_terms": "2026-10" })
+    OMAR.registration()
 }
 
 /// For each portal, a person who can register there.
@@ -102,11 +57,11 @@ pub fn everyone() -> [(&'static str, Value); 7] {
 #[derive(Debug)]
 pub struct HelpDesk {
     /// The tier that manages other agents.
-    pub supervisor: Client,
+    pub supervisor: Person,
     /// The tier that can act on accounts.
-    pub agent: Client,
+    pub agent: Person,
     /// The read-only tier.
-    pub reader: Client,
+    pub reader: Person,
 }
 
 /// Returns a copy with one value changed: `with(member(), "/email", "other@example.com")`.
@@ -138,21 +93,19 @@ pub fn without(mut body: Value, pointer: &str) -> Value {
 
 impl World {
     /// Registers a person. It must succeed.
-    pub async fn register(&self, portal: &str, body: Value) -> Answer {
-        let answer = self.on(portal).post("/registrations", body).await.unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        answer
+    pub async fn register(&self, portal: &str, body: Value) -> Response {
+        self.on(portal).registers(body).await.expect(201)
     }
 
     /// Signs a user in. It must succeed.
-    pub async fn sign_in(&self, portal: &str, username: &str) -> Client {
-        let (client, answer) = self.on(portal).sign_in(username, PASSWORD).await.unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        client
+    pub async fn sign_in(&self, portal: &str, username: &str) -> Person {
+        let (person, session) = self.on(portal).sign_in(username, PASSWORD).await;
+        session.expect(201);
+        person
     }
 
     /// Returns the principal of Blue Heron Manufacturing, registered and signed in.
-    pub async fn group_principal(&self) -> Client {
+    pub async fn group_principal(&self) -> Person {
         self.register("group", group_principal()).await;
         self.sign_in("group", "ruth.okafor").await
     }
@@ -160,50 +113,37 @@ impl World {
     /// Invites a person and returns the token in the link.
     pub async fn invite(
         &self,
-        administrator: &Client,
+        administrator: &Person,
         first: &str,
         email: &str,
         role: &str,
     ) -> String {
         let body =
             json!({ "first_name": first, "last_name": "Lind", "email": email, "role": role });
-        let answer = administrator.post("/invitations", body).await.unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
+        administrator.post("/invitations", body).await.expect(201);
         link_token(&self.last_mail_to(email).await)
     }
 
     /// Returns the request of an invited person.
     pub fn acceptance(token: &str, first: &str, email: &str, username: &str) -> Value {
-        json!({
-            "token": token, "first_name": first, "last_name": "Lind", "email": email,
-            "username": username, "password": PASSWORD,
-        })
+        personas::acceptance(token, (first, "Lind"), email, username)
     }
 
     /// Registers an invited person, who then waits for approval. Returns their id.
-    pub async fn invited(&self, administrator: &Client, first: &str, role: &str) -> String {
-        let email = format!("{}@blueheron.example", first.to_lowercase());
-        let token = self.invite(administrator, first, &email, role).await;
-        let username = format!("{}.lind", first.to_lowercase());
-        let body = Self::acceptance(&token, first, &email, &username);
-        let answer = self
-            .on("group")
-            .post("/invitations/accept", body)
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
-        answer.text_at("/user_id").to_owned()
+    pub async fn invited(&self, administrator: &Person, first: &str, role: &str) -> String {
+        administrator.invites(first, role).await.expect(201);
+        let name = first.to_lowercase();
+        let email = format!("{name}@blueheron.example");
+        let token = link_token(&self.last_mail_to(&email).await);
+        let body = Self::acceptance(&token, first, &email, &format!("{name}.lind"));
+        let accepted = self.on("group").accepts(body).await.expect(201);
+        accepted.text_at("/user_id").to_owned()
     }
 
     /// Registers and approves an invited person, and signs them in.
-    pub async fn staff(&self, administrator: &Client, first: &str, role: &str) -> Client {
+    pub async fn staff(&self, administrator: &Person, first: &str, role: &str) -> Person {
         let id = self.invited(administrator, first, role).await;
-        let body = json!({ "services": ["enrollment"], "group_codes": ["BH01"] });
-        let answer = administrator
-            .post(&format!("/users/{id}/approval"), body)
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        administrator.approves(&id).await.expect(200);
         self.sign_in("group", &format!("{}.lind", first.to_lowercase()))
             .await
     }
@@ -219,19 +159,10 @@ impl World {
         };
         let made = first_staff::make(&self.instance.app, first).await.unwrap();
         let one_time = made.password.expose();
-        let (supervisor, answer) = self
-            .on("help-desk")
-            .sign_in(&made.username, one_time)
-            .await
-            .unwrap();
-        assert_eq!(answer.text_at("/next_step"), "change_password");
-        let change = json!({ "current_password": one_time, "new_password": PASSWORD });
-        let path = "/sessions/current/password";
-        let changed = supervisor
-            .send(reqwest::Method::PUT, path, Some(&change))
-            .await
-            .unwrap();
-        assert_eq!(changed.status, 200, "{}", changed.text);
+        let visitor = self.on("help-desk");
+        let (supervisor, session) = visitor.sign_in(&made.username, one_time).await;
+        session.expect(201).has("/next_step", "change_password");
+        supervisor.chooses_password(one_time).await.expect(200);
         let agent = self.desk_staff(&supervisor, "Ada", "help_desk_agent").await;
         let reader = self
             .desk_staff(&supervisor, "Rob", "help_desk_reader")
@@ -244,50 +175,40 @@ impl World {
     }
 
     /// Returns an agent invited by the supervisor, signed in.
-    pub async fn desk_staff(&self, supervisor: &Client, first: &str, role: &str) -> Client {
+    pub async fn desk_staff(&self, supervisor: &Person, first: &str, role: &str) -> Person {
         let name = first.to_lowercase();
         let email = format!("{name}@harborlight.example");
         let token = self.invite(supervisor, first, &email, role).await;
         let username = format!("{name}.lind");
         let body = Self::acceptance(&token, first, &email, &username);
-        let accepted = self
-            .on("help-desk")
-            .post("/invitations/accept", body)
-            .await
-            .unwrap();
-        assert_eq!(accepted.status, 201, "{}", accepted.text);
+        self.on("help-desk").accepts(body).await.expect(201);
         self.sign_in("help-desk", &username).await
     }
 
     /// Returns Maria Alvarez, registered and signed in, with her PIN pending.
-    pub async fn member(&self) -> Client {
+    pub async fn member(&self) -> Person {
         self.register("member", member()).await;
         self.sign_in("member", "maria.alvarez").await
     }
 
     /// Returns the primary user of Lakeside Family Medicine with an active account, and the
     /// username.
-    pub async fn provider(&self) -> (Client, String) {
-        let answer = self.register("provider", provider()).await;
-        let username = answer.text_at("/username").to_owned();
-        let client = self.sign_in("provider", &username).await;
+    pub async fn provider(&self) -> (Person, String) {
+        let registered = self.register("provider", provider()).await;
+        let username = registered.text_at("/username").to_owned();
+        let helen = self.sign_in("provider", &username).await;
         let pin = pin_in(&self.last_letter().await, 4);
-        let answer = client
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        (client, username)
+        helen.enters_pin(&pin).await.expect(200);
+        (helen, username)
     }
 
     /// Adds a user to Lakeside Family Medicine who has not redeemed the code. Returns username and
     /// code.
-    pub async fn added_by(&self, administrator: &Client, first: &str) -> (String, String) {
+    pub async fn added_by(&self, administrator: &Person, first: &str) -> (String, String) {
         let email = format!("{}@lakeside.example", first.to_lowercase());
         let body = json!({ "first_name": first, "last_name": "Lind", "email": email, "services": ["claims"] });
-        let answer = administrator.post("/users", body).await.unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.text);
+        let added = administrator.post("/users", body).await.expect(201);
         let code = code_in(&self.last_mail_to(&email).await);
-        (answer.text_at("/username").to_owned(), code)
+        (added.text_at("/username").to_owned(), code)
     }
 }

@@ -8,7 +8,7 @@ use vestibule_domain::device::Device;
 
 /// A response.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ApiResponse {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     /// The body if it is JSON; otherwise null.
@@ -17,7 +17,7 @@ pub struct Answer {
     pub text: String,
 }
 
-impl Answer {
+impl ApiResponse {
     /// Returns a text field of the body by a JSON pointer such as `/user_id`; empty if it is absent.
     pub fn text_at(&self, pointer: &str) -> &str {
         self.body
@@ -113,12 +113,12 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<ApiResponse, ClientError> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
-        answer(request).await
+        execute(request).await
     }
 
     /// Returns a request that the caller completes.
@@ -139,7 +139,7 @@ impl Client {
     ///
     /// # Errors
     /// Fails if there is no response.
-    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+    pub async fn get(&self, path: &str) -> Result<ApiResponse, ClientError> {
         self.send(Method::GET, path, None).await
     }
 
@@ -147,7 +147,7 @@ impl Client {
     ///
     /// # Errors
     /// Fails if there is no response.
-    pub async fn post(&self, path: &str, body: Value) -> Result<Answer, ClientError> {
+    pub async fn post(&self, path: &str, body: Value) -> Result<ApiResponse, ClientError> {
         self.send(Method::POST, path, Some(&body)).await
     }
 
@@ -159,7 +159,7 @@ impl Client {
         &self,
         username: &str,
         password: &str,
-    ) -> Result<(Self, Answer), ClientError> {
+    ) -> Result<(Self, ApiResponse), ClientError> {
         let body = serde_json::json!({
             "username": username, "password": password, "token_delivery": "body", "device": device(),
         });
@@ -172,13 +172,13 @@ impl Client {
 ///
 /// # Errors
 /// Fails if there is no response.
-pub async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, ClientError> {
+pub async fn execute(request: reqwest::RequestBuilder) -> Result<ApiResponse, ClientError> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Answer {
+    Ok(ApiResponse {
         status,
         headers,
         body,

@@ -14,6 +14,7 @@ pub mod links;
 pub mod openapi;
 pub mod pages;
 pub mod people;
+pub mod personas;
 pub mod post;
 pub mod routes;
 pub mod sample_records;

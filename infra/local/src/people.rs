@@ -6,15 +6,13 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client};
+use crate::client::{ApiResponse, Client};
 use crate::first_staff::{self, FirstStaff};
+use crate::personas::{
+    self, DANA, DANA_AS_PRODUCER, GRACE, HELEN, INITIAL_PASSWORD, JOAN, LENA, LUIS, MARIA, OMAR,
+    PASSWORD, PAT, Persona, RUTH, WEISS,
+};
 use crate::{Instance, StartError, post};
-
-/// The password of the sample people.
-pub const PASSWORD: &str = "Quiet-River-58!";
-
-/// The initial password of a user who hasn't signed in yet.
-const INITIAL_PASSWORD: &str = "First-Visit-21!";
 
 /// The address of the sample people's requests, so that they don't count against the rate limits of real requests.
 /// It is reserved for documentation (RFC 5737).
@@ -142,12 +140,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     async fn group(&mut self) -> Result<(), StartError> {
-        let ruth = json!({
-            "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-            "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-            "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
-        });
-        self.post(&self.client, "/registrations", ruth).await?;
+        self.register(&RUTH).await?;
         let administrator = self.sign_in("ruth.okafor", PASSWORD).await?;
         self.add(
             ("ruth.okafor", "Ruth Okafor", "Principal of Blue Heron Manufacturing"),
@@ -190,14 +183,7 @@ impl Maker<'_> {
     }
 
     async fn members(&mut self) -> Result<(), StartError> {
-        let questions = self.questions();
-        let maria = json!({
-            "registration_type": "member",
-            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "1979-04-12" },
-            "first_name": "Maria", "last_name": "Alvarez", "email": "maria@alvarez.example",
-            "username": "maria.alvarez", "password": PASSWORD, "security_answers": questions,
-        });
-        self.post(&self.client, "/registrations", maria).await?;
+        self.register(&MARIA).await?;
         let (letter, _) = self.letter().await?;
         self.add(
             ("maria.alvarez", "Maria Alvarez", "Member with a PIN letter"),
@@ -205,13 +191,7 @@ impl Maker<'_> {
         )
         .letter = Some(letter);
 
-        let grace = json!({
-            "registration_type": "member",
-            "verification": { "enrollee_id": "100200304", "subscriber_last_name": "Kim", "date_of_birth": "1988-01-15" },
-            "first_name": "Grace", "last_name": "Kim", "email": "grace@kim.example",
-            "username": "grace.kim", "password": PASSWORD, "security_answers": self.questions(),
-        });
-        self.post(&self.client, "/registrations", grace).await?;
+        self.register(&GRACE).await?;
         let (_, pin) = self.letter().await?;
         let signed_in = self.sign_in("grace.kim", PASSWORD).await?;
         self.post(&signed_in, "/pin/activation", json!({ "pin": pin }))
@@ -221,6 +201,14 @@ impl Maker<'_> {
             "Show the available services: `GET /member/entitlements`.",
         );
         Ok(())
+    }
+
+    async fn register(&self, persona: &Persona) -> Result<ApiResponse, StartError> {
+        let mut body = persona.registration();
+        if body.get("security_answers").is_some() {
+            body["security_answers"] = self.questions();
+        }
+        self.post(&self.client, "/registrations", body).await
     }
 
     /// Returns answers to the first security questions that the portal offers.
@@ -247,30 +235,7 @@ impl Maker<'_> {
     }
 
     async fn providers(&mut self) -> Result<(), StartError> {
-        let registration = |registration_type: &str,
-                            id: &str,
-                            tax_id: &str,
-                            first: &str,
-                            last: &str,
-                            email: &str,
-                            street: &str| {
-            json!({
-                "registration_type": registration_type, "verification": { "provider_id": id, "tax_id": tax_id },
-                "first_name": first, "last_name": last, "email": email, "password": PASSWORD,
-                "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
-                "postal_address": { "lines": [street], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
-            })
-        };
-        let helen = registration(
-            "practice",
-            "PV30001",
-            "003456789",
-            "Helen",
-            "Brandt",
-            "helen@lakeside.example",
-            "12 Harbor Lane",
-        );
-        let answer = self.post(&self.client, "/registrations", helen).await?;
+        let answer = self.register(&HELEN).await?;
         let username = answer.text_at("/username").to_owned();
         let (_, pin) = self.letter().await?;
         let administrator = self.sign_in(&username, PASSWORD).await?;
@@ -282,10 +247,7 @@ impl Maker<'_> {
         );
 
         let (username, _, code) = self.added(&administrator, "Ben").await?;
-        let redemption = json!({
-            "username": username, "registration_code": code, "password": PASSWORD,
-            "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
-        });
+        let redemption = personas::redemption(&username, &code);
         self.post(&self.client, "/registration-codes/redemption", redemption)
             .await?;
         self.add(
@@ -306,10 +268,7 @@ impl Maker<'_> {
         let answer = self.post(&administrator, "/users", dora).await?;
         let username = answer.text_at("/username").to_owned();
         let (_, code) = self.code_for(email).await?;
-        let redemption = json!({
-            "username": username, "registration_code": code, "password": PASSWORD,
-            "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
-        });
+        let redemption = personas::redemption(&username, &code);
         self.post(&self.client, "/registration-codes/redemption", redemption)
             .await?;
         self.add(
@@ -321,16 +280,7 @@ impl Maker<'_> {
             "Send Carla a new code: `POST /provider/users/{id}/registration-code`.",
         );
 
-        let joan = registration(
-            "facility",
-            "PV30006",
-            "008901234",
-            "Joan",
-            "Petrov",
-            "joan@mercystreet.example",
-            "9 Orchard Row",
-        );
-        let answer = self.post(&self.client, "/registrations", joan).await?;
+        let answer = self.register(&JOAN).await?;
         let username = answer.text_at("/username").to_owned();
         let (letter, _) = self.letter().await?;
         self.add(
@@ -365,13 +315,7 @@ impl Maker<'_> {
     }
 
     async fn practices(&mut self) -> Result<(), StartError> {
-        let terms = json!({ "office_manager_terms": "2026-10" });
-        let pat = json!({
-            "registration_type": "office_manager", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
-            "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-            "username": "pat.novak", "password": PASSWORD, "accepted_agreements": terms,
-        });
-        self.post(&self.client, "/registrations", pat).await?;
+        self.register(&PAT).await?;
         let manager = self.sign_in("pat.novak", PASSWORD).await?;
         self.add(
             (
@@ -387,7 +331,8 @@ impl Maker<'_> {
         });
         self.post(&manager, "/users", toni).await?;
         let weiss = json!({
-            "registration_type": "office_manager", "verification": { "provider_id": "PV30007", "tax_id": "009012345" }, "accepted_agreements": terms,
+            "registration_type": "office_manager", "verification": WEISS.verification(),
+            "accepted_agreements": personas::office_manager_terms(),
         });
         self.post(&manager, "/me/organizations", weiss).await?;
         self.add(
@@ -395,12 +340,7 @@ impl Maker<'_> {
             "Sign in: the next step is `change_password` (`PUT /practice/sessions/current/password`).",
         )
         .password = Some(INITIAL_PASSWORD.into());
-        let omar = json!({
-            "registration_type": "dental", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
-            "first_name": "Omar", "last_name": "Haddad", "email": "omar@riverbend.example",
-            "username": "omar.haddad", "password": PASSWORD,
-        });
-        self.post(&self.client, "/registrations", omar).await?;
+        self.register(&OMAR).await?;
         self.add(
             ("omar.haddad", "Omar Haddad", "Provider of Riverbend Dental"),
             "Show the dental services: `GET /practice/entitlements`.",
@@ -409,19 +349,7 @@ impl Maker<'_> {
     }
 
     async fn agents(&mut self) -> Result<(), StartError> {
-        self.post(
-            &self.client,
-            "/registrations",
-            agent(
-                "agent",
-                "AG10001",
-                "4821",
-                "Dana",
-                "Whitfield",
-                "dana@whitfield.example",
-            ),
-        )
-        .await?;
+        self.register(&DANA).await?;
         self.add(
             (
                 "dana.whitfield",
@@ -449,19 +377,7 @@ impl Maker<'_> {
             self.approved(&dana, (first, &email, role), who, to_try)
                 .await?;
         }
-        self.post(
-            &self.client,
-            "/registrations",
-            agent(
-                "agent",
-                "AG10002",
-                "7310",
-                "Luis",
-                "Ortega",
-                "luis@ortega.example",
-            ),
-        )
-        .await?;
+        self.register(&LUIS).await?;
         self.add(
             ("luis.ortega", "Luis Ortega", "Agent without a signed agreement"),
             "Sign in: the next step is `sign_agreement`. `GET /agent/me` shows the form, and `GET /agent/entitlements` is refused.",
@@ -470,19 +386,7 @@ impl Maker<'_> {
     }
 
     async fn producer(&mut self) -> Result<(), StartError> {
-        self.post(
-            &self.client,
-            "/registrations",
-            agent(
-                "producer",
-                "AG10001",
-                "4821",
-                "Dana",
-                "Whitfield",
-                "dana@whitfield.example",
-            ),
-        )
-        .await?;
+        self.register(&DANA_AS_PRODUCER).await?;
         self.add(
             ("dana.whitfield", "Dana Whitfield", "Primary producer"),
             "Invite a sub-user (`POST /producer/invitations`) and list the users with their last sign-in (`GET /producer/users`).",
@@ -510,12 +414,7 @@ impl Maker<'_> {
     }
 
     async fn employer(&mut self) -> Result<(), StartError> {
-        let lena = json!({
-            "registration_type": "employer", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-            "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
-            "username": "lena.fischer", "password": PASSWORD,
-        });
-        self.post(&self.client, "/registrations", lena).await?;
+        self.register(&LENA).await?;
         self.add(
             ("lena.fischer", "Lena Fischer", "Delegated administrator of Blue Heron Manufacturing"),
             "Invite a user (`POST /employer/invitations`) and list the users (`GET /employer/users`).",
@@ -551,8 +450,7 @@ impl Maker<'_> {
         };
         let made = first_staff::make(&self.instance.app, first).await?;
         let supervisor = self.sign_in(&made.username, made.password.expose()).await?;
-        let change =
-            json!({ "current_password": made.password.expose(), "new_password": PASSWORD });
+        let change = personas::password_change(made.password.expose());
         let path = "/sessions/current/password";
         let changed = supervisor.send(Method::PUT, path, Some(&change)).await?;
         self.accepted(changed, "PUT", path)?;
@@ -619,10 +517,7 @@ impl Maker<'_> {
             .last()
             .and_then(post::link_token)
             .ok_or_else(|| format!("no invitation was sent to {email}"))?;
-        let acceptance = json!({
-            "token": token, "first_name": first, "last_name": last, "email": email,
-            "username": username, "password": PASSWORD,
-        });
+        let acceptance = personas::acceptance(token, (&first, &last), &email, username);
         let answer = self
             .post(&self.client, "/invitations/accept", acceptance)
             .await?;
@@ -656,12 +551,22 @@ impl Maker<'_> {
         Ok(signed_in)
     }
 
-    async fn post(&self, client: &Client, path: &str, body: Value) -> Result<Answer, StartError> {
+    async fn post(
+        &self,
+        client: &Client,
+        path: &str,
+        body: Value,
+    ) -> Result<ApiResponse, StartError> {
         let answer = client.send(Method::POST, path, Some(&body)).await?;
         self.accepted(answer, "POST", path)
     }
 
-    fn accepted(&self, answer: Answer, method: &str, path: &str) -> Result<Answer, StartError> {
+    fn accepted(
+        &self,
+        answer: ApiResponse,
+        method: &str,
+        path: &str,
+    ) -> Result<ApiResponse, StartError> {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
@@ -699,20 +604,4 @@ impl Maker<'_> {
         let last = self.people.len() - 1;
         &mut self.people[last]
     }
-}
-
-/// Returns the registration of an agent.
-fn agent(
-    registration_type: &str,
-    id: &str,
-    ssn_last4: &str,
-    first: &str,
-    last: &str,
-    email: &str,
-) -> Value {
-    json!({
-        "registration_type": registration_type, "verification": { "agent_id": id, "ssn_last4": ssn_last4 },
-        "first_name": first, "last_name": last, "email": email,
-        "username": format!("{}.{}", first.to_lowercase(), last.to_lowercase()), "password": PASSWORD, "attests_signing_authority": true,
-    })
 }

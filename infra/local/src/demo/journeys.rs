@@ -10,7 +10,10 @@ use vestibule_domain::record::RecordKind;
 use super::tell::{Call, Teller};
 use crate::client::Client;
 use crate::first_staff::{self, FirstStaff};
-use crate::people::PASSWORD;
+use crate::personas::{
+    self, CHANDRA, DANA, DIEGO, HANNAH, HELEN, INITIAL_PASSWORD, IRIS, JOAN, LENA, LUIS, MARIA,
+    NOA, OMAR, PASSWORD, PAT, RUTH, WEISS,
+};
 use crate::sample_records;
 use crate::{StartError, audit as trail};
 
@@ -46,11 +49,7 @@ fn post<'a>(client: &'a Client, portal: &'static str, path: &'a str, body: Value
 pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const GROUP: &str = "group";
     let visitor = tell.on(GROUP);
-    let ruth = json!({
-        "registration_type": "group", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-        "first_name": "Ruth", "last_name": "Okafor", "email": "ruth@blueheron.example",
-        "username": "ruth.okafor", "password": PASSWORD, "attests_signing_authority": true,
-    });
+    let ruth = RUTH.registration();
 
     tell.step("Ruth enters a wrong tax ID. The portal refuses without naming the wrong field, and names the help desk")?;
     let mut wrong = ruth.clone();
@@ -84,10 +83,7 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 
     tell.step("The first link no longer works")?;
     let acceptance = |token: &str| {
-        json!({
-            "token": token, "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example",
-            "username": "sam.lind", "password": PASSWORD,
-        })
+        personas::acceptance(token, ("Sam", "Lind"), "sam@blueheron.example", "sam.lind")
     };
     tell.call(
         post(&visitor, GROUP, "/invitations/accept", acceptance(&lost)),
@@ -131,28 +127,10 @@ pub(super) async fn group<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const MEMBER: &str = "member";
     let visitor = tell.on(MEMBER);
-    let registration = |first: &str, born: &str, username: &str| {
-        json!({
-            "registration_type": "member",
-            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": born },
-            "first_name": first, "last_name": "Alvarez", "email": format!("{}@alvarez.example", first.to_lowercase()),
-            "username": username, "password": PASSWORD,
-            "security_answers": [
-                { "question": "What was the name of the first street you lived on?", "answer": "Maple Street" },
-                { "question": "What was the name of your first pet?", "answer": "Biscuit" },
-                { "question": "In which town did your parents meet?", "answer": "Lake Geneva" },
-            ],
-        })
-    };
 
     tell.step("Maria registers with the enrollee ID, the subscriber's last name and her date of birth. The portal prints a PIN letter")?;
     tell.call(
-        post(
-            &visitor,
-            MEMBER,
-            "/registrations",
-            registration("Maria", "1979-04-12", "maria.alvarez"),
-        ),
+        post(&visitor, MEMBER, "/registrations", MARIA.registration()),
         201,
     )
     .await?;
@@ -173,12 +151,7 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 
     tell.step("Her son Diego, a dependent, registers with the same ID and his own date of birth")?;
     tell.call(
-        post(
-            &visitor,
-            MEMBER,
-            "/registrations",
-            registration("Diego", "2006-09-30", "diego.alvarez"),
-        ),
+        post(&visitor, MEMBER, "/registrations", DIEGO.registration()),
         201,
     )
     .await?;
@@ -231,15 +204,9 @@ pub(super) async fn member<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PROVIDER: &str = "provider";
     let visitor = tell.on(PROVIDER);
-    let hint = json!({ "question": "What was my first car?", "answer": "A green Beetle" });
 
     tell.step("Helen registers Lakeside Family Medicine with an address for the PIN letter. The system generates her username")?;
-    let helen = json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30001", "tax_id": "003456789" },
-        "first_name": "Helen", "last_name": "Brandt", "email": "helen@lakeside.example",
-        "password": PASSWORD, "hint": hint,
-        "postal_address": { "lines": ["12 Harbor Lane"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
-    });
+    let helen = HELEN.registration();
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", helen), 201)
         .await?;
@@ -280,7 +247,7 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let code = tell.code_for("ben@lakeside.example")?;
 
     tell.step("A wrong code is rejected")?;
-    let redemption = |code: &str| json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint });
+    let redemption = |code: &str| personas::redemption(&username, code);
     let other = if code == "RC000000" {
         "RC000001"
     } else {
@@ -323,17 +290,12 @@ pub(super) async fn provider<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 
 pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PRACTICE: &str = "practice";
-    const INITIAL: &str = "First-Visit-21!";
     let visitor = tell.on(PRACTICE);
 
     tell.step(
         "Summit Orthopedics doesn't participate in the network and is referred to Customer Care",
     )?;
-    let iris = json!({
-        "registration_type": "medical", "verification": { "provider_id": "PV30004", "tax_id": "006789012" },
-        "first_name": "Iris", "last_name": "Quinn", "email": "iris@summit.example",
-        "username": "iris.quinn", "password": PASSWORD,
-    });
+    let iris = IRIS.registration();
     let answer = tell
         .call(post(&visitor, PRACTICE, "/registrations", iris), 403)
         .await?;
@@ -341,11 +303,7 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.says(&answer, "Customer Care")?;
 
     tell.step("Oakview Dental Studio doesn't participate either, but dental providers can register with the IDs from their letter")?;
-    let noa = json!({
-        "registration_type": "dental", "verification": { "provider_id": "PV30003", "tax_id": "005678901" },
-        "first_name": "Noa", "last_name": "Stern", "email": "noa@oakview.example",
-        "username": "noa.stern", "password": PASSWORD,
-    });
+    let noa = NOA.registration();
     tell.call(post(&visitor, PRACTICE, "/registrations", noa), 201)
         .await?;
 
@@ -357,16 +315,16 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.step("Noa creates a staff account for Kim with a username and an initial password")?;
     let kim = json!({
         "first_name": "Kim", "last_name": "Lind", "email": "kim@oakview.example",
-        "username": "kim.lind", "initial_password": INITIAL, "services": ["eligibility"],
+        "username": "kim.lind", "initial_password": INITIAL_PASSWORD, "services": ["eligibility"],
     });
     tell.call(post(&noa, PRACTICE, "/users", kim), 201).await?;
 
     tell.step("At the first sign-in, Kim must change the password first")?;
     let kim = tell
-        .sign_in(PRACTICE, "kim.lind", INITIAL, "change_password")
+        .sign_in(PRACTICE, "kim.lind", INITIAL_PASSWORD, "change_password")
         .await?;
     tell.call(get(&kim, PRACTICE, "/entitlements"), 403).await?;
-    let change = json!({ "current_password": INITIAL, "new_password": PASSWORD });
+    let change = personas::password_change(INITIAL_PASSWORD);
     let call = Call {
         client: &kim,
         portal: PRACTICE,
@@ -384,16 +342,10 @@ pub(super) async fn practice<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const PROVIDER: &str = "provider";
     const DESK: &str = "help-desk";
-    const JOAN: &str = "joan@mercystreet.example";
     let visitor = tell.on(PROVIDER);
 
     tell.step("Joan registers Mercy Street Hospital, but her letter never arrives. On this portal, the help desk sends a new one")?;
-    let joan = json!({
-        "registration_type": "facility", "verification": { "provider_id": "PV30006", "tax_id": "008901234" },
-        "first_name": "Joan", "last_name": "Petrov", "email": JOAN, "password": PASSWORD,
-        "hint": { "question": "What was my first car?", "answer": "A green Beetle" },
-        "postal_address": { "lines": ["9 Orchard Row"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" },
-    });
+    let joan = JOAN.registration();
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", joan), 201)
         .await?;
@@ -418,7 +370,7 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     let olive = tell
         .sign_in(DESK, &made.username, one_time, "change_password")
         .await?;
-    let change = json!({ "current_password": one_time, "new_password": PASSWORD });
+    let change = personas::password_change(one_time);
     let call = Call {
         client: &olive,
         portal: DESK,
@@ -431,17 +383,19 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     tell.call(post(&olive, DESK, "/invitations", invitation), 201)
         .await?;
     let token = tell.token_for("ada@harborlight.example")?;
-    let acceptance = json!({
-        "token": token, "first_name": "Ada", "last_name": "Moss", "email": "ada@harborlight.example",
-        "username": "ada.moss", "password": PASSWORD,
-    });
+    let acceptance = personas::acceptance(
+        &token,
+        ("Ada", "Moss"),
+        "ada@harborlight.example",
+        "ada.moss",
+    );
     let staff = tell.on(DESK);
     tell.call(post(&staff, DESK, "/invitations/accept", acceptance), 201)
         .await?;
 
     tell.step("Joan calls. Ada finds her account and sends a new letter; the reason goes into the audit trail")?;
     let ada = tell.sign_in(DESK, "ada.moss", PASSWORD, "").await?;
-    let search = json!({ "portal": PROVIDER, "email": JOAN });
+    let search = json!({ "portal": PROVIDER, "email": JOAN.email });
     let answer = tell
         .call(post(&ada, DESK, "/accounts/search", search), 200)
         .await?;
@@ -451,30 +405,17 @@ pub(super) async fn help_desk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult 
     tell.expect(&answer, "/memberships/0/letter/status", "posted")?;
 
     tell.step("Joan is notified by email, without the reason")?;
-    tell.mail_to(JOAN)?;
+    tell.mail_to(JOAN.email)?;
     Ok(())
 }
 
 pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     const AGENT: &str = "agent";
     let visitor = tell.on(AGENT);
-    let registration = |id: &str, ssn_last4: &str, first: &str, last: &str| {
-        let username = format!("{}.{}", first.to_lowercase(), last.to_lowercase());
-        json!({
-            "registration_type": "agent", "verification": { "agent_id": id, "ssn_last4": ssn_last4 },
-            "first_name": first, "last_name": last, "email": format!("{username}@agency.example"),
-            "username": username, "password": PASSWORD, "attests_signing_authority": true,
-        })
-    };
 
     tell.step("Dana's signed agreement is on file. She registers, signs in and has full access")?;
     tell.call(
-        post(
-            &visitor,
-            AGENT,
-            "/registrations",
-            registration("AG10001", "4821", "Dana", "Whitfield"),
-        ),
+        post(&visitor, AGENT, "/registrations", DANA.registration()),
         201,
     )
     .await?;
@@ -483,12 +424,7 @@ pub(super) async fn agent<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 
     tell.step("Luis has no agreement on file. He can still register and sign in")?;
     tell.call(
-        post(
-            &visitor,
-            AGENT,
-            "/registrations",
-            registration("AG10002", "7310", "Luis", "Ortega"),
-        ),
+        post(&visitor, AGENT, "/registrations", LUIS.registration()),
         201,
     )
     .await?;
@@ -537,22 +473,15 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
     const PRACTICE: &str = "practice";
     const PROVIDER: &str = "provider";
     let visitor = tell.on(PRACTICE);
-    let terms = json!({ "office_manager_terms": "2026-10" });
-    let lakeside = json!({ "provider_id": "PV30001", "tax_id": "003456789" });
-    let weiss = json!({ "provider_id": "PV30007", "tax_id": "009012345" });
 
     tell.step("Pat manages the offices of several providers and registers once, with one provider's letter")?;
-    let pat = json!({
-        "registration_type": "office_manager", "verification": lakeside, "accepted_agreements": terms,
-        "first_name": "Pat", "last_name": "Novak", "email": "pat@lakeside.example",
-        "username": "pat.novak", "password": PASSWORD,
-    });
+    let pat = PAT.registration();
     tell.call(post(&visitor, PRACTICE, "/registrations", pat), 201)
         .await?;
     let pat = tell.sign_in(PRACTICE, "pat.novak", PASSWORD, "").await?;
 
     tell.step("With another provider's letter, Pat adds that provider to the same account")?;
-    let further = json!({ "registration_type": "office_manager", "verification": weiss, "accepted_agreements": terms });
+    let further = json!({ "registration_type": "office_manager", "verification": WEISS.verification(), "accepted_agreements": personas::office_manager_terms() });
     tell.call(post(&pat, PRACTICE, "/me/organizations", further), 201)
         .await?;
     let answer = tell.call(get(&pat, PRACTICE, "/me"), 200).await?;
@@ -574,12 +503,7 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
 
     tell.step("On the provider portal, each organization has its own PIN letter. Hannah registers her practice and enters its PIN")?;
     let visitor = tell.on(PROVIDER);
-    let address = json!({ "lines": ["4 Elm Court"], "city": "Evanston", "region": "IL", "postal_code": "60201", "country": "US" });
-    let hannah = json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30007", "tax_id": "009012345" },
-        "first_name": "Hannah", "last_name": "Weiss", "email": "hannah@weiss.example", "password": PASSWORD,
-        "hint": { "question": "What was my first car?", "answer": "A green Beetle" }, "postal_address": address,
-    });
+    let hannah = HANNAH.registration();
     let answer = tell
         .call(post(&visitor, PROVIDER, "/registrations", hannah), 201)
         .await?;
@@ -594,8 +518,8 @@ pub(super) async fn organizations<W: Write>(tell: &mut Teller<'_, W>) -> StepRes
 
     tell.step("Hannah adds Riverbend Dental to her account. While its letter is on the way, she keeps access to her own practice")?;
     let further = json!({
-        "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" },
-        "attests_signing_authority": true, "postal_address": address,
+        "registration_type": "practice", "verification": OMAR.facts.verification(),
+        "attests_signing_authority": true, "postal_address": personas::postal_address("4 Elm Court"),
     });
     let answer = tell
         .call(post(&hannah, PROVIDER, "/me/organizations", further), 201)
@@ -613,11 +537,7 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     tell.step(
         "Lena, the delegated administrator of Blue Heron Manufacturing, has a list of people to invite",
     )?;
-    let lena = json!({
-        "registration_type": "employer", "verification": { "group_number": "GR20001", "tax_id_last4": "4567" },
-        "first_name": "Lena", "last_name": "Fischer", "email": "lena@blueheron.example",
-        "username": "lena.fischer", "password": PASSWORD,
-    });
+    let lena = LENA.registration();
     tell.call(post(&visitor, EMPLOYER, "/registrations", lena), 201)
         .await?;
     let lena = tell.sign_in(EMPLOYER, "lena.fischer", PASSWORD, "").await?;
@@ -640,10 +560,12 @@ pub(super) async fn bulk<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
 
     tell.step("Mina registers with the link in her email")?;
     let token = tell.token_for("mina@blueheron.example")?;
-    let mina = json!({
-        "token": token, "first_name": "Mina", "last_name": "Ortiz", "email": "mina@blueheron.example",
-        "username": "mina.ortiz", "password": PASSWORD,
-    });
+    let mina = personas::acceptance(
+        &token,
+        ("Mina", "Ortiz"),
+        "mina@blueheron.example",
+        "mina.ortiz",
+    );
     tell.call(post(&visitor, EMPLOYER, "/invitations/accept", mina), 201)
         .await?;
 
@@ -657,11 +579,7 @@ pub(super) async fn audit<W: Write>(tell: &mut Teller<'_, W>) -> StepResult {
     let visitor = tell.on(GROUP);
 
     tell.step("Chandra registers Cedar & Pine Bakery and lists its users")?;
-    let chandra = json!({
-        "registration_type": "group", "verification": { "group_number": "GR20002", "tax_id_last4": "5678" },
-        "first_name": "Chandra", "last_name": "Rao", "email": "chandra@cedarandpine.example",
-        "username": "chandra.rao", "password": PASSWORD, "attests_signing_authority": true,
-    });
+    let chandra = CHANDRA.registration();
     tell.call(post(&visitor, GROUP, "/registrations", chandra), 201)
         .await?;
     let chandra = tell.sign_in(GROUP, "chandra.rao", PASSWORD, "").await?;

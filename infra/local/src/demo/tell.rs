@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::client::{self, Answer, Client};
+use crate::client::{self, ApiResponse, Client};
 use crate::instance::PrintedLetter;
 use crate::standins::ses::ReceivedMail;
 use crate::{Instance, StartError, post};
@@ -140,7 +140,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Sends a request and prints it with its response and effects. Fails on an unexpected status.
-    pub async fn call(&mut self, call: Call<'_>, expected: u16) -> Result<Answer, StartError> {
+    pub async fn call(&mut self, call: Call<'_>, expected: u16) -> Result<ApiResponse, StartError> {
         let Call {
             client,
             portal,
@@ -162,13 +162,13 @@ impl<'a, W: Write> Teller<'a, W> {
         &mut self,
         (client, portal, path): (&Client, &'static str, &str),
         file: &str,
-    ) -> Result<Answer, StartError> {
+    ) -> Result<ApiResponse, StartError> {
         let what = format!("POST /{portal}{path}");
         writeln!(self.out, "   {STEP}{what}{STEP:#}")?;
         self.lines(file)?;
         let request = client.request(Method::POST, path);
         let request = request.header("content-type", "text/csv");
-        let answer = client::answer(request.body(file.to_owned())).await?;
+        let answer = client::execute(request.body(file.to_owned())).await?;
         self.answered(what, answer, 200).await
     }
 
@@ -183,9 +183,9 @@ impl<'a, W: Write> Teller<'a, W> {
     async fn answered(
         &mut self,
         what: String,
-        answer: Answer,
+        answer: ApiResponse,
         expected: u16,
-    ) -> Result<Answer, StartError> {
+    ) -> Result<ApiResponse, StartError> {
         let status = StatusCode::from_u16(answer.status)?;
         let style = if status.is_success() { GOOD } else { REFUSED };
         writeln!(self.out, "   {style}→ {status}{style:#}")?;
@@ -228,7 +228,12 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Checks a field of a response.
-    pub fn expect(&self, answer: &Answer, pointer: &str, expected: &str) -> Result<(), StartError> {
+    pub fn expect(
+        &self,
+        answer: &ApiResponse,
+        pointer: &str,
+        expected: &str,
+    ) -> Result<(), StartError> {
         let got = answer.text_at(pointer);
         if got == expected {
             return Ok(());
@@ -241,7 +246,7 @@ impl<'a, W: Write> Teller<'a, W> {
     }
 
     /// Checks that a response contains a text.
-    pub fn says(&self, answer: &Answer, expected: &str) -> Result<(), StartError> {
+    pub fn says(&self, answer: &ApiResponse, expected: &str) -> Result<(), StartError> {
         if answer.text.contains(expected) {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vestibule_domain::policy::{ChosenBy, Policy};
 
-use crate::people::PASSWORD;
+use crate::personas::PASSWORD;
 
 /// The header that carries the session which [`sign_in`] opens.
 pub(super) const BEARER: &str = "-H \"authorization: Bearer $TOKEN\"";

@@ -9,7 +9,8 @@ use vestibule_domain::policy::{Onboarding, Policy, RegistrationType, StaffPolicy
 
 use super::commands::{BEARER, Example, data, security_answers, sign_in};
 use super::site::{Site, page as respond};
-use crate::people::{PASSWORD, People, Person};
+use crate::people::{People, Person};
+use crate::personas::DIEGO;
 use crate::{Instance, post};
 
 #[derive(Template)]
@@ -201,12 +202,8 @@ fn examples(base: &str, people: &People, instance: &Instance) -> Vec<Example> {
             add(title, command);
         }
         let answers = instance.policy("member").map(security_answers);
-        let diego = json!({
-            "registration_type": "member",
-            "verification": { "enrollee_id": "100200301", "subscriber_last_name": "Alvarez", "date_of_birth": "2006-09-30" },
-            "first_name": "Diego", "last_name": "Alvarez", "email": "diego@alvarez.example",
-            "username": "diego.alvarez", "password": PASSWORD, "security_answers": answers,
-        });
+        let mut diego = DIEGO.registration();
+        diego["security_answers"] = json!(answers);
         let title = "Register a member’s dependent and print the PIN letter";
         add(
             title,

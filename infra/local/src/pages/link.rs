@@ -10,7 +10,7 @@ use vestibule_domain::policy::{Policy, RecoveryMeans};
 
 use super::commands::{BEARER, Example, credentials, data, security_answers, sign_in};
 use super::site::{Site, missing, page as respond};
-use crate::people::PASSWORD;
+use crate::personas::PASSWORD;
 
 #[derive(Template)]
 #[template(path = "link.html")]
