@@ -37,7 +37,10 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
 
     for (text, status) in [("", 422), ("  \n ", 422), ("\u{0}", 422)] {
         let refused = ruth.post("/feedback", json!({ "message": text })).await;
-        assert_eq!((refused.status, refused.fields()), (status, vec!["message"]));
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (status, vec!["message"])
+        );
     }
     world
         .on("group")
