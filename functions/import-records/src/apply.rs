@@ -259,7 +259,7 @@ impl Applying<'_> {
         let says = row.map_or(RecordState::Ended, |row| RecordState::Holds(&row.data));
         let mut changed = 0;
         if let Some(id) = &claim.organization {
-            changed += self.organization(portal, id, key, says).await?;
+            changed += self.organization(policy, id, key, says).await?;
         }
         for account in claim.by.values() {
             if claim.organization.is_none() {
@@ -274,12 +274,13 @@ impl Applying<'_> {
 
     async fn organization(
         &self,
-        portal: &PortalId,
+        policy: &Policy,
         id: &OrganizationId,
         key: &RecordKey,
         says: RecordState<'_>,
     ) -> Result<u64, ImportError> {
         let store = &self.app.store;
+        let portal = &policy.portal;
         let origin = self.origin(portal);
         let mut changed = 0;
         let mut looks = 0;
@@ -291,7 +292,8 @@ impl Applying<'_> {
             let decision = match says {
                 RecordState::Ended => None,
                 RecordState::Holds(data) => {
-                    record_changes::organization(&found, data, &origin, &mut rng)
+                    let context = Context::new(policy, &origin, &mut rng);
+                    record_changes::organization(&found, data, context)
                 }
             };
             let Some(decision) = decision else {

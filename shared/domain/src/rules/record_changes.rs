@@ -41,7 +41,7 @@ fn membership_based_on<'a>(
 }
 
 /// Applies a record change to a person who registered with the record or works for the organization
-/// that did. Returns `None` if nothing changes.
+/// that did, whose `organization` is already up to date. Returns `None` if nothing changes.
 ///
 /// Access that ended is restored when the record returns; the user is notified of both. Group codes
 /// that the organization no longer has are removed from its users.
@@ -74,10 +74,10 @@ pub fn person(
             Action::EndRecord
         }
         RecordState::Holds(data) => {
-            if membership.organization.is_some() {
+            if let Some(organization) = organization {
                 membership
                     .group_codes
-                    .retain(|code| data.group_codes.contains(code));
+                    .retain(|code| organization.group_codes.contains(code));
             }
             if membership.record.as_ref() == Some(record) {
                 membership.category = data.category.clone();
@@ -124,12 +124,16 @@ pub fn person(
 pub fn organization(
     organization: &Organization,
     data: &RecordData,
-    origin: &Origin,
-    rng: &mut (impl Rng + ?Sized),
+    context: Context<'_>,
 ) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let after = Organization {
         name: data.name.clone(),
-        group_codes: data.group_codes.clone(),
+        group_codes: policy.group_codes.assignable(&data.group_codes),
         ..organization.clone()
     };
     if after == *organization {

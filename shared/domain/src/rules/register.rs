@@ -224,7 +224,7 @@ fn admit(
                     version: 0,
                     ended_at: None,
                     principals: principal.then(|| id.clone()).into_iter().collect(),
-                    group_codes: group_codes(&record.data, policy),
+                    group_codes: policy.group_codes.assignable(&record.data.group_codes),
                     review: None,
                     next_review_due_on: next_due_on(policy, now),
                 };
@@ -507,15 +507,6 @@ pub fn requires_backup_administrator(role: Role, policy: &Policy) -> bool {
             .staff
             .as_ref()
             .is_some_and(|s| s.requires_backup_administrator)
-}
-
-/// Returns the group codes that an organization's administrators can assign.
-fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeSet<String> {
-    let mut codes = policy.group_codes.offered.clone();
-    if policy.group_codes.from_records {
-        codes.extend(record.group_codes.iter().cloned());
-    }
-    codes
 }
 
 /// Returns the address for the PIN letter (ME-06, BL-03).
