@@ -192,7 +192,8 @@ pub(crate) async fn redeem_code(
         Ok(decision) => {
             match app.commit(decision, &mut rng).await {
                 Ok(()) => {}
-                // Perhaps a duplicate request was committed first.
+                // Perhaps a duplicate request was committed first. Not tried again: the attempt was counted
+                // for the code that was compared.
                 Err(CommitError::Stale) => {
                     let now = app
                         .store

@@ -39,7 +39,6 @@ pub(crate) async fn reissue_code(
             let fresh = app.fresh_registration_code(context.policy, context.rng);
             let (organization, user) = (&target.organization, &target.user);
             manage::reissue_code(acting, organization, user, fresh, context)
-                .map(|(_, decision)| decision)
         },
     )
     .await?;

@@ -37,7 +37,7 @@ pub(crate) async fn remove(
         &id,
         |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            manage::remove(acting, organization, user, context)
+            manage::remove(acting, organization, user, context).map(|decision| ((), decision))
         },
     )
     .await?;

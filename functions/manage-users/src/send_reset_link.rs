@@ -38,6 +38,7 @@ pub(crate) async fn send_reset_link(
         |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
             manage::send_reset_link(acting, organization, user, context)
+                .map(|decision| ((), decision))
         },
     )
     .await?;

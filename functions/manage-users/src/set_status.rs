@@ -10,7 +10,7 @@ use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems,
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem};
 
-use crate::{Target, UserResponse, problem};
+use crate::{UserResponse, act};
 
 /// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,22 +51,21 @@ pub(crate) async fn set_status(
     Id(id): Id,
     Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let Target { organization, user } =
-        Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
-    let policy = &caller.policy;
     let disabled = request.status == UserStatus::Disabled;
-    let mut rng = app.rng();
-    let decided = manage::set_disabled(
-        caller.acting()?,
-        &organization,
-        &user,
-        disabled,
-        caller.context(&mut rng),
+    let (target, user) = act(
+        &app,
+        &caller,
+        Permission::DisableUsers,
+        &id,
+        |acting, target, context| {
+            let (organization, user) = (&target.organization, &target.user);
+            let changed = manage::set_disabled(acting, organization, user, disabled, context)?;
+            Ok(match changed {
+                Some((after, decision)) => (after, Some(decision)),
+                None => (user.clone(), None),
+            })
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    let Some((user, decision)) = decided else {
-        return UserResponse::after(&user, &organization, &caller).map(Json);
-    };
-    app.commit(decision, &mut rng).await?;
-    UserResponse::after(&user, &organization, &caller).map(Json)
+    .await?;
+    UserResponse::after(&user, &target.organization, &caller).map(Json)
 }

@@ -186,7 +186,8 @@ pub(crate) async fn complete_reset(
         Ok(()) => Ok(Json(CompletePasswordResetResponse {
             username: account.username.to_string(),
         })),
-        // The link was used or the account changed at the same time.
+        // The link was used or the account changed at the same time. Not tried again: the attempt was
+        // counted for the evidence that was compared.
         Err(CommitError::Stale) => Err(refused(&policy)),
         Err(other) => Err(other.into()),
     }

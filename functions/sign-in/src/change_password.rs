@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use vestibule_domain::sign_in as rules;
 use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
 
 use crate::SessionResponse;
 
@@ -69,16 +69,19 @@ pub(crate) async fn change_password(
         .with_field("current_password", "is incorrect"));
     };
     credentials::not_used_before("new_password", &new, account, &app).await?;
-    let mut rng = app.rng();
-    let hash = credentials::hash(&new, &app, &mut rng).await;
-    let (account, session, decision) = rules::change_password(
-        account,
-        &caller.session,
-        hash,
-        attempts,
-        caller.context(&mut rng),
-    );
-    app.commit(decision, &mut rng).await?;
+    let hash = credentials::hash(&new, &app, &mut app.rng()).await;
+    let (_, (account, session)) = transact(
+        &app,
+        |attempt| caller.latest_with_password(&app, attempt),
+        |account, rng| {
+            let (session, hash, attempts) = (&caller.session, hash.clone(), attempts.clone());
+            let context = caller.context(rng);
+            let (account, session, decision) =
+                rules::change_password(account, session, hash, attempts, context);
+            Ok(((account, session), decision))
+        },
+    )
+    .await?;
     let response = SessionResponse::of(&session, &account, policy, &caller.origin);
     Ok(Json(response))
 }

@@ -17,6 +17,8 @@ use vestibule_domain::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::{CommitError, Store, StoreError};
 
+use crate::usernames;
+
 /// The system clock, or a clock that tests and `cargo portal` control.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -106,11 +108,26 @@ impl App {
         self.store.keyring()
     }
 
-    /// Commits a decision with everything that follows from it on the schedule.
+    /// Commits a decision with everything that follows from it on the schedule. A username that a
+    /// campaign released is first removed from its owner (ME-10).
     ///
     /// # Errors
     /// The errors of [`Store::commit`].
     pub async fn commit(
+        &self,
+        decision: Decision,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<(), CommitError> {
+        let released =
+            usernames::released_name(&decision, &self.portals).map_err(StoreError::from)?;
+        match released {
+            None => self.commit_once(decision, rng).await,
+            Some((name, policy)) => usernames::commit(self, decision, &name, policy, rng).await,
+        }
+    }
+
+    /// Commits a decision, whether or not a campaign released the username that it takes.
+    pub(crate) async fn commit_once(
         &self,
         decision: Decision,
         rng: &mut impl CryptoRng,

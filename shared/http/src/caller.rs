@@ -18,7 +18,7 @@ use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
 use crate::request::{Portal, RequestOrigin};
-use crate::{App, Problem};
+use crate::{App, Attempt, Problem};
 
 /// The cookie that holds a session's token. With its prefix, browsers require `Secure`, the path `/` and
 /// no domain (RFC 6265bis, 4.1.3.2).
@@ -45,6 +45,47 @@ impl Caller {
     /// Returns the context in which rules decide on the caller's request.
     pub fn context<'a>(&'a self, rng: &'a mut StdRng) -> Context<'a> {
         Context::new(&self.policy, &self.origin, rng)
+    }
+
+    /// Returns the caller's account, and loads it again after a conflict.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account.
+    pub async fn latest(&self, app: &App, attempt: Attempt) -> Result<Account, Problem> {
+        if attempt.is_first {
+            return Ok(self.account.clone());
+        }
+        self.reload(app).await
+    }
+
+    /// Loads the caller's account again.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account.
+    pub async fn reload(&self, app: &App) -> Result<Account, Problem> {
+        let portal = &self.policy.portal;
+        let found = app.store.account(portal, &self.account.id).await?;
+        found
+            .filter(|a| self.session.is_open(a, &self.policy, self.origin.at))
+            .ok_or_else(Problem::sign_in_first)
+    }
+
+    /// Does the same as [`latest`](Self::latest) for an action that was confirmed with the password.
+    /// The action is not repeated if the password changed.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account, or the password changed.
+    pub async fn latest_with_password(
+        &self,
+        app: &App,
+        attempt: Attempt,
+    ) -> Result<Account, Problem> {
+        let account = self.latest(app, attempt).await?;
+        if account.password == self.account.password {
+            Ok(account)
+        } else {
+            Err(Problem::conflict())
+        }
     }
 
     /// Returns the caller as a member of the current organization who may act on others.
