@@ -2,6 +2,10 @@
 //! the requirements is named after its id.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod activate_pin {
+    mod member;
+    mod provider;
+}
 mod audit_trail;
 mod deliver_mail;
 mod help_desk;
@@ -12,6 +16,7 @@ mod inactivity_sweep {
 }
 mod invite {
     pub mod bulk;
+    mod group;
     mod invitations;
 }
 mod manage_users {
@@ -24,11 +29,10 @@ mod my_profile;
 mod print_letters;
 mod register {
     mod agent;
-    mod group;
-    mod member;
+    pub mod member;
     mod organizations;
     mod practice;
-    mod provider;
+    pub mod provider;
 }
 mod reset_password;
 mod sign_in;
