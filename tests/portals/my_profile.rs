@@ -36,8 +36,10 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
     assert!(!mail.html.unwrap().contains("<b>good</b>"));
 
     for (text, status) in [("", 422), ("  \n ", 422), ("\u{0}", 422)] {
-        let refused = ruth.post("/feedback", json!({ "message": text })).await;
-        assert_eq!((refused.status, refused.fields()), (status, vec!["text"]));
+        ruth.post("/feedback", json!({ "message": text }))
+            .await
+            .expect(status)
+            .invalid("message");
     }
     world
         .on("group")

@@ -320,7 +320,7 @@ async fn ux_10_a_new_password_is_none_of_the_former_ones() {
     redeem(&anyone, json!({ "token": token, "new_password": PASSWORD }))
         .await
         .invalid("new_password")
-        .says("not used here before");
+        .says("have not used before");
     redeem(&anyone, json!({ "token": token, "new_password": NEW }))
         .await
         .expect(200);

@@ -16,7 +16,7 @@ use vestibule_domain::account::{
     Registration, Status,
 };
 use vestibule_domain::activate::FreshCode;
-use vestibule_domain::audit::Origin;
+use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::campaign::{self, Call};
 use vestibule_domain::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
@@ -24,15 +24,20 @@ use vestibule_domain::ids::{
 use vestibule_domain::invite::{
     Invitation, InvitationStatus, Refusal, State, usable as check_usable,
 };
+use vestibule_domain::message::AccountOutcome;
+use vestibule_domain::organization::Organization;
 use vestibule_domain::password::{self, MAX_LENGTH};
 use vestibule_domain::policy::{Policy, Role};
+use vestibule_domain::portals::Portals;
 use vestibule_domain::record::{
     Fact, Mac, PlanRecord, RecordData, RecordKey, RecordKind, Verification, find,
 };
+use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::schedule::{self, ScheduledAction};
+use vestibule_domain::schedule::{self, AdminNotice, FollowUp, FollowUpKind, ScheduledAction};
 use vestibule_domain::session::{Session, Token, TokenKind};
 use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, Username};
+use vestibule_domain::{Change, Decision};
 
 fn policy(portal: &str) -> Policy {
     edited(portal, "", "")
@@ -1237,4 +1242,170 @@ fn ba_03_a_principal_is_never_deleted_even_where_the_policy_would_disable_one() 
     principal.disable(now);
     assert_eq!(schedule::next_due(&principal, &strict), None);
     assert_eq!(schedule::next_due(&principal, &policy("producer")), None);
+}
+
+// What follows from a decision on the schedule
+
+fn portals() -> Portals {
+    Portals::new(["group", "practice", "producer"].map(|portal| {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../../infra/portals/{portal}.toml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        (PortalId::parse(portal).unwrap(), portal.to_owned(), text)
+    }))
+}
+
+fn organization(portal: &str) -> Organization {
+    Organization {
+        id: OrganizationId::from_bytes([3; 16]),
+        portal: PortalId::parse(portal).unwrap(),
+        kind: "practice".into(),
+        name: "Whitfield".into(),
+        record: None,
+        registered_by: AccountId::from_bytes([4; 16]),
+        registered_at: at(NOW),
+        registered_again_at: None,
+        version: 0,
+        ended_at: None,
+        principals: BTreeSet::new(),
+        group_codes: BTreeSet::new(),
+        review: None,
+        next_review_due_on: Some(Date::constant(2027, 5, 22)),
+    }
+}
+
+/// The due days and follow-ups of a decision made at [`NOW`] on a portal.
+fn consequences(
+    portal: &str,
+    changes: Vec<Change>,
+) -> (Vec<Option<Date>>, Vec<(FollowUpKind, Date)>) {
+    let origin = Origin {
+        portal: PortalId::parse(portal).unwrap(),
+        at: at(NOW),
+        source: None,
+    };
+    let audit = AuditEvent::done(&origin, Actor::System, Action::Register, &mut rng());
+    let decision = changes
+        .into_iter()
+        .fold(Decision::recording(audit), Decision::change);
+    let scheduled = ScheduledDecision::new(decision, &portals()).unwrap();
+    let follow_ups = scheduled.follow_ups.iter().map(|f| (f.kind, f.on));
+    (scheduled.due_days.clone(), follow_ups.collect())
+}
+
+fn update(before: &Account, after: Account) -> Change {
+    Change::UpdateAccount {
+        before: Box::new(before.clone()),
+        after: Box::new(after),
+    }
+}
+
+#[test]
+fn ag_04_ex_11_a_new_organization_is_checked_for_a_backup_and_reviewed_where_the_policy_says_so() {
+    let new = |portal| vec![Change::CreateOrganization(organization(portal))];
+    let backup = (FollowUpKind::Backup, Date::constant(2026, 11, 30));
+    assert_eq!(
+        consequences("group", new("group")),
+        (vec![None], vec![backup])
+    );
+    let review = (FollowUpKind::Review, Date::constant(2027, 5, 22));
+    assert_eq!(consequences("practice", new("practice")).1, [review]);
+    assert_eq!(consequences("producer", new("producer")).1, []);
+    assert_eq!(
+        consequences("nowhere", new("nowhere")),
+        (vec![None], vec![])
+    );
+}
+
+#[test]
+fn ag_04_a_check_for_a_backup_follows_when_an_administrator_can_no_longer_act() {
+    let before = account("group", vec![membership(PendingStep::Open, None)]);
+    let today = vec![(FollowUpKind::Backup, Date::constant(2026, 11, 23))];
+    let changed = |change: fn(&mut Account)| {
+        let mut after = before.clone();
+        change(&mut after);
+        consequences("group", vec![update(&before, after)]).1
+    };
+    assert_eq!(changed(|a| a.version += 1), []);
+    assert_eq!(changed(|a| a.memberships[0].role = Role::Administrator), []);
+    assert_eq!(changed(|a| a.memberships[0].role = Role::User), today);
+    assert_eq!(changed(|a| a.memberships.clear()), today);
+    assert_eq!(changed(|a| a.disable(at(NOW))), today);
+    assert_eq!(
+        changed(|a| a.memberships[0].pending_step = PendingStep::Approval),
+        today
+    );
+    let mut user = before.clone();
+    user.memberships[0].role = Role::User;
+    let mut disabled = user.clone();
+    disabled.disable(at(NOW));
+    assert_eq!(consequences("group", vec![update(&user, disabled)]).1, []);
+}
+
+#[test]
+fn a_follow_up_is_set_once_and_not_by_the_decision_that_resolves_it() {
+    let Organization { id, portal, .. } = organization("group");
+    let notice = |person: &str| {
+        Change::QueueAdminNotice(AdminNotice {
+            portal: portal.clone(),
+            organization: id.clone(),
+            account: AccountId::from_bytes([4; 16]),
+            person: person.into(),
+            username: person.into(),
+            outcome: AccountOutcome::Ended,
+            on: Date::constant(2026, 11, 23),
+        })
+    };
+    let twice = vec![notice("dana"), notice("ruth")];
+    let set = (FollowUpKind::AdminNotice, Date::constant(2026, 11, 23));
+    assert_eq!(
+        consequences("group", twice.clone()),
+        (vec![None; 2], vec![set])
+    );
+    let resolved = Change::ResolveFollowUp {
+        follow_up: FollowUp {
+            portal: portal.clone(),
+            organization: id.clone(),
+            kind: FollowUpKind::AdminNotice,
+            on: Date::constant(2026, 11, 23),
+            version: 1,
+        },
+        again: None,
+    };
+    let with_resolution = [twice, vec![resolved]].concat();
+    assert_eq!(consequences("group", with_resolution).1, []);
+}
+
+#[test]
+fn ba_01_the_due_day_of_an_account_is_that_after_the_change() {
+    let before = account("producer", vec![]);
+    let next = |account: &Account| {
+        let policy = policy("producer");
+        schedule::next_due(account, &policy).map(|due| due.on)
+    };
+    let created = consequences(
+        "producer",
+        vec![Change::CreateAccount(Box::new(before.clone()))],
+    );
+    assert_eq!(created.0, [next(&before)]);
+    let signed_in = Change::NoteSignIn {
+        account: Box::new(before.clone()),
+        at: at(NOW) + SignedDuration::from_hours(24 * 30),
+        rehashed: None,
+        from: None,
+        device: String::new(),
+        forgotten_devices: Vec::new(),
+    };
+    let later = Account {
+        last_sign_in_at: Some(at(NOW) + SignedDuration::from_hours(24 * 30)),
+        ..before.clone()
+    };
+    assert!(next(&later) > next(&before));
+    assert_eq!(consequences("producer", vec![signed_in]).0, [next(&later)]);
+    let mut deleted = before.clone();
+    deleted.delete();
+    assert_eq!(
+        consequences("producer", vec![update(&before, deleted)]).0,
+        [None]
+    );
 }

@@ -92,7 +92,7 @@ impl Practice {
             .map(|a| {
                 (
                     text(a, "username"),
-                    text(a, "answer"),
+                    text(a, "decision"),
                     text(a, "decided_by"),
                 )
             })
@@ -108,7 +108,7 @@ async fn begin(by: &Client) -> Answer {
 
 async fn answer(by: &Client, id: &str, given: &str) -> Answer {
     let path = format!("/access-reviews/current/users/{id}");
-    put(by, &path, json!({ "answer": given })).await
+    put(by, &path, json!({ "decision": given })).await
 }
 
 async fn id_of(client: &Client) -> String {
@@ -173,7 +173,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     assert_eq!(
         (
             confirmed.status,
-            confirmed.text_at("/answer"),
+            confirmed.text_at("/decision"),
             confirmed.text_at("/decided_by"),
             confirmed.text_at("/decided_at")
         ),
@@ -189,7 +189,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     // Removed in the review or otherwise, the result is the same.
     let removed = answer(mick, tess, "removed").await;
     assert_eq!(
-        (removed.status, removed.text_at("/answer")),
+        (removed.status, removed.text_at("/decision")),
         (200, "removed"),
         "{}",
         removed.text
@@ -230,7 +230,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         let some = practice.omar.get(&path).await.unwrap();
         let accounts = some.body["accounts"].as_array().unwrap();
         assert_eq!(accounts.len(), count, "{}", some.text);
-        assert!(accounts.iter().all(|a| a["answer"] == filter));
+        assert!(accounts.iter().all(|a| a["decision"] == filter));
     }
     let all = invariants(&practice.world).await;
     assert_eq!(
@@ -290,7 +290,7 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
         assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     }
     let wrong = answer(mona, &practice.staff[0], "perhaps").await;
-    assert_eq!((wrong.status, wrong.fields()), (422, vec!["answer"]));
+    assert_eq!((wrong.status, wrong.fields()), (422, vec!["decision"]));
 }
 
 #[tokio::test]
@@ -316,7 +316,7 @@ async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     assert_eq!(next.status, 201, "{}", next.text);
     let unanswered = next.body["accounts"].as_array().unwrap();
     assert!(
-        unanswered.iter().all(|a| a["answer"] == "pending") && unanswered.len() == 5,
+        unanswered.iter().all(|a| a["decision"] == "pending") && unanswered.len() == 5,
         "a confirmation counts in its own review only: {}",
         next.text
     );
@@ -378,7 +378,7 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
                 assert!([200, 503].contains(&first.status), "{what}");
                 let again = answer(mona, id, given).await;
                 assert_eq!(
-                    (again.status, again.text_at("/answer")),
+                    (again.status, again.text_at("/decision")),
                     (200, given),
                     "{what}"
                 );
@@ -466,7 +466,7 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
         shown.text
     );
     let accounts = shown.body["accounts"].as_array().unwrap();
-    assert!(accounts.len() == 5 && accounts.iter().all(|a| a["answer"] == "pending"));
+    assert!(accounts.len() == 5 && accounts.iter().all(|a| a["decision"] == "pending"));
     assert_eq!(begin(&omar).await.problem(), "review-running");
     // A second run on the same day does nothing.
     assert_eq!(tick(world).await, (0, 0));
@@ -621,7 +621,7 @@ async fn ex_11_a_portal_without_reviews_begins_none() {
     let portals = portals_with(
         "practice",
         &[(
-            "[access_review] # EX-11\nevery_days = 180\nanswer_within_days = 30\nremind_days = [14, 3]\n",
+            "[access_review] # EX-11\ninterval_days = 180\ndue_within_days = 30\nreminder_days = [14, 3]\n",
             "",
         )],
         "",

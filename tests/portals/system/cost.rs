@@ -992,7 +992,7 @@ async fn reviewing(bill: &mut Bill) {
         ("confirm in a review", "confirmed"),
         ("remove in a review", "removed"),
     ] {
-        let body = json!({ "answer": answer });
+        let body = json!({ "decision": answer });
         bill.request(flow, &omar, (Method::PUT, &path), body, 200)
             .await;
     }

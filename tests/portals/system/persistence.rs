@@ -215,7 +215,7 @@ fn a_second_system_on_the_same_folder_is_refused_with_a_message() {
     life.live(async |world| {
         let refused = Instance::start(options.clone()).await.unwrap_err().to_string();
         let expected = format!(
-            "another portal is running on the folder {}. Stop that one first, or use another folder with --data DIR",
+            "another portal is running on the folder {}. Stop it first, or choose another folder with --data DIR",
             folder.path().display()
         );
         assert_eq!(refused, expected);
@@ -243,7 +243,7 @@ fn a_damaged_key_prevents_the_start_with_a_message() {
         .unwrap_err()
         .to_string();
     assert!(
-        refused.ends_with("kms.key is damaged; `cargo portal reset` starts anew"),
+        refused.ends_with("kms.key is damaged; start over with `cargo portal reset`"),
         "{refused}"
     );
 }
