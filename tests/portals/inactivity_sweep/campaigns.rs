@@ -4,13 +4,12 @@
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::{join, join_all};
 use jiff::SignedDuration;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vestibule_domain::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
-use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{invariants, text};
 use vestibule_tests::people::{PASSWORD, agent, member, with};
@@ -75,27 +74,23 @@ async fn maria_watched(interceptors: Vec<SharedInterceptor>) -> World {
     world
 }
 
-async fn put(client: &Client, path: &str, body: Value) -> Answer {
-    client.send(Method::PUT, path, Some(&body)).await.unwrap()
-}
-
 fn verification() -> Value {
     json!({ "verification": agent()["verification"], "attests_signing_authority": true })
 }
 
-async fn registers_again(client: &Client) -> Answer {
-    put(client, "/me/registration", verification()).await
+async fn registers_again(client: &Person) -> Response {
+    client.put("/me/registration", verification()).await
 }
 
-async fn begins(world: &World, portal: &str, username: &str) -> (Client, Answer) {
-    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await.unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+async fn begins(world: &World, portal: &str, username: &str) -> (Person, Response) {
+    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await;
+    let answer = answer.expect(201);
     (client, answer)
 }
 
 /// The status of a protected route, and the next step.
-async fn protected(client: &Client) -> (u16, String) {
-    let told = client.get("/entitlements").await.unwrap();
+async fn protected(client: &Person) -> (u16, String) {
+    let told = client.get("/entitlements").await;
     (told.status, told.text_at("/next_step").to_owned())
 }
 
@@ -127,13 +122,12 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     world.wait_until("2026-12-01T05:59:59Z");
     let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
     assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
-    let early = registers_again(&dana).await;
-    assert_eq!((early.status, early.problem()), (409, "not-asked"));
+    registers_again(&dana).await.refused(409, "not-asked");
 
     // It is required from the first day on, also in an open session, but access remains.
     world.pass(SignedDuration::from_secs(1));
     let window = json!({ "access_end_date": "2027-03-01", "cutoff_date": "2027-05-31" });
-    let me = dana.get("/me").await.unwrap();
+    let me = dana.get("/me").await;
     assert_eq!(me.body["register_again"], window);
     assert!(
         me.text
@@ -153,44 +147,35 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     world.pass(SignedDuration::from_secs(1));
     is(&protected(&dana).await, (403, "register_again"));
     let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
-    assert_eq!(begun.text_at("/next_step"), "register_again");
-    let refused = dana.get("/users").await.unwrap();
+    begun.has("/next_step", "register_again");
+    let refused = dana.get("/users").await;
     assert_eq!(refused.problem(), "next-step-required");
-    assert!(refused.text.contains("register again"), "{}", refused.text);
+    refused.says("register again");
 
     // It requires the verification of the first registration, and doesn't reveal which field is
     // wrong.
     let wrong = with(verification(), "/verification/ssn_last4", "4822");
-    let refused = put(&dana, "/me/registration", wrong).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
-    assert!(refused.text.contains("(312) 555-0110"), "{}", refused.text);
+    dana.put("/me/registration", wrong)
+        .await
+        .refused(403, "registration-refused")
+        .says("(312) 555-0110");
     let others = with(
         verification(),
         "/verification",
         json!({ "agent_id": "AG10002", "ssn_last4": "7310" }),
     );
-    let refused = put(&dana, "/me/registration", others).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (403, "registration-refused")
-    );
-    let unsigned = put(
-        &dana,
+    dana.put("/me/registration", others)
+        .await
+        .refused(403, "registration-refused");
+    dana.put(
         "/me/registration",
         with(verification(), "/attests_signing_authority", false),
     )
-    .await;
-    assert_eq!(
-        (unsigned.status, unsigned.fields()),
-        (422, vec!["attests_signing_authority"])
-    );
+    .await
+    .invalid("attests_signing_authority");
     is(&protected(&dana).await, (403, "register_again"));
 
-    let again = registers_again(&dana).await;
-    assert_eq!(again.status, 200, "{}", again.text);
+    let again = registers_again(&dana).await.expect(200);
     assert!(again.body.get("next_step").is_none() && again.body["entitlements"].is_object());
     is(&protected(&dana).await, OPEN);
     assert_eq!(
@@ -200,7 +185,7 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
     );
     let (dana, begun) = begins(&world, "agent", "dana.whitfield").await;
     assert!(begun.body.get("register_again").is_none(), "{}", begun.text);
-    let me = dana.get("/me").await.unwrap();
+    let me = dana.get("/me").await;
     assert_eq!(
         me.text_at("/organization/name"),
         "Dana Whitfield",
@@ -230,7 +215,7 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
     is(&protected(&dana).await, (403, "register_again"));
     world.pass(SignedDuration::from_secs(1));
-    let refused = dana.get("/entitlements").await.unwrap();
+    let refused = dana.get("/entitlements").await;
     assert_eq!(
         (
             refused.problem(),
@@ -239,28 +224,16 @@ async fn ag_13_after_the_cutoff_there_is_no_access_and_the_help_desk_is_named() 
         ),
         ("next-step-required", "call_help_desk", "(312) 555-0110")
     );
-    let late = registers_again(&dana).await;
-    assert_eq!((late.status, late.problem()), (403, "campaign-over"));
-    assert_eq!(
-        late.text_at("/detail"),
-        "The last day to register again was 2027-05-31. For help, call Agent Services at (312) 555-0110 (Monday to Friday, 8 a.m. to 6 p.m. Central Time)."
-    );
+    registers_again(&dana).await.refused(403, "campaign-over").has("/detail", "The last day to register again was 2027-05-31. For help, call Agent Services at (312) 555-0110 (Monday to Friday, 8 a.m. to 6 p.m. Central Time).");
     let (_, begun) = begins(&world, "agent", "dana.whitfield").await;
-    assert_eq!(begun.text_at("/next_step"), "call_help_desk");
+    begun.has("/next_step", "call_help_desk");
     // The help desk sees the reason.
     let desk = world.help_desk().await;
-    let id = dana.get("/me").await.unwrap().text_at("/id").to_owned();
-    let case = desk
-        .reader
+    let id = dana.get("/me").await.text_at("/id").to_owned();
+    desk.reader
         .get(&format!("/accounts/agent/{id}"))
         .await
-        .unwrap();
-    assert_eq!(
-        case.text_at("/memberships/0/register_again/cutoff_date"),
-        "2027-05-31",
-        "{}",
-        case.text
-    );
+        .has("/memberships/0/register_again/cutoff_date", "2027-05-31");
     invariants(&world).await;
 }
 
@@ -297,7 +270,7 @@ fn ag_13_a_cutoff_that_is_extended_lets_people_in_again() {
     life.live(async |world| {
         world.wait_until("2027-08-02T04:59:59Z");
         let (dana, _) = begins(world, "agent", "dana.whitfield").await;
-        assert_eq!(registers_again(&dana).await.status, 200);
+        registers_again(&dana).await.expect(200);
         is(&protected(&dana).await, OPEN);
         invariants(world).await;
     });
@@ -346,48 +319,34 @@ async fn ag_13_staff_register_again_after_their_organization() {
         .invite(&dana, "Sam", "sam@whitfield.example", "user")
         .await;
     let body = World::acceptance(&token, "Sam", "sam@whitfield.example", "sam.lind");
-    let accepted = world
-        .on("agent")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
+    let accepted = world.on("agent").accepts(body).await;
     let sam_id = accepted.text_at("/user_id").to_owned();
     let body = json!({ "services": ["quotes"], "group_codes": [] });
-    let approved = dana
-        .post(&format!("/users/{sam_id}/approval"), body)
+    dana.post(&format!("/users/{sam_id}/approval"), body)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+        .expect(200);
 
     world.wait_until("2027-03-02T06:00:00Z");
     let (sam, begun) = begins(&world, "agent", "sam.lind").await;
-    assert_eq!(begun.text_at("/next_step"), "register_again");
-    let refused = put(&sam, "/me/registration", json!({})).await;
-    assert_eq!(
-        (refused.status, refused.problem()),
-        (409, "organization-must-register-first")
-    );
+    begun.has("/next_step", "register_again");
+    sam.put("/me/registration", json!({}))
+        .await
+        .refused(409, "organization-must-register-first");
     is(&protected(&sam).await, (403, "register_again"));
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
-    assert_eq!(registers_again(&dana).await.status, 200);
+    registers_again(&dana).await.expect(200);
     // Users who were invited have no verification.
-    let wrong = registers_again(&sam).await;
-    assert_eq!((wrong.status, wrong.fields()), (422, vec!["verification"]));
-    let again = put(&sam, "/me/registration", json!({})).await;
-    assert_eq!(again.status, 200, "{}", again.text);
+    registers_again(&sam).await.invalid("verification");
+    sam.put("/me/registration", json!({})).await.expect(200);
     is(&protected(&sam).await, OPEN);
     // A user who joins now is new.
     let token = world
         .invite(&dana, "Tess", "tess@whitfield.example", "user")
         .await;
     let body = World::acceptance(&token, "Tess", "tess@whitfield.example", "tess.lind");
-    world
-        .on("agent")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
+    world.on("agent").accepts(body).await;
     let (_, begun) = begins(&world, "agent", "tess.lind").await;
-    assert_eq!(begun.text_at("/next_step"), "await_approval");
+    begun.has("/next_step", "await_approval");
     assert_eq!(invariants(&world).await.done("register_again"), 2);
 }
 
@@ -477,7 +436,7 @@ async fn dana_again() -> World {
     let world = dana().await;
     world.wait_until("2026-12-01T06:00:00Z");
     let (dana, _) = begins(&world, "agent", "dana.whitfield").await;
-    assert_eq!(registers_again(&dana).await.status, 200);
+    registers_again(&dana).await.expect(200);
     world
 }
 
@@ -556,16 +515,14 @@ fn third(username: &str) -> Value {
     with(body, "/email", "linda@barnes.example")
 }
 
-async fn register(world: &World, body: Value) -> Answer {
-    world
-        .on("member")
-        .post("/registrations", body)
-        .await
-        .unwrap()
+async fn register(world: &World, body: Value) -> Response {
+    world.on("member").registers(body).await
 }
 
-async fn chooses(client: &Client, username: &str) -> Answer {
-    put(client, "/me/username", json!({ "username": username })).await
+async fn chooses(client: &Person, username: &str) -> Response {
+    client
+        .put("/me/username", json!({ "username": username }))
+        .await
 }
 
 /// Maria's temporary username, from the email about it.
@@ -587,8 +544,7 @@ pub async fn go_through_a_release(observer: &SharedInterceptor) {
     .await;
     world.register("member", member()).await;
     world.wait_until("2026-12-15T06:00:00Z");
-    let taken = register(&world, other("Maria.Alvarez")).await;
-    assert_eq!(taken.status, 201, "{}", taken.text);
+    register(&world, other("Maria.Alvarez")).await.expect(201);
     let (maria, _) = begins(&world, "member", &stand_in(&world).await).await;
     let refused = chooses(&maria, "maria.alvarez").await;
     assert_eq!(refused.problem(), "already-taken", "{}", refused.text);
@@ -600,32 +556,31 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
     let world = maria().await;
     // It stays taken until the last second of the day before.
     world.wait_until("2026-12-15T05:59:59Z");
-    let early = register(&world, other("Maria.Alvarez")).await;
-    assert_eq!((early.status, early.problem()), (409, "already-taken"));
+    register(&world, other("Maria.Alvarez"))
+        .await
+        .refused(409, "already-taken");
     let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(begun.text_at("/next_step"), "enter_pin");
+    begun.has("/next_step", "enter_pin");
     assert_eq!(
         chooses(&maria, "maria.other").await.problem(),
         "ask-help-desk"
     );
 
     world.pass(SignedDuration::from_secs(1));
-    let taken = register(&world, other("Maria.Alvarez")).await;
-    assert_eq!(
-        (taken.status, taken.text_at("/username")),
-        (201, "Maria.Alvarez"),
-        "{}",
-        taken.text
-    );
+    register(&world, other("Maria.Alvarez"))
+        .await
+        .expect(201)
+        .has("/username", "Maria.Alvarez");
     // It is taken again and not released, because its new owner registered after the date.
-    let late = register(&world, third("maria.alvarez")).await;
-    assert_eq!((late.status, late.problem()), (409, "already-taken"));
+    register(&world, third("maria.alvarez"))
+        .await
+        .refused(409, "already-taken");
     let all = invariants(&world).await;
     assert_eq!(all.done("release_username"), 1);
-    assert_eq!(
-        world.register("member", third("linda.barnes")).await.status,
-        201
-    );
+    world
+        .register("member", third("linda.barnes"))
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -637,14 +592,14 @@ async fn me_10_a_name_of_the_day_before_the_date_is_released_and_one_of_the_date
     world.register("member", other("grace.kim")).await;
     world.wait_until("2026-12-15T06:00:00Z");
     let (_, before) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(before.text_at("/next_step"), "choose_username");
+    before.has("/next_step", "choose_username");
     let (_, on) = begins(&world, "member", "grace.kim").await;
-    assert_eq!(on.text_at("/next_step"), "enter_pin");
+    on.has("/next_step", "enter_pin");
     assert_eq!(
         register(&world, third("grace.kim")).await.problem(),
         "already-taken"
     );
-    assert_eq!(register(&world, third("maria.alvarez")).await.status, 201);
+    register(&world, third("maria.alvarez")).await.expect(201);
     invariants(&world).await;
 }
 
@@ -659,14 +614,8 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         .on("member")
         .sign_in("maria.alvarez", "Wrong-Lake-58!")
         .await
-        .unwrap()
         .1;
-    let unknown = world
-        .on("member")
-        .sign_in("nobody.here", PASSWORD)
-        .await
-        .unwrap()
-        .1;
+    let unknown = world.on("member").sign_in("nobody.here", PASSWORD).await.1;
     assert_eq!(
         (wrong.status, wrong.text.clone()),
         (401, unknown.text.clone())
@@ -675,12 +624,8 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         .on("member")
         .sign_in("maria.alvarez", PASSWORD)
         .await
-        .unwrap()
         .0;
-    assert_eq!(
-        grace.get("/me").await.unwrap().text_at("/first_name"),
-        "Grace"
-    );
+    assert_eq!(grace.get("/me").await.text_at("/first_name"), "Grace");
 
     let instead = stand_in(&world).await;
     let mails = world.mails_to(MARIA).await;
@@ -697,8 +642,7 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     let told = world
         .on("member")
         .post("/username-recoveries/answers", asked)
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (told.status, told.text_at("/username")),
         (200, instead.as_str()),
@@ -707,45 +651,33 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     );
 
     let (maria, begun) = begins(&world, "member", &instead).await;
-    assert_eq!(begun.text_at("/next_step"), "choose_username");
+    begun.has("/next_step", "choose_username");
     is(&protected(&maria).await, (403, "choose_username"));
-    let taken = chooses(&maria, "maria.alvarez").await;
-    assert_eq!((taken.status, taken.problem()), (409, "already-taken"));
-    let short = chooses(&maria, "maria").await;
-    assert_eq!((short.status, short.fields()), (422, vec!["username"]));
+    chooses(&maria, "maria.alvarez")
+        .await
+        .refused(409, "already-taken");
+    chooses(&maria, "maria").await.invalid("username");
     // The temporary username can't be chosen by anyone else.
     assert_eq!(
         register(&world, third(&instead)).await.problem(),
         "already-taken"
     );
-    let chosen = chooses(&maria, "maria.a.alvarez").await;
-    assert_eq!(
-        (chosen.status, chosen.text_at("/next_step")),
-        (200, "enter_pin"),
-        "{}",
-        chosen.text
-    );
+    let chosen = chooses(&maria, "maria.a.alvarez")
+        .await
+        .expect(200)
+        .has("/next_step", "enter_pin");
     let again = chooses(&maria, "maria.a.alvarez").await;
     assert_eq!(again.text, chosen.text, "the same again changes nothing");
     assert_eq!(
         chooses(&maria, "maria.b.alvarez").await.problem(),
         "ask-help-desk"
     );
-    let gone = world
-        .on("member")
-        .sign_in(&instead, PASSWORD)
-        .await
-        .unwrap()
-        .1;
+    let gone = world.on("member").sign_in(&instead, PASSWORD).await.1;
     assert_eq!(gone.status, 401);
 
     // The account is the same: the PIN from its letter still activates it.
     let (maria, _) = begins(&world, "member", "maria.a.alvarez").await;
-    let opened = maria
-        .post("/pin/activation", json!({ "pin": pin_in(&letter, 6) }))
-        .await
-        .unwrap();
-    assert_eq!(opened.status, 200, "{}", opened.text);
+    maria.enters_pin(&pin_in(&letter, 6)).await.expect(200);
     is(&protected(&maria).await, OPEN);
     let told = about(&world, MARIA, "has changed").await;
     assert_eq!(told.len(), 1);
@@ -762,16 +694,14 @@ async fn me_10_who_is_first_keeps_the_name() {
     let world = maria().await;
     world.wait_until("2026-12-15T06:00:00Z");
     let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(begun.text_at("/next_step"), "choose_username");
-    let kept = chooses(&maria, "maria.alvarez").await;
-    assert_eq!(
-        (kept.status, kept.text_at("/next_step")),
-        (200, "enter_pin"),
-        "{}",
-        kept.text
-    );
-    let refused = register(&world, other("maria.alvarez")).await;
-    assert_eq!((refused.status, refused.problem()), (409, "already-taken"));
+    begun.has("/next_step", "choose_username");
+    chooses(&maria, "maria.alvarez")
+        .await
+        .expect(200)
+        .has("/next_step", "enter_pin");
+    register(&world, other("maria.alvarez"))
+        .await
+        .refused(409, "already-taken");
     assert_eq!(
         begins(&world, "member", "maria.alvarez")
             .await
@@ -800,18 +730,11 @@ async fn me_10_the_help_desk_gives_a_released_name_too() {
         .to_owned();
     let desk = world.help_desk().await;
     let body = json!({ "reason": "She asked for it", "username": "maria.alvarez" });
-    let renamed = put(
-        &desk.agent,
-        &format!("/accounts/member/{grace}/username"),
-        body,
-    )
-    .await;
-    assert_eq!(
-        (renamed.status, renamed.text_at("/username")),
-        (200, "maria.alvarez"),
-        "{}",
-        renamed.text
-    );
+    desk.agent
+        .put(&format!("/accounts/member/{grace}/username"), body)
+        .await
+        .expect(200)
+        .has("/username", "maria.alvarez");
     stand_in(&world).await;
     assert_eq!(
         begins(&world, "member", "maria.alvarez")
@@ -854,7 +777,7 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
     // New users get no notice, nor do users who have chosen their released username again.
     world.register("member", other("grace.kim")).await;
     let (maria, _) = begins(&world, "member", "maria.alvarez").await;
-    assert_eq!(chooses(&maria, "maria.alvarez").await.status, 200);
+    chooses(&maria, "maria.alvarez").await.expect(200);
     world.pass_days(30);
     assert_eq!(
         tick(&world)
@@ -925,7 +848,7 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
         let sign_in = async {
             let mut body = json!({ "username": "maria.alvarez", "password": PASSWORD });
             body["token_delivery"] = "body".into();
-            world.on("member").post("/sessions", body).await.unwrap()
+            world.on("member").post("/sessions", body).await
         };
         let mut grace = other("maria.alvarez");
         grace["password"] = "Another-Lake-77!".into();
@@ -935,12 +858,12 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
         match begun.status {
             201 => {
                 let maria = world.on("member").with_token(begun.text_at("/token"));
-                let me = maria.get("/me").await.unwrap();
+                let me = maria.get("/me").await;
                 assert_eq!(
                     (me.text_at("/first_name"), me.text_at("/next_step")),
                     ("Maria", "choose_username")
                 );
-                assert_eq!(chooses(&maria, "maria.other").await.status, 200);
+                chooses(&maria, "maria.other").await.expect(200);
             }
             _ => assert_eq!((begun.status, begun.problem()), (401, "sign-in-failed")),
         }

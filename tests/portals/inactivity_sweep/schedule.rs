@@ -4,7 +4,6 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use futures::future::join;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
-use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::account::{Account, Status};
 use vestibule_domain::ids::{AccountId, PortalId};
@@ -15,7 +14,7 @@ use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
 use vestibule_local::instance::at_work;
 use vestibule_local::{Options, sample_records};
 use vestibule_store::due::Queue;
-use vestibule_tests::client::{Person as Client, Unwrap as _};
+use vestibule_tests::client::Person;
 use vestibule_tests::fault_injection::{Fault, FaultInjector, Starter};
 use vestibule_tests::invariants::{Contents, invariants, plain, text};
 use vestibule_tests::meter::Meter;
@@ -27,7 +26,7 @@ const SAM: &str = "sam@whitfield.example";
 const DANA: &str = "dana@whitfield.example";
 
 /// Somebody invited to the producer portal, approved; they have not signed in. Returns the id.
-async fn sub_user(world: &World, dana: &Client, first: &str) -> String {
+async fn sub_user(world: &World, dana: &Person, first: &str) -> String {
     let email = format!("{}@whitfield.example", first.to_lowercase());
     let token = world.invite(dana, first, &email, "user").await;
     let body = World::acceptance(
@@ -36,19 +35,12 @@ async fn sub_user(world: &World, dana: &Client, first: &str) -> String {
         &email,
         &format!("{}.lind", first.to_lowercase()),
     );
-    let accepted = world
-        .on("producer")
-        .post("/invitations/accept", body)
-        .await
-        .unwrap();
-    assert_eq!(accepted.status, 201, "{}", accepted.text);
+    let accepted = world.on("producer").accepts(body).await.expect(201);
     let id = accepted.text_at("/user_id").to_owned();
     let body = json!({ "services": ["quotes"], "group_codes": [] });
-    let approved = dana
-        .post(&format!("/users/{id}/approval"), body)
+    dana.post(&format!("/users/{id}/approval"), body)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+        .expect(200);
     id
 }
 
@@ -104,7 +96,7 @@ async fn account(world: &World, portal: &str, id: &str) -> Account {
 /// How the account stands, as an administrator's list shows it; "gone" if it doesn't.
 async fn status(world: &World, id: &str) -> String {
     let dana = world.sign_in("producer", "dana.whitfield").await;
-    let shown = dana.get(&format!("/users/{id}")).await.unwrap();
+    let shown = dana.get(&format!("/users/{id}")).await;
     match shown.status {
         200 => shown.text_at("/status").to_owned(),
         _ => "gone".to_owned(),
@@ -123,25 +115,18 @@ async fn mails_about(world: &World, address: &str, subject: &str) -> usize {
 }
 
 async fn tries(world: &World, username: &str) -> (u16, String) {
-    let (_, answer) = world
-        .on("producer")
-        .sign_in(username, PASSWORD)
-        .await
-        .unwrap();
+    let answer = world.on("producer").signs_in(username, PASSWORD).await;
     (answer.status, answer.text_at("/detail").to_owned())
 }
 
 async fn reinstate(world: &World, id: &str) {
     let dana = world.sign_in("producer", "dana.whitfield").await;
-    let answer = dana
-        .send(
-            Method::PUT,
-            &format!("/users/{id}/status"),
-            Some(&json!({ "status": "active" })),
-        )
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text);
+    dana.put(
+        &format!("/users/{id}/status"),
+        json!({ "status": "active" }),
+    )
+    .await
+    .expect(200);
 }
 
 #[tokio::test]
@@ -150,7 +135,7 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     // A sign-in late in the evening of 23 November in Chicago, where it is the 24th in Greenwich.
     world.wait_until("2026-11-24T05:30:00Z");
     let sam = world.sign_in("producer", "sam.lind").await;
-    assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
+    sam.get("/entitlements").await.expect(200);
 
     // 22 May 2027 is the 180th day after; it lasts until midnight of summer time.
     world.wait_until("2027-05-23T04:59:59Z");
@@ -202,7 +187,7 @@ async fn ba_01_disabling_ends_open_sessions_and_a_sign_in_starts_the_count_anew(
         })
         .await;
     tick(&world).await;
-    assert_eq!(sam.get("/sessions/current").await.unwrap().status, 401);
+    sam.get("/sessions/current").await.expect(401);
     assert_eq!(status(&world, &id).await, "disabled");
 }
 
@@ -291,11 +276,9 @@ async fn ba_02_an_account_that_an_administrator_disabled_is_deleted_by_the_same_
     world.pass_days(10);
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let body = json!({ "status": "disabled" });
-    let answer = dana
-        .send(Method::PUT, &format!("/users/{id}/status"), Some(&body))
+    dana.put(&format!("/users/{id}/status"), &body)
         .await
-        .unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text);
+        .expect(200);
     world.pass_days(390);
     tick(&world).await;
     assert_eq!(status(&world, &id).await, "disabled");
@@ -310,11 +293,9 @@ async fn ba_03_primary_producers_and_delegated_administrators_stay() {
     let dana = world.sign_in("producer", "dana.whitfield").await;
     let tess = sub_user(&world, &dana, "Tess").await;
     let body = json!({ "role": "administrator", "services": [], "group_codes": [] });
-    let answer = dana
-        .send(Method::PUT, &format!("/users/{tess}/access"), Some(&body))
+    dana.put(&format!("/users/{tess}/access"), &body)
         .await
-        .unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text);
+        .expect(200);
     tick_days(&world, 420).await;
     world.sign_in("producer", "dana.whitfield").await;
     world.sign_in("producer", "tess.lind").await;
@@ -614,12 +595,11 @@ async fn ux_02_a_password_that_expires_is_announced_14_7_3_and_1_days_before() {
     assert_eq!(announced, [76, 83, 87, 89]);
 
     // A new password counts from its own day.
-    let (_, answer) = world
+    world
         .on("group")
-        .sign_in("ruth.okafor", PASSWORD)
+        .signs_in("ruth.okafor", PASSWORD)
         .await
-        .unwrap();
-    assert_eq!(answer.text_at("/next_step"), "change_password");
+        .has("/next_step", "change_password");
     world
         .alter("group", &group_id(&world).await, |a| {
             a.password.as_mut().unwrap().changed_at = "2027-03-03T15:00:00Z".parse().unwrap();
@@ -771,13 +751,7 @@ async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
         .await;
         world.pass_days(181);
         let run = Run::now(world.now());
-        let sign_in = async {
-            world
-                .on("producer")
-                .sign_in("sam.lind", PASSWORD)
-                .await
-                .unwrap()
-        };
+        let sign_in = async { world.on("producer").sign_in("sam.lind", PASSWORD).await };
         let sweep = world.instance.sweep(&run);
         let (swept, (sam, answer)) = starter.start_after(calls, sweep, sign_in).await;
         assert_eq!(swept.summary.failed, 0);
@@ -785,7 +759,7 @@ async fn ux_03_a_sign_in_at_the_same_moment_is_never_disabled() {
         if answer.status == 201 {
             won += 1;
             assert_eq!(account.status, Status::Active, "who is in stays in");
-            assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
+            sam.get("/entitlements").await.expect(200);
             assert!(swept.summary.done.is_empty());
         } else {
             lost += 1;
@@ -929,14 +903,12 @@ async fn ag_04_the_principal_is_reminded_every_week_until_there_is_a_backup() {
     tick_days(&world, 7).await;
     assert_eq!(reminded().await, 4);
     let ruth = world.sign_in("group", "ruth.okafor").await;
-    let tess = ruth.get("/users?query=tess").await.unwrap();
+    let tess = ruth.get("/users?query=tess").await;
     let tess = tess.text_at("/items/0/id").to_owned();
     let body = json!({ "services": [], "group_codes": [] });
-    let approved = ruth
-        .post(&format!("/users/{tess}/approval"), body)
+    ruth.post(&format!("/users/{tess}/approval"), body)
         .await
-        .unwrap();
-    assert_eq!(approved.status, 200, "{}", approved.text);
+        .expect(200);
     tick_days(&world, 15).await;
     assert_eq!(reminded().await, 4);
     // Nothing is looked at any more, as long as she is there.
@@ -944,11 +916,7 @@ async fn ag_04_the_principal_is_reminded_every_week_until_there_is_a_backup() {
 
     // When she goes, the reminders come back, from the same day on.
     let ruth = world.sign_in("group", "ruth.okafor").await;
-    let answer = ruth
-        .send(Method::DELETE, &format!("/users/{tess}"), None)
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 204, "{}", answer.text);
+    ruth.delete(&format!("/users/{tess}")).await.expect(204);
     let swept = tick(&world).await;
     assert_eq!(swept.summary.backups_wanted, 1);
     assert_eq!(reminded().await, 5);
@@ -989,18 +957,14 @@ async fn me_08_who_waits_for_a_letter_too_long_is_told_to_check_the_address() {
 
     // A new letter is waited for anew, and an entered PIN for nothing.
     let maria = world.sign_in("member", "maria.alvarez").await;
-    let issued = maria.post("/pin/letter", json!({})).await.unwrap();
+    let issued = maria.post("/pin/letter", json!({})).await;
     assert!((200..300).contains(&issued.status), "{}", issued.text);
     tick_days(&world, 14).await;
     assert_eq!(mails_about(&world, "maria@example.com", "arrived").await, 2);
     let maria = world.sign_in("member", "maria.alvarez").await;
-    maria.post("/pin/letter", json!({})).await.unwrap();
+    maria.post("/pin/letter", json!({})).await;
     let pin = pin_in(&world.last_letter().await, 6);
-    let opened = maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .unwrap();
-    assert_eq!(opened.status, 200, "{}", opened.text);
+    maria.enters_pin(&pin).await.expect(200);
     tick_days(&world, 30).await;
     assert_eq!(mails_about(&world, "maria@example.com", "arrived").await, 2);
 }
@@ -1031,15 +995,11 @@ async fn ux_01_an_expired_invitation_is_told_as_such_for_90_days_and_then_vanish
         .await;
     let days = 90;
     world.pass_days(14 + days - 1);
-    let answer = world
+    world
         .on("group")
         .post("/invitations/look-up", json!({ "token": token }))
         .await
-        .unwrap();
-    assert_eq!(
-        (answer.status, answer.problem()),
-        (410, "invitation-expired")
-    );
+        .refused(410, "invitation-expired");
     let all = invariants(&world).await;
     let expires = all.invitations[0]["expires"].as_i64().unwrap();
     let until: jiff::Timestamp = text(&all.invitations[0], "/expires_at").parse().unwrap();

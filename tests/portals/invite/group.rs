@@ -281,7 +281,7 @@ async fn ag_08_before_approval_there_is_no_access_and_nobody_approves_themselves
             waiting.delete(&format!("/invitations/{invitation}")).await,
         ];
         for (i, answer) in tried.into_iter().enumerate() {
-            let answer = answer.unwrap();
+            let answer = answer;
             assert_eq!(
                 (answer.status, answer.text_at("/next_step")),
                 (403, "await_approval"),

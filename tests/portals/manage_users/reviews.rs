@@ -3,11 +3,10 @@
 
 use futures::future::{join, join_all};
 use jiff::SignedDuration;
-use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_inactivity_sweep::{Run, Summary};
 use vestibule_local::standins::ses::ReceivedMail;
-use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::invariants;
 use vestibule_tests::people::{PASSWORD, dental};
@@ -18,35 +17,28 @@ const INITIAL: &str = "First-Morning-17";
 /// Riverbend Dental with its provider, two office managers and three users.
 struct Practice {
     world: World,
-    omar: Client,
-    managers: [Client; 2],
+    omar: Person,
+    managers: [Person; 2],
     staff: [String; 3],
 }
 
-async fn add(omar: &Client, name: &str, role: &str) -> String {
+async fn add(omar: &Person, name: &str, role: &str) -> String {
     let body = json!({
         "first_name": name, "last_name": "Lind", "email": format!("{name}@riverbend.example"),
         "username": format!("{name}.lind"), "initial_password": INITIAL, "role": role,
     });
-    let added = omar.post("/users", body).await.unwrap();
-    assert_eq!(added.status, 201, "{}", added.text);
+    let added = omar.post("/users", body).await.expect(201);
     added.text_at("/id").to_owned()
 }
 
-async fn put(client: &Client, path: &str, body: Value) -> Answer {
-    client.send(Method::PUT, path, Some(&body)).await.unwrap()
-}
-
-async fn chooses_own_password(world: &World, name: &str) -> Client {
+async fn chooses_own_password(world: &World, name: &str) -> Person {
     let username = format!("{name}.lind");
-    let (client, _) = world
-        .on("practice")
-        .sign_in(&username, INITIAL)
-        .await
-        .unwrap();
+    let (client, _) = world.on("practice").sign_in(&username, INITIAL).await;
     let body = json!({ "current_password": INITIAL, "new_password": PASSWORD });
-    let changed = put(&client, "/sessions/current/password", body).await;
-    assert_eq!(changed.status, 200, "{}", changed.text);
+    client
+        .put("/sessions/current/password", body)
+        .await
+        .expect(200);
     client
 }
 
@@ -82,8 +74,7 @@ impl Practice {
 
     /// Username, decision and reviewer of everyone in the review.
     async fn status(&self) -> Vec<(String, String, String)> {
-        let shown = self.omar.get("/access-reviews/current").await.unwrap();
-        assert_eq!(shown.status, 200, "{}", shown.text);
+        let shown = self.omar.get("/access-reviews/current").await.expect(200);
         let text =
             |account: &Value, field: &str| account[field].as_str().unwrap_or_default().to_owned();
         let accounts = shown.body["accounts"].as_array().unwrap();
@@ -102,17 +93,13 @@ impl Practice {
     }
 }
 
-async fn begin(by: &Client) -> Answer {
-    by.post("/access-reviews", json!({})).await.unwrap()
+async fn begin(by: &Person) -> Response {
+    by.post("/access-reviews", json!({})).await
 }
 
-async fn answer(by: &Client, id: &str, given: &str) -> Answer {
+async fn answer(by: &Person, id: &str, given: &str) -> Response {
     let path = format!("/access-reviews/current/users/{id}");
-    put(by, &path, json!({ "decision": given })).await
-}
-
-async fn id_of(client: &Client) -> String {
-    client.get("/me").await.unwrap().text_at("/id").to_owned()
+    by.put(&path, json!({ "decision": given })).await
 }
 
 #[tokio::test]
@@ -120,17 +107,12 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;
     let [sam, tess, uma] = &practice.staff;
-    let none = mona.get("/access-reviews/current").await.unwrap();
-    assert_eq!((none.status, none.problem()), (404, "not-found"));
+    mona.get("/access-reviews/current")
+        .await
+        .refused(404, "not-found");
 
-    let begun = begin(mona).await;
-    assert_eq!(
-        (begun.status, begun.text_at("/due_date")),
-        (201, "2026-12-23"),
-        "{}",
-        begun.text
-    );
-    assert_eq!(begun.text_at("/started_by"), id_of(mona).await);
+    let begun = begin(mona).await.expect(201).has("/due_date", "2026-12-23");
+    assert_eq!(begun.text_at("/started_by"), mona.id().await);
     for address in [
         "mona@riverbend.example",
         "mick@riverbend.example",
@@ -164,10 +146,12 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     // Users who join later aren't included.
     practice.world.pass(SignedDuration::from_secs(60));
     let late = add(&practice.omar, "vera", "user").await;
-    let refused = answer(mona, &late, "confirmed").await;
-    assert_eq!((refused.status, refused.problem()), (409, "not-in-review"));
-    let refused = answer(mona, &late, "removed").await;
-    assert_eq!((refused.status, refused.problem()), (409, "not-in-review"));
+    answer(mona, &late, "confirmed")
+        .await
+        .refused(409, "not-in-review");
+    answer(mona, &late, "removed")
+        .await
+        .refused(409, "not-in-review");
 
     let confirmed = answer(mona, sam, "confirmed").await;
     assert_eq!(
@@ -180,38 +164,27 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
         (
             200,
             "confirmed",
-            id_of(mona).await.as_str(),
+            mona.id().await.as_str(),
             practice.world.now().to_string().as_str()
         ),
         "{}",
         confirmed.text
     );
     // Removed in the review or otherwise, the result is the same.
-    let removed = answer(mick, tess, "removed").await;
-    assert_eq!(
-        (removed.status, removed.text_at("/decision")),
-        (200, "removed"),
-        "{}",
-        removed.text
-    );
-    assert_eq!(
-        practice
-            .omar
-            .get(&format!("/users/{tess}"))
-            .await
-            .unwrap()
-            .status,
-        404
-    );
-    let deleted = mona
-        .send(Method::DELETE, &format!("/users/{uma}"), None)
+    let removed = answer(mick, tess, "removed")
         .await
-        .unwrap();
-    assert_eq!(deleted.status, 204, "{}", deleted.text);
+        .expect(200)
+        .has("/decision", "removed");
+    practice
+        .omar
+        .get(&format!("/users/{tess}"))
+        .await
+        .expect(404);
+    mona.delete(&format!("/users/{uma}")).await.expect(204);
     let again = answer(mick, tess, "removed").await;
     assert_eq!(again.text, removed.text, "the same again changes nothing");
 
-    let (mona_id, mick_id) = (id_of(mona).await, id_of(mick).await);
+    let (mona_id, mick_id) = (mona.id().await, mick.id().await);
     let entry = |name: &str, answer: &str, by: &str| {
         (format!("{name}.lind"), answer.to_owned(), by.to_owned())
     };
@@ -227,7 +200,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     );
     for (filter, count) in [("confirmed", 1), ("removed", 2), ("pending", 2)] {
         let path = format!("/access-reviews/current?decision={filter}");
-        let some = practice.omar.get(&path).await.unwrap();
+        let some = practice.omar.get(&path).await;
         let accounts = some.body["accounts"].as_array().unwrap();
         assert_eq!(accounts.len(), count, "{}", some.text);
         assert!(accounts.iter().all(|a| a["decision"] == filter));
@@ -243,12 +216,11 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
 async fn ex_11_a_manager_whom_the_help_desk_removes_counts_as_removed() {
     let practice = Practice::new().await;
     let desk = practice.world.help_desk().await;
-    assert_eq!(begin(&practice.omar).await.status, 201);
-    let mona = id_of(&practice.managers[0]).await;
+    begin(&practice.omar).await.expect(201);
+    let mona = practice.managers[0].id().await;
     let path = format!("/accounts/practice/{mona}/removal");
     let why = json!({ "reason": "The provider asked for it by letter." });
-    let done = desk.agent.post(&path, why).await.unwrap();
-    assert_eq!(done.status, 200, "{}", done.text);
+    desk.agent.post(&path, why).await.expect(200);
     let status = practice.status().await;
     let gone = ("mona.lind".to_owned(), "removed".to_owned(), String::new());
     assert!(status.contains(&gone), "{status:?}");
@@ -260,14 +232,12 @@ async fn ex_11_a_manager_whom_the_help_desk_removes_counts_as_removed() {
 async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
     let practice = Practice::new().await;
     let [mona, mick] = &practice.managers;
-    assert_eq!(begin(mona).await.status, 201);
-    let (mona_id, omar_id) = (id_of(mona).await, id_of(&practice.omar).await);
+    begin(mona).await.expect(201);
+    let (mona_id, omar_id) = (mona.id().await, practice.omar.id().await);
     for given in ["confirmed", "removed"] {
-        let refused = answer(mona, &mona_id, given).await;
-        assert_eq!(
-            (refused.status, refused.problem()),
-            (409, "self-action-forbidden")
-        );
+        answer(mona, &mona_id, given)
+            .await
+            .refused(409, "self-action-forbidden");
         let refused = answer(mona, &omar_id, given).await;
         assert!(
             [(403, "not-allowed"), (409, "not-in-review")]
@@ -277,43 +247,43 @@ async fn ex_11_nobody_answers_for_themselves_or_above_and_staff_not_at_all() {
         );
     }
     // A manager can be confirmed by another, but only deleted by the help desk (EX-12).
-    assert_eq!(answer(mick, &mona_id, "confirmed").await.status, 200);
-    let refused = answer(mick, &mona_id, "removed").await;
-    assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
+    answer(mick, &mona_id, "confirmed").await.expect(200);
+    answer(mick, &mona_id, "removed")
+        .await
+        .refused(403, "not-allowed");
 
     let sam = chooses_own_password(&practice.world, "sam").await;
     for refused in [
         begin(&sam).await,
-        sam.get("/access-reviews/current").await.unwrap(),
+        sam.get("/access-reviews/current").await,
         answer(&sam, &practice.staff[1], "confirmed").await,
     ] {
         assert_eq!((refused.status, refused.problem()), (403, "not-allowed"));
     }
-    let wrong = answer(mona, &practice.staff[0], "perhaps").await;
-    assert_eq!((wrong.status, wrong.fields()), (422, vec!["decision"]));
+    answer(mona, &practice.staff[0], "perhaps")
+        .await
+        .invalid("decision");
 }
 
 #[tokio::test]
 async fn ex_11_a_review_runs_until_its_last_day_and_the_next_asks_again() {
     let practice = Practice::new().await;
     let mona = &practice.managers[0];
-    assert_eq!(begin(mona).await.status, 201);
+    begin(mona).await.expect(201);
     let sam = &practice.staff[0];
-    assert_eq!(answer(mona, sam, "confirmed").await.status, 200);
-    let early = begin(mona).await;
-    assert_eq!((early.status, early.problem()), (409, "review-running"));
+    answer(mona, sam, "confirmed").await.expect(200);
+    begin(mona).await.refused(409, "review-running");
 
     // The last day ends at midnight in Chicago.
     practice.world.wait_until("2026-12-24T05:59:00Z");
     let omar = practice.world.sign_in("practice", "omar.haddad").await;
-    let shown = omar.get("/access-reviews/current").await.unwrap();
+    let shown = omar.get("/access-reviews/current").await;
     assert_eq!(shown.body["is_overdue"], false);
-    assert_eq!(begin(&omar).await.status, 409);
+    begin(&omar).await.expect(409);
     practice.world.wait_until("2026-12-24T06:00:00Z");
-    let shown = omar.get("/access-reviews/current").await.unwrap();
+    let shown = omar.get("/access-reviews/current").await;
     assert_eq!(shown.body["is_overdue"], true);
-    let next = begin(&omar).await;
-    assert_eq!(next.status, 201, "{}", next.text);
+    let next = begin(&omar).await.expect(201);
     let unanswered = next.body["accounts"].as_array().unwrap();
     assert!(
         unanswered.iter().all(|a| a["decision"] == "pending") && unanswered.len() == 5,
@@ -368,7 +338,7 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
             .await;
             let practice = Practice::of(world).await;
             let mona = &practice.managers[0];
-            assert_eq!(begin(mona).await.status, 201);
+            begin(mona).await.expect(201);
             // The calls read the session, read the target, write, and read the result.
             for (n, id) in practice.staff.iter().enumerate() {
                 faults.arm(n, fault);
@@ -458,7 +428,7 @@ async fn ex_11_a_review_begins_by_itself_on_its_day_and_every_manager_is_asked()
         );
     }
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let shown = omar.get("/access-reviews/current").await.unwrap();
+    let shown = omar.get("/access-reviews/current").await;
     assert_eq!(
         (shown.text_at("/due_date"), shown.body.get("started_by")),
         ("2027-06-21", None),
@@ -481,8 +451,8 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Two and a half weeks before the due date, sam is confirmed and uma removed.
     let mona = world.sign_in("practice", "mona.lind").await;
     let [sam, tess, uma] = &practice.staff;
-    assert_eq!(answer(&mona, sam, "confirmed").await.status, 200);
-    assert_eq!(answer(&mona, uma, "removed").await.status, 200);
+    answer(&mona, sam, "confirmed").await.expect(200);
+    answer(&mona, uma, "removed").await.expect(200);
 
     let chased = |day: &str| (day.to_owned(), 0, 1);
     // Until the day after the due date, and then weekly.
@@ -504,10 +474,7 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
         "the provider is notified too"
     );
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let list = omar
-        .get("/access-reviews/current?decision=pending")
-        .await
-        .unwrap();
+    let list = omar.get("/access-reviews/current?decision=pending").await;
     assert_eq!(list.body["is_overdue"], true);
     assert_eq!(
         list.body["accounts"].as_array().unwrap().len(),
@@ -523,15 +490,13 @@ async fn ex_11_unanswered_reviews_are_chased_before_and_after_their_last_day() {
     // Late decisions count and complete it.
     let mick = world.sign_in("practice", "mick.lind").await;
     let mona = world.sign_in("practice", "mona.lind").await;
-    assert_eq!(answer(&mona, tess, "confirmed").await.status, 200);
-    assert_eq!(
-        answer(&mona, &id_of(&mick).await, "confirmed").await.status,
-        200
-    );
-    assert_eq!(
-        answer(&mick, &id_of(&mona).await, "confirmed").await.status,
-        200
-    );
+    answer(&mona, tess, "confirmed").await.expect(200);
+    answer(&mona, &mick.id().await, "confirmed")
+        .await
+        .expect(200);
+    answer(&mick, &mona.id().await, "confirmed")
+        .await
+        .expect(200);
     let before = mails_about_reviews(world, MONA).await.len();
     // The next review is due 180 days after this one started.
     assert_eq!(
@@ -551,8 +516,10 @@ async fn ex_11_a_review_that_is_never_answered_is_asked_again_by_the_next() {
     assert_eq!(begun.len(), 1, "{days:?}");
     assert_eq!(begun[0].0, "2027-11-18");
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let shown = omar.get("/access-reviews/current").await.unwrap();
-    assert_eq!(shown.text_at("/due_date"), "2027-12-18");
+    let shown = omar
+        .get("/access-reviews/current")
+        .await
+        .has("/due_date", "2027-12-18");
     assert_eq!(shown.body["accounts"].as_array().unwrap().len(), 5);
 }
 
@@ -578,7 +545,7 @@ async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
     practice.world.wait_until("2027-05-29T15:00:00Z");
     assert_eq!(tick(&practice.world).await, (1, 0));
     let omar = practice.world.sign_in("practice", "omar.haddad").await;
-    let shown = omar.get("/access-reviews/current").await.unwrap();
+    let shown = omar.get("/access-reviews/current").await;
     assert_eq!(
         shown.text_at("/due_date"),
         "2027-06-28",
@@ -590,7 +557,7 @@ async fn ex_11_a_week_without_a_run_costs_one_mail_that_is_true() {
 async fn ex_11_a_review_begun_by_hand_is_chased_and_puts_off_the_next() {
     let practice = Practice::new().await;
     let world = &practice.world;
-    assert_eq!(begin(&practice.managers[0]).await.status, 201);
+    begin(&practice.managers[0]).await.expect(201);
     assert_eq!(
         tick_days(world, 31).await,
         [

@@ -10,7 +10,7 @@ use vestibule_deliver_mail::{StreamChange, StreamEvent, StreamKeys, StreamRecord
 use vestibule_domain::ids::MessageId;
 use vestibule_domain::record::RecordKind;
 use vestibule_store::outbox::{Ending, MailClaim};
-use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, group_principal, hint, member, provider};
@@ -18,7 +18,7 @@ use vestibule_tests::{Prepared, World, code_in, link_token, options, pin_in};
 
 /// A request that is made, fails, and is made again.
 struct Journey {
-    by: Client,
+    by: Person,
     path: String,
     body: Value,
 }
@@ -39,7 +39,7 @@ async fn whatever_fails(
     kind: RecordKind,
     record: &str,
     prepare: fn(&World) -> Later<'_, Journey>,
-    finished: fn(&World, Answer) -> Later<'_, ()>,
+    finished: fn(&World, Response) -> Later<'_, ()>,
 ) {
     let faults = &FaultInjector::default();
     let mut prepared = Prepared::new(async || {
@@ -51,13 +51,7 @@ async fn whatever_fails(
     for fault in Fault::ALL {
         for n in 0.. {
             let (world, journey) = prepared.again().await;
-            let run = async || {
-                journey
-                    .by
-                    .post(&journey.path, journey.body.clone())
-                    .await
-                    .unwrap()
-            };
+            let run = async || journey.by.post(&journey.path, journey.body.clone()).await;
 
             faults.arm(n, fault);
             let answer = run().await;
@@ -114,9 +108,8 @@ async fn subjects(world: &World, address: &str) -> Vec<String> {
     subjects
 }
 
-async fn signs_in(world: &World, portal: &str, username: &str) -> Client {
-    let (client, answer) = world.on(portal).sign_in(username, PASSWORD).await.unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.text);
+async fn signs_in(world: &World, portal: &str, username: &str) -> Person {
+    let client = world.sign_in(portal, username).await;
     client
 }
 
@@ -182,11 +175,7 @@ async fn a_member_registers_whatever_fails() {
                 assert_eq!(subjects(world, "maria@example.com").await.len(), 1);
                 let letters = world.letters().await;
                 assert_eq!(letters.len(), 1);
-                let opened = maria
-                    .post("/pin/activation", json!({ "pin": pin_in(&letters[0], 6) }))
-                    .await
-                    .unwrap();
-                assert_eq!(opened.status, 200, "{}", opened.text);
+                maria.enters_pin(&pin_in(&letters[0], 6)).await.expect(200);
                 let all = invariants(world).await;
                 assert_eq!(
                     (
@@ -336,7 +325,7 @@ async fn a_pin_is_entered_whatever_fails() {
             Box::pin(async move {
                 assert!(answer.body.get("entitlements").is_some(), "{}", answer.text);
                 let maria = signs_in(world, "member", "maria.alvarez").await;
-                assert_eq!(maria.get("/entitlements").await.unwrap().status, 200);
+                maria.get("/entitlements").await.expect(200);
                 assert_eq!(world.letters().await.len(), 1);
                 assert_eq!(Contents::of(world).await.done("activate_pin"), 1);
             })
@@ -367,14 +356,8 @@ async fn a_pin_is_issued_anew_whatever_fails() {
                 let maria = signs_in(world, "member", "maria.alvarez").await;
                 let mut opened = 0;
                 for letter in world.letters().await {
-                    opened += usize::from(
-                        maria
-                            .post("/pin/activation", json!({ "pin": pin_in(&letter, 6) }))
-                            .await
-                            .unwrap()
-                            .status
-                            == 200,
-                    );
+                    opened +=
+                        usize::from(maria.enters_pin(&pin_in(&letter, 6)).await.status == 200);
                     if opened > 0 {
                         break;
                     }
@@ -408,7 +391,7 @@ async fn a_registration_code_is_redeemed_whatever_fails() {
         |world, answer| {
             Box::pin(async move {
                 let sam = signs_in(world, "provider", answer.text_at("/username")).await;
-                assert_eq!(sam.get("/entitlements").await.unwrap().status, 200);
+                sam.get("/entitlements").await.expect(200);
                 assert_eq!(subjects(world, "sam@lakeside.example").await.len(), 1);
                 assert_eq!(Contents::of(world).await.done("redeem_registration_code"), 1);
             })
@@ -437,7 +420,7 @@ async fn somebody_signs_in_whatever_fails() {
         |world, answer| {
             Box::pin(async move {
                 let ruth = world.on("group").with_token(answer.text_at("/token"));
-                assert_eq!(ruth.get("/entitlements").await.unwrap().status, 200);
+                ruth.get("/entitlements").await.expect(200);
                 let all = Contents::of(world).await;
                 assert_eq!(all.done("sign_in"), all.sessions.len());
             })
@@ -460,11 +443,11 @@ async fn somebody_is_invited_whatever_fails() {
             let (world, ruth) = prepared.again().await;
             let body = json!({ "first_name": "Sam", "last_name": "Lind", "email": "sam@blueheron.example", "role": "user" });
             faults.arm(n, fault);
-            let first = ruth.post("/invitations", body.clone()).await.unwrap();
+            let first = ruth.post("/invitations", &body).await;
             let (calls, _) = faults.disarm();
             if first.status != 201 {
                 assert_eq!(first.status, 503, "{}", first.text);
-                let again = ruth.post("/invitations", body).await.unwrap();
+                let again = ruth.post("/invitations", body).await;
                 // Where only the answer was lost, the invitation is on its way already.
                 assert!(
                     again.status == 201 || again.problem() == "already-invited",
@@ -480,15 +463,7 @@ async fn somebody_is_invited_whatever_fails() {
                 "sam@blueheron.example",
                 "sam.lind",
             );
-            assert_eq!(
-                world
-                    .on("group")
-                    .post("/invitations/accept", accepted)
-                    .await
-                    .unwrap()
-                    .status,
-                201
-            );
+            world.on("group").accepts(accepted).await.expect(201);
             invariants(world).await;
             if n == calls {
                 break;
@@ -498,14 +473,14 @@ async fn somebody_is_invited_whatever_fails() {
 }
 
 /// The path of an administrator's act on a user found by the beginning of a name.
-async fn of_user(by: &Client, name: &str, act: &str) -> String {
-    let list = by.get(&format!("/users?query={name}")).await.unwrap();
+async fn of_user(by: &Person, name: &str, act: &str) -> String {
+    let list = by.get(&format!("/users?query={name}")).await;
     format!("/users/{}/{act}", list.text_at("/items/0/id"))
 }
 
 /// The path of the help desk's act on somebody's account.
-async fn of_account(owner: &Client, portal: &str, act: &str) -> String {
-    let me = owner.get("/me").await.unwrap();
+async fn of_account(owner: &Person, portal: &str, act: &str) -> String {
+    let me = owner.get("/me").await;
     format!("/accounts/{portal}/{}/{act}", me.text_at("/id"))
 }
 
@@ -527,7 +502,7 @@ async fn only_the_last_code_works(world: &World, address: &str) {
         let body = json!({ "username": username, "registration_code": code, "password": PASSWORD, "hint": hint() });
         let on = world.on("provider");
         let answer = on.post("/registration-codes/redemption", body).await;
-        answer.unwrap().status
+        answer.status
     };
     let last = codes.pop().unwrap();
     for dead in codes {
@@ -604,8 +579,8 @@ async fn a_pin_is_issued_anew_by_the_help_desk_whatever_fails() {
                 let mut pins: Vec<_> = world.letters().await.iter().map(|l| pin_in(l, 6)).collect();
                 assert_eq!(pins.len(), 2, "one in between is taken back");
                 let enter = async |pin: String| {
-                    let entered = maria.post("/pin/activation", json!({ "pin": pin })).await;
-                    entered.unwrap().status
+                    let entered = maria.enters_pin(&pin).await;
+                    entered.status
                 };
                 // The latest opens; the first was posted before and doesn't.
                 let opened = [enter(pins.remove(0)).await, enter(pins.remove(0)).await];
@@ -654,7 +629,7 @@ async fn a_reset_link_is_sent_to_a_user_whatever_fails() {
                     let body = json!({ "token": token, "new_password": "Fresh-Kettle-91!" });
                     let on = world.on("group");
                     let answer = on.post("/password-resets/redemption", body).await;
-                    answer.unwrap().status
+                    answer.status
                 };
                 for dead in tokens {
                     assert_eq!(reset(&dead).await, 403);
@@ -695,7 +670,7 @@ async fn an_invitation_is_sent_again_by_the_help_desk_whatever_fails() {
                 let accept = async |token: &str| {
                     let body = World::acceptance(token, "Sam", "sam@blueheron.example", "sam.lind");
                     let on = world.on("group");
-                    on.post("/invitations/accept", body).await.unwrap().status
+                    on.accepts(body).await.status
                 };
                 for dead in tokens {
                     assert_eq!(accept(&dead).await, 404);
@@ -715,7 +690,7 @@ async fn a_file_whatever_fails(
     record: &str,
     path: &str,
     action: &str,
-    administrator: fn(&World) -> Later<'_, Client>,
+    administrator: fn(&World) -> Later<'_, Person>,
 ) {
     let file = "email,first_name,last_name\na@company.example,Ann,Lind\nb@company.example,Bo,Lind\nc@company.example,Cy,Lind\n";
     let faults = &FaultInjector::default();
@@ -731,9 +706,9 @@ async fn a_file_whatever_fails(
             let send = async || {
                 let request = by.request(reqwest::Method::POST, path);
                 let request = request.header("content-type", "text/csv").body(file);
-                Answer::to(request).await
+                Response::to(request).await
             };
-            let counts = |answer: &Answer| {
+            let counts = |answer: &Response| {
                 ["created", "already_exists", "rejected", "retry"].map(|c| answer.body[c].as_u64())
             };
 

@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
 use vestibule_domain::record::RecordKind;
-use vestibule_tests::client::{Person as Client, Response as Answer, Unwrap as _};
+use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, hint, member, with};
 use vestibule_tests::{World, another, code_in, options, pin_in};
 
 /// The same request, many times at once, each from an address of its own.
 async fn at_once(
-    client: &Client,
+    client: &Person,
     path: &str,
     bodies: impl IntoIterator<Item = Value>,
-) -> Vec<Answer> {
+) -> Vec<Response> {
     let sent = bodies.into_iter().enumerate().map(|(i, body)| {
         let client = client.from_source(&format!("198.51.100.{i}"));
-        async move { client.post(path, body).await.unwrap() }
+        async move { client.post(path, body).await }
     });
     join_all(sent).await
 }
 
 /// How many answers there are of each kind: the status where it went well, else the problem.
-fn tally(answers: &[Answer]) -> BTreeMap<String, usize> {
+fn tally(answers: &[Response]) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for answer in answers {
         let kind = if answer.status < 300 {
@@ -120,11 +120,7 @@ async fn of_fifty_who_prove_one_record_at_once_one_registers() {
     );
     // Who comes too late reads exactly what who doesn't match reads.
     let wrong = with(principal_of(1), "/verification/tax_id_last4", "9999");
-    let wrong = world
-        .on("group")
-        .post("/registrations", wrong)
-        .await
-        .unwrap();
+    let wrong = world.on("group").registers(wrong).await;
     for refused in answers
         .iter()
         .filter(|a| a.problem() == "registration-refused")
@@ -213,33 +209,15 @@ async fn of_two_hundred_wrong_pins_at_once_exactly_the_allowed_number_is_looked_
         tally(&answers),
         counts([("pin-wrong", 5), ("pin-locked", 195)])
     );
-    let right = maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "pin-locked"));
+    maria.enters_pin(&pin).await.refused(410, "pin-locked");
     // The count is the PIN's, not the session's or the day's.
     world.pass_days(1);
     let maria = world.sign_in("member", "maria.alvarez").await;
-    let right = maria
-        .post("/pin/activation", json!({ "pin": pin }))
-        .await
-        .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "pin-locked"));
+    maria.enters_pin(&pin).await.refused(410, "pin-locked");
     // A new one has tries of its own.
-    assert_eq!(
-        maria.post("/pin/letter", json!({})).await.unwrap().status,
-        201
-    );
+    maria.post("/pin/letter", json!({})).await.expect(201);
     let pin = pin_in(&world.last_letter().await, 6);
-    assert_eq!(
-        maria
-            .post("/pin/activation", json!({ "pin": pin }))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    maria.enters_pin(&pin).await.expect(200);
     invariants(&world).await;
 }
 
@@ -256,7 +234,7 @@ async fn the_right_pin_among_wrong_ones_opens_or_dies_with_them() {
         .filter(|a| a.problem() == "pin-wrong")
         .count();
     assert!(looked_at <= 5, "{:?}", tally(&answers));
-    let open = maria.get("/entitlements").await.unwrap().status == 200;
+    let open = maria.get("/entitlements").await.status == 200;
     assert_eq!(open, answers[20].status == 200, "{}", answers[20].text);
     assert_eq!(
         invariants(&world).await.done("activate_pin"),
@@ -290,19 +268,17 @@ async fn of_two_hundred_wrong_registration_codes_at_once_exactly_the_allowed_num
         tally(&answers),
         counts([("code-wrong", 5), ("code-locked", 195)])
     );
-    let right = world
+    world
         .on("provider")
         .post("/registration-codes/redemption", redemption(&code))
         .await
-        .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "code-locked"));
+        .refused(410, "code-locked");
     world.pass_days(1);
-    let right = world
+    world
         .on("provider")
         .post("/registration-codes/redemption", redemption(&code))
         .await
-        .unwrap();
-    assert_eq!((right.status, right.problem()), (410, "code-locked"));
+        .refused(410, "code-locked");
     invariants(&world).await;
 }
 
@@ -331,12 +307,11 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
     let helen = world.sign_in("provider", &username).await;
     let (sam, code) = world.added_by(&helen, "Sam").await;
     let redemption = |password: &str| json!({ "username": sam, "registration_code": code, "password": password, "hint": hint() });
-    let redeemed = world
+    world
         .on("provider")
         .post("/registration-codes/redemption", redemption(PASSWORD))
         .await
-        .unwrap();
-    assert_eq!(redeemed.status, 200, "{}", redeemed.text);
+        .expect(200);
     let rate_limit = (0..200).map(|i| redemption(&format!("Wrong-Guess-{i}")));
     let answers = at_once(
         &world.on("provider"),
@@ -351,8 +326,7 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
     let right = world
         .on("provider")
         .post("/registration-codes/redemption", redemption(PASSWORD))
-        .await
-        .unwrap();
+        .await;
     assert_eq!(
         (right.status, right.problem()),
         (410, "code-locked"),
@@ -379,12 +353,11 @@ async fn of_two_hundred_wrong_passwords_at_once_exactly_the_allowed_number_is_lo
             } else {
                 429
             }));
-        let right = world
+        world
             .on(portal)
             .post("/sessions", sign_in(PASSWORD))
             .await
-            .unwrap();
-        assert_eq!((right.status, right.problem()), (429, "too-many-attempts"));
+            .refused(429, "too-many-attempts");
     }
     assert_eq!(invariants(&world).await.sessions.len(), 0);
     // In the next window the right one is right again.
@@ -406,23 +379,12 @@ async fn guesses_from_one_address_are_counted_together_whatever_the_name() {
         counts([("sign-in-failed", 100), ("too-many-attempts", 100)])
     );
     let right = json!({ "username": "ruth.okafor", "password": PASSWORD });
-    assert_eq!(
-        client
-            .post("/sessions", right.clone())
-            .await
-            .unwrap()
-            .status,
-        429
-    );
-    assert_eq!(
-        client
-            .from_source("203.0.113.10")
-            .post("/sessions", right)
-            .await
-            .unwrap()
-            .status,
-        201
-    );
+    client.post("/sessions", &right).await.expect(429);
+    client
+        .from_source("203.0.113.10")
+        .post("/sessions", right)
+        .await
+        .expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -489,17 +451,13 @@ async fn a_link_that_is_resent_or_revoked_while_it_is_used_is_used_or_dead() {
         let (client, path) = (world.on("group"), format!("/invitations/{id}"));
         let changed = async {
             if revoked {
-                ruth.send(reqwest::Method::DELETE, &path, None)
-                    .await
-                    .unwrap()
+                ruth.delete(&path).await
             } else {
-                ruth.post(&format!("{path}/resend"), json!({}))
-                    .await
-                    .unwrap()
+                ruth.post(&format!("{path}/resend"), json!({})).await
             }
         };
-        let (accepted, changed) = join(client.post("/invitations/accept", accept), changed).await;
-        let (accepted, changed) = (accepted.unwrap(), changed);
+        let (accepted, changed) = join(client.accepts(accept), changed).await;
+        let (accepted, changed) = (accepted, changed);
         let in_now = invariants(&world)
             .await
             .usernames
@@ -539,12 +497,8 @@ async fn of_two_administrators_who_approve_at_once_one_wins_whole() {
         let path = format!("/users/{id}/approval");
         let by_ruth = json!({ "services": ["enrollment", "reports"], "group_codes": ["BH01"] });
         let by_ada = json!({ "services": ["billing"], "group_codes": ["BH02"] });
-        let (one, other) = join(
-            ruth.post(&path, by_ruth.clone()),
-            ada.post(&path, by_ada.clone()),
-        )
-        .await;
-        let (one, other) = (one.unwrap(), other.unwrap());
+        let (one, other) = join(ruth.post(&path, &by_ruth), ada.post(&path, &by_ada)).await;
+        let (one, other) = (one, other);
         let (won, lost) = if one.status == 200 {
             (by_ruth, other)
         } else {
@@ -580,12 +534,12 @@ async fn a_pin_entered_while_another_is_issued_opens_or_is_dead_for_good() {
         let maria = world.member().await;
         let old = json!({ "pin": pin_in(&world.last_letter().await, 6) });
         let (entered, issued) = join(
-            maria.post("/pin/activation", old.clone()),
+            maria.post("/pin/activation", &old),
             maria.post("/pin/letter", json!({})),
         )
         .await;
-        let (entered, issued) = (entered.unwrap(), issued.unwrap());
-        let open = maria.get("/entitlements").await.unwrap().status == 200;
+        let (entered, issued) = (entered, issued);
+        let open = maria.get("/entitlements").await.status == 200;
         assert_eq!(entered.status == 200, open, "{}", entered.text);
         assert_eq!(
             issued.status == 201,
@@ -597,21 +551,14 @@ async fn a_pin_entered_while_another_is_issued_opens_or_is_dead_for_good() {
         let letters = world.letters().await;
         assert_eq!(letters.len(), if open { 1 } else { 2 });
         if !open {
-            let again = maria.post("/pin/activation", old.clone()).await.unwrap();
+            let again = maria.post("/pin/activation", &old).await;
             assert_eq!(again.problem(), "pin-wrong", "the old letter's PIN is dead");
             let new = letters
                 .iter()
                 .map(|l| pin_in(l, 6))
                 .find(|p| json!({ "pin": p }) != old)
                 .unwrap();
-            assert_eq!(
-                maria
-                    .post("/pin/activation", json!({ "pin": new }))
-                    .await
-                    .unwrap()
-                    .status,
-                200
-            );
+            maria.enters_pin(&new).await.expect(200);
         }
         assert_eq!(invariants(&world).await.done("activate_pin"), 1);
     }
@@ -644,7 +591,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
         let desk = world.help_desk().await;
         let (helen, _) = world.provider().await;
         let (kim, first) = world.added_by(&helen, "Kim").await;
-        let list = helen.get(&format!("/users?query={kim}")).await.unwrap();
+        let list = helen.get(&format!("/users?query={kim}")).await;
         let id = list.text_at("/items/0/id").to_owned();
         // An administrator twice, and the help desk, whose act is decided anew when it comes second.
         let path = format!("/users/{id}/registration-code");
@@ -679,7 +626,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
             let body = json!({ "username": kim, "registration_code": code, "password": password, "hint": hint() });
             let on = world.on("provider");
             let redeemed = on.post("/registration-codes/redemption", body).await;
-            if redeemed.unwrap().status == 200 {
+            if redeemed.status == 200 {
                 worked.push(code);
             }
         }
@@ -714,9 +661,9 @@ async fn a_sign_in_during_a_change_of_the_account_sees_it_before_or_after_and_un
             client.sign_in(&username, PASSWORD),
         )
         .await;
-        let (approved, (sam, signed_in)) = (approved.unwrap(), signed_in.unwrap());
-        assert_eq!(signed_in.status, 201, "{}", signed_in.text);
-        let open = sam.get("/entitlements").await.unwrap().status == 200;
+        let (approved, (sam, signed_in)) = (approved, signed_in);
+        signed_in.expect(201);
+        let open = sam.get("/entitlements").await.status == 200;
         assert_eq!(open, approved.status == 200, "{}", approved.text);
         assert!(
             open || approved.problem() == "conflict",
@@ -734,21 +681,17 @@ async fn a_sign_in_with_the_old_password_during_its_change_opens_nothing_that_st
         let ruth = world.group_principal().await;
         let new = json!({ "current_password": PASSWORD, "new_password": "Another-Lake-77!" });
         let client = world.on("group");
-        let change = ruth.send(
-            reqwest::Method::PUT,
-            "/sessions/current/password",
-            Some(&new),
-        );
+        let change = ruth.put("/sessions/current/password", &new);
         let (changed, old) = join(change, client.sign_in("ruth.okafor", PASSWORD)).await;
-        let (changed, (with_old, old)) = (changed.unwrap(), old.unwrap());
+        let (changed, (with_old, old)) = (changed, old);
         if changed.status == 200 {
             assert!([201, 401].contains(&old.status), "{}", old.text);
             assert_eq!(
-                with_old.get("/me").await.unwrap().status,
+                with_old.get("/me").await.status,
                 401,
                 "the old password's session is over"
             );
-            assert_eq!(ruth.get("/me").await.unwrap().status, 200);
+            ruth.get("/me").await.expect(200);
         } else {
             assert_eq!(
                 (changed.problem(), old.status),
@@ -768,15 +711,9 @@ async fn of_two_changes_of_one_password_at_once_one_holds() {
     let ruth = world.group_principal().await;
     let change = |new: &str| json!({ "current_password": PASSWORD, "new_password": new });
     let (a, b) = (change("Another-Lake-77!"), change("Another-Hill-88!"));
-    let put = |body| {
-        ruth.send(
-            reqwest::Method::PUT,
-            "/sessions/current/password",
-            Some(body),
-        )
-    };
+    let put = |body| ruth.put("/sessions/current/password", body);
     let (one, other) = join(put(&a), put(&b)).await;
-    let (one, other) = (one.unwrap().status, other.unwrap().status);
+    let (one, other) = (one.status, other.status);
     assert!((one == 200) != (other == 200), "{one} {other}");
     let holds = if one == 200 {
         "Another-Lake-77!"
@@ -788,7 +725,6 @@ async fn of_two_changes_of_one_password_at_once_one_holds() {
             .on("group")
             .sign_in("ruth.okafor", holds)
             .await
-            .unwrap()
             .1
             .status,
         201
