@@ -3,7 +3,7 @@
 //! test.
 //!
 //! A cell contains the status and problem type, or the pending step of a session that has one. All
-//! roles are in the first organization, unless their name says otherwise.
+//! roles and targets are in the first organization, unless their name says otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -712,8 +712,7 @@ impl Site {
 
     /// The whole grid.
     async fn grid(self) -> String {
-        let roles: Vec<_> = self.actors.iter().map(|a| a.role.to_owned()).collect();
-        let mut lines = vec![(format!("{} ", self.portal), roles)];
+        let mut rows = Vec::new();
         for &(method, route, tried) in ROUTES {
             for what in tried {
                 let mut cells = Vec::new();
@@ -744,21 +743,16 @@ impl Site {
                             _ => {}
                         }
                     }
-                    cells.push(cell(&answer));
+                    cells.push(Outcome::of(&answer));
                 }
-                lines.push((
-                    format!(
-                        "{method} {} {what}",
-                        route
-                            .strip_prefix("/{portal}")
-                            .filter(|below| !below.is_empty())
-                            .unwrap_or("/")
-                    ),
-                    cells,
-                ));
+                let path = route.strip_prefix("/{portal}").unwrap();
+                let path = if path.is_empty() { "/" } else { path };
+                let row = format!("{method} {path} {}", label(what));
+                rows.push((row.trim_end().to_owned(), cells));
             }
         }
-        table(&lines)
+        let roles: Vec<_> = self.actors.iter().map(|a| a.role).collect();
+        table(self.portal, &roles, &rows)
     }
 
     /// Assertions that hold under every policy.
@@ -783,38 +777,81 @@ impl Site {
     }
 }
 
-fn cell(answer: &Response) -> String {
-    let step = answer.text_at("/next_step");
-    let words = match answer.problem() {
-        "next-step-required" => step,
-        problem => problem,
-    };
-    format!("{} {words}", answer.status).trim_end().to_owned()
+/// The status and the problem type of a response, or the pending step of the session that it names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Outcome {
+    status: u16,
+    problem: String,
 }
 
-fn table(lines: &[(String, Vec<String>)]) -> String {
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|(_, cells)| cells[column].len())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..lines[0].1.len()).map(width).collect();
-    let first = lines
-        .iter()
-        .map(|(name, _)| name.trim_end().len())
-        .max()
-        .unwrap_or(0);
-    let mut text = String::new();
-    for (name, cells) in lines {
-        let mut line = format!("{:first$}", name.trim_end());
-        for (cell, width) in cells.iter().zip(&widths) {
-            write!(line, " | {cell:width$}").unwrap();
+impl Outcome {
+    fn of(answer: &Response) -> Self {
+        let problem = match answer.problem() {
+            "next-step-required" => answer.text_at("/next_step"),
+            problem => problem,
+        };
+        Self {
+            status: answer.status,
+            problem: problem.to_owned(),
         }
-        writeln!(text, "{}", line.trim_end()).unwrap();
     }
-    text
+
+    /// Whether the status alone says it.
+    fn is_usual(&self) -> bool {
+        matches!(
+            (self.status, self.problem.as_str()),
+            (_, "") | (401, "not-signed-in") | (403, "not-allowed") | (404, "not-found")
+        )
+    }
+}
+
+/// Shortens the name of what is tried: without addition, it is of the first organization.
+fn label(what: &str) -> String {
+    match what {
+        OWN => "of this organization".to_owned(),
+        _ => what.replace(&format!(" {OWN}"), ""),
+    }
+}
+
+/// Renders a grid: one row per request, one column per role. A letter names each role, and a letter after the status
+/// names the problem where it is not the status's usual one.
+fn table(portal: &str, roles: &[&str], rows: &[(String, Vec<Outcome>)]) -> String {
+    let outcomes: BTreeSet<_> = rows.iter().flat_map(|(_, cells)| cells).collect();
+    let mut codes = BTreeMap::new();
+    let mut unusual = BTreeMap::<u16, u8>::new();
+    for outcome in outcomes {
+        let mut code = outcome.status.to_string();
+        if !outcome.is_usual() {
+            let letters = unusual.entry(outcome.status).or_default();
+            code.push(char::from(b'a' + *letters));
+            *letters += 1;
+        }
+        codes.insert(outcome, code);
+    }
+    let columns = || (b'A'..=b'Z').map(char::from).zip(roles);
+    let first = rows.iter().map(|(row, _)| row.len()).max().unwrap_or(0);
+
+    let mut text = String::new();
+    for (letter, role) in columns() {
+        writeln!(text, "{letter} = {role}").unwrap();
+    }
+    for (outcome, code) in codes.iter().filter(|(o, _)| !o.problem.is_empty()) {
+        writeln!(text, "{code} = {}", outcome.problem).unwrap();
+    }
+    write!(text, "\n{portal:first$}").unwrap();
+    for (letter, _) in columns() {
+        write!(text, "  {letter:4}").unwrap();
+    }
+    text.truncate(text.trim_end().len());
+    for (row, cells) in rows {
+        let mut line = format!("\n{row:first$}");
+        for cell in cells {
+            write!(line, "  {:4}", codes[cell]).unwrap();
+        }
+        text.push_str(line.trim_end_matches(' '));
+    }
+    assert!(text.lines().all(|l| l.len() <= 120), "{text}");
+    text + "\n"
 }
 
 /// A registration with a number that the plan doesn't know.
