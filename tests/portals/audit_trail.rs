@@ -34,8 +34,7 @@ fn each<'e>(entries: &'e [Value], field: &str) -> Vec<&'e str> {
 }
 
 async fn get(by: &Person, path: &str, status: u16) -> Response {
-    let answer = by.get(path).await.expect(status);
-    answer
+    by.get(path).await.expect(status)
 }
 
 /// The first person of another group, signed in.
@@ -1028,8 +1027,7 @@ async fn arrive(world: &World, source: &str, device: Option<&str>) -> Response {
         .request(reqwest::Method::POST, "/sessions")
         .header("user-agent", agent)
         .json(&body);
-    let answer = Response::to(request).await.expect(201);
-    answer
+    Response::to(request).await.expect(201)
 }
 
 /// The emails to Omar Haddad whose subject starts with this text.

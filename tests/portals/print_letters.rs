@@ -328,7 +328,7 @@ async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed
         2,
         "the first of all was withdrawn before it was printed"
     );
-    let enter = async |pin: &str| maria.enters_pin(&pin).await.status;
+    let enter = async |pin: &str| maria.enters_pin(pin).await.status;
     assert_eq!((enter(&pins[0]).await, enter(&pins[1]).await), (422, 200));
     let all = Contents::of(&world).await;
     assert_eq!(all.pending("letter"), 0);

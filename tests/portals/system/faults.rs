@@ -109,8 +109,7 @@ async fn subjects(world: &World, address: &str) -> Vec<String> {
 }
 
 async fn signs_in(world: &World, portal: &str, username: &str) -> Person {
-    let client = world.sign_in(portal, username).await;
-    client
+    world.sign_in(portal, username).await
 }
 
 const GROUP: &str =

@@ -156,7 +156,7 @@ fn unsent_messages_are_sent_once_after_a_restart() {
 fn a_restart_does_not_reset_attempt_counters() {
     let folder = TempDir::new().unwrap();
     let options = kept_in(folder.path());
-    let guess = async |client: &Person, pin: &str| client.enters_pin(&pin).await;
+    let guess = async |client: &Person, pin: &str| client.enters_pin(pin).await;
 
     let life = Life::first(&options);
     let (token, pin) = life.live(async |world| {

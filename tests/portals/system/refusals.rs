@@ -211,7 +211,7 @@ async fn pins(
     let title = described.text_at("/title");
     let letter = letters.iter().rfind(|l| l.contains(title)).unwrap();
     let pin = pin_in(letter, usize::try_from(digits).unwrap());
-    let enter = async |pin: &str| principal.enters_pin(&pin).await;
+    let enter = async |pin: &str| principal.enters_pin(pin).await;
     let reissued = principal.post("/pin/letter", json!({})).await;
     if reissued.status != 201 {
         seen.push((
