@@ -253,21 +253,4 @@ impl Response {
         );
         self
     }
-
-    // Only until all tests use `Person`.
-    #[allow(clippy::must_use_candidate, reason = "temporary")]
-    pub fn unwrap(self) -> Self {
-        self
-    }
-}
-
-// Only until all tests use `Person`.
-pub trait Unwrap: Sized {
-    fn unwrap(self) -> Self;
-}
-
-impl Unwrap for (Person, Response) {
-    fn unwrap(self) -> Self {
-        self
-    }
 }

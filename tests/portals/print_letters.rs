@@ -1,0 +1,348 @@
+//! Letters for the print shop: one PDF and one manifest per batch, each letter on one page of one
+//! batch, regardless of when a run fails.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use vestibule_domain::record::RecordKind;
+use vestibule_local::Options;
+use vestibule_local::instance::LETTERS;
+use vestibule_print_letters::Summary;
+use vestibule_store::batches::Printing;
+use vestibule_tests::fault_injection::{Fault, FaultInjector};
+use vestibule_tests::invariants::{Contents, invariants, text};
+use vestibule_tests::people::{member, provider, with};
+use vestibule_tests::{World, options, pin_in};
+
+const MEMBERS: &str = "enrollee_id,person,first_name,last_name,subscriber_last_name,date_of_birth,address_line1,city,region,postal_code,country
+100200301,0,Maria,Alvarez,Alvarez,1979-04-12,418 Heronmere Lane,Springfield,IL,62704,US
+100200302,0,Jürgen,Groß,Groß,1980-01-02,Rosenthaler Straße 40,Berlin,,10178,DE
+100200303,0,芳,王,王,1981-02-03,1 Elm Street,Springfield,IL,62704,US";
+
+/// The three members in the feed.
+fn members() -> [Value; 3] {
+    let other = |number: &str, name: &str, born: &str, user: &str| {
+        let mut body = with(member(), "/verification/enrollee_id", number);
+        body = with(body, "/verification/subscriber_last_name", name);
+        body = with(body, "/verification/date_of_birth", born);
+        body = with(body, "/last_name", name);
+        body = with(body, "/email", format!("{user}@example.com"));
+        with(body, "/username", user)
+    };
+    [
+        member(),
+        other("100200302", "Groß", "1980-01-02", "juergen.gross"),
+        other("100200303", "王", "1981-02-03", "fang.wang"),
+    ]
+}
+
+/// A system with the three members, of whom the first `n` have a pending letter.
+async fn with_waiting(n: usize, faults: &FaultInjector) -> World {
+    let world = World::empty(Options {
+        interceptors: vec![faults.interceptor()],
+        s3_interceptors: vec![faults.interceptor()],
+        ..options()
+    })
+    .await;
+    world.import(RecordKind::Member, MEMBERS).await;
+    for body in members().into_iter().take(n) {
+        world.register("member", body).await;
+    }
+    world
+}
+
+/// Everything in the bucket.
+async fn bucket(world: &World) -> BTreeMap<String, Vec<u8>> {
+    let s3 = &world.instance.s3;
+    let listed = s3.list_objects_v2().bucket(LETTERS).send().await.unwrap();
+    let mut files = BTreeMap::new();
+    for key in listed.contents().iter().filter_map(|o| o.key()) {
+        let got = s3
+            .get_object()
+            .bucket(LETTERS)
+            .key(key)
+            .send()
+            .await
+            .unwrap();
+        let bytes = got.body.collect().await.unwrap().into_bytes();
+        files.insert(key.to_owned(), bytes.to_vec());
+    }
+    files
+}
+
+/// The letters of all manifests, each with the text of its page. A PDF has exactly the pages in its
+/// manifest.
+fn printed(files: &BTreeMap<String, Vec<u8>>) -> Vec<(String, String)> {
+    let mut letters = Vec::new();
+    for (key, manifest) in files.iter().filter(|(k, _)| k.ends_with("/manifest.csv")) {
+        let rows: Vec<Vec<&str>> = std::str::from_utf8(manifest)
+            .unwrap()
+            .lines()
+            .map(|l| l.split(',').collect())
+            .collect();
+        assert_eq!(rows[0], ["batch", "portal", "letter", "page", "kind"]);
+        let batch = key.strip_suffix("/manifest.csv").unwrap();
+        let pages = files
+            .get(&format!("{batch}/letters.pdf"))
+            .map(|pdf| pdf_extract::extract_text_from_mem_by_pages(pdf).unwrap())
+            .unwrap_or_default();
+        assert_eq!(rows.len() - 1, pages.len(), "{batch}");
+        for (i, (row, page)) in rows[1..].iter().zip(pages).enumerate() {
+            assert_eq!(
+                (row[0], row[3], row[4]),
+                (batch, (i + 1).to_string().as_str(), "pin")
+            );
+            letters.push((row[2].to_owned(), page));
+        }
+    }
+    letters
+}
+
+/// The PIN on a page, whose digits are spaced.
+fn pin_on(page: &str) -> String {
+    let after = page.split_once("Your PIN").unwrap().1;
+    let (_, after) = after.split_once("Your PIN").unwrap_or(("", after));
+    let digits: String = after.chars().filter(|c| !c.is_whitespace()).collect();
+    digits.chars().take_while(char::is_ascii_digit).collect()
+}
+
+#[tokio::test]
+async fn me_06_all_letters_of_a_day_are_one_pdf_with_a_manifest_and_their_pins_are_gone() {
+    let world = with_waiting(2, &FaultInjector::default()).await;
+    let done = world.instance.print_letters().await.unwrap();
+    assert_eq!(
+        done,
+        Summary {
+            batches: 1,
+            printed: 2,
+            problems: 0
+        }
+    );
+    let files = bucket(&world).await;
+    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "2026-11-23-000001/letters.pdf",
+            "2026-11-23-000001/manifest.csv"
+        ]
+    );
+    let letters = printed(&files);
+    for named in [
+        "Maria Alvarez",
+        "Jürgen Groß",
+        "GERMANY",
+        "Rosenthaler Straße 40",
+    ] {
+        assert_eq!(
+            letters
+                .iter()
+                .filter(|(_, page)| page.contains(named))
+                .count(),
+            1,
+            "{named}"
+        );
+    }
+    let all = invariants(&world).await;
+    assert!(
+        all.messages
+            .values()
+            .filter(|m| text(m, "/channel") == "letter")
+            .all(|m| m.get("payload").is_none())
+    );
+
+    // The PIN on the page activates the account, and is stored nowhere else.
+    let (_, page) = letters
+        .iter()
+        .find(|(_, page)| page.contains("Maria Alvarez"))
+        .unwrap();
+    let pin = pin_on(page);
+    let manifest = String::from_utf8(files["2026-11-23-000001/manifest.csv"].clone()).unwrap();
+    assert!(!manifest.contains(&pin), "{manifest}");
+    let maria = world.sign_in("member", "maria.alvarez").await;
+    maria.enters_pin(&pin).await.expect(200);
+
+    // The next day there is nothing to print, and so no file.
+    world.pass_days(1);
+    assert_eq!(
+        world.instance.print_letters().await.unwrap(),
+        Summary::default()
+    );
+    assert_eq!(bucket(&world).await, files);
+}
+
+#[tokio::test]
+async fn bl_03_an_organizations_letter_goes_to_the_address_it_designated() {
+    let world = World::new().await;
+    world.register("provider", provider()).await;
+    world.instance.print_letters().await.unwrap();
+    let letters = printed(&bucket(&world).await);
+    assert_eq!(letters.len(), 1);
+    for said in [
+        "12 Harbor Lane",
+        "Evanston, IL 60201",
+        "Lakeside Family Medicine",
+    ] {
+        assert!(letters[0].1.contains(said), "{said}\n{}", letters[0].1);
+    }
+    assert_eq!(pin_on(&letters[0].1).len(), 4);
+}
+
+#[tokio::test]
+async fn an_unprintable_letter_is_reported_and_delays_no_other() {
+    let world = with_waiting(3, &FaultInjector::default()).await;
+    let done = world.instance.print_letters().await.unwrap();
+    assert_eq!(
+        done,
+        Summary {
+            batches: 1,
+            printed: 2,
+            problems: 1
+        }
+    );
+    let files = bucket(&world).await;
+    assert_eq!(printed(&files).len(), 2);
+    let problems = String::from_utf8(files["2026-11-23-000001/problems.csv"].clone()).unwrap();
+    let lines: Vec<_> = problems.lines().collect();
+    assert_eq!(lines.len(), 2, "{problems}");
+    assert_eq!(lines[0], "batch,portal,letter,kind,reason");
+    assert!(
+        lines[1].starts_with("2026-11-23-000001,member,"),
+        "{problems}"
+    );
+    assert!(
+        lines[1].ends_with(",pin,the font has no glyph for U+738B U+82B3"),
+        "{problems}"
+    );
+    let all = invariants(&world).await;
+    assert_eq!(
+        all.messages
+            .values()
+            .filter(|m| text(m, "/state") == "refused")
+            .count(),
+        1
+    );
+    assert_eq!(all.pending("letter"), 0);
+}
+
+#[tokio::test]
+async fn many_letters_are_split_into_batches() {
+    let world = with_waiting(3, &FaultInjector::default()).await;
+    let mut printer = world.instance.printer.clone();
+    printer.most = 1;
+    let done = printer.run().await.unwrap();
+    assert_eq!((done.printed, done.problems), (2, 1));
+    assert!((1..=3).contains(&done.batches), "{done:?}");
+    assert_eq!(printed(&bucket(&world).await).len(), 2);
+    assert_eq!(invariants(&world).await.pending("letter"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_runs_print_each_letter_once() {
+    let world = with_waiting(2, &FaultInjector::default()).await;
+    let runs = (0..5).map(|_| world.instance.printer.run());
+    for done in join_all(runs).await {
+        done.unwrap();
+    }
+    let mut letters = printed(&bucket(&world).await);
+    assert_eq!(letters.len(), 2);
+    letters.sort();
+    letters.dedup_by(|a, b| a.0 == b.0);
+    assert_eq!(letters.len(), 2, "each once");
+    assert_eq!(invariants(&world).await.pending("letter"), 0);
+    assert!(matches!(
+        world.instance.app.store.printing().await.unwrap(),
+        Printing::Idle(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_batch_is_printed_once_and_completely_whatever_fails() {
+    for fault in [Fault::Unsent, Fault::AnswerLost, Fault::Repeated] {
+        for n in 0.. {
+            let faults = FaultInjector::default();
+            let world = with_waiting(3, &faults).await;
+            faults.arm(n, fault);
+            let died = world.instance.printer.run().await;
+            let (calls, suffered) = faults.disarm();
+            let what = format!("{fault:?} of call {n}, {suffered:?}: {died:?}");
+            assert!(
+                died.is_err() || suffered.is_none() || fault == Fault::Repeated,
+                "{what}"
+            );
+            let before = bucket(&world).await;
+
+            world.instance.printer.run().await.unwrap();
+            let files = bucket(&world).await;
+            for (key, bytes) in &before {
+                assert!(
+                    files[key] == *bytes,
+                    "{key} was written over with something else: {what}"
+                );
+            }
+            let mut letters = printed(&files);
+            letters.sort();
+            letters.dedup_by(|a, b| a.0 == b.0);
+            assert_eq!(letters.len(), 2, "{what}");
+            assert_eq!(files.len(), 3, "one batch: {what} {:?}", files.keys());
+            let all = invariants(&world).await;
+            assert_eq!(all.pending("letter"), 0, "{what}");
+            assert!(
+                matches!(
+                    world.instance.app.store.printing().await.unwrap(),
+                    Printing::Idle(1)
+                ),
+                "{what}"
+            );
+            if n == calls {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn me_07_a_withdrawn_letter_is_never_printed_and_one_that_is_being_printed_goes_out() {
+    let faults = FaultInjector::default();
+    let world = with_waiting(1, &faults).await;
+    let maria = world.sign_in("member", "maria.alvarez").await;
+    maria.post("/pin/letter", json!({})).await.expect(201);
+
+    // The run fails before it uploads its PDF, after it opened the batch and claimed the letter.
+    faults.arm(7, Fault::Unsent);
+    assert!(world.instance.printer.run().await.is_err());
+    assert_eq!(faults.disarm(), (8, Some("PutObject")));
+    assert!(matches!(
+        world.instance.app.store.printing().await.unwrap(),
+        Printing::Open(_)
+    ));
+    // Its letter can't be withdrawn any more, but its PIN is invalid, and another letter follows.
+    maria.post("/pin/letter", json!({})).await.expect(201);
+    let done = world.instance.printer.run().await.unwrap();
+    assert_eq!((done.batches, done.printed), (2, 2));
+    let letters = printed(&bucket(&world).await);
+    let pins: Vec<_> = letters.iter().map(|(_, page)| pin_on(page)).collect();
+    assert_eq!(
+        pins.len(),
+        2,
+        "the first of all was withdrawn before it was printed"
+    );
+    let enter = async |pin: &str| maria.enters_pin(pin).await.status;
+    assert_eq!((enter(&pins[0]).await, enter(&pins[1]).await), (422, 200));
+    let all = Contents::of(&world).await;
+    assert_eq!(all.pending("letter"), 0);
+}
+
+#[tokio::test]
+async fn the_previewed_pages_are_those_of_the_pdf() {
+    let world = with_waiting(2, &FaultInjector::default()).await;
+    world.letters().await;
+    let files = bucket(&world).await;
+    let seen = world.instance.letters();
+    assert_eq!(seen.len(), 2);
+    for letter in seen {
+        let pages = pdf_extract::extract_text_from_mem_by_pages(&files[&letter.pdf]).unwrap();
+        assert_eq!(pin_on(&pages[letter.page - 1]), pin_in(&letter.text, 6));
+    }
+}

@@ -1,0 +1,836 @@
+//! Compares `template.yaml` and its nested stacks with the code, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use aws_sdk_dynamodb::types::TableDescription;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use vestibule_deliver_mail::Event;
+use vestibule_domain::feeds::FeedName;
+use vestibule_domain::text::{Email, Username};
+use vestibule_http::schedule::Scheduled;
+use vestibule_import_records::S3Event;
+use vestibule_inactivity_sweep::Run;
+use vestibule_local::instance::{FUNCTIONS, Function, START, at_work};
+use vestibule_local::{Instance, Options, routes};
+use vestibule_store::outbox::message_of_key;
+use vestibule_store::tables;
+use vestibule_tests::people::{agent, group_principal, member, provider, with};
+use vestibule_tests::permissions::{Permissions, RequiredAction, role};
+use vestibule_tests::template::{
+    ROLES, ROLES_STACK, Statement, TEMPLATE, functions, holds, kebab, read, resources, root,
+};
+use vestibule_tests::{World, options};
+
+use super::cost::go_through_every_flow;
+use super::openapi::{operations, sources as read_sources};
+use crate::import_records::go_through_feeds;
+use crate::inactivity_sweep::campaigns::go_through_a_release;
+use crate::inactivity_sweep::schedule::go_through_the_clockwork;
+use crate::invite::bulk;
+
+/// Returns the events of a type that start a function.
+fn events<'t>(function: &'t Value, kind: &str) -> Vec<&'t Value> {
+    let all = function["Events"].as_object();
+    all.into_iter()
+        .flat_map(|events| events.values())
+        .filter(|event| event["Type"] == kind)
+        .map(|event| &event["Properties"])
+        .collect()
+}
+
+/// Returns the binaries for Lambda with their source files.
+fn binaries() -> BTreeMap<String, PathBuf> {
+    let mut binaries = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("functions")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let declared = manifest.get("bin").and_then(|b| b.as_array());
+        for binary in declared.into_iter().flatten() {
+            let text = |field: &str| binary[field].as_str().unwrap();
+            binaries.insert(text("name").to_owned(), folder.join(text("path")));
+        }
+    }
+    binaries
+}
+
+#[test]
+fn every_binary_is_deployed_and_nothing_else() {
+    let functions = functions();
+    let deployed: BTreeSet<_> = functions.keys().cloned().collect();
+    assert_eq!(deployed, binaries().into_keys().collect());
+    let with_roles: BTreeSet<_> = ROLES.keys().cloned().collect();
+    assert_eq!(with_roles, deployed, "each has a role of its own");
+    let outputs = &ROLES_STACK["Outputs"];
+    for (id, function) in resources(&TEMPLATE, "AWS::Serverless::Function") {
+        assert_eq!(function["Metadata"]["BuildMethod"], "makefile", "{id}");
+        let name = id.strip_suffix("Function").unwrap();
+        let own = |part: &str| json!({ "Fn::GetAtt": format!("Roles.Outputs.{name}{part}") });
+        assert_eq!(function["Properties"]["Role"], own("Role"));
+        let log = json!({ "LogGroup": own("Log") });
+        assert_eq!(function["Properties"]["LoggingConfig"], log);
+        let role = json!({ "Value": { "Fn::GetAtt": format!("{name}Role.Arn") } });
+        assert_eq!(outputs[format!("{name}Role")], role);
+        let log = json!({ "Value": { "Ref": format!("{name}Log") } });
+        assert_eq!(outputs[format!("{name}Log")], log);
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a switch of this test alone")]
+fn generated_routes_match_the_code() {
+    if std::env::var("UPDATE_ROUTES").is_ok() {
+        routes::write(root()).unwrap();
+    }
+    let read = |path| std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    let template = read(routes::TEMPLATE);
+    for (path, committed, made) in [
+        (routes::TEMPLATE, &template, routes::template(&template)),
+        (routes::TABLE, &read(routes::TABLE), routes::table(root())),
+    ] {
+        let made = made.unwrap();
+        let mut lines = committed.lines().zip(made.lines());
+        let differs = lines.position(|(c, m)| c != m);
+        assert!(
+            *committed == made,
+            "{path} is not what the code says (first at line {:?}); write it with cargo portal routes --write",
+            differs.map(|line| line + 1)
+        );
+    }
+}
+
+#[test]
+fn the_gateway_has_the_routes_of_the_api() {
+    let functions = functions();
+    let mut deployed = BTreeMap::new();
+    for (name, function) in &functions {
+        for event in events(function, "Api") {
+            assert_eq!(event["RestApiId"], json!({ "Ref": "Api" }), "{name}");
+            let method = event["Method"].as_str().unwrap().to_owned();
+            let route = (method, event["Path"].as_str().unwrap().to_owned());
+            let twin = deployed.insert(route.clone(), name.as_str());
+            assert_eq!(twin, None, "{route:?} goes to one function");
+        }
+    }
+
+    // Each route goes to the function whose crate serves it, and there are no others.
+    let mut served = BTreeMap::new();
+    for Function { name, openapi, .. } in FUNCTIONS {
+        for (path, item) in openapi().paths.paths {
+            let methods = [
+                ("GET", item.get),
+                ("POST", item.post),
+                ("PUT", item.put),
+                ("PATCH", item.patch),
+                ("DELETE", item.delete),
+            ];
+            for (method, _) in methods.into_iter().filter(|(_, o)| o.is_some()) {
+                served.insert((method.to_owned(), path.clone()), name);
+            }
+        }
+    }
+    let (preflights, routes): (BTreeMap<_, _>, BTreeMap<_, _>) = deployed
+        .into_iter()
+        .partition(|((method, _), _)| method == "OPTIONS");
+    assert_eq!(routes, served);
+    let described: BTreeSet<_> = operations()
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    assert_eq!(routes.keys().cloned().collect::<BTreeSet<_>>(), described);
+
+    // Each path answers OPTIONS (CORS preflight) with a function that serves it.
+    for ((_, path), function) in &preflights {
+        let mut serving = routes.iter().filter(|((_, p), _)| p == path);
+        assert!(serving.any(|(_, f)| f == function), "OPTIONS {path}");
+    }
+    let asked: BTreeSet<_> = preflights.keys().map(|(_, path)| path).collect();
+    let paths: BTreeSet<_> = routes.keys().map(|(_, path)| path).collect();
+    assert_eq!(asked, paths);
+}
+
+/// Returns a table's schema as in the template, without deployment settings.
+fn shape(table: &TableDescription) -> Value {
+    let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
+        let key = |k: &aws_sdk_dynamodb::types::KeySchemaElement| json!({ "AttributeName": k.attribute_name(), "KeyType": k.key_type().as_str() });
+        schema.iter().map(key).collect()
+    };
+    let mut attributes: Vec<_> = table
+        .attribute_definitions()
+        .iter()
+        .map(|a| (a.attribute_name(), a.attribute_type().as_str()))
+        .collect();
+    attributes.sort_unstable();
+    let mut indexes: Vec<_> = table
+        .global_secondary_indexes()
+        .iter()
+        .map(|i| {
+            let projection = i.projection().unwrap();
+            json!({
+                "IndexName": i.index_name(),
+                "KeySchema": keys(i.key_schema()),
+                "Projection": { "ProjectionType": projection.projection_type().unwrap().as_str() },
+            })
+        })
+        .collect();
+    indexes.sort_by_key(|i| i["IndexName"].to_string());
+    json!({
+        "AttributeDefinitions": attributes,
+        "KeySchema": keys(table.key_schema()),
+        "GlobalSecondaryIndexes": indexes,
+        "StreamViewType": table
+            .stream_specification()
+            .and_then(|s| s.stream_view_type())
+            .map(|v| v.as_str()),
+    })
+}
+
+/// Returns the same of a table in the template.
+fn deployed_shape(table: &Value) -> Value {
+    let mut attributes: Vec<_> = table["AttributeDefinitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| {
+            let text = |name: &str| a[name].as_str().unwrap();
+            (text("AttributeName"), text("AttributeType"))
+        })
+        .collect();
+    attributes.sort_unstable();
+    let mut indexes = table["GlobalSecondaryIndexes"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    indexes.sort_by_key(|i| i["IndexName"].to_string());
+    json!({
+        "AttributeDefinitions": attributes,
+        "KeySchema": table["KeySchema"],
+        "GlobalSecondaryIndexes": indexes,
+        "StreamViewType": table["StreamSpecification"]["StreamViewType"],
+    })
+}
+
+#[tokio::test]
+async fn the_tables_match_the_code() {
+    let data: &'static Value = Box::leak(Box::new(read("infra/stacks/data.yaml")));
+    let deployed = resources(data, "AWS::DynamoDB::Table");
+    let instance = Instance::start(options()).await.unwrap();
+    for (id, name) in [
+        ("Table", &instance.tables.main),
+        ("AuditTable", &instance.tables.audit),
+    ] {
+        let made = instance.db.describe_table().table_name(name).send().await;
+        let table = &deployed[id]["Properties"];
+        assert_eq!(
+            deployed_shape(table),
+            shape(&made.unwrap().table.unwrap()),
+            "{id}"
+        );
+    }
+    assert_eq!(deployed.len(), 2);
+
+    // Tables are kept when the stack is deleted, encrypted with the stack's key, and can be restored to any second.
+    for (id, table) in deployed {
+        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            assert_eq!(table[policy], "Retain", "{id}");
+        }
+        let table = &table["Properties"];
+        assert_eq!(table["SSESpecification"]["SSEType"], "KMS", "{id}");
+        assert_eq!(
+            table["SSESpecification"]["KMSMasterKeyId"],
+            json!({ "Fn::GetAtt": "Key.Arn" })
+        );
+        assert_eq!(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
+            true
+        );
+        assert_eq!(
+            table["DeletionProtectionEnabled"]["Ref"],
+            "DeletionProtection"
+        );
+    }
+    for (id, attribute) in [
+        ("Table", tables::EXPIRES),
+        ("AuditTable", tables::AUDIT_TTL),
+    ] {
+        let ttl = &data["Resources"][id]["Properties"]["TimeToLiveSpecification"];
+        assert_eq!(
+            *ttl,
+            json!({ "AttributeName": attribute, "Enabled": true }),
+            "{id}"
+        );
+    }
+}
+
+/// Returns the settings that a source file reads.
+fn settings_in(source: &str) -> BTreeSet<String> {
+    source
+        .split("setting(")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn functions_have_the_settings_they_read() {
+    let source = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let of_all = settings_in(&source(&root().join("shared/http/src/settings.rs")));
+    for known in ["TABLE", "PORTALS_DIR"] {
+        assert!(of_all.contains(known), "{known} is found in {of_all:?}");
+    }
+    let variables = |of: &Value| -> BTreeSet<String> {
+        let all = of["Environment"]["Variables"].as_object();
+        let set = all
+            .into_iter()
+            .flatten()
+            .filter(|(_, v)| v["Ref"] != "AWS::NoValue");
+        set.map(|(name, _)| name.clone()).collect()
+    };
+    let global = variables(&TEMPLATE["Globals"]["Function"]);
+    let binaries = binaries();
+    let local: Value = serde_json::from_str(&source(&root().join("events/env.json"))).unwrap();
+    let local = &local["Parameters"];
+    for (name, function) in functions() {
+        let mut read = settings_in(&source(&binaries[&name]));
+        read.extend(of_all.iter().cloned());
+        // The policies are in the default folder, Lambda sets the region, and root certificates other than Amazon's
+        // are optional. lambda_http reads the setting that is added.
+        for unset in ["PORTALS_DIR", "AWS_REGION", "SSL_CERT_FILE"] {
+            assert!(read.remove(unset), "{unset} is read");
+        }
+        read.insert("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH".to_owned());
+        let mut given = variables(function);
+        given.extend(global.iter().cloned());
+        assert_eq!(given, read, "{name}");
+        // events/env.json has a value for each, for `sam local` with `cargo portal`, except for this one, whose
+        // value in the template works there too.
+        given.remove("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH");
+        let lacking: Vec<_> = given.iter().filter(|v| local.get(v).is_none()).collect();
+        assert!(lacking.is_empty(), "events/env.json lacks {lacking:?}");
+    }
+}
+
+#[test]
+fn the_stream_delivers_only_new_messages() {
+    let functions = functions();
+    let streams: Vec<_> = functions
+        .values()
+        .flat_map(|f| events(f, "DynamoDB"))
+        .collect();
+    let [stream] = streams[..] else {
+        panic!("one function reads the stream");
+    };
+    let filters = stream["FilterCriteria"]["Filters"].as_array().unwrap();
+    let pattern: Value = serde_json::from_str(filters[0]["Pattern"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (filters.len(), &pattern["eventName"]),
+        (1, &json!(["INSERT"]))
+    );
+    let prefix = &pattern["dynamodb"]["Keys"]["pk"]["S"][0]["prefix"];
+    let prefix = prefix.as_str().unwrap();
+    let id = "0123456789abcdefghjkmnpqrs";
+    let key = format!("{prefix}{id}");
+    assert!(message_of_key(&key).is_some(), "{key} is a message's");
+    assert!(message_of_key(&key[1..]).is_none());
+
+    // A failed batch is split, successful records aren't repeated, and the rest goes to the dead-letter queue.
+    assert_eq!(
+        stream["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"])
+    );
+    assert_eq!(stream["BisectBatchOnFunctionError"], true);
+    assert_eq!(
+        stream["DestinationConfig"]["OnFailure"]["Destination"],
+        json!({ "Fn::GetAtt": "DeadLetters.Arn" })
+    );
+}
+
+#[test]
+fn failures_of_asynchronous_functions_are_reported() {
+    let queue = json!({ "Fn::GetAtt": "DeadLetters.Arn" });
+    for (name, function) in functions() {
+        let all = function["Events"].as_object().unwrap();
+        for (event, description) in all {
+            let event = format!("{name} {event}");
+            let properties = &description["Properties"];
+            match description["Type"].as_str().unwrap() {
+                "Api" | "DynamoDB" => {}
+                "ScheduleV2" => {
+                    assert_eq!(properties["DeadLetterConfig"]["Arn"], queue, "{event}");
+                    assert!(properties["RetryPolicy"].is_object(), "{event}");
+                }
+                "EventBridgeRule" => {
+                    assert_eq!(properties["DeadLetterConfig"]["Arn"], queue, "{event}");
+                }
+                other => panic!("{event}: what happens when {other} fails?"),
+            }
+        }
+        // Schedules and rules call asynchronously, so the function's own failures need the queue too.
+        let by_itself = all
+            .values()
+            .any(|e| e["Type"] != "Api" && e["Type"] != "DynamoDB");
+        let failed =
+            &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
+        assert_eq!(*failed == queue, by_itself, "{name}");
+    }
+}
+
+/// Statements that Lambda and S3 use on the function's behalf.
+const BY_OTHERS: [&str; 5] = ["Log", "Stream", "ListStreams", "DeadLetters", "Encrypt"];
+
+#[test]
+fn roles_have_simple_statements() {
+    for kind in [
+        "AWS::IAM::Role",
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
+    ] {
+        assert_eq!(
+            resources(&TEMPLATE, kind).len(),
+            0,
+            "roles are in one stack"
+        );
+    }
+    for (name, statements) in ROLES.iter() {
+        let mut sids: Vec<_> = statements.iter().map(|s| s.sid.as_str()).collect();
+        sids.sort_unstable();
+        sids.dedup();
+        assert_eq!(sids.len(), statements.len(), "{name}: {sids:?}");
+        for statement in statements {
+            let Statement { sid, .. } = statement;
+            for action in &statement.actions {
+                assert!(!action.contains('*'), "{name} {sid}: {action}");
+            }
+            for resource in &statement.resources {
+                assert!(resource != "*", "{name} {sid}");
+            }
+            // Reads are limited to kinds of items. Indexes of the main table contain keys only.
+            let reads = |a: &String| {
+                ["GetItem", "BatchGetItem", "Query"]
+                    .iter()
+                    .any(|r| *a == format!("dynamodb:{r}"))
+            };
+            let of_items = statement.resources.iter().any(|r| r == "Table");
+            if statement.actions.iter().any(reads) && of_items {
+                let kinds = statement.leading_keys.iter().flatten();
+                let kinds: Vec<_> = kinds.map(String::as_str).collect();
+                assert!(!kinds.is_empty() && !kinds.contains(&"*"), "{name} {sid}");
+            }
+        }
+        let log = statements.iter().find(|s| s.sid == "Log").unwrap();
+        assert_eq!(log.actions, ["logs:CreateLogStream", "logs:PutLogEvents"]);
+        let [log] = &log.resources[..] else {
+            panic!("{name} writes to one log group");
+        };
+        assert_eq!(kebab(log.strip_suffix("Log").unwrap()), *name);
+
+        // Only functions that events call use the queue, and only consumers of the stream read it.
+        let function = &functions()[name];
+        let by_itself = function["Events"]
+            .as_object()
+            .unwrap()
+            .values()
+            .any(|e| e["Type"] != "Api");
+        assert_eq!(sids.contains(&"DeadLetters"), by_itself, "{name}");
+        let streams = !events(function, "DynamoDB").is_empty();
+        assert_eq!(sids.contains(&"Stream"), streams, "{name}");
+    }
+}
+
+#[test]
+fn ux_11_nobody_but_the_audit_trail_itself_does_more_than_add_to_it() {
+    let own = ["audit-trail", "seal-audit-trail"];
+    for (name, statements) in ROLES.iter().filter(|(n, _)| !own.contains(&n.as_str())) {
+        let on_audit = |s: &&Statement| s.resources.iter().any(|r| r.starts_with("AuditTable"));
+        for statement in statements.iter().filter(on_audit) {
+            assert_eq!(statement.actions, ["dynamodb:PutItem"], "{name}");
+            assert_eq!(statement.resources, ["AuditTable"], "{name}");
+        }
+    }
+    for (name, statements) in ROLES.iter() {
+        for statement in statements {
+            let on_audit = statement
+                .resources
+                .iter()
+                .any(|r| r.starts_with("AuditTable"));
+            for taken in [
+                "dynamodb:DeleteItem",
+                "dynamodb:UpdateItem",
+                "dynamodb:BatchWriteItem",
+            ] {
+                let taken = statement.actions.iter().any(|a| a == taken);
+                assert!(!(on_audit && taken), "{name} {}", statement.sid);
+            }
+        }
+    }
+}
+
+/// Covers calls that the flows of the cost snapshot don't make.
+async fn go_through_rare_ways(observer: &SharedInterceptor) {
+    // A policy can let an organization's users request a new PIN.
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root().join("infra/portals")).unwrap() {
+        let path = entry.unwrap().path();
+        let policy = std::fs::read_to_string(&path).unwrap();
+        let policy = policy.replace(
+            r#"reissued_by = ["help_desk"]"#,
+            r#"reissued_by = ["user", "help_desk"]"#,
+        );
+        std::fs::write(folder.path().join(path.file_name().unwrap()), policy).unwrap();
+    }
+    let mut world = World::with(Options {
+        portals: folder.path().to_owned(),
+        observers: vec![observer.clone()],
+        ..options()
+    })
+    .await;
+    let registered = world.register("provider", provider()).await;
+    let username = registered.text_at("/username");
+    let waiting = world.sign_in("provider", username).await;
+    waiting.post("/pin/letter", json!({})).await.expect(201);
+
+    // Security questions are asked of people in the plan records.
+    world.register("member", member()).await;
+    let who = json!({ "registration_type": "member", "verification": member()["verification"], "first_name": "Maria" });
+    world
+        .on("member")
+        .post("/username-recoveries", who)
+        .await
+        .expect(200);
+
+    // With an idle timeout, the last use of a session is stored.
+    world.register("agent", agent()).await;
+    let principal = world.sign_in("agent", "dana.whitfield").await;
+    for path in [
+        "/invitations",
+        "/users",
+        "/audit-events?action=sign_in",
+        "/audit-events?username=dana.whitfield",
+    ] {
+        world.pass(SignedDuration::from_mins(5));
+        principal.get(path).await.expect(200);
+    }
+
+    // A changed username takes another read, and on AWS a configuration set reports bounces.
+    let profile = principal.get("/me").await;
+    let id = profile.text_at("/id").to_owned();
+    let renamed = Username::parse("dana.renamed", 6).unwrap();
+    world
+        .alter("agent", &id, |account| account.username = renamed)
+        .await;
+    world.instance.courier.configuration_set = Some("events".to_owned());
+    let forgotten = json!({ "username": "dana.renamed" });
+    world
+        .on("agent")
+        .post("/password-resets", forgotten)
+        .await
+        .expect(202);
+    // The reset request leaves the outbox first, then the email that it creates.
+    world.mails_to("dana@whitfield.example").await;
+    let mails = world.mails_to("dana@whitfield.example").await;
+    assert!(mails.iter().any(|m| m.text.contains("#token=")));
+}
+
+/// The same for a large organization and the help desk.
+async fn go_through_rare_ways_of_many(observer: &SharedInterceptor) {
+    let world = World::with(Options {
+        observers: vec![observer.clone()],
+        ..options()
+    })
+    .await;
+    let (helen, _) = world.provider().await;
+    let id = helen.get("/me").await.text_at("/id").to_owned();
+    let desk = world.help_desk().await;
+    let path = format!("/accounts/provider/{id}");
+    desk.agent.get(&path).await.expect(200);
+
+    // A file always gives an email address the same username, which is taken after the user changes the address.
+    let file = "email,first_name,last_name\nsam@lakeside.example,Sam,Lind\n";
+    let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
+    let sam = added["rows"][0]["id"].as_str().unwrap();
+    let moved = Email::parse("sam@elsewhere.example").unwrap();
+    world
+        .alter("provider", sam, |account| account.email = moved)
+        .await;
+    let (_, added) = bulk::send(&helen, "/users.csv", "text/csv", file).await;
+    assert_eq!(added["created"], 1, "{added}");
+
+    // SES reports a bounced email.
+    let bounces = with(member(), "/email", "bounce@simulator.amazonses.com");
+    world.register("member", bounces).await;
+    world.instance.settle().await.unwrap();
+}
+
+/// Every test shows that roles lack nothing, because calls that they don't allow fail. This one shows that
+/// they have no unused permissions.
+#[tokio::test]
+async fn roles_have_no_unused_permissions() {
+    let permissions = Permissions::default();
+    go_through_every_flow(&permissions.interceptor()).await;
+    go_through_rare_ways(&permissions.interceptor()).await;
+    go_through_rare_ways_of_many(&permissions.interceptor()).await;
+    go_through_a_release(&permissions.interceptor()).await;
+    go_through_feeds(&permissions.interceptor()).await;
+    go_through_the_clockwork(&permissions.interceptor()).await;
+    let noted = permissions.noted();
+
+    let mut spare = Vec::new();
+    let names: Vec<&'static str> = ROLES.keys().map(String::as_str).collect();
+    for function in names.into_iter().chain([START]) {
+        // Each action, resource and key pattern of a statement must be used at least once.
+        for statement in role(function).unwrap() {
+            if BY_OTHERS.contains(&statement.sid.as_str()) {
+                continue;
+            }
+            let used: Vec<_> = noted
+                .iter()
+                .filter(|(f, required_action)| {
+                    *f == function && required_action.is_allowed_by(statement)
+                })
+                .map(|(_, required_action)| required_action)
+                .collect();
+            let sid = &statement.sid;
+            for action in &statement.actions {
+                if !used.iter().any(|w| w.action == *action) {
+                    spare.push(format!("{function} {sid}: {action}"));
+                }
+            }
+            for resource in &statement.resources {
+                if !used.iter().any(|w| w.resource == *resource) {
+                    spare.push(format!("{function} {sid}: {resource}"));
+                }
+            }
+            for kind in statement.leading_keys.iter().flatten() {
+                let of_kind = |w: &&&RequiredAction| {
+                    let partition = w.partition.as_deref();
+                    partition.is_some_and(|p| holds(kind, p))
+                };
+                if !used.iter().any(|w| of_kind(&w)) {
+                    spare.push(format!("{function} {sid}: {kind}"));
+                }
+            }
+        }
+    }
+    assert!(
+        spare.is_empty(),
+        "unused permissions; remove them from infra/stacks/roles.yaml, or use them in tests/portals/system/cost.rs:\n{}",
+        spare.join("\n")
+    );
+}
+
+#[test]
+fn sample_events_are_accepted_by_their_functions() {
+    let functions = functions();
+    let mut wanted = BTreeSet::new();
+    for (name, function) in &functions {
+        let methods = events(function, "Api")
+            .into_iter()
+            .map(|e| &e["Method"])
+            .filter(|m| *m != "OPTIONS")
+            .map(|m| (name.clone(), m.as_str().unwrap().to_lowercase()));
+        wanted.extend(methods);
+        for (kind, shown_as) in [("DynamoDB", "stream"), ("ScheduleV2", "schedule")] {
+            if !events(function, kind).is_empty() {
+                wanted.insert((name.clone(), shown_as.to_owned()));
+            }
+        }
+        for rule in events(function, "EventBridgeRule") {
+            let source = rule["Pattern"]["source"][0].as_str().unwrap();
+            let service = source.strip_prefix("aws.").unwrap();
+            wanted.insert((name.clone(), service.to_owned()));
+        }
+    }
+    let mut shown = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("events")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let event = std::fs::read_to_string(&path).unwrap();
+        let event: Value = serde_json::from_str(&event).unwrap();
+        if file == "env.json" {
+            continue;
+        }
+        let mut names = file.split('.');
+        let (function, kind) = (names.next().unwrap(), names.next().unwrap());
+        shown.insert((function.to_owned(), kind.to_owned()));
+        if let Some(method) = event["httpMethod"].as_str() {
+            let route = (method, event["resource"].as_str().unwrap());
+            let mut routes = events(functions[function], "Api").into_iter();
+            let is_route = |e: &Value| {
+                (e["Method"].as_str(), e["Path"].as_str()) == (Some(route.0), Some(route.1))
+            };
+            assert!(routes.any(is_route), "{file}: {route:?}");
+            continue;
+        }
+        match function {
+            "deliver-mail" => {
+                let kind = match Event::parse(event).unwrap() {
+                    Event::Stream(_) => "stream",
+                    Event::Scheduled => "schedule",
+                    Event::Report(_) => "ses",
+                };
+                assert_eq!(file, format!("deliver-mail.{kind}.json"));
+            }
+            "print-letters" | "seal-audit-trail" => drop(Scheduled::parse(event).unwrap()),
+            "inactivity-sweep" => {
+                let event = serde_json::from_value(event).unwrap();
+                Run::of(event, jiff::Timestamp::UNIX_EPOCH).unwrap();
+            }
+            "import-records" => {
+                let event: S3Event = serde_json::from_value(event).unwrap();
+                assert!(FeedName::parse(&event.records[0].s3.object.decoded()).is_ok());
+            }
+            _ => panic!("{file}: what takes it?"),
+        }
+    }
+    let lacking: Vec<_> = wanted.difference(&shown).collect();
+    assert!(lacking.is_empty(), "without a sample event: {lacking:?}");
+}
+
+#[tokio::test]
+async fn the_schedule_sends_emails_that_the_stream_missed() {
+    let world = World::new().await;
+    world.register("group", group_principal()).await;
+    assert_eq!(world.instance.inbox.to("ruth@blueheron.example"), []);
+    let event = std::fs::read_to_string(root().join("events/deliver-mail.schedule.json")).unwrap();
+    let event = Event::parse(serde_json::from_str(&event).unwrap()).unwrap();
+    let run = world.instance.courier.take(event);
+    at_work("deliver-mail", run).await.unwrap();
+    let arrived = world.instance.inbox.to("ruth@blueheron.example");
+    let subjects: Vec<_> = arrived.iter().map(|m| m.subject.as_str()).collect();
+    assert_eq!(
+        subjects.len(),
+        2,
+        "registered, and to invite a backup: {subjects:?}"
+    );
+}
+
+#[test]
+fn the_gateway_logs_nothing_secret() {
+    let api = &TEMPLATE["Resources"]["Api"]["Properties"];
+    let format = api["AccessLogSetting"]["Format"].as_str().unwrap();
+    let line: BTreeSet<_> = format
+        .split('$')
+        .skip(1)
+        .map(|v| v.split(['"', ',', '}']).next().unwrap())
+        .collect();
+    // Without $context.path, the query, headers and the caller's address.
+    let known = [
+        "context.requestId",
+        "context.requestTime",
+        "context.httpMethod",
+        "context.resourcePath",
+        "context.status",
+        "context.error.responseType",
+        "context.wafResponseCode",
+        "context.responseLatency",
+        "context.integrationLatency",
+        "context.responseLength",
+    ];
+    assert_eq!(line, BTreeSet::from(known));
+    for setting in api["MethodSettings"].as_array().unwrap() {
+        assert_eq!(setting["DataTraceEnabled"], false);
+        assert_eq!(setting["LoggingLevel"], "OFF");
+    }
+}
+
+#[test]
+fn logs_are_encrypted_and_end() {
+    // One stack holds all log groups: one per function and one for the gateway.
+    assert_eq!(resources(&TEMPLATE, "AWS::Logs::LogGroup").len(), 0);
+    let logs = resources(&ROLES_STACK, "AWS::Logs::LogGroup");
+    assert_eq!(logs.len(), functions().len() + 1);
+    for (id, log) in logs {
+        let log = &log["Properties"];
+        assert_eq!(log["RetentionInDays"]["Ref"], "LogRetentionDays", "{id}");
+        assert_eq!(log["KmsKeyId"]["Fn::GetAtt"], "Data.Outputs.KeyArn", "{id}");
+    }
+}
+
+/// The log messages that a template filters by, as `fields.message = "swept"` or `'swept'`.
+fn filtered_messages(path: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    text.split("fields.message = ")
+        .skip(1)
+        .map(|rest| {
+            let quote = rest
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .unwrap();
+            rest[1..].split(quote).next().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn alarms_and_dashboard_match_logged_messages() {
+    let mut sources = Vec::new();
+    for folder in ["functions", "shared/http/src"] {
+        read_sources(&root().join(folder), &mut sources);
+    }
+    for path in ["infra/stacks/alarms.yaml", "infra/stacks/dashboard.yaml"] {
+        let messages = filtered_messages(path);
+        assert!(!messages.is_empty(), "{path} filters by messages");
+        for message in messages {
+            let literal = format!("\"{message}\"");
+            let is_logged = sources.iter().any(|source| source.contains(&literal));
+            assert!(is_logged, "{path}: no function logs {literal}");
+        }
+    }
+}
+
+#[test]
+fn the_stack_has_few_parameters_and_no_secret() {
+    let parameters = TEMPLATE["Parameters"].as_object().unwrap();
+    let asked: Vec<_> = parameters
+        .iter()
+        .filter(|(_, p)| p.get("Default").is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(asked, ["MailDomain"]);
+    for (name, parameter) in parameters {
+        assert!(parameter.get("NoEcho").is_none(), "{name} is no secret");
+        assert!(parameter["Description"].is_string(), "{name}");
+    }
+}
+
+/// A crate whose library has `test = false` is not compiled for tests, so a unit test in it would never run.
+#[test]
+fn no_unit_test_is_left_out() {
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut crates = vec![root().join("infra/local"), root().join("tests")];
+    for folder in ["shared", "functions"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        crates.extend(entries.map(|e| e.unwrap().path()));
+    }
+    for krate in crates {
+        let manifest = std::fs::read_to_string(krate.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let library = manifest["lib"].get("test").and_then(|t| t.as_bool());
+        let mut files = Vec::new();
+        sources(&krate.join("src"), &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let program = file.ends_with("src/main.rs") || file.parent().unwrap().ends_with("bin");
+            let tests = text.contains("#[test]") || text.contains("#[tokio::test");
+            assert!(
+                !tests || (library != Some(false) && !program),
+                "{} holds tests that never run: remove `test = false` from its Cargo.toml",
+                file.display()
+            );
+        }
+    }
+}
