@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_deliver_mail::Event;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::standins::ses::DeliveryOutcome;

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use vestibule_domain::account::{Account, Status};
+use vestibule_domain::state::account::{Account, Status};
 use vestibule_local::client::Client;
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::white_box::shown;

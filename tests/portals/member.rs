@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{PASSWORD, QUESTIONS, member, security_answers, with, without};
 use vestibule_tests::{World, another, fault, masked, pin_in, shown};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::client::{Answer, Client};
 use vestibule_local::instance::FUNCTIONS;
 use vestibule_tests::people::{PASSWORD, group_principal, hint, provider, with, without};

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::account::{Account, Status};
+use vestibule_domain::state::account::{Account, Status};
 use vestibule_local::Options;
 use vestibule_local::client::{Answer, Client};
 use vestibule_tests::people::{
@@ -268,7 +268,7 @@ async fn pins(
         .to_owned();
     world
         .alter(portal, &me, |a| {
-            a.memberships[0].pending_step = vestibule_domain::account::PendingStep::Open
+            a.memberships[0].pending_step = vestibule_domain::state::membership::PendingStep::Open
         })
         .await;
     let (username, code) = world.added_by(principal, "Nils").await;
