@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
 use vestibule_local::instance::{FEEDS, LETTERS, at_work};
 use vestibule_local::{Options, sample_records};

@@ -3,7 +3,6 @@
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::account::{Account, Membership, Status};
 use vestibule_domain::policy::Role;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
@@ -469,7 +468,7 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
         .await
         .text_at("/organization/id")
         .to_owned();
-    let other = vestibule_domain::ids::OrganizationId::parse(&other).unwrap();
+    let other = vestibule_domain::values::ids::OrganizationId::parse(&other).unwrap();
     world
         .alter("group", &id, |a| membership(a).organization = Some(other))
         .await;

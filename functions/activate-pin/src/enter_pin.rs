@@ -5,11 +5,14 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{NextStep, PendingStep};
-use vestibule_domain::activate::{self, Refusal};
-use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::Refusal;
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::text::{self, Sensitive};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::membership::PendingStep;
+use vestibule_domain::values::text;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
@@ -92,7 +95,7 @@ pub(crate) async fn enter_pin(
             if !matches!(pending, Some(PendingStep::Pin { issue: now }) if now.id == issue.id) {
                 return Ok((Ok(account.clone()), None));
             }
-            let matches = |issue: &vestibule_domain::account::Issue| {
+            let matches = |issue: &vestibule_domain::state::membership::Issue| {
                 app.keyring()
                     .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
             };

@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::account::PendingStep;
-use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::policy::{Policy, Reissuer};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::Refusal;
+use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::{App, Caller, Problem, SignedIn, transact};
 use vestibule_store::attempts::{AttemptKind, Limit};

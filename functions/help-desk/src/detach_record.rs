@@ -2,7 +2,7 @@
 //! was matched with someone else's plan record.
 
 use axum::Json;
-use vestibule_domain::help_desk;
+use vestibule_domain::rules::help_desk;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 

@@ -4,8 +4,8 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::Membership;
-use vestibule_domain::help_desk;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
 

@@ -2,7 +2,7 @@
 //! (BA-06).
 
 use axum::Json;
-use vestibule_domain::help_desk;
+use vestibule_domain::rules::help_desk;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 

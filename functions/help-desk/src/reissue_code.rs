@@ -2,8 +2,8 @@
 //! code (BL-09).
 
 use axum::Json;
-use vestibule_domain::help_desk;
-use vestibule_domain::help_desk::Refusal;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::help_desk::Refusal;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 

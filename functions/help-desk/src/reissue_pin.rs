@@ -1,8 +1,8 @@
 //! `POST /{portal}/accounts/{account_portal}/{id}/pin`: replaces a lost PIN letter (BL-06).
 
 use axum::Json;
-use vestibule_domain::account::Membership;
-use vestibule_domain::help_desk;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::membership::Membership;
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 

@@ -3,8 +3,8 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
-use vestibule_domain::text::Username;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
 

@@ -4,11 +4,11 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
-use vestibule_domain::invite::Invitation;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::session::{Token, TokenKind};
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
 use vestibule_http::{FieldErrors, Problem, responses, transact};
 

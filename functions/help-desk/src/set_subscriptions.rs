@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
+use vestibule_domain::rules::help_desk;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem};
 

@@ -1,9 +1,10 @@
 //! Scheduled actions on accounts.
 
-use vestibule_domain::account::Account;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::schedule::{self, Due, ScheduledAction};
+use vestibule_domain::rules::schedule;
+use vestibule_domain::rules::schedule::{Due, ScheduledAction};
+use vestibule_domain::state::account::Account;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 

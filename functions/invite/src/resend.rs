@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use vestibule_domain::ids::InvitationId;
-use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::rules::invite;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::transact;

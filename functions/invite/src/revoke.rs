@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::ids::InvitationId;
-use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::invite;
+use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::transact;

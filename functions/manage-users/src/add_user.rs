@@ -9,13 +9,14 @@ use axum::http::{HeaderName, StatusCode, header};
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, PasswordHash};
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::manage::{self, NewUser};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Onboarding, Role};
-use vestibule_domain::register::Applicant;
-use vestibule_domain::text::{Email, PersonName, Username};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::NewUser;
+use vestibule_domain::rules::register::Applicant;
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_domain::values::text::{Email, PersonName, Username};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
 use vestibule_http::transact::try_transact;
 use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
@@ -214,7 +215,7 @@ pub(crate) async fn add(
                 end_date: person.end_date,
                 code,
             };
-            manage::add_user(acting, organization, new, caller.context(rng))
+            manage_users::add_user(acting, organization, new, caller.context(rng))
                 .map(|registered| (registered.account, registered.decision))
                 .map_err(|refusal| problem(refusal, policy))
         },

@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Approval;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::transact;
@@ -75,7 +76,7 @@ pub(crate) async fn approve(
                 end_date: fields.into_result(end_date)?,
             };
             let (organization, user) = (&target.organization, &target.user);
-            manage::approve(acting, organization, user, approval, caller.context(rng))
+            manage_users::approve(acting, organization, user, approval, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )

@@ -7,8 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Assignment};
 use vestibule_domain::policy::{Permission, Role};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Assignment;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::transact;
@@ -69,7 +70,7 @@ pub(crate) async fn assign_access(
                 end_date: fields.into_result(end_date)?,
             };
             let (organization, user) = (&target.organization, &target.user);
-            manage::assign(acting, organization, user, to, caller.context(rng))
+            manage_users::assign(acting, organization, user, to, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )

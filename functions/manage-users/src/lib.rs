@@ -21,13 +21,13 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::invite::ActingAdministrator;
-use vestibule_domain::manage::Refusal;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
+use vestibule_domain::rules::acting::ActingAdministrator;
 use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::manage_users::Refusal;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::AccountId;
 use vestibule_http::{App, Caller, Problem, credentials, responses, transact};
 use vestibule_store::UserRow;
 

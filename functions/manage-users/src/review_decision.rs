@@ -5,9 +5,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Refusal};
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, ReviewStatus, Reviewed};
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::access_review::{ReviewStatus, Reviewed};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Refusal;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Entitled, Problem};
@@ -70,7 +72,7 @@ async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Pro
         id,
         |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            let confirmed = review::confirm(acting, organization, user, context)?;
+            let confirmed = access_review::confirm(acting, organization, user, context)?;
             Ok(match confirmed {
                 Some((after, decision)) => (after, Some(decision)),
                 None => (user.clone(), None),
@@ -91,12 +93,13 @@ async fn remove(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Prob
         |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
             let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
-                review::status(organization, Reviewed::of(user, m)) != ReviewStatus::NotInReview
+                access_review::status(organization, Reviewed::of(user, m))
+                    != ReviewStatus::NotInReview
             });
             if !in_review {
                 return Err(Refusal::NotInReview);
             }
-            match manage::remove(acting, organization, user, context) {
+            match manage_users::remove(acting, organization, user, context) {
                 Ok(decision) => Ok(((), Some(decision))),
                 // May already be removed by this same request, if its response was lost.
                 Err(Refusal::Unknown) => Ok(((), None)),

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use vestibule_domain::audit::Actor;
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::review::{self, Refusal};
-use vestibule_domain::schedule::Manager;
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::access_review::Refusal;
+use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::follow_up::Manager;
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, PortalParams};
 use vestibule_http::transact;
 use vestibule_http::{App, Entitled, Problem};
@@ -63,7 +64,7 @@ pub(crate) async fn start(
             Ok((organization, managers))
         },
         |(organization, managers), rng| {
-            review::start(by.clone(), organization, managers, caller.context(rng))
+            access_review::start(by.clone(), organization, managers, caller.context(rng))
                 .map_err(|refusal| problem(refusal, policy))
         },
     )

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem};
@@ -59,7 +59,8 @@ pub(crate) async fn set_status(
         &id,
         |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            let changed = manage::set_disabled(acting, organization, user, disabled, context)?;
+            let changed =
+                manage_users::set_disabled(acting, organization, user, disabled, context)?;
             Ok(match changed {
                 Some((after, decision)) => (after, Some(decision)),
                 None => (user.clone(), None),

@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::password;
-use vestibule_domain::profile;
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::profile;
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::profile;
+use vestibule_domain::rules::profile;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{App, Body, Problem, SignedIn};
 use vestibule_store::attempts::{AttemptKind, Limit};

@@ -1,7 +1,9 @@
 //! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
-use vestibule_domain::invite::{self, Refusal, State as InvitationStatus};
+use vestibule_domain::rules::invite;
+use vestibule_domain::rules::invite::Refusal;
+use vestibule_domain::state::invitation::State as InvitationStatus;
 use vestibule_http::openapi::{
     FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
 };

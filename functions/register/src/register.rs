@@ -10,17 +10,19 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, Membership, PasswordHash};
-use vestibule_domain::activate::FreshCode;
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::ids::{AccountId, OrganizationId};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationType};
-use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
-use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
+use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
+use vestibule_domain::rules::register as rules;
+use vestibule_domain::rules::register::{Applicant, Refusal, Registered, Registration};
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
+use vestibule_domain::values::ids::{AccountId, OrganizationId};
+use vestibule_domain::values::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
@@ -274,7 +276,7 @@ async fn again(
     if right
         && same_name
         && owner.email.key() == parsed.email.key()
-        && owner.status == vestibule_domain::account::Status::Active
+        && owner.status == vestibule_domain::state::account::Status::Active
     {
         let membership = owner
             .memberships

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::sign_in as rules;
+use vestibule_domain::rules::sign_in as rules;
 use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
@@ -47,7 +47,7 @@ pub(crate) async fn change_password(
     let mut fields = FieldErrors::default();
     let current = fields.take(
         "current_password",
-        vestibule_domain::password::normalize(&request.current_password),
+        vestibule_domain::rules::password::normalize(&request.current_password),
     );
     let new = credentials::new_password(
         "new_password",

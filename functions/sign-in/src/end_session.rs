@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::sign_in;
+use vestibule_domain::rules::sign_in;
 use vestibule_http::openapi::{NotFoundProblems, SessionParams, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Problem, SignedIn};

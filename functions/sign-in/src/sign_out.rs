@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use vestibule_domain::sign_in;
+use vestibule_domain::rules::sign_in;
 use vestibule_http::caller::COOKIE;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::{App, Problem, SignedIn};

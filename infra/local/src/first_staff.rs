@@ -4,14 +4,14 @@
 use std::fmt;
 
 use rand::{Rng, RngExt};
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::help_desk;
-use vestibule_domain::password;
 use vestibule_domain::policy::{ChosenBy, Policy};
-use vestibule_domain::register::{Applicant, Registered};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::register::{Applicant, Registered};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
 use vestibule_http::{App, credentials};
 use vestibule_store::{CommitError, Unique};
 

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use rand::rngs::{StdRng, SysRng};
 use rand::{CryptoRng, SeedableRng};
 use vestibule_domain::Decision;
-use vestibule_domain::account::Membership;
-use vestibule_domain::activate::FreshCode;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{LetterAddress, Policy};
-use vestibule_domain::portals::Portals;
+use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::consequences::ScheduledDecision;
-use vestibule_domain::text::PostalAddress;
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::values::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::{CommitError, Store, StoreError};
 

@@ -1,12 +1,13 @@
 //! Assigns usernames that a campaign released (ME-10).
 
 use rand::CryptoRng;
-use vestibule_domain::audit::Origin;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{Policy, PolicyError};
-use vestibule_domain::portals::Portals;
+use vestibule_domain::rules::campaign;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::text::Username;
-use vestibule_domain::{Change, Decision, campaign};
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::text::Username;
+use vestibule_domain::{Change, Decision};
 use vestibule_store::{CommitError, Unique};
 
 use crate::App;
