@@ -26,7 +26,7 @@ fn stranger(body: Value) -> Value {
 /// A changed verification.
 fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
     facts.iter().fold(body.clone(), |body, (name, value)| {
-        with(body, &format!("/proof/{name}"), *value)
+        with(body, &format!("/verification/{name}"), *value)
     })
 }
 
@@ -261,7 +261,7 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
             portal,
             with(
                 body.clone(),
-                &format!("/proof/{number}"),
+                &format!("/verification/{number}"),
                 body["verification"][number]
                     .as_str()
                     .unwrap()

@@ -546,19 +546,19 @@ async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
             "max_hours = 2\n",
             "max_hours = 25\n",
             line("max_hours = 2"),
-            "session.hours: must be a whole number from 1 to 24, not 25",
+            "session.max_hours: must be a whole number from 1 to 24, not 25",
         ),
         (
             "verify = [\"ssn_last4\", \"last_name\"]",
             "verify = [\"tax_id\"]",
             line("verify = [\"ssn_last4\", \"last_name\"]"),
-            "registration_type[0].prove: records of this kind hold no tax_id",
+            "registration_type[0].verify: records of this kind hold no tax_id",
         ),
         (
             "registration_types = [\"pilot\"]",
             "registration_types = [\"captain\"]",
             line("registration_types = [\"pilot\"]"),
-            "agreement[0].ways: captain is no [[registration_type]]",
+            "agreement[0].registration_types: captain is no [[registration_type]]",
         ),
         (
             "hint_question = true",

@@ -114,7 +114,11 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("date_of_birth", "0979-04-12", date),
     ];
     for (field, entered, why) in malformed {
-        let answer = register(&world, with(member(), &format!("/proof/{field}"), entered)).await;
+        let answer = register(
+            &world,
+            with(member(), &format!("/verification/{field}"), entered),
+        )
+        .await;
         assert_eq!(
             fault(&answer),
             (422, format!("verification.{field}").as_str(), why),
@@ -122,7 +126,7 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         );
     }
     for field in ["enrollee_id", "subscriber_last_name", "date_of_birth"] {
-        let answer = register(&world, without(member(), &format!("/proof/{field}"))).await;
+        let answer = register(&world, without(member(), &format!("/verification/{field}"))).await;
         assert_eq!(
             fault(&answer),
             (422, format!("verification.{field}").as_str(), "is required")

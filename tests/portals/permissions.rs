@@ -596,7 +596,7 @@ impl Site {
                 let body = json!({ "verification": full["verification"], "attests_signing_authority": true });
                 (plain(), Some(body))
             }
-            ("POST", "/feedback") => (plain(), Some(json!({ "text": "It is slow." }))),
+            ("POST", "/feedback") => (plain(), Some(json!({ "message": "It is slow." }))),
             ("GET", "/users") if !what.is_empty() => {
                 ("/users?idle_since=2026-01-01T00:00:00Z".to_owned(), None)
             }

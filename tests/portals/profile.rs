@@ -47,7 +47,10 @@ async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
             .post("/feedback", json!({ "message": text }))
             .await
             .unwrap();
-        assert_eq!((refused.status, refused.fields()), (status, vec!["message"]));
+        assert_eq!(
+            (refused.status, refused.fields()),
+            (status, vec!["message"])
+        );
     }
     assert_eq!(
         world

@@ -363,7 +363,7 @@ async fn ux_10_a_new_password_is_none_of_the_former_ones() {
         refused.text
     );
     assert!(
-        refused.text.contains("not used here before"),
+        refused.text.contains("have not used before"),
         "{}",
         refused.text
     );

@@ -32,7 +32,7 @@ async fn refusals(world: &World, portal: &str, body: Value) -> Vec<(&'static str
     let registered = caller.post("/registrations", body.clone()).await.unwrap();
     assert_eq!(registered.status, 201, "{}", registered.text);
     let stranger = with(
-        with(body.clone(), &format!("/proof/{fact}"), wrong),
+        with(body.clone(), &format!("/verification/{fact}"), wrong),
         "/email",
         "stranger@example.com",
     );
@@ -560,11 +560,15 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
         let mut requests = vec![
             (
                 "the number is nobody's",
-                with(stranger.clone(), &format!("/proof/{number}"), unknown),
+                with(
+                    stranger.clone(),
+                    &format!("/verification/{number}"),
+                    unknown,
+                ),
             ),
             (
                 "the fact is wrong",
-                with(stranger.clone(), &format!("/proof/{fact}"), wrong),
+                with(stranger.clone(), &format!("/verification/{fact}"), wrong),
             ),
             ("what matches is registered", stranger.clone()),
             (
@@ -576,7 +580,7 @@ async fn ux_09_registering_does_not_tell_who_is_registered_or_known() {
             let owners = with(stranger, "/username", body["username"].clone());
             requests.push((
                 "a username that is taken, a number that is nobody's",
-                with(owners, &format!("/proof/{number}"), unknown),
+                with(owners, &format!("/verification/{number}"), unknown),
             ));
         }
         let seen = see_same(&world, &calls, portal, "/registrations", &requests).await;

@@ -173,7 +173,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     assert_eq!(
         (
             confirmed.status,
-            confirmed.text_at("/answer"),
+            confirmed.text_at("/decision"),
             confirmed.text_at("/decided_by"),
             confirmed.text_at("/decided_at")
         ),
@@ -189,7 +189,7 @@ async fn ex_11_managers_confirm_or_remove_each_account_and_see_what_is_unanswere
     // Removed in the review or otherwise, the result is the same.
     let removed = answer(mick, tess, "removed").await;
     assert_eq!(
-        (removed.status, removed.text_at("/answer")),
+        (removed.status, removed.text_at("/decision")),
         (200, "removed"),
         "{}",
         removed.text
@@ -378,7 +378,7 @@ async fn ex_11_an_answer_is_given_once_whatever_fails() {
                 assert!([200, 503].contains(&first.status), "{what}");
                 let again = answer(mona, id, given).await;
                 assert_eq!(
-                    (again.status, again.text_at("/answer")),
+                    (again.status, again.text_at("/decision")),
                     (200, given),
                     "{what}"
                 );

@@ -792,3 +792,40 @@ fn the_stack_has_few_parameters_and_no_secret() {
         assert!(parameter["Description"].is_string(), "{name}");
     }
 }
+
+/// A crate whose library has `test = false` is not compiled for tests, so a unit test in it would never run.
+#[test]
+fn no_unit_test_is_left_out() {
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut crates = vec![root().join("infra/local"), root().join("tests")];
+    for folder in ["shared", "functions"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        crates.extend(entries.map(|e| e.unwrap().path()));
+    }
+    for krate in crates {
+        let manifest = std::fs::read_to_string(krate.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let library = manifest["lib"].get("test").and_then(|t| t.as_bool());
+        let mut files = Vec::new();
+        sources(&krate.join("src"), &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let program = file.ends_with("src/main.rs") || file.parent().unwrap().ends_with("bin");
+            let tests = text.contains("#[test]") || text.contains("#[tokio::test");
+            assert!(
+                !tests || (library != Some(false) && !program),
+                "{} holds tests that never run: remove `test = false` from its Cargo.toml",
+                file.display()
+            );
+        }
+    }
+}

@@ -9,7 +9,7 @@ use vestibule_domain::portals::Portals;
 
 const HELP: &str = "\
 Checks every portal policy NAME.toml in a folder, individually and in combination.
-Prints the errors of the first invalid file and exits with 1.
+Prints the file, line and field of every fault, one per line, and exits with 1.
 
 Usage: check-policies FOLDER
 

@@ -10,7 +10,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::{
-    Blocks, ChosenBy, LetterAddress, Onboarding, Permission, Policy, PolicyError, Reissuer, Role,
+    Blocks, ChosenBy, LetterAddress, Onboarding, Permission, Policy, PolicyError, PolicyFault,
+    Reissuer, Role,
 };
 use vestibule_domain::portals::Portals;
 use vestibule_domain::record::{Fact, RecordData, RecordKind};
@@ -143,7 +144,7 @@ fn each_way_looks_up_and_proves_what_was_promised() {
 }
 
 #[test]
-fn who_is_open_to_which_way() {
+fn each_registration_type_is_open_to_its_records() {
     // BL-10, EX-04, EX-05: category, participating, and the ways open on provider and practice
     for (category, participating, open) in [
         ("medical_group", true, "practice | medical office_manager"),
@@ -409,26 +410,27 @@ fn line_ends_of_either_kind_are_the_same() {
     }
     let (text, start) = replaced("agent", &["max_hours = 8"], &["max_hours = 25"]);
     let error = parse("agent", &text.replace('\n', "\r\n")).unwrap_err();
-    assert_eq!(error.line, start + 1);
+    let lines: Vec<_> = error.faults.iter().map(|f| f.line).collect();
+    assert_eq!(lines, [start + 1]);
 }
 
 // Faults
 
 /// Faults that a policy can have, one a paragraph: the shipped policy, the lines replaced (`-`, by
-/// their beginnings; `…` is all in between), the lines put there (`+`), and the field and reason
-/// reported (`!`). The line reported is the one put there with `*`, or else the one that `@` names.
+/// their beginnings; `…` is all in between), the lines put there (`+`), and the field and reason of
+/// each fault reported (`!`). The line reported is the one put there with `*`, or else the one that `@` names.
 const FAULTS: &str = r#"
 # No TOML
 
 agent
--hours = 8
-*hours = = 8
+-max_hours = 8
+*max_hours = = 8
 !(file): extra `=`, expected nothing
 
 agent
--hours = 8
-+hours = 8
-*hours = 9
+-max_hours = 8
++max_hours = 8
+*max_hours = 9
 !(file): duplicate key
 
 agent
@@ -446,7 +448,7 @@ member
 agent
 -idle_minutes = 30
 *idel_minutes = 30
-!session.idel_minutes: unknown field `idel_minutes`, expected `hours` or `idle_minutes`
+!session.idel_minutes: unknown field `idel_minutes`, expected `max_hours` or `idle_minutes`
 
 agent
 -id = "quotes"
@@ -471,20 +473,20 @@ agent
 
 agent
 -[session]
--hours = 8
+-max_hours = 8
 -idle_minutes = 30
 @1
 !(file): missing field `session`
 
 agent
--hours = 8
+-max_hours = 8
 @[session]
-!session: missing field `hours`
+!session: missing field `max_hours`
 
 agent
--records = "agent"
+-record_type = "agent"
 @[[registration_type]]
-!registration_type[0]: missing field `records`
+!registration_type[0]: missing field `record_type`
 
 member
 -delivery_days = [3, 5]
@@ -499,13 +501,13 @@ agent
 # Wrong types
 
 agent
--hours = 8
-*hours = "8"
+-max_hours = 8
+*max_hours = "8"
 !session.max_hours: invalid type: string "8", expected a whole number from 1 to 24
 
 agent
--hours = 8
-*hours = 8.5
+-max_hours = 8
+*max_hours = 8.5
 !session.max_hours: invalid type: floating point `8.5`, expected a whole number from 1 to 24
 
 agent
@@ -514,9 +516,9 @@ agent
 !staff.requires_backup_administrator: invalid type: integer `1`, expected a boolean
 
 agent
--prove = ["ssn_last4"]
-*prove = "ssn_last4"
-!registration_type[0].prove: invalid type: string "ssn_last4", expected a sequence
+-verify = ["ssn_last4"]
+*verify = "ssn_last4"
+!registration_type[0].verify: invalid type: string "ssn_last4", expected a sequence
 
 agent
 -title = "Staff"
@@ -525,8 +527,8 @@ agent
 
 agent
 -[[registration_type]]
-*[way]
-!way: invalid type: map, expected a sequence
+*[registration_type]
+!registration_type: invalid type: map, expected a sequence
 
 agent
 -[[agreement]]
@@ -536,18 +538,18 @@ agent
 # Out of bounds
 
 agent
--hours = 8
-*hours = 25
+-max_hours = 8
+*max_hours = 25
 !session.max_hours: must be a whole number from 1 to 24, not 25
 
 agent
--hours = 8
-*hours = -1
+-max_hours = 8
+*max_hours = -1
 !session.max_hours: must be a whole number from 1 to 24, not -1
 
 agent
--hours = 8
-*hours = 4294967304
+-max_hours = 8
+*max_hours = 4294967304
 !session.max_hours: must be a whole number from 1 to 24, not 4294967304
 
 member
@@ -593,7 +595,7 @@ agent
 agent
 -return_address
 *return_address = ["Harborlight Health", "400\nQuayside"]
-!plan.return_address: must be a text of one line, 1 to 500 characters
+!plan.return_address[1]: must be a text of one line, 1 to 500 characters
 
 agent
 -id = "quotes"
@@ -622,9 +624,8 @@ member
 
 member
 -2026-02-16,
-+16,
-@holidays
-!pin.holidays: must be a date such as 2027-01-31, not "16"
+*16,
+!pin.holidays[2]: must be a date such as 2027-01-31, not "16"
 
 member
 -on = 2028-01-03
@@ -642,12 +643,12 @@ agent
 !username.chosen_by: unknown variant `anybody`, expected `user` or `system`
 
 agent
--prove = ["ssn_last4"]
-+prove = [
+-verify = ["ssn_last4"]
++verify = [
 +    "last_name",
 *    "ssn",
 +]
-!registration_type[0].prove[1]: unknown variant `ssn`, expected one of `subscriber_last_name`, `first_name`, `last_name`, `date_of_birth`, `ssn_last4`, `tax_id_last4`, `tax_id`
+!registration_type[0].verify[1]: unknown variant `ssn`, expected one of `subscriber_last_name`, `first_name`, `last_name`, `date_of_birth`, `ssn_last4`, `tax_id_last4`, `tax_id`
 
 agent
 -[roles.user]
@@ -667,11 +668,11 @@ provider
 !username: needs a prefix when the system makes the usernames
 
 member
--asked = 3
+-required = 3
 -questions = [
 -…
 -]
-+asked = 3
++required = 3
 *questions = ["One?", "Two?"]
 !security_questions.questions: has fewer questions than are asked
 
@@ -715,17 +716,17 @@ group
 -…
 -requires_signing_authority = true
 @1
-!way: must be given at least once: [[registration_type]]
+!registration_type: must be given at least once: [[registration_type]]
 
 agent
--prove
-*prove = []
-!registration_type[0].prove: must name at least one fact
+-verify
+*verify = []
+!registration_type[0].verify: must name at least one fact
 
 agent
--prove
-*prove = ["date_of_birth"]
-!registration_type[0].prove: records of this kind hold no date_of_birth
+-verify
+*verify = ["date_of_birth"]
+!registration_type[0].verify: records of this kind hold no date_of_birth
 
 agent
 -organization
@@ -747,12 +748,12 @@ agent
 -requires_signing_authority
 +eligible.participating = true
 @[[registration_type]]
-!registration_type[0].otherwise: must be given exactly where eligible is
+!registration_type[0].ineligible_message: must be given exactly where eligible is
 
 agent
 -requires_signing_authority
-*otherwise = "Call us."
-!registration_type[0].otherwise: must be given exactly where eligible is
+*ineligible_message = "Call us."
+!registration_type[0].ineligible_message: must be given exactly where eligible is
 
 agent
 -role = "principal"
@@ -767,8 +768,8 @@ provider
 # Roles and staff
 
 practice
--grants = ["user"]
-*grants = ["alternative_administrator"]
+-can_grant = ["user"]
+*can_grant = ["alternative_administrator"]
 !roles.administrator.can_grant: alternative_administrator has no section of its own
 
 agent
@@ -786,6 +787,7 @@ practice
 -onboarding
 *onboarding = "registration_code"
 !staff.onboarding: needs a [registration_code] section
+!staff.onboarding: registration codes go with usernames made by the system
 
 provider
 -onboarding
@@ -813,15 +815,15 @@ practice
 # Agreements, recovery, campaigns
 
 agent
--ways = ["agent"]
-*ways = ["agents"]
-!agreement[0].ways: agents is no [[registration_type]]
+-registration_types = ["agent"]
+*registration_types = ["agents"]
+!agreement[0].registration_types: agents is no [[registration_type]]
 
 agent
--withholds
+-blocks
 +blocks = "pin_letter"
-@ways
-!agreement[0].ways: agent has no PIN letter to withhold
+@registration_types
+!agreement[0].registration_types: agent has no PIN letter to withhold
 
 provider
 -recorded_by
@@ -939,12 +941,12 @@ provider
 !registration_type[1].id: practice is given twice
 
 agent
--ways = ["agent"]
+-registration_types = ["agent"]
 +[[agreement]]
 *id = 'producer_agreement'
 +title = "Another"
 +revision = "2026-02"
-+form = "https://agents.harborlight.example/forms/another.pdf"
++form_url = "https://agents.harborlight.example/forms/another.pdf"
 +recorded_by = "plan"
 +blocks = "protected_information"
 !agreement[1].id: producer_agreement is given twice
@@ -1018,15 +1020,19 @@ fn each_fault_is_reported_with_its_file_line_field_and_reason() {
             ([], Some(nth)) => 1 + start + nth,
             _ => panic!("one line is marked: {paragraph}"),
         };
-        let [reported] = with("!")[..] else {
-            panic!("one fault: {paragraph}")
-        };
-        let (field, reason) = reported.split_once(": ").expect("field and reason");
+        let reported = with("!");
+        assert!(!reported.is_empty(), "a fault: {paragraph}");
+        let reported = reported.into_iter().map(|reported| {
+            let (field, reason) = reported.split_once(": ").expect("field and reason");
+            PolicyFault {
+                file: format!("{portal}.toml"),
+                line,
+                field: field.to_owned(),
+                reason: reason.to_owned(),
+            }
+        });
         let expected = PolicyError {
-            file: format!("{portal}.toml"),
-            line,
-            field: field.to_owned(),
-            reason: reason.to_owned(),
+            faults: reported.collect(),
         };
         match parse(portal, &text) {
             Ok(_) => panic!("no fault:\n{paragraph}"),
@@ -1037,13 +1043,95 @@ fn each_fault_is_reported_with_its_file_line_field_and_reason() {
     assert!(faults > 80, "{faults} faults tried");
 }
 
+/// Parses a shipped policy with texts replaced, and returns each line of the report.
+fn reported(portal: &str, changes: &[(&str, &str)]) -> Vec<String> {
+    let text = changes.iter().fold(shipped(portal), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    let error = parse(portal, &text).expect_err("a fault");
+    error.to_string().lines().map(String::from).collect()
+}
+
+#[test]
+fn all_faults_of_a_file_are_reported_at_once_in_the_order_of_its_lines() {
+    let faults = reported(
+        "agent",
+        &[
+            // An unknown field and a bad value, side by side.
+            ("min_length = 7", "min_lenght = 7\nmin_length = \"8\""),
+            // A missing field and a bad value.
+            ("max_hours = 8\nidle_minutes = 30", "idle_minutes = 0"),
+            // What does not fit other sections.
+            ("role = \"principal\"", "role = \"member\"\npin = true"),
+            (
+                "registration_types = [\"agent\"]",
+                "registration_types = [\"agents\", \"agent\"]",
+            ),
+            ("forgot_username = [\"email\"]", "forgot_username = []"),
+            // A bad item of one list does not hide what is wrong with another item.
+            ("id = \"enrollment\"", "id = \"Enrollment\""),
+            ("id = \"commissions\"", "id = \"quotes\""),
+            (
+                "[roles.user]\ntitle = \"Staff\"",
+                "[roles.user]\ncalled = \"Staff\"",
+            ),
+        ],
+    );
+    let expected = [
+        "agent.toml:23: username.min_lenght: unknown field `min_lenght`, expected one of `chosen_by`, `min_length`, `prefix`",
+        "agent.toml:24: username.min_length: invalid type: string \"8\", expected a whole number from 3 to 30",
+        "agent.toml:37: session: missing field `max_hours`",
+        "agent.toml:38: session.idle_minutes: must be a whole number from 1 to 480, not 0",
+        "agent.toml:56: registration_type[0].role: has no [roles.member] section",
+        "agent.toml:57: registration_type[0].pin: needs a [pin] section",
+        "agent.toml:58: registration_type[0].organization: must be given for every role but member",
+        "agent.toml:69: agreement[0].registration_types: agents is no [[registration_type]]",
+        "agent.toml:79: recovery.forgot_username: must name at least one means: nobody gets in without proof",
+        "agent.toml:90: service[1].id: must be 1 to 40 of a-z, 0-9, _ and -",
+        "agent.toml:94: service[2].id: quotes is given twice",
+        "agent.toml:141: roles.user: missing field `title`",
+        "agent.toml:142: roles.user.called: unknown field `called`, expected one of `title`, `permissions`, `can_grant`",
+    ];
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn a_fault_is_not_reported_again_where_another_section_depends_on_it() {
+    // The registration type can't be read, so nothing is said about the agreement that needs it; the role's name is
+    // wrong, so nothing is said about those who grant it; and of a line that is no TOML only that.
+    for (from, to, only) in [
+        (
+            "record_type = \"agent\"",
+            "record_type = \"agents\"",
+            "agent.toml:54: registration_type[0].record_type: unknown variant `agents`, expected one of `member`, `agent`, `group`, `provider`",
+        ),
+        (
+            "[roles.user]",
+            "[roles.users]",
+            "agent.toml:140: roles.users: unknown variant `users`, expected one of `principal`, `administrator`, `alternative_administrator`, `user`, `member`, `help_desk_reader`, `help_desk_agent`",
+        ),
+        (
+            "max_hours = 8",
+            "max_hours = 8 hours",
+            "agent.toml:37: (file): string values must be quoted, expected literal string",
+        ),
+    ] {
+        assert_eq!(reported("agent", &[(from, to)]), [only]);
+    }
+}
+
 #[test]
 fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
     let text = shipped(HELP_DESK);
     let fault = |old: &str, new: &str| {
         assert!(text.contains(old), "{old}");
         let error = parse(HELP_DESK, &text.replace(old, new)).expect_err(new);
-        format!("{}: {}", error.field, error.reason)
+        let faults = error.faults.iter();
+        faults
+            .map(|f| format!("{}: {}", f.field, f.reason))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     let reader = "permissions = [\"find_accounts\", \"search_audit\"]";
     for (old, new, expected) in [
@@ -1054,7 +1142,7 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
         ),
         (
             reader,
-            "permissions = [\"find_accounts\"]\ngrants = [\"help_desk_agent\"]",
+            "permissions = [\"find_accounts\"]\ncan_grant = [\"help_desk_agent\"]",
             "roles.help_desk_reader.can_grant: must be absent, so that none can raise their own rights",
         ),
         (
@@ -1070,7 +1158,10 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
         (
             "[help_desk_for]\n",
             "",
-            "way: must be given at least once: [[registration_type]]",
+            "registration_type: must be given at least once: [[registration_type]]\n\
+             staff: needs a [roles.user] section\n\
+             roles.help_desk_reader: goes with a [help_desk_for] section\n\
+             roles.help_desk_agent: goes with a [help_desk_for] section",
         ),
     ] {
         assert_eq!(fault(old, new), expected);
@@ -1078,11 +1169,16 @@ fn ux_12_no_policy_lets_a_tier_of_the_help_desk_raise_anybody() {
     // Nor is a tier to be had by registering, or on a portal that serves nobody.
     let group = shipped("group");
     let registration_type = group.replacen("role = \"principal\"", "role = \"help_desk_agent\"", 1);
-    let error = parse("group", &registration_type).expect_err("a way");
-    assert_eq!(error.field, "registration_type[0].role");
+    let error = parse("group", &registration_type).expect_err("an invalid registration type");
+    assert_eq!(error.faults[0].field, "registration_type[0].role");
+    assert_eq!(error.faults.len(), 1);
     let role = format!("{group}\n[roles.help_desk_agent]\ntitle = \"Agent\"\n");
     let error = parse("group", &role).expect_err("a role");
-    assert_eq!(error.reason, "goes with a [help_desk_for] section");
+    assert_eq!(
+        error.faults[0].reason,
+        "goes with a [help_desk_for] section"
+    );
+    assert_eq!(error.faults.len(), 1);
 }
 
 #[test]
@@ -1121,6 +1217,36 @@ fn portals(changed: &str, from: &str, to: &str) -> Portals {
 }
 
 #[test]
+fn the_faults_of_all_files_are_reported_at_once() {
+    let files = [
+        ("agent", "max_hours = 8", "max_hours = 25"),
+        ("group", "max_hours = 8", "max_hours = 26\nminutes = 1"),
+        (
+            HELP_DESK,
+            "[help_desk_for]",
+            "[help_desk_for]\nportals = [\"agent\", \"nobody\"]",
+        ),
+    ];
+    let portals = Portals::new(files.map(|(portal, from, to)| {
+        let text = shipped(portal);
+        assert!(text.contains(from), "{portal}: {from}");
+        let id = PortalId::parse(portal).expect("a name");
+        (id, format!("{portal}.toml"), text.replacen(from, to, 1))
+    }));
+    let report = |error: PolicyError| error.to_string().lines().map(String::from).collect();
+    let all: Vec<String> = report(portals.all().unwrap_err());
+    let checked: Vec<String> = report(portals.check().unwrap_err());
+    let expected = [
+        "agent.toml:37: session.max_hours: must be a whole number from 1 to 24, not 25",
+        "group.toml:37: session.max_hours: must be a whole number from 1 to 24, not 26",
+        "group.toml:38: session.minutes: unknown field `minutes`, expected `max_hours` or `idle_minutes`",
+        "help-desk.toml:17: help_desk_for.portals: nobody is no portal of the plan harbor that a help desk can serve",
+    ];
+    assert_eq!(checked, expected);
+    assert_eq!(all, checked[..3]);
+}
+
+#[test]
 fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_from_working() {
     let portals = portals("agent", "America/Chicago", "Chicago");
     let told = "agent.toml:7: time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Chicago\"";
@@ -1149,7 +1275,7 @@ fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line()
         assert_eq!(
             told.unwrap_err().to_string(),
             format!(
-                "help-desk.toml:{line}: serves.portals: {named} is no portal of the plan harbor that a help desk can serve"
+                "help-desk.toml:{line}: help_desk_for.portals: {named} is no portal of the plan harbor that a help desk can serve"
             )
         );
     }
@@ -1176,17 +1302,30 @@ fn a_re_registration_can_be_declared_with_dates_in_quotes_or_without() {
     assert_eq!(with("").unwrap().campaigns.len(), 1);
 }
 
-/// What every fault says, whatever it is.
+/// What every fault says, whatever it is; of several, each on a line of its own, in order.
 fn is_well_reported(error: &PolicyError, text: &str) -> bool {
-    error.file == "agent.toml"
-        && (1..=text.matches('\n').count() + 1).contains(&error.line)
-        && !error.field.is_empty()
-        && !error.reason.is_empty()
-        && error.to_string()
-            == format!(
-                "agent.toml:{}: {}: {}",
-                error.line, error.field, error.reason
-            )
+    let last = text.matches('\n').count() + 1;
+    let each: Vec<_> = error
+        .faults
+        .iter()
+        .map(|fault| {
+            let PolicyFault {
+                file,
+                line,
+                field,
+                reason,
+            } = fault;
+            let well = file == "agent.toml"
+                && (1..=last).contains(line)
+                && !field.is_empty()
+                && !reason.is_empty();
+            well.then(|| format!("agent.toml:{line}: {field}: {reason}"))
+        })
+        .collect();
+    let each: Option<Vec<_>> = each.into_iter().collect();
+    !error.faults.is_empty()
+        && error.faults.is_sorted_by_key(|f| f.line)
+        && each.is_some_and(|each| error.to_string() == each.join("\n"))
 }
 
 #[test]
@@ -1450,7 +1589,11 @@ fn a_session_ends_after_its_hours_to_the_second() {
         );
     }
     for hours in [1, 24] {
-        let (text, _) = replaced("agent", &["max_hours = 8"], &[&format!("hours = {hours}")]);
+        let (text, _) = replaced(
+            "agent",
+            &["max_hours = 8"],
+            &[&format!("max_hours = {hours}")],
+        );
         let end = parse("agent", &text)
             .unwrap()
             .session_ends_at(at("2026-01-01T00:00:00Z"));
@@ -1464,19 +1607,19 @@ fn a_session_ends_after_its_hours_to_the_second() {
 // The document
 
 /// The schema: each section's heading in docs/portals.md, its type, and its fields as they stand in
-/// a policy. A field that is new in policy.rs has to be entered here and explained there.
+/// a policy. A new field has to be entered here and explained there.
 const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "Top level",
         "Policy",
-        "title site origins time_zone plan help_desk serves username email password \
-         security_questions hint_question session concurrent_use sign_in registration way pin \
+        "title site origins time_zone plan help_desk help_desk_for username email password \
+         security_questions hint_question session concurrent_use rate_limits registration_type pin \
          registration_code staff agreement recovery inactivity access_review campaign \
          records messages service group_codes publication roles",
     ),
     ("`[plan]`", "Plan", "id name return_address home_country"),
     ("`[help_desk]`", "HelpDesk", "name phone hours email"),
-    ("`[help_desk_for]`", "Serves", "portals"),
+    ("`[help_desk_for]`", "HelpDeskFor", "portals"),
     (
         "`[username]`",
         "UsernamePolicy",
@@ -1486,23 +1629,24 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[password]`",
         "PasswordPolicy",
-        "min_length required_characters reject_obscene_words max_age_days warning_days remembered",
+        "min_length required_characters reject_obscene_words max_age_days warning_days history",
     ),
     (
         "`[security_questions]`",
         "SecurityQuestionPolicy",
-        "asked questions",
+        "required questions",
     ),
-    ("`[session]`", "SessionPolicy", "hours idle_minutes"),
+    ("`[session]`", "SessionPolicy", "max_hours idle_minutes"),
+    ("`[rate_limits]`", "RateLimits", "sign_in registration"),
     (
         "`[rate_limits.sign_in]` and `[rate_limits.registration]`",
-        "GuessPolicy",
-        "tries max_attempts_per_source window_minutes",
+        "RateLimit",
+        "max_attempts max_attempts_per_source window_minutes",
     ),
     (
         "`[[registration_type]]`",
-        "Way",
-        "id title records prove role organization requires_signing_authority eligible otherwise \
+        "RegistrationType",
+        "id title record_type verify role organization requires_signing_authority eligible ineligible_message \
          pin services notification_letter",
     ),
     (
@@ -1518,13 +1662,13 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[pin]`",
         "PinPolicy",
-        "digits tries valid_days address reissued_by delivery_days international_delivery_days \
+        "digits max_attempts valid_days address reissued_by delivery_days international_delivery_days \
          holidays",
     ),
     (
         "`[registration_code]`",
         "RegistrationCodePolicy",
-        "prefix digits tries valid_days reissued_by",
+        "prefix digits max_attempts valid_days reissued_by",
     ),
     (
         "`[staff]`",
@@ -1534,7 +1678,7 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     (
         "`[[agreement]]`",
         "Agreement",
-        "id title revision form recorded_by withholds ways categories",
+        "id title revision form_url recorded_by blocks registration_types categories",
     ),
     (
         "`[recovery]`",
@@ -1546,7 +1690,11 @@ const SCHEMA: &[(&str, &str, &str)] = &[
         "InactivityPolicy",
         "disable_after_days delete_after_days exempt_roles warning_days grace_days",
     ),
-    ("`[concurrent_use]`", "SharedUsePolicy", "within_minutes"),
+    (
+        "`[concurrent_use]`",
+        "ConcurrentUsePolicy",
+        "within_minutes",
+    ),
     (
         "`[access_review]`",
         "AccessReviewPolicy",
@@ -1564,55 +1712,82 @@ const SCHEMA: &[(&str, &str, &str)] = &[
     ),
     ("`[[service]]` and `[[publication]]`", "Offered", "id title"),
     ("`[group_codes]`", "GroupCodePolicy", "from_records offered"),
-    ("`[roles.ROLE]`", "RolePolicy", "title may grants"),
+    (
+        "`[roles.ROLE]`",
+        "RolePolicy",
+        "title permissions can_grant",
+    ),
 ];
 
-/// A field as policy.rs has it.
+/// A field as the sources have it.
 struct SourceField {
     name: String,
     of_type: String,
     required: bool,
 }
 
-/// The types in policy.rs that a policy is read into, with their fields.
+/// The sources that policies are read by.
+fn sources() -> String {
+    let folder = "shared/domain/src/policy";
+    let mut files: Vec<_> = std::fs::read_dir(root().join(folder))
+        .expect(folder)
+        .map(|entry| entry.expect(folder).file_name())
+        .map(|name| name.into_string().expect("a file's name"))
+        .filter(|name| name != "read.rs")
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|name| read(&format!("{folder}/{name}")));
+    texts.collect()
+}
+
+/// The types that a policy is read into, with their fields: each `section!`, and the whole file, which
+/// `Policy::read` takes apart.
 fn source() -> BTreeMap<String, Vec<SourceField>> {
-    let text = read("shared/domain/src/policy/mod.rs");
+    let text = sources();
     let mut types = BTreeMap::new();
-    let mut current: Option<(String, Vec<SourceField>)> = None;
-    let mut attributes = String::new();
-    for line in text.lines() {
-        let opened = line
-            .strip_suffix(" {")
-            .and_then(|l| l.strip_prefix("pub struct ").or(l.strip_prefix("struct ")));
-        if line.trim_start().starts_with("#[") {
-            attributes.push_str(line);
-        } else if let Some(name) = opened {
-            let read_as_it_stands =
-                attributes.contains("Deserialize") && !attributes.contains("try_from");
-            current = read_as_it_stands.then(|| (name.to_owned(), Vec::new()));
-            attributes.clear();
-        } else if line == "}" {
-            types.extend(current.take());
-        } else if let Some((_, fields)) = &mut current
-            && let Some((name, of_type)) = line.trim_end_matches(',').split_once(": ")
-            && !line.trim_start().starts_with("//")
-        {
-            let name = name.trim_start().trim_start_matches("pub ");
-            let renamed = attributes
-                .split_once("rename = \"")
-                .and_then(|(_, rest)| rest.split_once('"'));
-            if !attributes.contains("skip") {
-                fields.push(SourceField {
-                    name: renamed.map_or(name, |(to, _)| to).to_owned(),
-                    of_type: of_type.to_owned(),
-                    required: !of_type.starts_with("Option<") && !attributes.contains("default"),
-                });
-            }
-            attributes.clear();
-        } else if !line.trim_start().starts_with("//") {
-            attributes.clear();
-        }
+    for section in text.split("section! {\n").skip(1) {
+        let section = section.split_once("\n}\n").expect("its end").0;
+        let (_, rest) = section.split_once("struct ").expect("a struct");
+        let (name, fields) = rest.split_once(" {\n").expect("its fields");
+        let fields = fields.lines().filter_map(|line| {
+            let line = line.trim().trim_end_matches(',');
+            let (name, rest) = line.split_once(": ").filter(|_| !line.starts_with("//"))?;
+            let (of_type, absent) = match rest.split_once(" = ") {
+                Some((of_type, absent)) => (of_type, Some(absent)),
+                None => (rest, None),
+            };
+            Some(SourceField {
+                name: name.trim_start_matches("pub ").to_owned(),
+                of_type: of_type.to_owned(),
+                required: absent.is_none(),
+            })
+        });
+        types.insert(name.to_owned(), fields.collect());
     }
+    let (_, policy) = text.split_once("pub struct Policy {\n").expect("Policy");
+    let of_type = |field: &str| {
+        let line = policy.lines().map(str::trim);
+        let mut line = line.filter_map(|l| l.strip_prefix(&format!("pub {field}: ")));
+        let of_type = line.next().expect(field);
+        of_type.trim_end_matches(',').to_owned()
+    };
+    let (_, read) = policy.split_once("let mut fields").expect("its reading");
+    let read = read
+        .split_once("fields.reject_unknown()")
+        .expect("its end")
+        .0;
+    let fields = read.split("let ").skip(1).filter_map(|statement| {
+        let (field, rest) = statement.split_once([':', ' '])?;
+        let (_, call) = rest.split_once("fields.")?;
+        let (how, rest) = call.split_once("(\"")?;
+        let (name, _) = rest.split_once('"')?;
+        Some(SourceField {
+            name: name.to_owned(),
+            of_type: of_type(field),
+            required: how == "required",
+        })
+    });
+    types.insert("Policy".to_owned(), fields.collect());
     types
 }
 
@@ -1679,7 +1854,7 @@ fn the_document_explains_every_field_with_its_bounds() {
                 .trim_end_matches('>');
             let bounds = match of_type {
                 "Days" => Some("days".to_owned()),
-                "Tries" => Some("number 1–1000".to_owned()),
+                "AttemptLimit" => Some("number 1–1000".to_owned()),
                 t => t.strip_prefix("Bounded<").map(|b| {
                     format!(
                         "number {}",
@@ -1712,7 +1887,7 @@ fn the_document_explains_every_field_with_its_bounds() {
 #[test]
 fn the_document_explains_every_value_that_can_be_chosen() {
     let document = read("docs/portals.md");
-    let text = read("shared/domain/src/policy/mod.rs");
+    let text = sources();
     let mut names = 0;
     for part in text.split("rename_all = \"snake_case\")]\n").skip(1) {
         let body = part
@@ -1840,7 +2015,7 @@ fn the_document_shows_faults_as_they_are_reported() {
     let document = read("docs/portals.md");
     for (old, new) in [
         ("max_hours = 8", "max_hours = 25"),
-        ("prove", "verify = [\"date_of_birth\"]"),
+        ("verify", "verify = [\"date_of_birth\"]"),
     ] {
         let error = parse("agent", &replaced("agent", &[old], &[new]).0).unwrap_err();
         assert!(document.contains(&format!("      {error}\n")), "{error}");

@@ -22,7 +22,7 @@ pub enum PortalsError {
         /// The rule that the name violates.
         reason: &'static str,
     },
-    /// A file is not a valid policy.
+    /// One or more files are not valid policies; each fault is on its own line.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The folder contains no policy.
@@ -63,7 +63,7 @@ pub fn open(folder: &Path) -> Result<Portals, PortalsError> {
 /// Opens a folder of policies and validates all of them, for programs that report errors to a person.
 ///
 /// # Errors
-/// [`PortalsError`]; for an invalid policy it names file, line and field.
+/// [`PortalsError`]; for invalid policies it lists every fault with file, line and field.
 pub fn read(folder: &Path) -> Result<Portals, PortalsError> {
     let portals = open(folder)?;
     portals.check()?;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::policy::{Policy, PolicyError};
+use super::document::Policy;
+use super::faults::{PolicyError, PolicyFault};
 use crate::values::ids::PortalId;
 
-/// The portals by name. A function that answers for one of them reads the policy of that one alone, as reading all of
-/// them took a third of its first request; and a wrong policy keeps no other portal from working.
+/// The portals by name. Each policy is read when it is first needed, which keeps the first request fast; an
+/// invalid policy does not affect the other portals.
 #[derive(Debug)]
 pub struct Portals(BTreeMap<PortalId, PolicyFile>);
 
@@ -20,7 +21,7 @@ struct PolicyFile {
 }
 
 impl Portals {
-    /// Of these files: the portal, the file's name and its text each.
+    /// Creates the portals from their files: portal, file name and text of each.
     pub fn new(files: impl IntoIterator<Item = (PortalId, String, String)>) -> Self {
         let file = |(portal, name, text)| {
             let read = OnceLock::new();
@@ -29,49 +30,78 @@ impl Portals {
         Self(files.into_iter().map(file).collect())
     }
 
-    /// The policy of a portal, if there is such a portal.
+    /// Returns the policy of a portal, or `None` if there is no such portal.
     ///
     /// # Errors
-    /// [`PolicyError`] when it is wrong.
+    /// [`PolicyError`] if the policy is invalid.
     pub fn get(&self, portal: &str) -> Result<Option<&Arc<Policy>>, PolicyError> {
         self.0.get_key_value(portal).map(read).transpose()
     }
 
-    /// Each portal with its policy, or with what is wrong with that.
+    /// Returns each portal with its policy or its faults.
     pub fn each(&self) -> impl Iterator<Item = (&PortalId, Result<&Arc<Policy>, PolicyError>)> {
         self.0.iter().map(|file| (file.0, read(file)))
     }
 
-    /// The policies of all portals, by name.
+    /// Returns the policies of all portals, by name.
     ///
     /// # Errors
-    /// [`PolicyError`] for the first that is wrong.
+    /// [`PolicyError`] with the faults of every file.
     pub fn all(&self) -> Result<Vec<&Arc<Policy>>, PolicyError> {
-        self.each().map(|(_, policy)| policy).collect()
-    }
-
-    /// Reads all policies and looks whether they fit together, so that nothing is found out later.
-    ///
-    /// # Errors
-    /// [`PolicyError`] for the first fault.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        for desk in self.all()? {
-            for portal in desk.help_desk_for.iter().flat_map(|s| &s.portals) {
-                let served = self.get(portal.as_str())?;
-                if !served.is_some_and(|other| desk.serves(other)) {
-                    let PolicyFile { name, text, .. } = &self.0[&desk.portal];
-                    let plan = &desk.plan.id;
-                    let reason = format!(
-                        "{portal} is no portal of the plan {plan} that a help desk can serve"
-                    );
-                    return Err(PolicyError::new(name, text, "serves.portals", reason));
-                }
+        let mut policies = Vec::new();
+        let mut faults = Vec::new();
+        for (_, policy) in self.each() {
+            match policy {
+                Ok(policy) => policies.push(policy),
+                Err(error) => faults.extend(error.faults),
             }
         }
-        Ok(())
+        if faults.is_empty() {
+            Ok(policies)
+        } else {
+            Err(PolicyError { faults })
+        }
     }
 
-    /// The portals' names.
+    /// Reads all policies and checks that they fit together, so that no fault is found later.
+    ///
+    /// # Errors
+    /// [`PolicyError`] with the faults of every file.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let mut faults = Vec::new();
+        for (portal, policy) in self.each() {
+            match policy {
+                Ok(desk) => self.check_served(portal, desk, &mut faults),
+                Err(error) => faults.extend(error.faults),
+            }
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(PolicyError { faults })
+        }
+    }
+
+    /// Checks that a help desk can serve each portal that it names. Portals with an invalid policy are not
+    /// checked.
+    fn check_served(&self, portal: &PortalId, desk: &Policy, faults: &mut Vec<PolicyFault>) {
+        for named in desk.help_desk_for.iter().flat_map(|s| &s.portals) {
+            let served = match self.get(named.as_str()) {
+                Ok(Some(other)) => desk.serves(other),
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            if !served {
+                let PolicyFile { name, text, .. } = &self.0[portal];
+                let plan = &desk.plan.id;
+                let reason =
+                    format!("{named} is no portal of the plan {plan} that a help desk can serve");
+                let fault = PolicyFault::in_field(name, text, "help_desk_for.portals", reason);
+                faults.push(fault);
+            }
+        }
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &PortalId> {
         self.0.keys()
     }

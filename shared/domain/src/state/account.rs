@@ -141,6 +141,7 @@ pub struct Account {
     pub version: u64,
     pub username: Username,
     /// When the username was last set; `None` if it is the one the account was created with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username_since: Option<Timestamp>,
     /// Whether the user must choose a username: a campaign released the previous one, somebody else
     /// has chosen it, and this one is a temporary replacement (ME-10).
@@ -149,38 +150,52 @@ pub struct Account {
     pub name: PersonName,
     pub email: Email,
     /// Set when emails don't arrive, until the address is changed or confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email_undeliverable: Option<Undeliverable>,
     /// The address that replaces `email` once it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<PendingEmail>,
     /// The realm in which the address is unique, if the portal has one (EX-08).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email_realm: Option<String>,
     pub status: Status,
     /// `None` until a registration code is redeemed (BL-08).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
     /// Hashes of earlier passwords, latest first, as many as the policy's history (UX-10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_passwords: Vec<PasswordHash>,
     /// The valid reset link, if one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<ResetLink>,
     /// Security questions (ME-04).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub security_answers: Vec<QuestionAnswer>,
     /// The hint question (BL-14).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<QuestionAnswer>,
     /// Links saved in the profile (BL-11).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookmarks: Vec<Bookmark>,
     /// E-news subscriptions (BL-13).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub subscriptions: BTreeSet<String>,
     pub memberships: Vec<Membership>,
     /// Sessions that started under a lower number are invalid.
     pub session_epoch: u32,
     pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sign_in_at: Option<Timestamp>,
     /// The IP address of the last sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sign_in_from: Option<String>,
     /// Digests of the devices used to sign in, each with its last use (UX-06).
     pub devices: BTreeMap<String, Timestamp>,
     /// When concurrent use from several places was last detected (EX-01).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent_use_detected_at: Option<Timestamp>,
     /// When the account was last disabled or reinstated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_since: Option<Timestamp>,
     pub notices: Notices,
 }

@@ -53,31 +53,41 @@ pub enum PendingStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// `None` for members of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationId>,
     pub role: Role,
     pub pending_step: PendingStep,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub services: BTreeSet<String>,
     pub group_codes: BTreeSet<String>,
     pub joined_at: Timestamp,
     /// The last day of access, in the portal's time zone (UX-07); `None` if it doesn't end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<Date>,
     /// The latest confirmation in an access review (EX-11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmation>,
     /// When the person last registered again in a campaign (AG-13).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_again_at: Option<Timestamp>,
     /// The registration type, if the person registered against the plan's records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration_type: Option<String>,
     /// The plan record the person registered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordKey>,
     /// The plan record's category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// The signed agreements with their revisions. They apply to this organization only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agreements: BTreeMap<String, String>,
     /// The agreements that the help desk recorded and the plan's feed doesn't contain yet.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ahead_of_feed: BTreeSet<String>,
     /// Where the PIN letter is mailed, on portals where the person chooses the address (BL-03).
     /// Stored encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postal_address: Option<PostalAddress>,
 }
 
