@@ -4,6 +4,8 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use vestibule_domain::policy::Role;
+use vestibule_domain::state::account::{Account, Status};
+use vestibule_domain::state::membership::Membership;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::{START, World};
