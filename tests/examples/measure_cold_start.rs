@@ -32,7 +32,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::instance::{FEEDS, LETTERS, serve_at_free_port};
 use vestibule_local::{Options, sample_records};
 use vestibule_tests::World;

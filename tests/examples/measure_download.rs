@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::StreamExt;
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::PortalId;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::values::ids::PortalId;
 use vestibule_http::parts::MAX_BYTES;
 use vestibule_local::Options;
 use vestibule_tests::measure::{held_mib, peak_mib, reset_peak, sizes, without_stream};

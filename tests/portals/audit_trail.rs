@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Value, json};
-use vestibule_domain::ids::PortalId;
+use vestibule_domain::values::ids::PortalId;
 use vestibule_store::seals::{Fault as Wrong, Verification};
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};
@@ -54,8 +54,9 @@ async fn another_principal(world: &World) -> Person {
 
 /// The last four digits of the tax ID of the second sample group.
 fn second_tax_id() -> String {
-    let feed =
-        vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Group);
+    let feed = vestibule_local::sample_records::committed(
+        vestibule_domain::values::record_kind::RecordKind::Group,
+    );
     let row = feed.lines().find(|l| l.starts_with("GR20002,")).unwrap();
     let tax_id = csv::ReaderBuilder::new()
         .has_headers(false)

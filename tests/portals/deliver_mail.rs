@@ -4,7 +4,7 @@ use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use vestibule_deliver_mail::Event;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::Options;
 use vestibule_local::standins::ses::DeliveryOutcome;
 use vestibule_tests::client::{Person, Response};

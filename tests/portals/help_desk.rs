@@ -290,7 +290,7 @@ async fn bl_14_a_link_of_the_help_desk_is_no_other_link_and_no_way_back_to_life(
     // sent.
     world
         .alter("member", &id, |a| {
-            a.status = vestibule_domain::account::Status::Disabled
+            a.status = vestibule_domain::state::account::Status::Disabled
         })
         .await;
     assert_eq!(redeem(&token).await.problem(), "recovery-refused");
@@ -1013,12 +1013,16 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
     let pin = pin_in(&world.last_letter().await, 4);
     billing.enters_pin(&pin).await.expect(200);
     // The nightly feed, which doesn't contain it yet, removes nothing.
-    let feed =
-        vestibule_local::sample_records::committed(vestibule_domain::record::RecordKind::Provider);
+    let feed = vestibule_local::sample_records::committed(
+        vestibule_domain::values::record_kind::RecordKind::Provider,
+    );
     let row = feed.lines().find(|l| l.starts_with("PV30005,")).unwrap();
     let feed = format!("{}\n{row}\n", feed.lines().next().unwrap());
     world
-        .import(vestibule_domain::record::RecordKind::Provider, &feed)
+        .import(
+            vestibule_domain::values::record_kind::RecordKind::Provider,
+            &feed,
+        )
         .await;
     billing.get("/entitlements").await.expect(200);
     invariants(&world).await;

@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_import_records::{ImportError, Importer, Outcome, S3Event, Summary};
 use vestibule_local::instance::{FEEDS, LETTERS, at_work};
 use vestibule_local::{Options, sample_records};
@@ -12,7 +12,7 @@ use vestibule_tests::fault_injection::{Fault, FaultInjector};
 use vestibule_tests::invariants::{Contents, invariants};
 use vestibule_tests::people::{agent, dental, member, with};
 use vestibule_tests::white_box::Calls;
-use vestibule_tests::{World, options};
+use vestibule_tests::{World, options, portals_with};
 
 /// The header and the first rows of a kind's sample records, as in a test's system.
 fn sample(kind: RecordKind) -> Vec<String> {
@@ -684,4 +684,41 @@ async fn a_row_costs_a_hundredth_of_a_read_when_it_is_as_it_was() {
         seen.push(format!("300 rows, {what}: {counts:?}"));
     }
     insta::assert_snapshot!(seen.join("\n"));
+}
+
+#[tokio::test]
+async fn ag_16_codes_that_the_portal_offers_outlast_a_change_of_the_record() {
+    let portals = portals_with(
+        "group",
+        &[("from_records = true", "offered = [\"V01\", \"V02\"]")],
+        "",
+    );
+    let world = World::with(Options {
+        portals: portals.path().to_owned(),
+        ..options()
+    })
+    .await;
+    let ruth = world.group_principal().await;
+    let id = world.invited(&ruth, "Sam", "user").await;
+    ruth.post(
+        &format!("/users/{id}/approval"),
+        json!({ "services": [], "group_codes": ["V01"] }),
+    )
+    .await
+    .expect(200);
+    let sam = world.sign_in("group", "sam.lind").await;
+
+    let kind = RecordKind::Group;
+    let moved = replaced(kind, "1200 Kilnbrook Parkway", "1300 Kilnbrook Parkway");
+    imported(&world, &full(kind, 24), moved).await;
+
+    for (person, codes) in [(&ruth, json!(["V01", "V02"])), (&sam, json!(["V01"]))] {
+        let entitlements = person.get("/entitlements").await.expect(200);
+        assert_eq!(entitlements.body["group_codes"], codes);
+    }
+    // The organization can still assign them.
+    let access = json!({ "role": "user", "services": [], "group_codes": ["V02"] });
+    ruth.put(&format!("/users/{id}/access"), access)
+        .await
+        .expect(200);
 }

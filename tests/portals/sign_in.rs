@@ -3,8 +3,9 @@
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::account::{Account, Membership, Status};
 use vestibule_domain::policy::Role;
+use vestibule_domain::state::account::{Account, Status};
+use vestibule_domain::state::membership::Membership;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::{START, World};
@@ -469,7 +470,7 @@ async fn ux_04_a_move_to_another_organization_shows_nothing_of_either_until_it_i
         .await
         .text_at("/organization/id")
         .to_owned();
-    let other = vestibule_domain::ids::OrganizationId::parse(&other).unwrap();
+    let other = vestibule_domain::values::ids::OrganizationId::parse(&other).unwrap();
     world
         .alter("group", &id, |a| membership(a).organization = Some(other))
         .await;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value, json};
-use vestibule_domain::account::Account;
-use vestibule_domain::schedule;
+use vestibule_domain::rules::schedule;
+use vestibule_domain::state::account::Account;
 
 use crate::World;
 

@@ -26,7 +26,7 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use vestibule_domain::policy::Slug;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::Clock;
 use vestibule_local::client::Client;
 use vestibule_local::instance::{Saved, at_work, serve_at_free_port};

@@ -10,9 +10,9 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 use vestibule_domain::Decision;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::ids::{AccountId, PortalId};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::values::ids::{AccountId, PortalId};
 use vestibule_local::standins::ses::ReceivedMail;
 
 use crate::World;

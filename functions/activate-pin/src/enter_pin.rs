@@ -5,16 +5,18 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{NextStep, PendingStep};
-use vestibule_domain::activate::{self, Refusal};
-use vestibule_domain::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::Refusal;
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::text::{self, Sensitive};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::membership::PendingStep;
+use vestibule_domain::values::text;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact};
 use vestibule_secrets::Purpose;
-use vestibule_store::CommitError;
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::{ask_for_new_pin, code_problem};
@@ -82,35 +84,36 @@ pub(crate) async fn enter_pin(
         );
         return Err(code_problem("pin-locked", "PIN locked", detail, policy));
     };
-    let mut rng = app.rng();
     let organization = caller.session.organization.as_ref();
-    let matches = |issue: &vestibule_domain::account::Issue| {
-        app.keyring()
-            .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
-    };
-    let (account, decision) = match activate::enter_pin(
-        &caller.account,
-        organization,
-        matches,
-        &caller.origin,
-        &mut rng,
-    ) {
-        Ok(opened) => opened,
+    let (_, entered) = transact(
+        &app,
+        |attempt| caller.latest(&app, attempt),
+        |account, rng| {
+            let pending = account.membership(organization).map(|m| &m.pending_step);
+            // A duplicate request was committed first, or the PIN was reissued. The attempt counts for the
+            // PIN that was pending only.
+            if !matches!(pending, Some(PendingStep::Pin { issue: now }) if now.id == issue.id) {
+                return Ok((Ok(account.clone()), None));
+            }
+            let matches = |issue: &vestibule_domain::state::membership::Issue| {
+                app.keyring()
+                    .verify(&issue.code, Purpose::Pin, issue.id.as_str(), &pin)
+            };
+            Ok(
+                match activate::enter_pin(account, organization, matches, caller.context(rng)) {
+                    Ok((after, decision)) => (Ok(after), Some(decision)),
+                    Err(refusal) => (Err(refusal), None),
+                },
+            )
+        },
+    )
+    .await?;
+    let account = match entered {
+        Ok(account) => account,
         Err(refusal) => {
-            return Err(
-                refused(&app, &caller, refusal, tries.saturating_sub(used), &mut rng).await?,
-            );
+            let left = tries.saturating_sub(used);
+            return Err(refused(&app, &caller, refusal, left, &mut app.rng()).await?);
         }
-    };
-    let account = match app.commit(decision, &mut rng).await {
-        Ok(()) => account,
-        // A duplicate request was committed first, or the PIN was reissued. Load the account again.
-        Err(CommitError::Stale) => app
-            .store
-            .account(&policy.portal, &caller.account.id)
-            .await?
-            .ok_or_else(Problem::sign_in_first)?,
-        Err(other) => return Err(other.into()),
     };
     let next_step = next_step(
         &account,

@@ -7,10 +7,13 @@ use futures::future;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Issue, Membership, PendingStep};
-use vestibule_domain::activate::{self, Refusal};
-use vestibule_domain::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::text::{Invalid, Username};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::Refusal;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::membership::{Issue, Membership, PendingStep};
+use vestibule_domain::values::text::{Invalid, Username};
 use vestibule_http::credentials::{self, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
@@ -184,15 +187,15 @@ pub(crate) async fn redeem_code(
                 matches,
                 hash,
                 (answers, hint),
-                &origin,
-                &mut rng,
+                Context::new(&policy, &origin, &mut rng),
             )
         });
     match decided {
         Ok(decision) => {
             match app.commit(decision, &mut rng).await {
                 Ok(()) => {}
-                // Perhaps a duplicate request was committed first.
+                // Perhaps a duplicate request was committed first. Not tried again: the attempt was counted
+                // for the code that was compared.
                 Err(CommitError::Stale) => {
                     let now = app
                         .store
@@ -258,7 +261,7 @@ fn code_issue(membership: &Membership) -> Option<&Issue> {
 async fn already_redeemed(
     app: &App,
     account: Option<&Account>,
-    password: &vestibule_domain::text::Sensitive,
+    password: &vestibule_domain::values::text::Sensitive,
 ) -> Option<RedeemCodeResponse> {
     let hash = account
         .filter(|a| {

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::account::PendingStep;
-use vestibule_domain::activate::{self, Refusal};
 use vestibule_domain::policy::{Policy, Reissuer};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::Refusal;
+use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Caller, Problem, SignedIn};
+use vestibule_http::{App, Caller, Problem, SignedIn, transact};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -44,7 +45,7 @@ pub(crate) async fn reissue_pin(
     if !pin.reissued_by.contains(&Reissuer::User) {
         return Err(problem(Refusal::NotYours, policy));
     }
-    let membership = caller
+    caller
         .membership()
         .filter(|m| matches!(m.pending_step, PendingStep::Pin { .. }))
         .ok_or_else(not_awaited)?;
@@ -63,27 +64,34 @@ pub(crate) async fn reissue_pin(
             policy,
         ));
     }
-    let address = app.letter_address(membership, policy).await?;
-    let organization = match &membership.organization {
-        Some(id) => app.store.organization(&policy.portal, id).await?,
-        None => None,
-    };
-    let mut rng = app.rng();
-    let fresh = app.fresh_pin(pin.digits.get(), &mut rng);
-    let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
-    let (account, decision) = activate::reissue_pin(
-        &caller.account,
-        named,
-        Reissuer::User,
-        fresh,
-        address,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let (app, caller) = (&app, &caller);
+    let (_, account) = transact(
+        app,
+        |attempt| async move {
+            let account = caller.latest(app, attempt).await?;
+            let membership = account
+                .membership(caller.session.organization.as_ref())
+                .ok_or_else(not_awaited)?;
+            let address = app.letter_address(membership, policy).await?;
+            let organization = match &membership.organization {
+                Some(id) => app.store.organization(&policy.portal, id).await?,
+                None => None,
+            };
+            Ok((account, address, organization))
+        },
+        |(account, address, organization), rng| {
+            let fresh = app.fresh_pin(pin.digits.get(), rng);
+            let named = organization.as_ref().map(|o| (&o.id, o.name.as_str()));
+            let (by, context) = (Reissuer::User, caller.context(rng));
+            activate::reissue_pin(account, named, by, fresh, address.clone(), context)
+                .map_err(|refusal| problem(refusal, policy))
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
-    let caller = Caller { account, ..caller };
+    .await?;
+    let caller = Caller {
+        account,
+        ..caller.clone()
+    };
     Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }
 

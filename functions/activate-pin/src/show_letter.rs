@@ -3,8 +3,8 @@
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{LetterStatus, PendingStep};
 use vestibule_domain::policy::Reissuer;
+use vestibule_domain::state::membership::{LetterStatus, PendingStep};
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::{Caller, Problem, SignedIn};
 

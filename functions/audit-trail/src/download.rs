@@ -3,7 +3,7 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use vestibule_domain::audit::Action;
+use vestibule_domain::state::audit::Action;
 use vestibule_http::csv::cell;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::parts::{File, Wanted};

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::audit::AuditEvent;
-use vestibule_domain::ids::PortalId;
+use vestibule_domain::state::audit::AuditEvent;
+use vestibule_domain::values::ids::PortalId;
 use vestibule_http::{App, responses};
 use vestibule_store::{AuditEntry, StoreError};
 

@@ -1,9 +1,9 @@
 //! Sends one message of the outbox.
 
 use jiff::{SignedDuration, Timestamp};
-use vestibule_domain::account::UndeliverableKind;
-use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{MailText, Message};
+use vestibule_domain::outbox::mail::{MailText, Message};
+use vestibule_domain::state::account::UndeliverableKind;
+use vestibule_domain::values::ids::MessageId;
 use vestibule_mail::{render, send};
 use vestibule_store::StoreError;
 use vestibule_store::outbox::{Ending, MailClaim, TakenMail};

@@ -25,7 +25,7 @@ use rand::CryptoRng;
 use serde::Deserialize;
 use serde_json::Value;
 use vestibule_domain::Decision;
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::rules::consequences::ScheduledDecision;
 use vestibule_http::Clock;
 use vestibule_store::{CommitError, Store, StoreError};

@@ -1,10 +1,11 @@
 //! A recovery request in the outbox: emails the owners of the accounts that match it.
 
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::message::{Forgotten, RecoveryRequest};
+use vestibule_domain::outbox::mail::{Forgotten, RecoveryRequest};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::recover;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::recover;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
 use vestibule_store::{CommitError, StoreError};
 
 use crate::{Courier, MAX_ATTEMPTS};
@@ -47,10 +48,10 @@ impl Courier {
             };
             let decision = match &request.forgotten {
                 Forgotten::Password { .. } => {
-                    recover::send_link(&account, policy, &origin, &mut rng)
+                    recover::send_link(&account, Context::new(policy, &origin, &mut rng))
                 }
                 Forgotten::Username { .. } => {
-                    recover::send_username(&account, policy, &origin, &mut rng)
+                    recover::send_username(&account, Context::new(policy, &origin, &mut rng))
                 }
             };
             let Some(decision) = decision else {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use vestibule_domain::account::UndeliverableKind;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::ids::{MessageId, PortalId};
-use vestibule_domain::profile;
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::profile;
+use vestibule_domain::state::account::UndeliverableKind;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::ids::{MessageId, PortalId};
+use vestibule_domain::values::text::Email;
 use vestibule_mail::TAG;
 use vestibule_store::{CommitError, StoreError};
 

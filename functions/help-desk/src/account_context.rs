@@ -3,28 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use rand::rngs::StdRng;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Membership, PendingStep};
-use vestibule_domain::audit::Origin;
-use vestibule_domain::help_desk::{Refusal, Staff};
-use vestibule_domain::ids::{AccountId, OrganizationId};
-use vestibule_domain::invite;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::text::{PostalAddress, Reason};
-use vestibule_http::{App, Caller, FieldErrors, Problem, credentials, rate_limit, usernames};
-use vestibule_store::{CommitError, UserFilter};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::help_desk::{Refusal, Staff, Target};
+use vestibule_domain::rules::invite;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action as AuditAction, Origin};
+use vestibule_domain::state::membership::{Membership, PendingStep};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{AccountId, OrganizationId};
+use vestibule_domain::values::text::{PostalAddress, Reason};
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, rate_limit, transact};
+use vestibule_store::UserFilter;
 
 use crate::AccountResponse;
-
-/// The maximum number of attempts when other changes to the account conflict.
-const MAX_ATTEMPTS: usize = 3;
 
 /// A help desk action on an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -75,7 +75,7 @@ impl FromRequestParts<App> for AccountPath {
 
 impl AccountPath {
     /// Returns the minimum length of a username on the account's portal.
-    pub fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
+    fn username_min_length(&self, app: &App) -> Result<usize, Problem> {
         let policy = app.portals.get(&self.portal)?;
         Ok(policy.map_or(1, |p| p.username.min_length.get() as usize))
     }
@@ -90,22 +90,143 @@ pub(crate) fn allowed(caller: &Caller, permission: Permission) -> Result<(), Pro
         .ok_or_else(|| Problem::not_allowed(&caller.policy))
 }
 
-/// Parses the reason and the organization.
-pub(crate) fn parse_reason(
-    reason: &str,
-    organization: Option<&str>,
-    fields: &mut FieldErrors,
-) -> Option<(Reason, Option<OrganizationId>)> {
-    let reason = fields.take("reason", Reason::parse(reason));
-    let named = match organization.map(OrganizationId::parse) {
-        None => Some(None),
-        Some(Ok(id)) => Some(Some(id)),
-        Some(Err(_)) => {
-            fields.push("organization_id", "must be the id of an organization");
-            None
+/// The body of a request for an action.
+pub(crate) trait ActionRequest: DeserializeOwned + Send {
+    /// The fields besides the reason and the organization, parsed.
+    type Fields: Send;
+
+    fn reason(&self) -> &str;
+
+    fn organization_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// Parses the fields besides the reason and the organization. The minimum length of a username is
+    /// that of the account's portal.
+    fn parse(self, username_min_length: usize, errors: &mut FieldErrors) -> Option<Self::Fields>;
+}
+
+impl ActionRequest for HelpDeskActionRequest {
+    type Fields = ();
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<()> {
+        Some(())
+    }
+}
+
+impl ActionRequest for OrganizationActionRequest {
+    type Fields = ();
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn organization_id(&self) -> Option<&str> {
+        self.organization_id.as_deref()
+    }
+
+    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<()> {
+        Some(())
+    }
+}
+
+/// Extracts a help desk action on an account: the caller has the permission, and all fields are valid.
+pub(crate) struct Action<R: ActionRequest> {
+    pub app: App,
+    pub caller: Caller,
+    path: AccountPath,
+    reason: Reason,
+    /// The organization that the request names.
+    pub named: Option<OrganizationId>,
+    pub fields: R::Fields,
+}
+
+impl<R: ActionRequest> FromRequest<App> for Action<R> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Entitled(caller) = Entitled::from_request_parts(&mut parts, app).await?;
+        let path = AccountPath::from_request_parts(&mut parts, app).await?;
+        let Body(request) = Body::<R>::from_request(Request::from_parts(parts, body), app).await?;
+        allowed(&caller, Permission::ActOnAccounts)?;
+        let mut errors = FieldErrors::default();
+        let reason = Reason::parse(request.reason());
+        let named = request
+            .organization_id()
+            .map(OrganizationId::parse)
+            .transpose();
+        let fields = request.parse(path.username_min_length(app)?, &mut errors);
+        let reason = errors.take("reason", reason);
+        if named.is_err() {
+            errors.push("organization_id", "must be the id of an organization");
         }
-    };
-    Some((reason?, named?))
+        let parsed = (|| Some((reason?, named.ok()?, fields?)))();
+        let (reason, named, fields) = errors.into_result(parsed)?;
+        Ok(Self {
+            app: app.clone(),
+            caller,
+            path,
+            reason,
+            named,
+            fields,
+        })
+    }
+}
+
+impl<R: ActionRequest> Action<R> {
+    /// Returns the agent who acts.
+    pub fn staff(&self) -> Staff<'_> {
+        Staff {
+            account: &self.caller.account.id,
+            reason: Some(&self.reason),
+        }
+    }
+
+    /// Loads the account.
+    pub async fn load(&self) -> Result<AccountContext<'_>, Problem> {
+        let (app, caller) = (&self.app, &self.caller);
+        AccountContext::load(app, caller, Permission::ActOnAccounts, &self.path).await
+    }
+
+    /// Performs the action and describes the account afterwards.
+    pub async fn perform(
+        &self,
+        required: RequiredData,
+        mut decide: impl FnMut(
+            Target<'_>,
+            &AccountContext<'_>,
+            Context<'_>,
+        ) -> Result<(Account, Decision), Refusal>,
+    ) -> Result<Json<AccountResponse>, Problem> {
+        let (found, (after, is_unlocked)) = transact(
+            &self.app,
+            |_| async move { self.load().await?.with(required).await },
+            |found, rng| {
+                let target = Target {
+                    account: &found.account,
+                    named: self.named.as_ref(),
+                    organizations: &found.organizations,
+                };
+                let context = Context::new(found.policy, &found.origin, rng);
+                let (after, decision) = decide(target, found, context)
+                    .map_err(|refusal| problem(refusal, found.policy))?;
+                let is_unlocked = decision.audit.action == AuditAction::UnlockUser;
+                Ok(((after, is_unlocked), decision))
+            },
+        )
+        .await?;
+        let now = AccountContext {
+            account: after,
+            locked: found.locked && !is_unlocked,
+            ..found
+        };
+        Ok(Json(now.response()))
+    }
 }
 
 /// The additional data that an action needs.
@@ -226,54 +347,6 @@ impl<'a> AccountContext<'a> {
             self.origin.at,
         )
     }
-}
-
-/// Performs an action on an account and describes the account afterwards. On a conflict it loads
-/// the account again, so that of two simultaneous actions the second decides on the result of the
-/// first.
-pub(crate) async fn act(
-    app: &App,
-    caller: &Caller,
-    path: &AccountPath,
-    reason: &Reason,
-    required: RequiredData,
-    mut decide: impl FnMut(
-        &AccountContext<'_>,
-        Staff<'_>,
-        &mut StdRng,
-    ) -> Result<(Account, Decision), Refusal>,
-) -> Result<AccountResponse, Problem> {
-    let staff = Staff {
-        account: &caller.account.id,
-        reason: Some(reason),
-    };
-    let mut rng = app.rng();
-    for _ in 0..MAX_ATTEMPTS {
-        let context = AccountContext::load(app, caller, Permission::ActOnAccounts, path)
-            .await?
-            .with(required)
-            .await?;
-        let (after, decision) = decide(&context, staff, &mut rng)
-            .map_err(|refusal| problem(refusal, context.policy))?;
-        let unlocked = decision.audit.action == vestibule_domain::audit::Action::UnlockUser;
-        let (name, policy, origin) = (&after.username, context.policy, &context.origin);
-        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
-            Ok(()) => {
-                let now = AccountContext {
-                    account: after,
-                    locked: context.locked && !unlocked,
-                    ..context
-                };
-                return Ok(now.response());
-            }
-            Err(CommitError::Stale) => {}
-            Err(CommitError::Taken(unique)) => {
-                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
-            }
-            Err(other) => return Err(other.into()),
-        }
-    }
-    Err(Problem::conflict())
 }
 
 /// Converts a refusal to the problem that the help desk sees. `policy` is that of the account's

@@ -2,16 +2,12 @@
 //! was matched with someone else's plan record.
 
 use axum::Json;
-use axum::extract::State;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
+use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{
-    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
-};
+use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
 
 /// Detach an account from a plan record
 ///
@@ -31,37 +27,12 @@ use crate::account_context::{
     )
 )]
 pub(crate) async fn detach_record(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<OrganizationActionRequest>,
+    action: Action<OrganizationActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(
-        &request.reason,
-        request.organization_id.as_deref(),
-        &mut fields,
-    );
-    let (reason, organization) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Colleagues,
-        |context, staff, rng| {
-            help_desk::detach_record(
-                staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
-                |id| context.alone(id),
-                &context.origin,
-                rng,
-            )
-        },
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Colleagues, |target, found, context| {
+            help_desk::detach_record(staff, target, |id| found.alone(id), context)
+        })
+        .await
 }

@@ -9,12 +9,13 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::{Action, AuditEvent};
-use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::record::{RecordKey, RecordKind};
-use vestibule_domain::text::{Email, Username};
+use vestibule_domain::rules::help_desk::Staff;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action, AuditEvent};
+use vestibule_domain::state::record::RecordKey;
+use vestibule_domain::values::record_kind::RecordKind;
+use vestibule_domain::values::text::{Email, Username};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, HelpDeskParams};
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
@@ -108,7 +109,7 @@ pub(crate) async fn find_accounts(
         organization: None,
         ..AuditEvent::refused(
             &origin,
-            vestibule_domain::audit::Actor::HelpDesk(caller.account.id.clone()),
+            vestibule_domain::state::audit::Actor::HelpDesk(caller.account.id.clone()),
             Action::LookAtAccount,
             "not_found",
             &mut rng,

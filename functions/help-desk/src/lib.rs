@@ -20,10 +20,11 @@ mod unlock;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, LetterStatus, Membership, PendingStep, Status};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::Email;
+use vestibule_domain::state::account::{Account, Status};
+use vestibule_domain::state::membership::{LetterStatus, Membership, PendingStep};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::text::Email;
 use vestibule_http::responses;
 use vestibule_http::responses::EmailDeliveryProblem;
 

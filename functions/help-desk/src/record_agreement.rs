@@ -2,16 +2,15 @@
 //! signed agreement (AG-11, BL-10).
 
 use axum::Json;
-use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
+use vestibule_http::{FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
+use crate::account_context::{Action, ActionRequest, RequiredData};
 
 /// A signed agreement that the plan has received.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,6 +25,22 @@ pub(crate) struct RecordAgreementRequest {
     revision: String,
     /// The organization that the action applies to. Required if the account belongs to several.
     organization_id: Option<String>,
+}
+
+impl ActionRequest for RecordAgreementRequest {
+    type Fields = (String, String);
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn organization_id(&self) -> Option<&str> {
+        self.organization_id.as_deref()
+    }
+
+    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<(String, String)> {
+        Some((self.agreement, self.revision))
+    }
 }
 
 /// Record a signed agreement
@@ -45,42 +60,23 @@ pub(crate) struct RecordAgreementRequest {
     )
 )]
 pub(crate) async fn record_agreement(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<RecordAgreementRequest>,
+    action: Action<RecordAgreementRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(
-        &request.reason,
-        request.organization_id.as_deref(),
-        &mut fields,
-    );
-    let (reason, organization) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Addresses,
-        |context, staff, rng| {
-            let digits = context.policy.pin.as_ref().map_or(0, |p| p.digits.get());
-            let fresh = app.fresh_pin(digits, rng);
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Addresses, |target, found, context| {
+            let digits = found.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+            let fresh = found.app.fresh_pin(digits, context.rng);
+            let (agreement, revision) = &action.fields;
+            let address = |membership: &Membership| found.address(membership);
             help_desk::record_agreement(
                 staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
-                (&request.agreement, &request.revision),
+                target,
+                (agreement, revision),
                 fresh,
-                |membership| context.address(membership),
-                context.policy,
-                &context.origin,
-                rng,
+                address,
+                context,
             )
-        },
-    )
-    .await
-    .map(Json)
+        })
+        .await
 }

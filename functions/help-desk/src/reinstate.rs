@@ -2,16 +2,12 @@
 //! (BA-06).
 
 use axum::Json;
-use axum::extract::State;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
+use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{
-    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
-};
+use crate::account_context::{Action, HelpDeskActionRequest, RequiredData};
 
 /// Reinstate an account
 ///
@@ -30,23 +26,12 @@ use crate::account_context::{
     )
 )]
 pub(crate) async fn reinstate(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<HelpDeskActionRequest>,
+    action: Action<HelpDeskActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Nothing,
-        |context, staff, rng| help_desk::reinstate(staff, &context.account, &context.origin, rng),
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Nothing, |target, _, context| {
+            help_desk::reinstate(staff, target.account, context)
+        })
+        .await
 }

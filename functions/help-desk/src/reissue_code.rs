@@ -2,17 +2,13 @@
 //! code (BL-09).
 
 use axum::Json;
-use axum::extract::State;
-use vestibule_domain::help_desk;
-use vestibule_domain::help_desk::Refusal;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::help_desk::Refusal;
+use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{
-    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
-};
+use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
 
 /// Send a new registration code
 ///
@@ -30,41 +26,16 @@ use crate::account_context::{
     )
 )]
 pub(crate) async fn reissue_code(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<OrganizationActionRequest>,
+    action: Action<OrganizationActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(
-        &request.reason,
-        request.organization_id.as_deref(),
-        &mut fields,
-    );
-    let (reason, organization) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Nothing,
-        |context, staff, rng| {
-            let fresh = app
-                .fresh_registration_code(context.policy, rng)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Nothing, |target, found, context| {
+            let fresh = found
+                .app
+                .fresh_registration_code(found.policy, context.rng)
                 .ok_or(Refusal::UnsupportedOnPortal)?;
-            help_desk::reissue_code(
-                staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
-                fresh,
-                context.policy,
-                &context.origin,
-                rng,
-            )
-        },
-    )
-    .await
-    .map(Json)
+            help_desk::reissue_code(staff, target, fresh, context)
+        })
+        .await
 }

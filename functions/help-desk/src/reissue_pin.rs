@@ -1,16 +1,13 @@
 //! `POST /{portal}/accounts/{account_portal}/{id}/pin`: replaces a lost PIN letter (BL-06).
 
 use axum::Json;
-use axum::extract::State;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::membership::Membership;
+use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{
-    AccountPath, OrganizationActionRequest, RequiredData, act, allowed, parse_reason,
-};
+use crate::account_context::{Action, OrganizationActionRequest, RequiredData};
 
 /// Send a new PIN letter
 ///
@@ -28,41 +25,15 @@ use crate::account_context::{
     )
 )]
 pub(crate) async fn reissue_pin(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<OrganizationActionRequest>,
+    action: Action<OrganizationActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(
-        &request.reason,
-        request.organization_id.as_deref(),
-        &mut fields,
-    );
-    let (reason, organization) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Addresses,
-        |context, staff, rng| {
-            let digits = context.policy.pin.as_ref().map_or(0, |p| p.digits.get());
-            let fresh = app.fresh_pin(digits, rng);
-            help_desk::reissue_pin(
-                staff,
-                &context.account,
-                organization.as_ref(),
-                &context.organizations,
-                fresh,
-                |membership| context.address(membership),
-                context.policy,
-                &context.origin,
-                rng,
-            )
-        },
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Addresses, |target, found, context| {
+            let digits = found.policy.pin.as_ref().map_or(0, |p| p.digits.get());
+            let fresh = found.app.fresh_pin(digits, context.rng);
+            let address = |membership: &Membership| found.address(membership);
+            help_desk::reissue_pin(staff, target, fresh, address, context)
+        })
+        .await
 }

@@ -1,17 +1,15 @@
 //! `PUT /{portal}/accounts/{account_portal}/{id}/username`: changes an account's username (ME-09).
 
 use axum::Json;
-use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
-use vestibule_domain::text::Username;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
+use vestibule_http::{FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
+use crate::account_context::{Action, ActionRequest, RequiredData};
 
 /// The new username of an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,6 +20,21 @@ pub(crate) struct RenameAccountRequest {
     reason: String,
     /// The new username.
     username: String,
+}
+
+impl ActionRequest for RenameAccountRequest {
+    type Fields = Username;
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn parse(self, username_min_length: usize, errors: &mut FieldErrors) -> Option<Username> {
+        errors.take(
+            "username",
+            Username::parse(&self.username, username_min_length),
+        )
+    }
 }
 
 /// Change an account's username
@@ -40,35 +53,12 @@ pub(crate) struct RenameAccountRequest {
     )
 )]
 pub(crate) async fn rename(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<RenameAccountRequest>,
+    action: Action<RenameAccountRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let shortest = path.username_min_length(&app)?;
-    let username = fields.take("username", Username::parse(&request.username, shortest));
-    let parsed = parse_reason(&request.reason, None, &mut fields);
-    let ((reason, _), username) = fields.into_result(parsed.zip(username))?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Nothing,
-        |context, staff, rng| {
-            let username = username.clone();
-            help_desk::rename(
-                staff,
-                &context.account,
-                username,
-                context.policy,
-                &context.origin,
-                rng,
-            )
-        },
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Nothing, |target, _, context| {
+            help_desk::rename(staff, target.account, action.fields.clone(), context)
+        })
+        .await
 }

@@ -2,19 +2,17 @@
 //! (AG-01).
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::help_desk::{self, Staff};
-use vestibule_domain::ids::{InvitationId, OrganizationId};
-use vestibule_domain::invite::Invitation;
-use vestibule_domain::policy::Permission;
-use vestibule_domain::session::{Token, TokenKind};
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, responses};
+use vestibule_http::{FieldErrors, Problem, responses, transact};
 
-use crate::account_context::{AccountContext, AccountPath, allowed, parse_reason, problem};
+use crate::account_context::{Action, ActionRequest, problem};
 
 /// An invitation to send again.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -39,6 +37,22 @@ pub(crate) struct ResendInvitationResponse {
     expires_at: String,
 }
 
+impl ActionRequest for ResendInvitationRequest {
+    type Fields = Email;
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn organization_id(&self) -> Option<&str> {
+        self.organization_id.as_deref()
+    }
+
+    fn parse(self, _: usize, errors: &mut FieldErrors) -> Option<Email> {
+        errors.take("email", Email::parse(&self.email))
+    }
+}
+
 /// Resend an invitation
 ///
 /// Sends an invitation again. The account may be that of the person who sent it, or of any other
@@ -57,52 +71,34 @@ pub(crate) struct ResendInvitationResponse {
     )
 )]
 pub(crate) async fn resend_invitation(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<ResendInvitationRequest>,
+    action: Action<ResendInvitationRequest>,
 ) -> Result<Json<ResendInvitationResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let email = fields.take("email", Email::parse(&request.email));
-    let parsed = parse_reason(
-        &request.reason,
-        request.organization_id.as_deref(),
-        &mut fields,
-    );
-    let ((reason, named), email) = fields.into_result(parsed.zip(email))?;
-
-    let context = AccountContext::load(&app, &caller, Permission::ActOnAccounts, &path).await?;
-    let policy = context.policy;
-    let organization: &OrganizationId =
-        help_desk::organization_of(&context.account, named.as_ref())
-            .map_err(|refusal| problem(refusal, policy))?;
-    let id: InvitationId = Invitation::natural_id(organization, &email);
-    let invitation = app
-        .store
-        .invitation(&policy.portal, organization, &id)
-        .await?
-        .ok_or_else(|| Problem::not_found("invitation"))?;
-    let mut rng = app.rng();
-    let token = Token::random(
-        TokenKind::Invitation,
-        format!("{organization}.{id}"),
-        &mut rng,
-    );
-    let staff = Staff {
-        account: &caller.account.id,
-        reason: Some(&reason),
-    };
-    let (invitation, decision) = help_desk::resend_invitation(
-        staff,
-        &invitation,
-        &token,
-        policy,
-        &context.origin,
-        &mut rng,
+    let action = &action;
+    let (_, invitation) = transact(
+        &action.app,
+        |_| async move {
+            let found = action.load().await?;
+            let policy = found.policy;
+            let organization = help_desk::organization_of(&found.account, action.named.as_ref())
+                .map_err(|refusal| problem(refusal, policy))?;
+            let id = Invitation::natural_id(organization, &action.fields);
+            let invitation = action
+                .app
+                .store
+                .invitation(&policy.portal, organization, &id)
+                .await?
+                .ok_or_else(|| Problem::not_found("invitation"))?;
+            Ok((found, invitation))
+        },
+        |(found, invitation), rng| {
+            let locator = format!("{}.{}", invitation.organization, invitation.id);
+            let token = Token::random(TokenKind::Invitation, locator, rng);
+            let context = Context::new(found.policy, &found.origin, rng);
+            help_desk::resend_invitation(action.staff(), invitation, &token, context)
+                .map_err(|refusal| problem(refusal, found.policy))
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
+    .await?;
     Ok(Json(ResendInvitationResponse {
         id: invitation.id.to_string(),
         sent: invitation.sent,

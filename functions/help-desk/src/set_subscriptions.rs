@@ -4,16 +4,14 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem};
+use vestibule_http::{FieldErrors, Problem};
 
 use crate::AccountResponse;
-use crate::account_context::{AccountPath, RequiredData, act, allowed, parse_reason};
+use crate::account_context::{Action, ActionRequest, RequiredData};
 
 /// The e-news subscriptions of an account. They replace the current ones.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -24,6 +22,18 @@ pub(crate) struct SetSubscriptionsRequest {
     reason: String,
     /// The publications to subscribe to, by id.
     subscriptions: BTreeSet<String>,
+}
+
+impl ActionRequest for SetSubscriptionsRequest {
+    type Fields = BTreeSet<String>;
+
+    fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    fn parse(self, _: usize, _: &mut FieldErrors) -> Option<BTreeSet<String>> {
+        Some(self.subscriptions)
+    }
 }
 
 /// Change e-news subscriptions
@@ -43,33 +53,12 @@ pub(crate) struct SetSubscriptionsRequest {
     )
 )]
 pub(crate) async fn set_subscriptions(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<SetSubscriptionsRequest>,
+    action: Action<SetSubscriptionsRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Nothing,
-        |context, staff, rng| {
-            let subscriptions = request.subscriptions.clone();
-            help_desk::subscribe(
-                staff,
-                &context.account,
-                subscriptions,
-                context.policy,
-                &context.origin,
-                rng,
-            )
-        },
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Nothing, |target, _, context| {
+            help_desk::subscribe(staff, target.account, action.fields.clone(), context)
+        })
+        .await
 }

@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use vestibule_domain::Decision;
-use vestibule_domain::audit::Action;
-use vestibule_domain::help_desk::Staff;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk::Staff;
+use vestibule_domain::state::audit::Action;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, NotFoundProblems};
 use vestibule_http::{App, Entitled, Problem};
 

@@ -2,16 +2,12 @@
 //! account.
 
 use axum::Json;
-use axum::extract::State;
-use vestibule_domain::help_desk;
-use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::help_desk;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit};
+use vestibule_http::{Problem, rate_limit};
 
 use crate::AccountResponse;
-use crate::account_context::{
-    AccountPath, HelpDeskActionRequest, RequiredData, act, allowed, parse_reason,
-};
+use crate::account_context::{Action, HelpDeskActionRequest, RequiredData};
 
 /// Unlock an account
 ///
@@ -30,27 +26,14 @@ use crate::account_context::{
     )
 )]
 pub(crate) async fn unlock(
-    State(app): State<App>,
-    Entitled(caller): Entitled,
-    path: AccountPath,
-    Body(request): Body<HelpDeskActionRequest>,
+    action: Action<HelpDeskActionRequest>,
 ) -> Result<Json<AccountResponse>, Problem> {
-    allowed(&caller, Permission::ActOnAccounts)?;
-    let mut fields = FieldErrors::default();
-    let parsed = parse_reason(&request.reason, None, &mut fields);
-    let (reason, _) = fields.into_result(parsed)?;
-    act(
-        &app,
-        &caller,
-        &path,
-        &reason,
-        RequiredData::Nothing,
-        |context, staff, rng| {
-            let counters =
-                rate_limit::of_account(&app, &context.account, context.policy, context.origin.at);
-            help_desk::unlock(staff, &context.account, counters, &context.origin, rng)
-        },
-    )
-    .await
-    .map(Json)
+    let staff = action.staff();
+    action
+        .perform(RequiredData::Nothing, |target, found, context| {
+            let (app, account) = (found.app, target.account);
+            let counters = rate_limit::of_account(app, account, found.policy, found.origin.at);
+            help_desk::unlock(staff, account, counters, context)
+        })
+        .await
 }

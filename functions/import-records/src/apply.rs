@@ -10,15 +10,19 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
 use vestibule_domain::Decision;
-use vestibule_domain::account::{Account, Registration};
-use vestibule_domain::activate::{self, WithheldLetter};
-use vestibule_domain::audit::Origin;
-use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{OnTermination, Policy, PolicyError};
-use vestibule_domain::record::{Claim, NewRecord, PlanRecord, RecordKey};
-use vestibule_domain::record_changes::{self, RecordState};
-use vestibule_domain::register::letter_address;
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::activate::WithheldLetter;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::record_changes;
+use vestibule_domain::rules::record_changes::RecordState;
+use vestibule_domain::rules::register::letter_address;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::membership::Registration;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::record::{Claim, NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_http::App;
 use vestibule_store::records::{Known, Saved, Saving};
 use vestibule_store::{CommitError, InvitationsCursor, UserFilter, UsersCursor};
@@ -225,9 +229,10 @@ impl Applying<'_> {
             to_notify: true,
         };
         let mut rng = self.app.rng();
-        let Some(decision) =
-            record_changes::notify(&record, policy, &self.origin(&policy.portal), &mut rng)
-        else {
+        let Some(decision) = record_changes::notify(
+            &record,
+            Context::new(policy, &self.origin(&policy.portal), &mut rng),
+        ) else {
             tracing::warn!(plan = %row.key.plan, "a provider to notify has no mailing address");
             return Ok(false);
         };
@@ -257,7 +262,7 @@ impl Applying<'_> {
         let says = row.map_or(RecordState::Ended, |row| RecordState::Holds(&row.data));
         let mut changed = 0;
         if let Some(id) = &claim.organization {
-            changed += self.organization(portal, id, key, says).await?;
+            changed += self.organization(policy, id, key, says).await?;
         }
         for account in claim.by.values() {
             if claim.organization.is_none() {
@@ -272,12 +277,13 @@ impl Applying<'_> {
 
     async fn organization(
         &self,
-        portal: &PortalId,
+        policy: &Policy,
         id: &OrganizationId,
         key: &RecordKey,
         says: RecordState<'_>,
     ) -> Result<u64, ImportError> {
         let store = &self.app.store;
+        let portal = &policy.portal;
         let origin = self.origin(portal);
         let mut changed = 0;
         let mut looks = 0;
@@ -289,7 +295,8 @@ impl Applying<'_> {
             let decision = match says {
                 RecordState::Ended => None,
                 RecordState::Holds(data) => {
-                    record_changes::organization(&found, data, &origin, &mut rng)
+                    let context = Context::new(policy, &origin, &mut rng);
+                    record_changes::organization(&found, data, context)
                 }
             };
             let Some(decision) = decision else {
@@ -421,9 +428,7 @@ impl Applying<'_> {
                 on_file,
                 &row.key,
                 Some(letter),
-                policy,
-                &origin,
-                rng,
+                Context::new(policy, &origin, rng),
             )
             .map(|(_, decision)| decision)
         })

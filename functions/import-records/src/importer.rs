@@ -8,11 +8,11 @@ use serde_json::json;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use tokio::sync::mpsc;
 use vestibule_domain::feed::Reject;
-use vestibule_domain::feeds::{
+use vestibule_domain::feed::sequence::{
     CurrentFeed, DoneFeed, Extent, FeedName, FeedState, LEASE, NotNow, is_suspicious,
 };
 use vestibule_domain::policy::PolicyError;
-use vestibule_domain::record::RecordKey;
+use vestibule_domain::state::record::RecordKey;
 use vestibule_http::App;
 use vestibule_store::records::ListCursor;
 

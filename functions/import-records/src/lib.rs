@@ -12,10 +12,10 @@ mod reading;
 use std::io::Read;
 
 use serde::Serialize;
+use vestibule_domain::feed::sequence::{NoFeed, NotNow};
 use vestibule_domain::feed::{Feed, FeedError, Reject};
-use vestibule_domain::feeds::{NoFeed, NotNow};
 use vestibule_domain::policy::{PolicyError, Slug};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::App;
 use vestibule_store::StoreError;
 

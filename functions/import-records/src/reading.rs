@@ -5,9 +5,9 @@ use std::io::{self, Read};
 
 use aws_sdk_s3::primitives::ByteStream;
 use tokio::sync::mpsc;
+use vestibule_domain::feed::sequence::FeedName;
 use vestibule_domain::feed::{Feed, Reject};
-use vestibule_domain::feeds::FeedName;
-use vestibule_domain::record::{NewRecord, RecordKey};
+use vestibule_domain::state::record::{NewRecord, RecordKey};
 
 use crate::ImportError;
 use crate::apply::AT_A_TIME;

@@ -1,8 +1,10 @@
 //! Scheduled actions on accounts.
 
-use vestibule_domain::account::Account;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::schedule::{self, Due, ScheduledAction};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::schedule;
+use vestibule_domain::rules::schedule::{Due, ScheduledAction};
+use vestibule_domain::state::account::Account;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 
@@ -41,7 +43,7 @@ async fn apply_all_due(
     let origin = origin(run, policy);
     let mut account = account;
     for round in 0..MAX_ROUNDS {
-        let Some(act) = schedule::apply(&account, policy, &origin, &mut rng) else {
+        let Some(act) = schedule::apply(&account, Context::new(policy, &origin, &mut rng)) else {
             if round == 0 && !run.dry_run {
                 // The index entry was outdated: a policy change moved the due day.
                 let due = schedule::next_due(&account, policy);

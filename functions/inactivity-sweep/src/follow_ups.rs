@@ -1,10 +1,12 @@
 //! Follow-ups of organizations.
 
-use vestibule_domain::audit::Action;
-use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::review;
-use vestibule_domain::schedule::{self, FollowUpKind};
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::schedule;
+use vestibule_domain::state::audit::Action;
+use vestibule_domain::state::follow_up::FollowUpKind;
+use vestibule_domain::values::ids::OrganizationId;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};
 
@@ -56,29 +58,23 @@ async fn resolve(
                 &organization,
                 &state.managers,
                 &state.notices_due,
-                policy,
-                &origin,
-                &mut rng,
+                Context::new(policy, &origin, &mut rng),
             ),
             FollowUpKind::Backup => schedule::remind_of_backup(
                 &follow_up,
                 &organization,
                 &state.managers,
-                policy,
-                &origin,
-                &mut rng,
+                Context::new(policy, &origin, &mut rng),
             ),
             FollowUpKind::Review => {
                 let users = state.users.iter();
                 let people: Vec<_> = users.map(|u| (u.reviewed(), u.name.full())).collect();
-                review::see_to(
+                access_review::see_to(
                     &follow_up,
                     &organization,
                     &state.managers,
                     &people,
-                    policy,
-                    &origin,
-                    &mut rng,
+                    Context::new(policy, &origin, &mut rng),
                 )
             }
         };

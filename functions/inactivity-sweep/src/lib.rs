@@ -2,7 +2,7 @@
 //! BA-10, UX-02), sends notices about expiring passwords, overdue letters and campaigns (UX-02,
 //! ME-08, AG-13, ME-10), reminds organizations of missing backup administrators (AG-04), and starts
 //! and follows up on access reviews (EX-11). The rules for what is due and what is then done are in
-//! [`vestibule_domain::schedule`]; this crate finds what is due and applies it.
+//! [`vestibule_domain::rules::schedule`]; this crate finds what is due and applies it.
 //!
 //! A run reads only what the index lists as due. Each account is read again and decided on its own,
 //! in a transaction that succeeds only if the account hasn't changed since: a sign-in at the same
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
 
 pub use reindex::reindex;
 pub use sweep::sweep;

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use vestibule_domain::account::Account;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::rules::consequences;
-use vestibule_domain::schedule;
+use vestibule_domain::rules::schedule;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::organization::Organization;
 use vestibule_http::App;
 use vestibule_store::StoreError;
 

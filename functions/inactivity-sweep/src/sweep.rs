@@ -3,9 +3,9 @@
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
-use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
+use vestibule_domain::state::audit::Origin;
 use vestibule_http::App;
 use vestibule_store::due::{Entry, Queue, SHARDS};
 

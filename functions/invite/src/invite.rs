@@ -5,13 +5,15 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::invite::{self as rules, Invitation, Invitee};
 use vestibule_domain::policy::Role;
-use vestibule_domain::session::{Token, TokenKind};
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::invite as rules;
+use vestibule_domain::rules::invite::{History, Invitee};
+use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
-use vestibule_store::CommitError;
 
 use crate::{InvitationResponse, problem};
 
@@ -97,40 +99,36 @@ pub(crate) async fn one(
     invitee: Invitee,
 ) -> Result<Invitation, Problem> {
     let policy = &caller.policy;
-    let mut rng = app.rng();
     let acting = caller.acting()?;
-    let organization = acting
+    let own = acting
         .membership
         .organization
         .as_ref()
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let id = Invitation::natural_id(organization, &invitee.email);
-    let (found, existing, former) = app
-        .store
-        .invitation_state(&policy.portal, organization, &invitee.email)
-        .await?;
-    let organization = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
-    let token = Token::random(
-        TokenKind::Invitation,
-        format!("{}.{id}", organization.id),
-        &mut rng,
-    );
-    let (invitation, decision) = rules::invite(
-        acting,
-        &organization,
-        existing.as_ref(),
-        former,
-        invitee,
-        &token,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let locator = format!("{own}.{}", Invitation::natural_id(own, &invitee.email));
+    let email = &invitee.email;
+    let (_, invitation) = transact(
+        app,
+        |_| async move {
+            let (found, existing, former) = app
+                .store
+                .invitation_state(&policy.portal, own, email)
+                .await?;
+            let organization =
+                found.ok_or_else(|| Problem::internal("an organization is missing"))?;
+            Ok((organization, existing, former))
+        },
+        |(organization, existing, former), rng| {
+            let token = Token::random(TokenKind::Invitation, locator.clone(), rng);
+            let history = History {
+                invitation: existing.as_ref(),
+                is_former_user: *former,
+            };
+            let (invitee, context) = (invitee.clone(), caller.context(rng));
+            rules::invite(acting, organization, history, invitee, &token, context)
+                .map_err(|refusal| problem(refusal, policy))
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    match app.commit(decision, &mut rng).await {
-        Ok(()) => Ok(invitation),
-        // Another request invited the same address at the same time.
-        Err(CommitError::Stale) => Err(problem(rules::Refusal::AlreadyInvited, policy)),
-        Err(other) => Err(other.into()),
-    }
+    .await?;
+    Ok(invitation)
 }

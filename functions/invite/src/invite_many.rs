@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
-use vestibule_domain::invite::{Invitee, Refusal};
 use vestibule_domain::policy::{Onboarding, Permission};
+use vestibule_domain::rules::invite::{Invitee, Refusal};
 use vestibule_http::bulk::{self, BulkResponse, CONCURRENCY, Columns, Row, RowResponse};
 use vestibule_http::openapi::{EntitledProblems, FileProblems, PortalParams};
 use vestibule_http::{App, Caller, Entitled, Problem};

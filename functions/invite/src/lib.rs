@@ -9,8 +9,9 @@ mod revoke;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::invite::{Invitation, Refusal};
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::invite::Refusal;
+use vestibule_domain::state::invitation::Invitation;
 use vestibule_http::{Problem, credentials, responses};
 
 vestibule_http::routes! {

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use vestibule_domain::ids::InvitationId;
-use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::rules::invite;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
+use vestibule_http::transact;
 use vestibule_http::{App, Entitled, Problem};
 
 use crate::{InvitationResponse, problem};
@@ -31,33 +32,29 @@ pub(crate) async fn resend(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<Json<InvitationResponse>, Problem> {
-    let mut rng = app.rng();
+    let app = &app;
     let acting = caller.acting()?;
     let policy = &caller.policy;
     // Check the permission before any lookup, so that ids reveal nothing to other callers (BL-17).
     let organization = acting
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    let found = app
-        .store
-        .invitation(&policy.portal, organization, &id)
-        .await?;
-    let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-    let token = Token::random(
-        TokenKind::Invitation,
-        format!("{organization}.{id}"),
-        &mut rng,
-    );
-    let (invitation, decision) = invite::resend(
-        acting,
-        &invitation,
-        &token,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let id = &InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    let (_, invitation) = transact(
+        app,
+        |_| async move {
+            let found = app
+                .store
+                .invitation(&policy.portal, organization, id)
+                .await?;
+            found.ok_or_else(|| Problem::not_found("invitation"))
+        },
+        |invitation, rng| {
+            let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
+            invite::resend(acting, invitation, &token, caller.context(rng))
+                .map_err(|refusal| problem(refusal, policy))
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
+    .await?;
     Ok(Json(InvitationResponse::of(&invitation, caller.origin.at)))
 }

@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::ids::InvitationId;
-use vestibule_domain::invite;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::invite;
+use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
+use vestibule_http::transact;
 use vestibule_http::{App, Entitled, Problem};
 
 use crate::problem;
@@ -30,23 +31,29 @@ pub(crate) async fn revoke(
     Entitled(caller): Entitled,
     Id(id): Id,
 ) -> Result<StatusCode, Problem> {
-    let mut rng = app.rng();
+    let app = &app;
     let acting = caller.acting()?;
     let policy = &caller.policy;
     // Check the permission before any lookup, so that ids reveal nothing to other callers (BL-17).
     let organization = acting
         .allowed(Permission::AddUsers, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let id = InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    let found = app
-        .store
-        .invitation(&policy.portal, organization, &id)
-        .await?;
-    let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-    let decision = invite::revoke(acting, &invitation, policy, &caller.origin, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
-    if let Some(decision) = decision {
-        app.commit(decision, &mut rng).await?;
-    }
+    let id = &InvitationId::parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    transact(
+        app,
+        |_| async move {
+            let found = app
+                .store
+                .invitation(&policy.portal, organization, id)
+                .await?;
+            found.ok_or_else(|| Problem::not_found("invitation"))
+        },
+        |invitation, rng| {
+            invite::revoke(acting, invitation, caller.context(rng))
+                .map(|decision| ((), decision))
+                .map_err(|refusal| problem(refusal, policy))
+        },
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,16 +9,18 @@ use axum::http::{HeaderName, StatusCode, header};
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, PasswordHash};
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::manage::{self, NewUser};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Onboarding, Role};
-use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, PersonName, Username};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::NewUser;
+use vestibule_domain::rules::register::Applicant;
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_domain::values::text::{Email, PersonName, Username};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials, usernames};
-use vestibule_store::{CommitError, Unique, UserRow};
+use vestibule_http::transact::try_transact;
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
+use vestibule_store::{Unique, UserRow};
 
 use crate::{UserResponse, problem};
 
@@ -176,44 +178,47 @@ pub(crate) async fn add(
     person: Addition,
 ) -> Result<Result<Account, Unique>, Problem> {
     let policy = &caller.policy;
-    let mut rng = app.rng();
     let by_code = policy
         .staff
         .as_ref()
         .is_some_and(|s| s.onboarding == Onboarding::RegistrationCode);
-    let mut id = Account::natural_id(&policy.portal, &person.username.key());
-    loop {
-        let code = by_code
-            .then(|| app.fresh_registration_code(policy, &mut rng))
-            .flatten();
-        let new = NewUser {
-            applicant: Applicant {
-                id: id.clone(),
-                username: person.username.clone(),
-                name: person.name.clone(),
-                email: person.email.clone(),
-                must_change_password: person.password.is_some(),
-                password: person.password.clone(),
-                security_answers: Vec::new(),
-                hint: None,
-                accepted_agreements: Default::default(),
-            },
-            role: person.role,
-            services: person.services.clone(),
-            group_codes: person.group_codes.clone(),
-            end_date: person.end_date,
-            code,
-        };
-        let acting = caller.acting()?;
-        let Registered { account, decision } =
-            manage::add_user(acting, organization, new, policy, &caller.origin, &mut rng)
-                .map_err(|refusal| problem(refusal, policy))?;
-        let (name, origin) = (&person.username, &caller.origin);
-        match usernames::commit(app, decision, name, policy, origin, &mut rng).await {
-            Ok(()) => return Ok(Ok(account)),
-            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            Err(CommitError::Taken(unique)) => return Ok(Err(unique)),
-            Err(other) => return Err(other.into()),
-        }
-    }
+    let (acting, username) = (caller.acting()?, &person.username);
+    let added = try_transact(
+        app,
+        |attempt| async move {
+            Ok(if attempt.is_account_id_taken {
+                AccountId::random(&mut app.rng())
+            } else {
+                Account::natural_id(&policy.portal, &username.key())
+            })
+        },
+        |id, rng| {
+            let code = by_code
+                .then(|| app.fresh_registration_code(policy, rng))
+                .flatten();
+            let person = person.clone();
+            let new = NewUser {
+                applicant: Applicant {
+                    id: id.clone(),
+                    username: person.username,
+                    name: person.name,
+                    email: person.email,
+                    must_change_password: person.password.is_some(),
+                    password: person.password,
+                    security_answers: Vec::new(),
+                    hint: None,
+                    accepted_agreements: Default::default(),
+                },
+                role: person.role,
+                services: person.services,
+                group_codes: person.group_codes,
+                end_date: person.end_date,
+                code,
+            };
+            manage_users::add_user(acting, organization, new, caller.context(rng))
+                .map(|registered| (registered.account, registered.decision))
+                .map_err(|refusal| problem(refusal, policy))
+        },
+    );
+    Ok(added.await?.map(|(_, account)| account))
 }

@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Approval};
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Approval;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
 
 use crate::{Target, UserResponse, problem};
@@ -58,30 +60,26 @@ pub(crate) async fn approve(
     Id(id): Id,
     Body(request): Body<ApproveUserRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let Target { organization, user } =
-        Target::find(&app, &caller, Permission::ApproveUsers, &id).await?;
-    let policy = &caller.policy;
-    let mut fields = FieldErrors::default();
-    let end_date = match &request.end_date {
-        Some(given) => credentials::end_date(given.as_deref(), &mut fields).map(Some),
-        None => Some(None),
-    };
-    let end_date = fields.into_result(end_date)?;
-    let mut rng = app.rng();
-    let (user, decision) = manage::approve(
-        caller.acting()?,
-        &organization,
-        &user,
-        Approval {
-            services: request.services,
-            group_codes: request.group_codes,
-            end_date,
+    let acting = caller.acting()?;
+    let (target, user) = transact(
+        &app,
+        |_| Target::find(&app, &caller, Permission::ApproveUsers, &id),
+        |target, rng| {
+            let mut fields = FieldErrors::default();
+            let end_date = match &request.end_date {
+                Some(given) => credentials::end_date(given.as_deref(), &mut fields).map(Some),
+                None => Some(None),
+            };
+            let approval = Approval {
+                services: request.services.clone(),
+                group_codes: request.group_codes.clone(),
+                end_date: fields.into_result(end_date)?,
+            };
+            let (organization, user) = (&target.organization, &target.user);
+            manage_users::approve(acting, organization, user, approval, caller.context(rng))
+                .map_err(|refusal| problem(refusal, &caller.policy))
         },
-        policy,
-        &caller.origin,
-        &mut rng,
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
-    UserResponse::after(&user, &organization, &caller).map(Json)
+    .await?;
+    UserResponse::after(&user, &target.organization, &caller).map(Json)
 }

@@ -7,10 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Assignment};
 use vestibule_domain::policy::{Permission, Role};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Assignment;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
 
 use crate::{Target, UserResponse, problem};
@@ -54,29 +56,24 @@ pub(crate) async fn assign_access(
     Id(id): Id,
     Body(request): Body<AssignAccessRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let Target { organization, user } =
-        Target::find(&app, &caller, Permission::EditUsers, &id).await?;
-    let policy = &caller.policy;
-    let mut fields = FieldErrors::default();
-    let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
-    let end_date = fields.into_result(end_date)?;
-    let to = Assignment {
-        role: request.role,
-        services: request.services,
-        group_codes: request.group_codes,
-        end_date,
-    };
-    let mut rng = app.rng();
-    let (user, decision) = manage::assign(
-        caller.acting()?,
-        &organization,
-        &user,
-        to,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let acting = caller.acting()?;
+    let (target, user) = transact(
+        &app,
+        |_| Target::find(&app, &caller, Permission::EditUsers, &id),
+        |target, rng| {
+            let mut fields = FieldErrors::default();
+            let end_date = credentials::end_date(request.end_date.as_deref(), &mut fields);
+            let to = Assignment {
+                role: request.role,
+                services: request.services.clone(),
+                group_codes: request.group_codes.clone(),
+                end_date: fields.into_result(end_date)?,
+            };
+            let (organization, user) = (&target.organization, &target.user);
+            manage_users::assign(acting, organization, user, to, caller.context(rng))
+                .map_err(|refusal| problem(refusal, &caller.policy))
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
-    UserResponse::after(&user, &organization, &caller).map(Json)
+    .await?;
+    UserResponse::after(&user, &target.organization, &caller).map(Json)
 }

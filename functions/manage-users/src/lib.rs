@@ -18,17 +18,17 @@ mod set_status;
 mod show;
 
 use axum::http::StatusCode;
-use rand::rngs::StdRng;
 use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::invite::ActingAdministrator;
-use vestibule_domain::manage::Refusal;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{Permission, Policy, Role};
-use vestibule_http::{App, Caller, Problem, credentials, responses};
+use vestibule_domain::rules::acting::ActingAdministrator;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::manage_users::Refusal;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_http::{App, Caller, Problem, credentials, responses, transact};
 use vestibule_store::UserRow;
 
 vestibule_http::routes! {
@@ -162,26 +162,24 @@ impl Target {
     }
 }
 
-/// Decides and commits an action on a user when the response has no body.
-async fn act(
+/// Performs an action on a user. Returns the user and organization as loaded, and the outcome.
+async fn act<T, D: Into<Option<Decision>>>(
     app: &App,
     caller: &Caller,
     permission: Permission,
     id: &str,
-    decide: impl FnOnce(
-        ActingAdministrator<'_>,
-        &Target,
-        &Policy,
-        &mut StdRng,
-    ) -> Result<Decision, Refusal>,
-) -> Result<(), Problem> {
-    let target = Target::find(app, caller, permission, id).await?;
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let decision = decide(caller.acting()?, &target, policy, &mut rng)
-        .map_err(|refusal| problem(refusal, policy))?;
-    app.commit(decision, &mut rng).await?;
-    Ok(())
+    mut decide: impl FnMut(ActingAdministrator<'_>, &Target, Context<'_>) -> Result<(T, D), Refusal>,
+) -> Result<(Target, T), Problem> {
+    let acting = caller.acting()?;
+    transact(
+        app,
+        |_| Target::find(app, caller, permission, id),
+        |target, rng| {
+            decide(acting, target, caller.context(rng))
+                .map_err(|refusal| problem(refusal, &caller.policy))
+        },
+    )
+    .await
 }
 
 /// Converts a refusal to the problem that the caller sees.

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
 use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
@@ -35,19 +35,10 @@ pub(crate) async fn reissue_code(
         &caller,
         Permission::ReissueCodes,
         &id,
-        |acting, target, policy, rng| {
-            let fresh = app.fresh_registration_code(policy, rng);
+        |acting, target, context| {
+            let fresh = app.fresh_registration_code(context.policy, context.rng);
             let (organization, user) = (&target.organization, &target.user);
-            manage::reissue_code(
-                acting,
-                organization,
-                user,
-                fresh,
-                policy,
-                &caller.origin,
-                rng,
-            )
-            .map(|(_, decision)| decision)
+            manage_users::reissue_code(acting, organization, user, fresh, context)
         },
     )
     .await?;

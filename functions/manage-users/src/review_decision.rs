@@ -5,19 +5,17 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage::{self, Refusal};
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Removed, ReviewStatus, Reviewed};
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::access_review::{ReviewStatus, Reviewed};
+use vestibule_domain::rules::manage_users;
+use vestibule_domain::rules::manage_users::Refusal;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Caller, Entitled, Problem};
-use vestibule_store::CommitError;
 
 use crate::review_show::ReviewItem;
-use crate::{Target, problem};
-
-/// The maximum number of attempts when other changes to the account conflict.
-const MAX_ATTEMPTS: usize = 4;
+use crate::{Target, act, problem};
 
 /// The decision on an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,91 +57,63 @@ pub(crate) async fn decide(
     Id(id): Id,
     Body(request): Body<ReviewDecisionRequest>,
 ) -> Result<Json<ReviewItem>, Problem> {
-    for _ in 0..MAX_ATTEMPTS {
-        let target = Target::find(&app, &caller, Permission::ReviewAccess, &id).await?;
-        let answered = match request.decision {
-            ReviewDecision::Confirmed => confirm(&app, &caller, &target).await?,
-            ReviewDecision::Removed => remove(&app, &caller, &target).await?,
-        };
-        if let Some(answered) = answered {
-            return Ok(Json(answered));
-        }
-    }
-    Err(Problem::conflict())
-}
-
-/// Returns `None` if the account changed at the same time.
-async fn confirm(
-    app: &App,
-    caller: &Caller,
-    Target { organization, user }: &Target,
-) -> Result<Option<ReviewItem>, Problem> {
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let confirmed = review::confirm(
-        caller.acting()?,
-        organization,
-        user,
-        policy,
-        &caller.origin,
-        &mut rng,
-    )
-    .map_err(|refusal| problem(refusal.into(), policy))?;
-    let Some((user, decision)) = confirmed else {
-        return ReviewItem::after(user, organization).map(Some);
-    };
-    match app.commit(decision, &mut rng).await {
-        Ok(()) => ReviewItem::after(&user, organization).map(Some),
-        Err(CommitError::Stale) => Ok(None),
-        Err(other) => Err(other.into()),
+    match request.decision {
+        ReviewDecision::Confirmed => confirm(&app, &caller, &id).await.map(Json),
+        ReviewDecision::Removed => remove(&app, &caller, &id).await.map(Json),
     }
 }
 
-/// Removes the account under the same rules as any other removal. Returns `None` if the account
-/// changed at the same time.
-async fn remove(
-    app: &App,
-    caller: &Caller,
-    Target { organization, user }: &Target,
-) -> Result<Option<ReviewItem>, Problem> {
-    let policy = &caller.policy;
-    let mut rng = app.rng();
-    let removed = async || -> Result<Option<Removed>, Problem> {
-        let Some(review) = &organization.review else {
-            return Ok(None);
-        };
-        let all = app
-            .store
-            .removed_in_review(&policy.portal, &organization.id, review.started_at)
-            .await?;
-        Ok(all.into_iter().find(|r| r.account == user.id))
-    };
-    let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
-        review::status(organization, Reviewed::of(user, m)) != ReviewStatus::NotInReview
-    });
-    if !in_review {
-        return Err(problem(Refusal::NotInReview, policy));
-    }
-    let decided = manage::remove(
-        caller.acting()?,
-        organization,
-        user,
-        policy,
-        &caller.origin,
-        &mut rng,
-    );
-    match decided {
-        Ok(decision) => match app.commit(decision, &mut rng).await {
-            Ok(()) => {}
-            Err(CommitError::Stale) => return Ok(None),
-            Err(other) => return Err(other.into()),
+/// Confirms that the person still needs access.
+async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Problem> {
+    let (target, user) = act(
+        app,
+        caller,
+        Permission::ReviewAccess,
+        id,
+        |acting, target, context| {
+            let (organization, user) = (&target.organization, &target.user);
+            let confirmed = access_review::confirm(acting, organization, user, context)?;
+            Ok(match confirmed {
+                Some((after, decision)) => (after, Some(decision)),
+                None => (user.clone(), None),
+            })
         },
-        // May already be removed by this same request, if its response was lost.
-        Err(Refusal::Unknown) => {}
-        Err(refusal) => return Err(problem(refusal, policy)),
-    }
-    match removed().await? {
-        Some(removed) => Ok(Some(ReviewItem::from(&removed))),
-        None => Err(problem(Refusal::Unknown, policy)),
-    }
+    )
+    .await?;
+    ReviewItem::after(&user, &target.organization)
+}
+
+/// Removes the person from the organization.
+async fn remove(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Problem> {
+    let (Target { organization, user }, ()) = act(
+        app,
+        caller,
+        Permission::ReviewAccess,
+        id,
+        |acting, target, context| {
+            let (organization, user) = (&target.organization, &target.user);
+            let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
+                access_review::status(organization, Reviewed::of(user, m))
+                    != ReviewStatus::NotInReview
+            });
+            if !in_review {
+                return Err(Refusal::NotInReview);
+            }
+            match manage_users::remove(acting, organization, user, context) {
+                Ok(decision) => Ok(((), Some(decision))),
+                // May already be removed by this same request, if its response was lost.
+                Err(Refusal::Unknown) => Ok(((), None)),
+                Err(refusal) => Err(refusal),
+            }
+        },
+    )
+    .await?;
+    let unknown = || problem(Refusal::Unknown, &caller.policy);
+    let review = organization.review.as_ref().ok_or_else(unknown)?;
+    let removed = app
+        .store
+        .removed_in_review(&caller.policy.portal, &organization.id, review.started_at)
+        .await?;
+    let removed = removed.iter().find(|r| r.account == user.id);
+    removed.map(ReviewItem::from).ok_or_else(unknown)
 }

@@ -5,11 +5,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Actor;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Removed, ReviewStatus};
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::access_review::ReviewStatus;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::organization::Removed;
 use vestibule_http::openapi::{EntitledProblems, PortalParams, QueryProblems};
 use vestibule_http::request::{Query, cursor};
 use vestibule_http::{App, Caller, Entitled, Problem, responses};
@@ -77,7 +79,7 @@ pub(crate) struct ReviewItem {
 
 impl ReviewItem {
     fn of(row: &UserRow, organization: &Organization) -> Option<Self> {
-        let confirmed = match review::status(organization, row.reviewed()) {
+        let confirmed = match access_review::status(organization, row.reviewed()) {
             ReviewStatus::NotInReview => return None,
             ReviewStatus::Pending => None,
             ReviewStatus::Confirmed(confirmation) => Some(confirmation),

@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
-use vestibule_domain::audit::Actor;
-use vestibule_domain::policy::Permission;
-use vestibule_domain::review::{self, Refusal};
-use vestibule_domain::schedule::Manager;
-use vestibule_domain::text::Email;
+use vestibule_domain::policy::{Permission, Policy};
+use vestibule_domain::rules::access_review;
+use vestibule_domain::rules::access_review::Refusal;
+use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::follow_up::Manager;
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, PortalParams};
+use vestibule_http::transact;
 use vestibule_http::{App, Entitled, Problem};
 
 use crate::review_show::ReviewResponse;
@@ -32,42 +34,52 @@ pub(crate) async fn start(
     State(app): State<App>,
     Entitled(caller): Entitled,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ReviewResponse>), Problem> {
-    let policy = &caller.policy;
+    let (app, policy) = (&app, &caller.policy);
     let acting = caller.acting()?;
-    let organization = acting
+    let own = acting
         .allowed(Permission::ReviewAccess, policy)
         .ok_or_else(|| Problem::not_allowed(policy))?;
-    let (found, administrators) = app
-        .store
-        .organization_with_administrators(
-            &policy.portal,
-            organization,
-            policy.today(caller.origin.at),
-        )
-        .await?;
-    let organization = found.ok_or_else(|| Problem::internal("an organization is missing"))?;
-    let managers: Vec<_> = administrators
-        .into_iter()
-        .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
-        .filter_map(|a| {
-            Some(Manager {
-                role: a.role,
-                email: Email::parse(&a.email).ok()?,
-                name: a.name.full(),
-            })
-        })
-        .collect();
-    let mut rng = app.rng();
+    let today = policy.today(caller.origin.at);
     let by = Actor::Account(caller.account.id.clone());
-    let (organization, decision) = review::start(
-        by,
-        &organization,
-        &managers,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let (_, organization) = transact(
+        app,
+        |_| async move {
+            let (found, administrators) = app
+                .store
+                .organization_with_administrators(&policy.portal, own, today)
+                .await?;
+            let organization =
+                found.ok_or_else(|| Problem::internal("an organization is missing"))?;
+            let managers: Vec<_> = administrators
+                .into_iter()
+                .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
+                .filter_map(|a| {
+                    Some(Manager {
+                        role: a.role,
+                        email: Email::parse(&a.email).ok()?,
+                        name: a.name.full(),
+                    })
+                })
+                .collect();
+            Ok((organization, managers))
+        },
+        |(organization, managers), rng| {
+            access_review::start(by.clone(), organization, managers, caller.context(rng))
+                .map_err(|refusal| problem(refusal, policy))
+        },
     )
-    .map_err(|refusal| match refusal {
+    .await?;
+    let location = format!("/{}/access-reviews/current", policy.portal);
+    let body = ReviewResponse::page(app, &organization, None, None, &caller).await?;
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(body),
+    ))
+}
+
+fn problem(refusal: Refusal, policy: &Policy) -> Problem {
+    match refusal {
         Refusal::UnsupportedOnPortal => Problem::unsupported_on_portal(
             policy,
             "Access reviews aren't available on this portal.",
@@ -81,13 +93,5 @@ pub(crate) async fn start(
                 until.strftime("%A, %B %-d, %Y")
             ),
         ),
-    })?;
-    app.commit(decision, &mut rng).await?;
-    let location = format!("/{}/access-reviews/current", policy.portal);
-    let body = ReviewResponse::page(&app, &organization, None, None, &caller).await?;
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(body),
-    ))
+    }
 }

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
 use vestibule_http::openapi::{NotFoundProblems, SignedInProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};
@@ -35,9 +35,10 @@ pub(crate) async fn send_username(
         &caller,
         Permission::ReissueCodes,
         &id,
-        |acting, target, policy, rng| {
+        |acting, target, context| {
             let (organization, user) = (&target.organization, &target.user);
-            manage::send_username(acting, organization, user, policy, &caller.origin, rng)
+            manage_users::send_username(acting, organization, user, context)
+                .map(|decision| ((), decision))
         },
     )
     .await?;

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::manage;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::rules::manage_users;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Body, Entitled, Problem};
 
-use crate::{Target, UserResponse, problem};
+use crate::{UserResponse, act};
 
 /// The account status to set.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,24 +51,22 @@ pub(crate) async fn set_status(
     Id(id): Id,
     Body(request): Body<SetUserStatusRequest>,
 ) -> Result<Json<UserResponse>, Problem> {
-    let Target { organization, user } =
-        Target::find(&app, &caller, Permission::DisableUsers, &id).await?;
-    let policy = &caller.policy;
     let disabled = request.status == UserStatus::Disabled;
-    let mut rng = app.rng();
-    let decided = manage::set_disabled(
-        caller.acting()?,
-        &organization,
-        &user,
-        disabled,
-        policy,
-        &caller.origin,
-        &mut rng,
+    let (target, user) = act(
+        &app,
+        &caller,
+        Permission::DisableUsers,
+        &id,
+        |acting, target, context| {
+            let (organization, user) = (&target.organization, &target.user);
+            let changed =
+                manage_users::set_disabled(acting, organization, user, disabled, context)?;
+            Ok(match changed {
+                Some((after, decision)) => (after, Some(decision)),
+                None => (user.clone(), None),
+            })
+        },
     )
-    .map_err(|refusal| problem(refusal, policy))?;
-    let Some((user, decision)) = decided else {
-        return UserResponse::after(&user, &organization, &caller).map(Json);
-    };
-    app.commit(decision, &mut rng).await?;
-    UserResponse::after(&user, &organization, &caller).map(Json)
+    .await?;
+    UserResponse::after(&user, &target.organization, &caller).map(Json)
 }

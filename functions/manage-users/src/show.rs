@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use vestibule_domain::audit::Action;
-use vestibule_domain::ids::AccountId;
 use vestibule_domain::policy::Permission;
+use vestibule_domain::state::audit::Action;
+use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{EntitledProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Entitled, Problem};

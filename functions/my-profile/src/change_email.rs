@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::password;
-use vestibule_domain::profile;
-use vestibule_domain::text::Email;
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::profile;
+use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
 
 /// The new email address. The password is required because whoever receives the account's email can
 /// take over the account.
@@ -58,15 +58,16 @@ pub(crate) async fn change_email(
     if right.is_none() {
         return Err(Problem::invalid_field("password", "is incorrect"));
     }
-    let mut rng = app.rng();
-    let decision = profile::ask_email_change(
-        account,
-        caller.session.organization.as_ref(),
-        email,
-        policy,
-        &caller.origin,
-        &mut rng,
-    );
-    app.commit(decision, &mut rng).await?;
+    let organization = caller.session.organization.as_ref();
+    transact(
+        &app,
+        |attempt| caller.latest_with_password(&app, attempt),
+        |account, rng| {
+            let (email, context) = (email.clone(), caller.context(rng));
+            let decision = profile::ask_email_change(account, organization, email, context);
+            Ok(((), decision))
+        },
+    )
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -6,14 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::NextStep;
-use vestibule_domain::campaign;
-use vestibule_domain::policy::ChosenBy;
-use vestibule_domain::text::Username;
+use vestibule_domain::policy::{ChosenBy, Policy};
+use vestibule_domain::rules::campaign;
+use vestibule_domain::rules::next_step::NextStep;
+use vestibule_domain::values::text::Username;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, credentials, usernames};
-use vestibule_store::CommitError;
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, transact};
 
 /// The username to use from now on.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,7 +46,7 @@ pub(crate) async fn choose_username(
     SignedIn(caller): SignedIn,
     Body(request): Body<ChooseUsernameRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
-    let (policy, account, origin) = (&caller.policy, &caller.account, &caller.origin);
+    let policy = &caller.policy;
     if let Some(step @ NextStep::ChangePassword) = caller.next_step {
         return Err(Problem::next_step(step, policy));
     }
@@ -63,38 +62,36 @@ pub(crate) async fn choose_username(
     let shortest = policy.username.min_length.get() as usize;
     let username = fields.take("username", Username::parse(&request.username, shortest));
     let username = fields.into_result(username)?;
-    let mut rng = app.rng();
-    let chosen = campaign::choose_username(
-        account,
-        caller.session.organization.as_ref(),
-        username.clone(),
-        policy,
-        origin,
-        &mut rng,
+    let (_, after) = transact(
+        &app,
+        |attempt| caller.latest(&app, attempt),
+        |account, rng| {
+            let (organization, wanted) = (caller.session.organization.as_ref(), username.clone());
+            let context = caller.context(rng);
+            match campaign::choose_username(account, organization, wanted, context) {
+                Some((after, decision)) => Ok((after, Some(decision))),
+                None if account.username == username && account.username_since.is_some() => {
+                    Ok((account.clone(), None))
+                }
+                None => Err(ask_help_desk(policy)),
+            }
+        },
+    )
+    .await?;
+    Ok(Json(NextStepResponse::of(&after, &caller)))
+}
+
+fn ask_help_desk(policy: &Policy) -> Problem {
+    let desk = &policy.help_desk;
+    let detail = format!(
+        "Only {} can change usernames on this portal. Call {} ({}).",
+        desk.name, desk.phone, desk.hours
     );
-    let Some((after, decision)) = chosen else {
-        if account.username == username && account.username_since.is_some() {
-            return Ok(Json(NextStepResponse::of(account, &caller)));
-        }
-        let desk = &policy.help_desk;
-        let detail = format!(
-            "Only {} can change usernames on this portal. Call {} ({}).",
-            desk.name, desk.phone, desk.hours
-        );
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "ask-help-desk",
-            "Contact the help desk",
-            detail,
-        )
-        .with_help(policy));
-    };
-    match usernames::commit(&app, decision, &username, policy, origin, &mut rng).await {
-        Ok(()) => Ok(Json(NextStepResponse::of(&after, &caller))),
-        Err(CommitError::Taken(unique)) => {
-            Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
-        }
-        Err(CommitError::Stale) => Err(Problem::conflict()),
-        Err(other) => Err(other.into()),
-    }
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "ask-help-desk",
+        "Contact the help desk",
+        detail,
+    )
+    .with_help(policy)
 }

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::profile;
-use vestibule_domain::session::{Token, TokenKind};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::profile;
+use vestibule_domain::state::session::{Token, TokenKind};
+use vestibule_domain::values::ids::AccountId;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, Portal, Problem, credentials};
-use vestibule_store::CommitError;
+use vestibule_http::{App, Body, Portal, Problem, transact};
 
 /// The token from the confirmation link, which follows the `#`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -47,19 +47,17 @@ pub(crate) async fn confirm_email(
     };
     let token = Token::parse(TokenKind::Email, &request.token).ok_or_else(unusable)?;
     let id = AccountId::parse(token.locator()).map_err(|_| unusable())?;
-    let account = app
-        .store
-        .account(&policy.portal, &id)
-        .await?
-        .ok_or_else(unusable)?;
-    let mut rng = app.rng();
-    let decision =
-        profile::confirm_email(&account, &token, &origin, &mut rng).ok_or_else(unusable)?;
-    match app.commit(decision, &mut rng).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(CommitError::Taken(unique)) => {
-            Err(credentials::taken(unique).unwrap_or_else(Problem::conflict))
-        }
-        Err(other) => Err(other.into()),
-    }
+    let (app, portal, id) = (&app, &policy.portal, &id);
+    transact(
+        app,
+        |_| async move { Ok(app.store.account(portal, id).await?) },
+        |account, rng| {
+            let context = Context::new(&policy, &origin, rng);
+            let account = account.as_ref().ok_or_else(unusable)?;
+            let decision = profile::confirm_email(account, &token, context);
+            Ok(((), decision.ok_or_else(unusable)?))
+        },
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -6,13 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Bookmark, PendingStep};
-use vestibule_domain::password;
-use vestibule_domain::profile::{self, Changes};
-use vestibule_domain::text::{Invalid, NamePart, PersonName};
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::profile;
+use vestibule_domain::rules::profile::Changes;
+use vestibule_domain::state::account::Bookmark;
+use vestibule_domain::state::membership::PendingStep;
+use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit};
+use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit, transact};
 
 use crate::show_profile::{ProfileResponse, show};
 
@@ -116,6 +118,7 @@ pub(crate) async fn edit_profile(
     if changes.subscriptions.is_some() {
         require_activation(&caller)?;
     }
+    let confirmed = password.is_some();
     if let Some(password) = password {
         let right =
             rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
@@ -124,19 +127,28 @@ pub(crate) async fn edit_profile(
             return Err(Problem::invalid_field("password", "is incorrect"));
         }
     }
-    let mut rng = app.rng();
     let organization = caller.session.organization.as_ref();
-    let Some((account, decision)) = profile::edit(
-        &caller.account,
-        organization,
-        changes,
-        &caller.origin,
-        &mut rng,
-    ) else {
-        return show(&app, &caller).await.map(Json);
-    };
-    app.commit(decision, &mut rng).await?;
-    show(&app, &Caller { account, ..caller }).await.map(Json)
+    let (app, caller_before) = (&app, &caller);
+    let (_, account) = transact(
+        app,
+        |attempt| async move {
+            if confirmed {
+                caller_before.latest_with_password(app, attempt).await
+            } else {
+                caller_before.latest(app, attempt).await
+            }
+        },
+        |account, rng| {
+            let context = caller.context(rng);
+            let edited = profile::edit(account, organization, changes.clone(), context);
+            Ok(match edited {
+                Some((after, decision)) => (after, Some(decision)),
+                None => (account.clone(), None),
+            })
+        },
+    )
+    .await?;
+    show(app, &Caller { account, ..caller }).await.map(Json)
 }
 
 /// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::profile;
+use vestibule_domain::rules::profile;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{App, Body, Problem, SignedIn};
 use vestibule_store::attempts::{AttemptKind, Limit};
@@ -84,9 +84,7 @@ pub(crate) async fn send_feedback(
         &caller.account,
         organization,
         text.to_owned(),
-        policy,
-        &caller.origin,
-        &mut rng,
+        caller.context(&mut rng),
     )
     .ok_or_else(|| {
         Problem::new(

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use vestibule_domain::audit::{Action, Outcome};
+use vestibule_domain::state::audit::{Action, Outcome};
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::request::Query;
 use vestibule_http::responses::EntitlementsResponse;

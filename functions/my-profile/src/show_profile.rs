@@ -5,8 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::organization::Organization;
-use vestibule_domain::register::requires_backup_administrator;
+use vestibule_domain::rules::register::requires_backup_administrator;
+use vestibule_domain::state::organization::Organization;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
 use vestibule_http::{App, Caller, Problem, SignedIn, responses};
 

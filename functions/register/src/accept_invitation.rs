@@ -3,19 +3,22 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::invite::{self, State as InvitationStatus};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, Sensitive, Username};
-use vestibule_http::credentials::{self, QuestionAnswerFields};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::invite;
+use vestibule_domain::rules::register::Applicant;
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::invitation::{Invitation, State as InvitationStatus};
+use vestibule_domain::state::session::Token;
+use vestibule_domain::values::ids::AccountId;
+use vestibule_domain::values::text::{Email, Sensitive, Username};
+use vestibule_http::credentials::{self, ParsedAnswer, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, usernames};
-use vestibule_store::{CommitError, Unique};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, transact};
 
 use crate::look_up_invitation::{find, problem};
 use crate::register::{RegistrationResponse, created};
@@ -43,8 +46,18 @@ pub(crate) struct AcceptInvitationRequest {
     hint: Option<QuestionAnswerFields>,
 }
 
-/// How many times an acceptance is tried when the invitation changes at the same time.
-const MAX_ATTEMPTS: usize = 3;
+/// What was loaded for an acceptance.
+enum Found {
+    /// The invitation was accepted by this account with an identical request.
+    Accepted(Account, Invitation),
+    Open {
+        /// The id for the new account.
+        id: AccountId,
+        hash: PasswordHash,
+        token: Token,
+        invitation: Invitation,
+    },
+}
 
 /// Register with an invitation
 ///
@@ -86,58 +99,78 @@ pub(crate) async fn accept_invitation(
     let parsed = (|| Some((name?, email?, username?, password?, answers?, hint?)))();
     let (name, email, username, password, answers, hint) = fields.into_result(parsed)?;
 
-    let mut id = Account::natural_id(&policy.portal, &username.key());
-    let mut hash = None;
-    for _ in 0..MAX_ATTEMPTS {
-        let (token, invitation) = find(&app, &policy, &request.token).await?;
-        if let (InvitationStatus::Accepted { account }, true) =
-            (&invitation.state, invitation.token == token.digest())
-            && let Some(owner) =
-                same_person(&app, account, &username, &password, &policy, &origin).await?
-        {
+    let (app, policy, origin, link) = (&app, &*policy, &origin, &request.token);
+    let (username, password) = (&username, &password);
+    let hash = &OnceCell::new();
+    let (state, accepted) = transact(
+        app,
+        |attempt| async move {
+            let (token, invitation) = find(app, policy, link).await?;
+            if let (InvitationStatus::Accepted { account }, true) =
+                (&invitation.state, invitation.token == token.digest())
+                && let Some(owner) =
+                    same_person(app, account, (username, password), policy, origin).await?
+            {
+                return Ok(Found::Accepted(owner, invitation));
+            }
+            // Check the link first, so that an invalid one costs no password hash.
+            invite::usable(&invitation, &token, origin.at)
+                .map_err(|refusal| problem(refusal, policy))?;
+            let new_hash = || async { credentials::hash(password, app, &mut app.rng()).await };
+            let hash = hash.get_or_init(new_hash).await.clone();
+            // The natural id may belong to an account that was renamed.
+            let id = if attempt.is_account_id_taken {
+                AccountId::random(&mut app.rng())
+            } else {
+                Account::natural_id(&policy.portal, &username.key())
+            };
+            Ok(Found::Open {
+                id,
+                hash,
+                token,
+                invitation,
+            })
+        },
+        |found, rng| {
+            let Found::Open {
+                id,
+                hash,
+                token,
+                invitation,
+            } = found
+            else {
+                return Ok((None, None));
+            };
+            let seal = |answer: ParsedAnswer| answer.seal(id, app);
+            let applicant = Applicant {
+                username: username.clone(),
+                name: name.clone(),
+                email: email.clone(),
+                password: Some(hash.clone()),
+                must_change_password: false,
+                security_answers: answers.iter().cloned().map(seal).collect(),
+                hint: hint.clone().map(seal),
+                accepted_agreements: Default::default(),
+                id: id.clone(),
+            };
+            let context = Context::new(policy, origin, rng);
+            invite::accept(invitation, token, applicant, context)
+                .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
+                .map_err(|refusal| problem(refusal, policy))
+        },
+    )
+    .await?;
+    match (accepted, state) {
+        (Some(account), _) => {
+            let membership = account.memberships.first();
+            Ok(created(&account, membership, policy, origin))
+        }
+        (None, Found::Accepted(owner, invitation)) => {
             let membership = owner.membership(Some(&invitation.organization));
-            return Ok(created(&owner, membership, &policy, &origin));
+            Ok(created(&owner, membership, policy, origin))
         }
-        // Check the link first, so that an invalid one costs no password hash.
-        invite::usable(&invitation, &token, origin.at)
-            .map_err(|refusal| problem(refusal, &policy))?;
-        let hash = match &hash {
-            Some(hash) => hash,
-            None => hash.insert(credentials::hash(&password, &app, &mut rng).await),
-        };
-        let applicant = Applicant {
-            username: username.clone(),
-            name: name.clone(),
-            email: email.clone(),
-            password: Some(hash.clone()),
-            must_change_password: false,
-            security_answers: answers.iter().cloned().map(|a| a.seal(&id, &app)).collect(),
-            hint: hint.clone().map(|a| a.seal(&id, &app)),
-            accepted_agreements: Default::default(),
-            id: id.clone(),
-        };
-        let Registered { account, decision } =
-            invite::accept(&invitation, &token, applicant, &policy, &origin, &mut rng)
-                .map_err(|refusal| problem(refusal, &policy))?;
-        match usernames::commit(&app, decision, &username, &policy, &origin, &mut rng).await {
-            Ok(()) => {
-                return Ok(created(
-                    &account,
-                    account.memberships.first(),
-                    &policy,
-                    &origin,
-                ));
-            }
-            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            Err(CommitError::Taken(unique)) => {
-                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
-            }
-            // The invitation was used, revoked or resent at the same time. Load it again.
-            Err(CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
-        }
+        (None, Found::Open { .. }) => Err(Problem::internal("an acceptance was not decided")),
     }
-    Err(Problem::conflict())
 }
 
 /// Returns the account created with the invitation if the request repeats the registration with the
@@ -145,8 +178,7 @@ pub(crate) async fn accept_invitation(
 async fn same_person(
     app: &App,
     account: &AccountId,
-    username: &Username,
-    password: &Sensitive,
+    (username, password): (&Username, &Sensitive),
     policy: &Policy,
     origin: &Origin,
 ) -> Result<Option<Account>, Problem> {

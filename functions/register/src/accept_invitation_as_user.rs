@@ -1,19 +1,18 @@
 //! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
-use vestibule_domain::invite::{self, Refusal, State as InvitationStatus};
-use vestibule_domain::register::Registered;
+use vestibule_domain::rules::invite;
+use vestibule_domain::rules::invite::Refusal;
+use vestibule_domain::state::invitation::State as InvitationStatus;
 use vestibule_http::openapi::{
     FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
 };
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Problem, SignedIn};
-use vestibule_store::CommitError;
 
 use crate::look_up_invitation::{InvitationLinkRequest, find, problem};
-use crate::register::MAX_ATTEMPTS;
 use crate::register_additional_organization::{
-    AdditionalOrganizationResponse, NewMembership, new_membership, reload_account,
-    require_valid_password,
+    AdditionalOrganizationResponse, NewMembership, new_membership, require_valid_password,
 };
 
 /// Accept an invitation with an existing account
@@ -40,45 +39,38 @@ pub(crate) async fn accept_invitation_as_user(
     SignedIn(caller): SignedIn,
     Body(request): Body<InvitationLinkRequest>,
 ) -> Result<NewMembership, Problem> {
-    let (policy, origin) = (&caller.policy, &caller.origin);
+    let policy = &caller.policy;
     require_valid_password(&caller)?;
-    let mut rng = app.rng();
-    let mut account = caller.account.clone();
-    for look in 0..MAX_ATTEMPTS {
-        if look > 0 {
-            account = reload_account(&app, &caller).await?;
-        }
-        let (token, invitation) = find(&app, policy, &request.token).await?;
-        let mine = matches!(&invitation.state, InvitationStatus::Accepted { account: by } if *by == account.id)
-            && invitation.token == token.digest();
-        if let Some(membership) = account
-            .membership(Some(&invitation.organization))
-            .filter(|_| mine)
-        {
-            return new_membership(&account, membership, &caller);
-        }
-        let Registered {
-            account: after,
-            decision,
-        } = invite::accept_as(&invitation, &token, &account, policy, origin, &mut rng).map_err(
-            |refusal| match refusal {
-                Refusal::OtherAddress => {
-                    let detail =
-                        "was sent to a different email address than the one on your account";
-                    Problem::invalid_field("token", detail).with_help(policy)
-                }
-                other => problem(other, policy),
-            },
-        )?;
-        match app.commit(decision, &mut rng).await {
-            Ok(()) => {
-                let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
-                return new_membership(&after, membership, &caller);
+    let (app, caller, link) = (&app, &caller, &request.token);
+    let ((before, _, invitation), after) = transact(
+        app,
+        |attempt| async move {
+            let account = caller.latest(app, attempt).await?;
+            let (token, invitation) = find(app, policy, link).await?;
+            Ok((account, token, invitation))
+        },
+        |(account, token, invitation), rng| {
+            let mine = matches!(&invitation.state, InvitationStatus::Accepted { account: by } if *by == account.id)
+                && invitation.token == token.digest();
+            if mine && account.membership(Some(&invitation.organization)).is_some() {
+                return Ok((None, None));
             }
-            // The invitation was used, revoked or resent at the same time. Load it again.
-            Err(CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
-        }
-    }
-    Err(Problem::conflict())
+            invite::accept_as(invitation, token, account, caller.context(rng))
+                .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
+                .map_err(|refusal| match refusal {
+                    Refusal::OtherAddress => {
+                        let detail =
+                            "was sent to a different email address than the one on your account";
+                        Problem::invalid_field("token", detail).with_help(policy)
+                    }
+                    other => problem(other, policy),
+                })
+        },
+    )
+    .await?;
+    let account = after.as_ref().unwrap_or(&before);
+    let membership = account
+        .membership(Some(&invitation.organization))
+        .ok_or_else(Problem::conflict)?;
+    new_membership(account, membership, caller)
 }

@@ -6,18 +6,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, Membership, NextStep};
-use vestibule_domain::activate;
-use vestibule_domain::audit::Actor;
 use vestibule_domain::policy::{Agreement, Blocks, Policy, RecordedBy};
+use vestibule_domain::rules::activate;
+use vestibule_domain::rules::next_step::NextStep;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AgreementParams, FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::responses::{NextStepResponse, Page};
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Caller, Problem, SignedIn};
-use vestibule_store::CommitError;
 
-use crate::register::MAX_ATTEMPTS;
-use crate::register_additional_organization::{reload_account, require_valid_password};
+use crate::register_additional_organization::require_valid_password;
 
 /// An agreement and its status for the current organization.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,47 +100,42 @@ pub(crate) async fn accept(
     Id(id): Id,
     Body(request): Body<AcceptAgreementRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
-    let (policy, origin) = (&caller.policy, &caller.origin);
+    let policy = &caller.policy;
     require_valid_password(&caller)?;
     let organization = caller.session.organization.as_ref();
-    let mut rng = app.rng();
-    let mut account = caller.account.clone();
-    for look in 0..MAX_ATTEMPTS {
-        if look > 0 {
-            account = reload_account(&app, &caller).await?;
-        }
-        let agreement = asked_of(chosen(&caller, &account)?, policy)
-            .find(|a| a.id.as_str() == id)
-            .ok_or_else(|| Problem::not_found("agreement"))?;
-        if agreement.recorded_by == RecordedBy::Plan {
-            return Err(on_paper(agreement, policy));
-        }
-        let revision = agreement.revision.as_str();
-        if request.revision != revision {
-            let wanted =
-                format!("must be the current revision, {revision}; read it before you accept it");
-            return Err(Problem::invalid_field("revision", &wanted));
-        }
-        let accepted = activate::record_agreement(
-            &account,
-            organization,
-            (agreement, revision),
-            None,
-            Actor::Account(account.id.clone()),
-            policy,
-            origin,
-            &mut rng,
-        );
-        let Some((after, decision)) = accepted else {
-            return Ok(Json(NextStepResponse::of(&account, &caller)));
-        };
-        match app.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
-            Err(CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
-        }
-    }
-    Err(Problem::conflict())
+    let (_, account) = transact(
+        &app,
+        |attempt| caller.latest(&app, attempt),
+        |account, rng| {
+            let agreement = asked_of(chosen(&caller, account)?, policy)
+                .find(|a| a.id.as_str() == id)
+                .ok_or_else(|| Problem::not_found("agreement"))?;
+            if agreement.recorded_by == RecordedBy::Plan {
+                return Err(on_paper(agreement, policy));
+            }
+            let revision = agreement.revision.as_str();
+            if request.revision != revision {
+                let wanted = format!(
+                    "must be the current revision, {revision}; read it before you accept it"
+                );
+                return Err(Problem::invalid_field("revision", &wanted));
+            }
+            let accepted = activate::record_agreement(
+                account,
+                organization,
+                (agreement, revision),
+                None,
+                Actor::Account(account.id.clone()),
+                caller.context(rng),
+            );
+            Ok(match accepted {
+                Some((after, decision)) => (after, Some(decision)),
+                None => (account.clone(), None),
+            })
+        },
+    )
+    .await?;
+    Ok(Json(NextStepResponse::of(&account, &caller)))
 }
 
 /// Returns the account's membership in the current organization.

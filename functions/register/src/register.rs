@@ -6,25 +6,29 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, Membership};
-use vestibule_domain::activate::FreshCode;
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::ids::{AccountId, OrganizationId};
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationType};
-use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
-use vestibule_domain::register::{self as rules, Applicant, Refusal, Registered, Registration};
+use vestibule_domain::rules::activate::FreshCode;
+use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::text::{Email, PersonName, PostalAddress, Sensitive, Username};
+use vestibule_domain::rules::register as rules;
+use vestibule_domain::rules::register::{Applicant, Refusal, Registered, Registration};
+use vestibule_domain::state::account::{Account, PasswordHash};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
+use vestibule_domain::values::ids::{AccountId, OrganizationId};
+use vestibule_domain::values::text::{Email, PersonName, PostalAddress, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::credentials::{self, ParsedAnswer, PostalAddressFields, QuestionAnswerFields};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, usernames, verification};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, responses, transact, verification};
 use vestibule_secrets::Verified;
-use vestibule_store::{CommitError, Unique};
 
 /// A registration against the plan's records.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -95,6 +99,20 @@ struct Parsed<'a> {
     accepted_agreements: BTreeMap<String, String>,
 }
 
+/// What was loaded for a registration.
+enum Found {
+    /// The record is already registered by this account.
+    Registered(Account, PlanRecord),
+    Open {
+        /// The id for the new account.
+        id: AccountId,
+        hash: PasswordHash,
+        /// The organization that was already created from the record.
+        organization: Option<Organization>,
+        record: Option<PlanRecord>,
+    },
+}
+
 /// Register against the plan's records
 ///
 /// Creates an account for a person who matches a record of the plan. The response is the same whether
@@ -122,94 +140,99 @@ pub(crate) async fn register(
     let parsed = parse(&request, &policy, &mut rng)?;
     let attempts = verification::count(&app, &parsed.record, "register", &origin, &policy).await?;
 
-    let mut id = Account::natural_id(&policy.portal, &parsed.username.key());
-    let mut hash = None;
-    for _ in 0..MAX_ATTEMPTS {
-        let records = app.store.plan_records(&parsed.record).await?;
-        let matched = verification::find(&app, &records, &parsed.verification);
-        let owner = matched.and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
-        if matched.is_none() || owner.is_some() {
-            // Both refusals read one more item, so that they take the same time (UX-09).
+    let (app, policy, origin, parsed) = (&app, &*policy, &origin, &parsed);
+    let hash = &OnceCell::new();
+    let (state, registered) = transact(
+        app,
+        |attempt| async move {
+            let records = app.store.plan_records(&parsed.record).await?;
+            let matched = verification::find(app, &records, &parsed.verification);
+            let owner =
+                matched.and_then(|r| r.claimed_by(&policy.portal, parsed.registration_type));
             let natural = Account::natural_id(&policy.portal, &parsed.username.key());
-            let owner = app
-                .store
-                .account(&policy.portal, owner.unwrap_or(&natural))
-                .await?;
-            if let (Some(owner), Some(matched)) = (owner, matched) {
-                return again(&app, &owner, matched, &parsed, &policy, &origin, &mut rng).await;
-            }
-        }
-        let existing_organization = existing_organization(&app, matched, &policy).await?;
-        let password = match &hash {
-            Some(hash) => hash,
-            None => hash.insert(credentials::hash(&parsed.password, &app, &mut rng).await),
-        };
-        let applicant = Applicant {
-            username: parsed.username.clone(),
-            name: parsed.name.clone(),
-            email: parsed.email.clone(),
-            password: Some(password.clone()),
-            must_change_password: false,
-            security_answers: parsed
-                .answers
-                .iter()
-                .cloned()
-                .map(|a| a.seal(&id, &app))
-                .collect(),
-            hint: parsed.hint.clone().map(|a| a.seal(&id, &app)),
-            accepted_agreements: parsed.accepted_agreements.clone(),
-            id: id.clone(),
-        };
-        let registration = Registration {
-            registration_type: parsed.registration_type,
-            applicant,
-            designated_address: parsed.postal_address.clone(),
-            pin: fresh_pin(&app, parsed.registration_type, &policy, &mut rng),
-            organization: OrganizationId::random(&mut rng),
-            existing_organization: existing_organization.as_ref(),
-        };
-        let Registered { account, decision } =
-            match rules::register(matched, registration, &policy, &origin, &mut rng) {
-                Ok(registered) => registered,
-                Err(refusal) => {
-                    return Err(refused(
-                        &app,
-                        &refusal,
-                        Actor::Unknown,
-                        &policy,
-                        &origin,
-                        &mut rng,
-                    )
-                    .await?);
+            if matched.is_none() || owner.is_some() {
+                // Both refusals read one more item, so that they take the same time (UX-09).
+                let owner = app
+                    .store
+                    .account(&policy.portal, owner.unwrap_or(&natural))
+                    .await?;
+                if let (Some(owner), Some(matched)) = (owner, matched) {
+                    return Ok(Found::Registered(owner, matched.clone()));
                 }
+            }
+            let organization = existing_organization(app, matched, policy).await?;
+            let new_hash =
+                || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
+            let hash = hash.get_or_init(new_hash).await.clone();
+            // The natural id may belong to an account that was renamed.
+            let id = if attempt.is_account_id_taken {
+                AccountId::random(&mut app.rng())
+            } else {
+                natural
             };
-        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        let name = &parsed.username;
-        match usernames::commit(&app, decision, name, &policy, &origin, &mut rng).await {
-            Ok(()) => {
-                return Ok(created(
-                    &account,
-                    account.memberships.first(),
-                    &policy,
-                    &origin,
-                ));
-            }
-            // The natural id belongs to an account that was renamed. Use a random one.
-            Err(CommitError::Taken(Unique::AccountId)) => id = AccountId::random(&mut rng),
-            // Another registration was committed first: a duplicate of this one, or one that uses
-            // another registration type. Load it again.
-            Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
-            Err(CommitError::Taken(unique)) => {
-                return Err(credentials::taken(unique).unwrap_or_else(Problem::conflict));
-            }
-            Err(other) => return Err(other.into()),
+            Ok(Found::Open {
+                id,
+                hash,
+                organization,
+                record: matched.cloned(),
+            })
+        },
+        |found, rng| {
+            let Found::Open {
+                id,
+                hash,
+                organization,
+                record,
+            } = found
+            else {
+                return Ok((None, None));
+            };
+            let seal = |answer: ParsedAnswer| answer.seal(id, app);
+            let applicant = Applicant {
+                username: parsed.username.clone(),
+                name: parsed.name.clone(),
+                email: parsed.email.clone(),
+                password: Some(hash.clone()),
+                must_change_password: false,
+                security_answers: parsed.answers.iter().cloned().map(seal).collect(),
+                hint: parsed.hint.clone().map(seal),
+                accepted_agreements: parsed.accepted_agreements.clone(),
+                id: id.clone(),
+            };
+            let registration = Registration {
+                registration_type: parsed.registration_type,
+                applicant,
+                designated_address: parsed.postal_address.clone(),
+                pin: fresh_pin(app, parsed.registration_type, policy, rng),
+                organization: OrganizationId::random(rng),
+                existing_organization: organization.as_ref(),
+            };
+            let context = Context::new(policy, origin, rng);
+            Ok(
+                match rules::register(record.as_ref(), registration, context) {
+                    Ok(Registered { account, decision }) => {
+                        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+                        (Some(Ok(account)), Some(decision))
+                    }
+                    Err(refusal) => (Some(Err(refusal)), None),
+                },
+            )
+        },
+    )
+    .await?;
+    let context = Context::new(policy, origin, &mut rng);
+    match (registered, state) {
+        (Some(Ok(account)), _) => {
+            let membership = account.memberships.first();
+            Ok(created(&account, membership, policy, origin))
         }
+        (Some(Err(refusal)), _) => Err(refused(app, &refusal, Actor::Unknown, context).await?),
+        (None, Found::Registered(owner, record)) => {
+            again(app, &owner, &record, parsed, context).await
+        }
+        (None, Found::Open { .. }) => Err(Problem::internal("a registration was not decided")),
     }
-    Err(Problem::conflict())
 }
-
-/// How many times a registration is tried when another write conflicts with it.
-pub(crate) const MAX_ATTEMPTS: usize = 3;
 
 /// Loads the organization that was already created from the record (EX-03).
 pub(crate) async fn existing_organization(
@@ -228,7 +251,7 @@ pub(crate) fn fresh_pin(
     app: &App,
     registration_type: &RegistrationType,
     policy: &Policy,
-    rng: &mut rand::rngs::StdRng,
+    rng: &mut StdRng,
 ) -> Option<FreshCode> {
     let pin = policy.pin.as_ref().filter(|_| registration_type.pin)?;
     Some(app.fresh_pin(pin.digits.get(), rng))
@@ -241,30 +264,28 @@ async fn again(
     owner: &Account,
     record: &PlanRecord,
     parsed: &Parsed<'_>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Response, Problem> {
     let hash = owner.password.as_ref().map(|p| &p.hash);
     let right = !matches!(
         app.hasher.verify(&parsed.password, hash).await,
         Verified::Wrong
     );
-    let same_name = policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
+    let same_name = context.policy.username.chosen_by == vestibule_domain::policy::ChosenBy::System
         || owner.username.key() == parsed.username.key();
     if right
         && same_name
         && owner.email.key() == parsed.email.key()
-        && owner.status == vestibule_domain::account::Status::Active
+        && owner.status == vestibule_domain::state::account::Status::Active
     {
         let membership = owner
             .memberships
             .iter()
             .find(|m| m.record.as_ref() == Some(&record.key));
-        return Ok(created(owner, membership, policy, origin));
+        return Ok(created(owner, membership, context.policy, context.origin));
     }
     let refusal = Refusal::AlreadyRegistered;
-    Err(refused(app, &refusal, Actor::Unknown, policy, origin, rng).await?)
+    Err(refused(app, &refusal, Actor::Unknown, context).await?)
 }
 
 /// Builds the `201 Created` response for an account and its membership.
@@ -297,29 +318,30 @@ pub(crate) async fn refused(
     app: &App,
     refusal: &Refusal,
     actor: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Problem, Problem> {
     let action = match actor {
         Actor::Account(_) => Action::RegisterFurther,
         Actor::HelpDesk(_) | Actor::Unknown | Actor::System => Action::Register,
     };
-    refused_as(action, app, refusal, actor, policy, origin, rng).await
+    refused_as(app, refusal, action, actor, context).await
 }
 
 /// Does the same as [`refused`] for an explicit action.
 pub(crate) async fn refused_as(
-    action: Action,
     app: &App,
     refusal: &Refusal,
+    action: Action,
     actor: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Problem, Problem> {
+    let Context {
+        policy,
+        origin,
+        mut rng,
+    } = context;
     let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
-    app.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), &mut rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(
             StatusCode::FORBIDDEN,
@@ -351,7 +373,7 @@ pub(crate) async fn refused_as(
 fn parse<'a>(
     request: &RegistrationRequest,
     policy: &'a Policy,
-    rng: &mut rand::rngs::StdRng,
+    rng: &mut StdRng,
 ) -> Result<Parsed<'a>, Problem> {
     let mut fields = FieldErrors::default();
     let registration_type =

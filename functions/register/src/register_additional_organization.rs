@@ -9,21 +9,25 @@ use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
-use vestibule_domain::account::{Account, Membership, NextStep};
-use vestibule_domain::audit::Actor;
-use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::policy::RegistrationType;
-use vestibule_domain::record::{PlanRecord, RecordKey, Verification};
-use vestibule_domain::register::{self as rules, Further, Registered};
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::text::PostalAddress;
+use vestibule_domain::rules::register as rules;
+use vestibule_domain::rules::register::{Further, Registered};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Actor;
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
+use vestibule_domain::values::ids::OrganizationId;
+use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, responses, verification};
-use vestibule_store::{CommitError, Unique};
+use vestibule_http::{
+    App, Body, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
+};
 
 use crate::register::{
-    MAX_ATTEMPTS, existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
+    existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
 };
 
 /// The registration of an additional organization.
@@ -99,55 +103,66 @@ pub(crate) async fn register_additional_organization(
     require_valid_password(&caller)?;
     let parsed = parse(&request, &caller)?;
     let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
-    let mut rng = app.rng();
-    let mut account = caller.account.clone();
-    for look in 0..MAX_ATTEMPTS {
-        if look > 0 {
-            account = reload_account(&app, &caller).await?;
-        }
-        let records = app.store.plan_records(&parsed.record).await?;
-        let matched = verification::find(&app, &records, &parsed.verification);
-        if let Some(membership) = matched.and_then(|r| own(&account, r, parsed.registration_type)) {
-            return new_membership(&account, membership, &caller);
-        }
-        let theirs = matched.and_then(|r| r.claimed_by(&account.portal, parsed.registration_type));
-        if look == 0 && theirs == Some(&account.id) {
-            // A duplicate of this request was committed after the account was read.
-            continue;
-        }
-        let existing_organization = existing_organization(&app, matched, policy).await?;
-        let further = Further {
-            registration_type: parsed.registration_type,
-            accepted_agreements: parsed.accepted_agreements.clone(),
-            designated_address: parsed.postal_address.clone(),
-            pin: fresh_pin(&app, parsed.registration_type, policy, &mut rng),
-            organization: OrganizationId::random(&mut rng),
-            existing_organization: existing_organization.as_ref(),
-        };
-        let registered =
-            rules::register_further(&account, matched, further, policy, origin, &mut rng);
-        let Registered {
-            account: after,
-            decision,
-        } = match registered {
-            Ok(registered) => registered,
-            Err(refusal) => {
-                let actor = Actor::Account(account.id.clone());
-                return Err(refused(&app, &refusal, actor, policy, origin, &mut rng).await?);
+    let (app, caller, parsed) = (&app, &caller, &parsed);
+    let registration_type = parsed.registration_type;
+    let (_, registered) = transact(
+        app,
+        |attempt| async move {
+            let mut account = caller.latest(app, attempt).await?;
+            let mut record = matching(app, parsed).await?;
+            let theirs = record
+                .as_ref()
+                .and_then(|r| r.claimed_by(&account.portal, registration_type));
+            let is_own = record
+                .as_ref()
+                .is_some_and(|r| own(&account, r, registration_type).is_some());
+            if attempt.is_first && theirs == Some(&account.id) && !is_own {
+                // A duplicate of this request was committed after the account was read.
+                account = caller.reload(app).await?;
+                record = matching(app, parsed).await?;
             }
-        };
-        let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
-        match app.commit(decision, &mut rng).await {
-            Ok(()) => {
-                let membership = after.memberships.last().ok_or_else(Problem::conflict)?;
-                return new_membership(&after, membership, &caller);
+            let repeated = record
+                .as_ref()
+                .and_then(|r| own(&account, r, registration_type));
+            let organization = match repeated {
+                Some(_) => None,
+                None => existing_organization(app, record.as_ref(), policy).await?,
+            };
+            let repeated = repeated.cloned();
+            Ok((account, record, repeated, organization))
+        },
+        |(account, record, repeated, organization), rng| {
+            if let Some(membership) = repeated {
+                return Ok((Ok((account.clone(), membership.clone())), None));
             }
-            // Another registration was committed first, perhaps a duplicate of this one. Load it again.
-            Err(CommitError::Taken(Unique::Record) | CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
+            let further = Further {
+                registration_type,
+                accepted_agreements: parsed.accepted_agreements.clone(),
+                designated_address: parsed.postal_address.clone(),
+                pin: fresh_pin(app, registration_type, policy, rng),
+                organization: OrganizationId::random(rng),
+                existing_organization: organization.as_ref(),
+            };
+            let context = caller.context(rng);
+            match rules::register_further(account, record.as_ref(), further, context) {
+                Ok(Registered { account, decision }) => {
+                    let membership = account.memberships.last().cloned();
+                    let membership = membership.ok_or_else(Problem::conflict)?;
+                    let decision = decision.change(Change::ForgetAttempts(attempts.clone()));
+                    Ok((Ok((account, membership)), Some(decision)))
+                }
+                Err(refusal) => Ok((Err(refusal), None)),
+            }
+        },
+    )
+    .await?;
+    match registered {
+        Ok((account, membership)) => new_membership(&account, &membership, caller),
+        Err(refusal) => {
+            let actor = Actor::Account(caller.account.id.clone());
+            Err(refused(app, &refusal, actor, caller.context(&mut app.rng())).await?)
         }
     }
-    Err(Problem::conflict())
 }
 
 /// The response for a new membership: status, location and body.
@@ -168,18 +183,10 @@ pub(crate) fn require_valid_password(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-/// Loads the caller's account again.
-///
-/// # Errors
-/// A problem when the session is no longer valid for the account.
-pub(crate) async fn reload_account(app: &App, caller: &Caller) -> Result<Account, Problem> {
-    let found = app
-        .store
-        .account(&caller.policy.portal, &caller.account.id)
-        .await?;
-    found
-        .filter(|a| caller.session.is_open(a, &caller.policy, caller.origin.at))
-        .ok_or_else(Problem::sign_in_first)
+/// Loads the plan record that matches the verification.
+async fn matching(app: &App, parsed: &Parsed<'_>) -> Result<Option<PlanRecord>, Problem> {
+    let records = app.store.plan_records(&parsed.record).await?;
+    Ok(verification::find(app, &records, &parsed.verification).cloned())
 }
 
 /// Returns the membership that the account already has for this record and registration type, so that

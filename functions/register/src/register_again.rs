@@ -6,22 +6,25 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Membership, NextStep};
-use vestibule_domain::audit::{Action, Actor, AuditEvent};
-use vestibule_domain::campaign::{self, Refusal};
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::RegistrationType;
-use vestibule_domain::record::{RecordKey, Verification};
-use vestibule_domain::register;
+use vestibule_domain::rules::campaign;
+use vestibule_domain::rules::campaign::Refusal;
+use vestibule_domain::rules::next_step::NextStep;
+use vestibule_domain::rules::register;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::record::{RecordKey, Verification};
 use vestibule_domain::{Change, Decision};
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::NextStepResponse;
+use vestibule_http::transact;
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, verification};
-use vestibule_store::CommitError;
 
-use crate::register::{MAX_ATTEMPTS, refused_as};
-use crate::register_additional_organization::{reload_account, require_valid_password};
+use crate::register::refused_as;
+use crate::register_additional_organization::require_valid_password;
 
 /// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -62,62 +65,73 @@ pub(crate) async fn register_again(
     let (policy, origin) = (&caller.policy, &caller.origin);
     require_valid_password(&caller)?;
     let working_for = caller.session.organization.as_ref();
-    let mut rng = app.rng();
-    let mut account = caller.account.clone();
-    let mut parsed = None;
-    for look in 0..MAX_ATTEMPTS {
-        if look > 0 {
-            account = reload_account(&app, &caller).await?;
-        }
-        let membership = account
-            .membership(working_for)
-            .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, policy))?;
-        let asked = campaign::call(membership, policy, policy.today(origin.at));
-        if asked.is_none() && membership.registered_again_at.is_some() {
-            return Ok(Json(NextStepResponse::of(&account, &caller)));
-        }
-        if parsed.is_none() {
-            parsed = Some(match asked {
-                Some(_) => parse(&app, &request, membership, &caller).await?,
+    let (app, caller, request) = (&app, &caller, &request);
+    let parsed = &OnceCell::new();
+    let (_, decided) = transact(
+        app,
+        |attempt| async move {
+            let account = caller.latest(app, attempt).await?;
+            let membership = account
+                .membership(working_for)
+                .ok_or_else(|| Problem::next_step(NextStep::ChooseOrganization, policy))?;
+            let asked = campaign::call(membership, policy, policy.today(origin.at)).is_some();
+            if !asked && membership.registered_again_at.is_some() {
+                return Ok((account, None));
+            }
+            // Parsed and counted as an attempt only once.
+            let verification = parsed
+                .get_or_try_init(|| async {
+                    match asked {
+                        true => parse(app, request, membership, caller).await,
+                        false => Ok(None),
+                    }
+                })
+                .await?
+                .as_ref();
+            let matched = match verification {
+                Some((key, verification, _)) => {
+                    let records = app.store.plan_records(key).await?;
+                    verification::find(app, &records, verification).cloned()
+                }
                 None => None,
-            });
-        }
-        let verification = parsed.as_ref().and_then(Option::as_ref);
-        let records = match verification {
-            Some((key, ..)) => app.store.plan_records(key).await?,
-            None => Vec::new(),
-        };
-        let matched = verification
-            .and_then(|(_, verification, _)| verification::find(&app, &records, verification));
-        let organization = match &membership.organization {
-            Some(id) => app.store.organization(&policy.portal, id).await?,
-            None => None,
-        };
-        let decided = campaign::register_again(
-            &account,
-            membership,
-            organization.as_ref(),
-            matched,
-            policy,
-            origin,
-            &mut rng,
-        );
-        let (after, decision) = match decided {
-            Ok(decided) => decided,
-            Err(refusal) => return Err(problem(&app, refusal, &caller, &mut rng).await?),
-        };
-        let decision = match verification {
-            Some((.., attempts)) => decision.change(Change::ForgetAttempts(attempts.clone())),
-            None => decision,
-        };
-        match app.commit(decision, &mut rng).await {
-            Ok(()) => return Ok(Json(NextStepResponse::of(&after, &caller))),
-            // The account or the organization changed at the same time. Load both again.
-            Err(CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
-        }
+            };
+            let organization = match &membership.organization {
+                Some(id) => app.store.organization(&policy.portal, id).await?,
+                None => None,
+            };
+            let membership = membership.clone();
+            Ok((account, Some((membership, organization, matched))))
+        },
+        |(account, to_register), rng| {
+            let Some((membership, organization, matched)) = to_register else {
+                return Ok((Ok(account.clone()), None));
+            };
+            let decided = campaign::register_again(
+                account,
+                membership,
+                organization.as_ref(),
+                matched.as_ref(),
+                caller.context(rng),
+            );
+            Ok(match decided {
+                Ok((after, decision)) => {
+                    let decision = match parsed.get().and_then(Option::as_ref) {
+                        Some((.., attempts)) => {
+                            decision.change(Change::ForgetAttempts(attempts.clone()))
+                        }
+                        None => decision,
+                    };
+                    (Ok(after), Some(decision))
+                }
+                Err(refusal) => (Err(refusal), None),
+            })
+        },
+    )
+    .await?;
+    match decided {
+        Ok(account) => Ok(Json(NextStepResponse::of(&account, caller))),
+        Err(refusal) => Err(problem(app, refusal, caller, &mut app.rng()).await?),
     }
-    Err(Problem::conflict())
 }
 
 /// Parses the verification and counts it as an attempt; `None` for users who were added by an
@@ -176,8 +190,8 @@ async fn problem(
     };
     let actor = Actor::Account(caller.account.id.clone());
     if let Some(refusal) = same {
-        let (action, origin) = (Action::RegisterAgain, &caller.origin);
-        return refused_as(action, app, &refusal, actor, policy, origin, rng).await;
+        let action = Action::RegisterAgain;
+        return refused_as(app, &refusal, action, actor, caller.context(rng)).await;
     }
     let audit = AuditEvent::refused(
         &caller.origin,

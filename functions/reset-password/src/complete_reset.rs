@@ -5,10 +5,12 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::policy::RecoveryMeans;
-use vestibule_domain::recover::{self, Evidence};
-use vestibule_domain::text::Username;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::recover;
+use vestibule_domain::rules::recover::Evidence;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::values::text::Username;
 use vestibule_http::credentials::{self, HintAnswerFields, QuestionAnswerFields, parse_answer};
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
@@ -155,9 +157,7 @@ pub(crate) async fn complete_reset(
         verify,
         hash,
         attempts,
-        &policy,
-        &origin,
-        &mut rng,
+        Context::new(&policy, &origin, &mut rng),
     );
     let (Some(account), Some(decision)) = (&account, decision) else {
         let mut audit = AuditEvent::refused(
@@ -187,7 +187,8 @@ pub(crate) async fn complete_reset(
         Ok(()) => Ok(Json(CompletePasswordResetResponse {
             username: account.username.to_string(),
         })),
-        // The link was used or the account changed at the same time.
+        // The link was used or the account changed at the same time. Not tried again: the attempt was
+        // counted for the evidence that was compared.
         Err(CommitError::Stale) => Err(refused(&policy)),
         Err(other) => Err(other.into()),
     }

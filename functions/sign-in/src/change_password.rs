@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::sign_in as rules;
+use vestibule_domain::rules::sign_in as rules;
 use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
 
 use crate::SessionResponse;
 
@@ -47,7 +47,7 @@ pub(crate) async fn change_password(
     let mut fields = FieldErrors::default();
     let current = fields.take(
         "current_password",
-        vestibule_domain::password::normalize(&request.current_password),
+        vestibule_domain::rules::password::normalize(&request.current_password),
     );
     let new = credentials::new_password(
         "new_password",
@@ -69,18 +69,19 @@ pub(crate) async fn change_password(
         .with_field("current_password", "is incorrect"));
     };
     credentials::not_used_before("new_password", &new, account, &app).await?;
-    let mut rng = app.rng();
-    let hash = credentials::hash(&new, &app, &mut rng).await;
-    let (account, session, decision) = rules::change_password(
-        account,
-        &caller.session,
-        hash,
-        attempts,
-        policy,
-        &caller.origin,
-        &mut rng,
-    );
-    app.commit(decision, &mut rng).await?;
+    let hash = credentials::hash(&new, &app, &mut app.rng()).await;
+    let (_, (account, session)) = transact(
+        &app,
+        |attempt| caller.latest_with_password(&app, attempt),
+        |account, rng| {
+            let (session, hash, attempts) = (&caller.session, hash.clone(), attempts.clone());
+            let context = caller.context(rng);
+            let (account, session, decision) =
+                rules::change_password(account, session, hash, attempts, context);
+            Ok(((account, session), decision))
+        },
+    )
+    .await?;
     let response = SessionResponse::of(&session, &account, policy, &caller.origin);
     Ok(Json(response))
 }

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use vestibule_domain::ids::OrganizationId;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::sign_in as rules;
+use vestibule_domain::rules::sign_in as rules;
+use vestibule_domain::values::ids::OrganizationId;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::responses::{self, EntitlementsResponse};
 use vestibule_http::{App, Body, Problem, SignedIn};
@@ -60,8 +60,8 @@ pub(crate) async fn choose_organization(
     let wanted = OrganizationId::parse(&request.organization_id)
         .map_err(|e| Problem::invalid_field("organization_id", &e.to_string()))?;
     let mut rng = app.rng();
-    let (session, origin) = (&caller.session, &caller.origin);
-    let chosen = rules::choose_organization(account, session, &wanted, policy, origin, &mut rng);
+    let session = &caller.session;
+    let chosen = rules::choose_organization(account, session, &wanted, caller.context(&mut rng));
     let (_, decision) = chosen.ok_or_else(|| Problem::not_found("organization"))?;
     app.commit(decision, &mut rng).await?;
     let membership = account.membership(Some(&wanted));

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use vestibule_domain::sign_in;
+use vestibule_domain::rules::sign_in;
 use vestibule_http::openapi::{NotFoundProblems, SessionParams, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::{App, Problem, SignedIn};
@@ -35,7 +35,7 @@ pub(crate) async fn end_session(
         .ok_or_else(|| Problem::not_found("session"))?;
     let mut rng = app.rng();
     app.commit(
-        sign_in::sign_out(session, &caller.origin, &mut rng),
+        sign_in::sign_out(session, caller.context(&mut rng)),
         &mut rng,
     )
     .await?;

@@ -11,11 +11,11 @@ mod sign_out;
 use axum::middleware;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::session::Session;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::session::Session;
 use vestibule_http::responses;
 use vestibule_http::router::refusals_in_least_time;
 

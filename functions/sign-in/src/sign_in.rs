@@ -8,20 +8,21 @@ use futures::future;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::device::{Arrival, Device};
-use vestibule_domain::password;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::sign_in::{self as rules, Checked, Refusal, SignedIn};
-use vestibule_domain::text::{Sensitive, Username};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::device::{Arrival, Device};
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::sign_in as rules;
+use vestibule_domain::rules::sign_in::{Checked, Refusal};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
+use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
 use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source, rate_limit};
+use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source, rate_limit, transact};
 use vestibule_secrets::Verified;
-use vestibule_store::CommitError;
 use vestibule_store::attempts::AttemptKind;
 
 use crate::SessionResponse;
@@ -58,9 +59,6 @@ const DEVICE_COOKIE: &str = "__Host-vestibule-device";
 
 /// The longest lifetime that browsers allow for a cookie (RFC 6265bis, 5.5).
 const DEVICE_COOKIE_SECONDS: u32 = 400 * 24 * 60 * 60;
-
-/// How many times a sign-in is tried when the account changes at the same time.
-const MAX_ATTEMPTS: usize = 3;
 
 /// Sign in with username and password
 ///
@@ -109,65 +107,64 @@ pub(crate) async fn sign_in(
         device: &device,
         user_agent: user_agent.and_then(|v| v.to_str().ok()),
     };
-    for _ in 0..MAX_ATTEMPTS {
-        // Count the attempt for the username and the source, and load the account, in one round trip.
-        // The password is compared only if neither limit is exceeded.
-        let (a_name, a_source) = rate_limit::limits(&policy.rate_limits.sign_in);
-        let subject = rate_limit::password_of(&policy, &name);
-        let source = format!("sign-in/{}/{}", policy.portal, Source::of(&origin));
-        let (of_name, of_source, account) = future::try_join3(
-            app.store
-                .count_attempt(AttemptKind::Password, &subject, a_name, origin.at),
-            app.store
-                .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
-            find_account(&app, &policy, &name),
-        )
-        .await?;
-        if of_name.allowed.is_none() || of_source.allowed.is_none() {
-            equalize_reads(&app, account.as_ref(), &policy, &name).await?;
-            let detail = format!(
-                "There were too many attempts to sign in. Try again in {} minutes.",
-                policy.rate_limits.sign_in.window_minutes.get()
-            );
-            return Err(Problem::too_many_attempts(detail, &policy));
-        }
-        let checked = check(&app, &password, account.as_ref(), &mut rng).await;
-        let signed_in = match rules::sign_in(
-            account.as_ref(),
-            checked,
-            of_name.key,
-            &arrival,
-            &policy,
-            &origin,
-            &mut rng,
-        ) {
-            Ok(signed_in) => signed_in,
-            Err(refusal) => {
-                equalize_reads(&app, account.as_ref(), &policy, &name).await?;
-                return Err(
-                    refused(&app, refusal, account.as_ref(), &policy, &origin, &mut rng).await?,
+    let (app, policy, origin) = (&app, &*policy, &origin);
+    let (name, password) = (name.as_str(), &password);
+    let ((account, ..), signed_in) = transact(
+        app,
+        |_| async move {
+            // Count the attempt for the username and the source, and load the account, in one round trip.
+            // The password is compared only if neither limit is exceeded.
+            let (a_name, a_source) = rate_limit::limits(&policy.rate_limits.sign_in);
+            let subject = rate_limit::password_of(policy, name);
+            let source = format!("sign-in/{}/{}", policy.portal, Source::of(origin));
+            let (of_name, of_source, account) = future::try_join3(
+                app.store
+                    .count_attempt(AttemptKind::Password, &subject, a_name, origin.at),
+                app.store
+                    .count_attempt(AttemptKind::Source, &source, a_source, origin.at),
+                find_account(app, policy, name),
+            )
+            .await?;
+            if of_name.allowed.is_none() || of_source.allowed.is_none() {
+                equalize_reads(app, account.as_ref(), policy, name).await?;
+                let detail = format!(
+                    "There were too many attempts to sign in. Try again in {} minutes.",
+                    policy.rate_limits.sign_in.window_minutes.get()
                 );
+                return Err(Problem::too_many_attempts(detail, policy));
             }
-        };
-        let SignedIn {
-            token,
-            session,
-            decision,
-        } = signed_in;
-        // `rules::sign_in` never succeeds without an account.
-        let Some(account) = &account else { continue };
-        match app.commit(decision, &mut rng).await {
-            Ok(()) => {
-                let response = SessionResponse::of(&session, account, &policy, &origin);
-                let tokens = (token.expose(), device.expose());
-                return Ok(begun(response, tokens, request.token_delivery, &policy));
-            }
-            // The account changed at the same time. Load it again, because it may now be disabled.
-            Err(CommitError::Stale) => {}
-            Err(other) => return Err(other.into()),
+            let checked = check(app, password, account.as_ref(), &mut app.rng()).await;
+            Ok((account, checked, of_name.key))
+        },
+        |(account, checked, attempts), rng| {
+            let (account, checked) = (account.as_ref(), checked.clone());
+            let context = Context::new(policy, origin, rng);
+            Ok(
+                match rules::sign_in(account, checked, attempts.clone(), &arrival, context) {
+                    Ok(signed_in) => (
+                        Ok((signed_in.token, signed_in.session)),
+                        Some(signed_in.decision),
+                    ),
+                    Err(refusal) => (Err(refusal), None),
+                },
+            )
+        },
+    )
+    .await?;
+    let account = account.as_ref();
+    match (signed_in, account) {
+        (Ok((token, session)), Some(account)) => {
+            let response = SessionResponse::of(&session, account, policy, origin);
+            let tokens = (token.expose(), device.expose());
+            Ok(begun(response, tokens, request.token_delivery, policy))
         }
+        (Err(refusal), account) => {
+            equalize_reads(app, account, policy, name).await?;
+            let context = Context::new(policy, origin, &mut rng);
+            Err(refused(app, refusal, account, context).await?)
+        }
+        (Ok(_), None) => Err(Problem::internal("a session without an account")),
     }
-    Err(Problem::conflict())
 }
 
 /// Loads the account with this username. An invalid username is looked up under a key that nobody has,
@@ -223,10 +220,13 @@ async fn refused(
     app: &App,
     refusal: Refusal,
     account: Option<&Account>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut rand::rngs::StdRng,
+    context: Context<'_>,
 ) -> Result<Problem, Problem> {
+    let Context {
+        policy,
+        origin,
+        mut rng,
+    } = context;
     let mut audit = AuditEvent::refused(
         origin,
         Actor::Unknown,
@@ -240,7 +240,7 @@ async fn refused(
         [only] => only.organization.clone(),
         _ => None,
     });
-    app.commit(Decision::recording(audit), rng).await?;
+    app.commit(Decision::recording(audit), &mut rng).await?;
     Ok(match refusal {
         Refusal::Failed => Problem::new(
             StatusCode::UNAUTHORIZED,

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use reqwest::Method;
 use serde_json::Value;
-use vestibule_domain::device::Device;
+use vestibule_domain::rules::device::Device;
 
 /// A response.
 #[derive(Debug, Clone)]

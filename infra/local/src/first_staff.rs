@@ -4,13 +4,14 @@
 use std::fmt;
 
 use rand::{Rng, RngExt};
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
-use vestibule_domain::help_desk;
-use vestibule_domain::password;
 use vestibule_domain::policy::{ChosenBy, Policy};
-use vestibule_domain::register::{Applicant, Registered};
-use vestibule_domain::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::help_desk;
+use vestibule_domain::rules::password;
+use vestibule_domain::rules::register::{Applicant, Registered};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::text::{Email, Invalid, NamePart, PersonName, Sensitive, Username};
 use vestibule_http::{App, credentials};
 use vestibule_store::{CommitError, Unique};
 
@@ -80,8 +81,9 @@ pub async fn make(app: &App, person: FirstStaff) -> Result<Made, StartError> {
         at: app.clock.now(),
         source: None,
     };
-    let Registered { decision, .. } = help_desk::first_staff(applicant, &policy, &origin, &mut rng)
-        .ok_or("the portal isn't a help desk")?;
+    let Registered { decision, .. } =
+        help_desk::first_staff(applicant, Context::new(&policy, &origin, &mut rng))
+            .ok_or("the portal isn't a help desk")?;
     match app.commit(decision, &mut rng).await {
         Ok(()) => Ok(Made {
             title: policy.title.to_string(),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use jiff::SignedDuration;
-use vestibule_domain::feeds::FeedName;
+use vestibule_domain::feed::sequence::FeedName;
 use vestibule_import_records::STATUS;
 
 use crate::StartError;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
+use vestibule_domain::feed::sequence::{Extent, FeedName};
 use vestibule_domain::feed::{MAX_LINE_BYTES, file_name};
-use vestibule_domain::feeds::{Extent, FeedName};
 use vestibule_domain::policy::Slug;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::Clock;
 use vestibule_import_records::{Outcome, STATUS, Summary};
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_http::portals;
 
 use crate::StartError;

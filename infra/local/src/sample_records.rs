@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use vestibule_domain::feed;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 
 /// The plan that the records belong to.
 pub const PLAN: &str = "harbor";
@@ -549,7 +549,8 @@ mod tests {
 
     use vestibule_domain::feed::Feed;
     use vestibule_domain::policy::Slug;
-    use vestibule_domain::record::{Fact, NewRecord};
+    use vestibule_domain::state::record::NewRecord;
+    use vestibule_domain::values::record_kind::Fact;
 
     fn folder() -> &'static Path {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sample-records"))

@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Summary, Swept};
 
 use crate::instance::Options;

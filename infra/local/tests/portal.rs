@@ -306,7 +306,7 @@ fn an_invalid_policy_is_reported_with_file_line_and_field() {
         text(changed.path()),
     ]);
     assert!(
-        said.contains("group.toml:") && said.contains("session.hours: must be"),
+        said.contains("group.toml:") && said.contains("session.max_hours: must be"),
         "{said}"
     );
 }

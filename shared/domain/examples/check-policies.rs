@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use vestibule_domain::ids::PortalId;
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
+use vestibule_domain::values::ids::PortalId;
 
 const HELP: &str = "\
 Checks every portal policy NAME.toml in a folder, individually and in combination.

@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
-use vestibule_domain::ids::PortalId;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{
     Blocks, ChosenBy, LetterAddress, Onboarding, Permission, Policy, PolicyError, PolicyFault,
     Reissuer, Role,
 };
-use vestibule_domain::portals::Portals;
-use vestibule_domain::record::{Fact, RecordData, RecordKind};
+use vestibule_domain::state::record::RecordData;
+use vestibule_domain::values::ids::PortalId;
+use vestibule_domain::values::record_kind::{Fact, RecordKind};
 
 const SEVEN: [&str; 7] = [
     "agent", "group", "member", "provider", "practice", "producer", "employer",

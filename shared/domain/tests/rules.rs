@@ -11,32 +11,32 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use vestibule_domain::account::{
-    Account, Issue, LetterStatus, Membership, NextStep, Password, PasswordHash, PendingStep,
-    Registration, Status,
+use vestibule_domain::outbox::mail::Call;
+use vestibule_domain::policy::portals::Portals;
+use vestibule_domain::policy::{Policy, Role};
+use vestibule_domain::rules::activate::FreshCode;
+use vestibule_domain::rules::campaign::{self};
+use vestibule_domain::rules::consequences::ScheduledDecision;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::invite::{Refusal, usable as check_usable};
+use vestibule_domain::rules::next_step::{NextStep, next_step};
+use vestibule_domain::rules::password::{self, MAX_LENGTH};
+use vestibule_domain::rules::schedule::{self, ScheduledAction};
+use vestibule_domain::state::account::{Account, Password, PasswordHash, Status};
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::follow_up::{AccountOutcome, AdminNotice, FollowUp, FollowUpKind};
+use vestibule_domain::state::invitation::{Invitation, InvitationStatus, State};
+use vestibule_domain::state::membership::{
+    Issue, LetterStatus, Membership, PendingStep, Registration,
 };
-use vestibule_domain::activate::FreshCode;
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::campaign::{self, Call};
-use vestibule_domain::ids::{
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::record::{Mac, PlanRecord, RecordData, RecordKey, Verification, find};
+use vestibule_domain::state::session::{Session, Token, TokenKind};
+use vestibule_domain::values::ids::{
     AccountId, InvitationId, IssueId, MessageId, OrganizationId, PortalId,
 };
-use vestibule_domain::invite::{
-    Invitation, InvitationStatus, Refusal, State, usable as check_usable,
-};
-use vestibule_domain::message::AccountOutcome;
-use vestibule_domain::organization::Organization;
-use vestibule_domain::password::{self, MAX_LENGTH};
-use vestibule_domain::policy::{Policy, Role};
-use vestibule_domain::portals::Portals;
-use vestibule_domain::record::{
-    Fact, Mac, PlanRecord, RecordData, RecordKey, RecordKind, Verification, find,
-};
-use vestibule_domain::rules::consequences::ScheduledDecision;
-use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::schedule::{self, AdminNotice, FollowUp, FollowUpKind, ScheduledAction};
-use vestibule_domain::session::{Session, Token, TokenKind};
-use vestibule_domain::text::{Email, NamePart, PersonName, Sensitive, Username};
+use vestibule_domain::values::record_kind::{Fact, RecordKind};
+use vestibule_domain::values::text::{Email, NamePart, PersonName, Sensitive, Username};
 use vestibule_domain::{Change, Decision};
 
 fn policy(portal: &str) -> Policy {
@@ -1188,7 +1188,7 @@ proptest! {
         let mut account = aged(now, (made, signed_in, changed), disabled, notified, ends);
         let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
-        while let Some(act) = schedule::apply(&account, &policy, &origin, &mut rng()) {
+        while let Some(act) = schedule::apply(&account, Context::new(&policy, &origin, &mut rng())) {
             prop_assert!(act.due.on <= today);
             prop_assert_eq!(act.decision.messages.len(), 1, "each sends one notice");
             prop_assert_eq!(act.after.version, account.version + 1);

@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use rand::rngs::{StdRng, SysRng};
 use rand::{CryptoRng, SeedableRng};
 use vestibule_domain::Decision;
-use vestibule_domain::account::Membership;
-use vestibule_domain::activate::FreshCode;
+use vestibule_domain::policy::portals::Portals;
 use vestibule_domain::policy::{LetterAddress, Policy};
-use vestibule_domain::portals::Portals;
+use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::consequences::ScheduledDecision;
-use vestibule_domain::text::PostalAddress;
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::values::text::PostalAddress;
 use vestibule_secrets::{Hasher, Keyring, Purpose};
 use vestibule_store::{CommitError, Store, StoreError};
+
+use crate::usernames;
 
 /// The system clock, or a clock that tests and `cargo portal` control.
 #[derive(Debug, Clone, Default)]
@@ -106,11 +108,26 @@ impl App {
         self.store.keyring()
     }
 
-    /// Commits a decision with everything that follows from it on the schedule.
+    /// Commits a decision with everything that follows from it on the schedule. A username that a
+    /// campaign released is first removed from its owner (ME-10).
     ///
     /// # Errors
     /// The errors of [`Store::commit`].
     pub async fn commit(
+        &self,
+        decision: Decision,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<(), CommitError> {
+        let released =
+            usernames::released_name(&decision, &self.portals).map_err(StoreError::from)?;
+        match released {
+            None => self.commit_once(decision, rng).await,
+            Some((name, policy)) => usernames::commit(self, decision, &name, policy, rng).await,
+        }
+    }
+
+    /// Commits a decision, whether or not a campaign released the username that it takes.
+    pub(crate) async fn commit_once(
         &self,
         decision: Decision,
         rng: &mut impl CryptoRng,
@@ -141,7 +158,11 @@ impl App {
     }
 
     /// Generates a registration code if the portal uses them.
-    pub fn fresh_registration_code(&self, policy: &Policy, rng: &mut StdRng) -> Option<FreshCode> {
+    pub fn fresh_registration_code(
+        &self,
+        policy: &Policy,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Option<FreshCode> {
         let rules = policy.registration_code.as_ref()?;
         let (prefix, digits) = (rules.prefix.as_str(), rules.digits.get());
         Some(FreshCode::random(prefix, digits, rng, |id, code| {
@@ -151,7 +172,7 @@ impl App {
     }
 
     /// Generates a PIN and its keyed MAC.
-    pub fn fresh_pin(&self, digits: u32, rng: &mut StdRng) -> FreshCode {
+    pub fn fresh_pin(&self, digits: u32, rng: &mut (impl CryptoRng + ?Sized)) -> FreshCode {
         FreshCode::random("", digits, rng, |id, pin| {
             self.keyring().mac(Purpose::Pin, id.as_str(), pin)
         })

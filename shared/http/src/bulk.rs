@@ -12,7 +12,7 @@ use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::policy::Role;
-use vestibule_domain::text::{Email, PersonName};
+use vestibule_domain::values::text::{Email, PersonName};
 
 use crate::problem::FieldError;
 use crate::{FieldErrors, Problem, credentials};

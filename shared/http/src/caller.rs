@@ -6,17 +6,21 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use vestibule_domain::account::{Account, Membership, NextStep};
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Origin};
-use vestibule_domain::device;
-use vestibule_domain::invite::ActingAdministrator;
+use rand::rngs::StdRng;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::acting::ActingAdministrator;
+use vestibule_domain::rules::context::Context;
+use vestibule_domain::rules::device;
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::session::{Session, Token, TokenKind};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::membership::Membership;
+use vestibule_domain::state::session::{Session, Token, TokenKind};
 use vestibule_store::CommitError;
 
 use crate::request::{Portal, RequestOrigin};
-use crate::{App, Problem};
+use crate::{App, Attempt, Problem};
 
 /// The cookie that holds a session's token. With its prefix, browsers require `Secure`, the path `/` and
 /// no domain (RFC 6265bis, 4.1.3.2).
@@ -38,6 +42,52 @@ impl Caller {
     /// Returns the caller's membership in the current organization.
     pub fn membership(&self) -> Option<&Membership> {
         self.account.membership(self.session.organization.as_ref())
+    }
+
+    /// Returns the context in which rules decide on the caller's request.
+    pub fn context<'a>(&'a self, rng: &'a mut StdRng) -> Context<'a> {
+        Context::new(&self.policy, &self.origin, rng)
+    }
+
+    /// Returns the caller's account, and loads it again after a conflict.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account.
+    pub async fn latest(&self, app: &App, attempt: Attempt) -> Result<Account, Problem> {
+        if attempt.is_first {
+            return Ok(self.account.clone());
+        }
+        self.reload(app).await
+    }
+
+    /// Loads the caller's account again.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account.
+    pub async fn reload(&self, app: &App) -> Result<Account, Problem> {
+        let portal = &self.policy.portal;
+        let found = app.store.account(portal, &self.account.id).await?;
+        found
+            .filter(|a| self.session.is_open(a, &self.policy, self.origin.at))
+            .ok_or_else(Problem::sign_in_first)
+    }
+
+    /// Does the same as [`latest`](Self::latest) for an action that was confirmed with the password.
+    /// The action is not repeated if the password changed.
+    ///
+    /// # Errors
+    /// A problem when the session is no longer valid for the account, or the password changed.
+    pub async fn latest_with_password(
+        &self,
+        app: &App,
+        attempt: Attempt,
+    ) -> Result<Account, Problem> {
+        let account = self.latest(app, attempt).await?;
+        if account.password == self.account.password {
+            Ok(account)
+        } else {
+            Err(Problem::conflict())
+        }
     }
 
     /// Returns the caller as a member of the current organization who may act on others.
@@ -155,7 +205,8 @@ async fn notice_shared_use(
     origin: &Origin,
 ) -> Result<Account, Problem> {
     let mut rng = app.rng();
-    let noticed = device::notice_shared_use(&account, session, policy, origin, &mut rng);
+    let noticed =
+        device::notice_shared_use(&account, session, Context::new(policy, origin, &mut rng));
     let Some((after, decision)) = noticed else {
         return Ok(account);
     };

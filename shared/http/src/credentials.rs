@@ -7,12 +7,12 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, PasswordHash, QuestionAnswer};
-use vestibule_domain::ids::AccountId;
-use vestibule_domain::password;
 use vestibule_domain::policy::{ChosenBy, Policy};
+use vestibule_domain::rules::password;
 use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice};
-use vestibule_domain::text::{
+use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
+use vestibule_domain::values::ids::AccountId;
+use vestibule_domain::values::text::{
     AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
 };
 use vestibule_secrets::{Purpose, Verified};

@@ -1,6 +1,6 @@
 //! Collects the field errors of a request, so that the response reports all of them at once.
 
-use vestibule_domain::text::Invalid;
+use vestibule_domain::values::text::Invalid;
 
 use crate::problem::{FieldError, Problem};
 

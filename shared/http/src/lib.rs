@@ -17,7 +17,8 @@ pub mod responses;
 pub mod router;
 pub mod schedule;
 pub mod settings;
-pub mod usernames;
+pub mod transact;
+mod usernames;
 pub mod verification;
 
 pub use app::{App, Clock};
@@ -26,3 +27,4 @@ pub use fields::FieldErrors;
 pub use problem::{Problem, ProblemBody};
 pub use request::{Body, Portal, Source};
 pub use router::{Routes, serve};
+pub use transact::{Attempt, transact};

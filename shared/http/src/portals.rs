@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::PolicyError;
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
+use vestibule_domain::values::ids::PortalId;
 
 /// Why the portals can't be read.
 #[derive(Debug, thiserror::Error)]

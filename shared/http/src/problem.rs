@@ -8,8 +8,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::NextStep;
 use vestibule_domain::policy::{Policy, PolicyError};
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_store::{CommitError, StoreError};
 
 /// The maximum number of fields that a problem names, to limit the size of the response.

@@ -2,11 +2,11 @@
 //! is compared.
 
 use futures::future;
-use vestibule_domain::account::Account;
-use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RateLimit};
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Verified;
 use vestibule_store::attempts::{AttemptKind, Limit};
 

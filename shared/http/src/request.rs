@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use vestibule_domain::audit::Origin;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::state::audit::Origin;
 
 use crate::{App, Problem};
 

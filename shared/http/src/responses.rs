@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use vestibule_domain::account::{Account, Membership, NextStep, Undeliverable};
-use vestibule_domain::campaign;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::campaign;
+use vestibule_domain::rules::next_step::NextStep;
 use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::state::account::{Account, Undeliverable};
+use vestibule_domain::state::membership::Membership;
 
 use crate::Caller;
 

@@ -14,7 +14,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::PathItemExt;
 use vestibule_domain::policy::WebAddress;
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
 
 #[doc(hidden)]
 pub use pastey::paste;

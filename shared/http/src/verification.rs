@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use vestibule_domain::audit::Origin;
 use vestibule_domain::decision::AttemptKey;
 use vestibule_domain::policy::{Policy, RegistrationType};
-use vestibule_domain::record::{self, Fact, PlanRecord, RecordKey, Verification};
-use vestibule_domain::text::NamePart;
+use vestibule_domain::state::audit::Origin;
+use vestibule_domain::state::record;
+use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
+use vestibule_domain::values::record_kind::Fact;
+use vestibule_domain::values::text::NamePart;
 use vestibule_secrets::Purpose;
 use vestibule_store::attempts::AttemptKind;
 

@@ -7,10 +7,10 @@
 use std::fs;
 
 use jiff::civil::Date;
-use vestibule_domain::ids::{MessageId, PortalId};
-use vestibule_domain::letter::{Letter, LetterText};
+use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::{AddressLine, Country, PostalAddress, Sensitive};
+use vestibule_domain::values::ids::{MessageId, PortalId};
+use vestibule_domain::values::text::{AddressLine, Country, PostalAddress, Sensitive};
 use vestibule_mail::letters::{lay_out, pdf};
 
 #[allow(clippy::disallowed_methods, reason = "this measures time")]

@@ -1,6 +1,6 @@
 //! The content of an email or letter before layout.
 
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::values::text::Sensitive;
 
 use crate::words::{one_line, wrapped};
 

@@ -6,9 +6,9 @@ use aws_sdk_ses::operation::RequestId;
 use aws_sdk_ses::operation::send_email::SendEmailError;
 use aws_sdk_ses::types::{Body, Content, Destination, Message, MessageTag};
 use data_encoding::BASE64;
-use vestibule_domain::ids::MessageId;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::Email;
+use vestibule_domain::values::ids::MessageId;
+use vestibule_domain::values::text::Email;
 
 use crate::mails::RenderedMail;
 

@@ -7,10 +7,10 @@ mod common;
 use common::policy;
 use jiff::civil::Date;
 use proptest::prelude::*;
-use vestibule_domain::ids::MessageId;
-use vestibule_domain::letter::{Letter, LetterText};
+use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::{AddressLine, Country, PostalAddress, Sensitive};
+use vestibule_domain::values::ids::MessageId;
+use vestibule_domain::values::text::{AddressLine, Country, PostalAddress, Sensitive};
 use vestibule_mail::letters::{Unprintable, lay_out, pdf};
 
 fn address(lines: &[&str], city: &str, region: &str, code: &str, country: &str) -> PostalAddress {

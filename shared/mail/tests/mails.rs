@@ -8,13 +8,14 @@ use common::policy;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
-use vestibule_domain::campaign::Call;
-use vestibule_domain::ids::MessageId;
-use vestibule_domain::message::{
-    AccessChange, AccountOutcome, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
+use vestibule_domain::outbox::mail::Call;
+use vestibule_domain::outbox::mail::{
+    AccessChange, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
 };
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::{Email, Sensitive};
+use vestibule_domain::state::follow_up::AccountOutcome;
+use vestibule_domain::values::ids::MessageId;
+use vestibule_domain::values::text::{Email, Sensitive};
 use vestibule_mail::render;
 
 const TOKEN: &str = "inv.0123456789abcdefghjkmnpqrs.pZ3kG0-7uW_x9QvTnB5cYd2LhRfE8aJm";

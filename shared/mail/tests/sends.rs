@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
 use aws_sdk_ses::config::{BehaviorVersion, Config, Credentials, Region};
-use vestibule_domain::ids::MessageId;
-use vestibule_domain::text::Email;
+use vestibule_domain::values::ids::MessageId;
+use vestibule_domain::values::text::Email;
 use vestibule_mail::{RenderedMail, SendError, send};
 
 const SENT: &str = "<SendEmailResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\"><SendEmailResult><MessageId>0100-42</MessageId></SendEmailResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></SendEmailResponse>";

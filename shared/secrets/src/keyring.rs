@@ -9,8 +9,8 @@ use data_encoding::BASE64URL_NOPAD;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use vestibule_domain::record::Mac;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::record::Mac;
+use vestibule_domain::values::text::Sensitive;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The length of every key in bytes, for AES-256 and HMAC-SHA256.

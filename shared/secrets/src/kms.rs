@@ -177,7 +177,7 @@ mod tests {
     use data_encoding::BASE64;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use vestibule_domain::text::Sensitive;
+    use vestibule_domain::values::text::Sensitive;
 
     use crate::Purpose;
 

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use data_encoding::BASE64_NOPAD;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use vestibule_domain::account::PasswordHash;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::account::PasswordHash;
+use vestibule_domain::values::text::Sensitive;
 use zeroize::Zeroizing;
 
 use crate::keyring::{KEY_BYTES, Keyring, canonical_number};

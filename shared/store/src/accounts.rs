@@ -4,9 +4,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
-use vestibule_domain::account::{Account, PasswordHash, Status, Undeliverable, UndeliverableKind};
-use vestibule_domain::ids::{AccountId, PortalId};
-use vestibule_domain::text::{Email, PostalAddress};
+use vestibule_domain::state::account::{
+    Account, PasswordHash, Status, Undeliverable, UndeliverableKind,
+};
+use vestibule_domain::values::ids::{AccountId, PortalId};
+use vestibule_domain::values::text::{Email, PostalAddress};
 use vestibule_secrets::Keyring;
 
 use crate::commit::{Unique, Writes};

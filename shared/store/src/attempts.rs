@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use vestibule_domain::decision::AttemptKey;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
 
 use crate::commit::Writes;

@@ -8,10 +8,10 @@ use futures::future;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use vestibule_domain::audit::{Action, Actor, AuditEvent, Outcome, kept_until};
-use vestibule_domain::ids::{AccountId, AuditId, OrganizationId, PortalId};
-use vestibule_domain::record::Mac;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Outcome, kept_until};
+use vestibule_domain::state::record::Mac;
+use vestibule_domain::values::ids::{AccountId, AuditId, OrganizationId, PortalId};
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::commit::Writes;

@@ -8,9 +8,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::Timestamp;
-use vestibule_domain::ids::MessageId;
-use vestibule_domain::letter::Letter;
-use vestibule_domain::message::Message;
+use vestibule_domain::outbox::letter::Letter;
+use vestibule_domain::outbox::mail::Message;
+use vestibule_domain::values::ids::MessageId;
 
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, n, s};

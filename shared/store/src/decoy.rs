@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use vestibule_domain::account::Account;
+use vestibule_domain::state::account::Account;
 use vestibule_secrets::Keyring;
 
 use crate::item::Item;

@@ -8,10 +8,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::civil::Date;
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::organization::Organization;
-use vestibule_domain::schedule::FollowUpKind;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::follow_up::FollowUpKind;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 
 use crate::error::took_effect;
 use crate::expression::{Expression, n, s};

@@ -1,7 +1,7 @@
 //! The progress of record feeds, one item for each kind of a plan's records.
 
-use vestibule_domain::feeds::FeedState;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::feed::sequence::FeedState;
+use vestibule_domain::values::record_kind::RecordKind;
 
 use crate::error::took_effect;
 use crate::expression::{Expression, n};

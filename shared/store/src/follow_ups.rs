@@ -1,11 +1,12 @@
 //! Follow-ups of organizations, and the notices for their administrators.
 
 use jiff::civil::Date;
-use vestibule_domain::ids::{OrganizationId, PortalId};
-use vestibule_domain::message::AccountOutcome;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::rules::consequences::FollowUpToSet;
-use vestibule_domain::schedule::{self, AdminNotice, FollowUp, FollowUpKind, Manager};
+use vestibule_domain::rules::schedule;
+use vestibule_domain::state::follow_up::AccountOutcome;
+use vestibule_domain::state::follow_up::{AdminNotice, FollowUp, FollowUpKind, Manager};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{OrganizationId, PortalId};
 
 use crate::commit::Writes;
 use crate::due::{self, Queue};

@@ -1,10 +1,10 @@
 //! Invitations to an organization.
 
 use jiff::SignedDuration;
-use vestibule_domain::ids::{InvitationId, OrganizationId, PortalId};
-use vestibule_domain::invite::Invitation;
-use vestibule_domain::organization::Organization;
-use vestibule_domain::text::Email;
+use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{InvitationId, OrganizationId, PortalId};
+use vestibule_domain::values::text::Email;
 
 use crate::commit::Writes;
 use crate::expression::{Expression, n};

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use vestibule_domain::record::{NewRecord, PlanRecord, RecordKey, RecordKind};
+use vestibule_domain::state::record::{NewRecord, PlanRecord, RecordKey};
+use vestibule_domain::values::record_kind::RecordKind;
 
 use crate::expression::s;
 use crate::item::text;

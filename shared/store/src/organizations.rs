@@ -1,8 +1,8 @@
 //! Organizations. Their users, invitations and follow-ups are in the same partition.
 
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::organization::Organization;
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 
 use crate::commit::Writes;
 use crate::expression::{Expression, n};

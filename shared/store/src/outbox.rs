@@ -8,8 +8,8 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
-use vestibule_domain::ids::{MessageId, PortalId};
-use vestibule_domain::message::Message;
+use vestibule_domain::outbox::mail::Message;
+use vestibule_domain::values::ids::{MessageId, PortalId};
 use vestibule_secrets::Purpose;
 
 use crate::commit::Writes;

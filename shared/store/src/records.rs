@@ -11,12 +11,11 @@ use jiff::civil::Date;
 use rand::CryptoRng;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 use vestibule_domain::decision::RecordClaim;
-use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::policy::Slug;
-use vestibule_domain::record::{
-    Claim, Fact, Mac, NewRecord, PlanRecord, RecordData, RecordKey, RecordKind,
-};
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::record::{Claim, Mac, NewRecord, PlanRecord, RecordData, RecordKey};
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::values::record_kind::{Fact, RecordKind};
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::commit::{Unique, Writes};

@@ -16,10 +16,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vestibule_domain::audit::kept_until;
-use vestibule_domain::ids::PortalId;
-use vestibule_domain::record::Mac;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::state::audit::kept_until;
+use vestibule_domain::state::record::Mac;
+use vestibule_domain::values::ids::PortalId;
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
 use crate::expression::{Expression, n, s};

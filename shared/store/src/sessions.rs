@@ -1,9 +1,9 @@
 //! Sessions, in the partition of their account.
 
 use jiff::Timestamp;
-use vestibule_domain::account::Account;
-use vestibule_domain::ids::{AccountId, PortalId};
-use vestibule_domain::session::{Session, Token};
+use vestibule_domain::state::account::Account;
+use vestibule_domain::state::session::{Session, Token};
+use vestibule_domain::values::ids::{AccountId, PortalId};
 
 use crate::commit::Writes;
 use crate::error::took_effect;

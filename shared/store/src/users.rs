@@ -4,14 +4,17 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use vestibule_domain::account::{Account, Membership, Registration, Status, Undeliverable};
-use vestibule_domain::ids::{AccountId, OrganizationId, PortalId};
-use vestibule_domain::invite::Invitation;
-use vestibule_domain::organization::Organization;
 use vestibule_domain::policy::Role;
-use vestibule_domain::review::{Confirmation, Removed, Reviewed};
-use vestibule_domain::schedule::Manager;
-use vestibule_domain::text::{Email, PersonName};
+use vestibule_domain::rules::access_review::Reviewed;
+use vestibule_domain::state::account::{Account, Status, Undeliverable};
+use vestibule_domain::state::follow_up::Manager;
+use vestibule_domain::state::invitation::Invitation;
+use vestibule_domain::state::membership::Confirmation;
+use vestibule_domain::state::membership::{Membership, Registration};
+use vestibule_domain::state::organization::Organization;
+use vestibule_domain::state::organization::Removed;
+use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
+use vestibule_domain::values::text::{Email, PersonName};
 
 use crate::commit::Writes;
 use crate::item::{self, text};

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::people::{PASSWORD, member, with};
 use vestibule_tests::{World, another, fault, masked, pin_in, shown};
 

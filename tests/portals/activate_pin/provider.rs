@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::people::{PASSWORD, provider, with, without};
 use vestibule_tests::{World, another, code_in, fault, masked, pin_in, shown};
 

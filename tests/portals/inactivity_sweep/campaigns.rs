@@ -6,7 +6,7 @@ use futures::future::{join, join_all};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
 use vestibule_inactivity_sweep::{Run, Swept};
 use vestibule_local::Options;
 use vestibule_tests::client::{Person, Response};

@@ -5,10 +5,10 @@ use futures::future::join;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
 use serde_json::{Value, json};
-use vestibule_domain::account::{Account, Status};
-use vestibule_domain::ids::{AccountId, PortalId};
-use vestibule_domain::record::RecordKind;
-use vestibule_domain::schedule::ScheduledAction;
+use vestibule_domain::rules::schedule::ScheduledAction;
+use vestibule_domain::state::account::{Account, Status};
+use vestibule_domain::values::ids::{AccountId, PortalId};
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_http::Clock;
 use vestibule_inactivity_sweep::{Preview, Run, Summary, Swept};
 use vestibule_local::instance::at_work;
@@ -335,18 +335,19 @@ async fn bystanders(world: &World, id: &str, count: usize) {
     for i in 0..count {
         let mut copy = model.clone();
         copy.username =
-            vestibule_domain::text::Username::parse(&format!("bystander.{i}"), 1).unwrap();
-        copy.email = vestibule_domain::text::Email::parse(&format!("b{i}@example.com")).unwrap();
+            vestibule_domain::values::text::Username::parse(&format!("bystander.{i}"), 1).unwrap();
+        copy.email =
+            vestibule_domain::values::text::Email::parse(&format!("b{i}@example.com")).unwrap();
         copy.id = Account::natural_id(&copy.portal, &copy.username.key());
-        let origin = vestibule_domain::audit::Origin {
+        let origin = vestibule_domain::state::audit::Origin {
             portal: copy.portal.clone(),
             at: world.now(),
             source: None,
         };
-        let audit = vestibule_domain::audit::AuditEvent::done(
+        let audit = vestibule_domain::state::audit::AuditEvent::done(
             &origin,
-            vestibule_domain::audit::Actor::System,
-            vestibule_domain::audit::Action::AddUser,
+            vestibule_domain::state::audit::Actor::System,
+            vestibule_domain::state::audit::Action::AddUser,
             &mut rng,
         )
         .on(copy.id.as_str());

@@ -1,7 +1,7 @@
 //! The group (employer) portal.
 
 use serde_json::json;
-use vestibule_domain::account::{Account, Status};
+use vestibule_domain::state::account::{Account, Status};
 use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, everyone, group_principal, with};
 use vestibule_tests::white_box::shown;

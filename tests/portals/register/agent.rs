@@ -1,7 +1,7 @@
 //! The agent portal, and what its registration has in common with that of the group portal.
 
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::World;
 use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};

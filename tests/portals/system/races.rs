@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::{join, join_all};
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::invariants::{Contents, invariants, text};
 use vestibule_tests::people::{PASSWORD, dental, group_principal, hint, member, with};

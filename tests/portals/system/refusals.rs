@@ -1,7 +1,7 @@
 //! Refusals: whom they refer people to, and what they don't reveal.
 
 use serde_json::{Value, json};
-use vestibule_domain::account::{Account, Status};
+use vestibule_domain::state::account::{Account, Status};
 use vestibule_local::Options;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{
@@ -234,7 +234,7 @@ async fn pins(
     let me = principal.get("/me").await.text_at("/id").to_owned();
     world
         .alter(portal, &me, |a| {
-            a.memberships[0].pending_step = vestibule_domain::account::PendingStep::Open
+            a.memberships[0].pending_step = vestibule_domain::state::membership::PendingStep::Open
         })
         .await;
     let (username, code) = world.added_by(principal, "Nils").await;

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
-use vestibule_domain::text::comparable;
+use vestibule_domain::values::text::comparable;
 use vestibule_local::Options;
 use vestibule_tests::client::{Person, Response};
 use vestibule_tests::fault_injection::{Fault, FaultInjector};

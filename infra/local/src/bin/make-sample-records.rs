@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use vestibule_domain::feed;
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_local::sample_records;
 
 /// Generate the sample plan records: members.csv, agents.csv, groups.csv and providers.csv.

@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use vestibule_domain::record::RecordKind;
+use vestibule_domain::values::record_kind::RecordKind;
 
 use super::tell::{Call, Teller};
 use crate::client::Client;

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use vestibule_domain::portals::Portals;
+use vestibule_domain::policy::portals::Portals;
 
 use self::site::{missing, page, respond};
 use crate::instance::{LETTERS, PrintedLetter};

@@ -267,7 +267,7 @@ mod tests {
     use aws_sdk_kms::types::DataKeySpec;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
-    use vestibule_domain::text::Sensitive;
+    use vestibule_domain::values::text::Sensitive;
     use vestibule_secrets::Purpose;
 
     fn local(master_key: u8, seed: u64) -> LocalKms {

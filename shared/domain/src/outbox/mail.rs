@@ -385,7 +385,7 @@ pub(crate) fn mail(
     account: &Account,
     at: Timestamp,
     text: MailText,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Message {
     mail_as(MessageId::random(rng), account, at, text)
 }

@@ -320,7 +320,7 @@ impl Policy {
     }
 
     /// Returns a username made by the system: the prefix and eight characters (BL-16).
-    pub fn make_username(&self, rng: &mut impl rand::Rng) -> Option<Username> {
+    pub fn make_username(&self, rng: &mut (impl rand::Rng + ?Sized)) -> Option<Username> {
         if self.username.chosen_by != ChosenBy::System {
             return None;
         }

@@ -28,6 +28,12 @@ section! {
 }
 
 impl GroupCodePolicy {
+    /// Returns the group codes that an organization can assign, given those in its plan record.
+    pub fn assignable(&self, recorded: &BTreeSet<String>) -> BTreeSet<String> {
+        let recorded = recorded.iter().filter(|_| self.from_records);
+        self.offered.iter().chain(recorded).cloned().collect()
+    }
+
     /// Checks the form of the codes.
     pub(super) fn check(&self, faults: &mut Faults) {
         for code in &self.offered {

@@ -6,16 +6,16 @@
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
-use rand::Rng;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::MailText;
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
+use crate::rules::context::Context;
 use crate::rules::schedule::{email_to_manager, resolve_follow_up};
 use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::{FollowUp, Manager};
 use crate::state::membership::{Confirmation, Membership};
 use crate::state::organization::{Organization, Removed, Review, next_due_on};
@@ -138,10 +138,13 @@ pub fn see_to(
     organization: &Organization,
     managers: &[Manager],
     people: &[(Reviewed<'_>, String)],
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Decision {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let today = policy.today(origin.at);
     let again = next_look(organization, policy, today);
     let can_review = |m: &&Manager| policy.allows(m.role, Permission::ReviewAccess);
@@ -157,7 +160,12 @@ pub fn see_to(
             let days = rules.map_or(CHASED_EVERY_DAYS, |r| r.interval_days.get());
             return resolve_follow_up(follow_up, origin, Some(days_later(today, days)), rng);
         }
-        let started = start(Actor::System, organization, &reviewers, policy, origin, rng);
+        let started = start(
+            Actor::System,
+            organization,
+            &reviewers,
+            Context::new(policy, origin, rng),
+        );
         if let Ok((after, mut decision)) = started {
             let follow_up = Change::ResolveFollowUp {
                 follow_up: follow_up.clone(),
@@ -218,10 +226,13 @@ pub fn start(
     by: Actor,
     organization: &Organization,
     managers: &[Manager],
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Organization, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let rules = policy
         .access_review
         .as_ref()
@@ -287,10 +298,13 @@ pub fn confirm(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Option<(Account, Decision)>, NotConfirmed> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let membership = authorize_on(acting, Permission::ReviewAccess, organization, user, policy)?;
     match status(organization, Reviewed::of(user, membership)) {
         ReviewStatus::NotInReview => return Err(NotConfirmed::NotInReview),

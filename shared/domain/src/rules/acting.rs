@@ -38,7 +38,12 @@ impl<'a> ActingAdministrator<'a> {
     }
 
     /// Creates an audit event for an action of the administrator.
-    pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
+    pub fn audit(
+        &self,
+        origin: &Origin,
+        action: Action,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> AuditEvent {
         AuditEvent::done(origin, Actor::Account(self.account.id.clone()), action, rng)
             .for_organization(self.membership.organization.as_ref())
     }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rand::{CryptoRng, Rng, RngExt};
+use rand::{CryptoRng, RngExt};
 
 use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail, mail_as};
-use crate::policy::{Agreement, Policy, RecordedBy, RegistrationCodePolicy, Reissuer};
+use crate::policy::{Agreement, Policy, RecordedBy, Reissuer};
+use crate::rules::context::Context;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer};
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Issue, LetterStatus, PendingStep};
 use crate::state::record::{Mac, RecordKey};
 use crate::values::ids::{IssueId, MessageId, OrganizationId};
@@ -32,7 +33,7 @@ impl FreshCode {
     pub fn random(
         prefix: &str,
         count: u32,
-        rng: &mut impl CryptoRng,
+        rng: &mut (impl CryptoRng + ?Sized),
         seal: impl FnOnce(&IssueId, &Sensitive) -> Mac,
     ) -> Self {
         let id = IssueId::random(rng);
@@ -78,10 +79,10 @@ pub(crate) fn pin_letter(
     to: PostalAddress,
     greeting: String,
     organization: Option<String>,
-    policy: &Policy,
-    now: Timestamp,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Issue, Message)> {
+    let now = context.now();
+    let Context { policy, rng, .. } = context;
     let pin = policy.pin.as_ref()?;
     let (expires_on, expires_at) = policy.valid_until(now, pin.valid_days.get());
     let letter = Letter {
@@ -113,17 +114,16 @@ pub fn enter_pin(
     account: &Account,
     organization: Option<&OrganizationId>,
     matches: impl FnOnce(&Issue) -> bool,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let update = |_: &mut Account| {};
     complete_step(
         account,
         organization,
         Action::ActivatePin,
         matches,
-        |_| {},
-        origin,
-        rng,
+        update,
+        context,
     )
 }
 
@@ -135,13 +135,13 @@ pub fn redeem_code(
     matches: impl FnOnce(&Issue) -> bool,
     password: PasswordHash,
     answers: (Vec<QuestionAnswer>, Option<QuestionAnswer>),
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let now = context.now();
     let set_credentials = |account: &mut Account| {
         account.password = Some(Password {
             hash: password,
-            changed_at: origin.at,
+            changed_at: now,
             must_change: false,
         });
         (account.security_answers, account.hint) = answers;
@@ -152,8 +152,7 @@ pub fn redeem_code(
         Action::RedeemRegistrationCode,
         matches,
         set_credentials,
-        origin,
-        rng,
+        context,
     )?;
     Ok(decision)
 }
@@ -164,9 +163,9 @@ fn complete_step(
     action: Action,
     matches: impl FnOnce(&Issue) -> bool,
     update: impl FnOnce(&mut Account),
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization)
@@ -196,17 +195,19 @@ fn complete_step(
 /// Replaces a pending PIN with a new one. The old PIN becomes invalid (ME-07).
 ///
 /// `address` is the address for the letter: from the plan record, or as designated at registration.
-#[allow(clippy::too_many_arguments)]
 pub fn reissue_pin(
     account: &Account,
     organization: Option<(&OrganizationId, &str)>,
     by: Reissuer,
     fresh: FreshCode,
     address: Option<PostalAddress>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization.map(|(id, _)| id))
@@ -229,9 +230,7 @@ pub fn reissue_pin(
         address.ok_or(Refusal::NoAddress)?,
         greeting,
         name,
-        policy,
-        origin.at,
-        rng,
+        Context::new(policy, origin, rng),
     )
     .ok_or(Refusal::ApprovalNotPending)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
@@ -260,16 +259,17 @@ pub fn reissue_pin(
     Ok((after, decision))
 }
 
-/// Returns a pending registration code, and the email that contains it (BL-08).
+/// Returns a pending registration code, and the email that contains it (BL-08). Returns `None` on a
+/// portal without registration codes.
 pub(crate) fn issue_code(
     fresh: FreshCode,
     (organization, username): (String, String),
     carried_by: MessageId,
     end_date: Option<Date>,
-    rules: &RegistrationCodePolicy,
     policy: &Policy,
     now: Timestamp,
-) -> (PendingStep, MailText) {
+) -> Option<(PendingStep, MailText)> {
+    let rules = policy.registration_code.as_ref()?;
     let (expires_on, expires_at) =
         policy.valid_until_at_most(now, rules.valid_days.get(), end_date);
     let issue = Issue {
@@ -286,7 +286,7 @@ pub(crate) fn issue_code(
         code: fresh.digits,
         expires_on,
     };
-    (PendingStep::RegistrationCode { issue }, text)
+    Some((PendingStep::RegistrationCode { issue }, text))
 }
 
 /// Replaces a pending registration code with a new one. The old code becomes invalid (BL-09).
@@ -298,10 +298,10 @@ pub fn reissue_code(
     organization: (&OrganizationId, &str),
     by: Reissuer,
     fresh: FreshCode,
-    policy: &Policy,
     audit: AuditEvent,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { policy, rng, .. } = context;
     let (id, name) = organization;
     let now = audit.occurred_at;
     let rules = policy
@@ -325,10 +325,10 @@ pub fn reissue_code(
         (name.to_owned(), account.username.to_string()),
         carried_by.clone(),
         membership.end_date,
-        rules,
         policy,
         now,
-    );
+    )
+    .ok_or(Refusal::ApprovalNotPending)?;
     membership.pending_step = pending_step;
     let email = mail_as(carried_by, account, now, text);
     let decision = Decision::recording(audit)
@@ -346,9 +346,7 @@ pub fn agreements_recorded(
     on_file: &BTreeMap<String, String>,
     record: &RecordKey,
     letter: Option<WithheldLetter>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
     let (index, membership) = account
         .memberships
@@ -359,7 +357,8 @@ pub fn agreements_recorded(
         membership.agreements.clone(),
         membership.ahead_of_feed.clone(),
     );
-    for agreement in policy
+    for agreement in context
+        .policy
         .agreements
         .iter()
         .filter(|a| a.recorded_by == RecordedBy::Plan)
@@ -382,9 +381,7 @@ pub fn agreements_recorded(
         (agreements, ahead),
         letter,
         Actor::System,
-        policy,
-        origin,
-        rng,
+        context,
     )
 }
 
@@ -401,16 +398,13 @@ pub struct WithheldLetter {
 /// Records the signed revision of one agreement for a user, and mails the PIN letter that was
 /// waiting for it (BL-10). Returns `None` if it is already recorded, or the account has no
 /// membership there.
-#[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     account: &Account,
     organization: Option<&OrganizationId>,
     (agreement, revision): (&Agreement, &str),
     letter: Option<WithheldLetter>,
     by: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
     let (index, membership) = account
         .memberships
@@ -423,31 +417,24 @@ pub fn record_agreement(
     if agreement.recorded_by == RecordedBy::Plan {
         ahead.insert(agreement.id.to_string());
     }
-    set_agreements(
-        account,
-        index,
-        (agreements, ahead),
-        letter,
-        by,
-        policy,
-        origin,
-        rng,
-    )
+    set_agreements(account, index, (agreements, ahead), letter, by, context)
 }
 
 /// Sets the agreements of the membership at index `at`, and mails the letter that was waiting for
 /// them.
-#[allow(clippy::too_many_arguments)]
 fn set_agreements(
     account: &Account,
     index: usize,
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
     letter: Option<WithheldLetter>,
     by: Actor,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let mut after = account.clone();
     let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
@@ -470,9 +457,7 @@ fn set_agreements(
             address,
             account.name.full(),
             letter.organization,
-            policy,
-            origin.at,
-            rng,
+            Context::new(policy, origin, rng),
         )?;
         membership.pending_step = PendingStep::Pin { issue };
         sent_letter = Some(message);

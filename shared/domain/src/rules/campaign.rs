@@ -7,14 +7,14 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
-use rand::Rng;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::Call;
 use crate::outbox::mail::{MailText, mail};
 use crate::policy::{Campaign, Policy};
+use crate::rules::context::Context;
 use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::Membership;
 use crate::state::organization::Organization;
 use crate::state::record::PlanRecord;
@@ -137,10 +137,13 @@ pub fn register_again(
     membership: &Membership,
     organization: Option<&Organization>,
     verified: Option<&PlanRecord>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let today = policy.today(origin.at);
     let call = call(membership, policy, today).ok_or(Refusal::NotAsked)?;
     if call.is_over(today) {
@@ -238,12 +241,12 @@ pub(crate) fn release_notice(account: &Account, policy: &Policy) -> Option<Date>
 /// Transfers a released username: gives its previous holder a temporary username, which is emailed
 /// to them and with which they sign in and choose another (ME-10). Returns `None` if the username
 /// isn't released or was chosen again.
-pub fn release_username(
-    holder: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Decision> {
+pub fn release_username(holder: &Account, context: Context<'_>) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if !is_released(holder, policy, policy.today(origin.at)) {
         return None;
     }
@@ -276,10 +279,13 @@ pub fn choose_username(
     account: &Account,
     organization: Option<&OrganizationId>,
     username: Username,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if !must_choose_username(account, policy, policy.today(origin.at)) {
         return None;
     }

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::decision::Decision;
 use crate::outbox::mail::{MailText, mail};
-use crate::policy::Policy;
+use crate::rules::context::Context;
 use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::session::Session;
 use crate::values::ids::AccountId;
 use crate::values::text::Sensitive;
@@ -26,7 +26,7 @@ const MAX_REMEMBERED: usize = 10;
 pub struct Device([u8; 32]);
 
 impl Device {
-    pub fn random(rng: &mut impl CryptoRng) -> Self {
+    pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self(rng.random())
     }
 
@@ -125,10 +125,13 @@ fn network_of(source: &str) -> String {
 pub fn notice_shared_use(
     account: &Account,
     session: &Session,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl rand::Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let within = policy.concurrent_use.as_ref()?.within_minutes.get();
     let within = SignedDuration::from_mins(within.into());
     let here = session.source.as_ref()?;

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeSet;
 
-use rand::{CryptoRng, Rng};
+use rand::Rng;
 use sha2::{Digest, Sha256};
 
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, Message, ResetAsked, mail};
-use crate::policy::{ChosenBy, Policy, RecordedBy, Reissuer, Role};
+use crate::policy::{ChosenBy, RecordedBy, Reissuer, Role};
 use crate::rules::activate::{self, FreshCode, WithheldLetter};
+use crate::rules::context::Context;
 use crate::rules::invite;
 use crate::rules::register::{self, Applicant, Registered};
 use crate::rules::{manage_users, recover};
@@ -33,6 +34,16 @@ pub struct Staff<'a> {
     pub account: &'a AccountId,
     /// The reason for the action. Viewing an account requires none.
     pub reason: Option<&'a Reason>,
+}
+
+/// The account that an action is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub account: &'a Account,
+    /// The organization that the request names.
+    pub named: Option<&'a OrganizationId>,
+    /// The organizations that the account belongs to.
+    pub organizations: &'a [Organization],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +101,12 @@ impl From<activate::Refusal> for Refusal {
 
 impl Staff<'_> {
     /// Creates an audit event for an action of the agent. `origin` has the portal of the account.
-    pub fn audit(&self, origin: &Origin, action: Action, rng: &mut impl Rng) -> AuditEvent {
+    pub fn audit(
+        &self,
+        origin: &Origin,
+        action: Action,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> AuditEvent {
         AuditEvent {
             justification: self.reason.map(|r| r.as_str().to_owned()),
             ..AuditEvent::done(origin, Actor::HelpDesk(self.account.clone()), action, rng)
@@ -103,7 +119,7 @@ impl Staff<'_> {
         account: &Account,
         origin: &Origin,
         action: Action,
-        rng: &mut impl Rng,
+        rng: &mut (impl Rng + ?Sized),
     ) -> AuditEvent {
         let organization = match account.memberships.as_slice() {
             [only] => only.organization.as_ref(),
@@ -161,26 +177,35 @@ fn choose<'a>(
     }
 }
 
-fn notify(account: &Account, act: HelpDeskAct, origin: &Origin, rng: &mut impl Rng) -> Message {
+fn notify(
+    account: &Account,
+    act: HelpDeskAct,
+    origin: &Origin,
+    rng: &mut (impl Rng + ?Sized),
+) -> Message {
     mail(account, origin.at, MailText::HelpDeskActed { act }, rng)
 }
 
 /// Mails a new PIN letter. The old PIN becomes invalid (BL-06, ME-07).
 ///
-/// `organizations` are those of the account. `address` returns the address for a membership's
-/// letter.
-#[allow(clippy::too_many_arguments)]
+/// `address` returns the address for a membership's letter.
 pub fn reissue_pin(
     staff: Staff<'_>,
-    account: &Account,
-    named: Option<&OrganizationId>,
-    organizations: &[Organization],
+    target: Target<'_>,
     fresh: FreshCode,
     address: impl FnOnce(&Membership) -> Option<PostalAddress>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let Target {
+        account,
+        named,
+        organizations,
+    } = target;
     require_active(account)?;
     let has_pending_pin = |m: &Membership| matches!(m.pending_step, PendingStep::Pin { .. });
     let membership = choose(account, named, has_pending_pin, Refusal::ApprovalNotPending)?;
@@ -191,9 +216,7 @@ pub fn reissue_pin(
         Reissuer::HelpDesk,
         fresh,
         address(membership),
-        policy,
-        origin,
-        rng,
+        Context::new(policy, origin, rng),
     )?;
     Ok((after, staff.sign(decision)))
 }
@@ -208,17 +231,22 @@ fn name_of<'a>(
 }
 
 /// Sends a new registration code. The old code becomes invalid (BL-09).
-#[allow(clippy::too_many_arguments)]
 pub fn reissue_code(
     staff: Staff<'_>,
-    account: &Account,
-    named: Option<&OrganizationId>,
-    organizations: &[Organization],
+    target: Target<'_>,
     fresh: FreshCode,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let Target {
+        account,
+        named,
+        organizations,
+    } = target;
     require_active(account)?;
     let has_pending_code =
         |m: &Membership| matches!(m.pending_step, PendingStep::RegistrationCode { .. });
@@ -238,9 +266,8 @@ pub fn reissue_code(
         organization,
         Reissuer::HelpDesk,
         fresh,
-        policy,
         audit,
-        rng,
+        Context::new(policy, origin, rng),
     )?)
 }
 
@@ -252,13 +279,20 @@ pub fn reissue_code(
 pub fn start_reset(
     staff: Staff<'_>,
     account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     require_active(account)?;
-    let (after, link) = recover::link(account, ResetAsked::ByHelpDesk, policy, origin, rng)
-        .ok_or(Refusal::NoPassword)?;
+    let (after, link) = recover::link(
+        account,
+        ResetAsked::ByHelpDesk,
+        Context::new(policy, origin, rng),
+    )
+    .ok_or(Refusal::NoPassword)?;
     let audit = staff.about(account, origin, Action::AskPasswordReset, rng);
     let decision = Decision::recording(audit)
         .update(account, after)
@@ -271,9 +305,9 @@ pub fn unlock(
     staff: Staff<'_>,
     account: &Account,
     counters: Vec<AttemptKey>,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
     require_active(account)?;
     let audit = staff.about(account, origin, Action::UnlockUser, rng);
     let notice = notify(account, HelpDeskAct::Unlocked, origin, rng);
@@ -293,9 +327,9 @@ pub fn unlock(
 pub fn reinstate(
     staff: Staff<'_>,
     account: &Account,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
     let audit = staff.about(account, origin, Action::ReinstateUser, rng);
     match account.status {
         Status::Deleted => Err(Refusal::Deleted),
@@ -330,10 +364,13 @@ pub fn rename(
     staff: Staff<'_>,
     account: &Account,
     username: Username,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     require_active(account)?;
     if policy.username.chosen_by == ChosenBy::System {
         return Err(Refusal::NameFixed);
@@ -357,10 +394,13 @@ pub fn subscribe(
     staff: Staff<'_>,
     account: &Account,
     subscriptions: BTreeSet<String>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     require_active(account)?;
     if policy.publications.is_empty() {
         return Err(Refusal::UnsupportedOnPortal);
@@ -399,12 +439,15 @@ pub fn subscribe(
 /// again with the same registration type. The last principal can't be removed.
 pub fn remove(
     staff: Staff<'_>,
-    account: &Account,
-    named: Option<&OrganizationId>,
-    organizations: &[Organization],
-    origin: &Origin,
-    rng: &mut impl Rng,
+    target: Target<'_>,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
+    let Target {
+        account,
+        named,
+        organizations,
+    } = target;
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
@@ -470,16 +513,18 @@ fn release(account: &Account, membership: &Membership, whole: bool) -> Option<Ch
 /// # Errors
 /// [`Refusal`]. [`Refusal::OthersThere`] if the organization would have no principal but still has
 /// other users. They joined because of the mistake and have to be removed first.
-#[allow(clippy::too_many_arguments)]
 pub fn detach_record(
     staff: Staff<'_>,
-    account: &Account,
-    named: Option<&OrganizationId>,
-    organizations: &[Organization],
+    target: Target<'_>,
     is_only_user: impl FnOnce(&OrganizationId) -> bool,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context { origin, rng, .. } = context;
+    let Target {
+        account,
+        named,
+        organizations,
+    } = target;
     if account.status == Status::Deleted {
         return Err(Refusal::Deleted);
     }
@@ -527,19 +572,24 @@ pub fn detach_record(
 
 /// Records a signed agreement before the plan's feed contains it, and mails the PIN letter that was
 /// waiting for it (AG-11, BL-10).
-#[allow(clippy::too_many_arguments)]
 pub fn record_agreement(
     staff: Staff<'_>,
-    account: &Account,
-    named: Option<&OrganizationId>,
-    organizations: &[Organization],
+    target: Target<'_>,
     (id, revision): (&str, &str),
     fresh: FreshCode,
     address: impl FnOnce(&Membership) -> Option<PostalAddress>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let Target {
+        account,
+        named,
+        organizations,
+    } = target;
     require_active(account)?;
     let agreement = policy
         .agreements
@@ -571,9 +621,7 @@ pub fn record_agreement(
         (agreement, revision),
         Some(letter),
         by,
-        policy,
-        origin,
-        rng,
+        Context::new(policy, origin, rng),
     )
     .ok_or(Refusal::ApprovalNotPending)?;
     let letter_by = after
@@ -595,14 +643,18 @@ pub fn resend_invitation(
     staff: Staff<'_>,
     invitation: &Invitation,
     token: &Token,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let audit = staff
         .audit(origin, Action::ResendInvitation, rng)
         .for_organization(Some(&invitation.organization));
-    invite::send_again(invitation, token, audit, policy, origin, rng).map_err(Refusal::Invitation)
+    invite::send_again(invitation, token, audit, Context::new(policy, origin, rng))
+        .map_err(Refusal::Invitation)
 }
 
 /// Returns the organization whose invitation an action is about: the one named, or the only one.
@@ -633,12 +685,12 @@ pub fn organization_id(portal: &PortalId) -> OrganizationId {
 
 /// Creates the first help desk account, a supervisor, and its organization. Returns `None` on a
 /// portal that isn't a help desk. The store checks that none exists yet.
-pub fn first_staff(
-    applicant: Applicant,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Registered> {
+pub fn first_staff(applicant: Applicant, context: Context<'_>) -> Option<Registered> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     policy.help_desk_for.as_ref()?;
     let organization = Organization {
         id: organization_id(&policy.portal),

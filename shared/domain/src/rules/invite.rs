@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rand::Rng;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{Mail, MailText, Message, mail};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::ActingAdministrator;
+use crate::rules::context::Context;
 use crate::rules::manage_users;
 use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
 use crate::state::account::Account;
@@ -80,13 +80,9 @@ pub fn usable(invitation: &Invitation, token: &Token, now: Timestamp) -> Result<
 }
 
 /// Creates the email with the invitation's link.
-fn invitation_email(
-    invitation: &Invitation,
-    token: &Token,
-    policy: &Policy,
-    at: Timestamp,
-    rng: &mut impl Rng,
-) -> Message {
+fn invitation_email(invitation: &Invitation, token: &Token, context: Context<'_>) -> Message {
+    let at = context.now();
+    let Context { policy, rng, .. } = context;
     Message::Mail(Mail {
         id: MessageId::random(rng),
         portal: invitation.portal.clone(),
@@ -128,23 +124,34 @@ fn check_end(
     })
 }
 
+/// The organization's earlier relations with an email address.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct History<'a> {
+    /// The earlier invitation to the address. A pending one is a refusal; any other is replaced.
+    pub invitation: Option<&'a Invitation>,
+    /// Whether the address belongs to a user who was removed, whom only some administrators can
+    /// invite again (AG-10).
+    pub is_former_user: bool,
+}
+
 /// Invites a person to the organization (AG-05).
-///
-/// `existing` is the organization's earlier invitation to this address, if any. A pending one is a
-/// refusal; any other is replaced. `former` is whether the address belongs to a user who was
-/// removed, whom only some administrators can invite again (AG-10).
-#[allow(clippy::too_many_arguments)]
 pub fn invite(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
-    existing: Option<&Invitation>,
-    former: bool,
+    history: History<'_>,
     invitee: Invitee,
     token: &Token,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let History {
+        invitation: existing,
+        is_former_user: former,
+    } = history;
     let valid_days = policy
         .staff
         .as_ref()
@@ -194,7 +201,11 @@ pub fn invite(
         before: existing.cloned().map(Box::new),
         after: Box::new(invitation.clone()),
     })
-    .send([invitation_email(&invitation, token, policy, origin.at, rng)]);
+    .send([invitation_email(
+        &invitation,
+        token,
+        Context::new(policy, origin, rng),
+    )]);
     Ok((invitation, decision))
 }
 
@@ -204,15 +215,18 @@ pub fn resend(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
     token: &Token,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
         return Err(Refusal::NotAllowed);
     }
     let audit = acting.audit(origin, Action::ResendInvitation, rng);
-    send_again(invitation, token, audit, policy, origin, rng)
+    send_again(invitation, token, audit, Context::new(policy, origin, rng))
 }
 
 /// Resends an invitation on behalf of the actor in `audit`, whose permission the caller has
@@ -221,10 +235,13 @@ pub(crate) fn send_again(
     invitation: &Invitation,
     token: &Token,
     audit: AuditEvent,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let valid_days = policy
         .staff
         .as_ref()
@@ -250,7 +267,11 @@ pub(crate) fn send_again(
             before: Some(Box::new(invitation.clone())),
             after: Box::new(after.clone()),
         })
-        .send([invitation_email(&after, token, policy, origin.at, rng)]);
+        .send([invitation_email(
+            &after,
+            token,
+            Context::new(policy, origin, rng),
+        )]);
     Ok((after, decision))
 }
 
@@ -258,10 +279,13 @@ pub(crate) fn send_again(
 pub fn revoke(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Option<Decision>, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
         return Err(Refusal::NotAllowed);
     }
@@ -281,10 +305,13 @@ pub fn accept(
     invitation: &Invitation,
     token: &Token,
     applicant: Applicant,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Registered, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let now = origin.at;
     let membership = membership_for(invitation, token, &applicant.email, policy, now)?;
     let account = applicant.into_account(membership, policy, now);
@@ -298,7 +325,7 @@ pub fn accept(
         },
         rng,
     );
-    let decision = acceptance(invitation, &account, policy, origin, rng)
+    let decision = acceptance(invitation, &account, Context::new(policy, origin, rng))
         .change(Change::CreateAccount(Box::new(account.clone())))
         .send([welcome]);
     Ok(Registered { account, decision })
@@ -310,10 +337,13 @@ pub fn accept_as(
     invitation: &Invitation,
     token: &Token,
     account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Registered, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let now = origin.at;
     let membership = membership_for(invitation, token, &account.email, policy, now)?;
     if account.membership(Some(&invitation.organization)).is_some() {
@@ -327,7 +357,7 @@ pub fn accept_as(
     let notice = mail(account, now, text, rng);
     let mut after = account.clone();
     after.memberships.push(membership);
-    let decision = acceptance(invitation, account, policy, origin, rng)
+    let decision = acceptance(invitation, account, Context::new(policy, origin, rng))
         .update(account, after.clone())
         .send([notice]);
     Ok(Registered {
@@ -374,13 +404,12 @@ fn membership_for(
 
 /// Creates the decision that marks an invitation as accepted and notifies the administrator who
 /// sent it.
-fn acceptance(
-    invitation: &Invitation,
-    account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Decision {
+fn acceptance(invitation: &Invitation, account: &Account, context: Context<'_>) -> Decision {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let accepted = Invitation {
         state: State::Accepted {
             account: account.id.clone(),

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
-use rand::{CryptoRng, Rng};
+use rand::Rng;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{AccessChange, MailText, Message, ResetAsked, mail, mail_as};
 use crate::policy::{Onboarding, Permission, Policy, RecoveryMeans, Reissuer, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on, authorize_removal};
 use crate::rules::activate::{self, FreshCode};
+use crate::rules::context::Context;
 use crate::rules::register::{Applicant, Registered};
 use crate::rules::{access_review, recover};
 use crate::state::account::{Account, Status};
@@ -110,10 +111,13 @@ pub fn approve(
     organization: &Organization,
     user: &Account,
     approval: Approval,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if acting.allowed(Permission::ApproveUsers, policy) != Some(&organization.id) {
         return Err(Refusal::NotAllowed);
     }
@@ -226,10 +230,13 @@ pub fn add_user(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     new: NewUser,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Registered, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let NewUser {
         applicant,
         role,
@@ -249,20 +256,13 @@ pub fn add_user(
     let name = organization.name.clone();
     let username = applicant.username.to_string();
     let message_id = MessageId::random(rng);
-    let (pending_step, text) = match (staff.onboarding, code, &policy.registration_code) {
-        (Onboarding::RegistrationCode, Some(fresh), Some(p)) => {
+    let (pending_step, text) = match (staff.onboarding, code) {
+        (Onboarding::RegistrationCode, Some(fresh)) => {
             let carried_by = message_id.clone();
-            activate::issue_code(
-                fresh,
-                (name, username),
-                carried_by,
-                end_date,
-                p,
-                policy,
-                now,
-            )
+            activate::issue_code(fresh, (name, username), carried_by, end_date, policy, now)
+                .ok_or(Refusal::UnsupportedOnPortal)?
         }
-        (Onboarding::InitialPassword, None, _) => {
+        (Onboarding::InitialPassword, None) => {
             let pending_step = if staff.approval {
                 PendingStep::Approval
             } else {
@@ -302,10 +302,13 @@ pub fn reissue_code(
     organization: &Organization,
     user: &Account,
     fresh: Option<FreshCode>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
     let audit = acting
         .audit(origin, Action::ReissueRegistrationCode, rng)
@@ -315,9 +318,8 @@ pub fn reissue_code(
         (&organization.id, &organization.name),
         Reissuer::Administrator,
         fresh.ok_or(Refusal::NoPendingCode)?,
-        policy,
         audit,
-        rng,
+        Context::new(policy, origin, rng),
     )
     .map_err(|refusal| match refusal {
         activate::Refusal::NotYours => Refusal::AskHelpDesk,
@@ -334,10 +336,13 @@ pub fn send_reset_link(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
+    context: Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
     if !policy
         .recovery
@@ -347,8 +352,8 @@ pub fn send_reset_link(
         return Err(Refusal::AskHelpDesk);
     }
     let requested_by = ResetAsked::ByAdministrator(organization.name.clone());
-    let (after, link) =
-        recover::link(user, requested_by, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let (after, link) = recover::link(user, requested_by, Context::new(policy, origin, rng))
+        .ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::AskPasswordReset, rng)
         .on(user.id.as_str());
@@ -360,12 +365,16 @@ pub fn send_username(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     authorize_on(acting, Permission::ReissueCodes, organization, user, policy)?;
-    let reminder = recover::reminder(user, policy, origin, rng).ok_or(Refusal::NotRecoverable)?;
+    let reminder = recover::reminder(user, Context::new(policy, origin, rng))
+        .ok_or(Refusal::NotRecoverable)?;
     let audit = acting
         .audit(origin, Action::RecoverUsername, rng)
         .on(user.id.as_str());
@@ -411,7 +420,7 @@ fn notice(
     organization: &Organization,
     change: AccessChange,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Message {
     mail(
         user,
@@ -431,10 +440,13 @@ pub fn assign(
     organization: &Organization,
     user: &Account,
     to: Assignment,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
     if current.pending_step == PendingStep::Approval {
         // The access of a user who is waiting for approval is set by the approval.
@@ -490,10 +502,13 @@ pub fn set_disabled(
     organization: &Organization,
     user: &Account,
     disabled: bool,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Option<(Account, Decision)>, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let membership = authorize_on(acting, Permission::DisableUsers, organization, user, policy)?;
     authorize_removal(acting, membership, policy)?;
     if user.memberships.len() > 1 {
@@ -533,10 +548,13 @@ pub fn remove(
     acting: ActingAdministrator<'_>,
     organization: &Organization,
     user: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let membership = authorize_on(acting, Permission::DeleteUsers, organization, user, policy)?;
     authorize_removal(acting, membership, policy)?;
     let audit = acting

@@ -5,6 +5,7 @@ pub mod acting;
 pub mod activate;
 pub mod campaign;
 pub mod consequences;
+pub mod context;
 pub mod device;
 pub mod help_desk;
 pub mod invite;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rand::{CryptoRng, Rng};
+use rand::Rng;
 
 use crate::decision::Decision;
 use crate::outbox::mail::{Mail, MailText, Message, mail};
-use crate::policy::Policy;
+use crate::rules::context::Context;
 use crate::state::account::{
     Account, Bookmark, PendingEmail, QuestionAnswer, Status, Undeliverable, UndeliverableKind,
 };
@@ -36,9 +36,9 @@ pub fn edit(
     account: &Account,
     organization: Option<&OrganizationId>,
     changes: Changes,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Account, Decision)> {
+    let Context { origin, rng, .. } = context;
     let mut after = account.clone();
     if let Some(name) = changes.name {
         after.name = name;
@@ -78,10 +78,13 @@ pub fn ask_email_change(
     account: &Account,
     organization: Option<&OrganizationId>,
     email: Email,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
+    context: Context<'_>,
 ) -> Decision {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let token = Token::random(TokenKind::Email, account.id.to_string(), rng);
     let (expires_on, expires_at) = policy.valid_until(origin.at, CONFIRMABLE_DAYS);
     let mut after = account.clone();
@@ -123,12 +126,8 @@ pub fn ask_email_change(
 
 /// Replaces the email address with the confirmed one and notifies the old address. Returns `None`
 /// if the token isn't that of the latest request or has expired.
-pub fn confirm_email(
-    account: &Account,
-    token: &Token,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Decision> {
+pub fn confirm_email(account: &Account, token: &Token, context: Context<'_>) -> Option<Decision> {
+    let Context { origin, rng, .. } = context;
     let pending = account.pending_email.as_ref()?;
     if account.status != Status::Active
         || pending.token != token.digest()
@@ -164,7 +163,7 @@ pub fn mark_undeliverable(
     account: &Account,
     kind: UndeliverableKind,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     let already_known = account.email_undeliverable.is_some_and(|u| u.kind >= kind);
     if already_known || account.status == Status::Deleted {
@@ -185,10 +184,13 @@ pub fn send_feedback(
     account: &Account,
     organization: Option<&OrganizationId>,
     text: String,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let desk = policy.help_desk.email.as_ref()?;
     let feedback = Message::Mail(Mail {
         id: MessageId::random(rng),
@@ -219,7 +221,7 @@ fn own_event(
     organization: Option<&OrganizationId>,
     action: Action,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> AuditEvent {
     AuditEvent::done(origin, Actor::Account(account.id.clone()), action, rng)
         .on(account.id.as_str())

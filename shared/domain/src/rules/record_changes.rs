@@ -9,6 +9,7 @@ use crate::decision::{Change, Decision};
 use crate::outbox::letter::{Letter, LetterText};
 use crate::outbox::mail::{MailText, Message, mail};
 use crate::policy::{Policy, RegistrationType};
+use crate::rules::context::Context;
 use crate::rules::invite;
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
@@ -40,7 +41,7 @@ fn membership_based_on<'a>(
 }
 
 /// Applies a record change to a person who registered with the record or works for the organization
-/// that did. Returns `None` if nothing changes.
+/// that did, whose `organization` is already up to date. Returns `None` if nothing changes.
 ///
 /// Access that ended is restored when the record returns; the user is notified of both. Group codes
 /// that the organization no longer has are removed from its users.
@@ -50,7 +51,7 @@ pub fn person(
     record: &RecordKey,
     state: RecordState<'_>,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     if account.status == Status::Deleted {
         return None;
@@ -73,10 +74,10 @@ pub fn person(
             Action::EndRecord
         }
         RecordState::Holds(data) => {
-            if membership.organization.is_some() {
+            if let Some(organization) = organization {
                 membership
                     .group_codes
-                    .retain(|code| data.group_codes.contains(code));
+                    .retain(|code| organization.group_codes.contains(code));
             }
             if membership.record.as_ref() == Some(record) {
                 membership.category = data.category.clone();
@@ -123,12 +124,16 @@ pub fn person(
 pub fn organization(
     organization: &Organization,
     data: &RecordData,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let after = Organization {
         name: data.name.clone(),
-        group_codes: data.group_codes.clone(),
+        group_codes: policy.group_codes.assignable(&data.group_codes),
         ..organization.clone()
     };
     if after == *organization {
@@ -150,7 +155,7 @@ pub fn organization(
 pub fn invitation(
     invitation: &Invitation,
     origin: &Origin,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Option<Decision> {
     if invitation.state != State::Pending {
         return None;
@@ -191,12 +196,12 @@ pub fn way_opened<'p>(
 
 /// Sends the notification letter to the provider of a new record (EX-05, EX-06). Returns `None`
 /// without an address; the letter is then sent when a feed contains one.
-pub fn notify(
-    record: &PlanRecord,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Decision> {
+pub fn notify(record: &PlanRecord, context: Context<'_>) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let registration_type = way_opened(&record.key, &record.data, policy)?;
     let letter = Letter {
         id: MessageId::random(rng),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use rand::{CryptoRng, Rng};
 
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{MailText, Message, ResetAsked, mail};
 use crate::policy::{Policy, RecoveryMeans};
+use crate::rules::context::Context;
 use crate::state::account::{Account, PasswordHash, QuestionAnswer, ResetLink};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::session::{Token, TokenKind};
@@ -84,13 +84,17 @@ fn is_recoverable(account: &Account, policy: &Policy, origin: &Origin) -> bool {
 
 /// Sends a password reset link to the owner. Older links become invalid. Returns `None` if the
 /// account can't be recovered.
-pub fn send_link(
-    account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
-) -> Option<Decision> {
-    let (after, link) = link(account, ResetAsked::ByOwner, policy, origin, rng)?;
+pub fn send_link(account: &Account, context: Context<'_>) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let (after, link) = link(
+        account,
+        ResetAsked::ByOwner,
+        Context::new(policy, origin, rng),
+    )?;
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::AskPasswordReset, rng)
         .on(account.id.as_str());
     Some(
@@ -120,10 +124,13 @@ pub fn parse_link(text: &str) -> Option<Token> {
 pub(crate) fn link(
     account: &Account,
     asked: ResetAsked,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
+    context: Context<'_>,
 ) -> Option<(Account, Message)> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     if !is_recoverable(account, policy, origin) {
         return None;
     }
@@ -147,26 +154,26 @@ pub(crate) fn link(
 }
 
 /// Sends the username to the owner. Returns `None` if the account can't be recovered.
-pub fn send_username(
-    account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Decision> {
+pub fn send_username(account: &Account, context: Context<'_>) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let audit = AuditEvent::done(origin, Actor::Unknown, Action::RecoverUsername, rng)
         .on(account.id.as_str());
-    let reminder = reminder(account, policy, origin, rng)?;
+    let reminder = reminder(account, Context::new(policy, origin, rng))?;
     Some(Decision::recording(audit).send([reminder]))
 }
 
 /// Creates the email with the username to the owner's own address. Returns `None` if the account
 /// can't be recovered.
-pub(crate) fn reminder(
-    account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Message> {
+pub(crate) fn reminder(account: &Account, context: Context<'_>) -> Option<Message> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     is_recoverable(account, policy, origin).then(|| {
         let text = MailText::UsernameReminder {
             username: account.username.to_string(),
@@ -187,17 +194,19 @@ pub fn link_works(account: &Account, token: &Token, policy: &Policy, origin: &Or
 /// Sets a new password if the evidence satisfies all of the portal's requirements. The link is used
 /// up, all sessions end and the user is notified (UX-06). Returns `None` otherwise, whatever the
 /// reason.
-#[allow(clippy::too_many_arguments)]
 pub fn reset_password(
     account: Option<&Account>,
     evidence: &Evidence,
     verify: impl Fn(&QuestionAnswer, &Sensitive) -> bool,
     hash: PasswordHash,
     attempts: AttemptKey,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<Decision> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let means = means_for(evidence.token.as_ref(), policy);
     let account = account.filter(|a| {
         is_recoverable(a, policy, origin) && evidence.satisfies(&means, a, &verify, origin)

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rand::Rng;
 
 use crate::decision::{Change, Decision, RecordClaim};
 use crate::outbox::mail::mail;
 use crate::outbox::mail::{MailText, Message};
 use crate::policy::{LetterAddress, Policy, RegistrationType, Role};
 use crate::rules::activate::{self, FreshCode};
+use crate::rules::context::Context;
 use crate::state::account::{Account, Password, PasswordHash, QuestionAnswer, Status};
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::membership::{Issue, LetterStatus, Membership, PendingStep};
 use crate::state::organization::{Organization, next_due_on};
 use crate::state::record::{PlanRecord, RecordData};
@@ -164,10 +164,14 @@ fn admit(
     record: &PlanRecord,
     application: Application<'_>,
     (id, greeting): (&AccountId, String),
-    policy: &Policy,
-    now: Timestamp,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Admission, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    let now = origin.at;
     let Application {
         registration_type,
         accepted_agreements,
@@ -220,7 +224,7 @@ fn admit(
                     version: 0,
                     ended_at: None,
                     principals: principal.then(|| id.clone()).into_iter().collect(),
-                    group_codes: group_codes(&record.data, policy),
+                    group_codes: policy.group_codes.assignable(&record.data.group_codes),
                     review: None,
                     next_review_due_on: next_due_on(policy, now),
                 };
@@ -246,9 +250,14 @@ fn admit(
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) =
-                activate::pin_letter(fresh, address, greeting, name.clone(), policy, now, rng)
-                    .ok_or(Refusal::NoAddress)?;
+            let (issue, letter) = activate::pin_letter(
+                fresh,
+                address,
+                greeting,
+                name.clone(),
+                Context::new(policy, origin, rng),
+            )
+            .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
     } else {
@@ -299,10 +308,13 @@ fn admit(
 pub fn register(
     record: Option<&PlanRecord>,
     request: Registration<'_>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Registered, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let record = record.ok_or(Refusal::NotMatched)?;
     let Registration {
         registration_type,
@@ -324,9 +336,7 @@ pub fn register(
             existing_organization,
         },
         (&applicant.id, applicant.name.full()),
-        policy,
-        now,
-        rng,
+        Context::new(policy, origin, rng),
     )?;
     let organization = admission.membership.organization.clone();
     let account = applicant.into_account(admission.membership, policy, now);
@@ -389,10 +399,13 @@ pub fn register_further(
     account: &Account,
     record: Option<&PlanRecord>,
     request: Further<'_>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Result<Registered, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let record = record.ok_or(Refusal::NotMatched)?;
     let now = origin.at;
     let Further {
@@ -421,9 +434,7 @@ pub fn register_further(
             existing_organization,
         },
         (&account.id, account.name.full()),
-        policy,
-        now,
-        rng,
+        Context::new(policy, origin, rng),
     )?;
     let membership = admission.membership;
     let audit = AuditEvent::done(
@@ -496,15 +507,6 @@ pub fn requires_backup_administrator(role: Role, policy: &Policy) -> bool {
             .staff
             .as_ref()
             .is_some_and(|s| s.requires_backup_administrator)
-}
-
-/// Returns the group codes that an organization's administrators can assign.
-fn group_codes(record: &RecordData, policy: &Policy) -> std::collections::BTreeSet<String> {
-    let mut codes = policy.group_codes.offered.clone();
-    if policy.group_codes.from_records {
-        codes.extend(record.group_codes.iter().cloned());
-    }
-    codes
 }
 
 /// Returns the address for the PIN letter (ME-06, BL-03).

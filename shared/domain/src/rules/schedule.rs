@@ -20,6 +20,7 @@ use crate::outbox::mail::{IdleStep, Mail, MailText, Message, NoticeLine, mail};
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Days, InactivityPolicy, Policy, Role};
 use crate::rules::campaign;
+use crate::rules::context::Context;
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
 use crate::state::follow_up::AccountOutcome;
@@ -310,12 +311,12 @@ pub struct Applied {
 ///
 /// The caller can repeat this on the result until nothing is due, because each action moves its own
 /// next day past today.
-pub fn apply(
-    account: &Account,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
-) -> Option<Applied> {
+pub fn apply(account: &Account, context: Context<'_>) -> Option<Applied> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let today = policy.today(origin.at);
     let due = first_due(account, policy, today)?;
     let mut after = account.clone();
@@ -460,7 +461,7 @@ pub(crate) fn email_to_manager(
     manager: &Manager,
     origin: &Origin,
     text: MailText,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Message {
     Message::Mail(Mail {
         id: MessageId::random(rng),
@@ -476,7 +477,7 @@ pub(crate) fn resolve_follow_up(
     follow_up: &FollowUp,
     origin: &Origin,
     again: Option<Date>,
-    rng: &mut impl Rng,
+    rng: &mut (impl Rng + ?Sized),
 ) -> Decision {
     let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
         .on(follow_up.organization.as_str())
@@ -493,10 +494,13 @@ pub fn remind_of_backup(
     follow_up: &FollowUp,
     organization: &Organization,
     managers: &[Manager],
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Decision {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let required = policy
         .staff
         .as_ref()
@@ -521,10 +525,13 @@ pub fn notify_administrators(
     organization: &Organization,
     managers: &[Manager],
     notices_due: &[AdminNotice],
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Decision {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let batch = &notices_due[..notices_due.len().min(MAX_NOTIFIED)];
     let again = (batch.len() < notices_due.len()).then(|| policy.today(origin.at));
     let users: Vec<_> = batch

@@ -1,13 +1,11 @@
 //! Starting and ending sessions (AG-14, BA-04, BA-05).
 
-use rand::{CryptoRng, Rng};
-
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{MailText, mail};
-use crate::policy::Policy;
+use crate::rules::context::Context;
 use crate::rules::device::{self, Arrival};
 use crate::state::account::{Account, PasswordHash, Status};
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
 
@@ -59,10 +57,13 @@ pub fn sign_in(
     checked: Checked,
     attempts: AttemptKey,
     arrival: &Arrival<'_>,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl CryptoRng,
+    context: Context<'_>,
 ) -> Result<SignedIn, Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let (Some(account), Checked::Right { rehashed }) = (account, checked) else {
         return Err(Refusal::Failed);
     };
@@ -135,10 +136,13 @@ pub fn choose_organization(
     account: &Account,
     session: &Session,
     organization: &OrganizationId,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> Option<(Session, Decision)> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     account
         .membership(Some(organization))
         .filter(|m| !m.is_over(policy.today(origin.at)))?;
@@ -159,7 +163,8 @@ pub fn choose_organization(
     Some((session, decision))
 }
 
-pub fn sign_out(session: &Session, origin: &Origin, rng: &mut impl Rng) -> Decision {
+pub fn sign_out(session: &Session, context: Context<'_>) -> Decision {
+    let Context { origin, rng, .. } = context;
     let audit = AuditEvent::done(
         origin,
         Actor::Account(session.account.clone()),
@@ -179,10 +184,13 @@ pub fn change_password(
     session: &Session,
     hash: PasswordHash,
     attempts: AttemptKey,
-    policy: &Policy,
-    origin: &Origin,
-    rng: &mut impl Rng,
+    context: Context<'_>,
 ) -> (Account, Session, Decision) {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
     let mut after = account.clone();
     after.set_password(hash, policy, origin.at);
     let session = Session {

@@ -163,22 +163,18 @@ pub struct Account {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
     /// Hashes of earlier passwords, latest first, as many as the policy's history (UX-10).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_passwords: Vec<PasswordHash>,
     /// The valid reset link, if one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<ResetLink>,
     /// Security questions (ME-04).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub security_answers: Vec<QuestionAnswer>,
     /// The hint question (BL-14).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<QuestionAnswer>,
     /// Links saved in the profile (BL-11).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookmarks: Vec<Bookmark>,
     /// E-news subscriptions (BL-13).
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub subscriptions: BTreeSet<String>,
     pub memberships: Vec<Membership>,
     /// Sessions that started under a lower number are invalid.

@@ -208,7 +208,12 @@ pub struct Origin {
 
 impl AuditEvent {
     /// Creates an event for something that was done.
-    pub fn done(origin: &Origin, actor: Actor, action: Action, rng: &mut impl Rng) -> Self {
+    pub fn done(
+        origin: &Origin,
+        actor: Actor,
+        action: Action,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Self {
         Self {
             id: AuditId::random(rng),
             occurred_at: origin.at,
@@ -230,7 +235,7 @@ impl AuditEvent {
         actor: Actor,
         action: Action,
         reason: &str,
-        rng: &mut impl Rng,
+        rng: &mut (impl Rng + ?Sized),
     ) -> Self {
         Self {
             outcome: Outcome::Refused,

@@ -57,7 +57,6 @@ pub struct Membership {
     pub organization: Option<OrganizationId>,
     pub role: Role,
     pub pending_step: PendingStep,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub services: BTreeSet<String>,
     pub group_codes: BTreeSet<String>,
     pub joined_at: Timestamp,
@@ -80,10 +79,8 @@ pub struct Membership {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// The signed agreements with their revisions. They apply to this organization only.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub agreements: BTreeMap<String, String>,
     /// The agreements that the help desk recorded and the plan's feed doesn't contain yet.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ahead_of_feed: BTreeSet<String>,
     /// Where the PIN letter is mailed, on portals where the person chooses the address (BL-03).
     /// Stored encrypted.

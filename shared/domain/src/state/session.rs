@@ -51,7 +51,7 @@ impl TokenKind {
 }
 
 impl Token {
-    pub fn random(kind: TokenKind, locator: String, rng: &mut impl CryptoRng) -> Self {
+    pub fn random(kind: TokenKind, locator: String, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self {
             locator,
             secret: rng.random(),

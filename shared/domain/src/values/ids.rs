@@ -38,7 +38,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            pub fn random(rng: &mut impl Rng) -> Self {
+            pub fn random(rng: &mut (impl Rng + ?Sized)) -> Self {
                 Self::from_bytes(rng.random())
             }
 

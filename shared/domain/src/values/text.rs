@@ -430,7 +430,7 @@ impl TryFrom<String> for Country {
 }
 
 /// Returns eight random letters and digits, excluding those that are easily misread.
-pub(crate) fn eight_characters(rng: &mut impl Rng) -> String {
+pub(crate) fn eight_characters(rng: &mut (impl Rng + ?Sized)) -> String {
     const UNAMBIGUOUS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
     (0..8)
         .map(|_| char::from(UNAMBIGUOUS[rng.random_range(0..UNAMBIGUOUS.len())]))

@@ -1,6 +1,6 @@
 //! Formats a postal address in the style of its country.
 
-use vestibule_domain::text::{Country, PostalAddress};
+use vestibule_domain::values::text::{Country, PostalAddress};
 
 use crate::words::one_line;
 
@@ -72,7 +72,7 @@ fn is_domestic(country: &Country, home: &Country) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vestibule_domain::text::AddressLine;
+    use vestibule_domain::values::text::AddressLine;
 
     fn printed(town: &str, region: &str, code: &str, country: &str) -> Vec<String> {
         let line = |text: &str| AddressLine::parse(text).unwrap();

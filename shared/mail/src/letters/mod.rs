@@ -9,7 +9,7 @@ mod notification;
 mod page;
 mod pin;
 
-use vestibule_domain::letter::{Letter, LetterText};
+use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::{Line, Policy};
 
 pub use page::{Page, PdfError, Unprintable, pdf};

@@ -23,7 +23,7 @@ use krilla::Document;
 use krilla::geom::{Path, PathBuilder, Point, Rect};
 use krilla::page::PageSettings;
 use krilla::paint::{Fill, Stroke};
-use vestibule_domain::text::Country;
+use vestibule_domain::values::text::Country;
 
 use super::font::Weight;
 use crate::content::{Block, Content};

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{Policy, Reissuer};
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::values::text::Sensitive;
 
 use crate::content::{Block, Content};
 use crate::words::{day, help, page, portal};

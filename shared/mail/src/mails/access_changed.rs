@@ -1,6 +1,6 @@
 //! Notifies users that an administrator changed their access (AG-09, BA-06).
 
-use vestibule_domain::message::AccessChange;
+use vestibule_domain::outbox::mail::AccessChange;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};

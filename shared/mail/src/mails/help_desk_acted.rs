@@ -1,6 +1,6 @@
 //! Notifies users of what the help desk changed on their account, without its internal reason (UX-12).
 
-use vestibule_domain::message::HelpDeskAct;
+use vestibule_domain::outbox::mail::HelpDeskAct;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};

@@ -2,7 +2,7 @@
 //! disabled or deleted (BA-01, BA-02, UX-02).
 
 use jiff::civil::Date;
-use vestibule_domain::message::IdleStep;
+use vestibule_domain::outbox::mail::IdleStep;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};

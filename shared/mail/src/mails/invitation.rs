@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use vestibule_domain::policy::{ChosenBy, Policy};
-use vestibule_domain::text::{Email, Sensitive};
+use vestibule_domain::values::text::{Email, Sensitive};
 
 use crate::content::{Block, Content};
 use crate::words::{day, page_with_token, portal};

@@ -35,7 +35,7 @@ use std::fmt;
 
 use askama::Template;
 use jiff::civil::Date;
-use vestibule_domain::message::{Mail, MailText};
+use vestibule_domain::outbox::mail::{Mail, MailText};
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};

@@ -1,8 +1,8 @@
 //! Sends a link to choose a new password (BL-14, EX-07).
 
-use vestibule_domain::message::ResetAsked;
+use vestibule_domain::outbox::mail::ResetAsked;
 use vestibule_domain::policy::Policy;
-use vestibule_domain::text::Sensitive;
+use vestibule_domain::values::text::Sensitive;
 
 use crate::content::{Block, Content};
 use crate::words::{help, page};

@@ -2,7 +2,7 @@
 //! (AG-13).
 
 use jiff::civil::Date;
-use vestibule_domain::campaign::Call;
+use vestibule_domain::outbox::mail::Call;
 use vestibule_domain::policy::Policy;
 
 use crate::content::{Block, Content};

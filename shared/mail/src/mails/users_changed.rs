@@ -1,8 +1,9 @@
 //! Notifies administrators of the users that the scheduler disabled, removed or deleted (BA-01,
 //! BA-02).
 
-use vestibule_domain::message::{AccountOutcome, NoticeLine};
+use vestibule_domain::outbox::mail::NoticeLine;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::state::follow_up::AccountOutcome;
 
 use crate::content::{Block, Content};
 use crate::words::{day, page};

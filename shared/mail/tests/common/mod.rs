@@ -1,7 +1,7 @@
 //! Loads the policies of the portals.
 
-use vestibule_domain::ids::PortalId;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::values::ids::PortalId;
 
 /// Parses the policy of a portal in `infra/portals`.
 pub fn policy(portal: &str) -> Policy {
