@@ -133,7 +133,7 @@ async fn a_bounce_is_shown_to_user_and_administrator_and_stops_email() {
         let said = answer.body.pointer(&format!("{at}/email_undeliverable"));
         assert_eq!(
             said,
-            Some(&json!({ "kind": "bounced", "joined_at": "2026-11-23T15:00:00Z" })),
+            Some(&json!({ "kind": "bounced", "detected_at": "2026-11-23T15:00:00Z" })),
             "{}",
             answer.text
         );

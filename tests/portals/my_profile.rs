@@ -1,13 +1,8 @@
 //! Changes that users make to their own profile.
 
 use serde_json::{Value, json};
-use vestibule_tests::client::{Person, Response};
 use vestibule_tests::people::{self, PASSWORD, hint, security_answers};
 use vestibule_tests::{World, fault, link_token, pin_in};
-
-async fn patch(client: &Person, body: Value) -> Response {
-    client.patch("/me", &body).await
-}
 
 #[tokio::test]
 async fn ag_17_a_user_sends_feedback_which_reaches_the_help_desk() {
@@ -57,7 +52,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
         "hint": { "question": "Where did I learn to swim?", "answer": "Lake Bled" }, "password": PASSWORD,
         "links": [{ "title": "Journal", "url": "https://journal.example/today" }],
     });
-    patch(&helen, body).await.expect(200);
+    helen.patch("/me", body).await.expect(200);
     let me = helen.get("/me").await;
     assert_eq!(
         (me.text_at("/first_name"), me.text_at("/last_name")),
@@ -105,7 +100,7 @@ async fn bl_11_a_user_changes_name_hint_and_links_but_not_the_username() {
             "security_answers",
         ),
     ] {
-        patch(&helen, body).await.invalid(field);
+        helen.patch("/me", body).await.invalid(field);
     }
     assert_eq!(helen.get("/me").await.text_at("/username"), username);
 }
@@ -119,11 +114,11 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
     answers[1]["answer"] = json!("Pepper");
     let change =
         |password: &str| json!({ "security_answers": answers.clone(), "password": password });
-    let refused = patch(&maria, change("Wrong-River-58!")).await;
+    let refused = maria.patch("/me", change("Wrong-River-58!")).await;
     assert_eq!(fault(&refused), (422, "password", "is incorrect"));
     assert_eq!(world.mails_to("maria@example.com").await.len(), before);
 
-    let changed = patch(&maria, change(PASSWORD)).await.expect(200);
+    let changed = maria.patch("/me", change(PASSWORD)).await.expect(200);
     assert!(!changed.text.contains("Pepper"));
     let told = world.last_mail_to("maria@example.com").await;
     assert_eq!(
@@ -241,14 +236,17 @@ async fn bl_13_e_news_can_be_chosen_only_after_activation() {
         .sign_in("provider", registered.text_at("/username"))
         .await;
     let publication = helen.get("").await.text_at("/publications/0/id").to_owned();
-    patch(&helen, json!({ "subscriptions": [publication] }))
+    helen
+        .patch("/me", json!({ "subscriptions": [publication] }))
         .await
         .expect(403)
         .has("/next_step", "enter_pin");
 
     let pin = pin_in(&world.last_letter().await, 4);
     helen.enters_pin(&pin).await.expect(200);
-    let chosen = patch(&helen, json!({ "subscriptions": [publication] })).await;
+    let chosen = helen
+        .patch("/me", json!({ "subscriptions": [publication] }))
+        .await;
     assert_eq!(
         (chosen.status, &chosen.body["subscriptions"]),
         (200, &json!([publication])),
@@ -256,7 +254,10 @@ async fn bl_13_e_news_can_be_chosen_only_after_activation() {
         chosen.text
     );
     assert_eq!(
-        patch(&helen, json!({ "subscriptions": [] })).await.body["subscriptions"],
+        helen
+            .patch("/me", json!({ "subscriptions": [] }))
+            .await
+            .body["subscriptions"],
         json!([])
     );
 }

@@ -6,7 +6,7 @@ use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::people::{PASSWORD, member, with};
 use vestibule_tests::{World, another, fault, masked, pin_in, shown};
 
-use crate::register::member::{annika, other, register, thomas, verification};
+use crate::register::member::{annika, other, thomas, verification};
 
 #[tokio::test]
 async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_before() {
@@ -19,7 +19,10 @@ async fn me_06_a_posted_pin_opens_the_account_which_shows_nothing_protected_befo
     insta::assert_snapshot!("me_06_welcome", shown(&welcome, &[]));
     // The letter goes to the address in the plan records. Nobody can provide another.
     let elsewhere = json!({ "lines": ["1 Elsewhere"], "city": "Reno", "region": null, "postal_code": null, "country": "US" });
-    let answer = register(&world, with(thomas(), "/postal_address", elsewhere)).await;
+    let answer = world
+        .on("member")
+        .registers(with(thomas(), "/postal_address", elsewhere))
+        .await;
     assert_eq!(
         fault(&answer),
         (
@@ -111,7 +114,9 @@ async fn me_06_without_an_address_in_the_plan_records_the_help_desk_has_to_help(
         "Nowhere",
         verification("100200399", "Nowhere", "1970-01-01"),
     );
-    register(&world, nora)
+    world
+        .on("member")
+        .registers(nora)
         .await
         .refused(403, "registration-refused")
         .has("/help_desk/phone", "(312) 555-0130");

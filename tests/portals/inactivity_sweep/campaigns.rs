@@ -515,10 +515,6 @@ fn third(username: &str) -> Value {
     with(body, "/email", "linda@barnes.example")
 }
 
-async fn register(world: &World, body: Value) -> Response {
-    world.on("member").registers(body).await
-}
-
 async fn chooses(client: &Person, username: &str) -> Response {
     client
         .put("/me/username", json!({ "username": username }))
@@ -544,7 +540,11 @@ pub async fn go_through_a_release(observer: &SharedInterceptor) {
     .await;
     world.register("member", member()).await;
     world.wait_until("2026-12-15T06:00:00Z");
-    register(&world, other("Maria.Alvarez")).await.expect(201);
+    world
+        .on("member")
+        .registers(other("Maria.Alvarez"))
+        .await
+        .expect(201);
     let (maria, _) = begins(&world, "member", &stand_in(&world).await).await;
     let refused = chooses(&maria, "maria.alvarez").await;
     assert_eq!(refused.problem(), "already-taken", "{}", refused.text);
@@ -556,7 +556,9 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
     let world = maria().await;
     // It stays taken until the last second of the day before.
     world.wait_until("2026-12-15T05:59:59Z");
-    register(&world, other("Maria.Alvarez"))
+    world
+        .on("member")
+        .registers(other("Maria.Alvarez"))
         .await
         .refused(409, "already-taken");
     let (maria, begun) = begins(&world, "member", "maria.alvarez").await;
@@ -567,12 +569,16 @@ async fn me_10_names_from_before_the_date_are_free_for_anyone_from_the_day_on_an
     );
 
     world.pass(SignedDuration::from_secs(1));
-    register(&world, other("Maria.Alvarez"))
+    world
+        .on("member")
+        .registers(other("Maria.Alvarez"))
         .await
         .expect(201)
         .has("/username", "Maria.Alvarez");
     // It is taken again and not released, because its new owner registered after the date.
-    register(&world, third("maria.alvarez"))
+    world
+        .on("member")
+        .registers(third("maria.alvarez"))
         .await
         .refused(409, "already-taken");
     let all = invariants(&world).await;
@@ -596,10 +602,18 @@ async fn me_10_a_name_of_the_day_before_the_date_is_released_and_one_of_the_date
     let (_, on) = begins(&world, "member", "grace.kim").await;
     on.has("/next_step", "enter_pin");
     assert_eq!(
-        register(&world, third("grace.kim")).await.problem(),
+        world
+            .on("member")
+            .registers(third("grace.kim"))
+            .await
+            .problem(),
         "already-taken"
     );
-    register(&world, third("maria.alvarez")).await.expect(201);
+    world
+        .on("member")
+        .registers(third("maria.alvarez"))
+        .await
+        .expect(201);
     invariants(&world).await;
 }
 
@@ -659,7 +673,11 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     chooses(&maria, "maria").await.invalid("username");
     // The temporary username can't be chosen by anyone else.
     assert_eq!(
-        register(&world, third(&instead)).await.problem(),
+        world
+            .on("member")
+            .registers(third(&instead))
+            .await
+            .problem(),
         "already-taken"
     );
     let chosen = chooses(&maria, "maria.a.alvarez")
@@ -699,7 +717,9 @@ async fn me_10_who_is_first_keeps_the_name() {
         .await
         .expect(200)
         .has("/next_step", "enter_pin");
-    register(&world, other("maria.alvarez"))
+    world
+        .on("member")
+        .registers(other("maria.alvarez"))
         .await
         .refused(409, "already-taken");
     assert_eq!(
@@ -803,9 +823,10 @@ async fn me_10_of_those_who_choose_a_name_at_once_one_gets_it() {
                 None
             }
         };
+        let visitor = world.on("member");
         let others = join(
-            register(&world, other("maria.alvarez")),
-            register(&world, third("maria.alvarez")),
+            visitor.registers(other("maria.alvarez")),
+            visitor.registers(third("maria.alvarez")),
         );
         let ((one, two), kept) = starter.start_after(round, others, owner).await;
         let all = [Some(&one), Some(&two), kept.as_ref()];
@@ -852,7 +873,8 @@ async fn me_10_an_owner_who_signs_in_while_the_name_is_taken_is_in_or_told_as_an
         };
         let mut grace = other("maria.alvarez");
         grace["password"] = "Another-Lake-77!".into();
-        let taken = register(&world, grace);
+        let visitor = world.on("member");
+        let taken = visitor.registers(grace);
         let (taken, begun) = starter.start_after(calls, taken, sign_in).await;
         assert_eq!(taken.status, 201, "{}", taken.text);
         match begun.status {
@@ -885,12 +907,12 @@ async fn me_10_a_released_name_is_taken_once_whatever_fails() {
         for n in 0.. {
             let (world, ()) = prepared.again().await;
             faults.arm(n, fault);
-            let first = register(world, other("maria.alvarez")).await;
+            let first = world.on("member").registers(other("maria.alvarez")).await;
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             assert!([201, 503].contains(&first.status), "{what}");
             invariants(world).await;
-            let again = register(world, other("maria.alvarez")).await;
+            let again = world.on("member").registers(other("maria.alvarez")).await;
             assert_eq!(again.status, 201, "{what}: {}", again.text);
             let all = invariants(world).await;
             assert_eq!(

@@ -1105,7 +1105,7 @@ async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
     };
     let answer = serde_json::to_value(world.instance.sweep(&run).await).unwrap();
     let expected: Value = json!([{
-        "portal": "producer", "account": id, "username": "sam.lind", "what": "disable",
+        "portal": "producer", "account": id, "username": "sam.lind", "action": "disable",
         "due_on": "2027-05-23", "about": "2027-05-23",
         "because": "no sign-in since the account was created on 2026-11-23",
     }]);

@@ -37,7 +37,7 @@ async fn listed(administrator: &Person) -> Value {
         .collect()
 }
 
-async fn id_of(administrator: &Person) -> String {
+async fn invitation_id(administrator: &Person) -> String {
     administrator
         .get("/invitations")
         .await
@@ -214,7 +214,7 @@ async fn ux_01_an_invitation_expires_to_the_second_says_so_and_can_be_sent_again
 
     // After resending it is valid; the expired link stays invalid.
     ruth.post(
-        &format!("/invitations/{}/resend", id_of(&ruth).await),
+        &format!("/invitations/{}/resend", invitation_id(&ruth).await),
         json!({}),
     )
     .await
@@ -274,7 +274,7 @@ async fn ux_01_a_revoked_invitation_lets_nobody_in() {
     let token = world
         .invite(&ruth, "Sam", "sam@blueheron.example", "user")
         .await;
-    let path = format!("/invitations/{}", id_of(&ruth).await);
+    let path = format!("/invitations/{}", invitation_id(&ruth).await);
     for _ in 0..2 {
         let revoked = ruth.delete(&path).await;
         assert_eq!(
@@ -425,7 +425,7 @@ async fn ux_01_an_invitation_is_usable_once() {
         "/detail",
         "This invitation has already been used. Sign in with the username you chose.",
     );
-    let path = format!("/invitations/{}", id_of(&ruth).await);
+    let path = format!("/invitations/{}", invitation_id(&ruth).await);
     let resent = ruth.post(&format!("{path}/resend"), json!({})).await;
     assert_eq!(dead(&resent), (409, "invitation-used"));
     let revoked = ruth.delete(&path).await;

@@ -310,7 +310,7 @@ async fn ba_09_the_list_with_last_sign_ins_is_downloaded_as_csv_that_is_safe_to_
     assert_eq!(lines.len(), 4, "{}", csv.text);
     assert_eq!(
         lines[0],
-        "username,first_name,last_name,email,role,registration,status,services,group_codes,since,end_date,last_sign_in_at"
+        "username,first_name,last_name,email,role,registration,status,services,group_codes,joined_at,end_date,last_sign_in_at"
     );
     let sam = lines.iter().find(|l| l.starts_with("sam.lind")).unwrap();
     assert!(

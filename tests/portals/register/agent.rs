@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vestibule_domain::values::record_kind::RecordKind;
 use vestibule_tests::World;
-use vestibule_tests::client::{Person, Response};
+use vestibule_tests::client::Person;
 use vestibule_tests::people::{PASSWORD, agent, group_principal, with, without};
 use vestibule_tests::white_box::shown;
 
@@ -30,10 +30,6 @@ fn proving(body: &Value, facts: &[(&str, &str)]) -> Value {
     })
 }
 
-async fn register(world: &World, portal: &str, body: Value) -> Response {
-    world.on(portal).registers(body).await
-}
-
 #[tokio::test]
 async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_administrator() {
     let world = World::new().await;
@@ -43,11 +39,13 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
             without(body.clone(), "/attests_signing_authority"),
             with(body.clone(), "/attests_signing_authority", false),
         ] {
-            register(&world, portal, unstated)
+            world
+                .on(portal)
+                .registers(unstated)
                 .await
                 .invalid("attests_signing_authority");
         }
-        let registered = register(&world, portal, body.clone()).await.expect(201);
+        let registered = world.on(portal).registers(body.clone()).await.expect(201);
         assert_eq!(registered.headers["location"], format!("/{portal}/me"));
         assert_eq!(
             registered.body.get("next_step"),
@@ -81,14 +79,14 @@ async fn ag_03_the_first_person_states_that_they_may_sign_and_is_principal_and_a
 async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_known_reads() {
     let world = World::new().await;
     for (portal, body, [number, _]) in principals() {
-        let unknown = register(
-            &world,
-            portal,
-            stranger(proving(&body, &[(number, "ZZ99999")])),
-        )
-        .await;
+        let unknown = world
+            .on(portal)
+            .registers(stranger(proving(&body, &[(number, "ZZ99999")])))
+            .await;
         world.register(portal, body.clone()).await;
-        let second = register(&world, portal, stranger(body.clone()))
+        let second = world
+            .on(portal)
+            .registers(stranger(body.clone()))
             .await
             .refused(403, "registration-refused");
         assert_eq!(second.text, unknown.text);
@@ -102,7 +100,7 @@ async fn ag_03_a_second_person_does_not_become_principal_and_reads_what_nobody_k
                     body.pointer(pointer).unwrap().clone(),
                 ),
             };
-            let refused = register(&world, portal, guessed).await;
+            let refused = world.on(portal).registers(guessed).await;
             assert_eq!(refused.text, unknown.text, "{portal} {pointer}");
         }
         world
@@ -207,7 +205,7 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
         ];
         let mut texts = Vec::new();
         for (what, tried) in tried {
-            let refused = register(&world, portal, tried).await;
+            let refused = world.on(portal).registers(tried).await;
             assert_eq!(
                 (refused.status, refused.problem()),
                 (403, "registration-refused"),
@@ -234,20 +232,18 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
             assert!(detail.contains(described.text_at(told)), "{detail}");
         }
         // Matching facts succeed after the refusals, in upper or lower case.
-        register(
-            &world,
-            portal,
-            with(
+        world
+            .on(portal)
+            .registers(with(
                 body.clone(),
                 &format!("/verification/{number}"),
                 body["verification"][number]
                     .as_str()
                     .unwrap()
                     .to_lowercase(),
-            ),
-        )
-        .await
-        .expect(201);
+            ))
+            .await
+            .expect(201);
     }
 }
 
@@ -288,13 +284,19 @@ async fn ag_07_the_proof_is_the_number_and_the_last_four_digits_and_nothing_else
         ]
         .map(|(body, field)| (body, field.clone()));
         for (body, field) in wrong {
-            register(&world, portal, body).await.invalid(field.as_str());
+            world
+                .on(portal)
+                .registers(body)
+                .await
+                .invalid(field.as_str());
         }
         // The other portal's verification doesn't match here.
         let [_, other] = principals().map(|(_, b, _)| b["verification"].clone());
         if portal == "agent" {
-            let refused =
-                register(&world, portal, with(body.clone(), "/verification", other)).await;
+            let refused = world
+                .on(portal)
+                .registers(with(body.clone(), "/verification", other))
+                .await;
             assert_eq!(refused.status, 422, "{}", refused.text);
         }
         world.register(portal, body).await;

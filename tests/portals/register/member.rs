@@ -2,7 +2,6 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use vestibule_tests::client::Response;
 use vestibule_tests::people::{PASSWORD, QUESTIONS, member, security_answers, with, without};
 use vestibule_tests::{World, fault, pin_in};
 
@@ -59,10 +58,6 @@ fn twin(first: &str) -> Value {
     other(first, "Kim", verification("100200304", "Kim", "2007-05-05"))
 }
 
-pub async fn register(world: &World, body: Value) -> Response {
-    world.on("member").registers(body).await
-}
-
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 #[tokio::test]
@@ -101,11 +96,10 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         ("date_of_birth", "0979-04-12", date),
     ];
     for (field, entered, why) in malformed {
-        let answer = register(
-            &world,
-            with(member(), &format!("/verification/{field}"), entered),
-        )
-        .await;
+        let answer = world
+            .on("member")
+            .registers(with(member(), &format!("/verification/{field}"), entered))
+            .await;
         assert_eq!(
             fault(&answer),
             (422, format!("verification.{field}").as_str(), why),
@@ -113,13 +107,19 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         );
     }
     for field in ["enrollee_id", "subscriber_last_name", "date_of_birth"] {
-        let answer = register(&world, without(member(), &format!("/verification/{field}"))).await;
+        let answer = world
+            .on("member")
+            .registers(without(member(), &format!("/verification/{field}")))
+            .await;
         assert_eq!(
             fault(&answer),
             (422, format!("verification.{field}").as_str(), "is required")
         );
     }
-    let answer = register(&world, with(member(), "/verification/ssn_last4", "4821")).await;
+    let answer = world
+        .on("member")
+        .registers(with(member(), "/verification/ssn_last4", "4821"))
+        .await;
     assert_eq!(
         fault(&answer),
         (
@@ -143,11 +143,10 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
     ];
     let mut refusals = Vec::new();
     for verification in wrong {
-        let answer = register(
-            &world,
-            with(member(), "/verification", verification.clone()),
-        )
-        .await;
+        let answer = world
+            .on("member")
+            .registers(with(member(), "/verification", verification.clone()))
+            .await;
         assert_eq!(
             (answer.status, answer.problem()),
             (403, "registration-refused"),
@@ -172,13 +171,12 @@ async fn me_01_a_member_registers_with_the_subscribers_name_nine_digits_and_thei
         (thomas(), "OBRIEN"),
         (annika(), " Muller "),
     ] {
-        register(
-            &world,
-            with(body, "/verification/subscriber_last_name", spelled),
-        )
-        .await
-        .expect(201)
-        .has("/next_step", "enter_pin");
+        world
+            .on("member")
+            .registers(with(body, "/verification/subscriber_last_name", spelled))
+            .await
+            .expect(201)
+            .has("/next_step", "enter_pin");
     }
 }
 
@@ -198,18 +196,29 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
         (".maria7", letters),
         ("mаria.alvarez", letters), // with a Cyrillic а
     ] {
-        let answer = register(&world, with(member(), "/username", name)).await;
+        let answer = world
+            .on("member")
+            .registers(with(member(), "/username", name))
+            .await;
         assert_eq!(fault(&answer), (422, "username", why), "{name:?}");
     }
-    let answer = register(&world, without(member(), "/username")).await;
+    let answer = world
+        .on("member")
+        .registers(without(member(), "/username"))
+        .await;
     assert_eq!(fault(&answer), (422, "username", "is required"));
 
-    register(&world, with(member(), "/username", "Maria77"))
+    world
+        .on("member")
+        .registers(with(member(), "/username", "Maria77"))
         .await
         .expect(201)
         .has("/username", "Maria77");
     for taken in ["Maria77", "maria77", "MARIA77", "mArIa77"] {
-        let answer = register(&world, with(thomas(), "/username", taken)).await;
+        let answer = world
+            .on("member")
+            .registers(with(thomas(), "/username", taken))
+            .await;
         assert_eq!(
             (answer.status, answer.problem()),
             (409, "already-taken"),
@@ -222,7 +231,9 @@ async fn me_02_a_username_has_seven_characters_and_nobody_else_on_the_portal_has
         );
     }
     // Thomas chooses another username, and none of his entries are lost.
-    register(&world, with(thomas(), "/username", "maria78"))
+    world
+        .on("member")
+        .registers(with(thomas(), "/username", "maria78"))
         .await
         .expect(201);
     // Usernames are also case-insensitive at sign-in.
@@ -272,20 +283,26 @@ async fn me_03_a_password_has_six_characters_a_letter_and_a_digit_and_is_neither
     ];
     for (password, why) in refused {
         let body = with(with(member(), "/username", name), "/password", password);
-        let answer = register(&world, body).await;
+        let answer = world.on("member").registers(body).await;
         assert_eq!(fault(&answer), (422, "password", why), "{password:?}");
     }
-    let answer = register(&world, with(member(), "/password", "x1".repeat(65))).await;
+    let answer = world
+        .on("member")
+        .registers(with(member(), "/password", "x1".repeat(65)))
+        .await;
     assert_eq!(
         fault(&answer),
         (422, "password", "must be at most 128 characters long")
     );
-    let answer = register(&world, without(member(), "/password")).await;
+    let answer = world
+        .on("member")
+        .registers(without(member(), "/password"))
+        .await;
     assert_eq!(fault(&answer), (422, "password", "is required"));
 
     // Another person's username, or a text that only resembles a forbidden one, is allowed.
     let body = with(with(member(), "/username", name), "/password", "wq7rtx");
-    register(&world, body).await.expect(201);
+    world.on("member").registers(body).await.expect(201);
     let (maria, _) = world.on("member").sign_in(name, "wq7rtx").await;
     let mut current = "wq7rtx".to_owned();
     let accepted = [
@@ -381,7 +398,10 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
         ),
     ];
     for (given, expected) in faults {
-        let answer = register(&world, with(member(), "/security_answers", given.clone())).await;
+        let answer = world
+            .on("member")
+            .registers(with(member(), "/security_answers", given.clone()))
+            .await;
         let errors = answer.body["errors"]
             .as_array()
             .cloned()
@@ -396,15 +416,17 @@ async fn me_04_at_registration_a_member_answers_three_different_questions_of_tho
             "{given}"
         );
     }
-    let answer = register(&world, without(member(), "/security_answers")).await;
+    let answer = world
+        .on("member")
+        .registers(without(member(), "/security_answers"))
+        .await;
     assert_eq!(fault(&answer), (422, "security_answers", three));
 
-    register(
-        &world,
-        with(member(), "/security_answers", security_answers()),
-    )
-    .await
-    .expect(201);
+    world
+        .on("member")
+        .registers(with(member(), "/security_answers", security_answers()))
+        .await
+        .expect(201);
     // Nobody can read the answers, not even in the tables.
     let dump = world.dump().await.join("\n").to_lowercase();
     for answer in ["maple street", "maplestreet", "biscuit", "geneva"] {
@@ -463,7 +485,9 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         "/verification",
         verification("100200301", "Alvarez", "1999-09-09"),
     );
-    let refusal = register(&world, stranger)
+    let refusal = world
+        .on("member")
+        .registers(stranger)
         .await
         .refused(403, "registration-refused");
     world.pass(HOUR);
@@ -473,7 +497,7 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
             "/email",
             "second@example.com",
         );
-        let answer = register(&world, again).await;
+        let answer = world.on("member").registers(again).await;
         assert_eq!((answer.status, &answer.text), (403, &refusal.text));
         world.pass(HOUR);
     }
@@ -483,7 +507,7 @@ async fn me_11_a_dependent_registers_with_the_subscribers_name_and_id_and_their_
         twin("Emma"),
         with(lucia(), "/verification/subscriber_last_name", "Moreno"),
     ] {
-        let answer = register(&world, nobody).await;
+        let answer = world.on("member").registers(nobody).await;
         assert_eq!((answer.status, &answer.text), (403, &refusal.text));
     }
     assert_eq!(world.letters().await.len(), 5);

@@ -56,10 +56,6 @@ fn physician() -> Value {
     person("medical", "PV30001", "003456789", "helen.brandt")
 }
 
-async fn register(world: &World, body: &Value) -> Response {
-    world.on("practice").registers(body).await
-}
-
 async fn choose(client: &Person, organization: &str) -> Response {
     let body = json!({ "organization_id": organization });
     client.put("/sessions/current/organization", &body).await
@@ -89,7 +85,7 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
     for (first, second) in [(manager(), physician()), (physician(), manager())] {
         let world = World::new().await;
         for body in [&first, &second] {
-            register(&world, body).await.expect(201);
+            world.on("practice").registers(body).await.expect(201);
         }
         let all = invariants(&world).await;
         assert_eq!((all.accounts.len(), all.organizations.len()), (2, 1));
@@ -109,10 +105,10 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
         // A used registration type isn't open to a second person. The response is that for an
         // unknown number.
         let unknown = person("medical", "PV39999", "003456789", "some.body");
-        let unknown = register(&world, &unknown).await;
+        let unknown = world.on("practice").registers(&unknown).await;
         for registration_type in ["medical", "office_manager"] {
             let refused = person(registration_type, "PV30001", "003456789", "some.body");
-            let refused = register(&world, &refused).await;
+            let refused = world.on("practice").registers(&refused).await;
             assert_eq!(
                 (refused.status, refused.problem(), &refused.body),
                 (403, "registration-refused", &unknown.body)
@@ -120,7 +116,7 @@ async fn ex_03_a_providers_office_manager_and_the_provider_come_to_one_organizat
         }
         // A person who lost the response and repeats the request gets it again.
         for body in [&first, &second] {
-            register(&world, body).await.expect(201);
+            world.on("practice").registers(body).await.expect(201);
         }
         let all = invariants(&world).await;
         assert_eq!((all.accounts.len(), all.done("register")), (2, 2));
@@ -132,7 +128,11 @@ async fn ex_03_two_ways_at_once_make_one_organization() {
     for _ in 0..5 {
         let world = World::new().await;
         let (manager, physician) = (manager(), physician());
-        let (a, b) = join(register(&world, &manager), register(&world, &physician)).await;
+        let (a, b) = join(
+            world.on("practice").registers(&manager),
+            world.on("practice").registers(&physician),
+        )
+        .await;
         assert_eq!((a.status, b.status), (201, 201), "{} {}", a.text, b.text);
         let all = invariants(&world).await;
         assert_eq!((all.accounts.len(), all.organizations.len()), (2, 1));
@@ -145,7 +145,7 @@ async fn ex_03_two_ways_at_once_make_one_organization() {
 async fn bl_01_nobody_works_for_an_organization_that_is_not_theirs() {
     let world = World::new().await;
     for body in [manager(), dental()] {
-        register(&world, &body).await.expect(201);
+        world.on("practice").registers(&body).await.expect(201);
     }
     let mona = world.sign_in("practice", "mona.office").await;
     let omar = world.sign_in("practice", "omar.haddad").await;
@@ -181,7 +181,7 @@ async fn belongs_to(client: &Person) -> Vec<String> {
 }
 
 /// Returns the id of the caller's organization with this name.
-async fn id_of(client: &Person, name: &str) -> String {
+async fn organization_id(client: &Person, name: &str) -> String {
     let me = client.get("/me").await;
     let list = me.body["organizations"].as_array().unwrap();
     let found = list.iter().find(|o| text(o, "/name") == name);
@@ -199,7 +199,7 @@ async fn step(client: &Person) -> String {
 
 /// Mona, office manager of Lakeside and then of Riverbend. Her session works for Lakeside.
 async fn mona_of_two(world: &World) -> Person {
-    register(world, &manager()).await.expect(201);
+    world.on("practice").registers(&manager()).await.expect(201);
     let mona = world.sign_in("practice", "mona.office").await;
     let body = further("dental_office_manager", "PV30002", "004567890");
     attach(&mona, &body).await.expect(201);
@@ -259,7 +259,7 @@ async fn bl_01_one_login_works_for_several_organizations() {
 
     // The other organization has its own PIN, which doesn't block access to the first.
     let (lakeside, second) = (
-        id_of(&helen, "Lakeside Family Medicine").await,
+        organization_id(&helen, "Lakeside Family Medicine").await,
         answer.text_at("/organization_id").to_owned(),
     );
     let chosen = choose(&helen, &second)
@@ -432,11 +432,11 @@ async fn bl_10_the_form_is_there_during_registration_and_later_and_the_letter_wa
 async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
     let world = World::new().await;
     for body in [manager(), dental()] {
-        register(&world, &body).await.expect(201);
+        world.on("practice").registers(&body).await.expect(201);
     }
     let mona = world.sign_in("practice", "mona.office").await;
     let first = person("medical", "PV39999", "003456789", "some.body");
-    let first = register(&world, &first).await;
+    let first = world.on("practice").registers(&first).await;
     for (what, registration_type, number, tax_id) in [
         ("an unknown number", "medical", "PV39999", "003456789"),
         ("a wrong fact", "dental", "PV30003", "003456789"),
@@ -473,7 +473,7 @@ async fn ux_09_a_further_registration_tells_no_more_than_a_first_one() {
         .await
         .refused(429, "too-many-attempts");
     let elsewhere = person("dental_office_manager", "PV30003", "005678901", "some.body");
-    register(&world, &elsewhere).await.expect(429);
+    world.on("practice").registers(&elsewhere).await.expect(429);
     assert_eq!(belongs_to(&mona).await, ["LAKESIDE FAMILY MEDICINE"]);
     let all = invariants(&world).await;
     assert_eq!((all.accounts.len(), all.done("register_further")), (2, 0));
@@ -488,10 +488,10 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
         ["LAKESIDE FAMILY MEDICINE", "Riverbend Dental"]
     );
     // The second provider registers later and finds the office manager there.
-    register(&world, &dental()).await.expect(201);
+    world.on("practice").registers(&dental()).await.expect(201);
     let omar = world.sign_in("practice", "omar.haddad").await;
-    let riverbend = id_of(&mona, "Riverbend Dental").await;
-    assert_eq!(id_of(&omar, "Riverbend Dental").await, riverbend);
+    let riverbend = organization_id(&mona, "Riverbend Dental").await;
+    assert_eq!(organization_id(&omar, "Riverbend Dental").await, riverbend);
     choose(&mona, &riverbend)
         .await
         .expect(200)
@@ -504,7 +504,7 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
     let added = mona.post("/users", sam).await.expect(201);
     let path = format!("/users/{}", added.text_at("/id"));
     mona.get(&path).await.expect(200);
-    let lakeside = id_of(&mona, "Lakeside Family Medicine").await;
+    let lakeside = organization_id(&mona, "Lakeside Family Medicine").await;
     choose(&mona, &lakeside).await;
     mona.get(&path).await.expect(404);
     omar.get(&path).await.expect(200);
@@ -515,10 +515,10 @@ async fn ex_13_an_office_manager_registers_once_and_attaches_the_other_providers
 async fn ux_04_who_is_removed_from_the_organization_worked_for_has_to_choose_another() {
     let world = World::new().await;
     let mona = mona_of_two(&world).await;
-    let riverbend = id_of(&mona, "Riverbend Dental").await;
+    let riverbend = organization_id(&mona, "Riverbend Dental").await;
     choose(&mona, &riverbend).await;
     // A principal of Riverbend demotes her there and removes her access.
-    register(&world, &dental()).await.expect(201);
+    world.on("practice").registers(&dental()).await.expect(201);
     let omar = world.sign_in("practice", "omar.haddad").await;
     let id = mona.get("/me").await.text_at("/id").to_owned();
     let access = json!({ "role": "user", "services": [] });
@@ -530,7 +530,7 @@ async fn ux_04_who_is_removed_from_the_organization_worked_for_has_to_choose_ano
     mona.get("/users").await.expect(403);
     assert_eq!(belongs_to(&mona).await, ["Lakeside Family Medicine"]);
     choose(&mona, &riverbend).await.expect(404);
-    let lakeside = id_of(&mona, "Lakeside Family Medicine").await;
+    let lakeside = organization_id(&mona, "Lakeside Family Medicine").await;
     choose(&mona, &lakeside).await.expect(200);
     assert_eq!(step(&mona).await, "");
 }
@@ -540,8 +540,8 @@ async fn bl_01_choosing_while_being_removed_opens_nothing() {
     for _ in 0..5 {
         let world = World::new().await;
         let mona = mona_of_two(&world).await;
-        let riverbend = id_of(&mona, "Riverbend Dental").await;
-        register(&world, &dental()).await.expect(201);
+        let riverbend = organization_id(&mona, "Riverbend Dental").await;
+        world.on("practice").registers(&dental()).await.expect(201);
         let omar = world.sign_in("practice", "omar.haddad").await;
         let id = mona.get("/me").await.text_at("/id").to_owned();
         let access = json!({ "role": "user", "services": [] });
@@ -562,9 +562,9 @@ async fn bl_01_choosing_while_being_removed_opens_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bl_01_one_record_is_attached_once_however_many_ask_at_once() {
     let world = World::new().await;
-    register(&world, &manager()).await.expect(201);
+    world.on("practice").registers(&manager()).await.expect(201);
     let other = person("office_manager", "PV30006", "008901234", "nina.office");
-    register(&world, &other).await.expect(201);
+    world.on("practice").registers(&other).await.expect(201);
     let mona = world.sign_in("practice", "mona.office").await;
     let nina = world.sign_in("practice", "nina.office").await;
     let body = further("dental_office_manager", "PV30002", "004567890");
@@ -673,7 +673,11 @@ async fn ag_02_an_expired_password_registers_nothing_further() {
 #[tokio::test]
 async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back() {
     let world = World::new().await;
-    register(&world, &physician()).await.expect(201);
+    world
+        .on("practice")
+        .registers(&physician())
+        .await
+        .expect(201);
     let helen = world.sign_in("practice", "helen.brandt").await;
     let add = async |by: &Person, first: &str| {
         let name = first.to_lowercase();
@@ -732,7 +736,7 @@ async fn ex_10_a_provider_lets_office_managers_control_access_and_takes_it_back(
 async fn ex_10_an_individual_practitioner_manages_their_own_staff() {
     let world = World::new().await;
     let hannah = person("medical", "PV30007", "009012345", "hannah.weiss");
-    register(&world, &hannah).await.expect(201);
+    world.on("practice").registers(&hannah).await.expect(201);
     let hannah = world.sign_in("practice", "hannah.weiss").await;
     let body = json!({
         "first_name": "Sam", "last_name": "Lind", "email": "sam@weiss.example",
@@ -752,7 +756,7 @@ async fn ex_10_an_individual_practitioner_manages_their_own_staff() {
 async fn ex_14_a_user_finds_out_who_manages_their_access() {
     let world = World::new().await;
     for body in [manager(), physician()] {
-        register(&world, &body).await.expect(201);
+        world.on("practice").registers(&body).await.expect(201);
     }
     let mona = world.sign_in("practice", "mona.office").await;
     let body = json!({
@@ -799,7 +803,11 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
     })
     .await;
     let mona = mona_of_two(&world).await;
-    register(&world, &physician()).await.expect(201);
+    world
+        .on("practice")
+        .registers(&physician())
+        .await
+        .expect(201);
     let helen = world.sign_in("practice", "helen.brandt").await;
     for client in [&mona, &helen] {
         assert_eq!(step(client).await, "sign_agreement");
@@ -811,7 +819,7 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
         assert_eq!(step(client).await, "");
     }
     // An agreement recorded for one organization doesn't apply to another.
-    let riverbend = id_of(&mona, "Riverbend Dental").await;
+    let riverbend = organization_id(&mona, "Riverbend Dental").await;
     assert_eq!(
         choose(&mona, &riverbend).await.text_at("/next_step"),
         "sign_agreement"
@@ -823,7 +831,9 @@ async fn ex_03_the_feed_reaches_everybody_who_registered_with_a_record() {
 async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_revision() {
     let world = World::new().await;
     let without_terms = with(manager(), "/accepted_agreements", json!({}));
-    register(&world, &without_terms)
+    world
+        .on("practice")
+        .registers(&without_terms)
         .await
         .has("/next_step", "sign_agreement");
     let mona = world.sign_in("practice", "mona.office").await;
@@ -893,7 +903,11 @@ async fn ux_13_an_agreement_is_accepted_for_each_organization_in_its_current_rev
         .expect(200);
     assert_eq!(step(&mona).await, "");
     // Users who don't need it can't accept it.
-    register(&world, &physician()).await.expect(201);
+    world
+        .on("practice")
+        .registers(&physician())
+        .await
+        .expect(201);
     let helen = world.sign_in("practice", "helen.brandt").await;
     assert_eq!(helen.get("/me/agreements").await.body["items"], json!([]));
     accept(&helen, "office_manager_terms", "2026-10")

@@ -27,10 +27,6 @@ fn registration(registration_type: &str, provider_id: &str, tax_id: &str) -> Val
     with(body, "/email", format!("{name}@practice.example"))
 }
 
-async fn register(world: &World, body: Value) -> Response {
-    world.on("practice").registers(body).await
-}
-
 /// An office manager's request to add a user.
 fn staff(first: &str) -> Value {
     let first_lower = first.to_lowercase();
@@ -68,7 +64,11 @@ async fn ex_03_office_managers_register_before_their_staff() {
         ]
     );
     let body = registration("staff", "PV30001", "003456789");
-    register(&world, body).await.invalid("registration_type");
+    world
+        .on("practice")
+        .registers(body)
+        .await
+        .invalid("registration_type");
     world
         .on("practice")
         .post("/users", staff("Sam"))
@@ -94,11 +94,10 @@ async fn ex_03_office_managers_register_before_their_staff() {
         .expect(404);
 
     // The office manager registers with a provider's letter and has access at once.
-    let registered = register(
-        &world,
-        registration("office_manager", "PV30001", "003456789"),
-    )
-    .await;
+    let registered = world
+        .on("practice")
+        .registers(registration("office_manager", "PV30001", "003456789"))
+        .await;
     assert_eq!(
         (registered.status, registered.body.get("next_step")),
         (201, None),
@@ -141,7 +140,9 @@ async fn ex_03_office_managers_register_before_their_staff() {
         "/username",
         "second.manager",
     );
-    register(&world, with(second, "/email", "second@practice.example"))
+    world
+        .on("practice")
+        .registers(with(second, "/email", "second@practice.example"))
         .await
         .refused(403, "registration-refused");
 }
@@ -156,7 +157,10 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         ("PV30007", "009012345", "Dr. Hannah Weiss"),
     ];
     for (id, tax_id, name) in participating {
-        let registered = register(&world, registration("medical", id, tax_id)).await;
+        let registered = world
+            .on("practice")
+            .registers(registration("medical", id, tax_id))
+            .await;
         assert_eq!(
             (registered.status, registered.body.get("next_step")),
             (201, None),
@@ -196,7 +200,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         (registration("dental", "PV30029", "004748929"), dentists),
     ];
     for (body, words) in &not_open {
-        let refused = register(&world, body.clone()).await;
+        let refused = world.on("practice").registers(body.clone()).await;
         assert_eq!(
             (refused.status, refused.problem()),
             (403, "not-open"),
@@ -217,7 +221,10 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         ("PV39999", "006789012"),
         ("PV30001", "003456788"),
     ] {
-        let refused = register(&world, registration("medical", id, tax_id)).await;
+        let refused = world
+            .on("practice")
+            .registers(registration("medical", id, tax_id))
+            .await;
         assert_eq!(
             (refused.status, refused.problem()),
             (403, "registration-refused"),
@@ -241,7 +248,7 @@ async fn ex_04_participating_providers_register_themselves_and_others_are_referr
         "/verification/provider_id",
         " pv30029 ",
     );
-    register(&world, written).await.expect(201);
+    world.on("practice").registers(written).await.expect(201);
 }
 
 #[tokio::test]
@@ -270,20 +277,26 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
         ),
     ];
     for (body, field, why) in faults {
-        let answer = register(&world, body).await;
+        let answer = world.on("practice").registers(body).await;
         assert_eq!(fault(&answer), (422, field, why), "{}", answer.text);
     }
     for (id, tax_id, name) in [
         ("PV30002", "004567890", "Riverbend Dental"),
         ("PV30003", "005678901", "Oakview Dental Studio"),
     ] {
-        let refused = register(&world, registration("dental", id, "004567899")).await;
+        let refused = world
+            .on("practice")
+            .registers(registration("dental", id, "004567899"))
+            .await;
         assert_eq!(
             (refused.status, refused.problem()),
             (403, "registration-refused"),
             "{id}"
         );
-        let registered = register(&world, registration("dental", id, tax_id)).await;
+        let registered = world
+            .on("practice")
+            .registers(registration("dental", id, tax_id))
+            .await;
         assert_eq!(
             (registered.status, registered.body.get("next_step")),
             (201, None),
@@ -314,11 +327,10 @@ async fn ex_05_a_dental_provider_participating_or_not_registers_with_provider_id
 #[tokio::test]
 async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     let world = World::new().await;
-    register(
-        &world,
-        registration("office_manager", "PV30001", "003456789"),
-    )
-    .await;
+    world
+        .on("practice")
+        .registers(registration("office_manager", "PV30001", "003456789"))
+        .await;
     let manager = world.sign_in("practice", "office_manager.pv30001").await;
     let faults = [
         (

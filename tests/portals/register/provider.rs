@@ -140,17 +140,17 @@ async fn bl_08_an_added_user_is_e_mailed_a_code_and_enters_it_on_the_home_page()
         (
             with(body(), "/registration_code", "123456"),
             "registration_code",
-            "must be RC and 6 digits",
+            "must be RC followed by 6 digits",
         ),
         (
             with(body(), "/registration_code", ""),
             "registration_code",
-            "must be RC and 6 digits",
+            "must be RC followed by 6 digits",
         ),
         (
             with(body(), "/registration_code", format!("{code}1")),
             "registration_code",
-            "must be RC and 6 digits",
+            "must be RC followed by 6 digits",
         ),
         (
             without(body(), "/registration_code"),
