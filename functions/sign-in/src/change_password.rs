@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::sign_in as rules;
-use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
+use vestibule_http::{
+    App, Body, FieldErrors, Problem, SignedIn, credentials, rate_limit, transact,
+};
 
 use crate::SessionResponse;
 
