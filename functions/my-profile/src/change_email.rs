@@ -60,7 +60,7 @@ pub(crate) async fn change_email(
     let organization = caller.session.organization.as_ref();
     transact(
         &app,
-        |attempt| caller.latest_with_password(&app, attempt),
+        |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let (email, context) = (email.clone(), caller.context(rng));
             let decision = profile::ask_email_change(account, organization, email, context);

@@ -73,7 +73,7 @@ pub(crate) async fn change_password(
     let hash = credentials::hash(&new, &app, &mut app.rng()).await;
     let (_, (account, session)) = transact(
         &app,
-        |attempt| caller.latest_with_password(&app, attempt),
+        |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let (session, hash, attempts) = (&caller.session, hash.clone(), attempts.clone());
             let context = caller.context(rng);
