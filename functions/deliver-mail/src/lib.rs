@@ -104,7 +104,8 @@ pub struct Courier {
     pub clock: Clock,
 }
 
-/// The maximum number of attempts when other changes to the account conflict.
+/// The maximum number of attempts when other changes to the account conflict. It has its own loop because
+/// a failure is an error of the store, which makes Lambda repeat the event, and not a problem response.
 const MAX_ATTEMPTS: usize = 3;
 
 impl Courier {

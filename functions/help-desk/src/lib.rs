@@ -25,8 +25,7 @@ use vestibule_domain::state::account::{Account, Status};
 use vestibule_domain::state::membership::{LetterStatus, Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::text::Email;
-use vestibule_http::responses;
-use vestibule_http::responses::EmailDeliveryProblem;
+use vestibule_http::responses::{self, EmailDeliveryProblem};
 
 vestibule_http::routes! {
     find_accounts::find_accounts,

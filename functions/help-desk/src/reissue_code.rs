@@ -2,8 +2,7 @@
 //! code (BL-09).
 
 use axum::Json;
-use vestibule_domain::rules::help_desk;
-use vestibule_domain::rules::help_desk::Refusal;
+use vestibule_domain::rules::help_desk::{self, Refusal};
 use vestibule_http::Problem;
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 

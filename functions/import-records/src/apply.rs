@@ -11,11 +11,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::StdRng;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{OnTermination, Policy, PolicyError};
-use vestibule_domain::rules::activate;
-use vestibule_domain::rules::activate::WithheldLetter;
+use vestibule_domain::rules::activate::{self, WithheldLetter};
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::record_changes;
-use vestibule_domain::rules::record_changes::RecordState;
+use vestibule_domain::rules::record_changes::{self, RecordState};
 use vestibule_domain::rules::register::letter_address;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Origin;
@@ -35,7 +33,8 @@ pub(crate) const AT_A_TIME: usize = 100;
 /// How many records are written at the same time.
 const SIDE_BY_SIDE: usize = 32;
 
-/// The maximum number of attempts when other changes conflict.
+/// The maximum number of attempts when other changes conflict. Not `transact`, because one record changes
+/// many accounts and a failure must stop the import; more attempts, because nobody is there to try again.
 const MAX_ATTEMPTS: usize = 8;
 
 /// How rows are applied.

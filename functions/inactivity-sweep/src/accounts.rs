@@ -2,8 +2,7 @@
 
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::schedule;
-use vestibule_domain::rules::schedule::{Due, ScheduledAction};
+use vestibule_domain::rules::schedule::{self, Due, ScheduledAction};
 use vestibule_domain::state::account::Account;
 use vestibule_http::App;
 use vestibule_store::{CommitError, StoreError};

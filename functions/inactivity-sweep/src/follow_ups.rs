@@ -1,9 +1,8 @@
 //! Follow-ups of organizations.
 
 use vestibule_domain::policy::Policy;
-use vestibule_domain::rules::access_review;
 use vestibule_domain::rules::context::Context;
-use vestibule_domain::rules::schedule;
+use vestibule_domain::rules::{access_review, schedule};
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::follow_up::FollowUpKind;
 use vestibule_domain::values::ids::OrganizationId;

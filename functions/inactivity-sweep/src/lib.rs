@@ -216,7 +216,8 @@ impl Swept {
 }
 
 /// The maximum number of actions and reads per account in one run. Each action moves the due day
-/// beyond today, so this is reached only if the account keeps changing.
+/// beyond today, so this is reached only if the account keeps changing. Not `transact`, because one account
+/// can have several actions due, each with its own decision.
 const MAX_ROUNDS: usize = 12;
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use vestibule_domain::rules::consequences;
-use vestibule_domain::rules::schedule;
+use vestibule_domain::rules::{consequences, schedule};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::organization::Organization;
 use vestibule_http::App;

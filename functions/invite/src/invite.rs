@@ -6,14 +6,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Role;
-use vestibule_domain::rules::invite as rules;
-use vestibule_domain::rules::invite::{History, Invitee};
+use vestibule_domain::rules::invite::{self as rules, History, Invitee};
 use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
-use vestibule_http::transact;
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials};
+use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, credentials, transact};
 
 use crate::{InvitationResponse, problem};
 

@@ -8,8 +8,7 @@ use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
 use vestibule_http::request::Id;
-use vestibule_http::transact;
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::{App, Entitled, Problem, transact};
 
 use crate::{InvitationResponse, problem};
 

@@ -7,12 +7,10 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::manage_users;
-use vestibule_domain::rules::manage_users::Approval;
+use vestibule_domain::rules::manage_users::{self, Approval};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::transact;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials, transact};
 
 use crate::{Target, UserResponse, problem};
 

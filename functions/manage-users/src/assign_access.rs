@@ -8,12 +8,10 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{Permission, Role};
-use vestibule_domain::rules::manage_users;
-use vestibule_domain::rules::manage_users::Assignment;
+use vestibule_domain::rules::manage_users::{self, Assignment};
 use vestibule_http::openapi::{EntitledProblems, FieldProblems, NotFoundProblems, UserParams};
 use vestibule_http::request::Id;
-use vestibule_http::transact;
-use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, credentials, transact};
 
 use crate::{Target, UserResponse, problem};
 

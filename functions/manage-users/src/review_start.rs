@@ -4,14 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::rules::access_review;
-use vestibule_domain::rules::access_review::Refusal;
+use vestibule_domain::rules::access_review::{self, Refusal};
 use vestibule_domain::state::audit::Actor;
 use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, PortalParams};
-use vestibule_http::transact;
-use vestibule_http::{App, Entitled, Problem};
+use vestibule_http::{App, Entitled, Problem, transact};
 
 use crate::review_show::ReviewResponse;
 

@@ -5,8 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::password;
-use vestibule_domain::rules::profile;
+use vestibule_domain::rules::{password, profile};
 use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
@@ -61,7 +60,7 @@ pub(crate) async fn change_email(
     let organization = caller.session.organization.as_ref();
     transact(
         &app,
-        |attempt| caller.latest_with_password(&app, attempt),
+        |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let (email, context) = (email.clone(), caller.context(rng));
             let decision = profile::ask_email_change(account, organization, email, context);

@@ -7,8 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::profile;
-use vestibule_domain::rules::profile::Changes;
+use vestibule_domain::rules::profile::{self, Changes};
 use vestibule_domain::state::account::Bookmark;
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
@@ -118,7 +117,6 @@ pub(crate) async fn edit_profile(
     if changes.subscriptions.is_some() {
         require_activation(&caller)?;
     }
-    let confirmed = password.is_some();
     if let Some(password) = password {
         let right =
             rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
@@ -128,16 +126,9 @@ pub(crate) async fn edit_profile(
         }
     }
     let organization = caller.session.organization.as_ref();
-    let (app, caller_before) = (&app, &caller);
     let (_, account) = transact(
-        app,
-        |attempt| async move {
-            if confirmed {
-                caller_before.latest_with_password(app, attempt).await
-            } else {
-                caller_before.latest(app, attempt).await
-            }
-        },
+        &app,
+        |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let context = caller.context(rng);
             let edited = profile::edit(account, organization, changes.clone(), context);
@@ -148,7 +139,7 @@ pub(crate) async fn edit_profile(
         },
     )
     .await?;
-    show(app, &Caller { account, ..caller }).await.map(Json)
+    show(&app, &Caller { account, ..caller }).await.map(Json)
 }
 
 /// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).

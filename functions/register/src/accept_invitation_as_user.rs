@@ -1,14 +1,12 @@
 //! `POST /{portal}/me/invitations`: accepts an invitation with an existing account (BL-01, UX-01).
 
 use axum::extract::State;
-use vestibule_domain::rules::invite;
-use vestibule_domain::rules::invite::Refusal;
+use vestibule_domain::rules::invite::{self, Refusal};
 use vestibule_domain::state::invitation::State as InvitationStatus;
 use vestibule_http::openapi::{
     FieldProblems, InvitationLinkProblems, PortalParams, SignedInProblems,
 };
-use vestibule_http::transact;
-use vestibule_http::{App, Body, Problem, SignedIn};
+use vestibule_http::{App, Body, Problem, SignedIn, transact};
 
 use crate::look_up_invitation::{InvitationLinkRequest, find, problem};
 use crate::register_additional_organization::{

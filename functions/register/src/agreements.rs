@@ -15,8 +15,7 @@ use vestibule_domain::state::membership::Membership;
 use vestibule_http::openapi::{AgreementParams, FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::request::Id;
 use vestibule_http::responses::{NextStepResponse, Page};
-use vestibule_http::transact;
-use vestibule_http::{App, Body, Caller, Problem, SignedIn};
+use vestibule_http::{App, Body, Caller, Problem, SignedIn, transact};
 
 use crate::register_additional_organization::require_valid_password;
 

@@ -14,8 +14,9 @@ use vestibule_domain::policy::{LetterAddress, Policy, RecordedBy, RegistrationTy
 use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
-use vestibule_domain::rules::register as rules;
-use vestibule_domain::rules::register::{Applicant, Refusal, Registered, Registration};
+use vestibule_domain::rules::register::{
+    self as rules, Applicant, Refusal, Registered, Registration,
+};
 use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Membership;

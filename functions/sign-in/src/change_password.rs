@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::sign_in as rules;
-use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, FieldErrors, Problem, SignedIn, rate_limit, transact};
+use vestibule_http::{
+    App, Body, FieldErrors, Problem, SignedIn, credentials, rate_limit, transact,
+};
 
 use crate::SessionResponse;
 
@@ -72,7 +73,7 @@ pub(crate) async fn change_password(
     let hash = credentials::hash(&new, &app, &mut app.rng()).await;
     let (_, (account, session)) = transact(
         &app,
-        |attempt| caller.latest_with_password(&app, attempt),
+        |attempt| caller.latest(&app, attempt),
         |account, rng| {
             let (session, hash, attempts) = (&caller.session, hash.clone(), attempts.clone());
             let context = caller.context(rng);

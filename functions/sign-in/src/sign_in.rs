@@ -12,16 +12,16 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::device::{Arrival, Device};
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::sign_in as rules;
-use vestibule_domain::rules::sign_in::{Checked, Refusal};
+use vestibule_domain::rules::sign_in::{self as rules, Checked, Refusal};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent};
 use vestibule_domain::values::text::{Sensitive, Username};
 use vestibule_http::caller::{COOKIE, cookie};
-use vestibule_http::credentials;
 use vestibule_http::openapi::{FieldProblems, PortalParams};
 use vestibule_http::request::RequestOrigin;
-use vestibule_http::{App, Body, FieldErrors, Portal, Problem, Source, rate_limit, transact};
+use vestibule_http::{
+    App, Body, FieldErrors, Portal, Problem, Source, credentials, rate_limit, transact,
+};
 use vestibule_secrets::Verified;
 use vestibule_store::attempts::AttemptKind;
 

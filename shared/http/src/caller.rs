@@ -11,8 +11,7 @@ use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::acting::ActingAdministrator;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::device;
-use vestibule_domain::rules::next_step::NextStep;
-use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
 use vestibule_domain::state::membership::Membership;
@@ -52,7 +51,8 @@ impl Caller {
     /// Returns the caller's account, and loads it again after a conflict.
     ///
     /// # Errors
-    /// A problem when the session is no longer valid for the account.
+    /// A problem when the password changed, because the request may depend on the old one, or when the
+    /// session is no longer valid for the account.
     pub async fn latest(&self, app: &App, attempt: Attempt) -> Result<Account, Problem> {
         if attempt.is_first {
             return Ok(self.account.clone());
@@ -63,30 +63,18 @@ impl Caller {
     /// Loads the caller's account again.
     ///
     /// # Errors
-    /// A problem when the session is no longer valid for the account.
+    /// Those of [`latest`](Self::latest).
     pub async fn reload(&self, app: &App) -> Result<Account, Problem> {
         let portal = &self.policy.portal;
         let found = app.store.account(portal, &self.account.id).await?;
-        found
-            .filter(|a| self.session.is_open(a, &self.policy, self.origin.at))
-            .ok_or_else(Problem::sign_in_first)
-    }
-
-    /// Does the same as [`latest`](Self::latest) for an action that was confirmed with the password.
-    /// The action is not repeated if the password changed.
-    ///
-    /// # Errors
-    /// A problem when the session is no longer valid for the account, or the password changed.
-    pub async fn latest_with_password(
-        &self,
-        app: &App,
-        attempt: Attempt,
-    ) -> Result<Account, Problem> {
-        let account = self.latest(app, attempt).await?;
-        if account.password == self.account.password {
+        let account = found.ok_or_else(Problem::sign_in_first)?;
+        if account.password.is_some() && account.password != self.account.password {
+            return Err(Problem::conflict());
+        }
+        if self.session.is_open(&account, &self.policy, self.origin.at) {
             Ok(account)
         } else {
-            Err(Problem::conflict())
+            Err(Problem::sign_in_first())
         }
     }
 

@@ -5,8 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
 use vestibule_domain::rules::campaign;
-use vestibule_domain::rules::next_step::NextStep;
-use vestibule_domain::rules::next_step::next_step;
+use vestibule_domain::rules::next_step::{NextStep, next_step};
 use vestibule_domain::state::account::{Account, Undeliverable};
 use vestibule_domain::state::membership::Membership;
 

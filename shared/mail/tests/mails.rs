@@ -8,9 +8,8 @@ use common::policy;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use proptest::prelude::*;
-use vestibule_domain::outbox::mail::Call;
 use vestibule_domain::outbox::mail::{
-    AccessChange, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
+    AccessChange, Call, HelpDeskAct, IdleStep, Mail, MailText, NoticeLine, ResetAsked,
 };
 use vestibule_domain::policy::Policy;
 use vestibule_domain::state::follow_up::AccountOutcome;

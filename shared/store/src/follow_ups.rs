@@ -3,8 +3,9 @@
 use jiff::civil::Date;
 use vestibule_domain::rules::consequences::FollowUpToSet;
 use vestibule_domain::rules::schedule;
-use vestibule_domain::state::follow_up::AccountOutcome;
-use vestibule_domain::state::follow_up::{AdminNotice, FollowUp, FollowUpKind, Manager};
+use vestibule_domain::state::follow_up::{
+    AccountOutcome, AdminNotice, FollowUp, FollowUpKind, Manager,
+};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{OrganizationId, PortalId};
 

@@ -9,10 +9,8 @@ use vestibule_domain::rules::access_review::Reviewed;
 use vestibule_domain::state::account::{Account, Status, Undeliverable};
 use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::invitation::Invitation;
-use vestibule_domain::state::membership::Confirmation;
-use vestibule_domain::state::membership::{Membership, Registration};
-use vestibule_domain::state::organization::Organization;
-use vestibule_domain::state::organization::Removed;
+use vestibule_domain::state::membership::{Confirmation, Membership, Registration};
+use vestibule_domain::state::organization::{Organization, Removed};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
 use vestibule_domain::values::text::{Email, PersonName};
 
