@@ -273,7 +273,7 @@ impl System {
         let token = async |portal: &str, username: &str| {
             let body =
                 json!({ "username": username, "password": PASSWORD, "token_delivery": "body" });
-            let signed_in = world.on(portal).post("/sessions", body).await.unwrap();
+            let signed_in = world.on(portal).post("/sessions", body).await;
             signed_in.text_at("/token").to_owned()
         };
         let ruth = token("group", "ruth.okafor").await;

@@ -49,7 +49,7 @@ pub(crate) struct AcceptInvitationRequest {
 /// What was loaded for an acceptance.
 enum Found {
     /// The invitation was accepted by this account with an identical request.
-    Accepted(Account, Invitation),
+    Accepted(Box<Account>, Invitation),
     Open {
         /// The id for the new account.
         id: AccountId,
@@ -111,7 +111,7 @@ pub(crate) async fn accept_invitation(
                 && let Some(owner) =
                     same_person(app, account, (username, password), policy, origin).await?
             {
-                return Ok(Found::Accepted(owner, invitation));
+                return Ok(Found::Accepted(Box::new(owner), invitation));
             }
             // Check the link first, so that an invalid one costs no password hash.
             invite::usable(&invitation, &token, origin.at)

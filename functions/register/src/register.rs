@@ -103,13 +103,13 @@ struct Parsed<'a> {
 /// What was loaded for a registration.
 enum Found {
     /// The record is already registered by this account.
-    Registered(Account, PlanRecord),
+    Registered(Box<Account>, PlanRecord),
     Open {
         /// The id for the new account.
         id: AccountId,
         hash: PasswordHash,
         /// The organization that was already created from the record.
-        organization: Option<Organization>,
+        organization: Option<Box<Organization>>,
         record: Option<PlanRecord>,
     },
 }
@@ -158,7 +158,7 @@ pub(crate) async fn register(
                     .account(&policy.portal, owner.unwrap_or(&natural))
                     .await?;
                 if let (Some(owner), Some(matched)) = (owner, matched) {
-                    return Ok(Found::Registered(owner, matched.clone()));
+                    return Ok(Found::Registered(Box::new(owner), matched.clone()));
                 }
             }
             let organization = existing_organization(app, matched, policy).await?;
@@ -174,7 +174,7 @@ pub(crate) async fn register(
             Ok(Found::Open {
                 id,
                 hash,
-                organization,
+                organization: organization.map(Box::new),
                 record: matched.cloned(),
             })
         },
@@ -206,7 +206,7 @@ pub(crate) async fn register(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, parsed.registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_ref(),
+                existing_organization: organization.as_deref(),
             };
             let context = Context::new(policy, origin, rng);
             Ok(
