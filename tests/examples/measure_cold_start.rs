@@ -105,15 +105,15 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// A bare verification, built with the same profile.
 fn argon2id_ms(folder: &Path) -> f64 {
     let program = folder.join("examples/argon2id");
-    let told = std::process::Command::new(program).output().unwrap();
-    String::from_utf8(told.stdout)
+    let reported = std::process::Command::new(program).output().unwrap();
+    String::from_utf8(reported.stdout)
         .unwrap()
         .trim()
         .parse()
         .unwrap()
 }
 
-/// What was seen of one process.
+/// The measurements of one process.
 #[derive(Clone, Copy)]
 struct Seen {
     start: Took,
@@ -131,7 +131,7 @@ struct Took {
     wall: f64,
 }
 
-/// What was seen of a binary: medians.
+/// The medians of a binary.
 struct Line {
     size_mib: f64,
     seen: Seen,
@@ -186,7 +186,7 @@ struct System {
     runtime: Mutex<RuntimeEnd>,
 }
 
-/// What the Runtime API tells, and is told.
+/// The channels of the Runtime API.
 struct RuntimeEnd {
     asked: mpsc::UnboundedReceiver<Instant>,
     answered: mpsc::UnboundedReceiver<(Instant, bool, Bytes)>,
@@ -452,7 +452,7 @@ impl RuntimeEnd {
     async fn asked(&mut self, binary: &Path) -> Instant {
         tokio::select! {
             asked = self.asked.recv() => asked.unwrap(),
-            told = self.answered.recv() => panic!("{} can't start: {told:?}", binary.display()),
+            reported = self.answered.recv() => panic!("{} can't start: {reported:?}", binary.display()),
         }
     }
 
@@ -503,8 +503,8 @@ fn main_ms(process: u32) -> f64 {
 
 /// The CPU time of a thread, as Linux's scheduler counts it.
 fn thread_ms(thread: &Path) -> Option<f64> {
-    let told = std::fs::read_to_string(thread.join("schedstat")).ok()?;
-    let ns: f64 = told.split(' ').next()?.parse().ok()?;
+    let reported = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+    let ns: f64 = reported.split(' ').next()?.parse().ok()?;
     Some(ns / 1e6)
 }
 

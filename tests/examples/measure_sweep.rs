@@ -104,7 +104,7 @@ async fn seed(world: &World, model: &Item, count: usize) {
             membership.role = vestibule_domain::policy::Role::User;
         }
         let due = schedule::next_due(&account, policy).unwrap();
-        // As the store derives it. The thousand have been warned: what is due for them is the disabling.
+        // The thousand have been warned, so disabling is due for them.
         let due_on = if i < DUE { due.about } else { due.on };
         let shard = id.as_str().as_bytes()[id.as_str().len() - 1] % SHARDS;
         let mut item = model.clone();

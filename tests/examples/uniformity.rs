@@ -1,4 +1,4 @@
-//! How well the time of an answer tells a known name from an unknown one (UX-09).
+//! Measures whether response times distinguish known from unknown names (UX-09).
 //!
 //! ```sh
 //! cargo run --release -p vestibule-tests --features measure --example uniformity            # 200 pairs of requests a flow
@@ -28,7 +28,7 @@ use vestibule_secrets::HashParameters;
 use vestibule_tests::people::{group_principal, member, security_answers, with};
 use vestibule_tests::{World, options};
 
-/// A request whose answer must not tell, about somebody who exists and about nobody.
+/// A request whose response must not reveal whether a person exists.
 struct Flow {
     name: &'static str,
     portal: &'static str,

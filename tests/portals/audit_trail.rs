@@ -595,7 +595,7 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
 
     let activity = get(&sam, "/me/activity", 200).await;
     let items = activity.items();
-    let told: Vec<_> = items
+    let reported: Vec<_> = items
         .iter()
         .map(|e| {
             let text = |name: &str| e[name].as_str().unwrap_or_default().to_owned();
@@ -608,16 +608,18 @@ async fn ux_06_a_user_sees_what_was_done_with_their_account_and_not_who_else_did
             .join(" ")
         })
         .collect();
-    assert_eq!(told[0], "open_service done you 198.51.100.7");
-    assert_eq!(told[1], "look_at_user done somebody_else ");
-    assert_eq!(told[2], "sign_in refused unknown 203.0.113.5");
+    assert_eq!(reported[0], "open_service done you 198.51.100.7");
+    assert_eq!(reported[1], "look_at_user done somebody_else ");
+    assert_eq!(reported[2], "sign_in refused unknown 203.0.113.5");
     assert!(
-        told[3..].iter().any(|t| t.starts_with("sign_in done you")),
-        "{told:?}"
+        reported[3..]
+            .iter()
+            .any(|t| t.starts_with("sign_in done you")),
+        "{reported:?}"
     );
     assert!(
-        told.contains(&"approve_user done somebody_else ".to_owned()),
-        "{told:?}"
+        reported.contains(&"approve_user done somebody_else ".to_owned()),
+        "{reported:?}"
     );
     // No other user's events, and no ids of other users.
     assert!(!activity.text.contains(&ruth.id().await));
@@ -1060,16 +1062,16 @@ async fn ux_06_a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_
         "known, wherever it is"
     );
     arrive(&world, "203.0.113.5", None).await;
-    let told = mails(&world, "New sign-in").await;
-    assert_eq!(told.len(), 1);
-    let told = told[0].split_whitespace().collect::<Vec<_>>().join(" ");
+    let reported = mails(&world, "New sign-in").await;
+    assert_eq!(reported.len(), 1);
+    let reported = reported[0].split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "Monday, November 23, 2026, 9:00 AM CST",
         "203.0.113.5",
         "Firefox on Linux",
         "(312) 555-0150",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     // A browser keeps a cookie for it, which outlives the session.
     let browser = world
@@ -1139,7 +1141,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
     );
     let me = first.id().await;
     let subject = "Your account on";
-    let noticed = async || trail(&first, "action=notice_shared_use").await;
+    let noticed = async || trail(&first, "action=notice_concurrent_use").await;
 
     // From the same network, or with the other session unused: nothing is detected.
     world.pass(minute());
@@ -1167,12 +1169,12 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         (&entries[0]["object"], &entries[0]["occurred_at"]),
         (&json!(me), &json!(at))
     );
-    let told = mails(&world, subject).await;
-    assert_eq!(told.len(), 1);
+    let reported = mails(&world, subject).await;
+    assert_eq!(reported.len(), 1);
     assert!(
-        told[0].contains("192.0.2.1") && told[0].contains("198.51.100.7"),
+        reported[0].contains("192.0.2.1") && reported[0].contains("198.51.100.7"),
         "{}",
-        told[0]
+        reported[0]
     );
     let user = get(&first, &format!("/users/{me}"), 200).await;
     assert_eq!(user.text_at("/concurrent_use_detected_at"), at);
@@ -1207,7 +1209,7 @@ async fn ex_01_an_account_used_from_two_places_at_once_is_noticed_recorded_shown
         .sign_in("ruth.okafor", PASSWORD)
         .await;
     get(&ruth, "/me", 200).await;
-    assert_eq!(trail(&ruth, "action=notice_shared_use").await.len(), 0);
+    assert_eq!(trail(&ruth, "action=notice_concurrent_use").await.len(), 0);
 }
 
 /// The trail of a portal that the help desk serves. The request must succeed.

@@ -114,9 +114,9 @@ async fn bl_06_a_lost_pin_letter_is_posted_anew_by_the_help_desk() {
         !done.text.contains(&fresh),
         "only the user can read the PIN"
     );
-    let told = world.last_mail_to("helen@lakeside.example").await;
-    assert_eq!(told.subject, "Your new PIN is on its way");
-    assert!(!told.text.contains(WHY) && !told.text.contains(&fresh));
+    let reported = world.last_mail_to("helen@lakeside.example").await;
+    assert_eq!(reported.subject, "Your new PIN is on its way");
+    assert!(!reported.text.contains(WHY) && !reported.text.contains(&fresh));
     let enter = async |pin: &str| helen.enters_pin(pin).await;
     if fresh != lost {
         assert_eq!(enter(&lost).await.problem(), "pin-wrong");
@@ -206,12 +206,12 @@ async fn bl_13_before_activation_the_help_desk_changes_subscriptions() {
     assert_eq!(done.body["subscriptions"], json!(["provider_news"]));
     let mine = helen.get("/me").await;
     assert_eq!(mine.body["subscriptions"], json!(["provider_news"]));
-    let told = world.last_mail_to("helen@lakeside.example").await;
+    let reported = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your e-news subscriptions on Harborlight for Providers have changed"
     );
-    assert!(told.text.contains("Provider News") && !told.text.contains(WHY));
+    assert!(reported.text.contains("Provider News") && !reported.text.contains(WHY));
     is_on_the_trail(&world, &desk, "edit_subscriptions", "provider", id).await;
 
     // After activation, users choose them themselves.
@@ -235,14 +235,14 @@ async fn bl_14_the_help_desk_has_a_password_reset_by_a_link_to_the_stored_addres
     let done = desk.agent.post(&path, because()).await.expect(200);
     let mails = world.mails_to("helen@lakeside.example").await;
     assert_eq!(mails.len(), before + 1);
-    let told = &mails[before];
+    let reported = &mails[before];
     assert!(
-        told.text.contains("Provider Services started"),
+        reported.text.contains("Provider Services started"),
         "{}",
-        told.text
+        reported.text
     );
-    assert!(!told.text.contains(WHY));
-    let token = link_token(told);
+    assert!(!reported.text.contains(WHY));
+    let token = link_token(reported);
     assert!(!done.text.contains(&token));
 
     // The link is sufficient, also for a user who has forgotten the hint answer. It works once.
@@ -324,12 +324,12 @@ async fn ba_06_the_help_desk_reinstates_a_disabled_account_and_no_deleted_one() 
         .await
         .expect(200)
         .has("/status", "active");
-    let told = world.last_mail_to("sam@blueheron.example").await;
+    let reported = world.last_mail_to("sam@blueheron.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your access to Harborlight for Groups has been restored"
     );
-    assert!(!told.text.contains(WHY));
+    assert!(!reported.text.contains(WHY));
     world.sign_in("group", "sam.lind").await;
     is_on_the_trail(&world, &desk, "reinstate_user", "group", &id).await;
 
@@ -388,12 +388,12 @@ async fn me_09_only_the_help_desk_changes_a_members_username() {
         .await
         .expect(200)
         .has("/username", "Maria.Ruiz");
-    let told = world.last_mail_to("maria@example.com").await;
+    let reported = world.last_mail_to("maria@example.com").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your username on Harborlight for Members has changed"
     );
-    assert!(told.text.contains("Maria.Ruiz") && !told.text.contains(WHY));
+    assert!(reported.text.contains("Maria.Ruiz") && !reported.text.contains(WHY));
     world.sign_in("member", "maria.ruiz").await;
     world
         .on("member")
@@ -442,12 +442,12 @@ async fn ex_12_the_help_desk_deletes_a_manager_whom_nobody_of_the_practice_can()
         .expect(200)
         .has("/status", "deleted");
     assert_eq!(max.get("/me").await.status, 401, "at once");
-    let told = world.last_mail_to("max@riverbend.example").await;
+    let reported = world.last_mail_to("max@riverbend.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your access to Harborlight Practice Desk has ended"
     );
-    assert!(told.text.contains("Riverbend Dental") && !told.text.contains(WHY));
+    assert!(reported.text.contains("Riverbend Dental") && !reported.text.contains(WHY));
     is_on_the_trail(&world, &desk, "remove_user", "practice", &id).await;
     desk.agent
         .post(&path, because())
@@ -620,9 +620,9 @@ async fn ux_12_who_is_locked_out_is_let_try_again() {
     assert_eq!((done.status, &done.body["is_locked"]), (200, &json!(false)));
     assert_eq!(locked(&desk.reader).await, false);
     assert_eq!(guess(PASSWORD).await, 201);
-    let told = world.last_mail_to("maria@example.com").await;
+    let reported = world.last_mail_to("maria@example.com").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your account on Harborlight for Members was unlocked"
     );
     is_on_the_trail(&world, &desk, "unlock_user", "member", &id).await;
@@ -999,12 +999,12 @@ async fn bl_10_the_help_desk_records_the_signed_agreement_and_the_letter_is_post
         .await
         .expect(200)
         .has("/memberships/0/letter/status", "posted");
-    let told = world.last_mail_to("helen@lakeside.example").await;
+    let reported = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your signed agreement for Harborlight for Providers is on file"
     );
-    assert!(told.text.contains("Signatory Agreement") && !told.text.contains(WHY));
+    assert!(reported.text.contains("Signatory Agreement") && !reported.text.contains(WHY));
     is_on_the_trail(&world, &desk, "record_agreement", "provider", &id).await;
     record("signatory_agreement", "2026-01")
         .await
@@ -1041,12 +1041,12 @@ async fn a_registration_matched_by_mistake_is_reversed_and_the_record_released()
         .expect(200)
         .has("/status", "deleted");
     maria.get("/me").await.expect(401);
-    let told = world.last_mail_to("maria@example.com").await;
+    let reported = world.last_mail_to("maria@example.com").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your registration on Harborlight for Members was canceled"
     );
-    assert!(told.text.contains("(312) 555-01") && !told.text.contains(WHY));
+    assert!(reported.text.contains("(312) 555-01") && !reported.text.contains(WHY));
     assert_eq!(
         world.letters().await,
         Vec::<String>::new(),

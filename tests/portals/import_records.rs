@@ -229,7 +229,7 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     }
     let mail = world.last_mail_to("ruth@blueheron.example").await;
     insta::assert_snapshot!(vestibule_tests::white_box::shown(&mail));
-    let told = world.mails_to("sam@blueheron.example").await.len();
+    let reported = world.mails_to("sam@blueheron.example").await.len();
     // Nobody can register with it.
     let employer = with(
         vestibule_tests::people::group_principal(),
@@ -245,7 +245,10 @@ async fn ag_16_who_is_missing_in_a_full_feed_loses_access_and_has_it_back_when_t
     // The same feed again sends no notices.
     let outcome = importer(&world).import(&full(kind, 24), None, |_| {}).await;
     assert!(matches!(outcome, Ok(Outcome::Before)), "{outcome:?}");
-    assert_eq!(world.mails_to("sam@blueheron.example").await.len(), told);
+    assert_eq!(
+        world.mails_to("sam@blueheron.example").await.len(),
+        reported
+    );
 
     let back = imported(&world, &full(kind, 25), sample(kind).join("\n")).await;
     assert_eq!((back.saved, back.unchanged, back.ended), (1, 9, 0));
@@ -361,14 +364,14 @@ async fn ag_16_a_full_feed_that_would_end_too_many_is_refused_until_an_operator_
     put(&world, &key, header.clone()).await;
     importer(&world).handle(&event(&key), None).await.unwrap();
     assert_eq!(records(&world).await, before, "nothing was written");
-    let told = status(&world, &key).await;
-    assert_eq!(told["state"], "refused");
+    let reported = status(&world, &key).await;
+    assert_eq!(reported["state"], "refused");
     assert!(
-        told["detail"]
+        reported["detail"]
             .as_str()
             .unwrap()
             .contains("it would end 10 of 10"),
-        "{told}"
+        "{reported}"
     );
 
     // The import accepts at most the number in the object's metadata.

@@ -120,15 +120,15 @@ async fn ux_06_changed_security_questions_are_told_and_are_the_ones_that_get_bac
 
     let changed = maria.patch("/me", change(PASSWORD)).await.expect(200);
     assert!(!changed.text.contains("Pepper"));
-    let told = world.last_mail_to("maria@example.com").await;
+    let reported = world.last_mail_to("maria@example.com").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your security questions on Harborlight for Members were changed"
     );
     assert!(
-        told.text.contains("If you did not make this change"),
+        reported.text.contains("If you did not make this change"),
         "{}",
-        told.text
+        reported.text
     );
 
     let redeem = |answers: Value| json!({ "username": "maria.alvarez", "security_answers": answers, "new_password": "Calm-Harbor-71!" });
@@ -158,9 +158,9 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         .invalid("password");
     ask("helen@new.example", PASSWORD).await.expect(202);
 
-    let told = world.last_mail_to("helen@lakeside.example").await;
+    let reported = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Request to change your email address on Harborlight for Providers"
     );
     let token = link_token(&world.last_mail_to("helen@new.example").await);
@@ -184,9 +184,9 @@ async fn bl_12_a_new_address_is_confirmed_and_the_old_one_told() {
         (me.text_at("/email"), me.text_at("/unconfirmed_email")),
         ("helen@new.example", "")
     );
-    let told = world.last_mail_to("helen@lakeside.example").await;
+    let reported = world.last_mail_to("helen@lakeside.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your email address on Harborlight for Providers was changed"
     );
     confirm(token).await.refused(410, "email-link-unusable");

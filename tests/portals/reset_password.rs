@@ -71,9 +71,9 @@ async fn me_05_who_forgot_the_password_gets_back_in_with_all_the_answers_right()
     let old = anyone.signs_in("maria.alvarez", PASSWORD).await;
     let new = anyone.signs_in("maria.alvarez", NEW).await;
     assert_eq!((old.status, new.status), (401, 201));
-    let told = world.last_mail_to("maria@example.com").await;
+    let reported = world.last_mail_to("maria@example.com").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your password on Harborlight for Members was changed"
     );
 }
@@ -108,9 +108,9 @@ async fn me_05_who_forgot_the_username_reads_it_after_proof_and_answers() {
     let stranger = with(who.clone(), "/verification/date_of_birth", "1979-04-13");
     let unknown = answer(&stranger, security_answers()).await;
     assert_eq!((unknown.status, &unknown.text), (403, &refused.text));
-    let told = answer(&who, security_answers()).await;
+    let reported = answer(&who, security_answers()).await;
     assert_eq!(
-        (told.status, &told.body),
+        (reported.status, &reported.body),
         (200, &json!({ "username": "maria.alvarez" }))
     );
 }

@@ -38,8 +38,8 @@ fn in_processes(size: &str) {
     let started = again().arg("dynamodb").stdout(Stdio::piped()).spawn();
     let mut dynamodb = Killed(started.unwrap());
     let mut endpoint = String::new();
-    let told = dynamodb.0.stdout.take().unwrap();
-    BufReader::new(told).read_line(&mut endpoint).unwrap();
+    let reported = dynamodb.0.stdout.take().unwrap();
+    BufReader::new(reported).read_line(&mut endpoint).unwrap();
     let measured = again().args(["measure", size, endpoint.trim()]).status();
     assert!(measured.unwrap().success(), "at {size}");
 }

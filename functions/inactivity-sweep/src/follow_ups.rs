@@ -40,7 +40,7 @@ async fn resolve(
     let origin = origin(run, policy);
     let today = policy.today(origin.at);
     for _ in 0..MAX_ROUNDS {
-        summary.alarms_read += 1;
+        summary.follow_ups_read += 1;
         let state = app
             .store
             .follow_up_state(&policy.portal, organization, kind)
@@ -92,7 +92,7 @@ async fn resolve(
                 return Ok(());
             }
             Ok(()) => {
-                summary.told += u64::from(sends);
+                summary.notices_sent += u64::from(sends);
                 if told_all {
                     return Ok(());
                 }

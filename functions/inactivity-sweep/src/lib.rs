@@ -133,7 +133,7 @@ pub struct Summary {
     /// Actions on accounts, by kind.
     pub done: BTreeMap<ScheduledAction, u64>,
     /// Organizations whose administrators were notified of changes to their users.
-    pub told: u64,
+    pub notices_sent: u64,
     /// Organizations that were reminded to add a backup administrator.
     pub backups_wanted: u64,
     /// Access reviews started.
@@ -143,7 +143,7 @@ pub struct Summary {
     /// Accounts read.
     pub accounts_read: u64,
     /// Follow-ups of organizations read.
-    pub alarms_read: u64,
+    pub follow_ups_read: u64,
     /// Accounts and organizations that had changed at the same time and were read again.
     pub overtaken: u64,
     /// Accounts whose due day in the index was corrected after a policy change.
@@ -164,12 +164,12 @@ impl Summary {
         for (what, n) in other.done {
             *self.done.entry(what).or_default() += n;
         }
-        self.told += other.told;
+        self.notices_sent += other.notices_sent;
         self.backups_wanted += other.backups_wanted;
         self.reviews_started += other.reviews_started;
         self.reviews_chased += other.reviews_chased;
         self.accounts_read += other.accounts_read;
-        self.alarms_read += other.alarms_read;
+        self.follow_ups_read += other.follow_ups_read;
         self.overtaken += other.overtaken;
         self.moved += other.moved;
         self.failed += other.failed;

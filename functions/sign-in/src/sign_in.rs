@@ -89,8 +89,8 @@ pub(crate) async fn sign_in(
     if request.username.is_empty() || request.username.len() > 100 {
         fields.push("username", "must be 1 to 100 characters long");
     }
-    let told = request.device.as_deref().map(Device::parse);
-    if told == Some(None) {
+    let reported = request.device.as_deref().map(Device::parse);
+    if reported == Some(None) {
         fields.push("device", "must be the value returned by an earlier sign-in");
     }
     let password = fields.into_result(password)?;
@@ -98,7 +98,7 @@ pub(crate) async fn sign_in(
 
     let mut rng = app.rng();
     let kept = || Device::parse(cookie(&headers, DEVICE_COOKIE)?);
-    let device = told
+    let device = reported
         .flatten()
         .or_else(kept)
         .unwrap_or_else(|| Device::random(&mut rng));

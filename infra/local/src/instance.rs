@@ -879,7 +879,7 @@ pub async fn serve_at_free_port(router: Router) -> Result<String, StartError> {
 /// Records the address that a request comes from: the `x-forwarded-for` header, so that requests from several
 /// places can be simulated, or else the peer's address. On AWS, API Gateway provides it.
 async fn note_source(mut request: Request, next: Next) -> Response {
-    let told = request
+    let reported = request
         .headers()
         .get("x-forwarded-for")
         .and_then(|v| v.to_str().ok())
@@ -888,7 +888,7 @@ async fn note_source(mut request: Request, next: Next) -> Response {
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map(|c| c.0.ip().to_string());
-    if let Some(source) = told.or(peer) {
+    if let Some(source) = reported.or(peer) {
         request.extensions_mut().insert(Source(source));
     }
     next.run(request).await

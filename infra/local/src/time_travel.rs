@@ -178,7 +178,11 @@ pub(crate) fn line(day: &Day) -> String {
         count(s.backups_wanted, "backup requested", "backups requested"),
         count(s.reviews_started, "review started", "reviews started"),
         count(s.reviews_chased, "review reminder", "review reminders"),
-        count(s.told, "organization notified", "organizations notified"),
+        count(
+            s.notices_sent,
+            "organization notified",
+            "organizations notified",
+        ),
         count(s.failed, "FAILED", "FAILED"),
         count(day.mails as u64, "email", "emails"),
         count(day.letters as u64, "letter", "letters"),

@@ -1250,14 +1250,14 @@ fn the_faults_of_all_files_are_reported_at_once() {
 #[test]
 fn a_wrong_policy_is_told_whenever_it_is_asked_for_and_keeps_no_other_portal_from_working() {
     let portals = portals("agent", "America/Chicago", "Chicago");
-    let told = "agent.toml:7: time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Chicago\"";
+    let reported = "agent.toml:7: time_zone: must be the IANA name of a time zone such as America/Chicago, not \"Chicago\"";
     let group = portals.get("group").unwrap().expect("a portal");
     assert_eq!(**group, policy("group"));
     assert_eq!(portals.get("nobody"), Ok(None));
     for _ in 0..2 {
-        assert_eq!(portals.get("agent").unwrap_err().to_string(), told);
-        assert_eq!(portals.all().unwrap_err().to_string(), told);
-        assert_eq!(portals.check().unwrap_err().to_string(), told);
+        assert_eq!(portals.get("agent").unwrap_err().to_string(), reported);
+        assert_eq!(portals.all().unwrap_err().to_string(), reported);
+        assert_eq!(portals.check().unwrap_err().to_string(), reported);
     }
     let names: Vec<_> = portals.names().map(PortalId::as_str).collect();
     assert_eq!((names.len(), names[0]), (8, "agent"));
@@ -1272,9 +1272,9 @@ fn ux_12_a_help_desk_that_names_a_portal_which_it_cannot_serve_is_told_by_line()
         + 2;
     for named in ["nobody", HELP_DESK] {
         let serves = format!("[help_desk_for]\nportals = [\"member\", \"{named}\"]");
-        let told = portals(HELP_DESK, "[help_desk_for]", &serves).check();
+        let reported = portals(HELP_DESK, "[help_desk_for]", &serves).check();
         assert_eq!(
-            told.unwrap_err().to_string(),
+            reported.unwrap_err().to_string(),
             format!(
                 "help-desk.toml:{line}: help_desk_for.portals: {named} is no portal of the plan harbor that a help desk can serve"
             )
@@ -1950,7 +1950,7 @@ fn the_document_tells_where_the_seven_differ() {
         roles(&mut able.by_ref().map(|(role, _)| *role))
     };
     type Cell<'a> = &'a dyn Fn(&Policy) -> String;
-    let told: &[(&str, Cell)] = &[
+    let reported: &[(&str, Cell)] = &[
         ("Registration types", &|p| {
             let ids = p.registration_types.iter().map(|w| format!("`{}`", w.id));
             ids.collect::<Vec<_>>().join(", ")
@@ -1998,7 +1998,7 @@ fn the_document_tells_where_the_seven_differ() {
             if p.publications.is_empty() { "" } else { "yes" }.into()
         }),
     ];
-    for (what, cell) in told {
+    for (what, cell) in reported {
         let mut row = format!("| {what} |");
         for portal in SEVEN {
             let cell = cell(&policy(portal));

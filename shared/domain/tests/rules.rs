@@ -1174,8 +1174,7 @@ proptest! {
     #[test]
     fn ba_10_the_scheduler_performs_each_due_action_once(
         offset in 0i64..2000,
-        made in 0i64..900,
-        signed_in in proptest::option::of(0i64..900),
+        (made, signed_in) in (0i64..900, proptest::option::of(0i64..900)),
         changed in proptest::option::of(0i64..500),
         disabled: bool,
         notified in proptest::option::of(0i64..900),

@@ -159,7 +159,7 @@ impl FromRequestParts<App> for SignedIn {
         if session.wants_touch(&policy, origin.at) {
             app.store.touch_session(&session, origin.at).await?;
         }
-        let account = notice_shared_use(app, account, &session, &policy, &origin).await?;
+        let account = notice_concurrent_use(app, account, &session, &policy, &origin).await?;
         let membership = account.membership(session.organization.as_ref());
         let next_step = next_step(&account, membership, &policy, origin.at);
         Ok(Self(Caller {
@@ -185,7 +185,7 @@ impl FromRequestParts<App> for Entitled {
 }
 
 /// Detects concurrent use of an account from several places (EX-01) and returns the updated account.
-async fn notice_shared_use(
+async fn notice_concurrent_use(
     app: &App,
     account: Account,
     session: &Session,
@@ -194,7 +194,7 @@ async fn notice_shared_use(
 ) -> Result<Account, Problem> {
     let mut rng = app.rng();
     let noticed =
-        device::notice_shared_use(&account, session, Context::new(policy, origin, &mut rng));
+        device::notice_concurrent_use(&account, session, Context::new(policy, origin, &mut rng));
     let Some((after, decision)) = noticed else {
         return Ok(account);
     };

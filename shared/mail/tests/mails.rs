@@ -343,7 +343,7 @@ fn every_kind(
         ),
         (
             "concurrent_use",
-            MailText::SharedUse {
+            MailText::ConcurrentUse {
                 sources: vec!["192.0.2.1".into(), "198.51.100.7".into()],
             },
         ),

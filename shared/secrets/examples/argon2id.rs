@@ -31,6 +31,6 @@ fn main() {
 
 /// Returns the CPU time of this thread from Linux's scheduler, in nanoseconds.
 fn cpu_ns() -> f64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    told.split(' ').next().unwrap().parse().unwrap()
+    let reported = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    reported.split(' ').next().unwrap().parse().unwrap()
 }

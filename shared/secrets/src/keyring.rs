@@ -477,8 +477,8 @@ mod tests {
     proptest! {
         #[test]
         fn codes_are_right_in_their_place_only(
-            purpose in any_purpose(), other_purpose in any_purpose(), context in ".{0,20}", other_context in ".{0,20}",
-            value in ".{0,20}", other_value in ".{0,20}", at in any::<Index>(), bit in 0u8..8
+            (purpose, other_purpose) in (any_purpose(), any_purpose()), (context, other_context) in (".{0,20}", ".{0,20}"),
+            (value, other_value) in (".{0,20}", ".{0,20}"), (at, bit) in (any::<Index>(), 0u8..8)
         ) {
             let keyring = keyring();
             let (value, other_value) = (Sensitive::new(value), Sensitive::new(other_value));
@@ -499,8 +499,8 @@ mod tests {
 
         #[test]
         fn texts_open_in_their_place_only(
-            purpose in any_purpose(), other_purpose in any_purpose(), context in ".{0,20}", other_context in ".{0,20}",
-            plain in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>(), at in any::<Index>(), bit in 0u8..8
+            (purpose, other_purpose) in (any_purpose(), any_purpose()), (context, other_context) in (".{0,20}", ".{0,20}"),
+            plain in prop::collection::vec(any::<u8>(), 0..200), seed in any::<u64>(), (at, bit) in (any::<Index>(), 0u8..8)
         ) {
             let keyring = keyring();
             let mut rng = rng(seed);

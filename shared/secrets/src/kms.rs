@@ -110,7 +110,7 @@ async fn unwrap_one(
 /// that can't be parsed might contain a key.
 fn explain<E: ProvideErrorMetadata>(error: &SdkError<E>, action: &str) -> String {
     let (key, value) = CONTEXT;
-    let unread = |told: &str| format!("{told}: check the custom endpoint for KMS");
+    let unread = |reported: &str| format!("{reported}: check the custom endpoint for KMS");
     let error = match error {
         SdkError::ServiceError(error) => error.err(),
         SdkError::TimeoutError(_) => {

@@ -90,8 +90,8 @@ async fn begins(world: &World, portal: &str, username: &str) -> (Person, Respons
 
 /// The status of a protected route, and the next step.
 async fn protected(client: &Person) -> (u16, String) {
-    let told = client.get("/entitlements").await;
-    (told.status, told.text_at("/next_step").to_owned())
+    let reported = client.get("/entitlements").await;
+    (reported.status, reported.text_at("/next_step").to_owned())
 }
 
 const OPEN: (u16, &str) = (200, "");
@@ -191,9 +191,9 @@ async fn ag_13_who_registered_before_the_start_keeps_access_for_90_days_and_regi
         "Dana Whitfield",
         "the account is the same"
     );
-    let told = about(&world, DANA, "You have registered again").await;
-    assert_eq!(told.len(), 1);
-    insta::assert_snapshot!("ag_13_registered_again", told[0]);
+    let reported = about(&world, DANA, "You have registered again").await;
+    assert_eq!(reported.len(), 1);
+    insta::assert_snapshot!("ag_13_registered_again", reported[0]);
     let all = invariants(&world).await;
     assert_eq!(all.done("register_again"), 1);
     let refusals = all
@@ -353,18 +353,18 @@ async fn ag_13_staff_register_again_after_their_organization() {
 #[tokio::test]
 async fn ag_13_people_are_told_at_the_start_and_before_the_access_and_the_campaign_end() {
     let world = dana().await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let passed = world.instance.pass_days(200, |day| {
         assert_eq!(day.summary.failed, 0);
         if day.summary.count(ScheduledAction::CampaignNotice) > 0 {
             assert_eq!(day.summary.count(ScheduledAction::CampaignNotice), 1);
-            told.push(day.date.to_string());
+            reported.push(day.date.to_string());
         }
         Ok(())
     });
     passed.await.unwrap();
     assert_eq!(
-        told,
+        reported,
         [
             "2026-12-01",
             "2027-02-15",
@@ -482,8 +482,8 @@ async fn ag_13_registering_again_is_done_once_whatever_fails() {
             assert_eq!(again.status, 200, "{what}: {}", again.text);
             is(&protected(dana).await, OPEN);
             assert_eq!(invariants(world).await.done("register_again"), 1, "{what}");
-            let told = about(world, DANA, "You have registered again").await;
-            assert_eq!(told.len(), 1, "{what}");
+            let reported = about(world, DANA, "You have registered again").await;
+            assert_eq!(reported.len(), 1, "{what}");
             if suffered.is_none() {
                 break;
             }
@@ -524,7 +524,7 @@ async fn chooses(client: &Person, username: &str) -> Response {
 /// Maria's temporary username, from the email about it.
 async fn stand_in(world: &World) -> String {
     let mails = about(world, MARIA, "now belongs to someone else").await;
-    assert_eq!(mails.len(), 1, "told once");
+    assert_eq!(mails.len(), 1, "notified once");
     let name = mails[0].split_whitespace().find(|w| w.starts_with("user-"));
     name.expect("the mail has no username").to_owned()
 }
@@ -653,15 +653,15 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
         "registration_type": "member", "verification": member()["verification"], "first_name": "Maria",
         "security_answers": member()["security_answers"],
     });
-    let told = world
+    let reported = world
         .on("member")
         .post("/username-recoveries/answers", asked)
         .await;
     assert_eq!(
-        (told.status, told.text_at("/username")),
+        (reported.status, reported.text_at("/username")),
         (200, instead.as_str()),
         "{}",
-        told.text
+        reported.text
     );
 
     let (maria, begun) = begins(&world, "member", &instead).await;
@@ -697,9 +697,9 @@ async fn me_10_whose_name_is_gone_signs_in_with_another_and_chooses_again() {
     let (maria, _) = begins(&world, "member", "maria.a.alvarez").await;
     maria.enters_pin(&pin_in(&letter, 6)).await.expect(200);
     is(&protected(&maria).await, OPEN);
-    let told = about(&world, MARIA, "has changed").await;
-    assert_eq!(told.len(), 1);
-    insta::assert_snapshot!("me_10_username_chosen", told[0]);
+    let reported = about(&world, MARIA, "has changed").await;
+    assert_eq!(reported.len(), 1);
+    insta::assert_snapshot!("me_10_username_chosen", reported[0]);
     let all = invariants(&world).await;
     assert_eq!(
         (all.done("release_username"), all.done("choose_username")),
@@ -783,9 +783,9 @@ async fn me_10_people_are_told_on_the_day_on_which_their_name_is_free() {
     let done = one.summary.count(ScheduledAction::UsernameNotice)
         + two.summary.count(ScheduledAction::UsernameNotice);
     assert_eq!(done, 1);
-    let told = about(&world, MARIA, "Choose your username").await;
-    assert_eq!(told.len(), 1);
-    insta::assert_snapshot!("me_10_username_released", told[0]);
+    let reported = about(&world, MARIA, "Choose your username").await;
+    assert_eq!(reported.len(), 1);
+    insta::assert_snapshot!("me_10_username_released", reported[0]);
     world.pass_days(30);
     assert_eq!(
         tick(&world)

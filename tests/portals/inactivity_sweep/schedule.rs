@@ -25,7 +25,7 @@ use vestibule_tests::{Prepared, World, options, pin_in};
 const SAM: &str = "sam@whitfield.example";
 const DANA: &str = "dana@whitfield.example";
 
-/// Somebody invited to the producer portal, approved; they have not signed in. Returns the id.
+/// Invites and approves a person on the producer portal who has not signed in. Returns the id.
 async fn sub_user(world: &World, dana: &Person, first: &str) -> String {
     let email = format!("{}@whitfield.example", first.to_lowercase());
     let token = world.invite(dana, first, &email, "user").await;
@@ -64,7 +64,7 @@ async fn agency() -> (World, String) {
     agency_with(options()).await
 }
 
-/// One run of the clockwork; nothing may fail.
+/// Runs the sweep once; nothing may fail.
 async fn tick(world: &World) -> Swept {
     let swept = world.instance.schedule().await.unwrap();
     assert_eq!(swept.summary.failed, 0, "{swept:?}");
@@ -72,7 +72,7 @@ async fn tick(world: &World) -> Swept {
     swept
 }
 
-/// Lets days pass, with a run of the clockwork on each on which something is due; tells what was done
+/// Lets days pass and runs the sweep on each day on which something is due; returns what was done
 /// on which of them.
 async fn tick_days(world: &World, days: u32) -> Vec<(u32, Summary)> {
     let mut done = Vec::new();
@@ -146,7 +146,7 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     assert_eq!(swept.summary.count(ScheduledAction::Disable), 1);
     assert_eq!(status(&world, &id).await, "disabled");
 
-    // BA-04: the right password is told, and told whom to ask.
+    // BA-04: a user with the right password learns whom to contact.
     let (status, detail) = tries(&world, "sam.lind").await;
     assert_eq!(
         (status, detail.as_str()),
@@ -165,7 +165,7 @@ async fn ba_01_an_account_is_disabled_on_the_181st_day_without_a_sign_in_and_not
     );
     let all = invariants(&world).await;
     assert_eq!(all.done("disable_idle"), 1);
-    // Nobody is told a second time.
+    // No one is notified twice.
     let mails = world.instance.inbox.len();
     assert_eq!(tick(&world).await.summary.done.len(), 0);
     assert_eq!(world.instance.inbox.len(), mails);
@@ -179,7 +179,7 @@ async fn ba_01_disabling_ends_open_sessions_and_a_sign_in_starts_the_count_anew(
     world.pass_days(180);
     tick(&world).await;
     assert_eq!(status(&world, &id).await, "active");
-    // A session that is open all the same is over at once: nothing but sign-ins counts.
+    // An open session ends as well, because only sign-ins count.
     let sam = world.sign_in("producer", "sam.lind").await;
     world
         .alter("producer", &id, |a| {
@@ -219,7 +219,7 @@ async fn ba_02_a_disabled_account_is_deleted_on_the_401st_day_and_not_before() {
         white_box::shown(&world.last_mail_to(DANA).await)
     );
 
-    // What was personal is gone; what the audit trail names stays.
+    // Personal data is removed; what the audit trail refers to stays.
     let all = invariants(&world).await;
     assert_eq!(all.done("delete_idle"), 1);
     let left = &all.accounts[&format!("A#producer#{id}")];
@@ -258,15 +258,15 @@ async fn ba_02_a_sweep_that_comes_late_disables_first_and_deletes_a_day_later() 
         (1, 0)
     );
     assert_eq!(status(&world, &id).await, "disabled");
-    // The mail about it says what is next, and there is a day to answer it.
-    let told = world.last_mail_to(SAM).await.text;
-    let words: Vec<_> = told.split_whitespace().collect();
+    // The email says what happens next and leaves a day to respond.
+    let reported = world.last_mail_to(SAM).await.text;
+    let words: Vec<_> = reported.split_whitespace().collect();
     let next = "it will be deleted on Friday, April 7, 2028";
-    assert!(words.join(" ").contains(next), "{told}");
+    assert!(words.join(" ").contains(next), "{reported}");
     world.pass_days(1);
     tick(&world).await;
     assert_eq!(status(&world, &id).await, "gone");
-    // Neither was announced by a mail about a day that was over.
+    // Neither was announced by an email about a day in the past.
     assert_eq!(mails_about(&world, SAM, "soon").await, 0);
 }
 
@@ -384,16 +384,16 @@ async fn ba_10_a_sweep_costs_what_is_due_and_not_what_exists() {
     assert_eq!(few, many);
     assert_eq!(few.summary.count(ScheduledAction::Disable), 3);
     assert_eq!(few.summary.accounts_read, 3, "each of them was read once");
-    // The calls for the accounts of other shards or other mails may come in another order, no more.
+    // Only the order of calls for accounts in other shards or other emails may differ.
     assert!((cost_among_few.reads - cost_among_many.reads).abs() < 0.1);
     assert!((cost_among_few.writes - cost_among_many.writes).abs() < 0.1);
     let calls = |name| cost_among_many.calls.get(name).copied().unwrap_or(0);
     let portals = std::fs::read_dir(options().portals).unwrap().count();
     let partitions = portals * Queue::ALL.len() * usize::from(vestibule_store::due::SHARDS);
-    // One for each partition of the index, and two for the organization: its administrators, the tidings.
+    // One for each partition of the index, and two for the organization: its administrators and its notices.
     assert_eq!(calls("Query"), partitions + 2);
     assert!(calls("BatchGetItem") <= 4, "{:?}", cost_among_many.calls);
-    // Three accounts, and one mail to their administrator about them all.
+    // Three accounts, and one email about all of them to their administrator.
     assert_eq!(calls("TransactWriteItems"), 4);
 }
 
@@ -417,7 +417,7 @@ async fn ba_10_a_sign_in_moves_the_index_once_a_day() {
     world.pass_days(1);
     world.sign_in("producer", "sam.lind").await;
     assert_eq!(due_on().await, "2027-05-10");
-    // So the sweep never comes across who signs in.
+    // So the sweep never reads users who sign in.
     for _ in 0..8 {
         world.pass_days(30);
         world.sign_in("producer", "sam.lind").await;
@@ -542,8 +542,8 @@ async fn ux_02_a_week_without_a_run_is_caught_up_with_one_warning() {
         [(ScheduledAction::WarnOfDisabling, 1)].into()
     );
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 1);
-    let told = world.last_mail_to(SAM).await.text;
-    assert!(told.contains("Sunday, May 23, 2027"), "{told}");
+    let reported = world.last_mail_to(SAM).await.text;
+    assert!(reported.contains("Sunday, May 23, 2027"), "{reported}");
     tick_days(&world, 1).await;
     assert_eq!(mails_about(&world, SAM, "will be disabled soon").await, 2);
 }
@@ -568,7 +568,7 @@ async fn ux_02_who_is_reinstated_has_seven_days_of_grace() {
     tick(&world).await;
     assert_eq!(status(&world, &id).await, "disabled");
 
-    // Who signs in within the grace is as anybody else.
+    // A user who signs in during the grace period is like any other user.
     reinstate(&world, &id).await;
     world.pass_days(7);
     world.sign_in("producer", "sam.lind").await;
@@ -731,7 +731,7 @@ async fn ux_03_a_dry_run_tells_who_and_why_and_writes_nothing() {
     assert!(unchanged, "a dry run writes nothing");
     world.instance.settle().await.unwrap();
     assert_eq!(world.instance.inbox.len(), mails);
-    // What it said is what then happens.
+    // The preview matches what then happens.
     world.wait_until("2027-05-23T15:00:00Z");
     assert_eq!(
         tick(&world).await.summary.done,
@@ -790,7 +790,7 @@ async fn ux_03_two_sweeps_at_once_do_everything_once() {
         (4, 0),
         "{one:?} {two:?}"
     );
-    // What the administrators are told may be left to the next run, but isn't told twice.
+    // Notices to administrators may wait for the next run, but are never sent twice.
     tick(&world).await;
     for id in &ids {
         assert_eq!(
@@ -803,13 +803,13 @@ async fn ux_03_two_sweeps_at_once_do_everything_once() {
         assert_eq!(mails_about(&world, &address, "has been disabled").await, 1);
     }
     let mails = world.mails_to(DANA).await;
-    let told: String = mails
+    let reported: String = mails
         .iter()
         .filter(|m| m.subject.contains("lost their access"))
         .map(|m| m.text.clone())
         .collect();
     for name in ["sam.lind", "tess.lind", "umar.lind", "vera.lind"] {
-        assert_eq!(told.matches(name).count(), 1, "{told}");
+        assert_eq!(reported.matches(name).count(), 1, "{reported}");
     }
     invariants(&world).await;
 }
@@ -853,7 +853,7 @@ async fn whatever_fails(days: i64, prepare: i64, finished: fn(&Contents)) {
                 mails.sort();
                 let sent = mails.len();
                 mails.dedup();
-                // An invitation and a welcome, a wish for a backup, and the clockwork's: all different.
+                // The invitation, the welcome, the request for a backup and the scheduled email all differ.
                 assert_eq!(mails.len(), sent, "{fault:?} {n} {suffered:?}: {mails:?}");
             }
             if suffered.is_none() {
@@ -956,7 +956,7 @@ async fn me_08_who_waits_for_a_letter_too_long_is_told_to_check_the_address() {
     tick_days(&world, 30).await;
     assert_eq!(mails_about(&world, "maria@example.com", "arrived").await, 1);
 
-    // A new letter is waited for anew, and an entered PIN for nothing.
+    // A new letter restarts the wait, and an entered PIN ends it.
     let maria = world.sign_in("member", "maria.alvarez").await;
     let issued = maria.post("/pin/letter", json!({})).await;
     assert!((200..300).contains(&issued.status), "{}", issued.text);
@@ -1094,7 +1094,7 @@ async fn ba_10_a_reindex_finds_what_a_changed_policy_made_due_earlier() {
     assert_eq!(again.moved, 0);
 }
 
-/// The answer to the event of the schedule, as it is logged by whoever looks at the function.
+/// The response to a scheduled event, as it appears in the log of the function.
 #[tokio::test]
 async fn ux_03_the_answer_of_a_dry_run_is_json_for_people_and_programs() {
     let (world, id) = agency().await;

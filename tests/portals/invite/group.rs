@@ -198,8 +198,8 @@ async fn ag_08_the_mails_say_who_invites_what_to_do_and_what_was_assigned() {
     ]) {
         insta::assert_snapshot!(name, shown(mail));
     }
-    let told = world.last_mail_to("ruth@blueheron.example").await;
-    insta::assert_snapshot!("mail_invited_person_registered", shown(&told));
+    let reported = world.last_mail_to("ruth@blueheron.example").await;
+    insta::assert_snapshot!("mail_invited_person_registered", shown(&reported));
 }
 
 #[tokio::test]
@@ -209,15 +209,15 @@ async fn ag_08_who_invited_is_told_and_any_administrator_approves() {
     let ada = world.staff(&ruth, "Ada", "administrator").await;
     let before = world.mails_to("ruth@blueheron.example").await.len();
     let id = world.invited(&ada, "Sam", "user").await;
-    let told = world.last_mail_to("ada@blueheron.example").await;
+    let reported = world.last_mail_to("ada@blueheron.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "A new user of Blue Heron Manufacturing needs your approval"
     );
     assert!(
-        told.text.contains("Sam Lind") && told.text.contains("sam.lind"),
+        reported.text.contains("Sam Lind") && reported.text.contains("sam.lind"),
         "{}",
-        told.text
+        reported.text
     );
     assert_eq!(
         world.mails_to("ruth@blueheron.example").await.len(),

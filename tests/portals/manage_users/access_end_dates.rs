@@ -36,12 +36,13 @@ async fn ux_07_an_access_is_gone_when_its_last_day_is_over_on_the_portals_clock(
         .await
         .expect(200)
         .has("/end_date", "2026-11-25");
-    let told = world.last_mail_to("sam@blueheron.example").await;
+    let reported = world.last_mail_to("sam@blueheron.example").await;
     assert!(
-        told.text
+        reported
+            .text
             .contains("Your access ends after Wednesday, November 25, 2026."),
         "{}",
-        told.text
+        reported.text
     );
 
     // Chicago is six hours behind UTC, so the day ends at 06:00 UTC on the next.
@@ -172,8 +173,11 @@ async fn ux_07_a_last_day_is_set_when_inviting_and_kept_changed_or_cleared_when_
             "{}",
             approved.text
         );
-        let told = world.last_mail_to(&email).await.text;
-        assert_eq!(told.contains("Your access ends after"), expected.is_some());
+        let reported = world.last_mail_to(&email).await.text;
+        assert_eq!(
+            reported.contains("Your access ends after"),
+            expected.is_some()
+        );
     }
     ruth.get("/users?query=tess")
         .await

@@ -713,8 +713,8 @@ async fn ex_11_whatever_fails_the_next_run_ends_as_if_nothing_had() {
                 assert_eq!(all.done("start_access_review"), 1, "{what}");
                 assert_eq!(all.pending("mail"), 0, "{what}");
                 for address in [MONA, OMAR] {
-                    let told = mails_about_reviews(world, address).await.len();
-                    assert_eq!(told, mails, "{what}");
+                    let reported = mails_about_reviews(world, address).await.len();
+                    assert_eq!(reported, mails, "{what}");
                 }
                 if suffered.is_none() {
                     assert_eq!(n, calls);

@@ -38,9 +38,9 @@ async fn ag_09_an_administrator_finds_a_user_by_username_and_deletes_them_at_onc
         .map(|u| u["username"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["ruth.okafor", "tess.lind"]);
-    let told = world.last_mail_to("sam@blueheron.example").await;
+    let reported = world.last_mail_to("sam@blueheron.example").await;
     assert_eq!(
-        told.subject,
+        reported.subject,
         "Your access to Harborlight for Groups has ended"
     );
 }

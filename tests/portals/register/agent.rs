@@ -228,8 +228,8 @@ async fn ag_06_what_matches_no_record_is_refused_without_the_wrong_field_and_wit
         let refused: Value = serde_json::from_str(&texts[0]).unwrap();
         assert_eq!(refused["help_desk"], described.body["help_desk"]);
         let detail = refused["detail"].as_str().unwrap();
-        for told in ["/help_desk/name", "/help_desk/phone"] {
-            assert!(detail.contains(described.text_at(told)), "{detail}");
+        for reported in ["/help_desk/name", "/help_desk/phone"] {
+            assert!(detail.contains(described.text_at(reported)), "{detail}");
         }
         // Matching facts succeed after the refusals, in upper or lower case.
         world

@@ -625,11 +625,11 @@ async fn bl_01_an_invitation_is_taken_up_with_the_login_one_has() {
     assert_eq!(take_up(&ruth, &token).await.body, accepted.body);
     // The session continues. The other organization's administrator is notified and has to approve.
     assert_eq!(step(&ruth).await, "");
-    let told = world.last_mail_to("pat@cedar.example").await;
+    let reported = world.last_mail_to("pat@cedar.example").await;
     assert!(
-        told.text.contains("Ruth Okafor") && told.text.contains("ruth.okafor"),
+        reported.text.contains("Ruth Okafor") && reported.text.contains("ruth.okafor"),
         "{}",
-        told.text
+        reported.text
     );
     let id = ruth.get("/me").await.text_at("/id").to_owned();
     let approval = json!({ "services": [], "group_codes": [] });

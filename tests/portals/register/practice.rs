@@ -464,8 +464,8 @@ async fn ex_09_an_initial_password_must_be_changed_at_the_first_sign_in() {
     change_password(&elsewhere, INITIAL, "Third-Morning-17")
         .await
         .expect(401);
-    let told = world.last_mail_to("sam@lakeside.example").await;
-    insta::assert_snapshot!("ex_09_password_changed", shown(&told, &[]));
+    let reported = world.last_mail_to("sam@lakeside.example").await;
+    insta::assert_snapshot!("ex_09_password_changed", shown(&reported, &[]));
     world
         .on("practice")
         .signs_in("sam.lind", INITIAL)

@@ -803,27 +803,27 @@ async fn every_field_of_every_body_is_validated_and_named_in_problems() {
                 let Some(body) = put(&full, &field.pointer, value) else {
                     continue;
                 };
-                let told = endpoint.send(&body).await;
-                names(&told, named, &what(&format!("as {kind}")));
+                let reported = endpoint.send(&body).await;
+                names(&reported, named, &what(&format!("as {kind}")));
                 assert!(
-                    !told.text.contains("struct "),
+                    !reported.text.contains("struct "),
                     "the code is not revealed: {}",
-                    told.text
+                    reported.text
                 );
             }
             // A missing required field, and an unknown field.
             if field.required && !field.pointer.is_empty() && there.is_some() {
-                let told = endpoint.send(&without(full.clone(), &field.pointer)).await;
-                names(&told, named, &what("missing"));
+                let reported = endpoint.send(&without(full.clone(), &field.pointer)).await;
+                names(&reported, named, &what("missing"));
             }
             if field.closed
                 && let Some(Value::Object(fields)) = there
             {
                 let in_order = fields.values().cloned().collect::<Vec<_>>();
-                let told = endpoint
+                let reported = endpoint
                     .send(&put(&full, &field.pointer, in_order.into()).unwrap())
                     .await;
-                names(&told, named, &what("as a list of its fields"));
+                names(&reported, named, &what("as a list of its fields"));
             }
             if field.closed && there.is_some() {
                 let stray = if field.name.is_empty() {
@@ -852,13 +852,13 @@ async fn every_field_of_every_body_is_validated_and_named_in_problems() {
 /// The valid bodies are still accepted after all refusals, so invalid input has changed nothing.
 async fn all_still_right(endpoints: &[Endpoint]) {
     for endpoint in endpoints {
-        let told = endpoint.send(&endpoint.body).await;
+        let reported = endpoint.send(&endpoint.body).await;
         assert!(
-            (200..300).contains(&told.status),
+            (200..300).contains(&reported.status),
             "{} {}: {}",
             endpoint.method,
             endpoint.route,
-            told.text
+            reported.text
         );
     }
 }
@@ -912,21 +912,21 @@ async fn unusual_texts_are_rejected_with_the_name_of_the_field() {
             for (how, text) in texts {
                 let what = format!("{route}: {} {how}", field.name);
                 let large = text.len() > MAX_BODY_BYTES;
-                let told = endpoint
+                let reported = endpoint
                     .send(&put(&endpoint.body, &field.pointer, json!(text)).unwrap())
                     .await;
-                problem(&told, &what);
+                problem(&reported, &what);
                 if large {
                     assert_eq!(
-                        (told.status, told.fields()),
+                        (reported.status, reported.fields()),
                         (413, vec!["(body)"]),
                         "{what}"
                     );
                 } else if !endpoint.looked_up.contains(&field.name.as_str()) {
-                    names(&told, &field.name, &what);
+                    names(&reported, &field.name, &what);
                 }
                 assert!(
-                    !told.text.contains(&"x".repeat(200)),
+                    !reported.text.contains(&"x".repeat(200)),
                     "{what}: it is not shown back"
                 );
             }
@@ -948,9 +948,9 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
                              status: u16,
                              field: &str| {
             let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
-            let told = endpoint.send_text(content_type, body).await;
-            names(&told, field, &what);
-            assert_eq!(told.status, status, "{what}: {}", told.text);
+            let reported = endpoint.send_text(content_type, body).await;
+            names(&reported, field, &what);
+            assert_eq!(reported.status, status, "{what}: {}", reported.text);
         };
         for (how, text) in [
             ("nothing", String::new()),
@@ -1007,20 +1007,20 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             ("true", "true"),
         ] {
             let what = format!("{} {}: {how}", endpoint.method, endpoint.route);
-            let told = endpoint.send_text(json, text).await;
-            problem(&told, &what);
+            let reported = endpoint.send_text(json, text).await;
+            problem(&reported, &what);
             assert!(
-                !told.fields().is_empty() && told.status == 422,
+                !reported.fields().is_empty() && reported.status == 422,
                 "{what}: {}",
-                told.text
+                reported.text
             );
         }
         // Deep nesting within the size limit is rejected at some level.
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let depth = 5_000;
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            let told = endpoint.send_text(json, deep.clone()).await;
-            problem(&told, "a deep body");
+            let reported = endpoint.send_text(json, deep.clone()).await;
+            problem(&reported, "a deep body");
             let first = endpoint
                 .body
                 .as_object()
@@ -1035,12 +1035,12 @@ async fn a_body_that_is_not_a_json_object_is_rejected() {
             problem(&endpoint.send_text(json, rest).await, "a deep field");
         }
         let twice = format!("{},{}", &right[..right.len() - 1], &right[1..]);
-        let told = endpoint.send_text(json, twice).await;
-        problem(&told, "every field twice");
+        let reported = endpoint.send_text(json, twice).await;
+        problem(&reported, "every field twice");
         assert_eq!(
-            told.body["errors"][0]["detail"], "is given twice",
+            reported.body["errors"][0]["detail"], "is given twice",
             "{}",
-            told.text
+            reported.text
         );
 
         for content_type in [
@@ -1077,13 +1077,13 @@ async fn content_types_are_parsed_in_every_valid_form() {
             "application/json ; profile=\"x\"",
         ] {
             let request = world.on(portal).request(Method::POST, "/registrations");
-            let told = Response::to(
+            let reported = Response::to(
                 request
                     .header("content-type", content_type)
                     .body(body.to_string()),
             )
             .await;
-            assert_eq!(told.status, 201, "{content_type}: {}", told.text);
+            assert_eq!(reported.status, 201, "{content_type}: {}", reported.text);
         }
     }
 }
@@ -1093,39 +1093,39 @@ async fn many_errors_result_in_a_short_response() {
     let world = world_in_campaigns().await;
     for field in ["verification", "accepted_agreements"] {
         let many: Map<String, Value> = (0..4_000).map(|n| (format!("k{n}"), json!("v"))).collect();
-        let told = world
+        let reported = world
             .on("group")
             .registers(with(group_principal(), &format!("/{field}"), many))
             .await;
-        problem(&told, field);
-        assert_eq!(told.fields().len(), 20);
+        problem(&reported, field);
+        assert_eq!(reported.fields().len(), 20);
         let long = json!({ "k".repeat(60_000): "v" });
-        let told = world
+        let reported = world
             .on("group")
             .registers(with(group_principal(), &format!("/{field}"), long))
             .await;
-        problem(&told, field);
+        problem(&reported, field);
         let long = json!({ "k".repeat(60_000): 7 });
-        let told = world
+        let reported = world
             .on("group")
             .registers(with(group_principal(), &format!("/{field}"), long))
             .await;
-        problem(&told, field);
+        problem(&reported, field);
     }
     let answers: Vec<Value> = (0..500)
         .map(|_| json!({ "question": "?", "answer": "!" }))
         .collect();
-    let told = world
+    let reported = world
         .on("member")
         .registers(with(member(), "/security_answers", answers))
         .await;
-    names(&told, "security_answers", "five hundred answers");
+    names(&reported, "security_answers", "five hundred answers");
     let lines: Vec<Value> = (0..500).map(|_| json!("")).collect();
-    let told = world
+    let reported = world
         .on("provider")
         .registers(with(provider(), "/postal_address/lines", lines))
         .await;
-    names(&told, "postal_address.lines", "five hundred lines");
+    names(&reported, "postal_address.lines", "five hundred lines");
 }
 
 #[tokio::test]
@@ -1189,10 +1189,10 @@ async fn query_parameters_are_validated() {
         ("/invitations", format!("cursor={of_users}"), "cursor"),
         ("/invitations", "cursor=garbage".to_owned(), "cursor"),
     ] {
-        let told = ruth.get(&format!("{path}?{query}")).await;
+        let reported = ruth.get(&format!("{path}?{query}")).await;
         let what = format!("GET {path}?{}", &query[..query.len().min(60)]);
-        assert_eq!(told.status, 422, "{what}: {}", told.text);
-        names(&told, field, &what);
+        assert_eq!(reported.status, 422, "{what}: {}", reported.text);
+        names(&reported, field, &what);
     }
     let long = ruth.get(&format!("/users?{}=1", "k".repeat(5_000))).await;
     problem(&long, "a long parameter");
@@ -1248,10 +1248,13 @@ async fn unknown_paths_and_objects_are_problems() {
             (Method::DELETE, format!("/invitations/{id}"), None),
             (Method::DELETE, format!("/sessions/{id}"), None),
         ] {
-            let told = ruth.send(method.clone(), &path, body.as_ref()).await;
-            problem(&told, &format!("{method} {}", &path[..path.len().min(60)]));
+            let reported = ruth.send(method.clone(), &path, body.as_ref()).await;
+            problem(
+                &reported,
+                &format!("{method} {}", &path[..path.len().min(60)]),
+            );
             assert_eq!(
-                (told.status, told.problem()),
+                (reported.status, reported.problem()),
                 (404, "not-found"),
                 "{method} {path}"
             );
@@ -1269,7 +1272,7 @@ async fn unknown_paths_and_objects_are_problems() {
         &huge,
     ] {
         let client = world.on(portal);
-        for told in [
+        for reported in [
             client.get("").await,
             client.get("/me").await,
             client
@@ -1280,12 +1283,12 @@ async fn unknown_paths_and_objects_are_problems() {
                 .await,
             client.registers(group_principal()).await,
         ] {
-            problem(&told, portal);
+            problem(&reported, portal);
             assert_eq!(
-                (told.status, told.problem()),
+                (reported.status, reported.problem()),
                 (404, "not-found"),
                 "{portal}: {}",
-                told.text
+                reported.text
             );
         }
     }
@@ -1299,9 +1302,9 @@ async fn unknown_paths_and_objects_are_problems() {
         "/users/../me2",
         "/sessions/current/password/x",
     ] {
-        let told = ruth.get(path).await;
-        problem(&told, path);
-        told.refused(404, "not-found");
+        let reported = ruth.get(path).await;
+        problem(&reported, path);
+        reported.refused(404, "not-found");
     }
     // The root, and paths outside the portals.
     for path in ["/", "/%00", "/favicon.ico", "/robots.txt"] {
@@ -1337,14 +1340,14 @@ async fn an_unsupported_method_is_a_problem() {
                 continue;
             }
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let told = world.on("group").send(method.clone(), &path, None).await;
-            problem(&told, &format!("{method} {route}"));
+            let reported = world.on("group").send(method.clone(), &path, None).await;
+            problem(&reported, &format!("{method} {route}"));
             assert_eq!(
-                (told.status, told.problem()),
+                (reported.status, reported.problem()),
                 (405, "method-not-allowed"),
                 "{method} {route}"
             );
-            let allowed = told.headers["allow"].to_str().unwrap();
+            let allowed = reported.headers["allow"].to_str().unwrap();
             assert!(
                 known.iter().all(|k| allowed.contains(k)),
                 "{method} {route} lists its methods: {allowed}"
@@ -1391,15 +1394,15 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
             tries += 1;
             assert!(tries < 5, "the tries of a record are few");
         }
-        let told = world
+        let reported = world
             .on("group")
             .registers(with(small.clone(), "/username", name))
             .await;
         assert_eq!(
-            (told.status, told.fields()),
+            (reported.status, reported.fields()),
             (status, vec!["username"]),
             "{name:?}: {}",
-            told.text
+            reported.text
         );
     }
     // It is available on another portal, because people register on each separately.
@@ -1439,15 +1442,15 @@ async fn similar_usernames_and_addresses_cannot_impersonate_another_user() {
         ("omar@riverbend.example,eve@example.com", 422),
         ("omar@riverbend.example\r\nBcc: eve@example.com", 422),
     ] {
-        let told = world
+        let reported = world
             .on("practice")
             .registers(with(other.clone(), "/email", email))
             .await;
         assert_eq!(
-            (told.status, told.fields()),
+            (reported.status, reported.fields()),
             (status, vec!["email"]),
             "{email:?}: {}",
-            told.text
+            reported.text
         );
     }
     world
@@ -1519,10 +1522,10 @@ async fn an_invalid_session_gives_no_access() {
                 .on("group")
                 .request(Method::GET, "/me")
                 .header(header, value);
-            let told = Response::to(request).await;
-            problem(&told, bad);
+            let reported = Response::to(request).await;
+            problem(&reported, bad);
             assert_eq!(
-                (told.status, told.problem()),
+                (reported.status, reported.problem()),
                 (401, "not-signed-in"),
                 "{header}: {bad}"
             );
@@ -1539,24 +1542,24 @@ async fn an_invalid_session_gives_no_access() {
         ("cookie", ";;;=;=".to_owned()),
         ("x-session", token.to_owned()),
     ] {
-        let told = Response::to(
+        let reported = Response::to(
             world
                 .on("group")
                 .request(Method::GET, "/me")
                 .header(name, value.clone()),
         )
         .await;
-        assert_eq!(told.status, 401, "{name}: {value}");
+        assert_eq!(reported.status, 401, "{name}: {value}");
     }
     let bytes = reqwest::header::HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap();
-    let told = Response::to(
+    let reported = Response::to(
         world
             .on("group")
             .request(Method::GET, "/me")
             .header("authorization", bytes),
     )
     .await;
-    assert_eq!(told.status, 401);
+    assert_eq!(reported.status, 401);
 
     // This applies to every protected route, and is checked before anything else.
     for (method, path, operation) in protected {
@@ -1566,7 +1569,7 @@ async fn an_invalid_session_gives_no_access() {
             .replace("{id}", "00000000000000000000000000");
         let client = world.on("group").with_token(other.text_at("/token"));
         let body = operation.get("requestBody").map(|_| json!({}));
-        let told = client
+        let reported = client
             .send(
                 Method::from_bytes(method.as_bytes()).unwrap(),
                 &path,
@@ -1574,20 +1577,20 @@ async fn an_invalid_session_gives_no_access() {
             )
             .await;
         assert_eq!(
-            (told.status, told.problem()),
+            (reported.status, reported.problem()),
             (401, "not-signed-in"),
             "{method} {path}"
         );
     }
     // The header and the cookie are each sufficient.
-    let told = Response::to(
+    let reported = Response::to(
         world
             .on("group")
             .request(Method::GET, "/me")
             .header("cookie", format!("__Host-session={token}")),
     )
     .await;
-    assert_eq!(told.status, 200);
+    assert_eq!(reported.status, 200);
     ruth.get("/me").await.expect(200);
 }
 
@@ -1660,17 +1663,20 @@ fn random_json_never_causes_a_server_error() {
             } else {
                 put(&endpoint.body, pointer, value).unwrap()
             };
-            let told = runtime.block_on(endpoint.send(&body));
+            let reported = runtime.block_on(endpoint.send(&body));
             prop_assert!(
-                told.status < 500,
+                reported.status < 500,
                 "{} {}: {}",
                 endpoint.method,
                 endpoint.route,
-                told.text
+                reported.text
             );
-            if told.status >= 400 {
-                prop_assert_eq!(&told.headers["content-type"], "application/problem+json");
-                prop_assert!(told.text.len() < SMALL);
+            if reported.status >= 400 {
+                prop_assert_eq!(
+                    &reported.headers["content-type"],
+                    "application/problem+json"
+                );
+                prop_assert!(reported.text.len() < SMALL);
             }
             Ok(())
         })

@@ -319,10 +319,10 @@ async fn a_pilot_registers_enters_the_pin_and_adds_staff() {
     let added = dana.post("/users", &hand).await.expect(201);
     let (id, name) = (added.text_at("/id"), added.text_at("/username"));
     assert!(name.starts_with("isle-"), "{name}");
-    let told = world.last_mail_to("finn@isle.example").await;
+    let reported = world.last_mail_to("finn@isle.example").await;
     assert!(
-        told.text.contains(name) && told.from.contains("island@harborlight.example"),
-        "{told:?}"
+        reported.text.contains(name) && reported.from.contains("island@harborlight.example"),
+        "{reported:?}"
     );
     let (finn, next) = sign_in(&world, name, "Harbor-Lamp-24!").await;
     assert_eq!(next, "change_password");
@@ -489,7 +489,7 @@ async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
         folder_with(&[("island-desk.toml", &ISLAND.replace(from, to))])
     };
     let line = |text: &str| ISLAND.lines().position(|l| l == text).unwrap() + 1;
-    for (from, to, at, told) in [
+    for (from, to, at, reported) in [
         (
             "max_hours = 2\n",
             "max_hours = 25\n",
@@ -524,24 +524,27 @@ async fn an_invalid_policy_prevents_the_start_with_file_line_and_field() {
         let folder = wrong(from, to);
         assert_eq!(
             refused(folder.path()).await,
-            format!("island-desk.toml:{at}: {told}")
+            format!("island-desk.toml:{at}: {reported}")
         );
     }
     let folder = wrong("[roles.user]", "[roles.stowaway]");
-    let told = refused(folder.path()).await;
+    let reported = refused(folder.path()).await;
     assert!(
-        told.starts_with(&format!("island-desk.toml:{}: roles", line("[roles.user]"))),
-        "{told}"
+        reported.starts_with(&format!("island-desk.toml:{}: roles", line("[roles.user]"))),
+        "{reported}"
     );
     let folder = wrong("title = \"Island Desk\"", "title = \"Island Desk");
-    let told = refused(folder.path()).await;
-    assert!(told.starts_with("island-desk.toml:2: (file): "), "{told}");
+    let reported = refused(folder.path()).await;
+    assert!(
+        reported.starts_with("island-desk.toml:2: (file): "),
+        "{reported}"
+    );
     let folder = wrong("idle_minutes = 5", "idle_minutes = 5\nidle_hours = 1");
-    let told = refused(folder.path()).await;
+    let reported = refused(folder.path()).await;
     let at = line("idle_minutes = 5") + 1;
     assert!(
-        told.starts_with(&format!("island-desk.toml:{at}: session.idle_hours: ")),
-        "{told}"
+        reported.starts_with(&format!("island-desk.toml:{at}: session.idle_hours: ")),
+        "{reported}"
     );
 }
 
@@ -575,12 +578,12 @@ async fn an_invalid_policy_makes_only_its_portal_unavailable() {
         sign_in("group", "ruth.okafor").await.expect(201);
     }
     let swept = world.instance.schedule().await;
-    let told = swept.unwrap_err().to_string();
+    let reported = swept.unwrap_err().to_string();
     assert!(
-        told.contains("member.toml:"),
-        "no letter is printed: {told}"
+        reported.contains("member.toml:"),
+        "no letter is printed: {reported}"
     );
-    assert!(told.contains(": time_zone: must be"), "{told}");
+    assert!(reported.contains(": time_zone: must be"), "{reported}");
     let run = Run::now(world.now());
     assert_eq!(world.instance.sweep(&run).await.summary.failed, 1);
     assert_eq!(world.instance.inbox.to("maria@example.com").len(), 0);
@@ -620,10 +623,10 @@ async fn a_folder_without_policies_prevents_the_start_with_a_message() {
     // An unreadable policy is not skipped.
     let unreadable = folder_with(&[]);
     std::fs::create_dir(unreadable.path().join("folder.toml")).unwrap();
-    let told = refused(unreadable.path()).await;
-    assert!(told.starts_with("folder.toml: "), "{told}");
+    let reported = refused(unreadable.path()).await;
+    assert!(reported.starts_with("folder.toml: "), "{reported}");
     let binary = folder_with(&[]);
     std::fs::write(binary.path().join("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
-    let told = refused(binary.path()).await;
-    assert!(told.starts_with("binary.toml: "), "{told}");
+    let reported = refused(binary.path()).await;
+    assert!(reported.starts_with("binary.toml: "), "{reported}");
 }

@@ -70,7 +70,7 @@ async fn whatever_fails(
                     );
                     assert!(answer.headers.contains_key("retry-after"), "{what}");
                 }
-                // What the SDK or the store can put right by itself, nobody notices.
+                // Callers do not notice what the SDK or the store can retry.
                 (Fault::Repeated | Fault::Collides, _) | (_, None) => assert!(done, "{what}"),
             }
             invariants(world).await;
@@ -96,7 +96,7 @@ async fn whatever_fails(
     }
 }
 
-/// How many mails with each subject an address has, once all has settled.
+/// Counts the emails by subject that an address has received.
 async fn subjects(world: &World, address: &str) -> Vec<String> {
     let mut subjects: Vec<_> = world
         .mails_to(address)
@@ -206,7 +206,7 @@ async fn a_provider_registers_whatever_fails() {
         },
         |world, answer| {
             Box::pin(async move {
-                // The username was made by the system: the second answer tells the first one's.
+                // The system generated the username, and the second response contains that of the first.
                 signs_in(world, "provider", answer.text_at("/username")).await;
                 assert_eq!(subjects(world, "helen@lakeside.example").await.len(), 1);
                 assert_eq!(world.letters().await.len(), 1);
@@ -351,7 +351,7 @@ async fn a_pin_is_issued_anew_whatever_fails() {
         },
         |world, _| {
             Box::pin(async {
-                // Asked for twice, it may come twice; only the last letter's PIN opens, and one does.
+                // A letter requested twice may come twice; only the PIN of the last one works.
                 let maria = signs_in(world, "member", "maria.alvarez").await;
                 let mut opened = 0;
                 for letter in world.letters().await {
@@ -477,7 +477,7 @@ async fn of_user(by: &Person, name: &str, act: &str) -> String {
     format!("/users/{}/{act}", list.text_at("/items/0/id"))
 }
 
-/// The path of the help desk's act on somebody's account.
+/// Returns the path of a help desk action on an account.
 async fn of_account(owner: &Person, portal: &str, act: &str) -> String {
     let me = owner.get("/me").await;
     format!("/accounts/{portal}/{}/{act}", me.text_at("/id"))
@@ -716,7 +716,7 @@ async fn a_file_whatever_fails(
             let (_, suffered) = faults.disarm();
             let what = format!("{fault:?} of call {n}, {suffered:?}: {}", first.text);
             let failed = match first.status {
-                // The session couldn't be read, or what all rows need: none was begun.
+                // The session or data that every row needs could not be read, so no row was processed.
                 503 => 3,
                 200 => first.body["retry"].as_u64().unwrap(),
                 _ => panic!("{what}"),
@@ -801,7 +801,7 @@ async fn a_mail_leaves_once_whatever_fails_on_its_way() {
             world.instance.courier.handle(event).await;
             let (calls, suffered) = faults.disarm();
             invariants(world).await;
-            // A minute later, the clockwork finds what is stuck.
+            // A minute later, the scheduled run finds the stuck message.
             world.pass(SignedDuration::from_secs(60));
             world.instance.deliver_pending().await.unwrap();
             world.instance.settle().await.unwrap();
@@ -889,7 +889,7 @@ async fn ses_that_fails_now_and_then_loses_and_doubles_nothing() {
     let world = World::new().await;
     world.register("group", group_principal()).await;
     world.register("member", member()).await;
-    // More failures than the SDK tries by itself: one mail is delayed, and the others go on.
+    // After more failures than the SDK retries, one email is delayed and the others are sent.
     world.instance.inbox.set_fail_next(3);
     let event = event_of(&world, "mail").await;
     assert_eq!(world.instance.courier.handle(event).await.failures, []);
@@ -929,7 +929,7 @@ async fn the_claim_of_a_dead_courier_lapses_after_a_minute() {
         MailClaim::Taken(_)
     ));
 
-    // It died. For a minute nobody else takes the mail …
+    // The sender died. For a minute no one else takes the email …
     world.pass(SignedDuration::from_secs(59));
     assert_eq!(world.instance.deliver_pending().await.unwrap(), 0);
     assert_eq!(

@@ -314,13 +314,13 @@ fn every_problem_type_is_in_the_guide() {
         .split_once("| `type`: `urn:vestibule:problem:`")
         .unwrap();
     let rows = table.lines().skip(2).take_while(|l| l.starts_with('|'));
-    let told: BTreeSet<_> = rows
+    let reported: BTreeSet<_> = rows
         .filter_map(|row| row.split('|').nth(1))
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .map(str::to_owned)
         .collect();
     assert_eq!(
-        told, made,
+        reported, made,
         "the guide and the sources contain the same problem types"
     );
 }

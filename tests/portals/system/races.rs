@@ -1,4 +1,4 @@
-//! Everything at once: whoever races, one wins whole, and guesses are counted to the last one.
+//! Concurrent requests: one of them wins entirely, and every attempt is counted.
 
 use std::collections::BTreeMap;
 
@@ -303,7 +303,7 @@ async fn a_code_redeemed_twice_at_once_is_redeemed_once_and_answered_alike() {
 async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
     let world = World::new().await;
     let (_, username) = world.provider().await;
-    // Helen registered with a PIN; Sam with a code: neither's password is told by this form.
+    // Helen registered with a PIN, Sam with a code; this form reveals the password of neither.
     let helen = world.sign_in("provider", &username).await;
     let (sam, code) = world.added_by(&helen, "Sam").await;
     let redemption = |password: &str| json!({ "username": sam, "registration_code": code, "password": password, "hint": hint() });
@@ -330,7 +330,7 @@ async fn a_password_cannot_be_guessed_where_codes_are_redeemed() {
     assert_eq!(
         (right.status, right.problem()),
         (410, "code-locked"),
-        "else the two hundred and first would tell"
+        "otherwise the two hundred and first would reveal it"
     );
 }
 
@@ -593,7 +593,7 @@ async fn of_registration_codes_sent_again_at_once_one_works_and_the_older_are_de
         let (kim, first) = world.added_by(&helen, "Kim").await;
         let list = helen.get(&format!("/users?query={kim}")).await;
         let id = list.text_at("/items/0/id").to_owned();
-        // An administrator twice, and the help desk, whose act is decided anew when it comes second.
+        // An administrator acts twice, and the help desk, whose action is decided again if it comes second.
         let path = format!("/users/{id}/registration-code");
         let by_desk = format!("/accounts/provider/{id}/registration-code");
         let why = json!({ "reason": "The owner called" });
@@ -689,7 +689,7 @@ async fn a_sign_in_with_the_old_password_during_its_change_opens_nothing_that_st
             assert_eq!(
                 with_old.get("/me").await.status,
                 401,
-                "the old password's session is over"
+                "the session of the old password has ended"
             );
             ruth.get("/me").await.expect(200);
         } else {

@@ -587,11 +587,11 @@ async fn ux_09_a_registration_in_a_way_that_is_not_open_tells_so_only_to_who_pro
     ];
     let seen = see_same(&world, &calls, "provider", "/registrations", &requests).await;
     assert_eq!(seen.status, 403);
-    let told = world
+    let reported = world
         .on("provider")
         .registers(facility("PV30006", "008901234"))
         .await;
-    assert_eq!(told.problem(), "not-open", "{}", told.text);
+    assert_eq!(reported.problem(), "not-open", "{}", reported.text);
 }
 
 #[tokio::test]

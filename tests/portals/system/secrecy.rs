@@ -689,10 +689,10 @@ async fn logs_contain_no_secrets_or_personal_data() {
             lines.join("\n")
         );
     }
-    let told = found(&journeys.secrets, &lines);
-    assert!(told.is_empty(), "secrets in the log: {told:#?}");
-    let told = found(&journeys.persons, &lines);
-    assert!(told.is_empty(), "persons in the log: {told:#?}");
+    let reported = found(&journeys.secrets, &lines);
+    assert!(reported.is_empty(), "secrets in the log: {reported:#?}");
+    let reported = found(&journeys.persons, &lines);
+    assert!(reported.is_empty(), "persons in the log: {reported:#?}");
 
     // A logged secret is found.
     tracing::info!(

@@ -236,11 +236,11 @@ impl Inner {
 /// Returns the event that reports on an email.
 fn report(mail: &ReceivedMail, outcome: DeliveryOutcome) -> Value {
     let tags: BTreeMap<_, _> = mail.tags.iter().map(|(k, v)| (k, [v])).collect();
-    let told = json!({ "messageId": "local", "destination": mail.to, "tags": tags });
+    let reported = json!({ "messageId": "local", "destination": mail.to, "tags": tags });
     let (kind, detail) = match outcome {
         DeliveryOutcome::Complained => (
             "Email Complaint Received",
-            json!({ "eventType": "Complaint", "mail": told, "complaint": {} }),
+            json!({ "eventType": "Complaint", "mail": reported, "complaint": {} }),
         ),
         _ => {
             let lasting = if outcome == DeliveryOutcome::Bounces {
@@ -250,7 +250,7 @@ fn report(mail: &ReceivedMail, outcome: DeliveryOutcome) -> Value {
             };
             (
                 "Email Bounced",
-                json!({ "eventType": "Bounce", "mail": told, "bounce": { "bounceType": lasting } }),
+                json!({ "eventType": "Bounce", "mail": reported, "bounce": { "bounceType": lasting } }),
             )
         }
     };

@@ -203,7 +203,7 @@ pub enum MailText {
         program: String,
     },
     /// Sent to a user whose account is in use from several places at once (EX-01).
-    SharedUse {
+    ConcurrentUse {
         /// The IP addresses.
         sources: Vec<String>,
     },

@@ -122,7 +122,7 @@ fn network_of(source: &str) -> String {
 ///
 /// It is detected when the older session is used, not when the newer one starts. A session merely
 /// left open elsewhere is therefore not suspicious, and sign-in needs no extra work.
-pub fn notice_shared_use(
+pub fn notice_concurrent_use(
     account: &Account,
     session: &Session,
     context: Context<'_>,
@@ -153,10 +153,10 @@ pub fn notice_shared_use(
         version: account.version + 1,
         ..account.clone()
     };
-    let audit = AuditEvent::done(origin, Actor::System, Action::NoticeSharedUse, rng)
+    let audit = AuditEvent::done(origin, Actor::System, Action::NoticeConcurrentUse, rng)
         .on(account.id.as_str())
         .for_organization(session.organization.as_ref());
-    let text = MailText::SharedUse {
+    let text = MailText::ConcurrentUse {
         sources: vec![here.clone(), elsewhere.clone()],
     };
     let decision = Decision::recording(audit)

@@ -108,7 +108,7 @@ pub enum Action {
     SearchAudit,
     DownloadAudit,
     /// An account was found in use from several places at once (EX-01).
-    NoticeSharedUse,
+    NoticeConcurrentUse,
     /// A plan record ended, and access based on it ended too.
     EndRecord,
     /// A plan record returned, and access based on it was restored.

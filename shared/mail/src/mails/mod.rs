@@ -220,7 +220,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::NewDevice { source, program } => {
             new_device::content(mail.at, source.as_deref(), program, policy)
         }
-        MailText::SharedUse { sources } => concurrent_use::content(mail.at, sources, policy),
+        MailText::ConcurrentUse { sources } => concurrent_use::content(mail.at, sources, policy),
         MailText::PasswordChanged => password_changed::content(policy.date_of(mail.at), policy),
         MailText::QuestionsChanged => questions_changed::content(policy.date_of(mail.at), policy),
     }
