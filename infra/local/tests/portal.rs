@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -145,6 +146,24 @@ impl Drop for Running {
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// Copies the data of a portal that was started once with the sample people and stopped.
+#[cfg(unix)]
+fn populated() -> TempDir {
+    static FIRST: LazyLock<TempDir> = LazyLock::new(|| {
+        let data = folder();
+        Running::start(data.path(), &[]).stop();
+        data
+    });
+    let copy = folder();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(FIRST.path().join("."))
+        .arg(copy.path())
+        .status();
+    assert!(copied.unwrap().success());
+    copy
 }
 
 fn text(path: &Path) -> &str {
@@ -367,7 +386,7 @@ fn a_folder_with_other_files_is_not_touched() {
 
 #[tokio::test]
 async fn pages_show_what_runs_here() {
-    let data = folder();
+    let data = populated();
     let running = Running::start(data.path(), &[]);
     for part in [
         "ruth.okafor",
@@ -641,7 +660,7 @@ async fn links_in_emails_lead_to_pages_that_show_the_request() {
 
 #[tokio::test]
 async fn a_hostile_name_is_displayed_as_text() {
-    let data = folder();
+    let data = populated();
     let running = Running::start(data.path(), &[]);
     let hostile = "<script>alert('x')</script>\"'";
     let eve = json!({
@@ -695,7 +714,7 @@ async fn the_examples_of_the_first_page_work_unchanged() {
         eprintln!("curl is not installed");
         return;
     }
-    let data = folder();
+    let data = populated();
     let running = Running::start(data.path(), &[]);
     let commands = commands_in(&running.page("/").await);
     let expected = [
