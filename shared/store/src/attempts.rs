@@ -121,7 +121,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let wanted = counters.iter().map(key_of);
         let found = self.batch(wanted.collect()).await?;
-        let tries = |item: &crate::item::Item| item.get("tries")?.as_n().ok()?.parse().ok();
+        let tries = |item: &crate::attributes::Item| item.get("tries")?.as_n().ok()?.parse().ok();
         Ok(found
             .iter()
             .filter_map(tries)

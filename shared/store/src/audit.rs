@@ -14,10 +14,11 @@ use vestibule_domain::values::ids::{AccountId, AuditId, OrganizationId, PortalId
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::commit::Writes;
 use crate::error::took_effect;
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::read::Page;
 use crate::tables::{AUDIT_INDEXES, AUDIT_TTL};

@@ -12,9 +12,9 @@ use vestibule_domain::outbox::letter::Letter;
 use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::values::ids::MessageId;
 
+use crate::attributes::{Item, text};
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, n, s};
-use crate::item::{Item, text};
 use crate::key::Key;
 use crate::outbox::{self, Channel, Ending, TRACE};
 use crate::{Store, StoreError};

@@ -11,7 +11,7 @@ use rand::CryptoRng;
 use vestibule_domain::decision::Change;
 use vestibule_domain::rules::consequences::ScheduledDecision;
 
-use crate::item::Item;
+use crate::attributes::Item;
 use crate::key::Key;
 use crate::{Store, StoreError};
 

@@ -12,10 +12,10 @@ use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::values::ids::{MessageId, PortalId};
 use vestibule_secrets::Purpose;
 
+use crate::attributes::{Item, text};
 use crate::commit::Writes;
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, n, s};
-use crate::item::{Item, text};
 use crate::key::Key;
 use crate::tables::PENDING_INDEX;
 use crate::{Store, StoreError};

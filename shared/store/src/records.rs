@@ -18,10 +18,11 @@ use vestibule_domain::values::record_kind::{Fact, RecordKind};
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::commit::{Unique, Writes};
 use crate::error::{is_conditional, took_effect};
 use crate::expression::{Expression, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::tables::RECORDS_INDEX;
 use crate::{Store, StoreError};

@@ -22,8 +22,9 @@ use vestibule_domain::values::ids::PortalId;
 use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::{Keyring, Purpose};
 
+use crate::attributes::{Item, text};
 use crate::expression::{Expression, n, s};
-use crate::item::{self, Item, text};
+use crate::item;
 use crate::key::Key;
 use crate::tables::AUDIT_TTL;
 use crate::{Store, StoreError, audit};
