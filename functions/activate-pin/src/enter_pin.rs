@@ -137,7 +137,7 @@ async fn refused(
         &caller.origin,
         Actor::Account(caller.account.id.clone()),
         Action::ActivatePin,
-        refusal.reason(),
+        refusal.into_str(),
         rng,
     )
     .on(caller.account.id.as_str())

@@ -215,7 +215,7 @@ pub(crate) async fn redeem_code(
                 &origin,
                 Actor::Unknown,
                 Action::RedeemRegistrationCode,
-                refusal.reason(),
+                refusal.into_str(),
                 &mut rng,
             );
             let audit = match &account {

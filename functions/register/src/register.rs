@@ -341,7 +341,7 @@ pub(crate) async fn refused_as(
         origin,
         mut rng,
     } = context;
-    let audit = AuditEvent::refused(origin, actor, action, refusal.reason(), rng);
+    let audit = AuditEvent::refused(origin, actor, action, refusal.into_str(), rng);
     app.commit(Decision::recording(audit), &mut rng).await?;
     Ok(match refusal {
         Refusal::NotOpen(ineligible_message) => Problem::new(

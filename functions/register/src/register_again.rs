@@ -195,7 +195,7 @@ async fn problem(
         &caller.origin,
         actor,
         Action::RegisterAgain,
-        refusal.reason(),
+        refusal.into_str(),
         rng,
     );
     let audit = audit.for_organization(caller.session.organization.as_ref());

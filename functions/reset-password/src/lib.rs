@@ -110,5 +110,5 @@ fn unsupported(policy: &Policy) -> Problem {
 
 /// Returns the API names of recovery methods.
 fn names(means: &std::collections::BTreeSet<RecoveryMeans>) -> Vec<&'static str> {
-    means.iter().map(|m| m.as_str()).collect()
+    means.iter().map(|m| m.into_str()).collect()
 }

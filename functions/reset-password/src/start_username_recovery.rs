@@ -102,7 +102,7 @@ pub(crate) async fn find(
     let parsed = verification::parse(given, registration_type, first_name, policy, &mut fields);
     let (record, verification) = fields.into_result(parsed.filter(|_| named.is_some()))?;
     verification::count(app, &record, "remember", origin, policy).await?;
-    let subject = format!("{}/{}", record.kind.as_str(), record.number);
+    let subject = format!("{}/{}", record.kind.into_str(), record.number);
     let records = app.store.plan_records(&record).await?;
     let owner = verification::find(app, &records, &verification)
         .and_then(|r| r.claimed_by(&policy.portal, registration_type));

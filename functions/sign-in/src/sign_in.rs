@@ -231,7 +231,7 @@ async fn refused(
         origin,
         Actor::Unknown,
         Action::SignIn,
-        refusal.reason(),
+        refusal.into_str(),
         rng,
     );
     audit.object = account.map(|a| a.id.to_string());

@@ -234,7 +234,7 @@ pub async fn sweep(
             "{:10}  {:20}  {:18}  {}  {}",
             p.portal,
             p.username,
-            p.action.as_str(),
+            p.action.into_str(),
             p.about,
             p.because
         )?;

@@ -224,7 +224,7 @@ impl Problem {
             detail,
         )
         .with_help(policy);
-        problem.body.next_step = Some(step.as_str().to_owned());
+        problem.body.next_step = Some(step.into_str().to_owned());
         problem.body.reason = step.reason().map(str::to_owned);
         problem
     }

@@ -23,7 +23,12 @@ pub fn parse(
 ) -> Option<(RecordKey, Verification)> {
     let number_field = registration_type.record_type.number_field();
     for name in given.keys() {
-        if name != number_field && !registration_type.verify.iter().any(|f| f.as_str() == name) {
+        if name != number_field
+            && !registration_type
+                .verify
+                .iter()
+                .any(|f| f.into_str() == name)
+        {
             fields.push(
                 &format!("verification.{}", name.chars().take(40).collect::<String>()),
                 "is not used for this type of registration",
@@ -39,8 +44,8 @@ pub fn parse(
     let mut facts = BTreeMap::new();
     for fact in &registration_type.verify {
         let read = fields.required(
-            &format!("verification.{}", fact.as_str()),
-            value(fact.as_str()),
+            &format!("verification.{}", fact.into_str()),
+            value(fact.into_str()),
             |t| fact.parse(t),
         );
         facts.extend(read.map(|r| (*fact, r)));
@@ -91,7 +96,12 @@ pub async fn count(
     origin: &Origin,
     policy: &Policy,
 ) -> Result<AttemptKey, Problem> {
-    let subject = format!("{}/{}/{}", record.plan, record.kind.as_str(), record.number);
+    let subject = format!(
+        "{}/{}/{}",
+        record.plan,
+        record.kind.into_str(),
+        record.number
+    );
     rate_limit::count(
         app,
         (AttemptKind::Verification, purpose, &subject),

@@ -129,7 +129,7 @@ impl Store {
             .names([("#state", "state")])
             .values([
                 (":pending", s("pending")),
-                (":letter", s(Channel::Letter.as_str())),
+                (":letter", s(Channel::Letter.into_str())),
                 (":batch", s(batch.id())),
             ])
             .return_values(ReturnValue::AllNew)
@@ -177,7 +177,7 @@ impl Store {
             .values([
                 (":pending", s("pending")),
                 (":batch", s(batch.id())),
-                (":ending", s(ending.as_str())),
+                (":ending", s(ending.into_str())),
                 (":at", s(now)),
                 (":expires", n((now + TRACE).as_second())),
             ])

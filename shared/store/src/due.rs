@@ -69,7 +69,9 @@ impl Entry {
         let (pk, sk) = (text(found, "pk")?, text(found, "sk")?);
         if let Some(kind) = sk.strip_prefix(FOLLOW_UPS) {
             let id = pk.strip_prefix(&format!("O#{portal}#"))?;
-            let kind = FollowUpKind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+            let kind = FollowUpKind::ALL
+                .into_iter()
+                .find(|k| k.into_str() == kind)?;
             return Some(Self::FollowUp(OrganizationId::parse(id).ok()?, kind));
         }
         let id = pk.strip_prefix(&format!("A#{portal}#"))?;

@@ -22,7 +22,7 @@ use crate::{Store, StoreError, organizations};
 const NOTICES: &str = "T#";
 
 pub(crate) fn key(portal: &PortalId, organization: &OrganizationId, kind: FollowUpKind) -> Key {
-    let sk = format!("{FOLLOW_UPS}{}", kind.as_str());
+    let sk = format!("{FOLLOW_UPS}{}", kind.into_str());
     organizations::key_of(portal, organization, sk)
 }
 

@@ -8,6 +8,7 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
+use strum::IntoStaticStr;
 use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::values::ids::{MessageId, PortalId};
 use vestibule_secrets::Purpose;
@@ -28,39 +29,22 @@ pub(crate) fn key(id: &MessageId) -> Key {
 }
 
 /// How a message is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Channel {
     Mail,
     Letter,
 }
 
-impl Channel {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Letter => "letter",
-        }
-    }
-}
-
 /// The final status of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Ending {
     Sent,
     /// The message can't be delivered, and sending it is not tried again.
     Refused,
     /// The message could not be sent before it became useless.
     Failed,
-}
-
-impl Ending {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// The number of partitions of the index of pending messages, per channel.
@@ -106,7 +90,7 @@ fn shard_of(channel: Channel, id: &MessageId) -> String {
 }
 
 fn shard(channel: Channel, number: u8) -> String {
-    format!("{}#{number}", channel.as_str())
+    format!("{}#{number}", channel.into_str())
 }
 
 /// Parses the message id from a key of the table's stream; `None` for other items.
@@ -132,7 +116,7 @@ impl Store {
                  AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)")
             .update_expression("SET claimed_until = :until ADD tries :one")
             .names([("#state", "state")])
-            .values([(":pending", s("pending")), (":mail", s(Channel::Mail.as_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
+            .values([(":pending", s("pending")), (":mail", s(Channel::Mail.into_str())), (":due", s(due(now))), (":now", n(now.as_millisecond())), (":until", n((now + CLAIM).as_millisecond())), (":one", n(1))])
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
@@ -197,7 +181,7 @@ impl Store {
             )
             .names([("#state", "state")])
             .values([
-                (":ending", s(ending.as_str())),
+                (":ending", s(ending.into_str())),
                 (":at", s(now)),
                 (":expires", n((now + TRACE).as_second())),
             ])
@@ -289,7 +273,7 @@ impl Writes<'_> {
             .seal(Purpose::Outbox, &key.pk, &plain, rng);
         let mut row = key.into_item();
         for (name, value) in [
-            ("channel", channel.as_str().to_owned()),
+            ("channel", channel.into_str().to_owned()),
             ("portal", portal.to_string()),
             ("state", "pending".to_owned()),
             ("pending", shard_of(channel, message.id())),

@@ -33,7 +33,7 @@ pub(crate) fn key(key: &RecordKey) -> Key {
 
 /// Returns the partition of all persons with one number.
 fn partition(key: &RecordKey) -> String {
-    format!("R#{}#{}#{}", key.plan, key.kind.as_str(), key.number)
+    format!("R#{}#{}#{}", key.plan, key.kind.into_str(), key.number)
 }
 
 /// Parses the key of a record from its item.
@@ -43,7 +43,7 @@ fn key_of(item: &Item) -> Option<RecordKey> {
     let (plan, kind, number) = (parts.next()?, parts.next()?, parts.next()?);
     Some(RecordKey {
         plan: plan.to_owned(),
-        kind: RecordKind::ALL.into_iter().find(|k| k.as_str() == kind)?,
+        kind: RecordKind::ALL.into_iter().find(|k| k.into_str() == kind)?,
         number: number.to_owned(),
         person: sk.parse().ok()?,
     })
@@ -58,7 +58,7 @@ fn listed(key: &RecordKey) -> String {
 }
 
 fn list(plan: &str, kind: RecordKind, shard: u8) -> String {
-    format!("{plan}#{}#{shard:x}", kind.as_str())
+    format!("{plan}#{}#{shard:x}", kind.into_str())
 }
 
 /// The number of partitions of the list of a plan's records of one kind.

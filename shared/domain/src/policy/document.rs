@@ -296,7 +296,7 @@ impl Policy {
     pub fn role_title(&self, role: Role) -> &str {
         self.roles
             .get(&role)
-            .map_or(role.as_str(), |r| r.title.as_str())
+            .map_or(role.into_str(), |r| r.title.as_str())
     }
 
     /// The services that the portal offers.

@@ -14,6 +14,7 @@
 use jiff::civil::Date;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{IdleStep, Mail, MailText, Message, NoticeLine, mail};
@@ -37,8 +38,11 @@ pub const BACKUP_REMINDER_DAYS: u32 = 7;
 pub const MAX_NOTIFIED: usize = 40;
 
 /// An action on an account, in order of priority if several are due on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ScheduledAction {
     /// Remove access whose end date has passed (UX-07).
     EndAccess,
@@ -58,23 +62,6 @@ pub enum ScheduledAction {
     CampaignNotice,
     /// Notify that the username is released (ME-10).
     UsernameNotice,
-}
-
-impl ScheduledAction {
-    /// Returns the name used in previews and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndAccess => "end_access",
-            Self::Delete => "delete",
-            Self::Disable => "disable",
-            Self::WarnOfDeletion => "warn_of_deletion",
-            Self::WarnOfDisabling => "warn_of_disabling",
-            Self::PasswordNotice => "password_notice",
-            Self::LetterNotice => "letter_notice",
-            Self::CampaignNotice => "campaign_notice",
-            Self::UsernameNotice => "username_notice",
-        }
-    }
 }
 
 /// An action that is due.

@@ -1,5 +1,7 @@
 //! Starting and ending sessions (AG-14, BA-04, BA-05).
 
+use strum::IntoStaticStr;
+
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{MailText, mail};
 use crate::rules::context::Context;
@@ -9,23 +11,14 @@ use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::session::{Session, Token, TokenKind};
 use crate::values::ids::OrganizationId;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Refusal {
     /// The username is unknown, the account is deleted or has no password yet, or the password is
     /// wrong. The response is the same for all (BA-05).
     Failed,
     /// The password is correct, but the account is disabled (BA-04).
     Disabled,
-}
-
-impl Refusal {
-    /// Returns the reason recorded on the audit trail.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 /// A new session.
