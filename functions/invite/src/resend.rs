@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::invite;
+use vestibule_domain::rules::actions::authority::Authority;
+use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
@@ -50,7 +51,8 @@ pub(crate) async fn resend(
         },
         |invitation, rng| {
             let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
-            invite::resend(acting, invitation, &token, caller.context(rng))
+            let authority = Authority::Administrator(acting);
+            resend_invitation::resend_invitation(authority, invitation, &token, caller.context(rng))
                 .map_err(|refusal| problem(refusal, policy))
         },
     )

@@ -6,12 +6,12 @@ use jiff::civil::Date;
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{Mail, MailText, Message, mail};
 use crate::policy::{Permission, Policy, Role};
+use crate::rules::access_terms::{InvalidTerms, check_end};
 use crate::rules::acting::ActingAdministrator;
 use crate::rules::context::Context;
-use crate::rules::manage_users;
 use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
 use crate::state::account::Account;
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::invitation::{Invitation, InvitationStatus, State};
 use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
@@ -111,17 +111,13 @@ pub struct Invitee {
     pub end_date: Option<Date>,
 }
 
-/// Checks the end date, and returns a refusal of this module.
-fn check_end(
-    end_date: Option<Date>,
-    role: Role,
-    policy: &Policy,
-    origin: &Origin,
-) -> Result<(), Refusal> {
-    manage_users::check_end(end_date, role, policy, origin).map_err(|refusal| match refusal {
-        manage_users::Refusal::PrincipalsStay => Refusal::PrincipalsStay,
-        _ => Refusal::EndsInPast,
-    })
+impl From<InvalidTerms> for Refusal {
+    fn from(terms: InvalidTerms) -> Self {
+        match terms {
+            InvalidTerms::PrincipalsStay => Self::PrincipalsStay,
+            _ => Self::EndsInPast,
+        }
+    }
 }
 
 /// The organization's earlier relations with an email address.
@@ -207,26 +203,6 @@ pub fn invite(
         Context::new(policy, origin, rng),
     )]);
     Ok((invitation, decision))
-}
-
-/// Resends an invitation with a new link and a new expiration date. The previous link becomes
-/// invalid (AG-01).
-pub fn resend(
-    acting: ActingAdministrator<'_>,
-    invitation: &Invitation,
-    token: &Token,
-    context: Context<'_>,
-) -> Result<(Invitation, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    if acting.allowed(Permission::AddUsers, policy) != Some(&invitation.organization) {
-        return Err(Refusal::NotAllowed);
-    }
-    let audit = acting.audit(origin, Action::ResendInvitation, rng);
-    send_again(invitation, token, audit, Context::new(policy, origin, rng))
 }
 
 /// Resends an invitation on behalf of the actor in `audit`, whose permission the caller has

@@ -1,7 +1,9 @@
 //! The rules, one file per flow.
 
 pub mod access_review;
+pub mod access_terms;
 pub mod acting;
+pub mod actions;
 pub mod activate;
 pub mod campaign;
 pub mod consequences;
@@ -9,7 +11,6 @@ pub mod context;
 pub mod device;
 pub mod help_desk;
 pub mod invite;
-pub mod manage_users;
 pub mod next_step;
 pub mod password;
 pub mod profile;
