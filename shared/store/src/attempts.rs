@@ -42,6 +42,14 @@ pub enum AttemptKind {
     Reissue,
     /// A feedback message.
     Feedback,
+    /// An email that others can cause, by mailbox (SE-06).
+    RequestedMail,
+    /// A notice, by mailbox (SE-06).
+    NoticeMail,
+    /// An email, by sender (SE-06).
+    SentMail,
+    /// The confirmation of an email address, by sender (SE-06).
+    ConfirmationMail,
 }
 
 /// The maximum number of attempts, within a window or in total.

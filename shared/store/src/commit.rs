@@ -170,8 +170,9 @@ impl<'a> Writes<'a> {
         for follow_up in follow_ups {
             writes.set_follow_up(follow_up)?;
         }
+        let sender = writes.sender_of(&decision.audit);
         for message in &decision.messages {
-            writes.message(message, rng)?;
+            writes.message(message, sender.as_deref(), rng)?;
         }
         writes.audit(&decision.audit)?;
         Ok(writes)

@@ -6,11 +6,14 @@
 //! accept is postponed to its next attempt. Letters are printed in batches ([`crate::batches`]).
 
 use aws_sdk_dynamodb::types::ReturnValue;
+use data_encoding::BASE64URL_NOPAD;
 use jiff::{SignedDuration, Timestamp};
 use rand::CryptoRng;
 use strum::IntoStaticStr;
 use vestibule_domain::outbox::mail::Message;
+use vestibule_domain::state::audit::{Actor, AuditEvent};
 use vestibule_domain::values::ids::{MessageId, PortalId};
+use vestibule_domain::values::text::Sensitive;
 use vestibule_secrets::Purpose;
 
 use crate::attributes::{Item, text};
@@ -45,6 +48,8 @@ pub enum Ending {
     Refused,
     /// The message could not be sent before it became useless.
     Failed,
+    /// The recipient or the sender reached a daily limit (SE-06).
+    Limited,
 }
 
 /// The number of partitions of the index of pending messages, per channel.
@@ -71,6 +76,9 @@ pub enum MailClaim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenMail {
     pub message: Message,
+    /// A keyed digest of the account or source address that caused the email; `None` if the system
+    /// did.
+    pub sender: Option<String>,
     /// The number of attempts, including this one.
     pub tries: u32,
     pub created_at: Timestamp,
@@ -130,6 +138,7 @@ impl Store {
         let taken = self.open_message(id, &item).and_then(|message| {
             Some(TakenMail {
                 message,
+                sender: text(&item, "sender").cloned(),
                 tries: item.get("tries")?.as_n().ok()?.parse().ok()?,
                 created_at: text(&item, "created_at")?.parse().ok()?,
             })
@@ -256,6 +265,7 @@ impl Writes<'_> {
     pub(crate) fn message(
         &mut self,
         message: &Message,
+        sender: Option<&str>,
         rng: &mut impl CryptoRng,
     ) -> Result<(), StoreError> {
         let (channel, portal) = match message {
@@ -283,7 +293,21 @@ impl Writes<'_> {
         ] {
             row.insert(name.to_owned(), s(value));
         }
+        row.extend(sender.map(|sender| ("sender".to_owned(), s(sender))));
         self.put_new(row, None)
+    }
+
+    /// Returns a keyed digest of what caused an event: an account or a source address. `None` for
+    /// the system.
+    pub(crate) fn sender_of(&self, event: &AuditEvent) -> Option<String> {
+        let sender = match (&event.actor, &event.source) {
+            (Actor::Account(id) | Actor::HelpDesk(id), _) => format!("account/{id}"),
+            (Actor::Unknown, Some(source)) => format!("source/{source}"),
+            (Actor::Unknown, None) | (Actor::System, _) => return None,
+        };
+        let sender = Sensitive::new(sender);
+        let digest = self.store.keyring.mac(Purpose::Attempt, "sender", &sender);
+        Some(BASE64URL_NOPAD.encode(&digest.code[..16]))
     }
 
     /// Withdraws a letter, unless it is in a batch that is being printed.

@@ -117,6 +117,8 @@ pub enum Action {
     FollowRecord,
     /// A provider was notified that it can register (EX-06).
     NotifyProvider,
+    /// An email was not sent, because its recipient or sender reached a daily limit (SE-06).
+    SendEmail,
 }
 
 /// Writes the name by which it is stored, searched for and exported.
