@@ -37,6 +37,7 @@ mod register {
 mod reset_password;
 mod sign_in;
 mod system {
+    mod account_takeover;
     mod bad_input;
     mod cost;
     mod eighth_portal;

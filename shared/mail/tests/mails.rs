@@ -231,12 +231,11 @@ fn every_kind(
         ),
         (
             "email_change_asked",
-            MailText::EmailChange { confirmed: false },
+            MailText::EmailChangeRequested {
+                cancellation: Sensitive::new("vc.abc.def"),
+            },
         ),
-        (
-            "email_change_confirmed",
-            MailText::EmailChange { confirmed: true },
-        ),
+        ("email_change_confirmed", MailText::EmailChanged),
         (
             "feedback",
             MailText::Feedback {
@@ -374,6 +373,12 @@ fn every_kind(
     kinds.extend(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            (
+                "help_desk_secured",
+                HelpDeskAct::Secured {
+                    answers_cleared: true,
+                },
+            ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),
             (
                 "help_desk_renamed",

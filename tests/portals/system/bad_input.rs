@@ -130,9 +130,6 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         .await
         .text_at("/items/0/id")
         .to_owned();
-    let body = json!({ "email": "ruth@other.example", "password": PASSWORD });
-    ruth.put("/me/email", &body).await.expect(202);
-    let confirmation = link_token(&world.last_mail_to("ruth@other.example").await);
     let reset_helen = reset_token(world, "provider", &helens_name, "helen@lakeside.example").await;
     let reset_tess = reset_token(world, "group", "tess.lind", "tess@blueheron.example").await;
     // An office manager, and a user whom another organization has invited.
@@ -149,6 +146,9 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             .await;
         world.sign_in("practice", "mona.office").await
     };
+    let body = json!({ "email": "mona@other.example", "password": PASSWORD });
+    mona.put("/me/email", &body).await.expect(202);
+    let confirmation = link_token(&world.last_mail_to("mona@other.example").await);
     let employer = without(
         with(group_principal(), "/registration_type", "employer"),
         "/attests_signing_authority",
@@ -170,6 +170,9 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
     let invited_ruth = world
         .invite(&pat, "Ruth", "ruth@blueheron.example", "user")
         .await;
+    let body = json!({ "email": "pat@other.example", "password": PASSWORD });
+    pat.put("/me/email", &body).await.expect(202);
+    let cancellation = link_token(&world.last_mail_to("pat@cedar.example").await);
     let further = json!({
         "registration_type": "practice", "verification": { "provider_id": "PV30002", "tax_id": "004567890" }, "attests_signing_authority": true,
         "postal_address": provider()["postal_address"], "accepted_agreements": {},
@@ -394,9 +397,16 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         one(
             Method::POST,
-            &on("group"),
+            &on("practice"),
             "/email-confirmations",
             json!({ "token": confirmation }),
+            &["token"],
+        ),
+        one(
+            Method::POST,
+            &on("employer"),
+            "/email-change-cancellations",
+            json!({ "token": cancellation }),
             &["token"],
         ),
         post(
@@ -440,6 +450,14 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
             post_.clone(),
             "unlock",
             json!({}),
+            &["reason"],
+        ),
+        of_desk(
+            "group",
+            &sam,
+            post_.clone(),
+            "secure",
+            json!({ "clear_security_answers": true }),
             &["reason"],
         ),
         of_desk(

@@ -17,5 +17,6 @@ pub mod record_changes;
 pub mod recover;
 pub mod register;
 pub mod schedule;
+pub mod secure_account;
 pub mod security_questions;
 pub mod sign_in;

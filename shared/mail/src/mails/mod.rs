@@ -191,7 +191,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::ConfirmEmail { token, expires_on } => {
             confirm_email::content(token, *expires_on, policy)
         }
-        MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
+        MailText::EmailChangeRequested { cancellation } => {
+            email_change::requested(cancellation, policy)
+        }
+        MailText::EmailChanged => email_change::changed(policy),
         MailText::Feedback {
             username,
             reply_to,
