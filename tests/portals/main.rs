@@ -43,6 +43,7 @@ mod system {
     mod eighth_portal;
     mod faults;
     mod openapi;
+    mod pending_steps;
     mod permissions;
     pub mod persistence;
     mod races;

@@ -10,7 +10,7 @@ use vestibule_http::{App, Body, Problem, SignedIn, transact};
 
 use crate::look_up_invitation::{InvitationLinkRequest, find, problem};
 use crate::register_additional_organization::{
-    AdditionalOrganizationResponse, NewMembership, new_membership, require_valid_password,
+    AdditionalOrganizationResponse, NewMembership, new_membership,
 };
 
 /// Accept an invitation with an existing account
@@ -38,7 +38,6 @@ pub(crate) async fn accept_invitation_as_user(
     Body(request): Body<InvitationLinkRequest>,
 ) -> Result<NewMembership, Problem> {
     let policy = &caller.policy;
-    require_valid_password(&caller)?;
     let (app, caller, link) = (&app, &caller, &request.token);
     let ((before, _, invitation), after) = transact(
         app,

@@ -100,8 +100,19 @@ created_before = 2026-11-24
 async fn endpoints(world: &World) -> Vec<Endpoint> {
     let producer = with(agent(), "/registration_type", "producer");
     world.register("producer", producer.clone()).await;
+    let ortega = json!({ "agent_id": "AG10002", "ssn_last4": "7310" });
+    let luis = with(producer, "/verification", ortega.clone());
+    let luis = with(with(luis, "/first_name", "Luis"), "/last_name", "Ortega");
+    let luis = with(luis, "/email", "luis@ortega.example");
+    world
+        .register("producer", with(luis, "/username", "luis.ortega"))
+        .await;
     world.pass(SignedDuration::from_hours(1));
+    // Both have to choose a username; one of them has, and has to register again.
     let dana = world.sign_in("producer", "dana.whitfield").await;
+    let luis = world.sign_in("producer", "luis.ortega").await;
+    let chosen = json!({ "username": "luis.ortega" });
+    luis.put("/me/username", chosen).await.expect(200);
     let ruth = world.group_principal().await;
     let sam = world.invited(&ruth, "Sam", "user").await;
     let kim = world
@@ -390,9 +401,9 @@ async fn endpoints(world: &World) -> Vec<Endpoint> {
         ),
         one(
             Method::PUT,
-            &dana,
+            &luis,
             "/me/registration",
-            json!({ "verification": producer["verification"], "attests_signing_authority": true }),
+            json!({ "verification": ortega, "attests_signing_authority": true }),
             &[],
         ),
         one(
