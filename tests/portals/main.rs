@@ -18,6 +18,7 @@ mod invite {
     pub mod bulk;
     mod group;
     mod invitations;
+    mod standing;
 }
 mod manage_users {
     mod access_end_dates;

@@ -448,6 +448,11 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "Invitation revoked",
             "An administrator revoked this invitation. Ask them to invite the person again.",
         ),
+        Refusal::Invitation(invite::Refusal::WithoutStanding) => conflict(
+            "invitation-revoked",
+            "Invitation withdrawn",
+            "The person who sent this invitation can no longer invite. Ask an administrator of the organization to send a new one.",
+        ),
         Refusal::Invitation(invite::Refusal::UnsupportedOnPortal) => conflict(
             "no-invitations",
             "No invitations on this portal",

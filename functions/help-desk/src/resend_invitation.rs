@@ -88,13 +88,19 @@ pub(crate) async fn resend_invitation(
                 .invitation(&policy.portal, organization, &id)
                 .await?
                 .ok_or_else(|| Problem::not_found("invitation"))?;
-            Ok((found, invitation))
+            let today = policy.today(found.origin.at);
+            let standing = action
+                .app
+                .store
+                .invitation_standing(&invitation, today)
+                .await?;
+            Ok((found, invitation, standing))
         },
-        |(found, invitation), rng| {
+        |(found, invitation, standing), rng| {
             let locator = format!("{}.{}", invitation.organization, invitation.id);
             let token = Token::random(TokenKind::Invitation, locator, rng);
             let context = Context::new(found.policy, &found.origin, rng);
-            help_desk::resend_invitation(action.staff(), invitation, &token, context)
+            help_desk::resend_invitation(action.staff(), invitation, standing, &token, context)
                 .map_err(|refusal| problem(refusal, found.policy))
         },
     )

@@ -22,7 +22,7 @@ use crate::{InvitationResponse, problem};
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = InvitationResponse, description = "The resent invitation"),
-        (status = 409, description = "`invitation-used` or `invitation-revoked`"),
+        (status = 409, description = "`invitation-used`, `invitation-revoked` or `previously-removed`"),
         SignedInProblems, NotFoundProblems,
     )
 )]
@@ -46,11 +46,17 @@ pub(crate) async fn resend(
                 .store
                 .invitation(&policy.portal, organization, id)
                 .await?;
-            found.ok_or_else(|| Problem::not_found("invitation"))
+            let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
+            let (portal, email) = (&policy.portal, &invitation.email);
+            let is_former = app
+                .store
+                .is_former_user(portal, organization, email)
+                .await?;
+            Ok((invitation, is_former))
         },
-        |invitation, rng| {
+        |(invitation, is_former), rng| {
             let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
-            invite::resend(acting, invitation, &token, caller.context(rng))
+            invite::resend(acting, invitation, *is_former, &token, caller.context(rng))
                 .map_err(|refusal| problem(refusal, policy))
         },
     )

@@ -53,6 +53,7 @@ pub(crate) async fn start(
                 .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
                 .filter_map(|a| {
                     Some(Manager {
+                        account: a.account,
                         role: a.role,
                         email: Email::parse(&a.email).ok()?,
                         name: a.name.full(),

@@ -83,6 +83,7 @@ fn every_kind(
         (
             "invited_person_registered",
             MailText::InvitedPersonRegistered {
+                inviter: None,
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -92,6 +93,7 @@ fn every_kind(
         (
             "invited_person_awaits_approval",
             MailText::InvitedPersonRegistered {
+                inviter: Some("Ruth Okafor".into()),
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),

@@ -1,14 +1,15 @@
 //! The users of an organization: a row for each membership, written with every change of the account, and
 //! what remains of users who were removed.
 
+use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use vestibule_domain::policy::Role;
 use vestibule_domain::rules::access_review::Reviewed;
 use vestibule_domain::state::account::{Account, Status, Undeliverable};
 use vestibule_domain::state::follow_up::Manager;
-use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::membership::{Confirmation, Membership, Registration};
 use vestibule_domain::state::organization::{Organization, Removed};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
@@ -40,9 +41,13 @@ fn key(
 }
 
 /// Returns the key of the marker of a user who was removed from an organization. It contains a digest of
-/// the email address instead of the address itself.
+/// the mailbox instead of the address itself, so that another tag leads to the same marker (AG-10).
 pub(crate) fn former_key(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
-    let id = Invitation::natural_id(organization, email);
+    let hash = Sha256::digest(format!(
+        "former user/{organization}/{}",
+        email.mailbox_key()
+    ));
+    let id = BASE64URL_NOPAD.encode(&hash[..16]);
     organizations::key_of(portal, organization, format!("F#{id}"))
 }
 
@@ -131,6 +136,7 @@ impl UserRow {
             && self.registration == Registration::Registered;
         let email = Email::parse(&self.email).ok().filter(|_| acts)?;
         Some(Manager {
+            account: self.account.clone(),
             role: self.role,
             name: self.name.full(),
             email,
@@ -197,6 +203,7 @@ impl UsersCursor {
 /// An administrator of an organization, as shown to its users (AG-15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
+    pub account: AccountId,
     pub name: PersonName,
     pub email: String,
     pub role: Role,
@@ -274,6 +281,24 @@ impl Store {
         }
     }
 
+    /// Loads the administrators who can act for an organization on a day.
+    pub(crate) async fn managers(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        today: Date,
+    ) -> Result<Vec<Manager>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
+        let mut managers = Vec::new();
+        for found in rows {
+            let row: UserRow = item::read(found)?;
+            let is_over = row.end_date.is_some_and(|last| last < today);
+            managers.extend(row.as_manager().filter(|_| !is_over));
+        }
+        Ok(managers)
+    }
+
     /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.
     ///
     /// # Errors
@@ -297,6 +322,7 @@ impl Store {
             if row.status == Status::Active && row.registration == Registration::Registered && !over
             {
                 administrators.push(Administrator {
+                    account: row.account,
                     name: row.name,
                     email: row.email,
                     role: row.role,

@@ -108,9 +108,12 @@ pub enum MailText {
         /// The last day on which the invitation can be used.
         expires_on: Date,
     },
-    /// Sent to the administrator whose invitation was accepted (AG-08).
+    /// Sent to the administrators of an organization when an invitation was accepted (AG-08, SE-02).
     InvitedPersonRegistered {
         organization: String,
+        /// The name of the administrator who sent the invitation; `None` in the email to that
+        /// administrator.
+        inviter: Option<String>,
         /// The name of the person who registered.
         person: String,
         username: String,

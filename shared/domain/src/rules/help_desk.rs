@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::decision::{AttemptKey, Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, Message, ResetAsked, mail};
 use crate::policy::{ChosenBy, RecordedBy, Reissuer, Role};
+use crate::rules::accept_invitation::Standing;
 use crate::rules::activate::{self, FreshCode, WithheldLetter};
 use crate::rules::context::Context;
 use crate::rules::invite;
@@ -642,6 +643,7 @@ pub fn record_agreement(
 pub fn resend_invitation(
     staff: Staff<'_>,
     invitation: &Invitation,
+    standing: &Standing,
     token: &Token,
     context: Context<'_>,
 ) -> Result<(Invitation, Decision), Refusal> {
@@ -653,8 +655,12 @@ pub fn resend_invitation(
     let audit = staff
         .audit(origin, Action::ResendInvitation, rng)
         .for_organization(Some(&invitation.organization));
-    invite::send_again(invitation, token, audit, Context::new(policy, origin, rng))
-        .map_err(Refusal::Invitation)
+    let context = Context::new(policy, origin, rng);
+    let unchanged = (invitation, invitation.clone());
+    let resent = invite::send_again(unchanged, token, audit, context);
+    let resent = resent.map_err(Refusal::Invitation)?;
+    let check = standing.check(invitation, policy, origin.at);
+    check.map_err(Refusal::Invitation).map(|()| resent)
 }
 
 /// Returns the organization whose invitation an action is about: the one named, or the only one.

@@ -62,6 +62,7 @@ pub struct AdminNotice {
 /// An administrator who can act for an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
+    pub account: AccountId,
     pub role: Role,
     pub name: String,
     pub email: Email,

@@ -328,6 +328,19 @@ impl Email {
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
+
+    /// Returns the key of the mailbox that receives the email: lowercase, without the tag. It
+    /// recognizes a person who was removed (AG-10), and never makes two addresses one (EX-08).
+    pub fn mailbox_key(&self) -> String {
+        let key = self.key();
+        match key.rsplit_once('@') {
+            Some((local, domain)) => {
+                let mailbox = local.split('+').next().filter(|name| !name.is_empty());
+                format!("{}@{domain}", mailbox.unwrap_or(local))
+            }
+            None => key,
+        }
+    }
 }
 
 impl fmt::Display for Email {
@@ -503,6 +516,16 @@ mod tests {
             Email::parse("n+t@e.com").unwrap().key(),
             Email::parse("n@e.com").unwrap().key()
         );
+        for (address, mailbox) in [
+            ("name@example.com", "name@example.com"),
+            ("Name+Tag@Example.com", "name@example.com"),
+            ("name+one+two@example.com", "name@example.com"),
+            ("name+@example.com", "name@example.com"),
+            ("+tag@example.com", "+tag@example.com"),
+        ] {
+            let key = Email::parse(address).unwrap().mailbox_key();
+            assert_eq!(key, mailbox, "{address}");
+        }
         assert_eq!(
             Email::parse("N@E.com").unwrap().key(),
             Email::parse("n@e.COM").unwrap().key()
