@@ -131,7 +131,9 @@ impl UserRow {
             && self.registration == Registration::Registered;
         let email = Email::parse(&self.email).ok().filter(|_| acts)?;
         Some(Manager {
+            account: self.account.clone(),
             role: self.role,
+            end_date: self.end_date,
             name: self.name.full(),
             email,
         })
@@ -272,6 +274,26 @@ impl Store {
                 return Ok(users);
             }
         }
+    }
+
+    /// Loads the administrators of an organization who can act on a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn managers(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        today: Date,
+    ) -> Result<Vec<Manager>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
+        let mut managers = Vec::new();
+        for found in rows {
+            let manager = item::read::<UserRow>(found)?.as_manager();
+            managers.extend(manager.filter(|m| m.end_date.is_none_or(|last| last >= today)));
+        }
+        Ok(managers)
     }
 
     /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.

@@ -4,6 +4,7 @@
 //! The user is notified of every action, but not of the help desk's reason for it.
 
 pub mod add_user;
+mod administrators;
 pub mod approve;
 pub mod assign;
 pub mod authority;
