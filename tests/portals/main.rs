@@ -24,6 +24,7 @@ mod manage_users {
     mod access_end_dates;
     mod resend;
     mod reviews;
+    mod taking_away;
     mod users;
 }
 mod my_profile;

@@ -167,7 +167,7 @@ async fn refused(
             format!("This PIN has expired. {}", ask_for_new_pin(policy)),
             policy,
         ),
-        Refusal::ApprovalNotPending | Refusal::NotYours | Refusal::NoAddress => Problem::conflict(),
+        Refusal::NothingPending | Refusal::NotReissuer | Refusal::NoAddress => Problem::conflict(),
     })
 }
 

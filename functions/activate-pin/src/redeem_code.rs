@@ -161,7 +161,7 @@ pub(crate) async fn redeem_code(
     let hash = credentials::hash(&password, &app, &mut rng).await;
     let decided = account
         .as_ref()
-        .map_or(Err(Refusal::ApprovalNotPending), |account| {
+        .map_or(Err(Refusal::NothingPending), |account| {
             let organization = account
                 .memberships
                 .iter()
@@ -231,8 +231,8 @@ pub(crate) async fn redeem_code(
                     &policy,
                 ),
                 Refusal::Wrong
-                | Refusal::ApprovalNotPending
-                | Refusal::NotYours
+                | Refusal::NothingPending
+                | Refusal::NotReissuer
                 | Refusal::NoAddress => {
                     let detail = format!(
                         "The username and registration code do not match your most recent email. {}",

@@ -42,7 +42,7 @@ pub(crate) async fn reissue_pin(
     let not_awaited = || Problem::not_found("pending PIN");
     let pin = policy.pin.as_ref().ok_or_else(not_awaited)?;
     if !pin.reissued_by.contains(&Reissuer::User) {
-        return Err(problem(Refusal::NotYours, policy));
+        return Err(problem(Refusal::NotReissuer, policy));
     }
     caller
         .membership()
@@ -95,7 +95,7 @@ pub(crate) async fn reissue_pin(
 fn problem(refusal: Refusal, policy: &Policy) -> Problem {
     let desk = &policy.help_desk;
     match refusal {
-        Refusal::NotYours => {
+        Refusal::NotReissuer => {
             let detail = format!(
                 "You cannot request a new PIN online on this portal. Call {} at {} ({}) to request one.",
                 desk.name, desk.phone, desk.hours
@@ -121,7 +121,7 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             )
             .with_help(policy)
         }
-        Refusal::ApprovalNotPending | Refusal::Wrong | Refusal::Expired => {
+        Refusal::NothingPending | Refusal::Wrong | Refusal::Expired => {
             Problem::not_found("pending PIN")
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Decision;
 use vestibule_domain::policy::{Permission, Policy};
-use vestibule_domain::rules::help_desk::Staff;
+use vestibule_domain::rules::actions::authority::Staff;
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::{Action, AuditEvent};
 use vestibule_domain::state::record::RecordKey;

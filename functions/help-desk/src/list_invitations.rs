@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::help_desk::{self, Staff};
+use vestibule_domain::rules::actions::authority::Staff;
 use vestibule_domain::state::audit::Action;
 use vestibule_domain::state::invitation::{Invitation, InvitationStatus};
 use vestibule_domain::values::ids::OrganizationId;
@@ -103,7 +103,9 @@ pub(crate) async fn list_invitations(
     })?;
     let after = cursor(query.cursor.as_deref(), InvitationsCursor::parse)?;
     let context = AccountContext::load(&app, &caller, Permission::FindAccounts, &path).await?;
-    let organization = help_desk::organization_of(&context.account, named.as_ref())
+    let organization = context
+        .target(named.as_ref())
+        .inviting_organization()
         .map_err(|refusal| problem(refusal, context.policy))?;
     let staff = Staff {
         account: &caller.account.id,

@@ -4,7 +4,7 @@
 use axum::Json;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use vestibule_domain::rules::secure_account::{self, Securing};
+use vestibule_domain::rules::actions::secure::{self, Securing};
 use vestibule_http::openapi::{AccountParams, EntitledProblems, FieldProblems, NotFoundProblems};
 use vestibule_http::{FieldErrors, Problem, credentials};
 
@@ -62,7 +62,7 @@ pub(crate) async fn secure(
     };
     action
         .perform(RequiredData::Nothing, |target, _, context| {
-            secure_account::secure(staff, target.account, securing.clone(), context)
+            secure::secure(staff, target, securing.clone(), context)
         })
         .await
 }

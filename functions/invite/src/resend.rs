@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use vestibule_domain::policy::Permission;
-use vestibule_domain::rules::invite;
+use vestibule_domain::rules::actions::authority::Authority;
+use vestibule_domain::rules::actions::resend_invitation;
 use vestibule_domain::state::session::{Token, TokenKind};
 use vestibule_domain::values::ids::InvitationId;
 use vestibule_http::openapi::{InvitationParams, NotFoundProblems, SignedInProblems};
@@ -47,17 +48,21 @@ pub(crate) async fn resend(
                 .invitation(&policy.portal, organization, id)
                 .await?;
             let invitation = found.ok_or_else(|| Problem::not_found("invitation"))?;
-            let (portal, email) = (&policy.portal, &invitation.email);
-            let is_former = app
-                .store
-                .is_former_user(portal, organization, email)
-                .await?;
-            Ok((invitation, is_former))
+            let today = policy.today(caller.origin.at);
+            let standing = app.store.invitation_standing(&invitation, today).await?;
+            Ok((invitation, standing))
         },
-        |(invitation, is_former), rng| {
+        |(invitation, standing), rng| {
             let token = Token::random(TokenKind::Invitation, format!("{organization}.{id}"), rng);
-            invite::resend(acting, invitation, *is_former, &token, caller.context(rng))
-                .map_err(|refusal| problem(refusal, policy))
+            let authority = Authority::Administrator(acting);
+            resend_invitation::resend_invitation(
+                authority,
+                invitation,
+                standing,
+                &token,
+                caller.context(rng),
+            )
+            .map_err(|refusal| problem(refusal, policy))
         },
     )
     .await?;

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::policy::{Onboarding, Role};
-use vestibule_domain::rules::manage_users::{self, NewUser};
+use vestibule_domain::rules::actions::add_user::{self, NewUser};
 use vestibule_domain::rules::register::Applicant;
 use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::organization::Organization;
@@ -214,7 +214,7 @@ pub(crate) async fn add(
                 end_date: person.end_date,
                 code,
             };
-            manage_users::add_user(acting, organization, new, caller.context(rng))
+            add_user::add_user(acting, organization, new, caller.context(rng))
                 .map(|registered| (registered.account, registered.decision))
                 .map_err(|refusal| problem(refusal, policy))
         },

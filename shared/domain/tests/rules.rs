@@ -1324,7 +1324,7 @@ proptest! {
         let mut account = aged(now, (made, signed_in, changed), disabled, notified, ends);
         let idle = days_between(schedule::idle_since(&account, &policy), today);
         let mut done = Vec::new();
-        while let Some(act) = schedule::apply(&account, Context::new(&policy, &origin, &mut rng())) {
+        while let Some(act) = schedule::apply(&account, &[], Context::new(&policy, &origin, &mut rng())) {
             prop_assert!(act.due.on <= today);
             prop_assert_eq!(act.decision.messages.len(), 1, "each sends one notice");
             prop_assert_eq!(act.after.version, account.version + 1);

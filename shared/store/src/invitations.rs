@@ -125,20 +125,6 @@ impl Store {
         Ok(state)
     }
 
-    /// Returns whether the owner of the mailbox of an email address was removed from an organization (AG-10).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn is_former_user(
-        &self,
-        portal: &PortalId,
-        organization: &OrganizationId,
-        email: &Email,
-    ) -> Result<bool, StoreError> {
-        let found = self.get(users::former_key(portal, organization, email));
-        Ok(found.await?.is_some())
-    }
-
     /// Loads what an invitation is worth on a day, in one round trip (SE-02).
     ///
     /// # Errors

@@ -138,6 +138,7 @@ impl UserRow {
         Some(Manager {
             account: self.account.clone(),
             role: self.role,
+            end_date: self.end_date,
             name: self.name.full(),
             email,
         })
@@ -203,7 +204,6 @@ impl UsersCursor {
 /// An administrator of an organization, as shown to its users (AG-15).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Administrator {
-    pub account: AccountId,
     pub name: PersonName,
     pub email: String,
     pub role: Role,
@@ -281,8 +281,11 @@ impl Store {
         }
     }
 
-    /// Loads the administrators who can act for an organization on a day.
-    pub(crate) async fn managers(
+    /// Loads the administrators of an organization who can act on a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn managers(
         &self,
         portal: &PortalId,
         organization: &OrganizationId,
@@ -292,9 +295,8 @@ impl Store {
         let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
         let mut managers = Vec::new();
         for found in rows {
-            let row: UserRow = item::read(found)?;
-            let is_over = row.end_date.is_some_and(|last| last < today);
-            managers.extend(row.as_manager().filter(|_| !is_over));
+            let manager = item::read::<UserRow>(found)?.as_manager();
+            managers.extend(manager.filter(|m| m.end_date.is_none_or(|last| last >= today)));
         }
         Ok(managers)
     }
@@ -322,7 +324,6 @@ impl Store {
             if row.status == Status::Active && row.registration == Registration::Registered && !over
             {
                 administrators.push(Administrator {
-                    account: row.account,
                     name: row.name,
                     email: row.email,
                     role: row.role,

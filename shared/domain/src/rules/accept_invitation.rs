@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{Mail, MailText, Message, mail};
+use crate::outbox::mail::{MailText, Message, mail};
 use crate::policy::{Permission, Policy};
 use crate::rules::context::Context;
+use crate::rules::follow_up::email_to_manager;
 use crate::rules::invite::{Refusal, usable};
 use crate::rules::register::{Applicant, MAX_ORGANIZATIONS, Registered, further_text};
 use crate::rules::schedule::MAX_NOTIFIED;
@@ -17,7 +18,6 @@ use crate::state::invitation::{Invitation, State};
 use crate::state::membership::{Membership, PendingStep};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
-use crate::values::ids::MessageId;
 use crate::values::text::Email;
 
 /// What an invitation is worth at this moment (SE-02).
@@ -84,21 +84,15 @@ impl Standing {
         let is_concerned =
             |m: &&Manager| !awaits_approval || policy.allows(m.role, Permission::ApproveUsers);
         let notice = |manager: &Manager| {
-            Message::Mail(Mail {
-                id: MessageId::random(rng),
-                portal: policy.portal.clone(),
-                to: manager.email.clone(),
-                greeting: manager.name.clone(),
-                at: origin.at,
-                says: MailText::InvitedPersonRegistered {
-                    organization: invitation.organization_name.clone(),
-                    inviter: Some(invitation.inviter.clone())
-                        .filter(|_| manager.account != invitation.invited_by),
-                    person: account.name.full(),
-                    username: account.username.to_string(),
-                    awaits_approval,
-                },
-            })
+            let text = MailText::InvitedPersonRegistered {
+                organization: invitation.organization_name.clone(),
+                inviter: Some(invitation.inviter.clone())
+                    .filter(|_| manager.account != invitation.invited_by),
+                person: account.name.full(),
+                username: account.username.to_string(),
+                awaits_approval,
+            };
+            email_to_manager(manager, origin, text, rng)
         };
         let concerned = self.managers.iter().filter(is_concerned);
         concerned.take(MAX_NOTIFIED).map(notice).collect()

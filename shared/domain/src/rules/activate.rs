@@ -53,9 +53,9 @@ pub enum Refusal {
     /// The PIN or code has expired.
     Expired,
     /// No PIN or code is pending.
-    ApprovalNotPending,
+    NothingPending,
     /// The portal doesn't allow this actor to reissue it.
-    NotYours,
+    NotReissuer,
     /// There is no address for the letter.
     NoAddress,
 }
@@ -66,8 +66,8 @@ impl Refusal {
         match self {
             Self::Wrong => "wrong",
             Self::Expired => "expired",
-            Self::ApprovalNotPending => "approval_not_pending",
-            Self::NotYours => "not_yours",
+            Self::NothingPending => "nothing_pending",
+            Self::NotReissuer => "not_reissuer",
             Self::NoAddress => "no_address",
         }
     }
@@ -169,11 +169,11 @@ fn complete_step(
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization)
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let issue = match (&membership.pending_step, action) {
         (PendingStep::Pin { issue }, Action::ActivatePin)
         | (PendingStep::RegistrationCode { issue }, Action::RedeemRegistrationCode) => issue,
-        _ => return Err(Refusal::ApprovalNotPending),
+        _ => return Err(Refusal::NothingPending),
     };
     if !matches(issue) {
         return Err(Refusal::Wrong);
@@ -201,26 +201,22 @@ pub fn reissue_pin(
     by: Reissuer,
     fresh: FreshCode,
     address: Option<PostalAddress>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let mut after = account.clone();
     let membership = after
         .membership_mut(organization.map(|(id, _)| id))
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let PendingStep::Pin { issue: old } = &membership.pending_step else {
-        return Err(Refusal::ApprovalNotPending);
+        return Err(Refusal::NothingPending);
     };
     if !policy
         .pin
         .as_ref()
         .is_some_and(|p| p.reissued_by.contains(&by))
     {
-        return Err(Refusal::NotYours);
+        return Err(Refusal::NotReissuer);
     }
     let old_letter = old.carried_by.clone();
     let greeting = account.name.full();
@@ -230,16 +226,16 @@ pub fn reissue_pin(
         address.ok_or(Refusal::NoAddress)?,
         greeting,
         name,
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )
-    .ok_or(Refusal::ApprovalNotPending)?;
+    .ok_or(Refusal::NothingPending)?;
     let arrives_by = LetterStatus::of(&issue, policy, origin.at).map(|s| s.arrives_by);
     membership.pending_step = PendingStep::Pin { issue };
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
         Action::ReissuePin,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(organization.map(|(id, _)| id));
@@ -248,7 +244,7 @@ pub fn reissue_pin(
             account,
             origin.at,
             MailText::PinReissued { arrives_by },
-            rng,
+            context.rng,
         )
     });
     let decision = Decision::recording(audit)
@@ -307,14 +303,14 @@ pub fn reissue_code(
     let rules = policy
         .registration_code
         .as_ref()
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     let mut after = account.clone();
     let membership = after
         .membership_mut(Some(id))
         .filter(|m| matches!(m.pending_step, PendingStep::RegistrationCode { .. }))
-        .ok_or(Refusal::ApprovalNotPending)?;
+        .ok_or(Refusal::NothingPending)?;
     if !rules.reissued_by.contains(&by) {
-        return Err(Refusal::NotYours);
+        return Err(Refusal::NotReissuer);
     }
     if membership.is_over(policy.today(now)) {
         return Err(Refusal::Expired);
@@ -328,7 +324,7 @@ pub fn reissue_code(
         policy,
         now,
     )
-    .ok_or(Refusal::ApprovalNotPending)?;
+    .ok_or(Refusal::NothingPending)?;
     membership.pending_step = pending_step;
     let email = mail_as(carried_by, account, now, text);
     let decision = Decision::recording(audit)
@@ -428,13 +424,9 @@ fn set_agreements(
     (agreements, ahead): (BTreeMap<String, String>, BTreeSet<String>),
     letter: Option<WithheldLetter>,
     by: Actor,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Option<(Account, Decision)> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let mut after = account.clone();
     let membership = after.memberships.get_mut(index)?;
     membership.agreements = agreements;
@@ -457,7 +449,7 @@ fn set_agreements(
             address,
             account.name.full(),
             letter.organization,
-            Context::new(policy, origin, rng),
+            context.reborrow(),
         )?;
         membership.pending_step = PendingStep::Pin { issue };
         sent_letter = Some(message);
@@ -466,7 +458,7 @@ fn set_agreements(
     if after == *account {
         return None;
     }
-    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, rng)
+    let audit = AuditEvent::done(origin, by, Action::RecordAgreement, context.rng)
         .on(account.id.as_str())
         .for_organization(organization.as_ref());
     let decision = Decision::recording(audit)

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{Mail, MailText, Message};
 use crate::policy::{Permission, Policy, Role};
+use crate::rules::access_terms::{InvalidTerms, check_end};
 use crate::rules::acting::ActingAdministrator;
 use crate::rules::context::Context;
-use crate::rules::manage_users;
 use crate::state::account::{Account, Status};
-use crate::state::audit::{Action, AuditEvent, Origin};
+use crate::state::audit::{Action, AuditEvent};
 use crate::state::invitation::{Invitation, InvitationStatus, State};
 use crate::state::organization::Organization;
 use crate::state::session::Token;
@@ -113,17 +113,13 @@ pub struct Invitee {
     pub end_date: Option<Date>,
 }
 
-/// Checks the end date, and returns a refusal of this module.
-fn check_end(
-    end_date: Option<Date>,
-    role: Role,
-    policy: &Policy,
-    origin: &Origin,
-) -> Result<(), Refusal> {
-    manage_users::check_end(end_date, role, policy, origin).map_err(|refusal| match refusal {
-        manage_users::Refusal::PrincipalsStay => Refusal::PrincipalsStay,
-        _ => Refusal::EndsInPast,
-    })
+impl From<InvalidTerms> for Refusal {
+    fn from(terms: InvalidTerms) -> Self {
+        match terms {
+            InvalidTerms::PrincipalsStay => Self::PrincipalsStay,
+            _ => Self::EndsInPast,
+        }
+    }
 }
 
 /// The organization's earlier relations with an email address.
@@ -237,38 +233,24 @@ fn require_return(
     Ok(())
 }
 
-/// Resends an invitation with a new link and a new expiration date. The previous link becomes
-/// invalid (AG-01). The administrator who resends it becomes the inviter, so the same rights are
-/// required as for a new one (SE-02).
-pub fn resend(
+/// Returns the invitation as the administrator would send it. Whoever resends an invitation becomes its
+/// inviter, so the same rights are required as for a new one (SE-02).
+pub(crate) fn vouched_for(
     acting: ActingAdministrator<'_>,
     invitation: &Invitation,
     is_former_user: bool,
-    token: &Token,
-    context: Context<'_>,
-) -> Result<(Invitation, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    policy: &Policy,
+) -> Result<Invitation, Refusal> {
     let allowed = acting.allowed(Permission::AddUsers, policy) == Some(&invitation.organization);
     if !allowed || !policy.grants(acting.membership.role, invitation.role) {
         return Err(Refusal::NotAllowed);
     }
     require_return(acting, is_former_user, policy)?;
-    let audit = acting.audit(origin, Action::ResendInvitation, rng);
-    let resent = Invitation {
+    Ok(Invitation {
         invited_by: acting.account.id.clone(),
         inviter: acting.account.name.full(),
         ..invitation.clone()
-    };
-    send_again(
-        (invitation, resent),
-        token,
-        audit,
-        Context::new(policy, origin, rng),
-    )
+    })
 }
 
 /// Resends an invitation on behalf of the actor in `audit`, whose permission the caller has

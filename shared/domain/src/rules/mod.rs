@@ -2,15 +2,18 @@
 
 pub mod accept_invitation;
 pub mod access_review;
+pub mod access_terms;
 pub mod acting;
+pub mod actions;
 pub mod activate;
 pub mod campaign;
 pub mod consequences;
 pub mod context;
+pub(crate) mod departure;
 pub mod device;
+pub(crate) mod follow_up;
 pub mod help_desk;
 pub mod invite;
-pub mod manage_users;
 pub mod next_step;
 pub mod password;
 pub mod profile;
@@ -18,6 +21,5 @@ pub mod record_changes;
 pub mod recover;
 pub mod register;
 pub mod schedule;
-pub mod secure_account;
 pub mod security_questions;
 pub mod sign_in;

@@ -164,13 +164,9 @@ fn admit(
     record: &PlanRecord,
     application: Application<'_>,
     (id, greeting): (&AccountId, String),
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Admission, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let now = origin.at;
     let Application {
         registration_type,
@@ -250,14 +246,9 @@ fn admit(
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) = activate::pin_letter(
-                fresh,
-                address,
-                greeting,
-                name.clone(),
-                Context::new(policy, origin, rng),
-            )
-            .ok_or(Refusal::NoAddress)?;
+            let (issue, letter) =
+                activate::pin_letter(fresh, address, greeting, name.clone(), context.reborrow())
+                    .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
     } else {
@@ -308,13 +299,9 @@ fn admit(
 pub fn register(
     record: Option<&PlanRecord>,
     request: Registration<'_>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let record = record.ok_or(Refusal::NotMatched)?;
     let Registration {
         registration_type,
@@ -336,7 +323,7 @@ pub fn register(
             existing_organization,
         },
         (&applicant.id, applicant.name.full()),
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )?;
     let organization = admission.membership.organization.clone();
     let account = applicant.into_account(admission.membership, policy, now);
@@ -344,7 +331,7 @@ pub fn register(
         origin,
         Actor::Account(account.id.clone()),
         Action::Register,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(organization.as_ref());
@@ -352,13 +339,13 @@ pub fn register(
         &account,
         now,
         registered_text(&account, policy, now),
-        rng,
+        context.rng,
     )];
     if let Some(organization) = admission.name
         && requires_backup_administrator(registration_type.role, policy)
     {
         let text = MailText::BackupWanted { organization };
-        messages.push(mail(&account, now, text, rng));
+        messages.push(mail(&account, now, text, context.rng));
     }
     messages.extend(admission.letter);
     let decision = Decision::recording(audit)
@@ -399,13 +386,9 @@ pub fn register_further(
     account: &Account,
     record: Option<&PlanRecord>,
     request: Further<'_>,
-    context: Context<'_>,
+    mut context: Context<'_>,
 ) -> Result<Registered, Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
+    let (policy, origin) = (context.policy, context.origin);
     let record = record.ok_or(Refusal::NotMatched)?;
     let now = origin.at;
     let Further {
@@ -434,24 +417,24 @@ pub fn register_further(
             existing_organization,
         },
         (&account.id, account.name.full()),
-        Context::new(policy, origin, rng),
+        context.reborrow(),
     )?;
     let membership = admission.membership;
     let audit = AuditEvent::done(
         origin,
         Actor::Account(account.id.clone()),
         Action::RegisterFurther,
-        rng,
+        context.rng,
     )
     .on(account.id.as_str())
     .for_organization(membership.organization.as_ref());
     let mut messages = Vec::new();
     if let Some(organization) = admission.name {
         let text = further_text(organization.clone(), &membership, policy, now);
-        messages.push(mail(account, now, text, rng));
+        messages.push(mail(account, now, text, context.rng));
         if requires_backup_administrator(registration_type.role, policy) {
             let text = MailText::BackupWanted { organization };
-            messages.push(mail(account, now, text, rng));
+            messages.push(mail(account, now, text, context.rng));
         }
     }
     messages.extend(admission.letter);

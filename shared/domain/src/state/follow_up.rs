@@ -64,6 +64,8 @@ pub struct AdminNotice {
 pub struct Manager {
     pub account: AccountId,
     pub role: Role,
+    /// The last day of access, if it ends (UX-07).
+    pub end_date: Option<Date>,
     pub name: String,
     pub email: Email,
 }

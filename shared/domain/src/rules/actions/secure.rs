@@ -1,10 +1,11 @@
 //! The help desk's answer to an account that someone else may have used (SE-01).
 
 use crate::decision::Decision;
-use crate::outbox::mail::{HelpDeskAct, MailText, mail};
+use crate::outbox::mail::HelpDeskAct;
+use crate::rules::actions::Refusal;
+use crate::rules::actions::authority::{Staff, Target};
 use crate::rules::context::Context;
-use crate::rules::help_desk::{Refusal, Staff};
-use crate::state::account::{Account, PasswordHash, Status};
+use crate::state::account::{Account, PasswordHash};
 use crate::state::audit::Action;
 
 /// What the help desk secures an account with.
@@ -27,23 +28,15 @@ pub struct Securing {
 /// [`Refusal`]. Nobody can use a disabled or deleted account.
 pub fn secure(
     staff: Staff<'_>,
-    account: &Account,
+    target: Target<'_>,
     securing: Securing,
     context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
-    let Context {
-        policy,
-        origin,
-        rng,
-    } = context;
-    match account.status {
-        Status::Active => {}
-        Status::Disabled => return Err(Refusal::Disabled),
-        Status::Deleted => return Err(Refusal::Deleted),
-    }
+    target.require_active()?;
+    let account = target.account;
     let mut after = account.clone();
     if account.password.is_some() {
-        after.set_password(securing.unknown_password, policy, origin.at);
+        after.set_password(securing.unknown_password, context.policy, context.now());
     } else {
         after.end_other_access();
     }
@@ -53,11 +46,6 @@ pub fn secure(
         after.security_answers.clear();
         after.hint = None;
     }
-    let audit = staff.about(account, origin, Action::SecureUser, rng);
     let act = HelpDeskAct::Secured { answers_cleared };
-    let notice = mail(account, origin.at, MailText::HelpDeskActed { act }, rng);
-    let decision = Decision::recording(audit)
-        .update(account, after.clone())
-        .send([notice]);
-    Ok((after, decision))
+    Ok(staff.change(account, after, Action::SecureUser, act, context))
 }

@@ -1,0 +1,104 @@
+//! Approving a user who registered (AG-08).
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use crate::decision::Decision;
+use crate::outbox::mail::{MailText, mail};
+use crate::policy::{Permission, Policy};
+use crate::rules::access_terms::{check_end, check_offered, ends_earlier};
+use crate::rules::acting::{ActingAdministrator, authorize_removal};
+use crate::rules::actions::Refusal;
+use crate::rules::context::Context;
+use crate::state::account::{Account, Status};
+use crate::state::audit::Action;
+use crate::state::membership::{Membership, PendingStep};
+use crate::state::organization::Organization;
+
+/// The access that an approval gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    pub services: BTreeSet<String>,
+    pub group_codes: BTreeSet<String>,
+    /// `None` keeps the end date of the invitation, `Some(None)` removes it (UX-07).
+    pub end_date: Option<Option<Date>>,
+}
+
+/// Approves a user who registered, with exactly these services and group codes (AG-08).
+pub fn approve(
+    acting: ActingAdministrator<'_>,
+    organization: &Organization,
+    user: &Account,
+    approval: Approval,
+    context: Context<'_>,
+) -> Result<(Account, Decision), Refusal> {
+    let Context {
+        policy,
+        origin,
+        rng,
+    } = context;
+    if acting.allowed(Permission::ApproveUsers, policy) != Some(&organization.id) {
+        return Err(Refusal::NotAllowed);
+    }
+    let mut after = user.clone();
+    let membership = after
+        .membership_mut(Some(&organization.id))
+        .filter(|_| user.status != Status::Deleted)
+        .ok_or(Refusal::Unknown)?;
+    if !policy.grants(acting.membership.role, membership.role) {
+        return Err(Refusal::NotAllowed);
+    }
+    if membership.pending_step != PendingStep::Approval {
+        return Err(Refusal::ApprovalNotPending);
+    }
+    check_offered(
+        &approval.services,
+        &approval.group_codes,
+        organization,
+        policy,
+    )?;
+    if let Some(end_date) = approval.end_date {
+        // An end date before that of the invitation is a removal (SE-07).
+        if ends_earlier(membership.end_date, end_date) {
+            if acting.allowed(Permission::DeleteUsers, policy).is_none() {
+                return Err(Refusal::NotAllowed);
+            }
+            authorize_removal(acting, membership, policy)?;
+        }
+        membership.end_date = end_date;
+    }
+    check_end(membership.end_date, membership.role, policy, origin)?;
+    membership.pending_step = PendingStep::Open;
+    membership.services = approval.services;
+    membership.group_codes = approval.group_codes;
+    let titles = titles(membership, policy);
+    let end_date = membership.end_date;
+    let notice = mail(
+        user,
+        origin.at,
+        MailText::Approved {
+            organization: organization.name.clone(),
+            services: titles,
+            end_date,
+        },
+        rng,
+    );
+    let decision = Decision::recording(
+        acting
+            .audit(origin, Action::ApproveUser, rng)
+            .on(user.id.as_str()),
+    )
+    .update(user, after.clone())
+    .send([notice]);
+    Ok((after, decision))
+}
+
+fn titles(membership: &Membership, policy: &Policy) -> Vec<String> {
+    policy
+        .services
+        .iter()
+        .filter(|s| membership.services.contains(s.id.as_str()))
+        .map(|s| s.title.to_string())
+        .collect()
+}
