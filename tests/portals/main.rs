@@ -18,11 +18,13 @@ mod invite {
     pub mod bulk;
     mod group;
     mod invitations;
+    mod standing;
 }
 mod manage_users {
     mod access_end_dates;
     mod resend;
     mod reviews;
+    mod taking_away;
     mod users;
 }
 mod my_profile;
@@ -37,12 +39,14 @@ mod register {
 mod reset_password;
 mod sign_in;
 mod system {
+    mod account_takeover;
     mod bad_input;
     mod cost;
     mod eighth_portal;
     mod faults;
     mod imports;
     mod openapi;
+    mod pending_steps;
     mod permissions;
     pub mod persistence;
     mod races;

@@ -112,10 +112,12 @@ impl Contents {
         self.accounts.get(&format!("A#{portal}#{id}"))
     }
 
-    /// Returns whether an account was removed from an organization. Its claim on a record remains.
+    /// Returns whether an account was removed from an organization, by a person or by the scheduler.
     fn removed(&self, account: &str, organization: &str) -> bool {
         self.recorded(&["remove_user"], |e| {
             text(e, "/object") == account && text(e, "/organization") == organization
+        }) || self.recorded(&["end_access", "delete_idle"], |e| {
+            text(e, "/object") == account
         })
     }
 
@@ -263,7 +265,7 @@ fn claims(all: &Contents, faults: &mut Vec<String>) {
                         && m.get("organization").and_then(Value::as_str).unwrap_or("-") == made
                 })
             };
-            if !all.account(portal, owner).is_some_and(with_it) && !all.removed(owner, made) {
+            if !all.account(portal, owner).is_some_and(with_it) {
                 faults.push(format!(
                     "{pk} is claimed on {portal}, but nobody registered with it through this registration type"
                 ));

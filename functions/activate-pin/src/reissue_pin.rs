@@ -7,7 +7,7 @@ use vestibule_domain::policy::{Policy, Reissuer};
 use vestibule_domain::rules::activate::{self, Refusal};
 use vestibule_domain::state::membership::PendingStep;
 use vestibule_http::openapi::{PortalParams, SignedInProblems};
-use vestibule_http::{App, Caller, Problem, SignedIn, transact};
+use vestibule_http::{App, Problem, SignedIn, transact};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 use crate::show_letter::{self, LetterResponse};
@@ -87,10 +87,8 @@ pub(crate) async fn reissue_pin(
         },
     )
     .await?;
-    let caller = Caller {
-        account,
-        ..caller.clone()
-    };
+    let mut caller = caller.clone();
+    caller.account = account;
     Ok((StatusCode::CREATED, Json(show_letter::of(&caller)?)))
 }
 

@@ -338,6 +338,7 @@ impl<'a> AccountContext<'a> {
             account: &self.account,
             named,
             organizations: &self.organizations,
+            managers: &[],
         }
     }
 
@@ -458,6 +459,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         | Refusal::AskHelpDesk
         | Refusal::ApprovalNotPending
         | Refusal::NotInReview
+        | Refusal::LastAdministrator
         | Refusal::Terms(_)
         | Refusal::SeveralOrganizations => Problem::not_allowed(policy),
     }

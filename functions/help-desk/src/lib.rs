@@ -13,6 +13,7 @@ mod reissue_pin;
 mod remove;
 mod rename;
 mod resend_invitation;
+mod secure;
 mod set_subscriptions;
 mod show;
 mod start_reset;
@@ -36,6 +37,7 @@ vestibule_http::routes! {
     resend_invitation::resend_invitation,
     start_reset::start_reset,
     unlock::unlock,
+    secure::secure,
     reinstate::reinstate,
     rename::rename,
     set_subscriptions::set_subscriptions,

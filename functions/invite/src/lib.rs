@@ -72,8 +72,10 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         Refusal::Revoked => gone("invitation-revoked", "Invitation revoked", "This invitation was revoked. Send a new invitation instead."),
         Refusal::EndsInPast => Problem::invalid_field("end_date", credentials::ENDS_IN_PAST),
         Refusal::PrincipalsStay => Problem::invalid_field("end_date", credentials::PRINCIPALS_STAY),
-        Refusal::Expired | Refusal::OtherAddress | Refusal::TooMany | Refusal::Unknown => {
-            Problem::not_found("invitation")
-        }
+        Refusal::Expired
+        | Refusal::OtherAddress
+        | Refusal::TooMany
+        | Refusal::Unknown
+        | Refusal::WithoutStanding => Problem::not_found("invitation"),
     }
 }

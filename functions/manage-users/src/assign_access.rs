@@ -44,7 +44,7 @@ pub(crate) struct AssignAccessRequest {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
-        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`last-principal`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -67,8 +67,7 @@ pub(crate) async fn assign_access(
                 group_codes: request.group_codes.clone(),
                 end_date: fields.into_result(end_date)?,
             };
-            let (organization, user) = (&loaded.organization, &loaded.user);
-            assign::assign(acting, organization, user, to, caller.context(rng))
+            assign::assign(acting, loaded.target(), to, caller.context(rng))
                 .map_err(|refusal| problem(refusal, &caller.policy))
         },
     )

@@ -27,6 +27,7 @@ use vestibule_domain::rules::actions::Refusal;
 use vestibule_domain::rules::actions::authority::{Authority, Target};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::state::account::Account;
+use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::AccountId;
 use vestibule_http::{App, Caller, Problem, credentials, responses, transact};
@@ -132,12 +133,14 @@ impl UserResponse {
 struct LoadedUser {
     organization: Organization,
     user: Account,
+    /// The administrators of the organization who can act, if the user is one of them.
+    managers: Vec<Manager>,
 }
 
 impl LoadedUser {
     /// Returns the user as the target of an action.
     fn target(&self) -> Target<'_> {
-        Target::user_of(&self.organization, &self.user)
+        Target::user_of(&self.organization, &self.user, &self.managers)
     }
 
     /// Loads both if the caller has the permission, so that other callers can't probe ids (BL-17).
@@ -161,9 +164,22 @@ impl LoadedUser {
             .await?;
         let organization =
             organization.ok_or_else(|| Problem::internal("an organization is missing"))?;
+        let user = user.ok_or_else(unknown)?;
+        let is_administrator = user
+            .membership(Some(&organization.id))
+            .is_some_and(|m| m.role.is_administrator());
+        let managers = if is_administrator {
+            let today = policy.today(caller.origin.at);
+            app.store
+                .managers(&policy.portal, &organization.id, today)
+                .await?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             organization,
-            user: user.ok_or_else(unknown)?,
+            user,
+            managers,
         })
     }
 }
@@ -265,6 +281,12 @@ fn problem(refusal: Refusal, policy: &Policy) -> Problem {
             "last-principal",
             "Last principal",
             "This is your organization's last principal. Make someone else a principal first.",
+        )
+        .with_help(policy),
+        Refusal::LastAdministrator => conflict(
+            "last-administrator",
+            "Last administrator",
+            "This is your organization's last administrator whose access has no end date. Make someone else an administrator first.",
         )
         .with_help(policy),
         Refusal::SeveralOrganizations => conflict(

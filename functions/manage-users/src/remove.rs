@@ -21,7 +21,7 @@ use crate::act;
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 204, description = "The user is removed"),
-        (status = 409, description = "`last-principal`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`last-principal`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems,
     )
 )]

@@ -45,7 +45,7 @@ pub(crate) enum ReviewDecision {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = ReviewItem, description = "The account in the review, after the decision"),
-        (status = 409, description = "`not-in-review`, `self-action-forbidden`, `last-principal` or `conflict`"),
+        (status = 409, description = "`not-in-review`, `self-action-forbidden`, `last-principal`, `last-administrator` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]
@@ -70,7 +70,9 @@ async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Pro
         Permission::ReviewAccess,
         id,
         |_, loaded, context| {
-            let LoadedUser { organization, user } = loaded;
+            let LoadedUser {
+                organization, user, ..
+            } = loaded;
             let confirmed = access_review::confirm(acting, organization, user, context)?;
             Ok(match confirmed {
                 Some((after, decision)) => (after, Some(decision)),
@@ -84,13 +86,20 @@ async fn confirm(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Pro
 
 /// Removes the person from the organization.
 async fn remove(app: &App, caller: &Caller, id: &str) -> Result<ReviewItem, Problem> {
-    let (LoadedUser { organization, user }, ()) = act(
+    let (
+        LoadedUser {
+            organization, user, ..
+        },
+        (),
+    ) = act(
         app,
         caller,
         Permission::ReviewAccess,
         id,
         |authority, loaded, context| {
-            let LoadedUser { organization, user } = loaded;
+            let LoadedUser {
+                organization, user, ..
+            } = loaded;
             let in_review = user.membership(Some(&organization.id)).is_none_or(|m| {
                 access_review::status(organization, Reviewed::of(user, m))
                     != ReviewStatus::NotInReview

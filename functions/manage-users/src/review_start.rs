@@ -6,8 +6,6 @@ use axum::http::{HeaderName, StatusCode, header};
 use vestibule_domain::policy::{Permission, Policy};
 use vestibule_domain::rules::access_review::{self, Refusal};
 use vestibule_domain::state::audit::Actor;
-use vestibule_domain::state::follow_up::Manager;
-use vestibule_domain::values::text::Email;
 use vestibule_http::openapi::{EntitledProblems, PortalParams};
 use vestibule_http::{App, Entitled, Problem, transact};
 
@@ -42,22 +40,16 @@ pub(crate) async fn start(
     let (_, organization) = transact(
         app,
         |_| async move {
-            let (found, administrators) = app
-                .store
-                .organization_with_administrators(&policy.portal, own, today)
-                .await?;
+            let (found, managers) = futures::future::try_join(
+                app.store.organization(&policy.portal, own),
+                app.store.managers(&policy.portal, own, today),
+            )
+            .await?;
             let organization =
                 found.ok_or_else(|| Problem::internal("an organization is missing"))?;
-            let managers: Vec<_> = administrators
+            let managers: Vec<_> = managers
                 .into_iter()
-                .filter(|a| policy.allows(a.role, Permission::ReviewAccess))
-                .filter_map(|a| {
-                    Some(Manager {
-                        role: a.role,
-                        email: Email::parse(&a.email).ok()?,
-                        name: a.name.full(),
-                    })
-                })
+                .filter(|m| policy.allows(m.role, Permission::ReviewAccess))
                 .collect();
             Ok((organization, managers))
         },

@@ -41,7 +41,7 @@ pub(crate) enum UserStatus {
     security(("session" = []), ("cookie" = [])),
     responses(
         (status = 200, body = UserResponse, description = "The user after the change"),
-        (status = 409, description = "`several-organizations`, `self-action-forbidden` or `conflict`"),
+        (status = 409, description = "`several-organizations`, `last-administrator`, `self-action-forbidden` or `conflict`"),
         EntitledProblems, NotFoundProblems, FieldProblems,
     )
 )]

@@ -9,11 +9,10 @@ use utoipa::ToSchema;
 use vestibule_domain::rules::password;
 use vestibule_domain::rules::profile::{self, Changes};
 use vestibule_domain::state::account::Bookmark;
-use vestibule_domain::state::membership::PendingStep;
 use vestibule_domain::values::text::{Invalid, NamePart, PersonName};
 use vestibule_http::credentials::{self, LinkFields, ParsedAnswer, QuestionAnswerFields};
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, rate_limit, transact};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::{App, Body, Entitled, FieldErrors, Problem, rate_limit, transact};
 
 use crate::show_profile::{ProfileResponse, show};
 
@@ -55,12 +54,12 @@ const MAX_LINKS: usize = 20;
     responses(
         (status = 200, body = ProfileResponse, description = "The profile after the change"),
         (status = 403, description = "`next-step-required`"),
-        SignedInProblems, FieldProblems,
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn edit_profile(
     State(app): State<App>,
-    SignedIn(caller): SignedIn,
+    Entitled(mut caller): Entitled,
     Body(request): Body<EditProfileRequest>,
 ) -> Result<Json<ProfileResponse>, Problem> {
     let policy = &caller.policy;
@@ -114,9 +113,6 @@ pub(crate) async fn edit_profile(
         changes.subscriptions = Some(wanted);
     }
     let changes = fields.into_result(Some(changes))?;
-    if changes.subscriptions.is_some() {
-        require_activation(&caller)?;
-    }
     if let Some(password) = password {
         let right =
             rate_limit::is_password(&app, &caller.account, &password, policy, &caller.origin)
@@ -139,18 +135,8 @@ pub(crate) async fn edit_profile(
         },
     )
     .await?;
-    show(&app, &Caller { account, ..caller }).await.map(Json)
-}
-
-/// Allows e-news to be chosen only after the PIN or registration code has been entered (BL-13).
-fn require_activation(caller: &Caller) -> Result<(), Problem> {
-    let open = caller
-        .membership()
-        .is_some_and(|m| m.pending_step == PendingStep::Open);
-    match caller.next_step {
-        Some(step) if !open => Err(Problem::next_step(step, &caller.policy)),
-        _ => Ok(()),
-    }
+    caller.account = account;
+    show(&app, &caller).await.map(Json)
 }
 
 fn parse_links(links: Vec<LinkFields>, fields: &mut FieldErrors) -> Vec<Bookmark> {

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use vestibule_domain::rules::profile;
-use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
-use vestibule_http::{App, Body, Problem, SignedIn};
+use vestibule_http::openapi::{EntitledProblems, FieldProblems, PortalParams};
+use vestibule_http::{App, Body, Entitled, Problem};
 use vestibule_store::attempts::{AttemptKind, Limit};
 
 /// The daily limit for each user.
@@ -38,12 +38,12 @@ pub(crate) struct FeedbackRequest {
     responses(
         (status = 202, description = "The message is queued"),
         (status = 409, description = "`feedback-unavailable`: the help desk accepts feedback by phone only"),
-        SignedInProblems, FieldProblems,
+        EntitledProblems, FieldProblems,
     )
 )]
 pub(crate) async fn send_feedback(
     State(app): State<App>,
-    SignedIn(caller): SignedIn,
+    Entitled(caller): Entitled,
     Body(request): Body<FeedbackRequest>,
 ) -> Result<StatusCode, Problem> {
     let policy = &caller.policy;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use utoipa::ToSchema;
 use vestibule_domain::policy::Policy;
+use vestibule_domain::rules::accept_invitation::{self, Standing};
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::invite;
 use vestibule_domain::rules::register::Applicant;
@@ -20,7 +21,7 @@ use vestibule_http::openapi::{FieldProblems, InvitationLinkProblems, PortalParam
 use vestibule_http::request::RequestOrigin;
 use vestibule_http::{App, Body, FieldErrors, Portal, Problem, rate_limit, transact};
 
-use crate::look_up_invitation::{find, problem};
+use crate::look_up_invitation::{find, problem, standing};
 use crate::register::{RegistrationResponse, created};
 
 /// The registration of an invited person.
@@ -56,12 +57,13 @@ enum Found {
         hash: PasswordHash,
         token: Token,
         invitation: Invitation,
+        standing: Box<Standing>,
     },
 }
 
 /// Register with an invitation
 ///
-/// Creates an account for an invited person. The administrator who invited them is notified by email
+/// Creates an account for an invited person. The organization's administrators are notified by email
 /// and, on portals that require approval, must approve the account before it has access. A repeated
 /// request with the same password returns the same response.
 #[utoipa::path(
@@ -114,8 +116,12 @@ pub(crate) async fn accept_invitation(
                 return Ok(Found::Accepted(Box::new(owner), invitation));
             }
             // Check the link first, so that an invalid one costs no password hash.
-            invite::usable(&invitation, &token, origin.at)
-                .map_err(|refusal| problem(refusal, policy))?;
+            let refused = |refusal| problem(refusal, policy);
+            invite::usable(&invitation, &token, origin.at).map_err(refused)?;
+            let standing = standing(app, &invitation, policy, origin).await?;
+            standing
+                .check(&invitation, policy, origin.at)
+                .map_err(refused)?;
             let new_hash = || async { credentials::hash(password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
             // The natural id may belong to an account that was renamed.
@@ -129,6 +135,7 @@ pub(crate) async fn accept_invitation(
                 hash,
                 token,
                 invitation,
+                standing: Box::new(standing),
             })
         },
         |found, rng| {
@@ -137,6 +144,7 @@ pub(crate) async fn accept_invitation(
                 hash,
                 token,
                 invitation,
+                standing,
             } = found
             else {
                 return Ok((None, None));
@@ -154,7 +162,7 @@ pub(crate) async fn accept_invitation(
                 id: id.clone(),
             };
             let context = Context::new(policy, origin, rng);
-            invite::accept(invitation, token, applicant, context)
+            accept_invitation::accept(invitation, standing, token, applicant, context)
                 .map(|accepted| (Some(accepted.account), Some(accepted.decision)))
                 .map_err(|refusal| problem(refusal, policy))
         },

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
 use vestibule_domain::policy::RegistrationType;
-use vestibule_domain::rules::next_step::{NextStep, next_step};
+use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::rules::register::{self as rules, Further, Registered};
 use vestibule_domain::state::account::Account;
 use vestibule_domain::state::audit::Actor;
@@ -98,7 +98,6 @@ pub(crate) async fn register_additional_organization(
     Body(request): Body<AdditionalOrganizationRequest>,
 ) -> Result<NewMembership, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    require_valid_password(&caller)?;
     let parsed = parse(&request, &caller)?;
     let attempts = verification::count(&app, &parsed.record, "register", origin, policy).await?;
     let (app, caller, parsed) = (&app, &caller, &parsed);
@@ -169,17 +168,6 @@ pub(crate) type NewMembership = (
     [(HeaderName, String); 1],
     Json<AdditionalOrganizationResponse>,
 );
-
-/// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
-///
-/// # Errors
-/// A problem that asks the caller to change the password.
-pub(crate) fn require_valid_password(caller: &Caller) -> Result<(), Problem> {
-    match caller.next_step {
-        Some(step @ NextStep::ChangePassword) => Err(Problem::next_step(step, &caller.policy)),
-        _ => Ok(()),
-    }
-}
 
 /// Loads the plan record that matches the verification.
 async fn matching(app: &App, parsed: &Parsed<'_>) -> Result<Option<PlanRecord>, Problem> {

@@ -22,7 +22,6 @@ use vestibule_http::responses::NextStepResponse;
 use vestibule_http::{App, Body, Caller, FieldErrors, Problem, SignedIn, transact, verification};
 
 use crate::register::refused_as;
-use crate::register_additional_organization::require_valid_password;
 
 /// A repeated registration. The caller is signed in, so it has no name and no password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -61,7 +60,6 @@ pub(crate) async fn register_again(
     Body(request): Body<ReregistrationRequest>,
 ) -> Result<Json<NextStepResponse>, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
-    require_valid_password(&caller)?;
     let working_for = caller.session.organization.as_ref();
     let (app, caller, request) = (&app, &caller, &request);
     let parsed = &OnceCell::new();

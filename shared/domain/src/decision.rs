@@ -53,7 +53,7 @@ pub enum Change {
         /// The new state. The store increments the version.
         after: Box<Organization>,
     },
-    /// Records that the owner of an email address was removed from an organization (AG-10).
+    /// Records that the owner of a mailbox was removed from an organization (AG-10).
     NoteFormerUser {
         portal: PortalId,
         organization: OrganizationId,

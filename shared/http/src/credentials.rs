@@ -285,6 +285,14 @@ pub async fn hash(password: &Sensitive, app: &App, rng: &mut StdRng) -> Password
     app.hasher.hash(password, rng.random()).await
 }
 
+/// Returns the hash of a random password that nobody knows, so that no password matches it (SE-01).
+pub async fn unknown_password(app: &App) -> PasswordHash {
+    let mut rng = app.rng();
+    let [high, low]: [u128; 2] = rng.random();
+    let password = Sensitive::new(format!("{high:032x}{low:032x}"));
+    hash(&password, app, &mut rng).await
+}
+
 /// The postal address that a user designates for letters (BL-03).
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]

@@ -9,6 +9,7 @@ pub mod csv;
 pub mod fields;
 pub mod openapi;
 pub mod parts;
+mod pending_steps;
 pub mod portals;
 pub mod problem;
 pub mod rate_limit;

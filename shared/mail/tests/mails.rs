@@ -83,6 +83,7 @@ fn every_kind(
         (
             "invited_person_registered",
             MailText::InvitedPersonRegistered {
+                inviter: None,
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -92,6 +93,7 @@ fn every_kind(
         (
             "invited_person_awaits_approval",
             MailText::InvitedPersonRegistered {
+                inviter: Some("Ruth Okafor".into()),
                 organization: organization.clone(),
                 person: person.clone(),
                 username: username.clone(),
@@ -231,12 +233,11 @@ fn every_kind(
         ),
         (
             "email_change_asked",
-            MailText::EmailChange { confirmed: false },
+            MailText::EmailChangeRequested {
+                cancellation: Sensitive::new("vc.abc.def"),
+            },
         ),
-        (
-            "email_change_confirmed",
-            MailText::EmailChange { confirmed: true },
-        ),
+        ("email_change_confirmed", MailText::EmailChanged),
         (
             "feedback",
             MailText::Feedback {
@@ -374,6 +375,12 @@ fn every_kind(
     kinds.extend(
         [
             ("help_desk_unlocked", HelpDeskAct::Unlocked),
+            (
+                "help_desk_secured",
+                HelpDeskAct::Secured {
+                    answers_cleared: true,
+                },
+            ),
             ("help_desk_reinstated", HelpDeskAct::Reinstated),
             (
                 "help_desk_renamed",

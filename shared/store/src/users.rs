@@ -1,14 +1,15 @@
 //! The users of an organization: a row for each membership, written with every change of the account, and
 //! what remains of users who were removed.
 
+use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use vestibule_domain::policy::Role;
 use vestibule_domain::rules::access_review::Reviewed;
 use vestibule_domain::state::account::{Account, Status, Undeliverable};
 use vestibule_domain::state::follow_up::Manager;
-use vestibule_domain::state::invitation::Invitation;
 use vestibule_domain::state::membership::{Confirmation, Membership, Registration};
 use vestibule_domain::state::organization::{Organization, Removed};
 use vestibule_domain::values::ids::{AccountId, OrganizationId, PortalId};
@@ -41,9 +42,13 @@ fn key(
 }
 
 /// Returns the key of the marker of a user who was removed from an organization. It contains a digest of
-/// the email address instead of the address itself.
+/// the mailbox instead of the address itself, so that another tag leads to the same marker (AG-10).
 pub(crate) fn former_key(portal: &PortalId, organization: &OrganizationId, email: &Email) -> Key {
-    let id = Invitation::natural_id(organization, email);
+    let hash = Sha256::digest(format!(
+        "former user/{organization}/{}",
+        email.mailbox_key()
+    ));
+    let id = BASE64URL_NOPAD.encode(&hash[..16]);
     organizations::key_of(portal, organization, format!("F#{id}"))
 }
 
@@ -132,7 +137,9 @@ impl UserRow {
             && self.registration == Registration::Registered;
         let email = Email::parse(&self.email).ok().filter(|_| acts)?;
         Some(Manager {
+            account: self.account.clone(),
             role: self.role,
+            end_date: self.end_date,
             name: self.name.full(),
             email,
         })
@@ -273,6 +280,26 @@ impl Store {
                 return Ok(users);
             }
         }
+    }
+
+    /// Loads the administrators of an organization who can act on a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn managers(
+        &self,
+        portal: &PortalId,
+        organization: &OrganizationId,
+        today: Date,
+    ) -> Result<Vec<Manager>, StoreError> {
+        let pk = organizations::key(portal, organization).pk;
+        let (rows, _) = self.page(pk, ADMINISTRATORS, None, 100).await?;
+        let mut managers = Vec::new();
+        for found in rows {
+            let manager = item::read::<UserRow>(found)?.as_manager();
+            managers.extend(manager.filter(|m| m.end_date.is_none_or(|last| last >= today)));
+        }
+        Ok(managers)
     }
 
     /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.

@@ -93,6 +93,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         "/{portal}/email-confirmations",
         &["an unknown link"],
     ),
+    (
+        "POST",
+        "/{portal}/email-change-cancellations",
+        &["an unknown link"],
+    ),
     ("POST", "/{portal}/registrations", &["an unknown number"]),
     (
         "POST",
@@ -214,6 +219,11 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "POST",
+        "/{portal}/accounts/{account_portal}/{id}/secure",
+        &[""],
+    ),
+    (
+        "POST",
         "/{portal}/accounts/{account_portal}/{id}/reinstatement",
         &[""],
     ),
@@ -244,6 +254,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ),
     ("PATCH", "/{portal}/me", &[""]),
     ("PUT", "/{portal}/me/email", &[""]),
+    ("DELETE", "/{portal}/me/email", &[""]),
     ("PUT", "/{portal}/me/username", &["no campaign"]),
     ("PUT", "/{portal}/me/registration", &["no campaign"]),
     ("POST", "/{portal}/feedback", &[""]),
@@ -573,6 +584,9 @@ impl Site {
             }
             ("POST", "/email-confirmations") => {
                 (plain(), Some(json!({ "token": "ve.unknown.link" })))
+            }
+            ("POST", "/email-change-cancellations") => {
+                (plain(), Some(json!({ "token": "vc.unknown.link" })))
             }
             ("PATCH", "/me") => (
                 plain(),

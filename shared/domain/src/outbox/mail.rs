@@ -108,9 +108,12 @@ pub enum MailText {
         /// The last day on which the invitation can be used.
         expires_on: Date,
     },
-    /// Sent to the administrator whose invitation was accepted (AG-08).
+    /// Sent to the administrators of an organization when an invitation was accepted (AG-08, SE-02).
     InvitedPersonRegistered {
         organization: String,
+        /// The name of the administrator who sent the invitation; `None` in the email to that
+        /// administrator.
+        inviter: Option<String>,
         /// The name of the person who registered.
         person: String,
         username: String,
@@ -216,11 +219,13 @@ pub enum MailText {
         /// The last day on which the link can be used.
         expires_on: Date,
     },
-    /// Sent to the old address when a change is requested and when it is confirmed (BL-12, UX-06).
-    EmailChange {
-        /// Whether the change is confirmed.
-        confirmed: bool,
+    /// Sent to the old address when a change is requested (BL-12, UX-06).
+    EmailChangeRequested {
+        /// The token in the link that cancels the change (SE-01).
+        cancellation: Sensitive,
     },
+    /// Sent to the old address when a change is confirmed (BL-12, UX-06).
+    EmailChanged,
     /// Feedback from a user, sent to the help desk (AG-17).
     Feedback {
         username: String,
@@ -310,6 +315,11 @@ impl MailText {
 pub enum HelpDeskAct {
     /// Reset the counters of failed attempts.
     Unlocked,
+    /// Ended every way into the account (SE-01).
+    Secured {
+        /// Whether the security questions and answers were cleared, too.
+        answers_cleared: bool,
+    },
     /// Reinstated the account (BA-06).
     Reinstated,
     /// Changed the username (ME-09).

@@ -13,7 +13,7 @@ use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Permission, Policy, Role};
 use crate::rules::acting::{ActingAdministrator, Denied, authorize_on};
 use crate::rules::context::Context;
-use crate::rules::schedule::{email_to_manager, resolve_follow_up};
+use crate::rules::follow_up::{email_to_manager, resolve_follow_up};
 use crate::state::account::Account;
 use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::{FollowUp, Manager};

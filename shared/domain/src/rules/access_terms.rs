@@ -69,3 +69,8 @@ pub(crate) fn check_end(
         _ => Ok(()),
     }
 }
+
+/// Returns whether access ends earlier with a new end date.
+pub(crate) fn ends_earlier(current: Option<Date>, new: Option<Date>) -> bool {
+    new.is_some_and(|new| current.is_none_or(|current| new < current))
+}

@@ -1,5 +1,6 @@
 //! The rules, one file per flow.
 
+pub mod accept_invitation;
 pub mod access_review;
 pub mod access_terms;
 pub mod acting;
@@ -8,7 +9,9 @@ pub mod activate;
 pub mod campaign;
 pub mod consequences;
 pub mod context;
+pub(crate) mod departure;
 pub mod device;
+pub(crate) mod follow_up;
 pub mod help_desk;
 pub mod invite;
 pub mod next_step;

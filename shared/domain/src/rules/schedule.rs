@@ -12,23 +12,23 @@
 //! day after the last sign-in.
 
 use jiff::civil::Date;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::decision::{Change, Decision};
-use crate::outbox::mail::{IdleStep, Mail, MailText, Message, NoticeLine, mail};
+use crate::outbox::mail::{IdleStep, MailText, NoticeLine, mail};
 use crate::policy::calendar::{days_earlier, days_later};
 use crate::policy::{Days, InactivityPolicy, Policy, Role};
 use crate::rules::campaign;
 use crate::rules::context::Context;
+use crate::rules::departure;
+use crate::rules::follow_up::{email_to_manager, resolve_follow_up};
 use crate::state::account::{Account, Status};
-use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::audit::{Action, Actor, AuditEvent};
 use crate::state::follow_up::AccountOutcome;
 use crate::state::follow_up::{AdminNotice, FollowUp, Manager};
 use crate::state::membership::{LetterStatus, Membership, PendingStep};
 use crate::state::organization::Organization;
-use crate::values::ids::MessageId;
 
 /// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
@@ -62,6 +62,13 @@ pub enum ScheduledAction {
     CampaignNotice,
     /// Notify that the username is released (ME-10).
     UsernameNotice,
+}
+
+impl ScheduledAction {
+    /// Returns whether it takes access away for good.
+    pub const fn removes_access(self) -> bool {
+        matches!(self, Self::EndAccess | Self::Delete)
+    }
 }
 
 /// An action that is due.
@@ -298,7 +305,13 @@ pub struct Applied {
 ///
 /// The caller can repeat this on the result until nothing is due, because each action moves its own
 /// next day past today.
-pub fn apply(account: &Account, context: Context<'_>) -> Option<Applied> {
+///
+/// `organizations` are those of the account, if the action takes access away.
+pub fn apply(
+    account: &Account,
+    organizations: &[Organization],
+    context: Context<'_>,
+) -> Option<Applied> {
     let Context {
         policy,
         origin,
@@ -403,6 +416,18 @@ pub fn apply(account: &Account, context: Context<'_>) -> Option<Applied> {
         .update(account, after.clone())
         .send([mail(account, origin.at, text, rng)]);
     if let Some(outcome) = outcome {
+        if outcome != AccountOutcome::Disabled {
+            decision = affected
+                .iter()
+                .flat_map(|membership| {
+                    let organization = organizations
+                        .iter()
+                        .find(|o| Some(&o.id) == membership.organization.as_ref());
+                    let of = (membership, organization);
+                    departure::freed(account, of, &Actor::System, origin.at)
+                })
+                .fold(decision, Decision::change);
+        }
         decision = notify_organizations(decision, (account, affected), outcome, today);
     }
     after.version += 1;
@@ -421,17 +446,6 @@ fn notify_organizations(
 ) -> Decision {
     let organizations = affected.iter().filter_map(|m| m.organization.clone());
     organizations.fold(decision, |decision, organization| {
-        let decision = match outcome {
-            AccountOutcome::Disabled => decision,
-            // Otherwise the accepted invitation would prevent a new one (AG-10, BA-06).
-            AccountOutcome::Deleted | AccountOutcome::Ended => {
-                decision.change(Change::NoteFormerUser {
-                    portal: account.portal.clone(),
-                    organization: organization.clone(),
-                    email: account.email.clone(),
-                })
-            }
-        };
         decision.change(Change::QueueAdminNotice(AdminNotice {
             portal: account.portal.clone(),
             organization,
@@ -441,37 +455,6 @@ fn notify_organizations(
             outcome,
             on,
         }))
-    })
-}
-
-pub(crate) fn email_to_manager(
-    manager: &Manager,
-    origin: &Origin,
-    text: MailText,
-    rng: &mut (impl Rng + ?Sized),
-) -> Message {
-    Message::Mail(Mail {
-        id: MessageId::random(rng),
-        portal: origin.portal.clone(),
-        to: manager.email.clone(),
-        greeting: manager.name.clone(),
-        at: origin.at,
-        says: text,
-    })
-}
-
-pub(crate) fn resolve_follow_up(
-    follow_up: &FollowUp,
-    origin: &Origin,
-    again: Option<Date>,
-    rng: &mut (impl Rng + ?Sized),
-) -> Decision {
-    let audit = AuditEvent::done(origin, Actor::System, Action::Remind, rng)
-        .on(follow_up.organization.as_str())
-        .for_organization(Some(&follow_up.organization));
-    Decision::recording(audit).change(Change::ResolveFollowUp {
-        follow_up: follow_up.clone(),
-        again,
     })
 }
 

@@ -169,7 +169,8 @@ pub fn sign_out(session: &Session, context: Context<'_>) -> Decision {
     Decision::recording(audit).change(Change::EndSession(session.clone()))
 }
 
-/// Changes the password, ends all other sessions and notifies the user (AG-02, EX-09, UX-05).
+/// Changes the password, ends all other sessions and every other way in, and notifies the user
+/// (AG-02, EX-09, UX-05, SE-01).
 ///
 /// The current session moves to the account's new epoch. It is returned with the account.
 pub fn change_password(

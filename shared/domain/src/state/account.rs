@@ -75,6 +75,10 @@ pub struct PendingEmail {
     pub email: Email,
     /// The digest of the token that was sent to the address.
     pub token: String,
+    /// The digest of the token that was sent to the old address, with which its owner cancels the
+    /// change without signing in (SE-01).
+    #[serde(default)]
+    pub cancellation: String,
     pub expires_at: Timestamp,
 }
 
@@ -227,8 +231,7 @@ impl Account {
         self.must_choose_username = false;
     }
 
-    /// Sets the password, adds the old one to the history, invalidates a reset link and ends all
-    /// sessions.
+    /// Sets the password, adds the old one to the history and ends every other way in (SE-01).
     pub fn set_password(&mut self, hash: PasswordHash, policy: &Policy, now: Timestamp) {
         let history = policy.password.history.map_or(0, |n| n.get() as usize);
         let old = self.password.replace(Password {
@@ -238,8 +241,7 @@ impl Account {
         });
         self.former_passwords.splice(0..0, old.map(|p| p.hash));
         self.former_passwords.truncate(history);
-        self.reset = None;
-        self.end_sessions();
+        self.end_other_access();
     }
 
     /// Returns the passwords that can't be chosen: the current one and the history (UX-10).
@@ -250,11 +252,12 @@ impl Account {
             .chain(&self.former_passwords)
     }
 
-    /// Disables the account. Its sessions end at their next request (BA-01, UX-04).
+    /// Disables the account and ends every way in, so that reinstating it revives none (BA-01,
+    /// UX-04, SE-01).
     pub fn disable(&mut self, now: Timestamp) {
         self.status = Status::Disabled;
         self.status_since = Some(now);
-        self.end_sessions();
+        self.end_other_access();
     }
 
     /// Reinstates the account. The idle limits count from now (BA-06, UX-02).
@@ -296,6 +299,16 @@ impl Account {
             self.delete();
         }
         deleted
+    }
+
+    /// Ends every way into the account besides its password: its sessions, a reset link, and a
+    /// change of email address that is not confirmed, with both of its links (SE-01; OWASP ASVS
+    /// 5.0, 7.4.3). A new way in, such as a trusted device, ends here too. Factors that the owner
+    /// proves with, such as security answers, are cleared only by the help desk.
+    pub fn end_other_access(&mut self) {
+        self.reset = None;
+        self.pending_email = None;
+        self.end_sessions();
     }
 
     /// Ends all sessions at their next request (UX-04).

@@ -65,6 +65,8 @@ pub enum Action {
     AskEmailChange,
     /// A user confirmed a new email address.
     ChangeEmail,
+    /// A user canceled a change of email address that was not confirmed.
+    CancelEmailChange,
     /// Emails to an account's address were found undeliverable.
     MarkUndeliverable,
     SendFeedback,
@@ -84,6 +86,8 @@ pub enum Action {
     LookAtAccount,
     /// The help desk reset the counters of failed attempts.
     UnlockUser,
+    /// The help desk ended every way into an account that someone else may have used (SE-01).
+    SecureUser,
     /// The help desk changed a username.
     RenameUser,
     /// A user chose a username in a campaign (ME-10).

@@ -57,7 +57,10 @@ pub struct AdminNotice {
 /// An administrator who can act for an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manager {
+    pub account: AccountId,
     pub role: Role,
+    /// The last day of access, if it ends (UX-07).
+    pub end_date: Option<Date>,
     pub name: String,
     pub email: Email,
 }

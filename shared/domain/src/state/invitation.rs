@@ -41,12 +41,11 @@ pub struct Invitation {
     pub role: Role,
     /// The last day of access, if it ends (UX-07).
     pub end_date: Option<Date>,
-    /// The administrator who sent it.
+    /// The administrator who last sent it. Their standing is what the invitation is worth when it
+    /// is accepted (SE-02).
     pub invited_by: AccountId,
     /// The name of that administrator.
     pub inviter: String,
-    /// The address notified when the invitation is accepted (AG-08).
-    pub inviter_email: Email,
     /// The digest of the only valid token.
     pub token: String,
     pub sent_at: Timestamp,

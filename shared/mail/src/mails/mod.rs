@@ -128,16 +128,19 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         }
         MailText::InvitedPersonRegistered {
             organization,
+            inviter,
             person,
             username,
             awaits_approval,
-        } => invited_person_registered::content(
-            organization,
-            person,
-            username,
-            *awaits_approval,
-            policy,
-        ),
+        } => {
+            let registered = invited_person_registered::Registered {
+                organization,
+                inviter: inviter.as_deref(),
+                person,
+                username,
+            };
+            invited_person_registered::content(&registered, *awaits_approval, policy)
+        }
         MailText::Approved {
             organization,
             services,
@@ -191,7 +194,10 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         MailText::ConfirmEmail { token, expires_on } => {
             confirm_email::content(token, *expires_on, policy)
         }
-        MailText::EmailChange { confirmed } => email_change::content(*confirmed, policy),
+        MailText::EmailChangeRequested { cancellation } => {
+            email_change::requested(cancellation, policy)
+        }
+        MailText::EmailChanged => email_change::changed(policy),
         MailText::Feedback {
             username,
             reply_to,

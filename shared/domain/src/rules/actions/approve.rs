@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use crate::decision::Decision;
 use crate::outbox::mail::{MailText, mail};
 use crate::policy::{Permission, Policy};
-use crate::rules::access_terms::{check_end, check_offered};
-use crate::rules::acting::ActingAdministrator;
+use crate::rules::access_terms::{check_end, check_offered, ends_earlier};
+use crate::rules::acting::{ActingAdministrator, authorize_removal};
 use crate::rules::actions::Refusal;
 use crate::rules::context::Context;
 use crate::state::account::{Account, Status};
@@ -59,6 +59,13 @@ pub fn approve(
         policy,
     )?;
     if let Some(end_date) = approval.end_date {
+        // An end date before that of the invitation is a removal (SE-07).
+        if ends_earlier(membership.end_date, end_date) {
+            if acting.allowed(Permission::DeleteUsers, policy).is_none() {
+                return Err(Refusal::NotAllowed);
+            }
+            authorize_removal(acting, membership, policy)?;
+        }
         membership.end_date = end_date;
     }
     check_end(membership.end_date, membership.role, policy, origin)?;

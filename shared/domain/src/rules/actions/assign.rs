@@ -6,16 +6,16 @@ use jiff::civil::Date;
 
 use crate::decision::Decision;
 use crate::outbox::mail::{AccessChange, MailText, mail};
-use crate::policy::{Permission, Role};
-use crate::rules::access_terms::{check_end, check_offered};
+use crate::policy::{Permission, Policy, Role};
+use crate::rules::access_terms::{check_end, check_offered, ends_earlier};
 use crate::rules::acting::{ActingAdministrator, authorize_on, authorize_removal};
 use crate::rules::actions::Refusal;
-use crate::rules::actions::remove::with_principals;
+use crate::rules::actions::administrators::{taken_from, with_principals};
+use crate::rules::actions::authority::{Authority, Target};
 use crate::rules::context::Context;
 use crate::state::account::Account;
 use crate::state::audit::Action;
-use crate::state::membership::PendingStep;
-use crate::state::organization::Organization;
+use crate::state::membership::{Membership, PendingStep};
 
 /// A user's access in an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,7 @@ pub struct Assignment {
 /// (UX-04, BL-07).
 pub fn assign(
     acting: ActingAdministrator<'_>,
-    organization: &Organization,
-    user: &Account,
+    target: Target<'_>,
     to: Assignment,
     context: Context<'_>,
 ) -> Result<(Account, Decision), Refusal> {
@@ -41,6 +40,8 @@ pub fn assign(
         origin,
         rng,
     } = context;
+    let user = target.account;
+    let organization = target.organizations.first().ok_or(Refusal::Unknown)?;
     let current = authorize_on(acting, Permission::EditUsers, organization, user, policy)?;
     if current.pending_step == PendingStep::Approval {
         // The access of a user who is waiting for approval is set by the approval.
@@ -54,11 +55,7 @@ pub fn assign(
     if changes_role && !can_change_role {
         return Err(Refusal::NotAllowed);
     }
-    if to.role.rank() < current.role.rank() && own_role.rank() <= current.role.rank() {
-        // A higher administrator can take back what they granted (EX-10). Without this check, an
-        // administrator could demote an equal to a user and then remove them (EX-12).
-        authorize_removal(acting, current, policy)?;
-    }
+    authorize_reduction(acting, current, &to, policy)?;
     check_offered(&to.services, &to.group_codes, organization, policy)?;
     check_end(to.end_date, to.role, policy, origin)?;
     let end_date = to.end_date;
@@ -66,6 +63,13 @@ pub fn assign(
         with_principals(organization, user, Some(to.role))?
     } else {
         None
+    };
+    let authority = Authority::Administrator(acting);
+    let stays = to.role.rank() >= Role::Administrator.rank() && end_date.is_none();
+    let administrators = if stays || current.end_date.is_some() {
+        principals
+    } else {
+        taken_from(authority, target, current, organization, principals)?
     };
     let mut after = user.clone();
     if let Some(membership) = after.membership_mut(Some(&organization.id)) {
@@ -81,10 +85,38 @@ pub fn assign(
         organization: organization.name.clone(),
         change: AccessChange::Assigned { end_date },
     };
-    let decision = principals
+    let decision = administrators
         .into_iter()
         .fold(Decision::recording(audit), Decision::change)
         .update(user, after.clone())
         .send([mail(user, origin.at, text, rng)]);
     Ok((after, decision))
+}
+
+/// Checks that an administrator who takes something away has the right to take everything away (SE-07):
+/// an earlier end date is a removal, and fewer services or group codes disable a part of the access.
+/// Otherwise an administrator could do in disguise what their role doesn't allow.
+fn authorize_reduction(
+    acting: ActingAdministrator<'_>,
+    current: &Membership,
+    to: &Assignment,
+    policy: &Policy,
+) -> Result<(), Refusal> {
+    let own_role = acting.membership.role;
+    let is_shorter = ends_earlier(current.end_date, to.end_date);
+    let is_less = !current.services.is_subset(&to.services)
+        || !current.group_codes.is_subset(&to.group_codes);
+    let is_demoted = to.role.rank() < current.role.rank();
+    if (is_shorter && !policy.allows(own_role, Permission::DeleteUsers))
+        || (is_less && !policy.allows(own_role, Permission::DisableUsers))
+    {
+        return Err(Refusal::NotAllowed);
+    }
+    // A higher administrator can take back what they granted (EX-10), but not end the access. Without
+    // this check, an administrator could demote an equal to a user and then remove them (EX-12).
+    let is_higher = own_role.rank() > current.role.rank();
+    if is_shorter || ((is_less || is_demoted) && !is_higher) {
+        authorize_removal(acting, current, policy)?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::rules::actions::Refusal;
 use crate::rules::context::Context;
 use crate::state::account::{Account, Status};
 use crate::state::audit::{Action, Actor, AuditEvent, Origin};
+use crate::state::follow_up::Manager;
 use crate::state::membership::Membership;
 use crate::state::organization::Organization;
 use crate::values::ids::{AccountId, OrganizationId};
@@ -103,15 +104,22 @@ pub struct Target<'a> {
     pub named: Option<&'a OrganizationId>,
     /// The organizations that the account belongs to.
     pub organizations: &'a [Organization],
+    /// The administrators of the named organization who can act, if the account is one of them.
+    pub managers: &'a [Manager],
 }
 
 impl<'a> Target<'a> {
     /// Returns a user of an administrator's organization.
-    pub fn user_of(organization: &'a Organization, account: &'a Account) -> Self {
+    pub fn user_of(
+        organization: &'a Organization,
+        account: &'a Account,
+        managers: &'a [Manager],
+    ) -> Self {
         Self {
             account,
             named: Some(&organization.id),
             organizations: std::slice::from_ref(organization),
+            managers,
         }
     }
 

@@ -3,12 +3,14 @@
 use crate::decision::{Change, Decision};
 use crate::outbox::mail::{HelpDeskAct, MailText, mail};
 use crate::rules::actions::Refusal;
+use crate::rules::actions::administrators::with_principals;
 use crate::rules::actions::authority::{Authority, Staff, Target};
-use crate::rules::actions::remove::{release, with_principals, without_membership};
+use crate::rules::actions::remove::without_membership;
 use crate::rules::context::Context;
+use crate::rules::departure::{release, withdrawn_letter};
 use crate::state::account::{Account, Status};
 use crate::state::audit::Action;
-use crate::state::membership::{Membership, PendingStep};
+use crate::state::membership::Membership;
 use crate::values::ids::OrganizationId;
 
 /// Reverses a registration that was matched with another person's plan record. The account loses
@@ -49,10 +51,6 @@ pub fn detach_record(
         }
     };
     let release = release(account, membership, ends).ok_or(Refusal::NoRecord)?;
-    let withdrawn = match &membership.pending_step {
-        PendingStep::Pin { issue } => Some(Change::WithdrawLetter(issue.carried_by.clone())),
-        _ => None,
-    };
     let (after, deleted) = without_membership(account, membership);
     let act = HelpDeskAct::RecordDetached {
         organization: organization.map(|o| o.name.clone()),
@@ -68,7 +66,7 @@ pub fn detach_record(
     let decision = principals
         .into_iter()
         .chain([release])
-        .chain(withdrawn)
+        .chain(withdrawn_letter(membership))
         .fold(
             Decision::recording(audit).update(account, after.clone()),
             Decision::change,

@@ -4,6 +4,7 @@
 //! The user is notified of every action, but not of the help desk's reason for it.
 
 pub mod add_user;
+mod administrators;
 pub mod approve;
 pub mod assign;
 pub mod authority;
@@ -15,6 +16,7 @@ pub mod reissue_pin;
 pub mod remove;
 pub mod rename;
 pub mod resend_invitation;
+pub mod secure;
 pub mod send_reset_link;
 pub mod send_username;
 pub mod set_status;

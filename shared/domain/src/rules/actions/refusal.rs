@@ -43,6 +43,8 @@ pub enum Refusal {
     Terms(InvalidTerms),
     /// The organization would have no principal left.
     LastPrincipal,
+    /// The organization would have no administrator left whose access lasts (SE-07).
+    LastAdministrator,
     /// The organization would have no principal left, and it has other users.
     OthersThere,
     /// The user belongs to other organizations too.
@@ -83,6 +85,7 @@ impl Refusal {
             Self::NotInReview => "not_in_review",
             Self::Terms(terms) => terms.reason(),
             Self::LastPrincipal => "last_principal",
+            Self::LastAdministrator => "last_administrator",
             Self::OthersThere => "organization_not_empty",
             Self::SeveralOrganizations => "several_organizations",
             Self::NameFixed => "username_immutable",

@@ -4,6 +4,7 @@ use crate::decision::Decision;
 use crate::outbox::mail::{AccessChange, HelpDeskAct, mail};
 use crate::policy::Permission;
 use crate::rules::actions::Refusal;
+use crate::rules::actions::administrators;
 use crate::rules::actions::authority::{Authority, Target};
 use crate::rules::context::Context;
 use crate::state::account::{Account, Status};
@@ -57,12 +58,21 @@ pub fn set_status(
     let text = authority
         .notice(target.organizations.first(), change, act)
         .ok_or(Refusal::UnsupportedOnPortal)?;
+    let administrators = match (to, account.memberships.first()) {
+        (NewStatus::Disabled, Some(membership)) => {
+            let organization = target.organization_of(membership).ok_or(Refusal::Unknown)?;
+            administrators::taken_from(authority, target, membership, organization, None)?
+        }
+        _ => None,
+    };
     let mut after = account.clone();
     match to {
         NewStatus::Active => after.reinstate(context.now()),
         NewStatus::Disabled => after.disable(context.now()),
     }
-    let decision = Decision::recording(audit)
+    let decision = administrators
+        .into_iter()
+        .fold(Decision::recording(audit), Decision::change)
         .update(account, after.clone())
         .send([mail(account, context.now(), text, context.rng)]);
     Ok((after, Some(decision)))
