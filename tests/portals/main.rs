@@ -52,5 +52,6 @@ mod system {
     mod races;
     mod refusals;
     mod secrecy;
+    mod secret_checks;
     mod template;
 }

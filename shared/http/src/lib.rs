@@ -17,6 +17,7 @@ pub mod request;
 pub mod responses;
 pub mod router;
 pub mod schedule;
+pub mod secret_check;
 pub mod settings;
 pub mod transact;
 mod usernames;

@@ -29,25 +29,14 @@ pub struct SignedIn {
     pub decision: Decision,
 }
 
-/// The result of checking the password.
-#[derive(Debug, Clone)]
-pub enum Checked {
-    /// The password is wrong, or there was none to compare it with.
-    Wrong,
-    /// The password is correct.
-    Right {
-        /// The password hashed with the current parameters, if the stored hash uses older ones.
-        rehashed: Option<PasswordHash>,
-    },
-}
-
-/// Starts a session for the account's owner.
+/// Starts a session for the account's owner, whose password was correct. `rehashed` is the password hashed
+/// with the current parameters, if the stored hash uses older ones.
 ///
 /// # Errors
 /// [`Refusal`]. Both take the same amount of work.
 pub fn sign_in(
-    account: Option<&Account>,
-    checked: Checked,
+    account: &Account,
+    rehashed: Option<PasswordHash>,
     attempts: AttemptKey,
     arrival: &Arrival<'_>,
     context: Context<'_>,
@@ -57,9 +46,6 @@ pub fn sign_in(
         origin,
         rng,
     } = context;
-    let (Some(account), Checked::Right { rehashed }) = (account, checked) else {
-        return Err(Refusal::Failed);
-    };
     match account.status {
         Status::Active => {}
         Status::Disabled => return Err(Refusal::Disabled),

@@ -20,6 +20,8 @@ pub enum Action {
     RegisterFurther,
     /// A user registered again in a campaign (AG-13).
     RegisterAgain,
+    /// A person repeated a completed registration with the right password and got the same response.
+    RepeatRegistration,
     /// A person registered through an invitation.
     AcceptInvitation,
     Invite,
