@@ -38,6 +38,7 @@ mod reset_password;
 mod sign_in;
 mod system {
     mod bad_input;
+    mod browsers;
     mod cost;
     mod eighth_portal;
     mod faults;

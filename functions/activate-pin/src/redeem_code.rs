@@ -144,7 +144,8 @@ pub(crate) async fn redeem_code(
         return Err(Problem::too_many_attempts(
             "There were too many attempts. Try again later.",
             &policy,
-        ));
+        )
+        .with_retry_after(rate_limit.window_minutes.get()));
     }
     // Check the limit before comparing anything, including the password, so that it can't be guessed here.
     if of_code.allowed.is_none() {

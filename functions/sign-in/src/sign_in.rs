@@ -127,11 +127,11 @@ pub(crate) async fn sign_in(
             .await?;
             if of_name.allowed.is_none() || of_source.allowed.is_none() {
                 equalize_reads(app, account.as_ref(), policy, name).await?;
+                let minutes = policy.rate_limits.sign_in.window_minutes.get();
                 let detail = format!(
-                    "There were too many attempts to sign in. Try again in {} minutes.",
-                    policy.rate_limits.sign_in.window_minutes.get()
+                    "There were too many attempts to sign in. Try again in {minutes} minutes."
                 );
-                return Err(Problem::too_many_attempts(detail, policy));
+                return Err(Problem::too_many_attempts(detail, policy).with_retry_after(minutes));
             }
             let checked = check(app, password, account.as_ref(), &mut app.rng()).await;
             Ok((account, checked, of_name.key))
