@@ -41,6 +41,7 @@ mod sign_in;
 mod system {
     mod account_takeover;
     mod bad_input;
+    mod browsers;
     mod cost;
     mod eighth_portal;
     mod faults;

@@ -131,6 +131,7 @@ pub(crate) async fn redeem_code(
         (Checked::Exhausted(_), _) => {
             return Err(Problem::too_many_attempts(
                 "There were too many attempts. Try again later.",
+                policy.rate_limits.sign_in.window_minutes.get(),
                 policy,
             ));
         }

@@ -2,6 +2,7 @@
 //! responses (RFC 9457), and the settings and wiring of a function.
 
 pub mod app;
+pub mod browser;
 pub mod bulk;
 pub mod caller;
 pub mod credentials;

@@ -103,5 +103,5 @@ pub fn exhausted(limit: &RateLimit, policy: &Policy) -> Problem {
         "There were too many attempts. Try again in {} minutes.",
         limit.window_minutes.get()
     );
-    Problem::too_many_attempts(detail, policy)
+    Problem::too_many_attempts(detail, limit.window_minutes.get(), policy)
 }
