@@ -174,7 +174,8 @@ impl PlanRecord {
     }
 }
 
-/// Returns the record that the entered facts match, if any (AG-06, ME-01, ME-11).
+/// Returns the record that the entered facts match, if any (AG-06, ME-01, ME-11). The first name
+/// decides between several; if it is the same for two of them, none is returned.
 ///
 /// `verify` compares an entered fact with a stored MAC in a context.
 pub fn find<'a>(
@@ -188,15 +189,24 @@ pub fn find<'a>(
         .collect();
     match matching.as_slice() {
         [one] => Some(one),
-        several => several.iter().copied().find(|r| {
-            r.facts.get(&Fact::FirstName).is_some_and(|code| {
-                verify(
-                    code,
-                    &r.key.context(Fact::FirstName),
-                    &verification.first_name,
-                )
-            })
-        }),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .filter(|r| {
+                    r.facts.get(&Fact::FirstName).is_some_and(|code| {
+                        verify(
+                            code,
+                            &r.key.context(Fact::FirstName),
+                            &verification.first_name,
+                        )
+                    })
+                })
+                .collect();
+            match named.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            }
+        }
     }
 }
 
