@@ -303,7 +303,8 @@ fn managers(all: &Contents, faults: &mut Vec<String>) {
         }
         let (plan, agent) = (text(record, "/key/plan"), text(record, "/key/number"));
         let row = left.remove(&format!("M#{plan}#{manager}/R#{agent}"));
-        if row.is_none_or(|r| text(&r, "/name") != text(record, "/data/name")) {
+        let name_key = json!(NameKey::of(&[text(record, "/data/name")]));
+        if row.is_none_or(|r| r.get("name_key") != Some(&name_key)) {
             faults.push(format!("{agent} is not found under {manager}"));
         }
     }
