@@ -21,7 +21,9 @@ use vestibule_domain::state::membership::{Membership, PendingStep};
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::values::ids::{AccountId, OrganizationId};
 use vestibule_domain::values::text::{PostalAddress, Reason};
-use vestibule_http::{App, Body, Caller, Entitled, FieldErrors, Problem, rate_limit, transact};
+use vestibule_http::{
+    App, Body, Caller, Entitled, FieldErrors, Problem, credentials, rate_limit, transact,
+};
 use vestibule_store::UserFilter;
 
 use crate::AccountResponse;
@@ -216,6 +218,7 @@ impl<R: ActionRequest> Action<R> {
                 let (after, decision) = decide(target, found, context)
                     .map_err(|refusal| problem(refusal, found.policy))?;
                 let is_unlocked = decision.audit.action == AuditAction::UnlockUser;
+                let decision = credentials::printable_letters(decision, found.policy)?;
                 Ok(((after, is_unlocked), decision))
             },
         )

@@ -468,7 +468,7 @@ pub(crate) fn parse_terms(
             .as_ref()
             .is_some_and(|p| p.address == LetterAddress::Designated);
     match (address, designates) {
-        (Some(given), true) => credentials::postal_address(given, addressee, fields),
+        (Some(given), true) => credentials::postal_address(given, addressee, policy, fields),
         (None, true) => {
             fields.push(
                 "postal_address",

@@ -7,14 +7,18 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use vestibule_domain::Decision;
+use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::rules::password;
 use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice};
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{
-    AddressLine, Answer, Country, Invalid, NamePart, PersonName, PostalAddress, Sensitive, Username,
+    AddressLine, Addressee, Answer, Country, Invalid, NamePart, PersonName, PostalAddress,
+    Sensitive, Username,
 };
+use vestibule_mail::letters::{self, Unprintable};
 use vestibule_secrets::{Purpose, Verified};
 
 use crate::request::only_from_object;
@@ -303,10 +307,11 @@ pub struct PostalAddressFields {
 
 only_from_object!(PostalAddressFields);
 
-/// Parses a postal address.
+/// Parses a postal address, and checks that a letter to it can be printed.
 pub fn postal_address(
     given: &PostalAddressFields,
     addressee: &str,
+    policy: &Policy,
     fields: &mut FieldErrors,
 ) -> Option<PostalAddress> {
     let at = |name: &str| format!("postal_address.{name}");
@@ -327,16 +332,56 @@ pub fn postal_address(
     let region = optional("region", given.region.as_ref());
     let postal_code = optional("postal_code", given.postal_code.as_ref());
     let country = fields.take(&at("country"), Country::parse(&given.country));
-    let addressee = addressee.chars().take(60).collect::<String>();
-    let addressee = fields.take("postal_address", AddressLine::parse(&addressee));
-    Some(PostalAddress {
-        addressee: addressee?,
+    // The form's own fields report an invalid name.
+    let addressee = Addressee::parse(addressee).ok()?;
+    let address = PostalAddress {
+        addressee,
         lines,
         city: city?,
         region: region.flatten(),
         postal_code: postal_code.flatten(),
         country: country?,
-    })
+    };
+    let printable = letters::check_address(&address, policy).map_err(|why| match why {
+        Unprintable::TooLong => Invalid(
+            "must be shorter to fit on the envelope; use fewer lines, or abbreviations such as St and Apt".into(),
+        ),
+        Unprintable::NoGlyph(_) => Invalid(
+            "must contain only letters, digits and punctuation that can be printed".into(),
+        ),
+    });
+    fields.take("postal_address", printable)?;
+    Some(address)
+}
+
+/// Checks that the PIN letter of a decision can be printed, so that no letter is announced that never
+/// arrives (ME-08).
+///
+/// # Errors
+/// A problem that names the help desk, which can have the address corrected.
+pub fn printable_letters(decision: Decision, policy: &Policy) -> Result<Decision, Problem> {
+    let mut letters = decision
+        .messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::Letter(letter) => Some(letter),
+            Message::Mail(_) | Message::Recovery(_) => None,
+        });
+    if letters.all(|letter| letters::lay_out(letter, policy).is_ok()) {
+        return Ok(decision);
+    }
+    let desk = &policy.help_desk;
+    let detail = format!(
+        "We cannot print a letter to the mailing address on record, because it is too long for the envelope or has characters that we cannot print. Call {} at {} ({}) to have it corrected.",
+        desk.name, desk.phone, desk.hours
+    );
+    Err(Problem::new(
+        axum::http::StatusCode::CONFLICT,
+        "letter-not-printable",
+        "Letter cannot be printed",
+        detail,
+    )
+    .with_help(policy))
 }
 
 /// Returns the problem for a username or email address that is already taken (ME-02, EX-08).

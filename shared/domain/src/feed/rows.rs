@@ -14,8 +14,8 @@ use crate::policy::Slug;
 use crate::state::record::{NewRecord, RecordData, RecordKey};
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{
-    self, AddressLine, Country, Invalid, NamePart, OrganizationName, PersonName, PostalAddress,
-    Sensitive,
+    self, AddressLine, Addressee, Country, Invalid, NamePart, OrganizationName, PersonName,
+    PostalAddress, Sensitive,
 };
 
 /// The maximum length of a line. It limits the memory that a malformed feed can use.
@@ -611,7 +611,7 @@ impl<'a> Row<'a> {
         let mut lines = vec![self.parse(first, AddressLine::parse)?];
         lines.extend(self.parse_if_any(second, AddressLine::parse)?);
         lines.extend(self.parse_if_any(third, AddressLine::parse)?);
-        let addressee = AddressLine::parse(first_words(name, 60)).map_err(|_| Reject {
+        let addressee = Addressee::parse(name).map_err(|_| Reject {
             row: self.number,
             column: None,
             reason: "has no name to address a letter to".into(),
@@ -636,19 +636,6 @@ fn data_named(name: String) -> RecordData {
         agreements: BTreeMap::new(),
         group_codes: BTreeSet::new(),
         address: None,
-    }
-}
-
-/// Truncates a name to whole words of at most `longest` characters, so that it fits in an address
-/// line.
-fn first_words(name: &str, longest: usize) -> &str {
-    let Some((end, _)) = name.char_indices().nth(longest) else {
-        return name;
-    };
-    let (fits, beyond) = name.split_at(end);
-    match fits.rfind(' ') {
-        Some(space) if !beyond.starts_with(' ') => fits.get(..space).unwrap_or(fits),
-        _ => fits,
     }
 }
 
@@ -1013,15 +1000,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_truncated_only_in_the_address() {
+    fn a_letter_is_addressed_to_the_whole_name() {
         let long = "Wolfeschlegelstein".repeat(3);
         let record = one(RecordKind::Member, &member_with("first_name", &long));
-        assert_eq!(record.data.name, format!("{long} O'Brien"));
-        assert_eq!(record.data.address.unwrap().addressee.as_str(), long);
-        assert_eq!(first_words("Ännchen von Tharau", 11), "Ännchen von");
-        assert_eq!(first_words("Ännchen von Tharau", 12), "Ännchen von");
-        assert_eq!(first_words("Ännchen von Tharau", 10), "Ännchen");
-        assert_eq!(first_words("Ännchen", 4), "Ännc");
+        let addressee = record.data.address.unwrap().addressee;
+        assert_eq!(addressee.as_str(), format!("{long} O'Brien"));
     }
 
     /// Returns one byte at a time, with an interruption before each, and fails at the end.

@@ -253,7 +253,7 @@ fn admit(
             let (issue, letter) = activate::pin_letter(
                 fresh,
                 address,
-                greeting,
+                (id, greeting),
                 name.clone(),
                 Context::new(policy, origin, rng),
             )

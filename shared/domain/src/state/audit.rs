@@ -67,6 +67,8 @@ pub enum Action {
     ChangeEmail,
     /// Emails to an account's address were found undeliverable.
     MarkUndeliverable,
+    /// A PIN letter was found unprintable.
+    MarkLetterNotPrinted,
     SendFeedback,
     /// The scheduler warned a user that the account will be disabled or deleted.
     WarnIdle,

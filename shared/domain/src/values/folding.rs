@@ -9,6 +9,7 @@
 use deunicode::deunicode_char;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// Suffixes that are part of a name in some systems and missing in others.
 const GENERATIONS: [&str; 12] = [
@@ -32,6 +33,24 @@ pub fn letters(text: &str) -> String {
         }
     }
     folded
+}
+
+/// Returns a letter or digit in ASCII, with a capital at the start of a word; a combining mark or a
+/// letter without a Latin counterpart becomes empty. Returns `None` for other characters and for
+/// letters that can't be transliterated.
+pub fn in_ascii(c: char, starts_word: bool) -> Option<String> {
+    if is_combining_mark(c) {
+        return Some(String::new());
+    }
+    let ascii = deunicode_char(c).filter(|ascii| c.is_alphanumeric() && !ascii.is_empty())?;
+    let mut plain: String = ascii
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == ' ')
+        .collect();
+    if starts_word && let Some(first) = plain.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Some(plain)
 }
 
 /// Returns the form in which two spellings of a name are equal: `Müller`, `MUELLER` and `Muller`,

@@ -369,8 +369,8 @@ pub fn plan_number(text: &str) -> Result<String, Invalid> {
 /// A mailing address. Lines are printed as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostalAddress {
-    /// The recipient, printed on the first line.
-    pub addressee: AddressLine,
+    /// The recipient, printed first.
+    pub addressee: Addressee,
     /// Street and number, P.O. Box or equivalent: one to three lines.
     pub lines: Vec<AddressLine>,
     pub city: AddressLine,
@@ -381,6 +381,10 @@ pub struct PostalAddress {
     pub country: Country,
 }
 
+text_type!(
+    /// The recipient of a letter: the name of a person or an organization, at most 121 characters.
+    Addressee, 121
+);
 text_type!(
     /// One line of a postal address, at most 60 characters.
     AddressLine, 60
