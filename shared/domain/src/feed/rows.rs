@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::policy::Slug;
 use crate::state::record::{NewRecord, RecordData, RecordKey};
+use crate::values::csv::split;
 use crate::values::record_kind::{Fact, RecordKind};
 use crate::values::text::{
     self, AddressLine, Addressee, Country, Invalid, NamePart, OrganizationName, PersonName,
@@ -377,49 +378,6 @@ impl<R> Lines<R> {
             return Err("is longer than 64 KiB");
         }
         std::str::from_utf8(&self.line).map_err(|_| "is not valid UTF-8")
-    }
-}
-
-/// Splits a line into fields (RFC 4180).
-fn split(line: &str) -> Result<Vec<Cow<'_, str>>, &'static str> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
-                if field.contains('"') {
-                    return Err("has a quote inside an unquoted field");
-                }
-                (Cow::Borrowed(field), after)
-            }
-        };
-        fields.push(field);
-        if after.is_empty() {
-            return Ok(fields);
-        }
-        rest = after
-            .strip_prefix(',')
-            .ok_or("has text after a closing quote")?;
-    }
-}
-
-/// Reads a quoted field, after its opening quote. Returns the field and the text after its closing
-/// quote.
-fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
-    let mut field = Cow::Borrowed("");
-    let mut rest = text;
-    loop {
-        let (part, after) = rest
-            .split_once('"')
-            .ok_or("has an opening quote without a closing quote")?;
-        field += part;
-        let Some(doubled) = after.strip_prefix('"') else {
-            return Ok((field, after));
-        };
-        field += "\"";
-        rest = doubled;
     }
 }
 
