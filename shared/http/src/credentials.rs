@@ -11,11 +11,11 @@ use vestibule_domain::Decision;
 use vestibule_domain::outbox::mail::Message;
 use vestibule_domain::policy::{ChosenBy, Policy};
 use vestibule_domain::rules::password;
-use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice};
+use vestibule_domain::rules::security_questions::{InvalidChoice, check_choice, weak_answers};
 use vestibule_domain::state::account::{Account, PasswordHash, QuestionAnswer};
 use vestibule_domain::values::ids::AccountId;
 use vestibule_domain::values::text::{
-    AddressLine, Addressee, Answer, Country, Invalid, NamePart, PersonName, PostalAddress,
+    AddressLine, Addressee, Answer, Country, Email, Invalid, NamePart, PersonName, PostalAddress,
     Sensitive, Username,
 };
 use vestibule_mail::letters::{self, Unprintable};
@@ -160,7 +160,21 @@ pub fn security_answers(
             answer,
         }));
     }
-    (parsed.len() == given.len()).then_some(parsed)
+    if parsed.len() < given.len() {
+        return None;
+    }
+    let pairs: Vec<_> = parsed
+        .iter()
+        .map(|p| (p.question.as_str(), &p.answer))
+        .collect();
+    let mut are_strong = true;
+    for (i, weak) in weak_answers(&pairs).into_iter().enumerate() {
+        if let Some(weak) = weak {
+            fields.push(&format!("security_answers[{i}].answer"), weak.reason());
+            are_strong = false;
+        }
+    }
+    are_strong.then_some(parsed)
 }
 
 /// Parses the hint question and its answer, on portals that require them (BL-14).
@@ -182,10 +196,12 @@ pub fn hint(
         (true, Some(entry)) => {
             let question = fields.take("hint.question", Answer::parse(&entry.question));
             let answer = fields.take("hint.answer", parse_answer(&entry.answer));
-            Some(Some(ParsedAnswer {
-                question: question?.as_str().to_owned(),
-                answer: answer?,
-            }))
+            let (question, answer) = (question?.as_str().to_owned(), answer?);
+            if let [Some(weak)] = weak_answers(&[(&question, &answer)]).as_slice() {
+                fields.push("hint.answer", weak.reason());
+                return None;
+            }
+            Some(Some(ParsedAnswer { question, answer }))
         }
     }
 }
@@ -209,8 +225,8 @@ pub const PRINCIPALS_STAY: &str = "cannot be set for a principal, whose access d
 
 /// Parses a person's name.
 pub fn name(first: &str, last: &str, fields: &mut FieldErrors) -> Option<PersonName> {
-    let first = fields.take("first_name", NamePart::parse(first));
-    let last = fields.take("last_name", NamePart::parse(last));
+    let first = fields.take("first_name", NamePart::parse_entered(first));
+    let last = fields.take("last_name", NamePart::parse_entered(last));
     Some(PersonName {
         first: first?,
         last: last?,
@@ -239,18 +255,53 @@ pub fn username(
     }
 }
 
+/// What attackers who know a person try first as the password.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AboutOwner<'a> {
+    pub username: Option<&'a Username>,
+    pub name: Option<&'a PersonName>,
+    pub email: Option<&'a Email>,
+}
+
+impl<'a> From<&'a Account> for AboutOwner<'a> {
+    fn from(account: &'a Account) -> Self {
+        Self {
+            username: Some(&account.username),
+            name: Some(&account.name),
+            email: Some(&account.email),
+        }
+    }
+}
+
+impl<'a> From<(Option<&'a Username>, Option<&'a PersonName>)> for AboutOwner<'a> {
+    fn from((username, name): (Option<&'a Username>, Option<&'a PersonName>)) -> Self {
+        Self {
+            username,
+            name,
+            email: None,
+        }
+    }
+}
+
 /// Checks a new password against the portal's rules (ME-03) and rejects passwords that are easy to guess:
-/// common and leaked ones, and ones based on the name of the person, the portal or the plan (UX-10).
-pub fn new_password(
+/// common and leaked ones, and ones based on the person's name, username or email address, or on the
+/// names of the portal and the plan (UX-10; NIST SP 800-63B-4, 3.1.1.2).
+pub fn new_password<'a>(
     field: &str,
     given: &str,
-    (username, name): (Option<&Username>, Option<&PersonName>),
+    owner: impl Into<AboutOwner<'a>>,
     policy: &Policy,
     fields: &mut FieldErrors,
 ) -> Option<Sensitive> {
+    let AboutOwner {
+        username,
+        name,
+        email,
+    } = owner.into();
     let username = username.map(Username::as_str);
     let mut about = vec![policy.title.as_str(), policy.plan.name.as_str()];
     about.extend(username);
+    about.extend(email.map(Email::as_str));
     about.extend(
         name.iter()
             .flat_map(|n| [n.first.as_str(), n.last.as_str()]),
