@@ -18,6 +18,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use vestibule_domain::outbox::letter::{Letter, LetterText};
 use vestibule_domain::policy::PolicyError;
@@ -30,7 +31,7 @@ use vestibule_domain::values::ids::MessageId;
 use vestibule_http::Clock;
 use vestibule_mail::letters::{self, Page, PdfError};
 use vestibule_store::batches::{Batch, LetterClaim, Printing};
-use vestibule_store::outbox::{Channel, Ending, SHARDS};
+use vestibule_store::outbox::{Ending, Queue, SHARDS};
 use vestibule_store::{CommitError, Store, StoreError};
 
 /// The maximum number of letters in a batch, to limit the size of the PDF and the memory to create
@@ -132,21 +133,13 @@ impl Printer {
         &self,
         show: &(dyn Fn(&Printed<'_>) + Sync),
     ) -> Result<Summary, PrintError> {
-        // Checked first, so that an invalid policy stops the run instead of causing letters to be
-        // rejected.
-        self.portals.check()?;
         let mut summary = Summary::default();
         loop {
             let batch = match self.store.printing().await? {
                 Printing::Open(batch) => batch,
                 Printing::Idle(last) => {
-                    let each = self.most.min(MAX_LETTERS).div_ceil(usize::from(SHARDS));
-                    let each = i32::try_from(each).unwrap_or(i32::MAX);
                     let now = self.clock.now();
-                    let waiting = self
-                        .store
-                        .pending_messages(Channel::Letter, each, now)
-                        .await?;
+                    let waiting = self.waiting(now).await?;
                     if waiting.is_empty() {
                         return Ok(summary);
                     }
@@ -168,6 +161,24 @@ impl Printer {
         }
     }
 
+    /// Returns the letters for the next batch. Those of a portal whose policy is invalid wait until it is
+    /// corrected, and delay no others.
+    async fn waiting(&self, now: Timestamp) -> Result<Vec<MessageId>, PrintError> {
+        let most = self.most.min(MAX_LETTERS);
+        let each = i32::try_from(most.div_ceil(usize::from(SHARDS))).unwrap_or(i32::MAX);
+        let mut waiting = Vec::new();
+        for (portal, policy) in self.portals.each() {
+            if let Err(error) = policy {
+                tracing::error!(%portal, %error, "letters wait until the policy is valid");
+                continue;
+            }
+            let queue = Queue::Letters(portal);
+            waiting.extend(self.store.pending_messages(queue, each, now).await?);
+        }
+        waiting.truncate(most);
+        Ok(waiting)
+    }
+
     /// Finishes a batch from any step.
     async fn finish(
         &self,
@@ -180,10 +191,12 @@ impl Printer {
             claims.extend(ids.iter().cloned().zip(try_join_all(claimed).await?));
         }
         let complete = claims.iter().any(|(_, c)| *c == LetterClaim::Closed);
-        let outcomes: Vec<_> = claims
+        let laid_out = claims
             .into_iter()
-            .filter_map(|(id, claim)| self.lay_out(id, claim))
-            .collect();
+            .map(|(id, claim)| self.lay_out(id, claim));
+        let outcomes: Vec<_> = laid_out
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
         if !complete && !outcomes.is_empty() {
             self.print(batch, &outcomes, show).await?;
         }
@@ -244,29 +257,30 @@ impl Printer {
         Err(PrintError::Busy)
     }
 
-    fn lay_out(&self, id: MessageId, claim: LetterClaim) -> Option<Outcome> {
+    /// Lays out a letter; `None` if it is not printed with the batch. A policy that became invalid after
+    /// the batch was opened is an error, because the batch must not change.
+    fn lay_out(&self, id: MessageId, claim: LetterClaim) -> Result<Option<Outcome>, PolicyError> {
         let letter = match claim {
             LetterClaim::Taken(letter) => *letter,
             LetterClaim::Unreadable => {
                 let page = Err("the letter can't be read".to_owned());
-                return Some(Outcome {
+                return Ok(Some(Outcome {
                     id,
                     letter: None,
                     page,
-                });
+                }));
             }
-            LetterClaim::Gone | LetterClaim::Closed => return None,
+            LetterClaim::Gone | LetterClaim::Closed => return Ok(None),
         };
-        let page = match self.portals.get(letter.portal.as_str()) {
-            Ok(Some(policy)) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
-            Ok(None) => Err("the portal no longer exists".to_owned()),
-            Err(wrong) => Err(wrong.to_string()),
+        let page = match self.portals.get(letter.portal.as_str())? {
+            Some(policy) => letters::lay_out(&letter, policy).map_err(|e| e.to_string()),
+            None => Err("the portal no longer exists".to_owned()),
         };
-        Some(Outcome {
+        Ok(Some(Outcome {
             id,
             letter: Some(letter),
             page,
-        })
+        }))
     }
 
     /// Uploads the files of a batch, the manifest last.

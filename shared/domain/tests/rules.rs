@@ -257,6 +257,7 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
         key,
         ended: false,
         to_notify: false,
+        version: 1,
     }
 }
 

@@ -290,6 +290,7 @@ fn admit(
         membership,
         claim: Change::ClaimRecord {
             record: record.key.clone(),
+            version: record.version,
             portal: policy.portal.clone(),
             registration_type: registration_type.id.clone(),
             account: id.clone(),

@@ -113,6 +113,9 @@ pub struct PlanRecord {
     pub ended: bool,
     /// Whether the plan still has to send the letter that invites registration (EX-06).
     pub to_notify: bool,
+    /// Increases with each feed that changes or ends the record. A registration is committed only with
+    /// the version that it was decided on.
+    pub version: u64,
 }
 
 /// The registrations with a record on one portal: one organization, however it was registered, or
