@@ -469,7 +469,11 @@ fn parse<'a>(
     let password = credentials::new_password(
         "password",
         &request.password,
-        (username.as_ref(), name.as_ref()),
+        credentials::AboutOwner {
+            username: username.as_ref(),
+            name: name.as_ref(),
+            email: email.as_ref(),
+        },
         policy,
         &mut fields,
     );
@@ -552,7 +556,7 @@ pub(crate) fn parse_terms(
             .as_ref()
             .is_some_and(|p| p.address == LetterAddress::Designated);
     match (address, designates) {
-        (Some(given), true) => credentials::postal_address(given, addressee, fields),
+        (Some(given), true) => credentials::postal_address(given, addressee, policy, fields),
         (None, true) => {
             fields.push(
                 "postal_address",

@@ -260,6 +260,7 @@ fn person(number: u8, first_name: &str, born: &str) -> PlanRecord {
         key,
         ended: false,
         to_notify: false,
+        version: 1,
     }
 }
 
@@ -413,6 +414,7 @@ fn issue() -> Issue {
         expires_at: at("2027-01-23T06:00:00Z"),
         carried_by: MessageId::from_bytes([2; 16]),
         abroad: false,
+        not_printed_at: None,
     }
 }
 

@@ -438,6 +438,7 @@ fn every_kind(
     }
     if policy.pin.is_some() {
         kinds.push(("registered_with_pin_letter", registered(Some(day), None)));
+        kinds.push(("letter_not_printed", MailText::LetterNotPrinted));
         kinds.push((
             "letter_overdue",
             MailText::LetterOverdue { arrives_by: day },

@@ -193,6 +193,16 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
         &["of one user", "of a whole day"],
     ),
     (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.csv",
+        &["of one user", "of a whole day"],
+    ),
+    (
+        "GET",
+        "/{portal}/accounts/{account_portal}/audit-events.jsonl",
+        &["of one user", "of a whole day"],
+    ),
+    (
         "POST",
         "/{portal}/accounts/{account_portal}/{id}/pin",
         &[""],

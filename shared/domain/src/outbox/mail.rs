@@ -265,6 +265,8 @@ pub enum MailText {
         /// Whether it has already expired because the notice is late.
         over: bool,
     },
+    /// Sent to a user whose PIN letter could not be printed (ME-08).
+    LetterNotPrinted,
     /// Sent to a user whose PIN letter should have arrived (ME-08).
     LetterOverdue {
         /// The date by which it should have arrived.

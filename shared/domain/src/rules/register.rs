@@ -236,9 +236,14 @@ fn admit(
             (PendingStep::PinLetterWithheld, None)
         } else {
             let fresh = pin.ok_or(Refusal::NoAddress)?;
-            let (issue, letter) =
-                activate::pin_letter(fresh, address, greeting, name.clone(), context.reborrow())
-                    .ok_or(Refusal::NoAddress)?;
+            let (issue, letter) = activate::pin_letter(
+                fresh,
+                address,
+                (id, greeting),
+                name.clone(),
+                context.reborrow(),
+            )
+            .ok_or(Refusal::NoAddress)?;
             (PendingStep::Pin { issue }, Some(letter))
         }
     } else {
@@ -271,6 +276,7 @@ fn admit(
         membership,
         claim: Change::ClaimRecord {
             record: record.key.clone(),
+            version: record.version,
             portal: policy.portal.clone(),
             registration_type: registration_type.id.clone(),
             account: id.clone(),

@@ -253,9 +253,9 @@ fn letter_notice_due(account: &Account, policy: &Policy) -> Option<Due> {
         .memberships
         .iter()
         .filter_map(|m| match &m.pending_step {
-            PendingStep::Pin { issue } => {
-                LetterStatus::of(issue, policy, issue.issued_at).map(|s| s.arrives_by)
-            }
+            PendingStep::Pin { issue } => LetterStatus::of(issue, policy, issue.issued_at)
+                .filter(|letter| !letter.not_printed)
+                .map(|letter| letter.arrives_by),
             _ => None,
         });
     arrivals

@@ -26,6 +26,9 @@ pub struct Issue {
     pub carried_by: MessageId,
     /// Whether the letter goes to another country (ME-08).
     pub abroad: bool,
+    /// When printing the letter failed, because its text or address does not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_printed_at: Option<Timestamp>,
 }
 
 /// A step that has to be completed before a membership gives access.
@@ -174,6 +177,8 @@ pub struct LetterStatus {
     pub arrives_by: Date,
     /// Whether that day has passed. The address on record should then be checked.
     pub overdue: bool,
+    /// Whether the letter could not be printed, so that none will arrive.
+    pub not_printed: bool,
 }
 
 impl LetterStatus {
@@ -192,7 +197,19 @@ impl LetterStatus {
             arrives_from: policy.business_day_after(issued_on, span.from),
             arrives_by,
             overdue: policy.today(now) > arrives_by,
+            not_printed: issue.not_printed_at.is_some(),
         })
+    }
+
+    /// Returns the name used in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self {
+                not_printed: true, ..
+            } => "not_printed",
+            Self { overdue: true, .. } => "overdue",
+            _ => "posted",
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod help_desk_acted;
 mod idle;
 mod invitation;
 mod invited_person_registered;
+mod letter_not_printed;
 mod letter_overdue;
 mod new_device;
 mod password_changed;
@@ -218,6 +219,7 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
         } => idle::content((*since, *signed_in), *then, *on, policy),
         MailText::AccessEnded { last, whole } => access_ended::content(*last, *whole, policy),
         MailText::PasswordExpires { on, over } => password_expires::content(*on, *over, policy),
+        MailText::LetterNotPrinted => letter_not_printed::content(policy),
         MailText::LetterOverdue { arrives_by } => letter_overdue::content(*arrives_by, policy),
         MailText::UsersChanged {
             organization,
