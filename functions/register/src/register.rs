@@ -15,10 +15,11 @@ use vestibule_domain::rules::activate::FreshCode;
 use vestibule_domain::rules::context::Context;
 use vestibule_domain::rules::next_step::next_step;
 use vestibule_domain::rules::register::{
-    self as rules, Applicant, Refusal, Registered, Registration,
+    self as rules, Applicant, ExistingOrganization, Refusal, Registered, Registration,
 };
 use vestibule_domain::state::account::{Account, PasswordHash};
 use vestibule_domain::state::audit::{Action, Actor, AuditEvent, Origin};
+use vestibule_domain::state::follow_up::Manager;
 use vestibule_domain::state::membership::Membership;
 use vestibule_domain::state::organization::Organization;
 use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
@@ -109,7 +110,7 @@ enum Found {
         id: AccountId,
         hash: PasswordHash,
         /// The organization that was already created from the record.
-        organization: Option<Box<Organization>>,
+        organization: Option<Box<Existing>>,
         record: Option<PlanRecord>,
     },
 }
@@ -161,7 +162,7 @@ pub(crate) async fn register(
                     return Ok(Found::Registered(Box::new(owner), matched.clone()));
                 }
             }
-            let organization = existing_organization(app, matched, policy).await?;
+            let organization = Existing::of(app, matched, policy, origin).await?;
             let new_hash =
                 || async { credentials::hash(&parsed.password, app, &mut app.rng()).await };
             let hash = hash.get_or_init(new_hash).await.clone();
@@ -206,7 +207,7 @@ pub(crate) async fn register(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, parsed.registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_deref(),
+                existing_organization: organization.as_deref().map(Existing::as_rule),
             };
             let context = Context::new(policy, origin, rng);
             Ok(
@@ -235,15 +236,39 @@ pub(crate) async fn register(
     }
 }
 
-/// Loads the organization that was already created from the record (EX-03).
-pub(crate) async fn existing_organization(
-    app: &App,
-    record: Option<&PlanRecord>,
-    policy: &Policy,
-) -> Result<Option<Organization>, Problem> {
-    match record.and_then(|r| r.organization(&policy.portal)) {
-        Some(id) => Ok(app.store.organization(&policy.portal, id).await?),
-        None => Ok(None),
+/// The organization that was already created from a record (EX-03), and everyone who manages it.
+pub(crate) struct Existing {
+    organization: Organization,
+    managers: Vec<Manager>,
+}
+
+impl Existing {
+    /// Loads both in one round trip.
+    pub(crate) async fn of(
+        app: &App,
+        record: Option<&PlanRecord>,
+        policy: &Policy,
+        origin: &Origin,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(id) = record.and_then(|r| r.organization(&policy.portal)) else {
+            return Ok(None);
+        };
+        let today = policy.today(origin.at);
+        let (organization, managers) = app
+            .store
+            .organization_with_managers(&policy.portal, id, today)
+            .await?;
+        Ok(organization.map(|organization| Self {
+            organization,
+            managers,
+        }))
+    }
+
+    pub(crate) fn as_rule(&self) -> ExistingOrganization<'_> {
+        ExistingOrganization {
+            organization: &self.organization,
+            managers: &self.managers,
+        }
     }
 }
 

@@ -24,9 +24,7 @@ use vestibule_http::{
     App, Body, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
 };
 
-use crate::register::{
-    existing_organization, fresh_pin, parse_registration_type, parse_terms, refused,
-};
+use crate::register::{Existing, fresh_pin, parse_registration_type, parse_terms, refused};
 
 /// The registration of an additional organization.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -124,7 +122,7 @@ pub(crate) async fn register_additional_organization(
                 .and_then(|r| own(&account, r, registration_type));
             let organization = match repeated {
                 Some(_) => None,
-                None => existing_organization(app, record.as_ref(), policy).await?,
+                None => Existing::of(app, record.as_ref(), policy, origin).await?,
             };
             let repeated = repeated.cloned();
             Ok((account, record, repeated, organization))
@@ -139,7 +137,7 @@ pub(crate) async fn register_additional_organization(
                 designated_address: parsed.postal_address.clone(),
                 pin: fresh_pin(app, registration_type, policy, rng),
                 organization: OrganizationId::random(rng),
-                existing_organization: organization.as_ref(),
+                existing_organization: organization.as_ref().map(Existing::as_rule),
             };
             let context = caller.context(rng);
             match rules::register_further(account, record.as_ref(), further, context) {

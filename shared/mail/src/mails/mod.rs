@@ -17,6 +17,7 @@ mod idle;
 mod invitation;
 mod invited_person_registered;
 mod letter_overdue;
+mod managed_user_changed;
 mod new_device;
 mod password_changed;
 mod password_expires;
@@ -138,6 +139,21 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
             *awaits_approval,
             policy,
         ),
+        MailText::ManagedUserChanged {
+            organization,
+            person,
+            username,
+            role,
+            event,
+        } => {
+            let user = managed_user_changed::ManagedUser {
+                organization,
+                person,
+                username,
+                role,
+            };
+            managed_user_changed::content(&user, event, policy)
+        }
         MailText::Approved {
             organization,
             services,

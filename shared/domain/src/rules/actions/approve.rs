@@ -10,6 +10,7 @@ use crate::policy::{Permission, Policy};
 use crate::rules::access_terms::{check_end, check_offered, ends_earlier};
 use crate::rules::acting::{ActingAdministrator, authorize_removal};
 use crate::rules::actions::Refusal;
+use crate::rules::actions::administrators::with_principals;
 use crate::rules::context::Context;
 use crate::state::account::{Account, Status};
 use crate::state::audit::Action;
@@ -46,7 +47,9 @@ pub fn approve(
         .membership_mut(Some(&organization.id))
         .filter(|_| user.status != Status::Deleted)
         .ok_or(Refusal::Unknown)?;
-    if !policy.grants(acting.membership.role, membership.role) {
+    // Those who manage an organization approve anyone who joined it with its plan record (SE-08).
+    let joined_by_registration = membership.record.is_some();
+    if !joined_by_registration && !policy.grants(acting.membership.role, membership.role) {
         return Err(Refusal::NotAllowed);
     }
     if membership.pending_step != PendingStep::Approval {
@@ -84,13 +87,17 @@ pub fn approve(
         },
         rng,
     );
-    let decision = Decision::recording(
+    let principals = with_principals(organization, user, Some(membership.role))?;
+    let recording = Decision::recording(
         acting
             .audit(origin, Action::ApproveUser, rng)
             .on(user.id.as_str()),
-    )
-    .update(user, after.clone())
-    .send([notice]);
+    );
+    let decision = principals
+        .into_iter()
+        .fold(recording, Decision::change)
+        .update(user, after.clone())
+        .send([notice]);
     Ok((after, decision))
 }
 
