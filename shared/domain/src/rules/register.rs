@@ -293,6 +293,7 @@ fn admit(
         group_codes: organization.map(|o| o.group_codes).unwrap_or_default(),
         joined_at: now,
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: Some(registration_type.id.to_string()),
