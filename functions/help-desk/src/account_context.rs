@@ -462,6 +462,7 @@ pub(crate) fn problem(refusal: Refusal, policy: &Policy) -> Problem {
         | Refusal::Unknown
         | Refusal::SelfActionForbidden
         | Refusal::AskHelpDesk
+        | Refusal::AnotherMustApprove
         | Refusal::ApprovalNotPending
         | Refusal::NotInReview
         | Refusal::LastAdministrator

@@ -427,6 +427,7 @@ fn membership(pending_step: PendingStep, registration_type: Option<&str>) -> Mem
         group_codes: BTreeSet::new(),
         joined_at: at(NOW),
         end_date: None,
+        granted_by: None,
         confirmed: None,
         registered_again_at: None,
         registration_type: registration_type.map(str::to_owned),

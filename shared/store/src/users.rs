@@ -300,6 +300,23 @@ impl Store {
         Ok(managers)
     }
 
+    /// Loads an organization and everyone who manages it and can act on a day, in one round trip.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn organization_with_managers(
+        &self,
+        portal: &PortalId,
+        id: &OrganizationId,
+        today: Date,
+    ) -> Result<(Option<Organization>, Vec<Manager>), StoreError> {
+        futures::future::try_join(
+            self.organization(portal, id),
+            self.managers(portal, id, today),
+        )
+        .await
+    }
+
     /// Loads an organization and its administrators who can act on a day (AG-15), in one round trip.
     ///
     /// # Errors

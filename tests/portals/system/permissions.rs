@@ -371,10 +371,6 @@ impl Site {
 
     /// A user of the first organization who is waiting for approval.
     async fn pending(&self) -> String {
-        if self.portal == "help-desk" {
-            // Nobody is waiting there.
-            return self.users[0].clone();
-        }
         let Some(first) = self
             .first
             .as_ref()
@@ -391,7 +387,10 @@ impl Site {
             self.portal,
             first,
             &format!("waiting{}", self.next()),
-            "user",
+            match self.portal {
+                "help-desk" => "help_desk_reader",
+                _ => "user",
+            },
         )
         .await;
         *self.pending.borrow_mut() = Some(id.clone());
@@ -421,7 +420,9 @@ impl Site {
         let id = if self.first.is_some() {
             let name = format!("victim{n}");
             let id = accepted(&self.world, self.portal, principal, &name, role).await;
-            if self.portal != "help-desk" {
+            if self.portal == "help-desk" {
+                self.world.approve_staff(&id).await;
+            } else {
                 let path = format!("/users/{id}/approval");
                 principal
                     .post(&path, json!({ "services": [] }))

@@ -33,9 +33,7 @@ use crate::state::organization::Organization;
 /// The interval of reminders that an organization has no backup administrator (AG-04).
 pub const BACKUP_REMINDER_DAYS: u32 = 7;
 
-/// The maximum number of administrators notified at once, and of users in one notice. DynamoDB
-/// writes at most 100 items in a transaction.
-pub const MAX_NOTIFIED: usize = 40;
+pub use crate::rules::follow_up::MAX_NOTIFIED;
 
 /// An action on an account, in order of priority if several are due on one day.
 #[derive(

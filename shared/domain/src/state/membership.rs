@@ -67,6 +67,10 @@ pub struct Membership {
     /// The last day of access, in the portal's time zone (UX-07); `None` if it doesn't end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<Date>,
+    /// The administrator who invited the user or changed their role, if another one has to approve it
+    /// (UX-12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_by: Option<AccountId>,
     /// The latest confirmation in an access review (EX-11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<Confirmation>,
@@ -108,6 +112,7 @@ impl Membership {
             services: BTreeSet::new(),
             group_codes: BTreeSet::new(),
             joined_at: now,
+            granted_by: None,
             confirmed: None,
             registered_again_at: None,
             end_date: None,

@@ -18,6 +18,7 @@ mod invitation;
 mod invited_person_registered;
 mod letter_not_printed;
 mod letter_overdue;
+mod managed_user_changed;
 mod new_device;
 mod password_changed;
 mod password_expires;
@@ -141,6 +142,21 @@ fn content(mail: &Mail, policy: &Policy) -> Content {
                 username,
             };
             invited_person_registered::content(&registered, *awaits_approval, policy)
+        }
+        MailText::ManagedUserChanged {
+            organization,
+            person,
+            username,
+            role,
+            event,
+        } => {
+            let user = managed_user_changed::ManagedUser {
+                organization,
+                person,
+                username,
+                role,
+            };
+            managed_user_changed::content(&user, event, policy)
         }
         MailText::Approved {
             organization,
