@@ -47,6 +47,7 @@ mod system {
     pub mod persistence;
     mod races;
     mod refusals;
+    mod repeats;
     mod secrecy;
     mod template;
 }

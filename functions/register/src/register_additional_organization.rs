@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use vestibule_domain::Change;
@@ -19,6 +17,7 @@ use vestibule_domain::state::record::{PlanRecord, RecordKey, Verification};
 use vestibule_domain::values::ids::OrganizationId;
 use vestibule_domain::values::text::PostalAddress;
 use vestibule_http::credentials::PostalAddressFields;
+use vestibule_http::idempotency::Created;
 use vestibule_http::openapi::{FieldProblems, PortalParams, SignedInProblems};
 use vestibule_http::{
     App, Body, Caller, FieldErrors, Problem, SignedIn, responses, transact, verification,
@@ -96,7 +95,7 @@ pub(crate) async fn register_additional_organization(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     Body(request): Body<AdditionalOrganizationRequest>,
-) -> Result<NewMembership, Problem> {
+) -> Result<Created, Problem> {
     let (policy, origin) = (&caller.policy, &caller.origin);
     require_valid_password(&caller)?;
     let parsed = parse(&request, &caller)?;
@@ -163,13 +162,6 @@ pub(crate) async fn register_additional_organization(
     }
 }
 
-/// The response for a new membership: status, location and body.
-pub(crate) type NewMembership = (
-    StatusCode,
-    [(HeaderName, String); 1],
-    Json<AdditionalOrganizationResponse>,
-);
-
 /// Rejects a caller whose password has expired; they must choose a new one first (AG-02).
 ///
 /// # Errors
@@ -206,7 +198,7 @@ pub(crate) fn new_membership(
     account: &Account,
     membership: &Membership,
     caller: &Caller,
-) -> Result<NewMembership, Problem> {
+) -> Result<Created, Problem> {
     let policy = &caller.policy;
     let organization = membership.organization.as_ref();
     let organization =
@@ -219,12 +211,7 @@ pub(crate) fn new_membership(
         reason: responses::reason(next_step),
         notices: asks.then_some("invite_backup").into_iter().collect(),
     };
-    let location = format!("/{}/me", policy.portal);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(body),
-    ))
+    Created::at(format!("/{}/me", policy.portal), &body)
 }
 
 fn parse<'a>(

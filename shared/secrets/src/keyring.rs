@@ -41,10 +41,12 @@ pub enum Purpose {
     AuditEntry,
     /// Seals of the audit trail.
     AuditSeal,
+    /// Responses that are kept for requests with an idempotency key.
+    Response,
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::RecordProof,
         Self::Pin,
         Self::RegistrationCode,
@@ -54,6 +56,7 @@ impl Purpose {
         Self::Attempt,
         Self::AuditEntry,
         Self::AuditSeal,
+        Self::Response,
     ];
 
     /// Returns the name used to derive the keys. It must never change.
@@ -68,6 +71,7 @@ impl Purpose {
             Self::Attempt => "attempt",
             Self::AuditEntry => "audit-entry",
             Self::AuditSeal => "audit-seal",
+            Self::Response => "response",
         }
     }
 }

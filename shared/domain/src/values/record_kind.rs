@@ -86,6 +86,16 @@ pub enum Fact {
 }
 
 impl Fact {
+    pub const ALL: [Self; 7] = [
+        Self::SubscriberLastName,
+        Self::FirstName,
+        Self::LastName,
+        Self::DateOfBirth,
+        Self::SsnLast4,
+        Self::TaxIdLast4,
+        Self::TaxId,
+    ];
+
     /// Returns the name used in the API and in policies.
     pub const fn as_str(self) -> &'static str {
         match self {
