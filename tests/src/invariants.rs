@@ -56,6 +56,8 @@ impl Contents {
             match (pk.split('#').next(), sk.split('#').next()) {
                 (Some("A"), Some("A")) => drop(all.accounts.insert(pk, item)),
                 (Some("A"), Some("S")) => all.sessions.push(item),
+                // Responses that are kept for a repetition.
+                (Some("A"), Some("K")) => {}
                 (Some("N"), _) => drop(all.usernames.insert(pk, item)),
                 (Some("E"), _) => drop(all.emails.insert(pk, item)),
                 (Some("O"), Some("O")) => drop(all.organizations.insert(pk, item)),
